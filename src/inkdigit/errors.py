@@ -1,0 +1,166 @@
+"""Every error that Inkdigit raises on purpose, drawn as one tree.
+
+    InkdigitError                exit  HTTP
+    ├─ UsageError                  2    400   an unknown recipe key, options that exclude each other
+    ├─ PictureError                3    422   a picture that cannot be read
+    │   ├─ NotAPicture                  415   the bytes are no picture, or of a format that we do not open
+    │   └─ PictureTooLarge              413   more pixels than we decode
+    ├─ DataError                   4    500   a data set that cannot be used
+    │   ├─ MissingData                        a file or a download that is not there
+    │   ├─ ChecksumMismatch                   a file whose bytes are not the published ones
+    │   └─ MalformedFile                      a file whose content is not what its format says
+    ├─ ModelFileError              5    503   a model file that cannot answer
+    │   ├─ NotAModelFile                      no ONNX, or an ONNX without our card
+    │   ├─ UnsupportedFormat                  a card of another format version
+    │   └─ SelfTestFailed                     the file answers otherwise than when it was written
+    ├─ TrainingError               6    500   training that cannot go on
+    │   ├─ Diverged                           the loss is no longer a number
+    │   └─ ParityError                        the exported file answers otherwise than the network
+    ├─ MissingExtra                7    500   an optional library is not installed
+    └─ OutputError                 9    507   the result cannot be written
+
+A message says what is wrong, then `Expected: …. Received: ….`, then the next step. One tree, three renderings: a
+traceback in Python, one line and `exit_code` on the command line, JSON and `http_status` over HTTP.
+A library's error is translated where the library is called (`raise NotAPicture(...) from exc`) and nowhere else.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class InkdigitError(Exception):
+    """The root of the tree: `problem`, then what was expected and received, then the next step."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(
+        self, problem: str, *, expected: object = None, received: object = None, hint: str | None = None
+    ) -> None:
+        """Join the parts of the message; leave out those that are None."""
+        parts = [problem if problem.endswith((".", "?", "!")) else f"{problem}."]
+        if expected is not None:
+            parts.append(f"Expected: {expected}.")
+        if received is not None:
+            parts.append(f"Received: {received}.")
+        if hint:
+            parts.append(hint)
+        super().__init__(" ".join(parts))
+        self.problem = problem
+
+    @property
+    def kind(self) -> str:
+        """The name of the leaf, as `--json` and HTTP give it."""
+        return type(self).__name__
+
+
+class UsageError(InkdigitError):
+    """The request itself makes no sense: an unknown name, a bad option, options that exclude each other."""
+
+    exit_code = 2
+    http_status = 400
+
+
+class PictureError(InkdigitError):
+    """A picture that cannot be read."""
+
+    exit_code = 3
+    http_status = 422
+
+
+class NotAPicture(PictureError):
+    """The bytes are no picture, or a picture of a format that we do not open."""
+
+    http_status = 415
+
+
+class PictureTooLarge(PictureError):
+    """More pixels, or more bytes, than we decode."""
+
+    http_status = 413
+
+
+class DataError(InkdigitError):
+    """A data set that cannot be used."""
+
+    exit_code = 4
+
+
+class MissingData(DataError):
+    """A data file that is not there and could not be fetched."""
+
+
+class ChecksumMismatch(DataError):
+    """A file whose bytes are not the published ones."""
+
+
+class MalformedFile(DataError):
+    """A file whose content is not what its format promises; `where` names the row, byte or cell."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        problem: str,
+        *,
+        where: str | None = None,
+        expected: object = None,
+        received: object = None,
+        hint: str | None = None,
+    ) -> None:
+        """Name the file and the place in it before the problem."""
+        place = f"{path}, {where}" if where else str(path)
+        super().__init__(f"{place}: {problem}", expected=expected, received=received, hint=hint)
+        self.path = Path(path)
+        self.where = where
+
+
+class ModelFileError(InkdigitError):
+    """A model file that cannot answer."""
+
+    exit_code = 5
+    http_status = 503
+
+
+class NotAModelFile(ModelFileError):
+    """No ONNX file, or an ONNX file without Inkdigit's card."""
+
+
+class UnsupportedFormat(ModelFileError):
+    """A card whose format version this release does not read."""
+
+
+class SelfTestFailed(ModelFileError):
+    """The file answers its own self test otherwise than when it was written."""
+
+
+class TrainingError(InkdigitError):
+    """Training that cannot go on."""
+
+    exit_code = 6
+
+
+class Diverged(TrainingError):
+    """The loss is no longer a number."""
+
+
+class ParityError(TrainingError):
+    """The exported file answers otherwise than the network it came from."""
+
+
+class MissingExtra(InkdigitError):
+    """An optional library is not installed."""
+
+    exit_code = 7
+
+    def __init__(self, what: str, extra: str) -> None:
+        """Say what needs the extra, and the command that installs it."""
+        super().__init__(what, hint=f"Install it with: pip install 'inkdigit[{extra}]'")
+        self.extra = extra
+
+
+class OutputError(InkdigitError):
+    """The result cannot be written: disk full, no permission, a name that is taken."""
+
+    exit_code = 9
+    http_status = 507

@@ -1,0 +1,1 @@
+"""From a recipe to a model file: the only wing that knows torch."""
