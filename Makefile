@@ -1,0 +1,82 @@
+# Set-up, run and test. In: Python 3.11 or newer, make, a package index. Out: `.venv`, and what the target says.
+# A step that is done leaves a stamp in .venv, named after what it was done with: a second run installs nothing.
+# Variables of the environment, INKDIGIT_DATA among them, reach every command as they are.
+
+# One or more words as pip takes them: a requirement, or an index option and a requirement.
+TORCH ?= torch==2.13.0
+# The interpreters to try, in this order.
+PYTHON ?= python3.13 python3.12 python3.11 python3
+
+export TORCH
+PY := .venv/bin/python
+PIP := $(PY) -m pip install -q --disable-pip-version-check
+KEY := $(shell { cat pyproject.toml constraints.txt; echo '$(TORCH)'; } | cksum | cut -d ' ' -f 1)
+# No pip that starts, or one that belongs to another folder: the environment is half-made or was moved. Make it anew.
+HEALTHY := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip && $(PY) -m pip --version 2>/dev/null)
+DEV := .venv/.dev-$(KEY)
+# The dev extra holds the train extra.
+TRAIN := $(or $(wildcard $(DEV)),.venv/.train-$(KEY))
+
+.PHONY: help run test lint clean venv
+.NOTPARALLEL:
+
+help:  ## say what there is to make (the default)
+	@echo "Inkdigit reads handwritten digits. Targets:"
+	@sed -n 's/^\([a-z]*\):.*  ## /\1 /p' Makefile | while read -r name text; do \
+	  printf '  make %-6s %s\n' "$$name" "$$text"; done
+	@echo "Variables:"
+	@echo "  TORCH          another PyTorch, as pip takes it (now: $$TORCH)"
+	@echo "  PYTHON         another interpreter (now the first of: $(PYTHON))"
+	@echo "  INKDIGIT_DATA  the folder that holds the data sets"
+
+run: $(TRAIN)  ## train the fast recipe, write its report, read examples/*.png
+	@.venv/bin/inkdigit first-run examples
+
+test: lint  ## lint, types, import contracts, tests
+	$(PY) -m pytest -n 2
+
+lint: $(DEV)  ## lint, format, types, import contracts
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+
+clean:  ## remove .venv, caches and builds; runs/ and data/ stay
+	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+venv:
+	@for python in $(PYTHON); do \
+	  if $$python -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	    echo "Making .venv with $$($$python --version)"; \
+	    exec $$python -m venv --clear .venv; \
+	  fi; \
+	done; \
+	echo "No Python to make .venv with. Expected: Python 3.11 or newer with venv and ensurepip, as one of: $(PYTHON)." \
+	  "Received: $$(python3 --version 2>&1). Install one, or name it: make run PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+# torch comes first and alone, so that whichever build TORCH names satisfies the project; from then on it stays.
+.venv/.torch-$(KEY): $(if $(HEALTHY),,venv)
+	@echo "Installing $$TORCH: the largest part, minutes on a slow line"
+	@rm -f .venv/.torch-* .venv/.train-* .venv/.dev-*
+	@$(call quietly,$$TORCH)
+	@$(PY) -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > .venv/torch.txt
+	@touch $@
+
+.venv/.train-$(KEY): .venv/.torch-$(KEY)
+	@echo "Installing Inkdigit with what training needs"
+	@$(call quietly,-c constraints.txt -c .venv/torch.txt -e '.[train]')
+	@touch $@
+
+$(DEV): .venv/.torch-$(KEY)
+	@echo "Installing Inkdigit with what training and testing need"
+	@$(call quietly,-c constraints.txt -c .venv/torch.txt -e '.[dev]')
+	@touch $@
+
+# $(call quietly,ARGUMENTS): pip install, heard only when it fails. pip writes INSTALLER when a package is complete: one
+# without it was cut off, and pip would take it for installed.
+define quietly
+	find .venv/lib/python*/site-packages -maxdepth 1 -name '*.dist-info' ! -exec test -e '{}/INSTALLER' ';' -prune -exec rm -rf '{}' + ; \
+	$(PIP) $(1) > .venv/pip.log 2>&1 || { cat .venv/pip.log >&2; exit 1; }
+endef

@@ -1,0 +1,220 @@
+"""From anything that holds a picture to gray `uint8 (H, W)`.
+
+In: a path, the bytes of a file, a PIL image or an array. Out: gray uint8 (H, W), turned as its EXIF says, its
+transparent parts on white. Formats are allow-listed and pixels are counted from the header, before anything is decoded.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
+from inkdigit.types import Gray
+
+Picture = str | Path | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
+MAX_BYTES = 64 * 2**20
+MAX_PIXELS = 64_000_000
+MAX_SIDE = 20_000  # pixels
+WORK_SIDE = 1024  # pixels: a JPEG is decoded at the smallest scale that is still this long
+
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
+
+# What Pillow raises on broken files, beside UnidentifiedImageError (which is an OSError).
+_BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, OverflowError, struct.error, zlib.error)
+
+
+def decode(source: Picture) -> Gray:
+    """Read one picture as gray uint8 (H, W).
+
+    An array is gray (H, W), or colour with a last axis of 2 (gray, alpha), 3 (RGB) or 4 (RGBA); see `to_uint8` for its
+    values.
+
+    Raises:
+        NotAPicture: the bytes are no picture of a known format.
+        PictureTooLarge: more than 64 megapixels, 20,000 pixels a side or 64 MiB.
+        PictureError: the picture is truncated or broken, or the array is no picture.
+    """
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if isinstance(source, Image.Image):
+        return _gray(source)
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _from_bytes(bytes(source), "the bytes")
+    if isinstance(source, str | Path):
+        return _from_bytes(_read(Path(source)), str(source))
+    raise PictureError(
+        "This is nothing that a picture can be read from",
+        expected="a path, bytes, a PIL image or an array",
+        received=type(source).__name__,
+    )
+
+
+def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> Sequence[Picture]:
+    """Tell one picture from several: the list of single pictures, or an array (N, H, W) as it is.
+
+    An array of two axes is one gray picture; of three, one colour picture if the last axis is 2 to 4 long, else
+    (N, H, W); of four, (N, H, W, C).
+
+    Raises:
+        PictureError: an array of another shape.
+    """
+    if isinstance(pictures, np.ndarray):
+        return _split_array(pictures)
+    if isinstance(pictures, list | tuple):
+        return pictures
+    return [pictures]  # decode() says what is wrong with it
+
+
+def _split_array(array: NDArray[Any]) -> Sequence[Picture]:
+    shape = array.shape
+    batch_of_colour = array.ndim == 4 and 1 <= shape[3] <= 4
+    if array.ndim == 2 or (array.ndim == 3 and 2 <= shape[2] <= 4):
+        return [array]
+    if (array.ndim == 3 and shape[2] != 1) or batch_of_colour:
+        # The range of a float array is judged over all of its pictures.
+        pixels = to_uint8(array)
+        return pixels[..., 0] if batch_of_colour and shape[3] == 1 else pixels  # type: ignore[return-value]
+    raise PictureError(
+        "An array of this shape is no picture and no batch of pictures",
+        expected="(H, W), (H, W, 2..4), (N, H, W) or (N, H, W, 1..4)",
+        received=shape,
+    )
+
+
+def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
+    """Bring the values of an array of any shape to uint8: bool, whole numbers 0–255, floats within 0–1 or 0–255.
+
+    Raises:
+        PictureError: a value that is no number or outside these ranges, or an empty array.
+    """
+    if array.size == 0:
+        raise PictureError("The picture has no pixels", received=f"an array of shape {array.shape}")
+    if array.dtype == np.uint8:
+        return array.view(np.uint8)
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype.kind not in "iuf":
+        raise PictureError("These values are no brightness", expected="numbers", received=f"dtype {array.dtype}")
+    low, high = array.min(), array.max()
+    if not (low >= 0 and high <= 255):  # false for NaN too
+        raise PictureError(
+            "The values of the picture are out of range",
+            expected="whole numbers 0 to 255, or floats within 0–1 or within 0–255",
+            received=f"{low} to {high}" if np.isfinite(low) and np.isfinite(high) else "values that are not finite",
+        )
+    if array.dtype.kind == "f":
+        array = np.rint(array * 255 if high <= 1 else array)
+    pixels: NDArray[np.uint8] = array.astype(np.uint8)
+    return pixels
+
+
+def _from_array(array: NDArray[Any]) -> Gray:
+    if array.ndim == 2:
+        return np.ascontiguousarray(to_uint8(array))
+    if array.ndim == 3 and 2 <= array.shape[2] <= 4:
+        mode = {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[2]]
+        return _gray(Image.fromarray(np.ascontiguousarray(to_uint8(array)), mode))
+    raise PictureError("This array is not one picture", expected="(H, W) or (H, W, 2..4)", received=array.shape)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        size = path.stat().st_size
+        if path.is_dir():
+            raise NotAPicture(f"{path} is a directory", expected="a picture file")
+        if size > MAX_BYTES:
+            raise PictureTooLarge(
+                f"{path} is too large", expected=f"at most {MAX_BYTES >> 20} MiB", received=f"{size >> 20} MiB"
+            )
+        return path.read_bytes()
+    except FileNotFoundError as exc:
+        raise PictureError(f"There is no file {path}") from exc
+    except OSError as exc:
+        raise PictureError(f"{path} cannot be opened: {exc.strerror or exc}") from exc
+
+
+def _from_bytes(data: bytes, name: str) -> Gray:
+    if not data:
+        raise NotAPicture(f"{name}: empty, no picture in it")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            image = Image.open(BytesIO(data), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        raise _too_large(name, "more than that") from exc
+    except UnidentifiedImageError as exc:
+        raise NotAPicture(
+            f"{name}: no picture that can be opened", expected="PNG, JPEG, BMP, GIF, TIFF or WebP"
+        ) from exc
+    except _BROKEN as exc:
+        raise PictureError(f"{name}: the picture is broken ({exc})") from exc
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        raise _too_large(name, f"{image.width:,}×{image.height:,}")
+    image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
+    try:
+        image.load()
+        return _gray(image)
+    except _BROKEN as exc:
+        raise PictureError(f"{name}: the picture is cut short or broken ({exc})") from exc
+
+
+def _too_large(name: str, received: str) -> PictureTooLarge:
+    limit = f"at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE:,} pixels a side"
+    return PictureTooLarge(f"{name}: too many pixels", expected=limit, received=received, hint="Scale it down first.")
+
+
+def _gray(image: Image.Image) -> Gray:
+    """Turn, flatten and reduce a PIL image of any mode to gray uint8 (H, W)."""
+    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
+        raise _too_large("the picture", f"{image.width:,}×{image.height:,}")
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _from_deep(np.asarray(image))
+    if image.mode in ("1", "L"):
+        return np.array(image.convert("L"), np.uint8)
+    if image.has_transparency_data:
+        image = _on_paper(image.convert("RGBA"))
+    return _one_channel(image.convert("RGB"))
+
+
+def _from_deep(pixels: NDArray[Any]) -> Gray:
+    """16-bit and float pixels (H, W): 16 bits are scaled from the full range, floats as `to_uint8` has it."""
+    if pixels.dtype.kind == "f":
+        return to_uint8(pixels)
+    gray: Gray = (np.clip(pixels, 0, 65535) // 257).astype(np.uint8)
+    return gray
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """Lay a transparent picture on white, or on black if nothing would show on white."""
+    for paper in ("white", "black"):
+        flat = Image.new("RGBA", image.size, paper)
+        flat.alpha_composite(image)
+        low, high = flat.convert("L").getextrema()
+        if high - low >= 40:  # type: ignore[operator]
+            return flat
+    return image
+
+
+def _one_channel(image: Image.Image) -> Gray:
+    """Luminance, unless one colour channel shows clearly more: yellow ink on white is plain to see in blue."""
+    luminance: Gray = np.asarray(image.convert("L"), np.uint8)
+    small = np.asarray(image.resize((64, 64), Image.Resampling.BOX) if min(image.size) > 64 else image, np.float32)
+    spread = small.std((0, 1))  # (3,)
+    best = int(spread.argmax())
+    if spread[best] > 1.5 * (small @ LUMINANCE).std():
+        return np.array(image, np.uint8)[..., best]
+    return luminance

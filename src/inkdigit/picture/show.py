@@ -1,0 +1,72 @@
+"""One sheet that shows how each picture was read: the picture, the ink found, what the network saw, the answer.
+
+In: gray pictures and their predictions. Out: a PNG, one row a picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from inkdigit.picture.prepare import find_ink, prepare
+from inkdigit.types import Gray, Prediction
+
+CELL, GAP, HEAD = 168, 16, 34  # pixels
+PAPER, INK, QUIET, LINE = "#ffffff", "#1b1f24", "#6b7280", "#d5d9df"
+TITLES = ("picture", "ink found", "what the network saw", "answer")
+
+Entry = tuple[Path, Gray, Prediction]  # the file, its picture (H, W), the answer
+
+
+def draw(entries: Sequence[Entry], *, kind: str) -> bytes:
+    """The sheet of `entries` as the bytes of a PNG; `kind` is the door's."""
+    buffer = BytesIO()
+    sheet(entries, kind=kind).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def sheet(entries: Sequence[Entry], *, kind: str) -> Image.Image:
+    """One row an entry: four cells of 168 px, titles above."""
+    width = 4 * CELL + 5 * GAP
+    image = Image.new("RGB", (width, HEAD + len(entries) * (CELL + GAP + 20) + GAP), PAPER)
+    pen = ImageDraw.Draw(image)
+    for column, title in enumerate(TITLES):
+        pen.text((GAP + column * (CELL + GAP), 12), title, QUIET, _font(13))
+    for row, (file, gray, answer) in enumerate(entries):
+        top = HEAD + row * (CELL + GAP + 20)
+        ink = find_ink(gray) if kind == "ink" else gray
+        for column, picture in enumerate((gray, ink, prepare(gray, kind))):
+            left = GAP + column * (CELL + GAP)
+            image.paste(_cell(picture), (left, top))
+            pen.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=LINE)
+        _write_answer(pen, answer, left=GAP + 3 * (CELL + GAP), top=top)
+        pen.text((GAP, top + CELL + 4), file.name[-90:], QUIET, _font(12))
+    return image
+
+
+def _cell(picture: Gray) -> Image.Image:
+    """A picture scaled to fit a cell: small ones by whole pixels, so that each can be seen."""
+    small = max(picture.shape) <= CELL // 2
+    scale = CELL // max(picture.shape) if small else CELL / max(picture.shape)
+    size = [max(1, round(side * scale)) for side in picture.shape[::-1]]
+    how = Image.Resampling.NEAREST if small else Image.Resampling.BOX
+    cell = Image.new("L", (CELL, CELL), int(np.median(picture)))
+    scaled = Image.fromarray(picture).resize((size[0], size[1]), how)
+    cell.paste(scaled, ((CELL - size[0]) // 2, (CELL - size[1]) // 2))
+    return cell
+
+
+def _write_answer(pen: ImageDraw.ImageDraw, answer: Prediction, *, left: int, top: int) -> None:
+    label = answer.label or "—"
+    size = 96 if len(label) <= 2 else 30
+    pen.text((left + 4, top + 6), label[:10], INK, _font(size))
+    below = answer.reason if answer.label is None else f"{(answer.confidence or 0) * 100:.1f} % sure"
+    pen.text((left + 6, top + CELL - 46), below or "", INK, _font(17))
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,226 @@
+"""The run directory: what a training run leaves behind, and the one way in which Inkdigit writes a file.
+
+In: a recipe's name and a seed, or the text by which a user means a run. Out: paths, and files that are whole or absent.
+
+    runs/20261120-101502-fast-s0/     recipe.toml · metrics.csv · model.onnx · report.html · … · DONE (last)
+"""
+
+from __future__ import annotations
+
+import csv
+import errno
+import io
+import math
+import os
+import re
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import chain, count
+from pathlib import Path
+
+from inkdigit.errors import MalformedFile, OutputError, UsageError
+
+ROOT = Path("runs")
+RECIPE = "recipe.toml"
+METRICS = "metrics.csv"
+MODEL = "model.onnx"
+DONE = "DONE"
+
+_CAUSES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "no permission to write there",
+    errno.EPERM: "no permission to write there",
+    errno.EROFS: "the file system is read-only",
+    errno.EISDIR: "it is a directory",
+    errno.EEXIST: "a file of that name is in the way",
+    errno.ENOENT: "its folder does not exist",
+    errno.ENOTDIR: "what should be its folder is a file",
+    errno.ENAMETOOLONG: "the name is too long",
+}
+
+
+def create(recipe_name: str, *, seed: int, out: Path | None = None, root: Path = ROOT) -> Path:
+    """Make the directory of a new run: `out` itself, else `root/<date>-<time>-<recipe>-s<seed>`.
+
+    A name under `root` that is taken gets -2, -3. `out` must not exist, or be an empty directory.
+
+    Raises:
+        OutputError: `out` is taken, or the directory cannot be made.
+    """
+    if out is not None:
+        return _claim(out)
+    recipe = re.sub(r"[^\w.-]+", "-", recipe_name)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{recipe}-s{seed}"
+    with writing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        names = chain([name], (f"{name}-{number}" for number in count(2)))
+        return next(root / free for free in names if _make(root / free))
+
+
+def _make(run: Path) -> bool:
+    # mkdir asks and takes in one step: two runs that start in the same second never share a directory.
+    try:
+        run.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _claim(out: Path) -> Path:
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        entry = next(out.iterdir(), None)
+    if entry is not None:
+        raise OutputError(
+            f"{out} is taken",
+            expected="a new name, or an empty directory",
+            received=f"a directory that holds {entry.name}",
+            hint="Choose another name: nothing is overwritten.",
+        )
+    return out
+
+
+def finish(run: Path) -> None:
+    """Mark `run` as finished: DONE, with the time, is the last file that is written.
+
+    Raises:
+        OutputError: DONE cannot be written.
+    """
+    write_aside(run / DONE, f"{datetime.now():%Y-%m-%d %H:%M:%S}\n")
+
+
+def is_finished(run: Path) -> bool:
+    """Whether the run came to its end."""
+    return (run / DONE).is_file()
+
+
+def model_path(run: Path) -> Path:
+    """Where the model file of `run` is, or will be."""
+    return run / MODEL
+
+
+def list_runs(root: Path = ROOT) -> list[Path]:
+    """The runs under `root`, finished or not, oldest first: the directories that hold a recipe."""
+    recipes = sorted(root.glob(f"*/{RECIPE}"), key=lambda recipe: (recipe.stat().st_mtime_ns, recipe))
+    return [recipe.parent for recipe in recipes]
+
+
+def find(text: str | Path, *, root: Path = ROOT) -> Path:
+    """The run that `text` means: its directory, its name under `root`, or a part of the name that no other run has.
+
+    Raises:
+        UsageError: no run, or more than one, goes by that name.
+    """
+    for run in (Path(text), root / text):
+        if (run / RECIPE).is_file():
+            return run
+    known = list_runs(root)
+    matches = [run for run in known if str(text) in run.name]
+    if len(matches) == 1:
+        return matches[0]
+    raise UsageError(
+        f"{'More than one run is' if matches else 'There is no run'} called {str(text)!r}",
+        expected=f"a run directory (it holds {RECIPE}), or a part of one name under {root}/",
+        received=", ".join(run.name for run in matches[-5:]) or str(text),
+        hint=f"The latest run is {known[-1]}." if known else f"There are no runs under {root}/ yet.",
+    )
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Translate what goes wrong while `path` is written, by us or by a library.
+
+    Raises:
+        OutputError: in place of any OSError inside the block.
+    """
+    try:
+        yield
+    except OSError as exc:
+        problem = f"{path} cannot be written: {_CAUSES.get(exc.errno or 0, exc.strerror or str(exc))}"
+        raise OutputError(problem, hint="Put that right, or choose another place.") from exc
+
+
+def write_aside(path: Path, data: bytes | str) -> None:
+    """Write `data` (text as UTF-8) under a temporary name in the same folder, then rename it to `path`.
+
+    Whoever looks sees the old file or the new one, whole. A link is followed; a pipe or device is written straight.
+
+    Raises:
+        OutputError: disk full, no permission, no such folder, or `path` is a directory.
+    """
+    content = data.encode() if isinstance(data, str) else data
+    with writing(path):
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        if target.exists() and not target.is_file():
+            target.write_bytes(content)
+            return
+        aside = target.with_name(f".{secrets.token_hex(6)}.part")
+        try:
+            with aside.open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(target)
+        finally:
+            aside.unlink(missing_ok=True)
+
+
+def append_row(path: Path, row: Mapping[str, float | None]) -> None:
+    """Add one row to a CSV, the header before the first; None becomes an empty cell.
+
+    Raises:
+        OutputError: the row cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+    with writing(path), path.open("a", encoding="utf-8", newline="") as file:
+        if file.tell() == 0:
+            writer.writeheader()
+        writer.writerow(row)
+        file.write(text.getvalue())
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of a CSV of numbers, an empty cell as nan; no file, no rows.
+
+    A last line without its newline was being written when the run was stopped, and does not count.
+
+    Raises:
+        MalformedFile: a cell is no number, or a row has too few or too many cells.
+    """
+    header, *lines = [line.split(",") for line in _whole_lines(path)] or [[]]
+    rows = []
+    for number, cells in enumerate(lines, start=2):
+        try:
+            rows.append({name: float(cell) if cell else math.nan for name, cell in zip(header, cells, strict=True)})
+        except ValueError as exc:
+            raise MalformedFile(
+                path,
+                "a row of figures that cannot be read",
+                where=f"line {number}",
+                expected=f"{len(header)} numbers ({', '.join(header)})",
+                received=", ".join(cells),
+            ) from exc
+    return rows
+
+
+def truncate_rows(path: Path, keep: int) -> None:
+    """Keep the header and the first `keep` rows, as a resumed run needs that starts again after epoch `keep`.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    lines = _whole_lines(path)[: keep + 1]
+    if lines:
+        write_aside(path, "".join(f"{line}\n" for line in lines))
+
+
+def _whole_lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
