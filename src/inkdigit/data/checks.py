@@ -1,0 +1,210 @@
+"""What a data set is like before anybody learns from it: `data check`, and the data page of every report.
+
+In: a `Dataset`, or a source and its bad cells. Out: a `Check`, plain numbers that the page and `--json` show.
+Indices count pictures of a part from 0, rows of a CSV from 1.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkdigit.data.csvs import CellKind, CellProblem
+from inkdigit.data.sources import open_data
+from inkdigit.types import Dataset, Part
+
+_SHOWN = 20  # indices, groups, pairs and rows that are listed; the counts count all
+
+
+@dataclass(frozen=True, slots=True)
+class BadCells:
+    """The bad cells of a Kaggle CSV: how many of each kind, in how many rows, and the first of these in words."""
+
+    missing: int = 0
+    not_numbers: int = 0
+    outside: int = 0  # pixels outside 0–255
+    unknown_labels: int = 0
+    extra: int = 0
+    rows: int = 0
+    first_rows: tuple[int, ...] = ()
+    first: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PartCheck:
+    """One part of a data set, as its pictures are after the door."""
+
+    n: int  # pictures, readable or not
+    shape: tuple[int, ...]
+    dtype: str
+    lowest: int
+    highest: int
+    bad_cells: BadCells
+    unreadable: int
+    first_unreadable: tuple[str, ...]  # the file or index, and the reason
+    blank: int  # readable pictures without any ink
+    first_blank: tuple[int, ...]
+    duplicates: int  # readable pictures that repeat an earlier one, pixel by pixel
+    duplicate_groups: tuple[tuple[int, ...], ...]
+    conflicting_groups: tuple[tuple[int, ...], ...]  # duplicates that do not agree on the label
+    per_class: dict[str, int]  # readable pictures of each class
+    writers: int | None  # how many people wrote it, where that is known
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A data set's parts, and the pictures that training and test part share."""
+
+    name: str
+    classes: tuple[str, ...]
+    prepare: str
+    raw_shapes: tuple[tuple[int, int], ...]  # of the glimpses: what came in, before the door
+    train: PartCheck
+    test: PartCheck | None
+    shared: int | None  # test pictures that the training part holds too; None where there is one part
+    shared_pairs: tuple[tuple[int, int], ...]  # (index in training, index in test)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return asdict(self)
+
+    def findings(self) -> list[str]:
+        """What deserves a look, one sentence each; nothing for a spotless data set."""
+        found = [line for name, part in self._parts() for line in _findings(name, part)]
+        if self.shared:
+            found.append(f"{_many(self.shared, 'test picture')} in the training part too: {_pairs(self.shared_pairs)}")
+        return found
+
+    def _parts(self) -> list[tuple[str, PartCheck]]:
+        parts = [("training", self.train)]
+        return parts if self.test is None else [*parts, ("test", self.test)]
+
+
+def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
+    """Look over a data set; `problems` are the bad cells found when its training part was read from a CSV."""
+    pairs = shared_pictures(dataset.train, dataset.test) if dataset.test is not None else None
+    return Check(
+        name=dataset.name,
+        classes=dataset.classes,
+        prepare=dataset.prepare,
+        raw_shapes=tuple(sorted({(gray.shape[0], gray.shape[1]) for _, gray in dataset.glimpses})),
+        train=_check_part(dataset.train, dataset.classes, _count_cells(problems)),
+        test=None if dataset.test is None else _check_part(dataset.test, dataset.classes, BadCells()),
+        shared=None if pairs is None else len(pairs),
+        shared_pairs=tuple((pairs or [])[:_SHOWN]),
+    )
+
+
+def check_source(source: str | Path, *, prepare: str = "ink", log: Callable[[str], None]) -> Check:
+    """Open a source and look it over; the bad cells of a CSV are reported, not raised.
+
+    Raises:
+        InkdigitError: whatever else `sources.open_data` raises.
+    """
+    problems: list[CellProblem] = []
+    dataset = open_data(source, prepare=prepare, problems=problems, log=log)
+    return check(dataset, problems=problems)
+
+
+def shared_pictures(train: Part, test: Part) -> list[tuple[int, int]]:
+    """Each readable picture of `test` that is also in `train`, pixel by pixel: (index in train, index in test).
+
+    Blank pictures are left out: they look alike without being copies.
+    """
+    first: dict[bytes, int] = {}
+    for i, pixels in _pixels(train):
+        first.setdefault(pixels, i)
+    return [(first[pixels], i) for i, pixels in _pixels(test) if pixels in first and any(pixels)]
+
+
+def _pixels(part: Part) -> Iterator[tuple[int, bytes]]:
+    """The index and the bytes of every readable picture: equal bytes are equal pictures, no hash can deceive."""
+    return ((i, image.tobytes()) for i, image in enumerate(part.images) if i not in part.faults)
+
+
+def _check_part(part: Part, classes: tuple[str, ...], bad_cells: BadCells) -> PartCheck:
+    readable = np.ones(len(part), bool)
+    readable[list(part.faults)] = False
+    flat = part.images.reshape(len(part), -1)
+    blank = np.flatnonzero(readable & (flat.min(1) == flat.max(1))) if len(part) else np.zeros(0, np.int64)
+    groups = _groups(part)
+    counts = np.bincount(part.labels[readable], minlength=len(classes))
+    return PartCheck(
+        n=len(part),
+        shape=part.images.shape,
+        dtype=str(part.images.dtype),
+        lowest=int(part.images.min(initial=255)),
+        highest=int(part.images.max(initial=0)),
+        bad_cells=bad_cells,
+        unreadable=len(part.faults),
+        first_unreadable=tuple(_fault(part, i) for i in sorted(part.faults)[:_SHOWN]),
+        blank=len(blank),
+        first_blank=tuple(blank[:_SHOWN].tolist()),
+        duplicates=sum(len(group) - 1 for group in groups),
+        duplicate_groups=tuple(groups[:_SHOWN]),
+        conflicting_groups=tuple(g for g in groups if len({int(part.labels[i]) for i in g}) > 1)[:_SHOWN],
+        per_class=dict(zip(classes, counts.tolist(), strict=True)),
+        writers=None if part.writers is None else len(np.unique(part.writers)),
+    )
+
+
+def _groups(part: Part) -> list[tuple[int, ...]]:
+    """The indices of readable pictures that are equal, group by group."""
+    same: dict[bytes, list[int]] = {}
+    for i, pixels in _pixels(part):
+        same.setdefault(pixels, []).append(i)
+    return [tuple(group) for group in same.values() if len(group) > 1]
+
+
+def _fault(part: Part, i: int) -> str:
+    return f"{part.files[i] if part.files else i}: {part.faults[i]}"
+
+
+def _count_cells(problems: Sequence[CellProblem]) -> BadCells:
+    kinds: Counter[CellKind] = Counter()
+    for problem in problems:
+        kinds[problem.kind] += problem.count
+    rows = list(dict.fromkeys(problem.row for problem in problems))
+    return BadCells(
+        missing=kinds["missing"],
+        not_numbers=kinds["not a whole number"],
+        outside=kinds["outside 0–255"],
+        unknown_labels=kinds["unknown label"],
+        extra=kinds["extra cells"],
+        rows=len(rows),
+        first_rows=tuple(rows[:_SHOWN]),
+        first=tuple(str(problem) for problem in problems[:_SHOWN]),
+    )
+
+
+def _findings(name: str, part: PartCheck) -> list[str]:
+    """One sentence for each thing that deserves a look in a part."""
+    cells = part.bad_cells
+    unreadable = 0 if cells.rows else part.unreadable  # of a CSV they are the same rows
+    absent = [label for label, count in part.per_class.items() if not count]
+    said = {
+        f"{_many(cells.rows, 'row')} with bad cells: {'; '.join(cells.first[:3])}": cells.rows,
+        f"{_many(part.unreadable, 'unreadable picture')}: {'; '.join(part.first_unreadable[:3])}": unreadable,
+        f"{_many(part.blank, 'picture')} without ink, such as {_list(part.first_blank)}": part.blank,
+        f"{_many(part.duplicates, 'repeated picture')}, such as {_pairs(part.duplicate_groups)}": part.duplicates,
+        f"equal pictures under different labels: {_pairs(part.conflicting_groups)}": len(part.conflicting_groups),
+        f"no picture of {', '.join(absent[:10])}": len(absent),
+    }
+    return [f"{name} part: {text}" for text, count in said.items() if count]
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _list(numbers: Sequence[int]) -> str:
+    return ", ".join(map(str, numbers[:5]))
+
+
+def _pairs(groups: Sequence[Sequence[int]]) -> str:
+    return ", ".join("(" + _list(group) + ")" for group in groups[:3])

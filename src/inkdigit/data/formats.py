@@ -1,0 +1,295 @@
+"""Files of numbers → labelled data sets: IDX and `.npz`; and what the reader of any format hands over.
+
+In: paths. Out: `Dataset`s whose pictures have passed the door, or one `MalformedFile` that names file and place.
+CSV files are read in `csvs`, folders of pictures in `folders`, the public USPS files in `libsvm`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zipfile
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.errors import MalformedFile, MissingData
+from inkdigit.picture.prepare import prepare_all
+from inkdigit.types import DIGITS, MAX_CLASSES, MIN_CLASSES, Dataset, Gray, Part, Split
+
+CLASSES_FILE = "classes.txt"
+GLIMPSES = 5  # raw pictures kept of each class
+GLIMPSE_SIDE = 256  # pixels: a larger raw picture is thinned out to about this, so that photos stay cheap to keep
+
+_GZIP = b"\x1f\x8b"
+_GZIP_RATIO = 1032  # deflate never packs tighter: a header that promises more than this lies
+_UNSIGNED_BYTE = 8  # the third byte of an IDX file: its data type
+_IDX_PREFIXES: dict[Split, tuple[str, ...]] = {"train": ("train-", ""), "test": ("t10k-", "test-")}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One part as it was read: through the door, and a few pictures (label, gray (H, W)) as they were before it."""
+
+    part: Part
+    glimpses: tuple[tuple[int, Gray], ...]
+
+
+def read_arrays(
+    images: Gray, labels: NDArray[np.int64], *, kind: str = "ink", writers: NDArray[np.int32] | None = None
+) -> Reading:
+    """Put raw pictures uint8 (N, H, W) with labels (N,) through the door and keep glimpses of each class."""
+    firsts = [np.flatnonzero(labels == k)[:GLIMPSES] for k in np.unique(labels)]
+    glimpses = [(int(labels[i]), thin(images[i])) for first in firsts for i in first]
+    return Reading(Part(prepare_all(images, kind), labels, writers=writers), tuple(glimpses))
+
+
+def thin(gray: Gray) -> Gray:
+    """A copy of a picture (H, W), thinned out to about 256 px a side where it is larger."""
+    step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE))
+    return gray[::step, ::step].copy()
+
+
+def to_dataset(name: str, classes: tuple[str, ...], readings: dict[Split, Reading], *, kind: str) -> Dataset:
+    """Name what was read; the only part of a source is its training part, whatever it was called."""
+    first, *rest = (readings[split] for split in ("train", "test") if split in readings)
+    test = rest[0].part if rest else None
+    return Dataset(name, classes, first.part, test, prepare=kind, glimpses=first.glimpses)
+
+
+def read_classes(folder: Path) -> tuple[str, ...] | None:
+    """The class names that `classes.txt` in a folder lists, one a line, in the order of the labels; None without it.
+
+    Raises:
+        MalformedFile: no text, a name twice, or fewer than 2 or more than 256 names.
+    """
+    path = folder / CLASSES_FILE
+    if not path.is_file():
+        return None
+    try:
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
+    except (UnicodeDecodeError, OSError) as exc:
+        raise MalformedFile(path, "This is no text", expected="one class name a line, UTF-8") from exc
+    if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
+        raise MalformedFile(
+            path, "Wrong number of class names", expected=f"{MIN_CLASSES} to {MAX_CLASSES}", received=len(names)
+        )
+    for row, name in enumerate(names, 1):
+        if name in names[: row - 1]:
+            raise MalformedFile(path, f"The class {name!r} stands here twice", where=f"name {row}")
+    return names
+
+
+def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Class names in order: by number where all are numbers, else by the alphabet."""
+    distinct = set(names)
+    numbers = all(name.isascii() and name.isdigit() for name in distinct)
+    return tuple(sorted(distinct, key=lambda name: (int(name), name) if numbers else (0, name)))
+
+
+def read_idx(path: Path) -> NDArray[np.uint8]:
+    """Read an IDX file of unsigned bytes, gzipped or not whatever its name: pictures (N, H, W) or labels (N,).
+
+    The array is a read-only view of the bytes that were read: nothing is copied. The format is the one described on
+    the MNIST page (LeCun, Cortes, Burges).
+
+    Raises:
+        MalformedFile: empty, truncated, a wrong magic number, counts and bytes that disagree, gzip that is none.
+        MissingData: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            gzipped = file.read(2) == _GZIP
+            file.seek(0)
+            most = path.stat().st_size * (_GZIP_RATIO if gzipped else 1)
+            stream = cast(BinaryIO, gzip.open(file)) if gzipped else file  # noqa: SIM115 (ends with `file`)
+            return _parse_idx(stream, path, most_bytes=most)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+        raise MalformedFile(path, f"The gzip data is truncated or damaged ({exc})", hint="Fetch it again.") from exc
+    except OSError as exc:
+        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
+
+
+def _parse_idx(stream: BinaryIO, path: Path, *, most_bytes: int) -> NDArray[np.uint8]:
+    """`most_bytes` is what the stream can hold at the most, so that a lying count costs no memory."""
+    magic = stream.read(4)
+    if not magic:
+        raise MalformedFile(path, "The file is empty", expected="an IDX file")
+    if len(magic) < 4 or magic[:3] != bytes((0, 0, _UNSIGNED_BYTE)) or magic[3] not in (1, 3):
+        hint = "Its name says gzip, but its bytes are no gzip." if path.suffix == ".gz" else None
+        expected = "00 00 08 01 (labels) or 00 00 08 03 (pictures)"
+        raise MalformedFile(
+            path, "Not the magic number of IDX", where="byte 0", expected=expected, received=magic.hex(" "), hint=hint
+        )
+    header = stream.read(4 * magic[3])
+    if len(header) < 4 * magic[3]:
+        raise MalformedFile(path, "The header is truncated", where=f"byte {4 + len(header)}")
+    shape = np.frombuffer(header, ">u4").tolist()  # the counts, as whole numbers of any size
+    promised = math.prod(shape)
+    body = stream.read(promised + 1) if promised <= most_bytes else b""
+    if len(body) != promised:
+        held = f"{len(body)} bytes" if len(body) < promised <= most_bytes else "more" if body else "less"
+        raise MalformedFile(
+            path,
+            f"The header promises {' × '.join(map(str, shape))} bytes, the file holds {held}",
+            where=f"bytes 4–{3 + len(header)}",
+            expected=f"{promised} bytes after the header",
+            received=held,
+        )
+    return np.frombuffer(body, np.uint8).reshape(shape)
+
+
+def find_idx(folder: Path) -> dict[Split, tuple[Path | None, Path | None, Path]]:
+    """The IDX files of a folder: for each part its pictures, its labels (either may be missing) and its writers.
+
+    Names are those of MNIST, `train-images-idx3-ubyte` and `t10k-…` (or `test-…`), with `.idx3` for `-idx3` and `.gz`
+    allowed; without a prefix they are the only part.
+    """
+    found: dict[Split, tuple[Path | None, Path | None, Path]] = {}
+    for split, prefixes in _IDX_PREFIXES.items():
+        for prefix in prefixes:
+            images, labels = (_idx_file(folder, prefix + stem) for stem in ("images?idx3-ubyte", "labels?idx1-ubyte"))
+            if images or labels:
+                found.setdefault(split, (images, labels, folder / f"{prefix}writers.npz"))
+    return found
+
+
+def _idx_file(folder: Path, stem: str) -> Path | None:
+    names = (stem.replace("?", mark) + suffix for mark in "-." for suffix in ("", ".gz"))
+    return next((path for name in names if (path := folder / name).is_file()), None)
+
+
+def read_idx_folder(
+    folder: Path, *, name: str | None = None, kind: str = "ink", classes: tuple[str, ...] | None = None
+) -> Dataset:
+    """Read the IDX files of a folder: one part or two, and who wrote each picture where `*writers.npz` says it.
+
+    Classes are `classes` if given, else those of `classes.txt`, else always the ten digits.
+
+    Raises:
+        MissingData: pictures without labels, or labels without pictures.
+        MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
+    """
+    classes = classes or read_classes(folder) or DIGITS
+    readings: dict[Split, Reading] = {}
+    for split, (images, labels, writers) in find_idx(folder).items():
+        if images is None or labels is None:
+            there = images or labels
+            raise MissingData(f"{there} has no {'labels' if images else 'pictures'} beside it")
+        pixels, numbers = _read_idx_pair(images, labels, len(classes))
+        readings[split] = read_arrays(pixels, numbers, kind=kind, writers=_read_writers(writers, len(numbers)))
+    if not readings:
+        raise MissingData(
+            f"{folder} holds no IDX files", expected="train-images-idx3-ubyte and train-labels-idx1-ubyte"
+        )
+    return to_dataset(name or folder.resolve().name, classes, readings, kind=kind)
+
+
+def _read_idx_pair(images: Path, labels: Path, k: int) -> tuple[Gray, NDArray[np.int64]]:
+    pixels, numbers = read_idx(images), read_idx(labels)
+    if pixels.ndim != 3 or numbers.ndim != 1:
+        wrong, is_, want = (images, "labels", "pictures") if pixels.ndim != 3 else (labels, "pictures", "labels")
+        raise MalformedFile(wrong, f"These are {is_}", where="byte 3", expected=want)
+    if not pixels.size:
+        raise MalformedFile(images, "There are no pictures in it", where="bytes 4–15", received=f"shape {pixels.shape}")
+    if len(pixels) != len(numbers):
+        raise MalformedFile(
+            labels, f"Not one label for each picture of {images.name}", expected=len(pixels), received=len(numbers)
+        )
+    if (above := np.flatnonzero(numbers >= k)).size:
+        at = int(above[0])
+        raise _label_above(labels, numbers[at], k, f"label {at + 1} (byte {8 + at})", len(above))
+    return pixels, numbers.astype(np.int64)
+
+
+def _label_above(path: Path, label: int, k: int, where: str, count: int) -> MalformedFile:
+    return MalformedFile(
+        path,
+        f"{count} {'label' if count == 1 else 'labels'} outside the classes",
+        where=where,
+        expected=f"0–{k - 1}",
+        received=int(label),
+        hint=f"Data with other classes needs a {CLASSES_FILE} beside it, one name a line.",
+    )
+
+
+def _read_writers(path: Path, n: int) -> NDArray[np.int32] | None:
+    """`writer` int32 (N,): the number of the person who wrote each picture, where the file is there."""
+    if not path.is_file():
+        return None
+    (writers,) = _load_npz(path, "writer")
+    if writers.shape != (n,) or writers.dtype.kind not in "iu":
+        received = f"{writers.dtype} {writers.shape}"
+        raise MalformedFile(
+            path, "Not one writer for each picture", where="writer", expected=f"int32 ({n},)", received=received
+        )
+    return writers.astype(np.int32)
+
+
+def read_npz(path: Path, *, name: str | None = None, kind: str = "ink") -> Dataset:
+    """Read `X` uint8 (N, H, W) of any size and `y` (N,), whole numbers or class names, from an `.npz` file.
+
+    Numbers 0–9 are the ten digits; others name their classes themselves, unless a `classes.txt` lies beside the file.
+
+    Raises:
+        MalformedFile: no `.npz`, an array that is missing or of another shape or type, a pickle, a label without name.
+    """
+    images, y = _load_npz(path, "X", "y")
+    if images.dtype != np.uint8 or images.ndim != 3 or not images.size:
+        received = f"{images.dtype} {images.shape}"
+        raise MalformedFile(path, "No gray pictures", where="X", expected="uint8 (N, H, W)", received=received)
+    if y.shape != (len(images),) or y.dtype.kind not in "iuUS":
+        expected, received = f"({len(images)},) whole numbers or names", f"{y.dtype} {y.shape}"
+        raise MalformedFile(path, "Not one label for each picture", where="y", expected=expected, received=received)
+    classes, labels = _name_labels(y, path)
+    return to_dataset(name or path.stem, classes, {"train": read_arrays(images, labels, kind=kind)}, kind=kind)
+
+
+def _name_labels(y: NDArray[Any], path: Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """Class names, and `y` (N,) of numbers or names as indices into them."""
+    listed = read_classes(path.parent)
+    if y.dtype.kind in "iu" and (listed or (y.min() >= 0 and y.max() < len(DIGITS))):
+        classes = listed or DIGITS
+        if (outside := np.flatnonzero((y < 0) | (y >= len(classes)))).size:
+            raise _label_above(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
+        return classes, y.astype(np.int64)
+    names = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in y.tolist()]
+    return index_names(names, listed or sorted_names(names), path)
+
+
+def index_names(names: list[str], classes: tuple[str, ...], path: Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+    """`classes`, and each of `names` as its index int64 (N,) into them.
+
+    Raises:
+        MalformedFile: a name that `classes.txt` beside `path` does not list.
+    """
+    index = {name: k for k, name in enumerate(classes)}
+    for row, name in enumerate(names, 1):
+        if name not in index:
+            raise MalformedFile(path, f"{CLASSES_FILE} beside it lists no class {name!r}", where=f"label {row}")
+    return classes, np.array([index[name] for name in names], np.int64)
+
+
+def _load_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
+    """The arrays of an `.npz` file under `keys`; a pickled object is never loaded."""
+    expected = f"an .npz file with {' and '.join(keys)}"
+    try:
+        with path.open("rb") as file:
+            arrays = np.load(file, allow_pickle=False)
+            if not isinstance(arrays, np.lib.npyio.NpzFile):
+                raise MalformedFile(path, "This is a single array", expected=expected)
+            if missing := [key for key in keys if key not in arrays]:
+                received = ", ".join(arrays.files[:8]) or "nothing"
+                raise MalformedFile(path, f"No array {missing[0]!r} in it", expected=expected, received=received)
+            return [arrays[key] for key in keys]
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError) as exc:
+        # MemoryError: a header that promises an absurd shape. RuntimeError: an encrypted or unknown compression.
+        reason = "an array in it is a pickled object" if "allow_pickle" in str(exc) else "or it is truncated"
+        raise MalformedFile(path, f"This is no .npz of plain arrays, {reason}", received=str(exc)[:80]) from exc
+    except OSError as exc:
+        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc

@@ -1,0 +1,222 @@
+"""The public mirrors of the named sets: which files, where from, what bytes they must be; fetching them.
+
+In: a name. Out: a folder with the set's files, each checked against its published checksum, written aside and renamed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import sys
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from inkdigit.errors import ChecksumMismatch, MissingData, MissingExtra, OutputError, UsageError
+
+CONNECT_S = 3.0  # then the next mirror has its turn
+READ_S = 30.0  # without a byte
+
+_CHUNK = 2**16  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedFile:
+    """A file and its published checksum: of its raw bytes (`unpacked`), or of the file as it is served."""
+
+    name: str
+    checksum: str  # "sha256:…" or "md5:…"
+    unpacked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSet:
+    """The files of a named set and the mirrors that serve them, in the order in which they are asked."""
+
+    files: tuple[PublishedFile, ...]
+    mirrors: tuple[str, ...]
+
+
+def _idx_files(*checksums: str, unpacked: bool = False) -> tuple[PublishedFile, ...]:
+    names = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
+    pairs = zip(names, checksums, strict=True)
+    return tuple(PublishedFile(f"{name}-ubyte.gz", f"sha256:{checksum}", unpacked) for name, checksum in pairs)
+
+
+PUBLISHED = {
+    "mnist": PublishedSet(
+        _idx_files(
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            unpacked=True,
+        ),
+        ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+    ),
+    "usps": PublishedSet(
+        (
+            PublishedFile("usps.bz2", "md5:ec16c51db3855ca6c91edd34d0e9b197"),
+            PublishedFile("usps.t.bz2", "md5:8ea070ee2aca1ac39742fdd1ef5ed118"),
+        ),
+        ("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",),
+    ),
+    "fashion-mnist": PublishedSet(
+        _idx_files(
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+        ),
+        (
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+    ),
+    "kmnist": PublishedSet(
+        _idx_files(
+            "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+            "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+            "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+            "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+        ),
+        ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+    ),
+}
+
+
+def fetch(
+    name: str,
+    *,
+    to: Path | None = None,
+    mirrors: Sequence[str] | None = None,
+    timeouts_s: tuple[float, float] = (CONNECT_S, READ_S),
+    log: Callable[[str], None],
+) -> Path:
+    """Fetch the files of a named set that are not yet in the folder `to` (else in the cache), and return the folder.
+
+    Each mirror is asked in turn, `mirrors` instead of the public ones if given; `timeouts_s` are seconds to connect and
+    seconds to wait for a byte. What is there already is not fetched or checked again.
+
+    Raises:
+        UsageError: no set of this name is published.
+        MissingData: no mirror serves a file; names the files, the folder to put them in and the mirrors.
+        ChecksumMismatch: what the mirrors serve are not the published bytes.
+        OutputError: the folder cannot be written.
+        MissingExtra: pooch is not installed.
+    """
+    if name not in PUBLISHED:
+        raise UsageError(f"There is nothing to fetch for {name!r}", expected=" or ".join(PUBLISHED))
+    published = PUBLISHED[name]
+    if mirrors is not None:
+        published = replace(published, mirrors=tuple(mirrors))
+    return download(published, to or cache_folder() / name, timeouts_s=timeouts_s, log=log)
+
+
+def cache_folder() -> Path:
+    """Where fetched sets are kept: INKDIGIT_CACHE, else `inkdigit` in XDG_CACHE_HOME, else in `~/.cache`."""
+    if own := os.environ.get("INKDIGIT_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "inkdigit"
+
+
+def download(published: PublishedSet, to: Path, *, timeouts_s: tuple[float, float], log: Callable[[str], None]) -> Path:
+    """Download what the folder `to` lacks of a set; `fetch` says more."""
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise OutputError(f"Cannot make the folder {to}: {exc.strerror}", hint="Name another folder.") from exc
+    mirrors = list(published.mirrors)
+    for file in published.files:
+        if not (to / file.name).is_file():
+            _ask_mirrors(mirrors, file, to, timeouts_s, log, published)
+    return to
+
+
+def _ask_mirrors(
+    mirrors: list[str],
+    file: PublishedFile,
+    to: Path,
+    timeouts_s: tuple[float, float],
+    log: Callable[[str], None],
+    published: PublishedSet,
+) -> None:
+    """Download one file from the first of `mirrors` that serves it; those that fail are put last for the next."""
+    wrong: ChecksumMismatch | None = None
+    for mirror in tuple(mirrors):
+        url = f"{mirror.rstrip('/')}/{file.name}"
+        log(f"Fetching {url}")
+        try:
+            _download_file(url, file, to / file.name, timeouts_s)
+            return
+        except (ChecksumMismatch, MissingData) as exc:
+            log(str(exc))
+            wrong = exc if isinstance(exc, ChecksumMismatch) else wrong
+            mirrors.remove(mirror)
+            mirrors.append(mirror)
+    raise wrong or _unserved(published, to)
+
+
+def _download_file(url: str, file: PublishedFile, target: Path, timeouts_s: tuple[float, float]) -> None:
+    """Download one file beside `target`, check it, and rename it: `target` is there whole or not at all."""
+    aside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        _download_url(url, aside, timeouts_s)
+        found = _checksum(aside, file)
+        if found != file.checksum:
+            raise ChecksumMismatch(
+                f"{url} does not give the published {file.name}",
+                expected=file.checksum,
+                received=found,
+                hint="It was not kept.",
+            )
+        aside.replace(target)
+    except OSError as exc:  # not the network's: those are translated already
+        raise OutputError(f"Cannot write {target}: {exc.strerror or exc}") from exc
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _download_url(url: str, path: Path, timeouts_s: tuple[float, float]) -> None:
+    try:
+        import pooch
+        import requests
+    except ImportError as exc:
+        raise MissingExtra("Fetching a data set needs pooch", "train") from exc
+    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=_CHUNK, timeout=timeouts_s)
+    try:
+        get(url, str(path), None)
+    except (requests.Timeout, requests.ConnectionError) as exc:
+        raise MissingData(f"{url} does not answer") from exc
+    except requests.RequestException as exc:  # 404 and the like, a connection that breaks off
+        raise MissingData(f"{url} cannot be fetched ({exc})") from exc
+
+
+def _checksum(path: Path, file: PublishedFile) -> str:
+    """The checksum of a downloaded file, spelt as `file.checksum` is; of the raw bytes where those are published.
+
+    A server may have unpacked the gzip itself, which leaves the raw bytes the same.
+    """
+    algorithm = file.checksum.partition(":")[0]
+    digest = hashlib.new(algorithm)
+    with path.open("rb") as plain:
+        gzipped = file.unpacked and plain.read(2) == b"\x1f\x8b"
+        plain.seek(0)
+        try:
+            with gzip.open(plain) if gzipped else nullcontext(plain) as stream:
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            return "damaged gzip data"
+    return f"{algorithm}:{digest.hexdigest()}"
+
+
+def _unserved(published: PublishedSet, to: Path) -> MissingData:
+    lacking = [file.name for file in published.files if not (to / file.name).is_file()]
+    return MissingData(
+        f"No mirror serves {', '.join(lacking)}",
+        hint=f"Put {'it' if len(lacking) == 1 else 'them'} into {to}, from {' or '.join(published.mirrors)}",
+    )

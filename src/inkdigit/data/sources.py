@@ -1,0 +1,191 @@
+"""Names and paths → labelled data sets: where a set lies, what kind of files it is, and how to read them.
+
+In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `sklearn-digits`, or a path. Out: a `Dataset`, every picture through the
+door. A named set is looked for in
+
+1. the folder that INKDIGIT_DATA names,
+2. `data`, `../data`, `shared/data` and `../shared/data`, seen from the current folder,
+3. the cache: INKDIGIT_CACHE, else `$XDG_CACHE_HOME/inkdigit`, else `~/.cache/inkdigit`,
+
+each time in the sub-folder of its name first, then in the folder itself; then it is fetched into the cache
+(`mirrors.fetch`). A name comes before a path of the same name: write `./mnist` for a folder that is called so.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from inkdigit.data import libsvm
+from inkdigit.data.csvs import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
+from inkdigit.data.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
+from inkdigit.data.formats import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
+from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch
+from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
+from inkdigit.types import DIGITS, Dataset
+
+__all__ = ["NAMES", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]
+
+SKLEARN_DIGITS = "sklearn-digits"
+NAMES = (*PUBLISHED, SKLEARN_DIGITS)
+
+_CLASSES = {
+    "fashion-mnist": (
+        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+    ),
+    "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
+}
+_KINDS_OF_SOURCE = "a folder of IDX files or pictures, a Kaggle CSV, a CSV with the columns file,label, or an .npz"
+
+
+def _quiet(_: str) -> None:
+    """The log of who does not listen."""
+
+
+def open_data(
+    source: str | Path,
+    *,
+    prepare: str = "ink",
+    problems: list[CellProblem] | None = None,
+    log: Callable[[str], None] = _quiet,
+) -> Dataset:
+    """Open a data set by name or path, fetching a named one that is nowhere on this machine.
+
+    `prepare` is the kind of door: `plain` suits `fashion-mnist` and `kmnist`. A folder is read as IDX files if it has
+    any, else as the pictures of its `labels.csv`, else as parts `train` and `test`, else as one sub-folder a class.
+    With a list `problems` the bad cells of a Kaggle CSV are added to it instead of raised. A `Path` is never a name.
+
+    Raises:
+        UsageError: neither a known name nor a path.
+        DataError: the files are missing, broken or not the published ones.
+        MissingExtra: a library that reading or fetching this source needs is not installed.
+    """
+    if isinstance(source, Path) or source not in NAMES:
+        return _open_path(Path(source).expanduser(), prepare, problems)
+    if source == SKLEARN_DIGITS:
+        return _open_sklearn_digits(prepare)
+    folder = find(source)
+    if folder is None:
+        log(f"{source} is not on this machine: fetching it into {cache_folder() / source}")
+        folder = fetch(source, log=log)
+    elif "INKDIGIT_DATA" in os.environ and not folder.is_relative_to(Path(os.environ["INKDIGIT_DATA"]).expanduser()):
+        log(f"INKDIGIT_DATA holds no {source}; using {folder}")
+    if not find_idx(folder) and libsvm.has_usps(folder):
+        return libsvm.read_usps(folder, name=source, kind=prepare)
+    return read_idx_folder(folder, name=source, kind=prepare, classes=_CLASSES.get(source, DIGITS))
+
+
+def has(name: str) -> bool:
+    """Whether a named set can be opened without the network.
+
+    Raises:
+        UsageError: no such name.
+    """
+    if name == SKLEARN_DIGITS:
+        return importlib.util.find_spec("sklearn") is not None
+    return find(name) is not None
+
+
+def find(name: str) -> Path | None:
+    """The first folder that holds a named set, or None; see the top of this file for the places.
+
+    A folder counts when it holds pictures and labels of a part. In the cache all files must be there, for a fetch that
+    was broken off may have left the half of them.
+
+    Raises:
+        UsageError: no such name.
+    """
+    if name not in PUBLISHED:
+        raise _unknown(name)
+    for root in _roots():
+        for folder in (root / name, root):
+            if (folder == root / name or _may_be(root, name)) and _holds(folder, name):
+                return folder
+    cached = cache_folder() / name
+    return cached if all((cached / file.name).is_file() for file in PUBLISHED[name].files) else None
+
+
+def _roots() -> list[Path]:
+    named = os.environ.get("INKDIGIT_DATA")
+    here = Path.cwd()
+    near = [here / "data", here.parent / "data", here / "shared" / "data", here.parent / "shared" / "data"]
+    return [Path(named).expanduser(), *near] if named else near
+
+
+def _may_be(root: Path, name: str) -> bool:
+    """Whether the files right in `root` may be the set `name`: a folder is what it is called, and otherwise MNIST."""
+    called = root.resolve().name
+    return called == name or (name == "mnist" and called not in PUBLISHED)
+
+
+def _holds(folder: Path, name: str) -> bool:
+    idx = any(images and labels for images, labels, _ in find_idx(folder).values())
+    return idx or (name == "usps" and libsvm.has_usps(folder))
+
+
+def _open_path(path: Path, kind: str, problems: list[CellProblem] | None) -> Dataset:
+    if path.is_dir():
+        return _open_folder(path, kind)
+    if not path.exists():
+        if path.suffix or len(path.parts) > 1:
+            raise MissingData(f"There is no {path}", expected=_KINDS_OF_SOURCE)
+        raise _unknown(str(path))
+    if path.suffix.lower() == ".csv":
+        return _open_csv(path, kind, problems)
+    if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
+        return read_npz(path, kind=kind)
+    if "idx" in path.name:
+        raise UsageError(f"{path} is one IDX file of several", hint=f"Give their folder: {path.parent}")
+    raise UsageError(f"{path} is no data set that can be read", expected=_KINDS_OF_SOURCE)
+
+
+def _open_folder(folder: Path, kind: str) -> Dataset:
+    if find_idx(folder):
+        return read_idx_folder(folder, kind=kind)
+    if (folder / LABELS_FILE).is_file():
+        return read_labels_csv(folder / LABELS_FILE, kind=kind)
+    return read_picture_folder(folder, kind=kind)
+
+
+def _open_csv(path: Path, kind: str, problems: list[CellProblem] | None) -> Dataset:
+    columns = set(read_header(path))
+    if FILE in columns:
+        return read_labels_csv(path, kind=kind)
+    if LABEL in columns or columns & set(PIXELS):
+        return read_kaggle_csv(path, kind=kind, problems=problems)
+    raise MalformedFile(
+        path,
+        "This is neither kind of CSV",
+        where="header",
+        expected="label,pixel0…pixel783 or file,label",
+        received=",".join(sorted(columns))[:80],
+    )
+
+
+def _open_sklearn_digits(kind: str) -> Dataset:
+    """The 1,797 digits, 8×8 pixels of 0..16, that come with scikit-learn."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as exc:
+        raise MissingExtra("Reading sklearn-digits needs scikit-learn", "train") from exc
+    digits = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    reading = read_arrays(images, digits.target.astype(np.int64), kind=kind)
+    return to_dataset(SKLEARN_DIGITS, DIGITS, {"train": reading}, kind=kind)
+
+
+def _unknown(name: str) -> UsageError:
+    close = difflib.get_close_matches(name.lower(), NAMES, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else None
+    return UsageError(
+        f"No data set and no path is called {name!r}",
+        expected=f"{', '.join(NAMES)}, or {_KINDS_OF_SOURCE}",
+        hint=hint,
+    )

@@ -1,0 +1,102 @@
+"""What a check finds: each kind of trouble planted, counted and named."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inkdigit.data.checks import check, check_source, shared_pictures
+from inkdigit.data.sources import open_data
+from inkdigit.errors import MalformedFile
+
+from .conftest import draw, kaggle_rows, make_dataset, make_part, write_picture, write_rows
+
+
+def with_images(part, images):
+    return replace(part, images=images)
+
+
+def test_a_spotless_set_has_no_findings():
+    found = check(make_dataset(make_part(list(range(10))), make_part(list(range(10)), seed=1)))
+    assert found.findings() == []
+    assert (found.train.n, found.train.shape, found.train.dtype) == (10, (10, 28, 28), "uint8")
+    assert (found.train.lowest, found.train.highest) == (0, 255)
+    assert (found.shared, found.shared_pairs) == (0, ())
+    assert found.train.per_class == dict.fromkeys("0123456789", 1)
+    assert json.loads(json.dumps(found.to_json()))["train"]["n"] == 10
+
+
+def test_planted_trouble_is_found():
+    part = make_part([*range(9), 0, 1], writers=[1] * 5 + [2] * 6, faults={5: "broken"})
+    images = part.images.copy()
+    images[3] = images[4] = 0  # blank, and so duplicates under different labels
+    images[9] = images[0]  # the same label
+    images[10] = images[6]  # another label
+    images[5] = 0  # unreadable: neither blank nor duplicate
+    found = check(make_dataset(with_images(part, images)))
+    train = found.train
+    assert (train.blank, train.first_blank) == (2, (3, 4))
+    assert (train.unreadable, train.first_unreadable) == (1, ("5: broken",))
+    assert train.duplicates == 3
+    assert set(train.duplicate_groups) == {(3, 4), (0, 9), (6, 10)}
+    assert set(train.conflicting_groups) == {(3, 4), (6, 10)}
+    assert train.per_class["5"] == 0
+    assert train.writers == 2
+    assert (found.test, found.shared) == (None, None)
+    text = "\n".join(found.findings())
+    for said in ("1 unreadable picture: 5: broken", "2 pictures without ink, such as 3, 4", "3 repeated pictures"):
+        assert f"training part: {said}" in text
+    assert "under different labels: (3, 4), (6, 10)" in text
+    assert "no picture of 5, 9" in text
+
+
+def test_leaks_between_the_parts_are_counted():
+    train, test = make_part(list(range(10))), make_part(list(range(10)), seed=1)
+    images = test.images.copy()
+    images[7], images[2] = train.images[1], train.images[9]
+    images[4] = 0
+    train = with_images(train, np.concatenate((train.images[:8], np.zeros((1, 28, 28), np.uint8), train.images[9:])))
+    test = with_images(test, images)
+    assert shared_pictures(train, test) == [(9, 2), (1, 7)]
+    found = check(make_dataset(train, test))
+    assert found.shared == 2
+    assert "2 test pictures in the training part too: (9, 2), (1, 7)" in found.findings()
+
+
+def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
+    rows = kaggle_rows(draw(6), np.arange(6))
+    rows[0][5], rows[0][6], rows[1][7], rows[3][8] = "", "x", "256", "-1"
+    rows[4][0] = "12"
+    path = write_rows(tmp_path / "train.csv", rows)
+    with pytest.raises(MalformedFile):
+        open_data(path)
+    found = check_source(path, log=log)
+    cells = found.train.bad_cells
+    assert (cells.missing, cells.not_numbers, cells.outside, cells.unknown_labels) == (1, 1, 2, 1)
+    assert (cells.rows, cells.first_rows) == (4, (1, 2, 4, 5))
+    assert cells.first[0] == "row 1, pixel4: is missing"
+    assert (found.train.n, found.train.unreadable, found.train.blank) == (6, 4, 0)
+    assert "training part: 4 rows with bad cells: row 1, pixel4: is missing" in found.findings()[0]
+
+
+def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):
+    write_picture(tmp_path / "a" / "1.png", draw(1, side=40)[0])
+    write_picture(tmp_path / "b" / "1.png", draw(1, side=20)[0])
+    (tmp_path / "b" / "2.png").write_bytes(b"")
+    found = check_source(tmp_path, log=log)
+    assert found.raw_shapes == ((20, 20), (40, 40))
+    assert found.train.first_unreadable[0].startswith("b/2.png: ")
+
+
+def test_the_real_mnist_is_clean_and_checked_in_a_second(mnist):
+    data = open_data(mnist)
+    begin = time.perf_counter()
+    found = check(data)
+    assert time.perf_counter() - begin < 3  # a fifth of a second on an idle machine
+    assert found.findings() == []
+    assert (found.train.n, found.test.n, found.shared) == (60_000, 10_000, 0)
+    assert found.train.per_class["5"] == 5421

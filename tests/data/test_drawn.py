@@ -1,0 +1,138 @@
+"""`data/drawn.py` and the pictures that `examples/draw.py` makes with it."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inkdigit.data.drawn import DIGIT_GLYPHS, LETTER_GLYPHS, digit, letter, scribble
+from inkdigit.errors import UsageError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+SCRIPT = runpy.run_path(str(EXAMPLES / "draw.py"))
+WAYS = [(label, variant) for label, glyphs in DIGIT_GLYPHS.items() for variant in range(len(glyphs))]
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+@pytest.mark.parametrize(("label", "variant"), WAYS)
+def test_each_way_to_write_a_digit_is_a_picture_with_ink_inside_a_margin(label, variant):
+    picture = digit(label, rng=rng(), variant=variant)
+    assert picture.shape == (112, 112)
+    assert picture.dtype == np.uint8
+    assert picture.max() == 255
+    rows, columns = picture.any(1).nonzero()[0], picture.any(0).nonzero()[0]
+    for first, last in ((rows[0], rows[-1]), (columns[0], columns[-1])):
+        assert first >= 10
+        assert last <= 101
+        assert abs(first + last - 111) <= 3  # centred
+    assert 0.02 < (picture > 127).mean() < 0.3
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_the_same_seed_gives_the_same_picture(label):
+    assert np.array_equal(digit(label, rng=rng(7)), digit(label, rng=rng(7)))
+    assert not np.array_equal(digit(label, rng=rng(7)), digit(label, rng=rng(8)))
+
+
+def test_every_digit_is_written_in_more_than_one_way():
+    assert sorted(DIGIT_GLYPHS) == list(range(10))
+    assert all(len(set(glyphs)) >= 3 for glyphs in DIGIT_GLYPHS.values())
+
+
+def test_without_a_variant_the_generator_picks_one():
+    pictures = {digit(1, rng=rng(seed), jitter=0.0).tobytes() for seed in range(20)}
+    assert len(pictures) == len(DIGIT_GLYPHS[1])
+
+
+def test_jitter_changes_the_picture_and_none_leaves_the_copybook_shape():
+    copybook = digit(3, rng=rng(1), variant=0, jitter=0.0)
+    assert np.array_equal(copybook, digit(3, rng=rng(2), variant=0, jitter=0.0))
+    differences = [
+        np.abs(copybook.astype(int) - digit(3, rng=rng(2), variant=0, jitter=jitter)).mean()
+        for jitter in (0.005, 0.02, 0.06)
+    ]
+    assert 0 < differences[0] < differences[1] < differences[2]
+
+
+def test_thickness_is_a_fraction_of_the_size():
+    thin, thick = (digit(1, rng=rng(), variant=0, jitter=0.0, thickness=t)[56] / 255 for t in (0.05, 0.15))
+    assert thin.sum() == pytest.approx(0.05 * 112, abs=0.6)
+    assert thick.sum() == pytest.approx(0.15 * 112, abs=0.6)
+
+
+@pytest.mark.parametrize("size_px", [20, 28, 301])
+def test_any_size_shows_the_same_shape(size_px):
+    picture = digit(5, rng=rng(), size_px=size_px)
+    assert picture.shape == (size_px, size_px)
+    small = Image.fromarray(digit(5, rng=rng(), size_px=602)).resize((size_px, size_px), Image.Resampling.BOX)
+    assert np.abs(np.asarray(small).astype(int) - picture).mean() < 4
+
+
+def test_edges_are_soft():
+    picture = digit(0, rng=rng())
+    assert np.unique(picture).size > 50
+    assert ((picture > 0) & (picture < 255)).mean() < 0.1
+
+
+@pytest.mark.parametrize("name", LETTER_GLYPHS)
+def test_letters_are_pictures_that_their_seed_decides(name):
+    picture = letter(name, rng=rng(3), size_px=64)
+    assert picture.shape == (64, 64)
+    assert picture.max() == 255
+    assert np.array_equal(picture, letter(name, rng=rng(3), size_px=64))
+    assert not np.array_equal(picture, letter(name, rng=rng(4), size_px=64))
+
+
+def test_no_two_scribbles_are_alike():
+    pictures = [scribble(rng=rng(seed), size_px=48) for seed in range(30)]
+    assert all(p.shape == (48, 48) and p.dtype == np.uint8 and p.max() == 255 for p in pictures)
+    assert len({p.tobytes() for p in pictures}) == 30
+    assert np.array_equal(pictures[4], scribble(rng=rng(4), size_px=48))
+
+
+@pytest.mark.parametrize("label", [-1, 10, "7"])
+def test_a_label_that_is_no_digit_is_refused(label):
+    with pytest.raises(UsageError, match="0 to 9"):
+        digit(label, rng=rng())
+
+
+@pytest.mark.parametrize("variant", [-1, 3])
+def test_a_variant_that_is_not_there_is_refused(variant):
+    with pytest.raises(UsageError, match="0 to 2"):
+        digit(3, rng=rng(), variant=variant)
+
+
+@pytest.mark.parametrize("name", ["O", "a", ""])
+def test_a_letter_that_is_not_there_is_refused(name):
+    with pytest.raises(UsageError, match="A E F"):
+        letter(name, rng=rng())
+
+
+def test_the_examples_show_every_digit_and_are_small_files():
+    files = sorted(EXAMPLES.glob("*.png"))
+    assert [file.stem for file in files] == sorted(SCRIPT["PICTURES"])
+    assert {file.stem[:2] for file in files} == {f"{label}-" for label in range(10)}
+    assert max(file.stat().st_size for file in files) < 120_000
+
+
+@pytest.mark.parametrize("name", SCRIPT["PICTURES"])
+def test_an_example_is_what_the_script_draws(name):
+    drawn = SCRIPT["picture"](name)
+    with Image.open(EXAMPLES / f"{name}.png") as stored:
+        assert stored.mode == drawn.mode
+        assert stored.size == drawn.size
+        difference = np.asarray(stored.convert("RGBA")).astype(int) - np.asarray(drawn.convert("RGBA"))
+    assert np.abs(difference).mean() < 2  # another Pillow may choose another palette
+
+
+def test_the_script_writes_into_the_folder_it_is_given(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "PICTURES", {"0-mnist-like": SCRIPT["PICTURES"]["0-mnist-like"]})
+    SCRIPT["main"](tmp_path / "new")
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["0-mnist-like.png"]

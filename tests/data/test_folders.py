@@ -1,0 +1,170 @@
+"""Pictures as files: classes from sub-folders or a list, and one bad picture that does not stop the others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inkdigit.data.folders import read_labels_csv, read_picture_folder
+from inkdigit.errors import DataError, MalformedFile, MissingData
+from inkdigit.types import DIGITS
+
+from .conftest import draw, write_picture
+
+A, B, C, D = draw(4)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, 2 and 10, with three pictures."""
+    write_picture(tmp_path / "10" / "b.PNG", A)
+    write_picture(tmp_path / "10" / "a.png", B)
+    write_picture(tmp_path / "2" / "c.bmp", C)
+    (tmp_path / "2" / "notes.txt").write_text("no picture")
+    write_picture(tmp_path / "2" / ".hidden.png", D)
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "__MACOSX").mkdir()
+    return tmp_path
+
+
+def test_sub_folders_are_classes(folder):
+    data = read_picture_folder(folder)
+    assert data.classes == ("2", "10")
+    assert data.train.files == ("10/a.png", "10/b.PNG", "2/c.bmp") or data.train.files == (
+        "2/c.bmp",
+        "10/a.png",
+        "10/b.PNG",
+    )
+    assert [data.classes[k] for k in data.train.labels] == [file.split("/")[0] for file in data.train.files]
+    assert data.train.images.any((1, 2)).all()
+    assert data.test is None
+    assert data.name == folder.name
+
+
+def test_glimpses_are_the_raw_pictures(folder):
+    write_picture(folder / "2" / "photo.png", np.full((600, 300), 255, np.uint8))
+    glimpses = read_picture_folder(folder).glimpses
+    assert [k for k, _ in glimpses] == [0, 0, 1, 1]
+    assert np.array_equal(glimpses[0][1], C)
+    assert glimpses[1][1].shape == (200, 100)  # thinned out
+
+
+def test_no_more_than_five_glimpses_of_a_class(folder):
+    for i in range(7):
+        write_picture(folder / "2" / f"{i}.png", A)
+    assert sum(k == 0 for k, _ in read_picture_folder(folder).glimpses) == 5
+
+
+def test_train_and_test_are_parts(tmp_path):
+    write_picture(tmp_path / "train" / "x" / "1.png", A)
+    write_picture(tmp_path / "train" / "y" / "1.png", B)
+    write_picture(tmp_path / "test" / "y" / "2.png", C)
+    data = read_picture_folder(tmp_path)
+    assert data.classes == ("x", "y")
+    assert data.train.labels.tolist() == [0, 1]
+    assert data.test.labels.tolist() == [1]
+    assert data.test.files == ("test/y/2.png",)
+
+
+def test_train_and_test_may_be_lists(tmp_path):
+    for part, gray in (("train", A), ("test", B)):
+        write_picture(tmp_path / part / "1.png", gray)
+        (tmp_path / part / "labels.csv").write_text("file,label\n1.png,7\n")
+    data = read_picture_folder(tmp_path)
+    assert data.classes == DIGITS
+    assert data.test.labels.tolist() == [7]
+
+
+def test_train_and_test_may_be_classes(tmp_path):
+    write_picture(tmp_path / "train" / "1.png", A)
+    write_picture(tmp_path / "test" / "1.png", B)
+    data = read_picture_folder(tmp_path)
+    assert data.classes == ("test", "train")
+    assert len(data.train) == 2
+
+
+def test_one_bad_picture_does_not_stop_the_others(folder):
+    (folder / "2" / "d.png").write_bytes(b"no picture")
+    data = read_picture_folder(folder)
+    (bad,) = data.train.faults
+    assert data.train.files[bad] == "2/d.png"
+    assert "d.png" in data.train.faults[bad]
+    assert not data.train.images[bad].any()
+    assert len(data.train) == 4
+
+
+def test_nothing_but_bad_pictures_is_an_error(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_bytes(b"")
+    with pytest.raises(DataError, match="Not one of the 2 pictures") as caught:
+        read_picture_folder(tmp_path)
+    assert caught.value.exit_code == 4
+
+
+def test_a_folder_without_pictures(tmp_path):
+    with pytest.raises(MissingData, match="holds no pictures"):
+        read_picture_folder(tmp_path)
+    (tmp_path / "5").mkdir()
+    with pytest.raises(MissingData, match="holds no pictures"):
+        read_picture_folder(tmp_path)
+
+
+def test_classes_txt_rules_over_sub_folders(folder):
+    (folder / "classes.txt").write_text("10\n2\n")
+    data = read_picture_folder(folder)
+    assert [data.classes[k] for k in data.train.labels] == [file.split("/")[0] for file in data.train.files]
+    assert data.classes == ("10", "2")
+    (folder / "classes.txt").write_text("2\n3\n")
+    with pytest.raises(MalformedFile, match="no class '10'"):
+        read_picture_folder(folder)
+
+
+@pytest.fixture
+def listed(folder):
+    (folder / "labels.csv").write_text("label,source,file\n7,me,2/c.bmp\n3,you,10/a.png\n\n")
+    return folder / "labels.csv"
+
+
+def test_a_list_names_files_and_labels(listed):
+    data = read_labels_csv(listed)
+    assert data.classes == DIGITS
+    assert data.train.labels.tolist() == [7, 3]
+    assert data.train.files == ("2/c.bmp", "10/a.png")
+    assert data.name == listed.parent.name
+
+
+def test_a_list_may_name_other_classes(listed):
+    listed.write_text("file,label\n2/c.bmp, cat\n10/a.png,dog \n")
+    assert read_labels_csv(listed).classes == ("cat", "dog")
+    (listed.parent / "classes.txt").write_text("dog\ncat\nbird\n")
+    data = read_labels_csv(listed)
+    assert data.classes == ("dog", "cat", "bird")
+    assert data.train.labels.tolist() == [1, 0]
+
+
+def test_a_list_may_name_a_file_that_is_not_there(listed):
+    listed.write_text("file,label\n2/c.bmp,1\nabsent.png,2\n")
+    assert set(read_labels_csv(listed).train.faults) == {1}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "header.*an empty file"),
+        ("file,name\na.png,1\n", "header.*file,name"),
+        ("file,label\n", "row 1: There are no rows"),
+        ("file,label\na.png,1\nb.png\n", "row 2: 1 row"),
+        ("file,label\n,1\na.png,1\nb.png,\n", "row 1: 2 rows.*1, 3"),
+    ],
+)
+def test_a_broken_list(listed, text, said):
+    listed.write_text(text)
+    with pytest.raises(MalformedFile, match=rf"labels\.csv, {said}"):
+        read_labels_csv(listed)
+
+
+def test_a_list_that_is_no_text(listed):
+    listed.write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(MalformedFile, match="no CSV text"):
+        read_labels_csv(listed)
