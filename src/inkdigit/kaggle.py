@@ -1,0 +1,80 @@
+"""The submission for Kaggle's Digit Recognizer: test.csv → submission.csv, checked before it is moved into place.
+
+In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row a picture, ids from 1, whole numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from inkdigit.data.csvs import read_kaggle_test
+from inkdigit.errors import UsageError
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.runs import write_aside
+from inkdigit.types import Prediction
+
+HEADER = "ImageId,Label"
+
+
+def submit(
+    model: Recognizer | str | Path,
+    csv: str | Path,
+    out: str | Path = "submission.csv",
+    *,
+    log: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Answer every row of a Kaggle test.csv and write the submission to `out`.
+
+    Every row gets its most probable digit, also where the model would rather not answer: Kaggle takes no blanks.
+
+    Raises:
+        MalformedFile: the CSV is not Kaggle's.
+        UsageError: the model's classes are not whole numbers.
+        OutputError: the submission cannot be written.
+    """
+    recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model)
+    odd = [name for name in recognizer.classes if not name.isdecimal()]
+    if odd:
+        raise UsageError(
+            f"The model {recognizer.name!r} cannot fill a submission",
+            expected="classes that are whole numbers",
+            received=", ".join(odd[:3]),
+        )
+    if saw_mnist(recognizer):
+        log(
+            "Warning: this model was trained on MNIST, and Kaggle's test rows lie inside MNIST: its score would not be "
+            "honest. For an honest one: inkdigit kaggle train.csv test.csv"
+        )
+    predictions = recognizer.predict(read_kaggle_test(Path(csv)))
+    text = "\n".join([HEADER, *(f"{i},{_label(recognizer, p)}" for i, p in enumerate(predictions, 1))]) + "\n"
+    check(text, rows=len(predictions))
+    write_aside(Path(out), text)
+    return Path(out)
+
+
+def saw_mnist(recognizer: Recognizer) -> bool:
+    """Whether the card says that the model was trained on MNIST itself."""
+    return bool(recognizer.card.provenance.get("saw_mnist", False))
+
+
+def _label(recognizer: Recognizer, prediction: Prediction) -> int:
+    best = prediction.best  # a blank picture has none: 0 is as good a guess as any
+    return 0 if best is None else int(recognizer.classes[best])
+
+
+def check(text: str, *, rows: int) -> None:
+    """Check the form that Kaggle asks for, on the text as it will be uploaded.
+
+    Raises:
+        UsageError: header, count, ids or labels are off.
+    """
+    header, *lines = text.splitlines()
+    cells = [line.split(",") for line in lines]
+    ids = [c[0] for c in cells]
+    if (
+        header != HEADER
+        or ids != [str(i) for i in range(1, rows + 1)]
+        or not all(len(c) == 2 and c[1].isdecimal() for c in cells)
+    ):
+        raise UsageError("The submission is not in Kaggle's form", expected=f"{HEADER} and {rows} rows, ids from 1")

@@ -1,0 +1,116 @@
+"""What a model file says of itself: a dataclass here, JSON in the ONNX metadata there.
+
+In and out: `Card` ⇄ the text under `inkdigit.card`. The card only describes; whatever changes an answer is inside the
+graph, except the threshold below which the recogniser does not answer.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from inkdigit.errors import NotAModelFile, UnsupportedFormat
+from inkdigit.types import SIDE, Floats, Gray
+
+FORMAT = 1
+METADATA_KEY = "inkdigit.card"
+TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, by number type
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """How confidences were made honest, and below which score the model does not answer."""
+
+    temperature: float = 1.0  # already inside the graph
+    accept_score: float | None = None  # None: always answer
+    keeps: float | None = None  # the share of held-out pictures that the threshold lets through
+    fitted_on: str = "nothing"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SelfTest:
+    """A few pictures and what the model said of them when it was written."""
+
+    images: Gray  # uint8 (n, 28, 28)
+    probs: Floats  # float32 (n, K)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Card:
+    """What a model is, how it must be fed, what was measured, and where it comes from."""
+
+    name: str
+    classes: tuple[str, ...]
+    prepare: str  # the kind of door
+    prepare_version: int
+    parameters: int
+    calibration: Calibration
+    self_test: SelfTest
+    numbers: str = "float32"  # or int8
+    figures: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """The text that goes into the model file."""
+        test = self.self_test
+        packed = base64.b64encode(zlib.compress(test.images.tobytes(), 9)).decode()
+        return json.dumps(
+            {
+                "format": FORMAT,
+                "name": self.name,
+                "classes": list(self.classes),
+                "prepare": {"kind": self.prepare, "version": self.prepare_version},
+                "parameters": self.parameters,
+                "numbers": self.numbers,
+                "calibration": asdict(self.calibration),
+                "figures": self.figures,
+                "provenance": self.provenance,
+                "self_test": {"images": packed, "probs": [[round(float(p), 6) for p in row] for row in test.probs]},
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, *, where: str) -> Card:
+        """Read the text of a model file.
+
+        Raises:
+            UnsupportedFormat: the card is of a format that this release does not read.
+            NotAModelFile: the text is no card.
+        """
+        try:
+            raw = json.loads(text)
+            number = raw["format"]
+        except (ValueError, TypeError, KeyError) as exc:
+            raise NotAModelFile(f"{where}: its card is not readable ({exc})") from exc
+        if number != FORMAT:
+            hint = "Upgrade inkdigit." if isinstance(number, int) and number > FORMAT else "Train the model again."
+            raise UnsupportedFormat(f"{where}: unknown card format", expected=FORMAT, received=repr(number), hint=hint)
+        try:
+            return cls._from_fields(raw)
+        except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as exc:
+            raise NotAModelFile(f"{where}: its card is broken ({exc!r})") from exc
+
+    @classmethod
+    def _from_fields(cls, raw: dict[str, Any]) -> Card:
+        pixels = zlib.decompress(base64.b64decode(raw["self_test"]["images"]))
+        classes = tuple(str(name) for name in raw["classes"])
+        return cls(
+            name=str(raw["name"]),
+            classes=classes,
+            prepare=str(raw["prepare"]["kind"]),
+            prepare_version=int(raw["prepare"]["version"]),
+            parameters=int(raw["parameters"]),
+            calibration=Calibration(**raw["calibration"]),
+            self_test=SelfTest(
+                images=np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE),
+                probs=np.array(raw["self_test"]["probs"], np.float32).reshape(-1, len(classes)),
+            ),
+            numbers=str(raw["numbers"]),
+            figures=dict(raw["figures"]),
+            provenance=dict(raw["provenance"]),
+        )

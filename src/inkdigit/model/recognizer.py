@@ -1,0 +1,195 @@
+"""Answering: pictures of any size → the door → the network → predictions.
+
+In: paths, bytes, PIL images or arrays. Out: one `Prediction` a picture. Everything that answers (command line, service,
+evaluation) comes through `Recognizer.predict`. ONNX Runtime runs the network; no training library is needed.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from inkdigit.errors import ModelFileError, NotAModelFile, SelfTestFailed, UnsupportedFormat, UsageError
+from inkdigit.model.card import METADATA_KEY, TOLERANCE, Card
+from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
+from inkdigit.types import SIDE, Floats, Gray, Prediction
+
+DEFAULT = "fast"  # the bundled model that answers when none is named
+CHUNK = 512  # pictures that go through the network at a time
+
+
+class Recognizer:
+    """A loaded model file that answers pictures."""
+
+    def __init__(self, session: ort.InferenceSession, card: Card, *, path: Path) -> None:
+        """Use `load`; this only keeps what it read."""
+        self._session = session
+        self.card = card
+        self.path = path
+
+    @classmethod
+    def load(cls, model: str | Path = "default") -> Recognizer:
+        """Open a model by bundled name, run directory or `.onnx` path, and run its self test.
+
+        Raises:
+            UsageError: no such model.
+            NotAModelFile: the file is no ONNX, or has no card.
+            UnsupportedFormat: the card is of another format, or asks for a door that this release does not have.
+            SelfTestFailed: the file answers otherwise than when it was written.
+        """
+        path = find(model)
+        session = _open(path)
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        if text is None:
+            raise NotAModelFile(f"{path}: an ONNX file, but not one of Inkdigit's: it has no card")
+        card = Card.from_json(text, where=str(path))
+        if card.prepare not in KINDS or card.prepare_version > VERSION:
+            raise UnsupportedFormat(
+                f"{path}: needs a preparation that this release does not have",
+                received=f"{card.prepare} {card.prepare_version}",
+                hint="Upgrade inkdigit.",
+            )
+        recognizer = cls(session, card, path=path)
+        recognizer._test_itself()
+        return recognizer
+
+    @property
+    def name(self) -> str:
+        """The name on the card."""
+        return self.card.name
+
+    @property
+    def prepare(self) -> str:
+        """The kind of door that its pictures pass."""
+        return self.card.prepare
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of `Prediction.probs`."""
+        return self.card.classes
+
+    def predict(self, pictures: Picture | list[Picture] | tuple[Picture, ...]) -> list[Prediction]:
+        """Answer each picture; always a list, also for one.
+
+        An array is one gray picture (H, W), one colour picture (H, W, 2–4), or a batch (N, H, W) or (N, H, W, C).
+
+        Raises:
+            PictureError: a picture that cannot be read; nothing is answered then.
+        """
+        several = split_pictures(pictures)
+        if isinstance(several, np.ndarray) and several.ndim == 3:
+            return self._answer(prepare_all(several, self.prepare))
+        prepared = [prepare(decode(picture), self.prepare) for picture in several]
+        return self._answer(np.stack(prepared)) if prepared else []
+
+    def _answer(self, images: Gray) -> list[Prediction]:
+        """One prediction for each of `images` uint8 (N, 28, 28), which have passed the door."""
+        probs, scores = self._run(images)
+        inked = np.any(images, axis=(1, 2)) if self.prepare == "ink" else np.ones(len(images), bool)
+        return [
+            self._judge(row, float(score)) if ink else Prediction(None, reason="no ink")
+            for row, score, ink in zip(probs, scores, inked, strict=True)
+        ]
+
+    def _judge(self, probs: Floats, score: float) -> Prediction:
+        best = int(probs.argmax())
+        threshold = self.card.calibration.accept_score
+        confidence = float(probs[best])
+        if threshold is not None and score < threshold:
+            return Prediction(None, confidence, probs, score, "unsure")
+        return Prediction(self.classes[best], confidence, probs, score)
+
+    def _run(self, images: Gray) -> tuple[Floats, Floats]:
+        """The network on uint8 (N, 28, 28): probabilities (N, K) and scores (N,)."""
+        parts = [
+            self._session.run(["probs", "score"], {"image": images[i : i + CHUNK]})
+            for i in range(0, len(images), CHUNK)
+        ]
+        return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
+
+    def _test_itself(self) -> None:
+        test = self.card.self_test
+        try:
+            probs, _ = self._run(test.images)
+        except ort.capi.onnxruntime_pybind11_state.Fail as exc:
+            raise SelfTestFailed(f"{self.path}: the network does not run ({exc})") from exc
+        off = np.abs(probs - test.probs).max() if probs.shape == test.probs.shape else np.inf
+        allowed = TOLERANCE.get(self.card.numbers, 1e-3)
+        if not off <= allowed or (probs.argmax(1) != test.probs.argmax(1)).any():
+            raise SelfTestFailed(
+                f"{self.path}: answers its self test otherwise than when it was written",
+                expected=f"probabilities within {allowed}",
+                received=f"{off:.4f} apart",
+                hint="The file is damaged, or this processor rounds differently; train or fetch the model again.",
+            )
+
+
+def _open(path: Path) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # a broken file is our error to tell
+    options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    except OSError as exc:
+        raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
+    except _broken() as exc:
+        raise NotAModelFile(f"{path}: no ONNX file that can be opened", hint="It may be cut short.") from exc
+    inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
+    outputs = [o.name for o in session.get_outputs()]
+    if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or outputs != ["probs", "score"]:
+        raise NotAModelFile(
+            f"{path}: an ONNX file, but not one of Inkdigit's",
+            expected="image: uint8 [n, 28, 28] → probs, score",
+            received=f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}",
+        )
+    return session
+
+
+def _broken() -> tuple[type[Exception], ...]:
+    """What ONNX Runtime raises on bytes that are no model."""
+    state = ort.capi.onnxruntime_pybind11_state
+    names = ("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoModel", "NotImplemented", "Fail", "NoSuchFile")
+    return tuple(getattr(state, name) for name in names)
+
+
+def bundled() -> dict[str, Path]:
+    """The models that ship with the package: name → file."""
+    folder = Path(str(resources.files("inkdigit.model"))) / "zoo"
+    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def find(model: str | Path) -> Path:
+    """The model file that a bundled name, a run directory or a path means.
+
+    Raises:
+        UsageError: none of the three.
+    """
+    known = bundled()
+    name = DEFAULT if model == "default" else str(model)
+    if name in known:
+        return known[name]
+    path = Path(model)
+    if path.is_dir():
+        path = path / "model.onnx"
+        if not path.is_file():
+            raise UsageError(f"There is no model in {model}", hint="The run is unfinished: inkdigit train --resume it.")
+    if path.is_file():
+        return path
+    near = difflib.get_close_matches(name, known, n=1)
+    raise UsageError(
+        f"There is no model {str(model)!r}",
+        expected=f"a bundled model ({', '.join(known)}), a run directory or an .onnx file",
+        hint=f"Did you mean {near[0]}?" if near else None,
+    )
+
+
+def load(model: str | Path = "default") -> Recognizer:
+    """Open a model by bundled name, run directory or `.onnx` path; see `Recognizer.load`."""
+    return Recognizer.load(model)

@@ -1,0 +1,83 @@
+"""Augmentation, batched on tensors: every training picture a little different each time it is seen.
+
+In: pictures uint8 (B, 28, 28) on any device, a recipe's ranges, a generator. Out: float32 (B, 1, 28, 28), 0–255.
+One affine map a picture (rotation, zoom, squish, shear, shift) and, if asked, a smooth elastic field (Simard,
+Steinkraus, Platt 2003) are sampled together in a single pass; then one square may be erased.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inkdigit.training.recipe import Recipe
+
+
+def augments(recipe: Recipe) -> bool:
+    """Whether the recipe changes training pictures at all."""
+    return _moves(recipe) or recipe.erase_px > 0
+
+
+def _moves(recipe: Recipe) -> bool:
+    return any((recipe.rotate_deg, recipe.shift_px, recipe.zoom, recipe.squish, recipe.shear, recipe.elastic_px))
+
+
+def augment(images: Tensor, recipe: Recipe, *, generator: torch.Generator) -> Tensor:
+    """Change each of `images` uint8 (B, 28, 28) at random within the recipe's ranges: float32 (B, 1, 28, 28)."""
+    x = images.unsqueeze(1).float()
+    if _moves(recipe):
+        grid = F.affine_grid(_affine(x, recipe, generator), list(x.shape), align_corners=False)  # (B, 28, 28, 2)
+        if recipe.elastic_px:
+            grid = grid + _elastic(x, recipe, generator)
+        x = F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    if recipe.erase_px:
+        x = _erase(x, recipe.erase_px, generator)
+    return x
+
+
+def _uniform(x: Tensor, limit: float, generator: torch.Generator) -> Tensor:
+    """One number in [−limit, limit] a picture: (B,)."""
+    return (torch.rand(len(x), generator=generator, device=x.device) * 2 - 1) * limit
+
+
+def _affine(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """The map from each output pixel back to the input, in coordinates of −1 to 1: (B, 2, 3)."""
+    side = x.shape[-1]
+    angle = _uniform(x, math.radians(recipe.rotate_deg), generator)
+    zoom = 1 + _uniform(x, recipe.zoom, generator)
+    width = zoom * (1 + _uniform(x, recipe.squish, generator))
+    shear = _uniform(x, recipe.shear, generator)
+    dx = _uniform(x, 2 * recipe.shift_px / side, generator)
+    dy = _uniform(x, 2 * recipe.shift_px / side, generator)
+    cos, sin = angle.cos(), angle.sin()
+    first = torch.stack([cos / width, (shear - sin) / width, dx], dim=1)
+    second = torch.stack([sin / zoom, cos / zoom, dy], dim=1)
+    return torch.stack([first, second], dim=1)
+
+
+def _elastic(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """A smooth random displacement of about `elastic_px` pixels: (B, 28, 28, 2)."""
+    side = x.shape[-1]
+    field = torch.randn(len(x), 2, side, side, generator=generator, device=x.device)
+    radius = math.ceil(2 * recipe.elastic_sigma_px)
+    taps = torch.arange(-radius, radius + 1, device=x.device, dtype=field.dtype)
+    kernel = torch.exp(-0.5 * (taps / recipe.elastic_sigma_px) ** 2)
+    kernel = kernel / kernel.square().sum().sqrt()  # white noise keeps a deviation of 1
+    for axis in (2, 3):
+        shape = [1, 1, 1, 1]
+        shape[axis] = len(taps)
+        padding = [radius if a == axis else 0 for a in (2, 3)]
+        field = F.conv2d(field.flatten(0, 1).unsqueeze(1), kernel.view(shape), padding=padding).view_as(field)
+    return field.permute(0, 2, 3, 1) * (2 * recipe.elastic_px / side)
+
+
+def _erase(x: Tensor, square_px: int, generator: torch.Generator) -> Tensor:
+    """Set one square of each picture to 0, at a random place."""
+    side = x.shape[-1]
+    pixels = torch.arange(side, device=x.device)
+    corner = torch.randint(1 - square_px, side, (len(x), 2), generator=generator, device=x.device)  # (B, 2)
+    inside = (pixels >= corner[..., None]) & (pixels < corner[..., None] + square_px)  # (B, 2, 28)
+    return x * ~(inside[:, 0, None, :, None] & inside[:, 1, None, None, :])

@@ -1,0 +1,105 @@
+"""Where a run happened: machine, versions, commit, data; and PyTorch set so that the run can be repeated there.
+
+In: the data set and the device. Out: the object that becomes `env.json`, and the part of it that a model's card keeps.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import Dataset
+
+LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
+# The prepared training part of MNIST, so that it is known under whatever name or folder it comes.
+MNIST_SHA256 = ""
+LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
+
+
+def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str, Any]:
+    """What a reader must know to repeat the run: strict JSON types. `source` is what opens the data again."""
+    known = (dataset.train, dataset.test)
+    return {
+        "argv": sys.argv,
+        "started": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": _processor(),
+        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "threads": torch.get_num_threads(),
+        "libraries": {name: _version(name) for name in LIBRARIES},
+        "data": {
+            "source": source,
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "pictures": [len(part) for part in known if part is not None],
+        },
+    }
+
+
+def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:
+    """What a model's card says of where it comes from; `recipe` is what `restore` rebuilds the network by."""
+    saw_mnist = dataset.name == "mnist" or dataset.sha256 == MNIST_SHA256
+    return {
+        "recipe": recipe.to_toml(),
+        "recipe_sha256": recipe.sha256,
+        "seed": recipe.seed,
+        "created": about["started"],
+        "commit": about["commit"],
+        "libraries": about["libraries"],
+        "data": {**{k: v for k, v in about["data"].items() if k != "source"}, "licence": LICENCES.get(dataset.name)},
+        "saw_mnist": saw_mnist,
+    }
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Let PyTorch use only what gives the same bits again; what was set before is set back."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _commit() -> str | None:
+    """The commit of the package's own checkout, where it runs from one."""
+    here = Path(__file__).parent
+    try:
+        asked = subprocess.run(
+            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return asked.stdout.strip() or None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} threads" if names else platform.processor()
+
+
+def _version(library: str) -> str | None:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,153 @@
+"""The networks: a list of layers that can be read aloud.
+
+In: a recipe, the number of classes, the mean and deviation of the pixels. Out: an `nn.Sequential` whose input is float
+(N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation is its first layer, so that nobody
+can feed it wrongly.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import torch
+from torch import Tensor, nn
+
+from inkdigit.errors import UsageError
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import SIDE
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "gelu": nn.GELU,
+    "silu": nn.SiLU,
+    "tanh": nn.Tanh,
+}
+
+
+class Normalize(nn.Module):
+    """Pixels 0–255 → (pixel / 255 − mean) / deviation; mean and deviation travel with the weights."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: float = 0.0, std: float = 1.0) -> None:
+        """`mean` and `std` are those of pixels in [0, 1]."""
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, 28, 28) → the same shape."""
+        return (x / 255 - self.mean) / self.std
+
+
+class GlobalMax(nn.Module):
+    """The strongest response of each filter: (N, C, H, W) → (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`amax` shares the gradient among ties, so it is deterministic on every device."""
+        return x.amax((2, 3))
+
+
+class GlobalAverage(nn.Module):
+    """The mean response of each filter: (N, C, H, W) → (N, C)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Average over both axes of the picture."""
+        return x.mean((2, 3))
+
+
+def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
+    """Build the network that `recipe` describes for `classes` outputs, with freshly drawn weights.
+
+    Raises:
+        UsageError: the blocks shrink the picture to nothing.
+    """
+    layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
+    width, side = 1, SIDE  # (N, 1, 28, 28)
+    blocks = zip(recipe.filters, recipe.per_block("kernel"), recipe.per_block("convs_per_block"), strict=True)
+    for b, ((filters, kernel, convs), pooling) in enumerate(zip(blocks, recipe.per_block("pooling"), strict=True), 1):
+        for c in range(1, convs + 1):
+            stride = 2 if pooling == "stride" and c == convs else 1
+            width, side = _add_conv(layers, recipe, f"block{b}_conv{c}", (width, filters, kernel, stride), side=side)
+        if pooling in ("max", "average"):
+            layers[f"block{b}_pool"] = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
+            side //= 2
+        if side < 1:
+            raise UsageError(f"Block {b} leaves nothing of the picture", hint="Use fewer blocks, or padding = 'same'.")
+        if recipe.dropout:
+            layers[f"block{b}_dropout"] = nn.Dropout(recipe.dropout)
+    features = _add_head(layers, recipe, width, side)
+    layers["output"] = nn.Linear(features, classes)  # (N, K)
+    net = nn.Sequential(layers)
+    _initialize(net, recipe)
+    return net
+
+
+def _add_conv(
+    layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, shape: tuple[int, int, int, int], *, side: int
+) -> tuple[int, int]:
+    """Add convolution, batch norm and activation; return the new number of filters and the new side."""
+    inputs, filters, kernel, stride = shape
+    padding = kernel // 2 if recipe.padding == "same" else 0
+    layers[name] = nn.Conv2d(inputs, filters, kernel, stride, padding, bias=not recipe.batch_norm)
+    if recipe.batch_norm:
+        layers[f"{name}_norm"] = nn.BatchNorm2d(filters)
+    layers[f"{name}_{recipe.activation}"] = ACTIVATIONS[recipe.activation]()
+    return filters, (side + 2 * padding - kernel) // stride + 1
+
+
+def _add_head(layers: OrderedDict[str, nn.Module], recipe: Recipe, width: int, side: int) -> int:
+    """Add what turns (N, C, H, W) into features (N, F), and the dense layers; return F."""
+    if recipe.head == "flatten":
+        layers["flatten"] = nn.Flatten()
+        features = width * side * side
+    else:
+        layers[recipe.head] = GlobalMax() if recipe.head == "global_max" else GlobalAverage()
+        features = width
+    for d, units in enumerate(recipe.dense, 1):
+        layers[f"dense{d}"] = nn.Linear(features, units)
+        layers[f"dense{d}_{recipe.activation}"] = ACTIVATIONS[recipe.activation]()
+        if recipe.dense_dropout:
+            layers[f"dense{d}_dropout"] = nn.Dropout(recipe.dense_dropout)
+        features = units
+    if recipe.dense_dropout and not recipe.dense:
+        layers["output_dropout"] = nn.Dropout(recipe.dense_dropout)
+    return features
+
+
+def _initialize(net: nn.Module, recipe: Recipe) -> None:
+    """Draw the weights as Keras' initializer of that name does; biases are 0."""
+    draw = {
+        "he_uniform": nn.init.kaiming_uniform_,
+        "he_normal": nn.init.kaiming_normal_,
+        "glorot_uniform": nn.init.xavier_uniform_,
+        "glorot_normal": nn.init.xavier_normal_,
+        "orthogonal": nn.init.orthogonal_,
+    }[recipe.initializer]
+    for layer in net.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            draw(layer.weight)  # type: ignore[operator]
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
+
+
+def parameters(net: nn.Module) -> int:
+    """How many numbers training adjusts."""
+    return sum(p.numel() for p in net.parameters())
+
+
+def describe(net: nn.Sequential) -> list[str]:
+    """One line a layer: name, what it is, the shape of what leaves it."""
+    lines = []
+    x = torch.zeros(1, 1, SIDE, SIDE)
+    was_training = net.training
+    net.eval()
+    with torch.no_grad():
+        for name, layer in net.named_children():
+            x = layer(x)
+            lines.append(f"{name}: {layer.__class__.__name__} → {'×'.join(str(n) for n in x.shape[1:])}")
+    net.train(was_training)
+    return lines

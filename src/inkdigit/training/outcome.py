@@ -1,0 +1,195 @@
+"""What a training run comes to: the model file, its figures, the report.
+
+In: a `Job` and the state that training ended in. Out: `model.onnx`, `predictions.npz`, `report.json`, `report.html` in
+the run directory. Figures come from the exported file, never from the torch network; what needs torch (augmented
+pictures, layer shapes) is worked out here and handed to the page as plain arrays.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import inkdigit.runs as runs
+from inkdigit.data.checks import check
+from inkdigit.data.splits import Parts
+from inkdigit.model.card import Calibration
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.prepare import prepare
+from inkdigit.report import page
+from inkdigit.report.metrics import measure, predict_part, stack_probs
+from inkdigit.training import environment, export, loop, nets
+from inkdigit.training.augment import augment
+from inkdigit.training.calibrate import calibrate
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
+
+PREDICTIONS = "predictions.npz"
+STEPS = "steps.csv"
+OPENINGS = "test-openings.csv"  # beside the run directories: how often a test part was looked at, by which recipe
+PARITY_PICTURES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run under way: what all of its stages look at."""
+
+    folder: Path
+    recipe: Recipe
+    dataset: Dataset
+    parts: Parts
+    about: dict[str, Any]  # env.json
+    device: torch.device
+
+
+def write_model(job: Job, state: loop.State) -> bytes:
+    """Calibrate, export, and write the model file; its figures are still to be measured.
+
+    Raises:
+        ParityError: the file answers otherwise than the network.
+        OutputError: it cannot be written.
+    """
+    net = state.net.cpu()
+    data = export.model_bytes(
+        net,
+        job.recipe,
+        classes=job.dataset.classes,
+        calibration=_calibration(job, net),
+        samples=job.parts.train.images[:PARITY_PICTURES],
+        provenance=environment.provenance(job.recipe, job.dataset, job.about),
+    )
+    runs.write_aside(runs.model_path(job.folder), data)
+    return data
+
+
+def _calibration(job: Job, net: torch.nn.Module) -> Calibration:
+    """Fitted on held-out training pictures; without any, taken over from the recipe if the data are the same."""
+    recipe = job.recipe
+    if job.parts.validation is not None:
+        held_out = loop.Tensors.of(job.parts.validation, torch.device("cpu"))
+        return calibrate(net, held_out, fitted_on=f"{len(held_out.images):,} held-out training pictures")
+    if recipe.temperature is not None and recipe.calibrated_on == job.dataset.sha256:
+        return Calibration(recipe.temperature, recipe.accept_score, None, "the select twin of this recipe")
+    return Calibration()
+
+
+def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str, float]) -> None:
+    """Answer the reported part with the exported file, put the figures on its card, write the page.
+
+    `data` are the bytes of the model file; `seconds` tells how long the stages before took.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    began = time.perf_counter()
+    model, part = Recognizer.load(job.folder), job.parts.report
+    if job.parts.report_name == "test":
+        _log_opening(job)
+    predictions = predict_part(model, part)
+    metrics = measure(
+        predictions,
+        part.labels,
+        classes=model.classes,
+        model=job.recipe.name,
+        data=job.dataset.name,
+        split=job.parts.report_name,
+    )
+    _write_predictions(job, predictions, len(model.classes))
+    shipped = export.with_figures(data, _figures(metrics))
+    runs.write_aside(runs.model_path(job.folder), shipped)
+    about_model = _about_model(model, state, size=len(shipped))
+    seconds = {**seconds, "report": time.perf_counter() - began}
+    page.write(job.folder, _story(job, metrics, predictions, about_model=about_model, seconds=seconds))
+
+
+def _figures(metrics: Metrics) -> dict[str, Any]:
+    return {
+        "data": metrics.data,
+        "part": metrics.split,
+        "n": metrics.n,
+        "accuracy": metrics.accuracy,
+        "accuracy_ci95": list(metrics.accuracy_ci95),
+        "nll": metrics.nll,
+        "ece": metrics.ece,
+    }
+
+
+def _about_model(model: Recognizer, state: loop.State, *, size: int) -> dict[str, Any]:
+    calibration = model.card.calibration
+    return {
+        "file": runs.MODEL,
+        "bytes": size,
+        "parameters": model.card.parameters,
+        "layers": nets.describe(state.net),
+        "temperature": calibration.temperature,
+        "accept_score": calibration.accept_score,
+        "calibrated_on": calibration.fitted_on,
+    }
+
+
+def _story(
+    job: Job, metrics: Metrics, predictions: list[Prediction], *, about_model: dict[str, Any], seconds: dict[str, float]
+) -> page.Story:
+    history, part = runs.read_rows(job.folder / runs.METRICS), job.parts.report
+    return page.Story(
+        title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
+        report_name=job.parts.report_name,
+        metrics=metrics,
+        check=check(job.dataset),
+        history=history,
+        steps=runs.read_rows(job.folder / STEPS),
+        images=part.images,
+        labels=part.labels,
+        probs=stack_probs(predictions, len(metrics.classes)),
+        predictions=predictions,
+        glimpses=list(job.dataset.glimpses),
+        augmented=_augmented_glimpses(job),
+        recipe_toml=job.recipe.to_toml(),
+        environment=job.about,
+        model=about_model,
+        seconds={"train": sum(row["seconds"] for row in history), **seconds},
+    )
+
+
+def _augmented_glimpses(job: Job) -> Gray:
+    """The pictures of the data page as training sees them: uint8 (M, 28, 28)."""
+    if not job.dataset.glimpses:
+        return np.zeros((0, SIDE, SIDE), np.uint8)
+    prepared = np.stack([prepare(raw, job.recipe.prepare) for _, raw in job.dataset.glimpses])
+    generator = torch.Generator().manual_seed(job.recipe.seed)
+    changed = augment(torch.from_numpy(prepared), job.recipe, generator=generator)
+    return changed.squeeze(1).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _write_predictions(job: Job, predictions: list[Prediction], classes: int) -> None:
+    """probs (N, K), logits (N, K) after the temperature, labels (N,): enough to draw every figure again."""
+    probs: Floats = stack_probs(predictions, classes)
+    scores: NDArray[np.float32] = np.array([math.nan if p.score is None else p.score for p in predictions], np.float32)
+    with np.errstate(divide="ignore"):
+        logits = np.log(probs) + scores[:, None]  # the score is the log-sum-exp of the logits
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
+    runs.write_aside(job.folder / PREDICTIONS, buffer.getvalue())
+
+
+def _log_opening(job: Job) -> None:
+    """Note that a test part was looked at: choosing by what it shows would make its figure worthless."""
+    path, recipe = job.folder.parent / OPENINGS, job.recipe
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    with runs.writing(path), path.open("a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            writer.writerow(["date", "data", "recipe", "recipe_sha256", "seed", "run"])
+        now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+        writer.writerow([now, job.dataset.name, recipe.name, recipe.sha256, recipe.seed, job.folder.name])
+        file.write(text.getvalue())

@@ -1,0 +1,237 @@
+"""A whole training run, from a recipe to a model file and a report: the one function that everything calls.
+
+In: a recipe and data. Out: a run directory (see `runs`), and a `Run` that reads it. Stages: open and check the data,
+split, train, calibrate, export, answer with the exported file, report. What needs torch is done here and handed on as
+plain arrays.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import inkdigit.runs as runs
+from inkdigit.data.sources import open_data
+from inkdigit.data.splits import Parts, split
+from inkdigit.errors import DataError, UsageError
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.report import page
+from inkdigit.training import checkpoint, environment, loop, nets
+from inkdigit.training.outcome import STEPS, Job, write_model, write_report
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import Dataset
+
+ENVIRONMENT = "env.json"
+
+Log = Callable[[str], None]
+OnTick = Callable[[loop.Tick], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run, read from its directory."""
+
+    folder: Path
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch: losses, accuracies, learning rate, seconds."""
+        return runs.read_rows(self.folder / runs.METRICS)
+
+    @cached_property
+    def report(self) -> dict[str, Any]:
+        """What `report.json` holds."""
+        report: dict[str, Any] = json.loads((self.folder / page.JSON).read_text(encoding="utf-8"))
+        return report
+
+    @cached_property
+    def model(self) -> Recognizer:
+        """The trained model, loaded from its file."""
+        return Recognizer.load(self.folder)
+
+
+def train(
+    recipe: Recipe | str | Path,
+    *,
+    data: Dataset | str | Path | None = None,
+    out: str | Path | None = None,
+    seed: int | None = None,
+    device: str = "auto",
+    log: Log = lambda _: None,
+    on_tick: OnTick | None = None,
+) -> Run:
+    """Train as `recipe` says and leave a run directory: `out`, or a new one under `runs/`.
+
+    `data` is a data set or a SOURCE, else what the recipe names; `device` is auto, cpu or cuda.
+
+    Raises:
+        UsageError: an unknown recipe, source or device, or parts that the data cannot give.
+        DataError: the data cannot be used.
+        Diverged: the loss is no longer a number.
+        OutputError: the run directory is taken, or cannot be written.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = Recipe.load(recipe)
+    if seed is not None:
+        recipe = recipe.change({"seed": seed})
+    with _clock() as seconds:
+        target = choose_device(device)
+        dataset = _open(data if data is not None else recipe.data, recipe, log)
+        parts = _split(dataset, recipe)
+        net = _build(recipe, parts, len(dataset.classes))
+        folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
+        about = environment.describe(dataset, source=_source(data, recipe), device=target)
+        runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
+        runs.write_aside(folder / ENVIRONMENT, json.dumps(about, indent=1))
+    state = loop.start(net.to(target), recipe)
+    checkpoint.write(folder, state)
+    job = Job(folder, recipe, dataset, parts, about, target)
+    return _finish(job, state, load_seconds=seconds(), on_tick=on_tick)
+
+
+def resume(
+    run: str | Path,
+    *,
+    data: Dataset | None = None,
+    device: str = "auto",
+    log: Log = lambda _: None,
+    on_tick: OnTick | None = None,
+) -> Run:
+    """Go on with an interrupted run from its last finished epoch; it ends as if it had never been stopped.
+
+    `data` is needed only if the run began with a data set that no source opens.
+
+    Raises:
+        UsageError: no such run, or it is finished.
+        DataError: the data is not what the run began with, or the checkpoint is damaged.
+    """
+    folder = runs.find(run)
+    if runs.is_finished(folder):
+        raise UsageError(f"{folder} is finished", hint=f"Look at {folder / page.HTML}, or train anew.")
+    recipe = Recipe.load(folder / runs.RECIPE)
+    with _clock() as seconds:
+        target = choose_device(device)
+        about = _read_environment(folder)
+        dataset = _open(data if data is not None else about["data"]["source"], recipe, log)
+        if dataset.sha256 != about["data"]["sha256"]:
+            raise DataError(
+                f"{about['data']['source']} is not the data that {folder} began with",
+                expected=f"SHA-256 {about['data']['sha256'][:12]}…",
+                received=f"{dataset.sha256[:12]}…",
+            )
+        parts = _split(dataset, recipe)
+        net = _build(recipe, parts, len(dataset.classes))
+        state = checkpoint.read(folder, net, recipe, device=target)
+        runs.truncate_rows(folder / runs.METRICS, state.epoch)
+        steps = runs.read_rows(folder / STEPS)
+        runs.truncate_rows(folder / STEPS, sum(row["step"] <= state.step for row in steps))
+    log(f"Going on after epoch {state.epoch}.")
+    job = Job(folder, recipe, dataset, parts, about, target)
+    return _finish(job, state, load_seconds=seconds(), on_tick=on_tick)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here.
+
+    Raises:
+        UsageError: another name, or CUDA where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"Unknown device {name!r}", expected="auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _open(source: Dataset | str | Path, recipe: Recipe, log: Log) -> Dataset:
+    return source if isinstance(source, Dataset) else open_data(source, prepare=recipe.prepare, log=log)
+
+
+def _source(data: Dataset | str | Path | None, recipe: Recipe) -> str:
+    """What opens the data again from wherever the run is taken up."""
+    name = data.name if isinstance(data, Dataset) else str(data if data is not None else recipe.data)
+    return str(Path(name).resolve()) if Path(name).exists() else name
+
+
+def _split(dataset: Dataset, recipe: Recipe) -> Parts:
+    return split(
+        dataset,
+        protocol=recipe.protocol,
+        validation=recipe.validation,
+        seed=recipe.seed,
+        test_fraction=recipe.test_fraction,
+    )
+
+
+def _build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
+    torch.manual_seed(recipe.seed)
+    mean, std = 0.0, 1.0
+    if recipe.normalize == "standard":
+        mean, std = float(parts.train.images.mean() / 255), max(float(parts.train.images.std() / 255), 1e-6)
+    return nets.build(recipe, classes, mean=mean, std=std)
+
+
+@contextmanager
+def _clock() -> Iterator[Callable[[], float]]:
+    """Seconds since the block began; they stand still when it ends."""
+    began, ended = time.perf_counter(), math.nan
+    yield lambda: (time.perf_counter() if math.isnan(ended) else ended) - began
+    ended = time.perf_counter()
+
+
+def _read_environment(folder: Path) -> dict[str, Any]:
+    try:
+        about: dict[str, Any] = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise DataError(f"{folder / ENVIRONMENT} cannot be read ({exc})", hint="Train the run anew.") from exc
+    return about
+
+
+def _finish(job: Job, state: loop.State, *, load_seconds: float, on_tick: OnTick | None) -> Run:
+    """Train to the end, export, answer, report; DONE comes last."""
+    _train(job, state, on_tick)
+    with _clock() as seconds:
+        data = write_model(job, state)
+    write_report(job, state, data, seconds={"load": load_seconds, "export": seconds()})
+    runs.finish(job.folder)
+    return Run(job.folder)
+
+
+def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
+    """Run the loop; after each epoch write its row and a checkpoint."""
+    recipe, validation = job.recipe, job.parts.validation
+    auto = recipe.precision == "auto" and loop.has_bfloat16(job.device)
+    rows = loop.train(
+        state,
+        recipe,
+        loop.Tensors.of(job.parts.train, job.device),
+        validation=None if validation is None else loop.Tensors.of(validation, job.device),
+        bfloat16=auto or recipe.precision == "bfloat16",
+        on_tick=on_tick,
+    )
+    try:
+        with environment.deterministic(job.device):
+            for row in rows:
+                _record(job.folder, row)
+                checkpoint.write(job.folder, state)
+    except KeyboardInterrupt as exc:
+        told = f"Stopped in epoch {state.epoch + 1}. Go on with: inkdigit train --resume {job.folder}"
+        raise KeyboardInterrupt(told) from exc
+
+
+def _record(folder: Path, row: loop.Row) -> None:
+    steps_per_epoch = row.step / row.epoch
+    figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "samples"}
+    runs.append_row(folder / runs.METRICS, figures)
+    for step, rate, loss in row.samples:
+        sample = {"step": step, "epoch": round(step / steps_per_epoch, 4), "learning_rate": rate, "loss": loss}
+        runs.append_row(folder / STEPS, sample)
