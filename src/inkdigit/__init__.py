@@ -1,3 +1,68 @@
-"""Inkdigit reads handwritten digits: train a small network from raw data, and answer with one file."""
+"""Inkdigit reads handwritten digits: train a small network from raw data, and answer with one file.
+
+    import inkdigit
+    inkdigit.load().predict("photo.jpg")[0].label
+
+Names are handed on lazily (PEP 562): importing this costs nothing, and answering never loads the training libraries.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from inkdigit.data.sources import open_data
+    from inkdigit.errors import InkdigitError
+    from inkdigit.kaggle import submit
+    from inkdigit.model.recognizer import Recognizer, load
+    from inkdigit.report.metrics import evaluate
+    from inkdigit.training.recipe import Recipe
+    from inkdigit.training.run import Run, resume, train
+    from inkdigit.types import Dataset, Metrics, Part, Prediction
+
+_ROOMS = {
+    "Dataset": "types",
+    "InkdigitError": "errors",
+    "Metrics": "types",
+    "Part": "types",
+    "Prediction": "types",
+    "Recipe": "training.recipe",
+    "Recognizer": "model.recognizer",
+    "Run": "training.run",
+    "evaluate": "report.metrics",
+    "load": "model.recognizer",
+    "open_data": "data.sources",
+    "resume": "training.run",
+    "submit": "kaggle",
+    "train": "training.run",
+}
+
+__all__ = [
+    "Dataset",
+    "InkdigitError",
+    "Metrics",
+    "Part",
+    "Prediction",
+    "Recipe",
+    "Recognizer",
+    "Run",
+    "evaluate",
+    "load",
+    "open_data",
+    "resume",
+    "submit",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _ROOMS:
+        raise AttributeError(f"module 'inkdigit' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"inkdigit.{_ROOMS[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,57 @@
+"""The command line's front door: the commands by name, and how an error looks.
+
+In: `sys.argv`. Out: answers on stdout, talk on stderr, an exit code. Each journey has a file of its own; what is heavy
+is imported inside the command that needs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from inkdigit.cli import data, evaluate, look, predict, train
+from inkdigit.errors import InkdigitError
+
+app = typer.Typer(
+    name="inkdigit",
+    help="Read handwritten digits: train a model from raw data, answer pictures with it, measure it honestly.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
+app.command()(predict.predict)
+app.command()(predict.submit)
+app.command()(train.kaggle)
+app.add_typer(data.app, name="data")
+app.command()(look.recipes)
+app.command()(look.models)
+app.command()(look.info)
+app.command("first-run", hidden=True)(train.first_run)
+
+
+@app.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Read handwritten digits: train a model from raw data, answer pictures with it, measure it honestly."""
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("inkdigit"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line: an error of ours is one line and its exit code, Ctrl-C is 130, a bug stays a traceback."""
+    try:
+        app()
+    except InkdigitError as exc:
+        typer.echo(f"Error: {exc}", err=True)
+        sys.exit(exc.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""`inkdigit data get` and `data check`: having a data set, and knowing what is in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkdigit.cli import talk
+
+if TYPE_CHECKING:
+    from inkdigit.data.checks import Check, PartCheck
+
+app = typer.Typer(help="Fetch a data set, or look one over.", no_args_is_help=True)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="mnist, usps, fashion-mnist or kmnist.")],
+    to: Annotated[Path | None, typer.Option(help="The folder to put it in; else the user cache.")] = None,
+) -> None:
+    """Fetch a public data set and check it against the published checksums.
+
+    Example: inkdigit data get mnist
+    """
+    from inkdigit.data.sources import fetch
+
+    with talk.interruptible():
+        folder = fetch(name, to=to, log=talk.note)
+    typer.echo(folder)
+    talk.next_steps(["inkdigit", "data", "check", name], ["inkdigit", "train", "fast", "--data", name])
+
+
+@app.command()
+def check(
+    source: Annotated[str, typer.Argument(help="SOURCE: a name, a folder, a CSV or an .npz.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Count a data set and say what is wrong with it: missing cells, blanks, duplicates, leaks.
+
+    Example: inkdigit data check mnist
+    """
+    from inkdigit.data.checks import check_source
+
+    with talk.interruptible():
+        found = check_source(source, log=talk.note)
+    if as_json:
+        typer.echo(json.dumps(found.to_json()))
+        return
+    _print(found)
+
+
+def _print(found: Check) -> None:
+    parts = {"train": found.train} | ({"test": found.test} if found.test is not None else {})
+    typer.echo(f"{found.name}: {len(found.classes)} classes")
+    _rows(parts)
+    if found.shared is not None:
+        typer.echo(f"{'shared by both':<22}{found.shared:>14,}")
+    typer.echo()
+    width = max(5, *(len(name) for name in found.classes))
+    most = max(max(part.per_class.values()) for part in parts.values())
+    for name in found.classes:
+        counts = [part.per_class.get(name, 0) for part in parts.values()]
+        bar = "█" * round(30 * counts[0] / max(most, 1))
+        typer.echo(f"{name:>{width}}  {'  '.join(f'{count:>7,}' for count in counts)}  {bar}")
+    lines = found.findings()
+    typer.echo("\n" + ("\n".join(f"Look at: {line}" for line in lines) if lines else "Nothing to complain about."))
+
+
+def _rows(parts: dict[str, PartCheck]) -> None:
+    """The figures of each part, side by side."""
+    table = {
+        "": list(parts),
+        "pictures": [f"{p.n:,}" for p in parts.values()],
+        "shape, type": [f"{p.shape} {p.dtype}" for p in parts.values()],
+        "values": [f"{p.lowest} to {p.highest}" for p in parts.values()],
+        "missing cells": [f"{p.bad_cells.missing:,}" for p in parts.values()],
+        "not a number": [f"{p.bad_cells.not_numbers:,}" for p in parts.values()],
+        "outside 0–255": [f"{p.bad_cells.outside:,}" for p in parts.values()],
+        "unreadable": [f"{p.unreadable:,}" for p in parts.values()],
+        "blank": [f"{p.blank:,}" for p in parts.values()],
+        "duplicates": [f"{p.duplicates:,}" for p in parts.values()],
+        "writers": ["—" if p.writers is None else f"{p.writers:,}" for p in parts.values()],
+    }
+    for name, cells in table.items():
+        typer.echo(f"{name:<22}{''.join(f'{cell:>24}' for cell in cells)}")

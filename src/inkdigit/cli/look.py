@@ -1,0 +1,81 @@
+"""`inkdigit recipes`, `models` and `info`: what there is, and what a model says of itself."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from inkdigit.cli import talk
+
+
+def recipes() -> None:
+    """List the bundled recipes.
+
+    Example: inkdigit recipes
+    """
+    from inkdigit.training.recipe import Recipe, bundled
+
+    for name in bundled():
+        typer.echo(f"{name:<12}{Recipe.load(name).about}")
+    talk.next_steps(["inkdigit", "train", "fast"])
+
+
+def models() -> None:
+    """List the bundled models: size, accuracy, what they were trained on.
+
+    Example: inkdigit models
+    """
+    from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
+
+    for name, path in bundled().items():
+        card = Recognizer.load(name).card
+        mark = " (default)" if name == DEFAULT else ""
+        typer.echo(f"{name}{mark}  {path.stat().st_size / 1000:,.0f} kB  {_measured(card.figures)}")
+
+
+def info(
+    model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")] = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what a model file says of itself.
+
+    Example: inkdigit info fast
+    """
+    from inkdigit.model.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model)
+    card = recognizer.card
+    if as_json:
+        fields = json.loads(card.to_json())
+        del fields["self_test"]
+        typer.echo(json.dumps(fields, indent=1, ensure_ascii=False))
+        return
+    data = card.provenance.get("data", {})
+    accept = card.calibration.accept_score
+    lines: dict[str, Any] = {
+        "name": card.name,
+        "file": f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)",
+        "classes": f"{len(card.classes)}: {' '.join(card.classes[:20])}{' …' if len(card.classes) > 20 else ''}",
+        "parameters": f"{card.parameters:,}",
+        "prepare": f"{card.prepare}, version {card.prepare_version}",
+        "measured": _measured(card.figures),
+        "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
+        "answers when": "always" if accept is None else f"the score is at least {accept:g}",
+        "trained on": f"{data.get('name')}, {data.get('pictures')} pictures, {data.get('licence') or 'no licence known'}",
+        "created": card.provenance.get("created"),
+        "self test": f"{len(card.self_test.images)} pictures, passed",
+    }
+    for name, value in lines.items():
+        typer.echo(f"{name:<14}{value}")
+
+
+def _measured(figures: dict[str, Any]) -> str:
+    if not figures:
+        return "not measured"
+    low, high = figures["accuracy_ci95"]
+    return (
+        f"{talk.percent(figures['accuracy'])} on {figures['data']} ({figures['part']}, {figures['n']:,} pictures, "
+        f"95 % interval {low * 100:.2f}–{high * 100:.2f})"
+    )

@@ -1,0 +1,131 @@
+"""`inkdigit predict` and `submit`: answers, one a picture."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inkdigit.cli import talk
+from inkdigit.errors import PictureError, UsageError
+
+if TYPE_CHECKING:
+    from inkdigit.model.recognizer import Recognizer
+    from inkdigit.types import Gray, Prediction
+
+AT_A_TIME = 32  # pictures decoded before they are answered together
+CSV_COLUMNS = ("file", "label", "confidence", "reason", "error")
+
+Model = Annotated[str, typer.Option(help="A bundled model, a run directory or an .onnx file.")]
+
+
+def predict(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Pictures, or folders of pictures.")],
+    model: Model = "default",
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    show: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Draw picture, ink, what the network saw, and answer.")
+    ] = None,
+) -> None:
+    """Read the digit in each picture, with its confidence.
+
+    Example: inkdigit predict examples/7-pen-on-paper.png --show seen.png
+    """
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other", expected="one of them, or neither")
+    from inkdigit.model.recognizer import Recognizer
+
+    recognizer = Recognizer.load(model)
+    files = [file for picture in pictures for file in _expand(picture)]
+    if as_csv:
+        typer.echo(_csv_line(CSV_COLUMNS))
+    failed, sheet = False, []
+    with talk.interruptible():
+        for file, gray, answer in _answers(recognizer, files):
+            failed |= isinstance(answer, PictureError)
+            typer.echo(_line(file, answer, recognizer, as_json=as_json, as_csv=as_csv))
+            if show is not None and gray is not None and not isinstance(answer, PictureError):
+                sheet.append((file, gray, answer))
+    if show is not None and sheet:
+        from inkdigit.picture.show import draw
+        from inkdigit.runs import write_aside
+
+        write_aside(show, draw(sheet, kind=recognizer.prepare))
+        talk.note(f"Drawn into {show}")
+    if failed:
+        raise typer.Exit(PictureError.exit_code)
+
+
+def _expand(picture: Path) -> list[Path]:
+    """A folder stands for the pictures in it: sorted, not recursive, known suffixes."""
+    if not picture.is_dir():
+        return [picture]
+    from inkdigit.picture.decode import PICTURE_SUFFIXES
+
+    files = sorted(file for file in picture.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    if not files:
+        raise PictureError(f"{picture} is a folder without pictures", expected=", ".join(sorted(PICTURE_SUFFIXES)))
+    return files
+
+
+def _answers(
+    recognizer: Recognizer, files: list[Path]
+) -> Iterator[tuple[Path, Gray | None, Prediction | PictureError]]:
+    """Each file with its picture and its answer, or with the error that kept it from having one."""
+    from inkdigit.picture.decode import decode
+
+    for begin in range(0, len(files), AT_A_TIME):
+        read: list[tuple[Path, Gray | PictureError]] = []
+        for file in files[begin : begin + AT_A_TIME]:
+            try:
+                read.append((file, decode(file)))
+            except PictureError as exc:
+                read.append((file, exc))
+        answers = iter(recognizer.predict([gray for _, gray in read if not isinstance(gray, PictureError)]))
+        for file, gray in read:
+            yield (file, None, gray) if isinstance(gray, PictureError) else (file, gray, next(answers))
+
+
+def _line(file: Path, answer: Prediction | PictureError, recognizer: Recognizer, *, as_json: bool, as_csv: bool) -> str:
+    """One answer as text, JSON or CSV."""
+    if isinstance(answer, PictureError):
+        if as_json:
+            return json.dumps({"file": str(file), "error": str(answer), "kind": answer.kind}, ensure_ascii=False)
+        return _csv_line((file, None, None, None, answer)) if as_csv else f"{file}  error: {answer}"
+    if as_json:
+        return json.dumps({"file": str(file), **answer.to_json(), "model": recognizer.name}, ensure_ascii=False)
+    if as_csv:
+        confidence = None if answer.confidence is None else f"{answer.confidence:.6f}"
+        return _csv_line((file, answer.label, confidence, answer.reason, None))
+    if answer.label is None:
+        guess = "" if answer.best is None else f" (perhaps {recognizer.classes[answer.best]})"
+        return f"{file}  —  {answer.reason}{guess}"
+    return f"{file}  {answer.label}  {talk.percent(answer.confidence or 0)}"
+
+
+def _csv_line(cells: tuple[Any, ...]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(["" if cell is None else str(cell) for cell in cells])
+    return text.getvalue()
+
+
+def submit(
+    test_csv: Annotated[Path, typer.Argument(metavar="TEST.csv", help="Kaggle's test.csv.")],
+    model: Model,
+    out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
+) -> None:
+    """Answer every row of Kaggle's test.csv and write the submission.
+
+    Example: inkdigit submit test.csv --model runs/my-run --out submission.csv
+    """
+    from inkdigit.kaggle import submit as write_submission
+
+    with talk.interruptible():
+        written = write_submission(model, test_csv, out, log=talk.note)
+    typer.echo(f"Submission  {written}")

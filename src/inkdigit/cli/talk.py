@@ -1,0 +1,72 @@
+"""How the command line talks: notes and progress on stderr, next steps at the end.
+
+In: lines, ticks of a training. Out: text for people; a progress bar only where stderr is a terminal.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from inkdigit.training.loop import Tick
+
+
+def note(line: str) -> None:
+    """Say something that is no answer."""
+    typer.echo(line, err=True)
+
+
+def next_steps(*commands: list[str]) -> None:
+    """End a long command with the likely next ones."""
+    note("\nNext:")
+    for words in commands:
+        note(f"  {shlex.join(words)}")
+
+
+@contextmanager
+def training_bar() -> Iterator[Callable[[Tick], None]]:
+    """A progress bar for training: rate, loss, validation accuracy, time left."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("train", total=None, epoch=1, figures="")
+
+        def show(tick: Tick) -> None:
+            figures = f"{tick.images_per_second:,.0f} pictures/s · loss {tick.loss:.4f}"
+            if tick.validation_accuracy is not None:
+                figures += f" · validation {tick.validation_accuracy:.2%}"
+            progress.update(task, completed=tick.step, total=tick.steps, epoch=tick.epoch, figures=figures)
+
+        yield show
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Ctrl-C ends a command with a clear line and exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt as exc:
+        note(f"\n{exc}" if str(exc) else "\nInterrupted.")
+        raise typer.Exit(130) from exc
+
+
+def percent(fraction: float) -> str:
+    """0.99034 → "99.03 %"."""
+    return f"{fraction * 100:.2f} %"

@@ -1,0 +1,128 @@
+"""`inkdigit train`, `kaggle`, and the first run of `make run`: from data to a model file and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inkdigit.cli import talk
+from inkdigit.errors import MissingData, MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from inkdigit.training.run import Run
+
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A bundled recipe, or the path of a TOML file.")] = None,
+    data: Annotated[str | None, typer.Option(help="SOURCE to train on; else what the recipe names.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run directory; else a new one under runs/.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")] = None,
+    device: Device = "auto",
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+) -> None:
+    """Train a model from raw data and write a model file and a report.
+
+    Example: inkdigit train fast --data mnist --set epochs=3
+    """
+    if (recipe is None) == (resume is None):
+        raise UsageError("Say what to train", expected="either a RECIPE or --resume RUN")
+    if resume is not None and (data or out or seed is not None or set_):
+        raise UsageError("--resume goes on with the run as it was begun", expected="no --data, --out, --seed or --set")
+    from inkdigit.training.recipe import Recipe, parse_changes
+
+    if resume is not None:
+        _tell(_run(resume, resume=True, device=device))
+        return
+    changes = parse_changes(set_ or [])
+    if seed is not None:
+        changes["seed"] = seed
+    _tell(_run(Recipe.load(str(recipe), changes), data=data, out=out, device=device))
+
+
+def kaggle(
+    train_csv: Annotated[Path, typer.Argument(metavar="TRAIN.csv", help="Kaggle's train.csv.")],
+    test_csv: Annotated[Path, typer.Argument(metavar="TEST.csv", help="Kaggle's test.csv.")],
+    recipe: Annotated[str, typer.Option(help="A bundled recipe, or the path of a TOML file.")] = "fast",
+    out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
+    device: Device = "auto",
+) -> None:
+    """Train on Kaggle's train.csv, measure on a held-out tenth of it, and answer test.csv.
+
+    Example: inkdigit kaggle train.csv test.csv
+    """
+    from inkdigit.data.csvs import read_kaggle_test
+    from inkdigit.kaggle import submit
+    from inkdigit.training.recipe import Recipe
+
+    read_kaggle_test(test_csv)  # a broken file should be known before the training, not after it
+    changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
+    run = _run(Recipe.load(recipe, changes), data=str(train_csv), device=device)
+    _tell(run, ahead=False)
+    written = submit(run.model, test_csv, out, log=talk.note)
+    typer.echo(f"Submission  {written}")
+    talk.next_steps(["head", "-3", str(written)])
+
+
+def first_run(
+    examples: Annotated[Path, typer.Argument(help="The folder of example pictures.")] = Path("examples"),
+) -> None:
+    """Train `fast` on MNIST, or on scikit-learn's digits without it, and read the example pictures.
+
+    Example: inkdigit first-run examples
+    """
+    from inkdigit.cli.predict import predict
+    from inkdigit.data.sources import open_data
+    from inkdigit.training.recipe import Recipe
+
+    recipe, model = Recipe.load("fast"), None
+    with talk.interruptible():
+        try:
+            dataset = open_data("mnist", log=talk.note)
+        except MissingData:
+            talk.note("MNIST is not in reach: training on the 1,797 digits that ship with scikit-learn instead.")
+            dataset, model = open_data("sklearn-digits"), "default"
+    run = _run(recipe, data=dataset)
+    _tell(run, ahead=False)
+    model = model or str(run.folder)
+    talk.note(
+        f"\nThe pictures in {examples}, read by {'the bundled model' if model == 'default' else 'the new model'}:"
+    )
+    predict([examples], model=model)
+    talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
+
+
+def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:
+    """Train or resume, with a progress bar."""
+    try:
+        from inkdigit.training import run
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"Training needs {exc.name}", "train") from exc
+    with talk.interruptible(), talk.training_bar() as bar:
+        begin = run.resume if resume else run.train
+        return begin(what, log=talk.note, on_tick=bar, **options)
+
+
+def _tell(run: Run, *, ahead: bool = True) -> None:
+    """Print what a run came to, and the likely next commands."""
+    report = run.report
+    low, high = report["accuracy_ci95"]
+    right = round(report["accuracy"] * report["n"])
+    typer.echo(
+        f"Accuracy    {talk.percent(report['accuracy'])} on the {report['report_name']} part "
+        f"({right:,} of {report['n']:,}; 95 % interval {low * 100:.2f}–{high * 100:.2f})"
+    )
+    typer.echo(f"Trained in  {report['train_seconds']:.1f} s")
+    typer.echo(f"Model       {run.folder / 'model.onnx'}")
+    typer.echo(f"Report      {run.folder / 'report.html'}")
+    if ahead:
+        folder = str(run.folder)
+        talk.next_steps(
+            ["inkdigit", "predict", "picture.png", "--model", folder],
+            ["inkdigit", "evaluate", folder, "--data", "usps"],
+            ["inkdigit", "info", folder],
+        )

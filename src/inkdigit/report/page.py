@@ -1,0 +1,281 @@
+"""The report of a run: `plots/*.png`, `report.json` and `report.html`.
+
+In: a `Story`, all plain arrays and numbers. Out: the three in a folder, each whole or absent. The page needs nothing
+but itself: pictures are inside it, in light and in dark, and no script runs.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import struct
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.errors import MissingExtra
+from inkdigit.report import plots
+from inkdigit.report.canvas import DARK, LIGHT, Theme
+from inkdigit.report.metrics import calibration, worst_mistakes
+from inkdigit.runs import write_aside, writing
+from inkdigit.types import Floats, Gray, Metrics, Prediction
+
+if TYPE_CHECKING:
+    from inkdigit.data.checks import Check, PartCheck
+
+PLOTS = "plots"
+JSON = "report.json"
+HTML = "report.html"
+TEMPLATE = "page.html.j2"
+
+
+@dataclass(frozen=True, eq=False)
+class Story:
+    """All that the page shows; the run makes it.
+
+    A row of `history` is an epoch: epoch (from 1), step, learning_rate, train_loss, train_accuracy, validation_loss,
+    validation_accuracy (absent or NaN where nothing was held out), seconds, images_per_second. A row of `steps` is
+    every so many steps: step, epoch (as a float), learning_rate, loss, and accuracy if it is known. `images`, `labels`,
+    `probs` and `predictions` are the evaluated part, `probs` NaN where the model gave none; `augmented` is aligned with
+    `glimpses`. `model` may hold file, bytes, parameters, layers (a list of lines), temperature and whatever else its
+    card says; `seconds` is stage → seconds.
+    """
+
+    title: str
+    report_name: str  # "validation" or "test"
+    metrics: Metrics
+    check: Check
+    history: list[dict[str, float]]
+    steps: list[dict[str, float]]
+    images: Gray  # (N, 28, 28)
+    labels: NDArray[np.int64]  # (N,)
+    probs: Floats  # (N, K)
+    predictions: list[Prediction]  # N
+    glimpses: list[tuple[int, Gray]]  # M of (label, gray (H, W)), before the door
+    augmented: Gray  # (M, 28, 28)
+    recipe_toml: str
+    environment: dict[str, Any]
+    model: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def write(folder: Path, story: Story) -> dict[str, Any]:
+    """Draw the figures, write them, `report.json` and `report.html` into `folder`, and return what is in `report.json`.
+
+    Everything is made before anything is written.
+
+    Raises:
+        MissingExtra: matplotlib or Jinja is not installed.
+        OutputError: a file cannot be written.
+    """
+    figures = {theme.name: draw(story, theme=theme) for theme in (LIGHT, DARK)}
+    report = summary(story)
+    text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
+    html = _render(story, report, figures)
+    with writing(folder / PLOTS):
+        (folder / PLOTS).mkdir(parents=True, exist_ok=True)
+    for name, drawn in figures[LIGHT.name].items():
+        write_aside(folder / PLOTS / f"{name}.png", drawn)
+    write_aside(folder / JSON, text + "\n")
+    write_aside(folder / HTML, html)
+    return report
+
+
+def summary(story: Story) -> dict[str, Any]:
+    """What `report.json` holds: strict JSON types, null for what is not a number."""
+    recipe = tomllib.loads(story.recipe_toml)
+    figures = story.metrics.to_json()
+    report = {
+        "title": story.title,
+        "report_name": story.report_name,
+        "protocol": recipe.get("protocol"),
+        "accuracy": figures.pop("accuracy"),
+        "accuracy_ci95": figures.pop("accuracy_ci95"),
+        "train_seconds": story.seconds.get("train"),
+        **figures,
+        "epochs": len(story.history),
+        "final_epoch": story.history[-1] if story.history else None,
+        "seconds": story.seconds,
+        "worst_mistakes": list(_mistakes(story)),
+        "model_name": story.metrics.model,
+        "model": story.model,
+        "check": story.check.to_json(),
+        "recipe": recipe,
+        "environment": story.environment,
+    }
+    strict: dict[str, Any] = _strict(report)
+    return strict
+
+
+def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
+    """Every figure that this story has something for: file stem → PNG bytes."""
+    classes, metrics = story.metrics.classes, story.metrics
+    counts = {name: list(part.per_class.values()) for name, part in _parts(story.check).items()}
+    drawn = {"class-distribution": plots.class_distribution(counts, story.check.classes, theme=theme)}
+    if story.glimpses:
+        drawn["glimpses"] = plots.glimpses(story.glimpses, story.augmented, classes, theme=theme)
+    if story.history or story.steps:
+        drawn["loss"] = plots.loss(story.history, story.steps, theme=theme)
+        drawn["learning-rate"] = plots.learning_rate(story.history, story.steps, theme=theme)
+    if story.history:
+        reported = (story.report_name, metrics.accuracy)
+        drawn["accuracy"] = plots.accuracy(story.history, story.steps, reported=reported, theme=theme)
+    drawn["confusion"] = plots.confusion(metrics.confusion, classes, theme=theme)
+    if len(worst_mistakes(story.probs, story.labels, 1)):
+        drawn["worst-mistakes"] = plots.worst(story.images, story.labels, story.probs, classes, theme=theme)
+    drawn["answers"] = plots.answers(story.images, story.labels, story.predictions, classes, theme=theme)
+    bins = calibration(story.probs, story.labels)
+    if bins.count.any():
+        drawn["reliability"] = plots.reliability(bins, theme=theme)
+    return drawn
+
+
+def _parts(check: Check) -> dict[str, PartCheck]:
+    return {"train": check.train} if check.test is None else {"train": check.train, "test": check.test}
+
+
+def _mistakes(story: Story) -> Iterator[dict[str, Any]]:
+    """The wrong answers that the page shows, by their index in the evaluated part."""
+    classes = story.metrics.classes
+    for i in worst_mistakes(story.probs, story.labels, plots.MISTAKES):
+        read = int(story.probs[i].argmax())
+        confidence = round(float(story.probs[i, read]), 6)
+        yield {"index": int(i), "true": classes[story.labels[i]], "read_as": classes[read], "confidence": confidence}
+
+
+def _strict(value: Any) -> Any:
+    """The value in strict JSON types: NumPy's numbers as Python's, nan and infinity as None, the rest as text."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _strict(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(inner) for inner in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)
+
+
+def _render(story: Story, report: dict[str, Any], figures: dict[str, dict[str, bytes]]) -> str:
+    """The page as text, everything that comes from outside escaped."""
+    try:
+        import jinja2
+    except ModuleNotFoundError as exc:
+        raise MissingExtra("Writing the page of a report needs Jinja", "train") from exc
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": _percent, "bytes": _bytes, "duration": _duration, "figure": _number}
+    template = resources.files("inkdigit.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    metrics = story.metrics
+    return environment.from_string(template).render(
+        report=report,
+        metrics=metrics,
+        right=int(metrics.confusion.trace()),
+        digits=2 if metrics.n >= 5000 else 1,  # of a percentage: what the number of pictures can carry
+        pictures={theme: {name: _data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
+        sizes={name: _size(png) for name, png in figures[LIGHT.name].items()},
+        light=LIGHT,
+        dark=DARK,
+        recipe_toml=story.recipe_toml,
+        parts=list(_parts(story.check)),
+        checks=check_rows(story.check),
+        findings=story.check.findings(),
+        confusions=_confusions(metrics),
+        final_epoch=_final_epoch(story.history),
+    )
+
+
+def check_rows(check: Check) -> list[tuple[str, list[Any], bool]]:
+    """The checks as rows of a table: what was looked at, a cell a part, and whether anything but 0 is a fault."""
+    parts = list(_parts(check).values())
+    raw = ", ".join(f"{height} × {width}" for height, width in check.raw_shapes[:3])
+    more = ", …" if len(check.raw_shapes) > 3 else ""
+    rows: list[tuple[str, list[Any], bool]] = [
+        ("pictures", [part.n for part in parts], False),
+        ("as the source holds them", [f"{raw}{more}" or None] * len(parts), False),
+        ("as the network sees them", [" × ".join(map(str, part.shape[1:])) for part in parts], False),
+        ("type", [part.dtype for part in parts], False),
+        ("lowest and highest value", [f"{part.lowest}–{part.highest}" for part in parts], False),
+        ("missing values", [part.bad_cells.missing for part in parts], True),
+        ("values that are no whole number", [part.bad_cells.not_numbers for part in parts], True),
+        ("values outside 0–255", [part.bad_cells.outside for part in parts], True),
+        ("unknown labels", [part.bad_cells.unknown_labels for part in parts], True),
+        ("pictures that cannot be read", [part.unreadable for part in parts], True),
+        ("blank pictures", [part.blank for part in parts], True),
+        ("pictures that repeat another", [part.duplicates for part in parts], True),
+        ("equal pictures, different labels", [len(part.conflicting_groups) for part in parts], True),
+        ("writers", [part.writers for part in parts], False),
+    ]
+    if check.shared is not None:
+        rows.append(("test pictures also in training", [None, check.shared], True))
+    return rows
+
+
+def _confusions(metrics: Metrics, most: int = 10) -> list[dict[str, Any]]:
+    """The most frequent mistakes, class for class, with their share of the true class."""
+    counts = metrics.confusion * ~np.eye(len(metrics.classes), dtype=bool)  # (K, K), the diagonal 0
+    shares = counts / np.maximum(metrics.confusion.sum(axis=1, keepdims=True), 1)
+    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    return [
+        {"true": metrics.classes[i], "read": metrics.classes[j], "count": int(counts[i, j]), "share": shares[i, j]}
+        for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)
+        if counts[i, j]
+    ]
+
+
+def _final_epoch(history: list[dict[str, float]]) -> dict[str, str]:
+    """The figures of the last epoch in words; those that are not numbers left out."""
+    row = {key: value for key, value in (history[-1] if history else {}).items() if math.isfinite(value)}
+    return {key: _in_words(key, value) for key, value in row.items()}
+
+
+def _in_words(key: str, value: float) -> str:
+    if key.endswith("accuracy"):
+        return f"{_percent(value)} %"
+    if key.endswith("loss"):
+        return f"{value:.4f}"
+    return _duration(value) if key == "seconds" else _number(value)
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header of a PNG."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def _percent(fraction: float, digits: int = 2) -> str:
+    return f"{100 * fraction:.{digits}f}"
+
+
+def _bytes(count: float) -> str:
+    """A size as people say it: 97 kB, 1.18 MB."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def _duration(seconds: float) -> str:
+    """A time as people say it: 0.42 s, 41 s, 6 min 12 s, 2 h 5 min."""
+    if seconds < 100:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _number(value: Any) -> str:
+    """A number short enough to read: thousands apart, five significant figures; other values as their text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e12):
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.5g}"

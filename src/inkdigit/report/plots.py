@@ -1,0 +1,300 @@
+"""The figures of a report, one function a figure: plain arrays in, PNG bytes out.
+
+Each takes the `Theme` it is drawn in: light for the files under `plots/`, light and dark for the page.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inkdigit.report.canvas import MAX_TICKS, WIDTH_IN, Theme, Tile, drawing, name_ticks, plane, png, short, tile_grid
+from inkdigit.report.metrics import BINS, Calibration, worst_mistakes
+from inkdigit.types import Floats, Gray, Prediction
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Rows = Sequence[Mapping[str, float]]
+
+MAX_CELLS = 12  # more classes than this and the numbers in a confusion matrix are dust
+MISTAKES = 20
+GRID = (3, 5)  # rows and columns of the grid of answers
+GLIMPSE_SIDE = 112  # pixels: the raw pictures may be photos
+
+
+def loss(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
+    """Training loss by step (thin, its running mean thick), training and validation loss by epoch.
+
+    A row of `history` counts its epoch from 1 and stands at that epoch's end; a row of `steps` has it as a float.
+    """
+    with drawing(theme):
+        figure, axes = plane(WIDTH_IN, 2.8)
+        x, y = _curve(steps, "loss")
+        axes.plot(x, y, color=theme.blue, linewidth=0.8, alpha=0.4)
+        if len(x):
+            axes.plot(x, _running_mean(y), color=theme.blue, linewidth=2, label="training by step")
+        _by_epoch(axes, history, "train_loss", label="by epoch", color=theme.blue, marker="o")
+        _by_epoch(axes, history, "validation_loss", label="validation", color=theme.orange, marker="D")
+        _log_if_wide(axes)
+        axes.set_ylabel("loss")
+        return _finished(figure, axes)
+
+
+def accuracy(history: Rows, steps: Rows, *, reported: tuple[str, float], theme: Theme) -> bytes:
+    """Training and validation accuracy in %; where nothing was validated, the `reported` (name, fraction) as a line.
+
+    Steps count where their rows have an `accuracy`.
+    """
+    with drawing(theme):
+        figure, axes = plane(WIDTH_IN, 2.8)
+        x, y = _curve(steps, "accuracy")
+        axes.plot(x, [100 * value for value in y], color=theme.blue, linewidth=0.8, alpha=0.4)
+        axes.plot(x, 100 * _running_mean(y), color=theme.blue, linewidth=2)
+        _by_epoch(axes, history, "train_accuracy", label="training", color=theme.blue, marker="o")
+        if len(_curve(history, "validation_accuracy")[0]):
+            _by_epoch(axes, history, "validation_accuracy", label="validation", color=theme.orange, marker="D")
+        else:
+            name, value = reported
+            label = f"{name}, {100 * value:.2f}"
+            axes.axhline(100 * value, color=theme.orange, linewidth=1.6, linestyle=(0, (4, 2)), label=label)
+        axes.set_ylabel("accuracy, %")
+        return _finished(figure, axes)
+
+
+def learning_rate(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
+    """The learning rate by step, or by epoch where no steps were kept."""
+    with drawing(theme):
+        figure, axes = plane(WIDTH_IN, 2.2)
+        x, y = _curve(steps or history, "learning_rate")
+        axes.plot(x, y, color=theme.blue, linewidth=2, marker="o" if len(x) == 1 else "")
+        axes.fill_between(x, y, color=theme.blue, alpha=0.12, linewidth=0)
+        axes.set_ylabel("learning rate")
+        axes.set_ylim(0, max(y, default=1.0) * 1.08)
+        return _finished(figure, axes)
+
+
+def confusion(matrix: NDArray[np.int64], classes: Sequence[str], *, theme: Theme) -> bytes:
+    """True class by row, most probable class by column, (K, K): counts, and beneath in small the percentage of the row.
+
+    The diagonal and the mistakes have a colour each, and the colour of a mistake grows with the square root of its
+    rate, so that a rare one still shows. Beyond 12 classes the numbers are left out.
+    """
+    with drawing(theme):
+        numbered = len(classes) <= MAX_CELLS
+        size = WIDTH_IN if len(classes) < 5 else 1.5 * WIDTH_IN
+        figure, axes = plane(size, 0.96 * size)
+        rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+        least = 0.08 if numbered else 0.3  # a mistake without its number must be seen by its colour alone
+        strength = np.where(matrix > 0, least + (1 - least) * np.sqrt(rates), 0.0)
+        np.fill_diagonal(strength, 0.85 * rates.diagonal())
+        axes.imshow(_tinted(strength, theme), interpolation="nearest")
+        axes.grid(visible=False)
+        if numbered:
+            _write_cells(axes, matrix, rates, strength, theme)
+        name_ticks(axes, classes, axis="x")
+        name_ticks(axes, classes, axis="y")
+        axes.tick_params(length=0, labelcolor=theme.text)
+        axes.set(xlabel="read as", ylabel="true class")
+        axes.spines[:].set_visible(False)
+        return png(figure)
+
+
+def class_distribution(counts: Mapping[str, Sequence[int]], classes: Sequence[str], *, theme: Theme) -> bytes:
+    """How many pictures each class has; `counts` maps the name of a part to its K counts, and each has its own bars."""
+    with drawing(theme):
+        figure, axes = plane(WIDTH_IN, 2.6)
+        width = 0.8 / len(counts)
+        for i, (name, column) in enumerate(counts.items()):
+            colour, label = (theme.blue, theme.orange)[i % 2], f"{name} {sum(column):,}"
+            x = np.arange(len(classes)) + (i - (len(counts) - 1) / 2) * width
+            if len(classes) <= MAX_TICKS:
+                axes.bar(x, column, width * 0.94, color=colour, label=label)
+            else:  # bars finer than a pixel turn grey
+                axes.stairs(column, np.arange(len(classes) + 1) - 0.5, fill=True, color=colour, label=label)
+        axes.set_xlim(-0.6, len(classes) - 0.4)
+        axes.grid(visible=False, axis="x")
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        name_ticks(axes, classes, axis="x")
+        axes.tick_params(axis="x", length=0)
+        axes.set_ylabel("pictures")
+        _legend(figure, axes)
+        return png(figure)
+
+
+def glimpses(raw: Sequence[tuple[int, Gray]], augmented: Gray, classes: Sequence[str], *, theme: Theme) -> bytes:
+    """A few pictures of each class as the source holds them, and beneath each the same as training saw it.
+
+    `raw` holds (label, gray (H, W)) and `augmented` is (len(raw), 28, 28) in the same order.
+    """
+    columns, most = (10, 30) if max(map(len, classes)) <= 4 else (5, 15)
+    chosen = _rounds([label for label, _ in raw], most)
+    rows = []
+    for start in range(0, len(chosen), columns):
+        line = chosen[start : start + columns]
+        rows.append([Tile(_thumbnail(raw[i][1])) for i in line])
+        rows.append([Tile(augmented[i], ((short(classes[raw[i][0]], 12), theme.text),)) for i in line])
+    with drawing(theme):
+        return tile_grid(rows, columns=columns)
+
+
+def worst(images: Gray, labels: NDArray[np.int64], probs: Floats, classes: Sequence[str], *, theme: Theme) -> bytes:
+    """The wrong answers given with the most confidence: the picture, true → read class, and the confidence.
+
+    `images` is (N, 28, 28), `labels` (N,), `probs` (N, K) with NaN where the model gave none.
+    """
+    tiles = []
+    for i in worst_mistakes(probs, labels, MISTAKES):
+        read = int(probs[i].argmax())
+        names = _arrow(classes[labels[i]], classes[read])
+        caption = (*((line, theme.text) for line in names), (f"{100 * probs[i, read]:.1f} %", theme.muted))
+        tiles.append(Tile(images[i], caption))
+    with drawing(theme):
+        return tile_grid(_folded(tiles, GRID[1]), columns=GRID[1])
+
+
+def answers(
+    images: Gray, labels: NDArray[np.int64], predictions: Sequence[Prediction], classes: Sequence[str], *, theme: Theme
+) -> bytes:
+    """A grid of 3 × 5 pictures spread evenly over the part: true class, and a mark with what the model says."""
+    tiles, brief = [], max(map(len, classes)) < 5
+    for i in np.unique(np.linspace(0, len(images) - 1, GRID[0] * GRID[1]).astype(int)):
+        true, said = classes[labels[i]], predictions[i].label
+        right = said == true
+        mark, colour = ("✓", theme.green) if right else ("✗" if said is not None else "–", theme.red)
+        name = f"true {true}" if brief else short(true, 10)
+        caption = ((name, theme.muted), (f"{mark} {short(said or 'no answer', 9)}", colour))
+        tiles.append(Tile(images[i], caption, frame=colour, dashed=not right))
+    with drawing(theme):
+        return tile_grid(_folded(tiles, GRID[1]), columns=GRID[1])
+
+
+def reliability(bins: Calibration, *, theme: Theme) -> bytes:
+    """Accuracy against confidence; the area of a point is the number of its pictures, the diagonal is honest."""
+    with drawing(theme):
+        figure, axes = plane(WIDTH_IN, 2.8)
+        filled = bins.count > 0
+        axes.plot([0, 100], [0, 100], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
+        size = 25 + 400 * bins.count[filled] / max(bins.count.sum(), 1)
+        x, y = 100 * bins.confidence[filled], 100 * bins.accuracy[filled]
+        axes.plot(x, y, color=theme.blue, linewidth=1.2, alpha=0.6)
+        axes.scatter(x, y, s=size, color=theme.blue, edgecolor=theme.panel, linewidth=1.2, zorder=3, clip_on=False)
+        low = min(50, 100 * np.flatnonzero(filled).min(initial=BINS) / BINS)
+        ticks = range(0, 101, 20)
+        axes.set(xlabel="confidence, %", ylabel="right, %", xticks=ticks, yticks=ticks, xlim=(low, 104), ylim=(-3, 108))
+        return png(figure)
+
+
+def _curve(rows: Rows, key: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of the rows where the value is there and a number."""
+    pairs = [(row["epoch"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))]
+    return [x for x, _ in pairs], [y for _, y in pairs]
+
+
+def _running_mean(values: Sequence[float]) -> NDArray[np.float64]:
+    """The mean of each value and its neighbours: a fifteenth of the curve, cut off at its ends."""
+    half = max(1, len(values) // 30)
+    return np.array([np.mean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+
+
+def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, marker: str) -> None:
+    """One curve of points; an accuracy is shown in %, its last value in the legend."""
+    x, y = _curve(history, key)
+    if not x:
+        return
+    if key.endswith("accuracy"):
+        y = [100 * value for value in y]
+        label = f"{label}, {y[-1]:.2f}"
+    edge = axes.get_facecolor()
+    axes.plot(
+        x, y, color=color, marker=marker, markersize=6, markeredgecolor=edge, linewidth=1.6, label=label, zorder=3
+    )
+
+
+def _log_if_wide(axes: Axes) -> None:
+    """Take a logarithmic scale where the curves span more than a factor of 20."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
+    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
+def _finished(figure: Figure, axes: Axes) -> bytes:
+    """The epochs below, the legend above, and the PNG."""
+    from matplotlib.ticker import MaxNLocator
+
+    last = max([1.0, *(float(np.max(line.get_xdata(), initial=0)) for line in axes.lines)])
+    axes.set_xlim(0, last * 1.02)
+    if last > 1.5:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("epoch")
+    _legend(figure, axes)
+    return png(figure)
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """The legend in one line above the axes; none where nothing has a name."""
+    handles, labels = axes.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, labels, loc="outside upper left", ncols=len(handles), labelcolor="linecolor")
+
+
+def _tinted(strength: NDArray[np.float64], theme: Theme) -> NDArray[np.float64]:
+    """RGB (K, K, 3): the panel's colour, mixed with blue on the diagonal and orange off it."""
+    from matplotlib.colors import to_rgb
+
+    paper, right, wrong = (np.array(to_rgb(c)) for c in (theme.panel, theme.blue, theme.orange))
+    ink = np.where(np.eye(len(strength), dtype=bool)[..., None], right, wrong)
+    mixed: NDArray[np.float64] = paper + strength[..., None] * (ink - paper)
+    return mixed
+
+
+def _write_cells(axes: Axes, matrix: Any, rates: Any, strength: Any, theme: Theme) -> None:
+    """A count and a percentage in each cell that is not zero, and lines between the cells."""
+    for edge in np.arange(len(matrix) + 1) - 0.5:
+        axes.axhline(edge, color=theme.line, linewidth=0.8)
+        axes.axvline(edge, color=theme.line, linewidth=0.8)
+    for row, column in np.argwhere(matrix):
+        colour = theme.panel if strength[row, column] > 0.5 else theme.text
+        share = f"{100 * rates[row, column]:.1f} %"
+        for text, points, up in ((f"{matrix[row, column]:,}", 10, 3.5), (share, 7, -7.5)):
+            place: dict[str, Any] = {"xytext": (0, up), "textcoords": "offset points", "ha": "center", "va": "center"}
+            axes.annotate(text, (column, row), color=colour, fontsize=points, **place)
+
+
+def _rounds(labels: Sequence[int], most: int) -> list[int]:
+    """Indices that take one of each class in turn, in as many whole rounds as `most` allows; or a spread of classes."""
+    by_class: dict[int, list[int]] = {}
+    for i, label in enumerate(labels):
+        by_class.setdefault(label, []).append(i)
+    names = sorted(by_class)
+    if len(names) > most:
+        names = [names[i] for i in np.linspace(0, len(names) - 1, most).astype(int)]
+    rounds = range(max(1, most // max(len(names), 1)))
+    return [by_class[name][i] for i in rounds for name in names if i < len(by_class[name])]
+
+
+def _thumbnail(raw: Gray) -> Gray:
+    """The picture with at most 112 pixels a side."""
+    picture = Image.fromarray(raw)
+    picture.thumbnail((GLIMPSE_SIDE, GLIMPSE_SIDE))
+    return np.asarray(picture)
+
+
+def _arrow(true: str, read: str) -> list[str]:
+    """True → read class, in two lines where the names are long."""
+    return [f"{true} → {read}"] if len(true + read) < 7 else [short(true, 10), f"→ {short(read, 9)}"]
+
+
+def _folded(tiles: Sequence[Tile], columns: int) -> list[Sequence[Tile]]:
+    return [tiles[i : i + columns] for i in range(0, len(tiles), columns)]
