@@ -171,7 +171,7 @@ def test_every_figure_is_a_png_too(run: tuple[Path, dict[str, Any], str]) -> Non
         with Image.open(path) as picture:
             assert picture.format == "PNG"
             assert picture.width > 600
-            assert picture.convert("RGB").getpixel((0, 0)) == (255, 255, 255)  # looks well on white
+            assert np.asarray(picture.convert("RGB"))[0, 0].min() >= 253  # at home on white
 
 
 def test_the_page_stands_alone(run: tuple[Path, dict[str, Any], str]) -> None:
@@ -188,11 +188,12 @@ def test_the_page_stands_alone(run: tuple[Path, dict[str, Any], str]) -> None:
 def test_light_and_dark_figures_differ(run: tuple[Path, dict[str, Any], str]) -> None:
     folder, _, html = run
     figures = len(list((folder / "plots").iterdir()))
-    assert html.count('<source media="screen and (prefers-color-scheme: dark)"') == html.count("<img ") == figures
+    assert html.count('<img class="light"') == html.count('<img class="dark"') == figures
     for theme in (LIGHT, DARK):
         drawn = plots.learning_rate([], [{"epoch": 1.0, "learning_rate": 0.1}], theme=theme)
         with Image.open(io.BytesIO(drawn)) as picture:
-            assert picture.convert("RGB").getpixel((0, 0)) == tuple(bytes.fromhex(theme.panel[1:]))
+            corner = np.asarray(picture.convert("RGB"))[0, 0].astype(int)
+        assert np.abs(corner - list(bytes.fromhex(theme.panel[1:]))).max() <= 2
         assert f"--panel: {theme.panel};" in html
 
 

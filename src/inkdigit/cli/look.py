@@ -63,7 +63,8 @@ def info(
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
         "answers when": "always" if accept is None else f"the score is at least {accept:g}",
-        "trained on": f"{data.get('name')}, {data.get('pictures')} pictures, {data.get('licence') or 'no licence known'}",
+        "trained on": f"{data.get('name')}, {' + '.join(f'{n:,}' for n in data.get('pictures', []))} pictures",
+        "licence": data.get("licence") or "unknown",
         "created": card.provenance.get("created"),
         "self test": f"{len(card.self_test.images)} pictures, passed",
     }

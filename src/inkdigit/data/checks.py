@@ -100,7 +100,7 @@ def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
     )
 
 
-def check_source(source: str | Path, *, prepare: str = "ink", log: Callable[[str], None]) -> Check:
+def check_source(source: str | Path, *, prepare: str | None = None, log: Callable[[str], None]) -> Check:
     """Open a source and look it over; the bad cells of a CSV are reported, not raised.
 
     Raises:

@@ -42,6 +42,7 @@ _CLASSES = {
     ),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
+PREPARE = {"fashion-mnist": "plain", "kmnist": "plain"}  # the kind of door, where it is not `ink`
 _KINDS_OF_SOURCE = "a folder of IDX files or pictures, a Kaggle CSV, a CSV with the columns file,label, or an .npz"
 
 
@@ -52,14 +53,15 @@ def _quiet(_: str) -> None:
 def open_data(
     source: str | Path,
     *,
-    prepare: str = "ink",
+    prepare: str | None = None,
     problems: list[CellProblem] | None = None,
     log: Callable[[str], None] = _quiet,
 ) -> Dataset:
     """Open a data set by name or path, fetching a named one that is nowhere on this machine.
 
-    `prepare` is the kind of door: `plain` suits `fashion-mnist` and `kmnist`. A folder is read as IDX files if it has
-    any, else as the pictures of its `labels.csv`, else as parts `train` and `test`, else as one sub-folder a class.
+    `prepare` is the kind of door, else the source's own: `plain` for `fashion-mnist` and `kmnist`, `ink` elsewhere. A
+    folder is read as IDX files if it has any, else as the pictures of its `labels.csv`, else as parts `train` and
+    `test`, else as one sub-folder a class.
     With a list `problems` the bad cells of a Kaggle CSV are added to it instead of raised. A `Path` is never a name.
 
     Raises:
@@ -67,6 +69,7 @@ def open_data(
         DataError: the files are missing, broken or not the published ones.
         MissingExtra: a library that reading or fetching this source needs is not installed.
     """
+    prepare = prepare or PREPARE.get(str(source), "ink")
     if isinstance(source, Path) or source not in NAMES:
         return _open_path(Path(source).expanduser(), prepare, problems)
     if source == SKLEARN_DIGITS:

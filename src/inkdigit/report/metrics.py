@@ -6,19 +6,18 @@ starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import sqrt
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, UsageError
+from inkdigit.model.recognizer import Recognizer
 from inkdigit.types import ClassFigures, Dataset, Floats, Metrics, Part, Prediction, Split
-
-if TYPE_CHECKING:
-    from inkdigit.model.recognizer import Recognizer
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
@@ -40,13 +39,23 @@ class Calibration:
         return float(np.nansum(self.count * abs(self.confidence - self.accuracy)) / n) if n else None
 
 
-def evaluate(recognizer: Recognizer, dataset: Dataset, *, split: Split = "test") -> Metrics:
-    """Measure a model on one part of a data set, class names matched by name.
+def evaluate(
+    model: Recognizer | str | Path,
+    data: Dataset | str | Path,
+    *,
+    split: Split = "test",
+    log: Callable[[str], None] = lambda _: None,
+) -> Metrics:
+    """Measure a model on one part of a data set, class names matched by name; a data set of one part is taken whole.
+
+    `model` is a recogniser, a bundled name, a run directory or a model file; `data` a data set or a SOURCE.
 
     Raises:
         UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
-        DataError: the part holds no picture.
+        DataError: the data cannot be read, or the part holds no picture.
     """
+    recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model)
+    dataset = data if isinstance(data, Dataset) else open_data(data, prepare=recognizer.prepare, log=log)
     if dataset.prepare != recognizer.prepare:
         raise UsageError(
             f"The pictures of {dataset.name!r} are not prepared as the model {recognizer.name!r} learnt them",
@@ -62,7 +71,7 @@ def evaluate(recognizer: Recognizer, dataset: Dataset, *, split: Split = "test")
         classes=recognizer.classes,
         model=recognizer.name,
         data=dataset.name,
-        split=split,
+        split=split if dataset.test is not None else "all",
     )
 
 

@@ -198,9 +198,10 @@ def _curve(rows: Rows, key: str) -> tuple[list[float], list[float]]:
 
 
 def _running_mean(values: Sequence[float]) -> NDArray[np.float64]:
-    """The mean of each value and its neighbours: a fifteenth of the curve, cut off at its ends."""
-    half = max(1, len(values) // 30)
-    return np.array([np.mean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+    """The mean of each value and as many neighbours on either side: a fifteenth of the curve, less at its ends."""
+    n = len(values)
+    half = [min(max(1, n // 30), i, n - 1 - i) for i in range(n)]
+    return np.array([np.mean(values[i - h : i + h + 1]) for i, h in enumerate(half)])
 
 
 def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, marker: str) -> None:

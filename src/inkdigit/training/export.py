@@ -51,18 +51,21 @@ def model_bytes(
     recipe: Recipe,
     *,
     classes: tuple[str, ...],
+    kind: str,
     calibration: Calibration,
     samples: Gray,
     provenance: dict[str, Any],
 ) -> bytes:
-    """The bytes of the model file; `samples` uint8 (n, 28, 28) are the pictures that parity is checked on.
+    """The bytes of the model file.
+
+    `kind` is the door that its pictures pass; `samples` uint8 (n, 28, 28) are what parity is checked on.
 
     Raises:
         ParityError: the file answers otherwise than the network.
     """
     answering = Answering(net.cpu().float().eval(), calibration.temperature)
     model = _to_onnx(answering)
-    drawn = drawn_pictures(recipe.prepare)
+    drawn = drawn_pictures(kind)
     images = np.concatenate([drawn, samples])
     with torch.no_grad():
         expected = answering(torch.from_numpy(images))[0].numpy()
@@ -75,7 +78,7 @@ def model_bytes(
     card = Card(
         name=recipe.name,
         classes=classes,
-        prepare=recipe.prepare,
+        prepare=kind,
         prepare_version=VERSION,
         parameters=parameters(net),
         calibration=calibration,

@@ -43,6 +43,16 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The mean over a few steps, so that a run of one epoch has a curve too."""
+
+    step: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One epoch. Losses are means over pictures; validation is None where there is no validation part."""
 
@@ -55,7 +65,7 @@ class Row:
     validation_accuracy: float | None
     seconds: float
     images_per_second: float
-    samples: list[tuple[int, float, float]] = field(default_factory=list)  # (step, learning rate, loss)
+    samples: list[Sample] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -160,7 +170,7 @@ def train(
         torch.manual_seed(epoch_seed(recipe.seed, state.epoch) + 1)  # dropout
         order = torch.randperm(len(data.images), generator=generator, device=device)
         losses = torch.zeros(steps, device=device)
-        right = torch.zeros((), dtype=torch.long, device=device)
+        hits = torch.zeros(steps, device=device)
         samples = []
         net.train()
         for i in range(steps):
@@ -180,14 +190,15 @@ def train(
             if state.average is not None:
                 _move_average(state.average, net, min(recipe.ema_decay, (1 + state.step) / (10 + state.step)))
             losses[i] = loss.detach()
-            right += (logits.detach().argmax(1) == y).sum()
+            hits[i] = (logits.detach().argmax(1) == y).float().mean()
             if state.step % SAMPLE_EVERY == 0 or i == steps - 1:
-                value = float(losses[max(0, i + 1 - SAMPLE_EVERY) : i + 1].mean())
+                recent = slice(max(0, i + 1 - SAMPLE_EVERY), i + 1)
+                value = float(losses[recent].mean())
                 if not math.isfinite(value):
                     raise Diverged(
                         f"The loss is {value} at step {state.step}", hint="Use a smaller learning_rate, or float32."
                     )
-                samples.append((state.step, rate, value))
+                samples.append(Sample(state.step, rate, value, float(hits[recent].mean())))
                 if on_tick:
                     speed = (i + 1) * batch / (time.perf_counter() - began)
                     on_tick(Tick(state.step, steps * epochs, state.epoch + 1, speed, value, seen))
@@ -202,7 +213,7 @@ def train(
         if state.epoch == epochs or state.stopped:
             _settle(state, data, recipe)
         seconds = time.perf_counter() - began
-        mean, accuracy = float(losses.mean()), int(right) / (steps * batch)
+        mean, accuracy = float(losses.mean()), float(hits.mean())
         yield Row(state.epoch, state.step, rate, mean, accuracy, val_loss, val_accuracy, seconds, speed, samples)
 
 

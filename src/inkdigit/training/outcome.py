@@ -11,7 +11,7 @@ import csv
 import io
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 
 import inkdigit.runs as runs
-from inkdigit.data.checks import check
+from inkdigit.data.checks import Check, check
 from inkdigit.data.splits import Parts
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
@@ -64,6 +64,7 @@ def write_model(job: Job, state: loop.State) -> bytes:
         net,
         job.recipe,
         classes=job.dataset.classes,
+        kind=job.dataset.prepare,
         calibration=_calibration(job, net),
         samples=job.parts.train.images[:PARITY_PICTURES],
         provenance=environment.provenance(job.recipe, job.dataset, job.about),
@@ -145,7 +146,7 @@ def _story(
         title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
         report_name=job.parts.report_name,
         metrics=metrics,
-        check=check(job.dataset),
+        check=_check(job),
         history=history,
         steps=runs.read_rows(job.folder / STEPS),
         images=part.images,
@@ -161,11 +162,19 @@ def _story(
     )
 
 
+def _check(job: Job) -> Check:
+    """The data page: what the run was free to look at. A `select` run knows of no test part."""
+    dataset, parts = job.dataset, job.parts
+    if parts.report_name == "validation":
+        return check(replace(dataset, test=None))
+    return check(dataset if dataset.test is not None else replace(dataset, train=parts.train, test=parts.report))
+
+
 def _augmented_glimpses(job: Job) -> Gray:
     """The pictures of the data page as training sees them: uint8 (M, 28, 28)."""
     if not job.dataset.glimpses:
         return np.zeros((0, SIDE, SIDE), np.uint8)
-    prepared = np.stack([prepare(raw, job.recipe.prepare) for _, raw in job.dataset.glimpses])
+    prepared = np.stack([prepare(raw, job.dataset.prepare) for _, raw in job.dataset.glimpses])
     generator = torch.Generator().manual_seed(job.recipe.seed)
     changed = augment(torch.from_numpy(prepared), job.recipe, generator=generator)
     return changed.squeeze(1).round().clamp(0, 255).to(torch.uint8).numpy()

@@ -33,7 +33,7 @@ class Recipe(BaseModel):
 
     # Data
     data: str = "mnist"  # what is trained on when the command names no --data
-    prepare: Literal["ink", "plain"] = "ink"  # the kind of door
+    prepare: Literal["auto", "ink", "plain"] = "auto"  # the kind of door; auto: the one that suits the source
     protocol: Literal["final", "select"] = (
         "final"  # final: report on the test part; select: on held-out training pictures
     )

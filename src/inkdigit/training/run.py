@@ -12,7 +12,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,15 @@ def choose_device(name: str) -> torch.device:
 
 
 def _open(source: Dataset | str | Path, recipe: Recipe, log: Log) -> Dataset:
-    return source if isinstance(source, Dataset) else open_data(source, prepare=recipe.prepare, log=log)
+    wanted = None if recipe.prepare == "auto" else recipe.prepare
+    dataset = source if isinstance(source, Dataset) else open_data(source, prepare=wanted, log=log)
+    if wanted not in (None, dataset.prepare):
+        raise UsageError(
+            f"The recipe and the data set {dataset.name!r} do not agree on how pictures are prepared",
+            expected=f"prepare {wanted!r}",
+            received=f"prepare {dataset.prepare!r}",
+        )
+    return dataset
 
 
 def _source(data: Dataset | str | Path | None, recipe: Recipe) -> str:
@@ -232,6 +240,5 @@ def _record(folder: Path, row: loop.Row) -> None:
     steps_per_epoch = row.step / row.epoch
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "samples"}
     runs.append_row(folder / runs.METRICS, figures)
-    for step, rate, loss in row.samples:
-        sample = {"step": step, "epoch": round(step / steps_per_epoch, 4), "learning_rate": rate, "loss": loss}
-        runs.append_row(folder / STEPS, sample)
+    for sample in row.samples:
+        runs.append_row(folder / STEPS, {"epoch": round(sample.step / steps_per_epoch, 4), **asdict(sample)})
