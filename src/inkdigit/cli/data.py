@@ -29,7 +29,7 @@ def get(
 
     with talk.interruptible():
         folder = fetch(name, to=to, log=talk.note)
-    typer.echo(folder)
+    talk.say(folder)
     talk.next_steps(["inkdigit", "data", "check", name], ["inkdigit", "train", "fast", "--data", name])
 
 
@@ -47,26 +47,26 @@ def check(
     with talk.interruptible():
         found = check_source(source, log=talk.note)
     if as_json:
-        typer.echo(json.dumps(found.to_json()))
+        talk.say(json.dumps(found.to_json()))
         return
     _print(found)
 
 
 def _print(found: Check) -> None:
     parts = {"train": found.train} | ({"test": found.test} if found.test is not None else {})
-    typer.echo(f"{found.name}: {len(found.classes)} classes")
+    talk.say(f"{found.name}: {len(found.classes)} classes")
     _rows(parts)
     if found.shared is not None:
-        typer.echo(f"{'shared by both':<22}{found.shared:>14,}")
-    typer.echo()
+        talk.say(f"{'shared by both':<22}{found.shared:>14,}")
+    talk.say()
     width = max(5, *(len(name) for name in found.classes))
     most = max(max(part.per_class.values()) for part in parts.values())
     for name in found.classes:
         counts = [part.per_class.get(name, 0) for part in parts.values()]
         bar = "█" * round(30 * counts[0] / max(most, 1))
-        typer.echo(f"{name:>{width}}  {'  '.join(f'{count:>7,}' for count in counts)}  {bar}")
+        talk.say(f"{name:>{width}}  {'  '.join(f'{count:>7,}' for count in counts)}  {bar}")
     lines = found.findings()
-    typer.echo("\n" + ("\n".join(f"Look at: {line}" for line in lines) if lines else "Nothing to complain about."))
+    talk.say("\n" + ("\n".join(f"Look at: {line}" for line in lines) if lines else "Nothing to complain about."))
 
 
 def _rows(parts: dict[str, PartCheck]) -> None:
@@ -85,4 +85,4 @@ def _rows(parts: dict[str, PartCheck]) -> None:
         "writers": ["—" if p.writers is None else f"{p.writers:,}" for p in parts.values()],
     }
     for name, cells in table.items():
-        typer.echo(f"{name:<22}{''.join(f'{cell:>24}' for cell in cells)}")
+        talk.say(f"{name:<22}{''.join(f'{cell:>24}' for cell in cells)}")

@@ -31,22 +31,22 @@ def evaluate(
     with talk.interruptible():
         metrics = measure(model, data, split=cast("Split", split), log=talk.note)
     if as_json:
-        typer.echo(json.dumps(metrics.to_json()))
+        talk.say(json.dumps(metrics.to_json()))
     else:
         _print(metrics)
 
 
 def _print(metrics: Metrics) -> None:
     low, high = metrics.accuracy_ci95
-    typer.echo(f"{metrics.model} on {metrics.data} ({metrics.split}), {metrics.n:,} pictures")
-    typer.echo(f"Accuracy    {talk.percent(metrics.accuracy)}  (95 % interval {low * 100:.2f}–{high * 100:.2f})")
+    talk.say(f"{metrics.model} on {metrics.data} ({metrics.split}), {metrics.n:,} pictures")
+    talk.say(f"Accuracy    {talk.percent(metrics.accuracy)}  (95 % interval {low * 100:.2f}–{high * 100:.2f})")
     answered = f"Answered    {metrics.answered:,}"
     if metrics.accuracy_answered is not None:
         answered += f", of these right {talk.percent(metrics.accuracy_answered)}"
-    typer.echo(answered)
+    talk.say(answered)
     if metrics.nll is not None:
-        typer.echo(f"Confidence  negative log-likelihood {metrics.nll:.4f}, calibration error {metrics.ece:.4f}")
+        talk.say(f"Confidence  negative log-likelihood {metrics.nll:.4f}, calibration error {metrics.ece:.4f}")
     width = max(5, *(len(name) for name in metrics.classes))
-    typer.echo(f"\n{'class':>{width}}  precision  recall      F1  pictures")
+    talk.say(f"\n{'class':>{width}}  precision  recall      F1  pictures")
     for name, row in metrics.per_class.items():
-        typer.echo(f"{name:>{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.support:8,}")
+        talk.say(f"{name:>{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.support:8,}")

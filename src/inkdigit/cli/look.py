@@ -18,7 +18,7 @@ def recipes() -> None:
     from inkdigit.training.recipe import Recipe, bundled
 
     for name in bundled():
-        typer.echo(f"{name:<12}{Recipe.load(name).about}")
+        talk.say(f"{name:<12}{Recipe.load(name).about}")
     talk.next_steps(["inkdigit", "train", "fast"])
 
 
@@ -32,7 +32,7 @@ def models() -> None:
     for name, path in bundled().items():
         card = Recognizer.load(name).card
         mark = " (default)" if name == DEFAULT else ""
-        typer.echo(f"{name}{mark}  {path.stat().st_size / 1000:,.0f} kB  {_measured(card.figures)}")
+        talk.say(f"{name}{mark}  {path.stat().st_size / 1000:,.0f} kB  {_measured(card.figures)}")
 
 
 def info(
@@ -50,7 +50,7 @@ def info(
     if as_json:
         fields = json.loads(card.to_json())
         del fields["self_test"]
-        typer.echo(json.dumps(fields, indent=1, ensure_ascii=False))
+        talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
     data = card.provenance.get("data", {})
     accept = card.calibration.accept_score
@@ -69,7 +69,7 @@ def info(
         "self test": f"{len(card.self_test.images)} pictures, passed",
     }
     for name, value in lines.items():
-        typer.echo(f"{name:<14}{value}")
+        talk.say(f"{name:<14}{value}")
 
 
 def _measured(figures: dict[str, Any]) -> str:

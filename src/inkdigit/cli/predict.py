@@ -42,14 +42,14 @@ def predict(
     from inkdigit.model.recognizer import Recognizer
 
     recognizer = Recognizer.load(model)
-    files = [file for picture in pictures for file in _expand(picture)]
+    entries = [entry for picture in pictures for entry in _expand(picture)]
     if as_csv:
-        typer.echo(_csv_line(CSV_COLUMNS))
+        talk.say(_csv_line(CSV_COLUMNS))
     failed, sheet = False, []
     with talk.interruptible():
-        for file, gray, answer in _answers(recognizer, files):
+        for file, gray, answer in _answers(recognizer, entries):
             failed |= isinstance(answer, PictureError)
-            typer.echo(_line(file, answer, recognizer, as_json=as_json, as_csv=as_csv))
+            talk.say(_line(file, answer, recognizer, as_json=as_json, as_csv=as_csv))
             if show is not None and gray is not None and not isinstance(answer, PictureError):
                 sheet.append((file, gray, answer))
     if show is not None and sheet:
@@ -62,29 +62,33 @@ def predict(
         raise typer.Exit(PictureError.exit_code)
 
 
-def _expand(picture: Path) -> list[Path]:
-    """A folder stands for the pictures in it: sorted, not recursive, known suffixes."""
-    if not picture.is_dir():
-        return [picture]
+def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:
+    """A folder stands for the pictures in it: sorted, not recursive, known suffixes; without any it is in error."""
     from inkdigit.picture.decode import PICTURE_SUFFIXES
 
-    files = sorted(file for file in picture.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    try:
+        if not picture.is_dir():
+            return [(picture, None)]
+        files = sorted(file for file in picture.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+    except OSError as exc:
+        return [(picture, PictureError(f"{picture} cannot be opened: {exc.strerror}"))]
     if not files:
-        raise PictureError(f"{picture} is a folder without pictures", expected=", ".join(sorted(PICTURE_SUFFIXES)))
-    return files
+        expected = ", ".join(sorted(PICTURE_SUFFIXES))
+        return [(picture, PictureError(f"{picture} is a folder without pictures", expected=expected))]
+    return [(file, None) for file in files]
 
 
 def _answers(
-    recognizer: Recognizer, files: list[Path]
+    recognizer: Recognizer, entries: list[tuple[Path, PictureError | None]]
 ) -> Iterator[tuple[Path, Gray | None, Prediction | PictureError]]:
     """Each file with its picture and its answer, or with the error that kept it from having one."""
     from inkdigit.picture.decode import decode
 
-    for begin in range(0, len(files), AT_A_TIME):
+    for begin in range(0, len(entries), AT_A_TIME):
         read: list[tuple[Path, Gray | PictureError]] = []
-        for file in files[begin : begin + AT_A_TIME]:
+        for file, problem in entries[begin : begin + AT_A_TIME]:
             try:
-                read.append((file, decode(file)))
+                read.append((file, problem or decode(file)))
             except PictureError as exc:
                 read.append((file, exc))
         answers = iter(recognizer.predict([gray for _, gray in read if not isinstance(gray, PictureError)]))
@@ -128,4 +132,4 @@ def submit(
 
     with talk.interruptible():
         written = write_submission(model, test_csv, out, log=talk.note)
-    typer.echo(f"Submission  {written}")
+    talk.say(f"Submission  {written}")

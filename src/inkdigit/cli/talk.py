@@ -13,8 +13,24 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from inkdigit.errors import OutputError
+
 if TYPE_CHECKING:
     from inkdigit.training.loop import Tick
+
+
+def say(line: object = "") -> None:
+    """Print an answer.
+
+    Raises:
+        OutputError: stdout goes to a disk that is full, or cannot be written for another reason.
+    """
+    try:
+        typer.echo(line)
+    except BrokenPipeError:
+        raise  # whoever reads has enough, as `head` does
+    except OSError as exc:
+        raise OutputError(f"The answer cannot be written to stdout: {exc.strerror}") from exc
 
 
 def note(line: str) -> None:

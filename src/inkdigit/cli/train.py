@@ -64,7 +64,7 @@ def kaggle(
     run = _run(Recipe.load(recipe, changes), data=str(train_csv), device=device)
     _tell(run, ahead=False)
     written = submit(run.model, test_csv, out, log=talk.note)
-    typer.echo(f"Submission  {written}")
+    talk.say(f"Submission  {written}")
     talk.next_steps(["head", "-3", str(written)])
 
 
@@ -98,11 +98,11 @@ def first_run(
 
 def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:
     """Train or resume, with a progress bar."""
-    try:
-        from inkdigit.training import run
-    except ModuleNotFoundError as exc:
-        raise MissingExtra(f"Training needs {exc.name}", "train") from exc
     with talk.interruptible(), talk.training_bar() as bar:
+        try:
+            from inkdigit.training import run
+        except ModuleNotFoundError as exc:
+            raise MissingExtra(f"Training needs {exc.name}", "train") from exc
         begin = run.resume if resume else run.train
         return begin(what, log=talk.note, on_tick=bar, **options)
 
@@ -112,13 +112,13 @@ def _tell(run: Run, *, ahead: bool = True) -> None:
     report = run.report
     low, high = report["accuracy_ci95"]
     right = round(report["accuracy"] * report["n"])
-    typer.echo(
+    talk.say(
         f"Accuracy    {talk.percent(report['accuracy'])} on the {report['report_name']} part "
         f"({right:,} of {report['n']:,}; 95 % interval {low * 100:.2f}–{high * 100:.2f})"
     )
-    typer.echo(f"Trained in  {report['train_seconds']:.1f} s")
-    typer.echo(f"Model       {run.folder / 'model.onnx'}")
-    typer.echo(f"Report      {run.folder / 'report.html'}")
+    talk.say(f"Trained in  {report['train_seconds']:.1f} s")
+    talk.say(f"Model       {run.folder / 'model.onnx'}")
+    talk.say(f"Report      {run.folder / 'report.html'}")
     if ahead:
         folder = str(run.folder)
         talk.next_steps(

@@ -31,6 +31,11 @@ class Calibration:
     keeps: float | None = None  # the share of held-out pictures that the threshold lets through
     fitted_on: str = "nothing"
 
+    def __post_init__(self) -> None:
+        """Check that the threshold can be compared with a score."""
+        if not isinstance(self.accept_score, float | int | None):
+            raise TypeError(f"accept_score: expected a number or nothing, got {self.accept_score!r}")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelfTest:
@@ -38,6 +43,11 @@ class SelfTest:
 
     images: Gray  # uint8 (n, 28, 28)
     probs: Floats  # float32 (n, K)
+
+    def __post_init__(self) -> None:
+        """Check that there is a picture, and as many answers as pictures."""
+        if not len(self.images) or len(self.images) != len(self.probs):
+            raise ValueError(f"self test: {len(self.images)} pictures, {len(self.probs)} answers")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,14 +95,14 @@ class Card:
         try:
             raw = json.loads(text)
             number = raw["format"]
-        except (ValueError, TypeError, KeyError) as exc:
+        except (ValueError, TypeError, KeyError, RecursionError) as exc:
             raise NotAModelFile(f"{where}: its card is not readable ({exc})") from exc
         if number != FORMAT:
             hint = "Upgrade inkdigit." if isinstance(number, int) and number > FORMAT else "Train the model again."
             raise UnsupportedFormat(f"{where}: unknown card format", expected=FORMAT, received=repr(number), hint=hint)
         try:
             return cls._from_fields(raw)
-        except (ValueError, TypeError, KeyError, AttributeError, zlib.error) as exc:
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, zlib.error) as exc:
             raise NotAModelFile(f"{where}: its card is broken ({exc!r})") from exc
 
     @classmethod

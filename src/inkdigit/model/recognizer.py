@@ -18,6 +18,7 @@ from inkdigit.errors import ModelFileError, NotAModelFile, SelfTestFailed, Unsup
 from inkdigit.model.card import METADATA_KEY, TOLERANCE, Card
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
+from inkdigit.runs import RECIPE, model_path
 from inkdigit.types import SIDE, Floats, Gray, Prediction
 
 DEFAULT = "fast"  # the bundled model that answers when none is named
@@ -44,10 +45,7 @@ class Recognizer:
             SelfTestFailed: the file answers otherwise than when it was written.
         """
         path = find(model)
-        session = _open(path)
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-        if text is None:
-            raise NotAModelFile(f"{path}: an ONNX file, but not one of Inkdigit's: it has no card")
+        session, text = _open(path)
         card = Card.from_json(text, where=str(path))
         if card.prepare not in KINDS or card.prepare_version > VERSION:
             raise UnsupportedFormat(
@@ -116,10 +114,11 @@ class Recognizer:
     def _test_itself(self) -> None:
         test = self.card.self_test
         try:
-            probs, _ = self._run(test.images)
-        except ort.capi.onnxruntime_pybind11_state.Fail as exc:
+            probs, scores = self._run(test.images)
+        except _broken() as exc:
             raise SelfTestFailed(f"{self.path}: the network does not run ({exc})") from exc
-        off = np.abs(probs - test.probs).max() if probs.shape == test.probs.shape else np.inf
+        fits = probs.shape == test.probs.shape and scores.shape == (len(probs),)
+        off = np.abs(probs - test.probs).max() if fits else np.inf
         allowed = TOLERANCE.get(self.card.numbers, 1e-3)
         if not off <= allowed or (probs.argmax(1) != test.probs.argmax(1)).any():
             raise SelfTestFailed(
@@ -130,33 +129,49 @@ class Recognizer:
             )
 
 
-def _open(path: Path) -> ort.InferenceSession:
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # a broken file is our error to tell
-    options.intra_op_num_threads = min(4, os.cpu_count() or 1)
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+def _open(path: Path) -> tuple[ort.InferenceSession, str]:
+    """The network of a model file, and the text of its card."""
     try:
-        session = ort.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(
+            path.read_bytes(),
+            _options(),
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # it would print, and try the same again
+        )
+        inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
+        outputs = [o.name for o in session.get_outputs()]
+        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except OSError as exc:
         raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
     except _broken() as exc:
         raise NotAModelFile(f"{path}: no ONNX file that can be opened", hint="It may be cut short.") from exc
-    inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
-    outputs = [o.name for o in session.get_outputs()]
     if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or outputs != ["probs", "score"]:
         raise NotAModelFile(
             f"{path}: an ONNX file, but not one of Inkdigit's",
             expected="image: uint8 [n, 28, 28] → probs, score",
             received=f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}",
         )
-    return session
+    if text is None:
+        raise NotAModelFile(f"{path}: an ONNX file, but not one of Inkdigit's: it has no card")
+    return session, str(text)
+
+
+def _options() -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # a broken file is our error to tell
+    options.intra_op_num_threads = min(4, os.cpu_count() or 1)
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _broken() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises on bytes that are no model."""
+    """What ONNX Runtime raises on bytes that are no model, or on a network that does not run."""
     state = ort.capi.onnxruntime_pybind11_state
-    names = ("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoModel", "NotImplemented", "Fail", "NoSuchFile")
-    return tuple(getattr(state, name) for name in names)
+    names = (
+        *("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoModel", "NotImplemented", "Fail", "NoSuchFile"),
+        *("NotFound", "RuntimeException", "EPFail"),
+    )
+    return UnicodeDecodeError, *(getattr(state, name) for name in names)
 
 
 def bundled() -> dict[str, Path]:
@@ -177,9 +192,11 @@ def find(model: str | Path) -> Path:
         return known[name]
     path = Path(model)
     if path.is_dir():
-        path = path / "model.onnx"
+        run, path = path, model_path(path)
         if not path.is_file():
-            raise UsageError(f"There is no model in {model}", hint="The run is unfinished: inkdigit train --resume it.")
+            begun = (run / RECIPE).is_file()
+            hint = f"The run is unfinished. Go on with: inkdigit train --resume {run}" if begun else None
+            raise UsageError(f"There is no model in {run}", expected="a run directory", hint=hint)
     if path.is_file():
         return path
     near = difflib.get_close_matches(name, known, n=1)

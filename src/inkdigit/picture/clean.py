@@ -23,6 +23,9 @@ MIN_CONTRAST = 12.0  # gray levels between paper and ink; less is no ink
 MIN_CONTRAST_SIGMAS = 5.0  # the same, in standard deviations of the paper's grain
 PART_MASS = 0.04  # of the main component's mass: what is smaller is a speck
 PART_GAP = 0.3  # of the main component's longest side: what is farther off is another thing
+PAGE_FILL = 0.75  # of its box: ink that fills more of a large box is the page, and the paper found was its surround
+PAGE_EDGE = 2  # pixels: its soft edge, cut off
+PAGE_SIDE = 0.6  # of the picture's side: what is called large
 THIN_STROKE = 0.1  # of the ink's longest side; MNIST's strokes are half as wide again
 
 
@@ -31,13 +34,16 @@ def clean(gray: Gray) -> Gray:
 
     `gray` is uint8 (H, W); the result uint8 (h, w), ink up to 255 on exactly 0.
     """
-    image = _shrink(gray).astype(np.float32)
+    small = _shrink(gray)
+    image = small.astype(np.float32)
     residual = image - _paper(image)
     noise = _grain(image)
     ink = _ink_side(residual, noise)
     level = _threshold(ink, noise)
     if level is None:
         return np.zeros(image.shape, np.uint8)
+    if (page := _page(ink > level)) is not None:
+        return clean(small[page])
     mask = _main_strokes(ink, ink > level)
     return _soften(ink, mask, level)
 
@@ -109,6 +115,19 @@ def _threshold(ink: Map, noise: float) -> float | None:
     if strokes.size == 0 or float(np.median(strokes)) < max(MIN_CONTRAST, MIN_CONTRAST_SIGMAS * noise):
         return None
     return max(float(level), 2 * noise)
+
+
+def _page(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
+    """The inside of a page that lies on a desk or in a thick frame, or None where the ink is strokes.
+
+    No digit fills its box as a page does, and a "1" that does has a narrow one.
+    """
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
+    left, top, w, h, _ = max(stats[1:].tolist(), key=lambda row: row[4])
+    large = h >= PAGE_SIDE * mask.shape[0] and w >= PAGE_SIDE * mask.shape[1]
+    if not large or mask[top : top + h, left : left + w].mean() < PAGE_FILL or min(w, h) < 4 * PAGE_EDGE:
+        return None
+    return slice(top + PAGE_EDGE, top + h - PAGE_EDGE), slice(left + PAGE_EDGE, left + w - PAGE_EDGE)
 
 
 def _main_strokes(ink: Map, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

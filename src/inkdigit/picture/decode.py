@@ -50,7 +50,7 @@ def decode(source: Picture) -> Gray:
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if isinstance(source, Image.Image):
-        return _gray(source)
+        return _load(source, "the picture")
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "the bytes")
     if isinstance(source, str | Path):
@@ -126,7 +126,7 @@ def _from_array(array: NDArray[Any]) -> Gray:
         return np.ascontiguousarray(to_uint8(array))
     if array.ndim == 3 and 2 <= array.shape[2] <= 4:
         mode = {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[2]]
-        return _gray(Image.fromarray(np.ascontiguousarray(to_uint8(array)), mode))
+        return _load(Image.fromarray(np.ascontiguousarray(to_uint8(array)), mode), "the array")
     raise PictureError("This array is not one picture", expected="(H, W) or (H, W, 2..4)", received=array.shape)
 
 
@@ -144,6 +144,8 @@ def _read(path: Path) -> bytes:
         raise PictureError(f"There is no file {path}") from exc
     except OSError as exc:
         raise PictureError(f"{path} cannot be opened: {exc.strerror or exc}") from exc
+    except ValueError as exc:  # a NUL in the name
+        raise PictureError(f"{str(path)!r} is no file name ({exc})") from exc
 
 
 def _from_bytes(data: bytes, name: str) -> Gray:
@@ -151,6 +153,7 @@ def _from_bytes(data: bytes, name: str) -> Gray:
         raise NotAPicture(f"{name}: empty, no picture in it")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # broken EXIF is no reason to talk: what can be read is read
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image = Image.open(BytesIO(data), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
@@ -161,12 +164,21 @@ def _from_bytes(data: bytes, name: str) -> Gray:
         ) from exc
     except _BROKEN as exc:
         raise PictureError(f"{name}: the picture is broken ({exc})") from exc
+    return _load(image, name)
+
+
+def _load(image: Image.Image, name: str) -> Gray:
+    """Decode an opened image that is not too large, and translate what Pillow raises on a broken one."""
     if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
         raise _too_large(name, f"{image.width:,}×{image.height:,}")
-    image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
+    if 0 in image.size:
+        raise PictureError(f"{name}: no pixels in it", received=f"{image.width}×{image.height}")
     try:
-        image.load()
-        return _gray(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
+            image.load()
+            return _gray(image)
     except _BROKEN as exc:
         raise PictureError(f"{name}: the picture is cut short or broken ({exc})") from exc
 
@@ -178,8 +190,6 @@ def _too_large(name: str, received: str) -> PictureTooLarge:
 
 def _gray(image: Image.Image) -> Gray:
     """Turn, flatten and reduce a PIL image of any mode to gray uint8 (H, W)."""
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise _too_large("the picture", f"{image.width:,}×{image.height:,}")
     image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
         return _from_deep(np.asarray(image))
@@ -191,22 +201,26 @@ def _gray(image: Image.Image) -> Gray:
 
 
 def _from_deep(pixels: NDArray[Any]) -> Gray:
-    """16-bit and float pixels (H, W): 16 bits are scaled from the full range, floats as `to_uint8` has it."""
+    """16-bit and float pixels (H, W): floats as `to_uint8` has it, 16 bits from the full range.
+
+    Whole numbers that stay within 0–255 are what they say: a wider type alone makes no picture black.
+    """
     if pixels.dtype.kind == "f":
         return to_uint8(pixels)
-    gray: Gray = (np.clip(pixels, 0, 65535) // 257).astype(np.uint8)
+    step = 257 if pixels.max() > 255 else 1
+    gray: Gray = (np.clip(pixels, 0, 65535) // step).astype(np.uint8)
     return gray
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
     """Lay a transparent picture on white, or on black if nothing would show on white."""
-    for paper in ("white", "black"):
-        flat = Image.new("RGBA", image.size, paper)
-        flat.alpha_composite(image)
-        low, high = flat.convert("L").getextrema()
-        if high - low >= 40:  # type: ignore[operator]
-            return flat
-    return image
+    on_white, on_black = (Image.alpha_composite(Image.new("RGBA", image.size, p), image) for p in ("white", "black"))
+    return on_black if _contrast(on_white) < 40 <= _contrast(on_black) else on_white
+
+
+def _contrast(image: Image.Image) -> int:
+    low, high = image.convert("L").getextrema()
+    return int(high - low)  # type: ignore[operator]
 
 
 def _one_channel(image: Image.Image) -> Gray:

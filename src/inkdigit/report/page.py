@@ -198,6 +198,7 @@ def check_rows(check: Check) -> list[tuple[str, list[Any], bool]]:
     parts = list(_parts(check).values())
     raw = ", ".join(f"{height} × {width}" for height, width in check.raw_shapes[:3])
     more = ", …" if len(check.raw_shapes) > 3 else ""
+    more += " (thinned)" if max(max(shape) for shape in check.raw_shapes or [(0, 0)]) > 128 else ""
     rows: list[tuple[str, list[Any], bool]] = [
         ("pictures", [part.n for part in parts], False),
         ("as the source holds them", [f"{raw}{more}" or None] * len(parts), False),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
@@ -64,7 +65,7 @@ def read(run: Path, net: nn.Sequential, recipe: Recipe, *, device: torch.device)
             group, _, rest = name.partition("/")
             groups[group][rest] = value.to(device)
         net.load_state_dict(groups["net"])
-    except (OSError, ValueError, KeyError, RuntimeError) as exc:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as exc:
         raise DataError(f"{path}: the checkpoint cannot be read ({exc})", hint="Train the run anew.") from exc
     state = start(net.to(device), recipe)
     for name in COUNTERS:

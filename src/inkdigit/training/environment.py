@@ -23,7 +23,7 @@ from inkdigit.types import Dataset
 
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
 # The prepared training part of MNIST, so that it is known under whatever name or folder it comes.
-MNIST_SHA256 = ""
+MNIST_SHA256 = "625d77de004da9ab432032544f7e6d5622442b033c71ce1aa72665ded471b711"
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
 
 

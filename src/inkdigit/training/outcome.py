@@ -93,7 +93,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
         OutputError: a file cannot be written.
     """
     began = time.perf_counter()
-    model, part = Recognizer.load(job.folder), job.parts.report
+    model, part = Recognizer.load(runs.model_path(job.folder)), job.parts.report
     if job.parts.report_name == "test":
         _log_opening(job)
     predictions = predict_part(model, part)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -16,7 +17,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from inkdigit.errors import MissingExtra, OutputError, UsageError
+from inkdigit.errors import UsageError
 
 Counts = int | tuple[int, ...]  # one number for every block, or one a block
 Pooling = Literal["max", "average", "stride", "none"]
@@ -26,7 +27,7 @@ WATCHED = ("plateau",)
 class Recipe(BaseModel):
     """Every choice of one training run; see each field's comment for its unit and meaning."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     name: str = "custom"
     about: str = ""  # one sentence, shown by `inkdigit recipes`
@@ -37,7 +38,7 @@ class Recipe(BaseModel):
     protocol: Literal["final", "select"] = (
         "final"  # final: report on the test part; select: on held-out training pictures
     )
-    validation: float = Field(0, ge=0)  # held out of training: a count from 1 up, a fraction below; select needs some
+    validation: float = Field(0.0, ge=0)  # held out of training: a count from 1 up, a fraction below; select needs some
     test_fraction: float = Field(0.2, ge=0, lt=1)  # of a source that has no test part, kept aside as one
     normalize: Literal["unit", "standard"] = "unit"  # pixels to [0, 1]; standard: then to mean 0, deviation 1
 
@@ -109,6 +110,8 @@ class Recipe(BaseModel):
             n < 1 for n in (*self.filters, *self.dense, *self.per_block("kernel"), *self.per_block("convs_per_block"))
         ):
             raise ValueError("filters, kernel, convs_per_block and dense must be at least 1")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError("betas must be from 0 to below 1")
         if self.needs_validation and self.protocol == "final" and not self.validation:
             raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
         return self
@@ -151,24 +154,22 @@ class Recipe(BaseModel):
             return cls.model_validate({key: _tuples(value) for key, value in fields.items()})
         except ValidationError as exc:
             first = exc.errors()[0]
-            key = str(first["loc"][0]) if first["loc"] else "fields"
-            raise UsageError(
-                f"{where}: {key} does not fit: {first['msg'].removeprefix('Value error, ')}",
-                received=repr(first["input"]) if first["loc"] else None,
-            ) from exc
+            message = first["msg"].removeprefix("Value error, ")
+            if not first["loc"]:  # fields that do not go together
+                raise UsageError(f"{where}: {message}") from exc
+            raise UsageError(f"{where}: {first['loc'][0]}: {message}", received=repr(first["input"])) from exc
 
     def change(self, changes: Mapping[str, Any]) -> Recipe:
         """The same recipe with some fields changed, checked again."""
         return self.from_fields({**self.model_dump(), **changes}, where=self.name)
 
     def to_toml(self) -> str:
-        """Every field as TOML; a field that is None is left out."""
-        try:
-            import tomli_w
-        except ModuleNotFoundError as exc:
-            raise MissingExtra("Writing a recipe needs tomli-w", "train") from exc
-        fields = {key: value for key, value in self.model_dump().items() if value is not None}
-        return tomli_w.dumps({key: list(v) if isinstance(v, tuple) else v for key, v in fields.items()})
+        """Every field as TOML, one a line; a field that is None is left out.
+
+        Text, numbers, truth values and lists are written in TOML as they are in JSON.
+        """
+        fields = ((key, value) for key, value in self.model_dump().items() if value is not None)
+        return "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields)
 
     @property
     def sha256(self) -> str:
@@ -225,15 +226,3 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             changes[key.strip()] = text.strip()
     return changes
-
-
-def write(recipe: Recipe, path: Path) -> None:
-    """Write every field of `recipe` to a new file.
-
-    Raises:
-        OutputError: the file cannot be written.
-    """
-    try:
-        path.write_text(recipe.to_toml(), encoding="utf-8")
-    except OSError as exc:
-        raise OutputError(f"{path} cannot be written: {exc.strerror}") from exc

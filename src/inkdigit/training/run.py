@@ -56,7 +56,7 @@ class Run:
     @cached_property
     def model(self) -> Recognizer:
         """The trained model, loaded from its file."""
-        return Recognizer.load(self.folder)
+        return Recognizer.load(runs.model_path(self.folder))  # a folder may be called as a bundled model is
 
 
 def train(
@@ -199,7 +199,8 @@ def _clock() -> Iterator[Callable[[], float]]:
 def _read_environment(folder: Path) -> dict[str, Any]:
     try:
         about: dict[str, Any] = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as exc:
+        _ = about["data"]["source"], about["data"]["sha256"]  # what resuming needs
+    except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DataError(f"{folder / ENVIRONMENT} cannot be read ({exc})", hint="Train the run anew.") from exc
     return about
 

@@ -1,0 +1,138 @@
+"""What several rooms' tests share: drawn digits, paper to put them on, a tiny model file, and where MNIST lies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from inkdigit.data.drawn import digit
+from inkdigit.model.card import METADATA_KEY, Calibration, Card, SelfTest
+from inkdigit.model.recognizer import Recognizer, bundled
+from inkdigit.picture.prepare import VERSION, prepare
+from inkdigit.types import DIGITS, Gray
+
+
+def drawn(label: int, *, seed: int = 0, size_px: int = 112, thickness: float = 0.09) -> Gray:
+    """A digit as a hand would write it: uint8 (size_px, size_px), ink 255 on 0."""
+    return digit(label, rng=np.random.default_rng([seed, label]), size_px=size_px, thickness=thickness)
+
+
+def on_paper(ink: Gray, *, seed: int = 0, paper: int = 210, pen: int = 60, shadow: int = 70, grain: float = 5) -> Gray:
+    """Dark ink on lit paper, as a camera sees it: `shadow` falls across, `grain` is the noise, in gray levels."""
+    h, w = ink.shape
+    y, x = np.mgrid[0 : 1 : h * 1j, 0 : 1 : w * 1j]
+    lit = paper - shadow * (0.6 * x + 0.4 * y)
+    cover = ink / 255
+    photo = lit * (1 - cover) + np.minimum(pen, lit) * cover + np.random.default_rng(seed).normal(0, grain, ink.shape)
+    return np.clip(photo, 0, 255).astype(np.uint8)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A model file in a few kilobytes: each class is one picture, and the likest wins."""
+
+    classes: tuple[str, ...] = DIGITS
+    calibration: Calibration = field(default_factory=Calibration)
+    kind: str = "ink"
+    version: int = VERSION
+    provenance: dict[str, object] = field(default_factory=dict)
+
+    def templates(self) -> Gray:
+        """One 28×28 picture a class."""
+        return np.stack([prepare(drawn(i % 10, seed=i // 10)) for i in range(len(self.classes))])
+
+    def model(self, *, weight: float = 1.0):
+        """The ONNX model without its card; `weight` other than 1 makes it answer otherwise."""
+        onnx = pytest.importorskip("onnx")
+        make, numpy_helper = onnx.helper.make_node, onnx.numpy_helper
+        columns = self.templates().reshape(len(self.classes), -1).T / 255.0
+        columns = weight * 2 * columns / np.linalg.norm(columns, axis=0)
+        nodes = [
+            make("Cast", ["image"], ["floats"], to=onnx.TensorProto.FLOAT),
+            make("Mul", ["floats", "unit"], ["pixels"]),
+            make("Flatten", ["pixels"], ["flat"], axis=1),
+            make("MatMul", ["flat", "weight"], ["logits"]),
+            make("Softmax", ["logits"], ["probs"], axis=1),
+            make("ReduceLogSumExp", ["logits", "axis"], ["score"], keepdims=0),
+        ]
+        constants = {"unit": np.float32(1 / 255), "weight": columns.astype(np.float32), "axis": np.array([1])}
+        info, float_ = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+        graph = onnx.helper.make_graph(
+            nodes,
+            "tiny",
+            [info("image", onnx.TensorProto.UINT8, ["n", 28, 28])],
+            [info("probs", float_, ["n", len(self.classes)]), info("score", float_, ["n"])],
+            [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+        )
+        return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+
+    def card(self) -> Card:
+        """The card of the file, with the answers that the network really gives."""
+        images = self.templates()[:10]
+        session = ort.InferenceSession(self.model().SerializeToString(), providers=["CPUExecutionProvider"])
+        probs = session.run(["probs"], {"image": images})[0]
+        return Card(
+            name="tiny",
+            classes=self.classes,
+            prepare=self.kind,
+            prepare_version=self.version,
+            parameters=784 * len(self.classes),
+            calibration=self.calibration,
+            self_test=SelfTest(images, probs),
+            provenance=self.provenance,
+        )
+
+    def write(self, path: Path, *, text: str | None = None, weight: float = 1.0) -> Path:
+        """The model file at `path`; `text` replaces the card."""
+        model = self.model(weight=weight)
+        entry = model.metadata_props.add()
+        entry.key, entry.value = METADATA_KEY, self.card().to_json() if text is None else text
+        path.write_bytes(model.SerializeToString())
+        return path
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file that reads the digits that we draw."""
+    return Tiny().write(tmp_path_factory.mktemp("model") / "tiny.onnx")
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_file: Path) -> Recognizer:
+    return Recognizer.load(tiny_file)
+
+
+@pytest.fixture(scope="session")
+def default_model() -> Recognizer:
+    """The model that ships with the package."""
+    if not bundled():
+        pytest.skip("no model is bundled yet")
+    return Recognizer.load()
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def log(lines: list[str]) -> Callable[[str], None]:
+    """A log that keeps what it is told in `lines`."""
+    return lines.append
+
+
+@pytest.fixture(scope="session")
+def mnist() -> Path:
+    """The folder of the real MNIST."""
+    root = Path(__file__).parents[1]
+    places = [os.environ.get("INKDIGIT_DATA"), root / "data", root.parent / "data", root.parent / "shared" / "data"]
+    for place in filter(None, places):
+        if (Path(place) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
+            return Path(place) / "mnist"
+    pytest.skip("MNIST is not here: set INKDIGIT_DATA to the folder that holds mnist/")

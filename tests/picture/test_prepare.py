@@ -1,0 +1,269 @@
+"""The door: the identity on MNIST, golden pictures, and the laws that hold for any picture.
+
+The golden pictures are drawn here. When the door changes on purpose (and `VERSION` rises with it), write them anew:
+`python tests/picture/test_prepare.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from inkdigit.data.drawn import digit
+from inkdigit.data.formats import read_idx
+from inkdigit.errors import UsageError
+from inkdigit.picture.prepare import KINDS, VERSION, find_ink, ink_box, is_clean, prepare, prepare_all
+
+GOLDEN = Path(__file__).with_name("golden.npz")
+NAMES = [f"{label}-{way}" for label in range(10) for way in ("12px", "20px", "28px", "36px", "corner", "inset")]
+NOT_ITSELF = [19841]  # of MNIST's training pictures: its ink sits a pixel from where its centre of mass belongs
+
+quick = settings(max_examples=50, deadline=None, derandomize=True)
+
+
+def clean_digit(label: int, size_px: int, *, seed: int = 0) -> np.ndarray:
+    return digit(label, rng=np.random.default_rng([seed, label]), size_px=size_px)
+
+
+def golden_input(name: str) -> np.ndarray:
+    """A clean picture: a small or a larger one, one in a corner, or one of MNIST's size and not quite in its place."""
+    label, way = int(name[0]), name[2:]
+    if way == "corner":
+        return np.pad(clean_digit(label, 20), ((0, 24), (24, 0)))
+    if way == "inset":
+        return np.pad(clean_digit(label, 26)[2:24, 2:24], ((2, 4), (5, 1)))
+    return clean_digit(label, int(way.removesuffix("px")))
+
+
+def write_golden() -> None:
+    stored = {f"in-{name}": golden_input(name) for name in NAMES}
+    stored |= {f"out-{name}": prepare(golden_input(name)) for name in NAMES}
+    np.savez_compressed(GOLDEN, version=VERSION, **stored)
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> np.ndarray:
+    """Gray pictures of 1×1 to 60×60 pixels: empty to full, black on white or white on black, two levels or 256."""
+    h, w = draw(st.integers(1, 60)), draw(st.integers(1, 60))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    gray = rng.integers(0, 256, (h, w)).astype(np.uint8)
+    if draw(st.booleans()):
+        gray = np.where(gray > 127, np.uint8(draw(st.integers(1, 255))), np.uint8(0))
+    gray[rng.random((h, w)) > draw(st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]))] = draw(st.sampled_from([0, 255]))
+    if draw(st.booleans()):  # ink inside a margin
+        gray = np.pad(gray, draw(st.integers(1, 12)))
+    return gray
+
+
+# MNIST ----------------------------------------------------------------------------------------------------------------
+
+
+def test_every_mnist_test_picture_comes_out_as_it_is(mnist):
+    images = read_idx(mnist / "t10k-images-idx3-ubyte.gz")
+    assert len(images) == 10_000
+    assert np.array_equal(prepare_all(images), images)
+    assert all(np.array_equal(prepare(image), image) for image in images)
+
+
+def test_every_mnist_training_picture_but_one_comes_out_as_it_is(mnist):
+    images = read_idx(mnist / "train-images-idx3-ubyte.gz")
+    out = prepare_all(images)
+    changed = np.flatnonzero((out != images).any((1, 2)))
+    assert len(images) == 60_000
+    assert changed.tolist() == NOT_ITSELF
+    for i in [*NOT_ITSELF, *range(0, 60_000, 20)]:
+        assert np.array_equal(prepare(images[i]), out[i])
+
+
+def test_the_one_exception_is_moved_by_a_pixel(mnist):
+    image = read_idx(mnist / "train-images-idx3-ubyte.gz")[NOT_ITSELF[0]]
+    out = prepare(image)
+    assert np.array_equal(out[ink_box(out)], image[ink_box(image)])
+    assert np.array_equal(prepare(out), out)
+
+
+# Golden ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_clean_ink_comes_out_as_it_always_has(name):
+    with np.load(GOLDEN) as stored:
+        assert stored["version"] == VERSION, "the door has a new version: write the golden pictures anew"
+        out = prepare(stored[f"in-{name}"]).astype(int)
+        assert np.abs(out - stored[f"out-{name}"]).max() <= 1  # another processor may round the resize otherwise
+
+
+def test_the_golden_pictures_are_clean_and_the_ones_that_are_drawn_here():
+    with np.load(GOLDEN) as stored:
+        assert {name[3:] for name in stored.files if name.startswith("in-")} == set(NAMES)
+        for name in NAMES:
+            assert is_clean(stored[f"in-{name}"])
+            assert np.abs(golden_input(name).astype(int) - stored[f"in-{name}"]).max() <= 1
+
+
+# Laws -----------------------------------------------------------------------------------------------------------------
+
+
+@quick
+@given(pictures())
+def test_the_door_gives_28x28_and_nothing_more_to_do(gray):
+    out = prepare(gray)
+    assert out.dtype == np.uint8
+    assert out.shape == (28, 28)
+    assert np.array_equal(prepare(out), out)
+    assert np.array_equal(prepare_all(np.stack([gray, gray])), np.stack([out, out]))
+
+
+@quick
+@given(pictures(), st.tuples(*[st.integers(0, 30)] * 4))
+def test_zeros_around_a_clean_picture_change_nothing(gray, margins):
+    assume(is_clean(gray))
+    top, bottom, left, right = margins
+    padded = np.pad(gray, ((top, bottom), (left, right)))
+    assert is_clean(padded)
+    assert np.array_equal(prepare(padded), prepare(gray))
+
+
+@quick
+@given(pictures())
+def test_an_input_is_left_as_it_was(gray):
+    before = gray.copy()
+    gray.flags.writeable = False
+    prepare(gray)
+    assert np.array_equal(gray, before)
+
+
+@quick
+@given(pictures(), st.sampled_from(KINDS))
+def test_many_at_once_are_the_same_as_one_at_a_time(gray, kind):
+    batch = np.stack([gray, gray[::-1], 255 - gray, np.zeros_like(gray)])
+    assert np.array_equal(prepare_all(batch, kind), np.stack([prepare(one, kind) for one in batch]))
+
+
+@pytest.mark.parametrize("size_px", [10, 20, 28, 40, 112, 300])
+@pytest.mark.parametrize("label", range(10))
+def test_black_on_white_is_read_as_white_on_black(label, size_px):
+    gray = clean_digit(label, size_px)
+    dark, light = prepare(255 - gray).astype(int), prepare(gray).astype(int)
+    rounding = 0 if is_clean(gray) else 2  # the photo path fits the paper in floats
+    assert np.abs(dark - light).max() <= rounding
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_ink_is_20_px_long_and_centred_by_mass(label):
+    for size_px in (12, 24, 36, 112):
+        out = prepare(clean_digit(label, size_px))
+        box = ink_box(out)
+        assert box is not None
+        assert max(s.stop - s.start for s in box) in (19, 20)
+        y, x = np.mgrid[:28, :28]
+        assert abs(float((out * y).sum() / out.sum()) - 14) <= 1
+        assert abs(float((out * x).sum() / out.sum()) - 14) <= 1
+
+
+@pytest.mark.parametrize("zoom", [2, 3])
+@pytest.mark.parametrize("label", range(10))
+def test_a_whole_number_zoom_keeps_the_shape(label, zoom):
+    gray = clean_digit(label, 56)
+    zoomed = np.kron(gray, np.ones((zoom, zoom), np.uint8))
+    assert np.corrcoef(prepare(gray).ravel(), prepare(zoomed).ravel())[0, 1] > 0.8  # a pixel of shift costs 0.1
+
+
+# Edges ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0, 1, 128, 254, 255])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (28, 28), (20, 20), (100, 60), (700, 30)])
+def test_one_colour_has_no_ink(shape, value):
+    assert not prepare(np.full(shape, value, np.uint8)).any()
+
+
+def test_one_pixel_of_ink_becomes_a_full_square():
+    gray = np.zeros((28, 28), np.uint8)
+    gray[3, 5] = 1
+    out = prepare(gray)
+    assert ink_box(out) == (slice(4, 24), slice(4, 24))
+    assert set(np.unique(out)) == {0, 255}
+
+
+def test_a_hair_line_is_still_ink():
+    gray = np.zeros((60, 60), np.uint8)
+    gray[20:50, 30] = 255
+    box = ink_box(prepare(gray))
+    assert box is not None
+    assert box[0].stop - box[0].start == 20
+
+
+def test_ink_of_19_or_20_px_is_not_scaled():
+    for side in (19, 20):
+        gray = np.zeros((64, 64), np.uint8)
+        gray[2 : 2 + side, 2:9] = np.random.default_rng(side).integers(1, 256, (side, 7))
+        out = prepare(gray)
+        assert np.array_equal(out[ink_box(out)], gray[ink_box(gray)])
+
+
+@pytest.mark.parametrize(("inked", "clean"), [(0, True), (39, True), (41, False), (60, False)])
+def test_a_small_picture_may_be_cropped_tightly(inked, clean):
+    gray = np.zeros((16, 16), np.uint8)
+    gray[4:12, 7:9] = 255
+    rim = [(0, x) for x in range(16)] + [(15, x) for x in range(16)] + [(y, x) for y in range(1, 15) for x in (0, 15)]
+    for y, x in rim[:inked]:
+        gray[y, x] = 90
+    assert is_clean(gray) == clean
+
+
+def test_ink_that_is_larger_than_small_pictures_are_takes_the_photo_path():
+    assert is_clean(np.pad(np.full((32, 5), 255, np.uint8), 8))
+    assert not is_clean(np.pad(np.full((33, 5), 255, np.uint8), 8))
+
+
+def test_the_ink_of_a_clean_picture_is_the_picture():
+    gray = clean_digit(4, 28)
+    assert np.array_equal(find_ink(gray), gray)
+    assert np.array_equal(find_ink(255 - gray), gray)
+
+
+# Plain ----------------------------------------------------------------------------------------------------------------
+
+
+def test_plain_leaves_28x28_as_it_is():
+    images = np.random.default_rng(0).integers(0, 256, (5, 28, 28)).astype(np.uint8)
+    assert all(np.array_equal(prepare(image, "plain"), image) for image in images)
+    assert np.array_equal(prepare_all(images, "plain"), images)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (56, 56), (10, 40), (40, 10), (1, 500), (29, 28)])
+def test_plain_fits_the_longest_side_and_pads_with_zeros(shape):
+    out = prepare(np.full(shape, 200, np.uint8), "plain")
+    box = ink_box(out)
+    assert box is not None
+    sides = [s.stop - s.start for s in box]
+    assert max(sides) == 28
+    assert sides == [max(1, round(side * 28 / max(shape))) for side in shape]
+    assert (out[box] == 200).all()
+
+
+def test_plain_neither_inverts_nor_moves():
+    gray = 255 - clean_digit(1, 56)
+    expected = np.asarray(Image.fromarray(gray).resize((28, 28), Image.Resampling.BILINEAR))
+    assert np.array_equal(prepare(gray, "plain"), expected)
+
+
+@pytest.mark.parametrize("call", [prepare, lambda gray, kind: prepare_all(gray[None], kind)])
+def test_an_unknown_kind_is_refused(call):
+    with pytest.raises(UsageError, match="Expected: ink or plain") as caught:
+        call(np.zeros((28, 28), np.uint8), "letters")
+    assert caught.value.exit_code == 2
+
+
+def test_no_pictures_are_no_pictures():
+    assert prepare_all(np.zeros((0, 28, 28), np.uint8)).shape == (0, 28, 28)
+
+
+if __name__ == "__main__":
+    write_golden()

@@ -1,0 +1,103 @@
+"""A small set of drawn digits, tiny recipes, and one finished run that the tests share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from filelock import FileLock  # torch brings it along
+
+from inkdigit import runs
+from inkdigit.data.drawn import digit
+from inkdigit.picture.prepare import prepare
+from inkdigit.training import loop, nets, run
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.run import Run
+from inkdigit.types import Dataset, Part
+
+CLASSES = ("0", "1", "2")
+CPU = torch.device("cpu")
+
+
+def draw(n: int, *, seed: int = 0) -> Part:
+    """`n` drawn digits of three classes, through the door."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(n, dtype=np.int64) % len(CLASSES)
+    images = np.stack([prepare(digit(int(k), rng=rng, size_px=28)) for k in labels])
+    return Part(images, labels)
+
+
+def tiny(**fields: Any) -> Recipe:
+    """A recipe that trains in a blink."""
+    small = {"name": "tiny", "filters": (4, 8), "head": "global_max", "batch": 32, "epochs": 2, "learning_rate": 0.01}
+    return Recipe.from_fields({**small, "precision": "float32", **fields})
+
+
+def tensors(part: Part) -> loop.Tensors:
+    return loop.Tensors.of(part, CPU)
+
+
+def fit(recipe: Recipe, data: Part, *, validation: Part | None = None) -> tuple[loop.State, list[loop.Row]]:
+    """Train a fresh network to the end of the recipe."""
+    torch.manual_seed(recipe.seed)
+    state = loop.start(nets.build(recipe, len(CLASSES)), recipe)
+    held = None if validation is None else tensors(validation)
+    return state, list(loop.train(state, recipe, tensors(data), validation=held, bfloat16=False))
+
+
+def weights(net: torch.nn.Module) -> dict[str, bytes]:
+    """Every number of a network, bit for bit."""
+    return {name: value.numpy().tobytes() for name, value in net.state_dict().items()}
+
+
+FINISHED = tiny(epochs=4, seed=3, normalize="standard", validation=0.25)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tests run side by side: one thread each."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def drawn() -> Dataset:
+    return Dataset("drawn", CLASSES, draw(120), draw(40, seed=1), glimpses=((0, draw(1).images[0]),))
+
+
+@pytest.fixture(scope="session")
+def easy(drawn: Dataset) -> Part:
+    return drawn.train
+
+
+@pytest.fixture(scope="session")
+def finished(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A whole run: model file, report, DONE. Read it, do not change it; tests that run side by side share it."""
+    folder = tmp_path_factory.getbasetemp()
+    out = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished" / "run"
+    out.parent.mkdir(exist_ok=True)
+    with FileLock(out.parent / "lock"):
+        return Run(out) if runs.is_finished(out) else run.train(FINISHED, data=drawn, out=out, device="cpu")
+
+
+@pytest.fixture
+def only_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out export and report, which take longer than the training itself."""
+    monkeypatch.setattr(run, "write_model", lambda *_: b"")
+    monkeypatch.setattr(run, "write_report", lambda *_, **__: None)
+
+
+def stop_at(step: int) -> Callable[[loop.Tick], None]:
+    """A listener that presses Ctrl-C once training has reached `step`."""
+
+    def press(tick: loop.Tick) -> None:
+        if tick.step >= step:
+            raise KeyboardInterrupt
+
+    return press

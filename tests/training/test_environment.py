@@ -1,0 +1,79 @@
+"""What a run writes down of where it happened, and what a card keeps of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+
+import pytest
+import torch
+
+from inkdigit.training import environment
+from inkdigit.types import Dataset
+
+from .conftest import CLASSES, CPU, draw, tiny
+
+
+@pytest.fixture(scope="module")
+def about(drawn):
+    return environment.describe(drawn, source="/somewhere/drawn.npz", device=CPU)
+
+
+def test_a_reader_learns_what_is_needed_to_repeat_the_run(about, drawn):
+    json.dumps(about, allow_nan=False)
+    assert about["device"] == "cpu"
+    assert about["threads"] >= 1
+    assert about["processor"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", about["started"])
+    assert about["libraries"]["torch"].startswith(torch.__version__.partition("+")[0])
+    assert set(about["libraries"]) == set(environment.LIBRARIES)
+    assert about["data"] == {
+        "source": "/somewhere/drawn.npz",
+        "name": "drawn",
+        "sha256": drawn.sha256,
+        "pictures": [120, 40],
+    }
+
+
+def test_a_library_that_is_not_installed_has_no_version(monkeypatch, drawn):
+    monkeypatch.setattr(environment, "LIBRARIES", ("no-such-library",))
+    assert environment.describe(drawn, source="", device=CPU)["libraries"] == {"no-such-library": None}
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 5)])
+def test_without_git_there_is_no_commit(monkeypatch, drawn, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(environment.subprocess, "run", fail)
+    assert environment.describe(drawn, source="", device=CPU)["commit"] is None
+
+
+def test_the_card_does_not_say_where_the_data_lay(about, drawn):
+    kept = environment.provenance(tiny(seed=4), drawn, about)
+    assert "source" not in kept["data"]
+    assert kept["data"]["licence"] is None
+    assert (kept["seed"], kept["saw_mnist"]) == (4, False)
+    assert kept["recipe_sha256"] == tiny().sha256
+    assert "/somewhere" not in json.dumps(kept)
+
+
+def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeypatch):
+    by_name = Dataset("mnist", CLASSES, draw(3))
+    kept = environment.provenance(tiny(), by_name, about)
+    assert kept["saw_mnist"]
+    assert kept["data"]["licence"] == environment.LICENCES["mnist"]
+    renamed = Dataset("my-folder", CLASSES, draw(3))
+    monkeypatch.setattr(environment, "MNIST_SHA256", renamed.sha256)
+    assert environment.provenance(tiny(), renamed, about)["saw_mnist"]
+    monkeypatch.setattr(environment, "MNIST_SHA256", "0" * 64)
+    assert not environment.provenance(tiny(), renamed, about)["saw_mnist"]
+
+
+def test_what_pytorch_was_set_to_is_set_back():
+    assert not torch.are_deterministic_algorithms_enabled()
+    with pytest.raises(ValueError, match="inside"), environment.deterministic(CPU):
+        assert torch.are_deterministic_algorithms_enabled()
+        raise ValueError("inside")
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -1,0 +1,140 @@
+"""Networks: every option builds, gives (N, K) and can be read aloud."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from inkdigit.errors import UsageError
+from inkdigit.training import nets
+from inkdigit.training.recipe import Recipe, bundled
+
+from .conftest import tiny
+
+POOLINGS = ("max", "average", "stride", "none")
+HEADS = ("flatten", "global_average", "global_max")
+INITIALIZERS = ("he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "orthogonal")
+
+
+def outputs(recipe: Recipe, *, classes: int = 10) -> torch.Tensor:
+    net = nets.build(recipe, classes)
+    pictures = torch.randint(0, 256, (3, 1, 28, 28)).float()
+    return net(pictures)  # (3, K)
+
+
+@pytest.mark.parametrize(("pooling", "head", "padding"), [*itertools.product(POOLINGS, HEADS, ("same", "valid"))])
+def test_every_form_builds_and_gives_one_output_a_class(pooling, head, padding):
+    assert outputs(tiny(pooling=pooling, head=head, padding=padding)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("activation", nets.ACTIVATIONS)
+def test_every_activation_builds(activation):
+    recipe = tiny(activation=activation, dense=(6,))
+    assert outputs(recipe).shape == (3, 10)
+    assert any(isinstance(layer, nets.ACTIVATIONS[activation]) for layer in nets.build(recipe, 10))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"filters": (), "dense": (16,)},
+        {"filters": (), "head": "flatten"},
+        {"filters": (4, 4, 4), "kernel": (5, 3, 1), "convs_per_block": (2, 1, 3), "pooling": ("stride", "max", "none")},
+        {"batch_norm": False},
+        {"dropout": 0.3, "dense": (8, 8), "dense_dropout": 0.5},
+        {"dense_dropout": 0.5},
+        {"kernel": 2},
+        {"filters": (2,) * 4, "kernel": 7},
+    ],
+)
+@pytest.mark.parametrize("classes", [2, 10, 256])
+def test_unusual_forms_build_too(fields, classes):
+    assert outputs(tiny(**fields), classes=classes).shape == (3, classes)
+
+
+@pytest.mark.parametrize("name", bundled())
+def test_every_bundled_recipe_builds(name):
+    assert outputs(Recipe.load(name)).shape == (3, 10)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"filters": (2,) * 5},
+        {"filters": (2,), "kernel": 29, "padding": "valid"},
+        {"filters": (2, 2, 2), "kernel": 7, "padding": "valid"},
+        {"filters": (2,), "kernel": (15,), "convs_per_block": 2, "padding": "valid", "pooling": "none"},
+    ],
+)
+def test_blocks_that_leave_nothing_are_refused(fields):
+    with pytest.raises(UsageError, match=r"Block \d leaves nothing of the picture.*fewer blocks"):
+        nets.build(tiny(**fields), 10)
+
+
+def test_a_network_can_be_read_aloud():
+    recipe = tiny(filters=(4, 8), kernel=(5, 3), pooling=("stride", "max"), head="flatten", dense=(16,))
+    net = nets.build(recipe, 10).train()
+    assert nets.describe(net) == [
+        "normalize: Normalize → 1×28×28",
+        "block1_conv1: Conv2d → 4×14×14",
+        "block1_conv1_norm: BatchNorm2d → 4×14×14",
+        "block1_conv1_relu: ReLU → 4×14×14",
+        "block2_conv1: Conv2d → 8×14×14",
+        "block2_conv1_norm: BatchNorm2d → 8×14×14",
+        "block2_conv1_relu: ReLU → 8×14×14",
+        "block2_pool: MaxPool2d → 8×7×7",
+        "flatten: Flatten → 392",
+        "dense1: Linear → 16",
+        "dense1_relu: ReLU → 16",
+        "output: Linear → 10",
+    ]
+    assert net.training  # as it was
+
+
+def test_parameters_are_counted():
+    net = nets.build(tiny(filters=(4,), batch_norm=False, head="global_max"), 10)
+    assert nets.parameters(net) == (9 * 4 + 4) + (4 * 10 + 10)
+
+
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_an_initializer_draws_the_weights_and_leaves_the_biases_at_zero(initializer):
+    torch.manual_seed(0)
+    net = nets.build(tiny(initializer=initializer, batch_norm=False, filters=(64,)), 10)
+    conv = net.get_submodule("block1_conv1")
+    assert isinstance(conv, nn.Conv2d)
+    fan_in, fan_out = 9, 64 * 9
+    if initializer == "orthogonal":
+        columns = conv.weight.detach().flatten(1)  # (64, 9)
+        assert torch.allclose(columns.T @ columns, torch.eye(9), atol=1e-5)
+    else:
+        variance = 2 / fan_in if initializer.startswith("he") else 2 / (fan_in + fan_out)
+        assert float(conv.weight.detach().var()) == pytest.approx(variance, rel=0.25)
+    assert all(not bias.any() for name, bias in net.named_parameters() if name.endswith("bias"))
+
+
+def test_the_same_seed_draws_the_same_weights():
+    drawn = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        drawn.append(nets.build(tiny(), 3).get_parameter("output.weight"))
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
+
+
+def test_normalisation_is_the_first_layer_and_travels_with_the_weights():
+    net = nets.build(tiny(), 3, mean=0.13, std=0.31)
+    first = net[0]
+    assert isinstance(first, nets.Normalize)
+    assert float(first(torch.full((1, 1, 28, 28), 255.0)).mean()) == pytest.approx((1 - 0.13) / 0.31)
+    other = nets.build(tiny(), 3)
+    other.load_state_dict(net.state_dict())
+    assert float(other.get_buffer("normalize.std")) == pytest.approx(0.31)
+
+
+def test_global_heads_pool_the_whole_picture():
+    x = torch.arange(8.0).reshape(1, 2, 2, 2)
+    assert nets.GlobalMax()(x).tolist() == [[3, 7]]
+    assert nets.GlobalAverage()(x).tolist() == [[1.5, 5.5]]

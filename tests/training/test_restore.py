@@ -1,0 +1,78 @@
+"""Restoring: the network and the recipe come back from the model file alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from inkdigit.errors import NotAModelFile
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.training import checkpoint, nets
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.restore import restore
+
+from .conftest import CPU, draw, weights
+
+
+def edited(run: Any, path: Path, edit: Callable[[onnx.ModelProto, dict[str, Any]], None]) -> Recognizer:
+    """The model of a run with something changed, loaded."""
+    model = onnx.load(run.folder / "model.onnx")
+    card = json.loads(model.metadata_props[0].value)
+    edit(model, card)
+    model.metadata_props[0].value = json.dumps(card)
+    path.write_bytes(model.SerializeToString())
+    return Recognizer.load(path)
+
+
+def test_the_network_answers_as_the_file_does(finished):
+    net, recipe = restore(finished.model)
+    assert recipe == Recipe.load(finished.folder)
+    assert not net.training
+    images = draw(16, seed=7).images
+    with torch.no_grad():
+        logits = net(torch.from_numpy(images).unsqueeze(1).float()) / finished.model.card.calibration.temperature
+    probs = np.stack([p.probs for p in finished.model.predict(images)])
+    assert np.abs(torch.softmax(logits, 1).numpy() - probs).max() < 1e-4
+
+
+def test_the_weights_are_those_that_training_ended_with(finished):
+    net, recipe = restore(finished.model)
+    trained = checkpoint.read(finished.folder, nets.build(recipe, 3), recipe, device=CPU).net
+    counters = {name for name in weights(net) if name.endswith("num_batches_tracked")}
+    assert {k: v for k, v in weights(net).items() if k not in counters} == {
+        k: v for k, v in weights(trained).items() if k not in counters
+    }
+    assert float(net.get_buffer("normalize.std")) != 1  # normalize = standard: the mean and deviation travel too
+
+
+def test_a_card_without_recipe_is_refused(finished, tmp_path):
+    without = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].pop("recipe"))
+    with pytest.raises(NotAModelFile, match="its card names no recipe"):
+        restore(without)
+
+
+def test_weights_that_are_not_there_are_named(finished, tmp_path):
+    def rename(model: onnx.ModelProto, _: dict[str, Any]) -> None:
+        for entry in (*model.graph.initializer, *model.graph.node):
+            if getattr(entry, "name", "") == "net.output.weight":
+                entry.name = "elsewhere"
+            for i, name in enumerate(getattr(entry, "input", ())):
+                if name == "net.output.weight":
+                    entry.input[i] = "elsewhere"
+
+    with pytest.raises(NotAModelFile, match=r"the weights output\.weight are not in it"):
+        restore(edited(finished, tmp_path / "m.onnx", rename))
+
+
+@pytest.mark.parametrize("recipe", ['filters = [4, 9]\nhead = "global_max"\n', "epochz = 3\n", "epochs = \n", 7])
+def test_a_recipe_that_does_not_fit_is_refused(finished, tmp_path, recipe):
+    odd = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].update(recipe=recipe))
+    with pytest.raises(NotAModelFile, match=r"m\.onnx"):
+        restore(odd)
