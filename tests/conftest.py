@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,12 @@ def on_paper(ink: Gray, *, seed: int = 0, paper: int = 210, pen: int = 60, shado
     return np.clip(photo, 0, 255).astype(np.uint8)
 
 
+@cache
+def template(index: int) -> Gray:
+    """A clean picture 28×28 for the class `index`."""
+    return prepare(drawn(index % 10, seed=index // 10))
+
+
 @dataclass(frozen=True)
 class Tiny:
     """A model file in a few kilobytes: each class is one picture, and the likest wins."""
@@ -45,7 +52,7 @@ class Tiny:
 
     def templates(self) -> Gray:
         """One 28×28 picture a class."""
-        return np.stack([prepare(drawn(i % 10, seed=i // 10)) for i in range(len(self.classes))])
+        return np.stack([template(i) for i in range(len(self.classes))])
 
     def model(self, *, weight: float = 1.0):
         """The ONNX model without its card; `weight` other than 1 makes it answer otherwise."""

@@ -99,7 +99,8 @@ def test_floats_of_a_tiff_within_0_to_1():
 
 def test_palette():
     assert off(encode(gray().convert("P"), "PNG"), PEN) == 0
-    assert off(encode(gray().convert("RGB").convert("P"), "GIF"), PEN) == 0
+    colour = gray().convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    assert off(encode(colour, "GIF"), PEN) <= 8
 
 
 @pytest.mark.parametrize("form", ["PNG", "GIF"])
@@ -185,8 +186,8 @@ def test_an_unknown_turn_is_none():
 def test_a_large_jpeg_is_decoded_smaller():
     image = Image.fromarray(np.kron(PEN, np.ones((100, 100), np.uint8)))
     pixels = decode(encode(image, "JPEG"))
-    assert 1000 < max(pixels.shape) <= 2100
-    assert np.abs(pixels[::25, ::25][:40, :34].astype(int) - PEN).mean() < 20
+    assert pixels.shape == (2000, 1700)
+    assert np.abs(pixels[25::50, 25::50].astype(int) - PEN).max() < 20
 
 
 # Arrays ---------------------------------------------------------------------------------------------------------------
@@ -324,7 +325,9 @@ def lying_png(width: int, height: int, *, data: bytes = b"") -> bytes:
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(data)) + chunk(b"IEND", b"")
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"hello", "Größe: 3\n".encode() * 500, bytes(range(256)) * 40, b"%PDF-1.7\n"])
+@pytest.mark.parametrize(
+    "data", [b"", b"\0", b"hello", "Größe: 3\n".encode() * 500, bytes(range(256)) * 40, b"%PDF-1.7\n"]
+)
 def test_bytes_that_are_no_picture(tmp_path, data):
     path = tmp_path / "a.png"
     path.write_bytes(data)
@@ -419,7 +422,7 @@ def test_a_decompression_bomb_is_not_unpacked():
 
 def test_a_header_that_promises_more_than_there_is():
     with pytest.raises(PictureError, match="cut short"):
-        decode(lying_png(2_000, 100, data=bytes(2_001)))
+        decode(lying_png(2_000, 100, data=bytes(1_500)))
 
 
 def test_a_pil_image_or_an_array_may_be_too_large_as_well():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -54,21 +55,40 @@ def weights(net: torch.nn.Module) -> dict[str, bytes]:
     return {name: value.numpy().tobytes() for name, value in net.state_dict().items()}
 
 
-FINISHED = tiny(epochs=4, seed=3, normalize="standard", validation=0.25)
+def drawn_digits() -> Dataset:
+    return Dataset("drawn", CLASSES, draw(120), draw(40, seed=1), glimpses=((0, draw(1).images[0]),))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tests run side by side: one thread each."""
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Tests run side by side; and a run repeats bit for bit only with as many threads as before."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
 
 
+def finish(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A whole run on the drawn digits, made once and shared by all tests that run side by side."""
+    folder = tmp_path_factory.getbasetemp()
+    out = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished" / "run"
+    out.parent.mkdir(exist_ok=True)
+    with FileLock(out.parent / "lock"), single_thread():
+        return Run(out) if runs.is_finished(out) else run.train(FINISHED, data=drawn_digits(), out=out, device="cpu")
+
+
+FINISHED = tiny(epochs=4, seed=3, normalize="standard", validation=0.25)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    with single_thread():
+        yield
+
+
 @pytest.fixture(scope="session")
 def drawn() -> Dataset:
-    return Dataset("drawn", CLASSES, draw(120), draw(40, seed=1), glimpses=((0, draw(1).images[0]),))
+    return drawn_digits()
 
 
 @pytest.fixture(scope="session")
@@ -77,13 +97,9 @@ def easy(drawn: Dataset) -> Part:
 
 
 @pytest.fixture(scope="session")
-def finished(drawn: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A whole run: model file, report, DONE. Read it, do not change it; tests that run side by side share it."""
-    folder = tmp_path_factory.getbasetemp()
-    out = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished" / "run"
-    out.parent.mkdir(exist_ok=True)
-    with FileLock(out.parent / "lock"):
-        return Run(out) if runs.is_finished(out) else run.train(FINISHED, data=drawn, out=out, device="cpu")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A whole run: model file, report, DONE. Read it, do not change it."""
+    return finish(tmp_path_factory)
 
 
 @pytest.fixture

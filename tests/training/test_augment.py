@@ -1,4 +1,4 @@
-"""Augmentation: each range does what its name says, within its bounds, and the same generator gives the same picture."""
+"""Augmentation: each range does what its name says, within bounds, and the same generator gives the same picture."""
 
 from __future__ import annotations
 

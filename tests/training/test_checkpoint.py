@@ -161,7 +161,7 @@ def test_a_checkpoint_of_another_network_is_refused(stopped):
 
 def test_a_run_without_checkpoint_is_refused(drawn, stopped):
     shutil.rmtree(stopped / "checkpoint")
-    with pytest.raises(UsageError, match="has no checkpoint to go on from. Train it anew"):
+    with pytest.raises(UsageError, match=r"has no checkpoint to go on from\. Train it anew"):
         run.resume(stopped, data=drawn)
 
 

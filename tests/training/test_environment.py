@@ -73,7 +73,12 @@ def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeyp
 
 def test_what_pytorch_was_set_to_is_set_back():
     assert not torch.are_deterministic_algorithms_enabled()
-    with pytest.raises(ValueError, match="inside"), environment.deterministic(CPU):
-        assert torch.are_deterministic_algorithms_enabled()
-        raise ValueError("inside")
+
+    def fail() -> None:
+        with environment.deterministic(CPU):
+            assert torch.are_deterministic_algorithms_enabled()
+            raise ValueError
+
+    with pytest.raises(ValueError):
+        fail()
     assert not torch.are_deterministic_algorithms_enabled()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +21,7 @@ from inkdigit.runs import RECIPE, model_path
 from inkdigit.types import SIDE, Floats, Gray, Prediction
 
 DEFAULT = "fast"  # the bundled model that answers when none is named
+ZOO = Path(__file__).parent / "zoo"
 CHUNK = 512  # pictures that go through the network at a time
 
 
@@ -176,8 +176,7 @@ def _broken() -> tuple[type[Exception], ...]:
 
 def bundled() -> dict[str, Path]:
     """The models that ship with the package: name → file."""
-    folder = Path(str(resources.files("inkdigit.model"))) / "zoo"
-    return {path.stem: path for path in sorted(folder.glob("*.onnx"))}
+    return {path.stem: path for path in sorted(ZOO.glob("*.onnx"))}
 
 
 def find(model: str | Path) -> Path:

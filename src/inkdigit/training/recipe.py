@@ -11,7 +11,6 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -21,7 +20,7 @@ from inkdigit.errors import UsageError
 
 Counts = int | tuple[int, ...]  # one number for every block, or one a block
 Pooling = Literal["max", "average", "stride", "none"]
-WATCHED = ("plateau",)
+FOLDER = Path(__file__).parent / "recipes"
 
 
 class Recipe(BaseModel):
@@ -184,8 +183,7 @@ def _tuples(value: Any) -> Any:
 
 def bundled() -> dict[str, Path]:
     """The recipes that ship with the package: name → TOML file."""
-    folder = Path(str(resources.files("inkdigit.training"))) / "recipes"
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
 
 
 def find(recipe: str) -> Path:

@@ -1,0 +1,63 @@
+"""`recipes`, `models` and `info`: what there is, and what a model says of itself."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from inkdigit.model import recognizer
+from inkdigit.training.recipe import Recipe, bundled
+
+from .conftest import assert_one_error
+
+
+def test_every_recipe_is_listed_with_what_it_is(inkdigit):
+    said = inkdigit("recipes")
+    assert said.code == 0
+    lines = said.out.splitlines()
+    assert [line.split()[0] for line in lines] == list(bundled())
+    assert all(line.endswith(Recipe.load(line.split()[0]).about) for line in lines)
+    assert "inkdigit train fast" in said.err
+
+
+def test_every_model_is_listed_with_what_was_measured(inkdigit, model, monkeypatch):
+    monkeypatch.setattr(recognizer, "bundled", lambda: {"fast": model / "model.onnx", "other": model / "model.onnx"})
+    said = inkdigit("models")
+    first, second = said.out.splitlines()
+    assert first.startswith("fast (default)  ")
+    assert second.startswith("other  ")
+    assert "on drawn (test, 40 pictures, 95 % interval" in first
+
+
+def test_the_bundled_models_are_listed(inkdigit):
+    if not recognizer.bundled():
+        pytest.skip("no model is bundled in this checkout")
+    said = inkdigit("models")
+    assert [line.split()[0] for line in said.out.splitlines()] == list(recognizer.bundled())
+    assert "(default)" in said.out
+
+
+def test_a_model_says_what_it_is(inkdigit, model):
+    said = inkdigit("info", model)
+    assert (said.code, said.err) == (0, "")
+    told = {line[:14].strip(): line[14:] for line in said.out.splitlines()}
+    assert told["name"] == "tiny"
+    assert told["classes"] == "3: 0 1 2"
+    assert told["trained on"] == "drawn, 120 + 40 pictures"
+    assert told["answers when"] == "always"
+    assert told["self test"] == "10 pictures, passed"
+
+
+def test_a_card_can_be_had_as_json(inkdigit, model):
+    card = json.loads(inkdigit("info", model, "--json").out)
+    assert card["format"] == 1
+    assert card["classes"] == ["0", "1", "2"]
+    assert "self_test" not in card
+    assert card["figures"]["n"] == 40
+
+
+def test_what_is_no_model_is_one_error(inkdigit, model, tmp_path):
+    assert_one_error(inkdigit("info", "nope"), 2, "There is no model 'nope'")
+    assert_one_error(inkdigit("info", model / "recipe.toml"), 5, "no ONNX file that can be opened")
+    assert_one_error(inkdigit("info", tmp_path), 2, "There is no model in")

@@ -1,0 +1,241 @@
+"""`predict` and `submit`: one answer a picture, in every form, and a bad picture that does not stop the others."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inkdigit.kaggle import HEADER
+from inkdigit.model.recognizer import Recognizer
+
+from .conftest import assert_one_error, draw, run, write_kaggle
+
+KEYS = ["file", "label", "confidence", "score", "reason", "probs", "model"]
+
+
+@pytest.fixture
+def one(picture: Path) -> Path:
+    return picture / "b.png"
+
+
+def test_json_is_one_object_a_line_with_its_keys_in_order(inkdigit, model, one):
+    said = inkdigit("predict", one, "--model", model, "--json")
+    assert (said.code, said.err) == (0, "")
+    answer = json.loads(said.out)
+    assert list(answer) == KEYS
+    assert (answer["file"], answer["model"], answer["reason"]) == (str(one), "tiny", None)
+    assert answer["confidence"] == max(answer["probs"])
+    assert sum(answer["probs"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_folder_stands_for_its_pictures_and_a_bad_one_does_not_stop_the_others(inkdigit, model, picture):
+    said = inkdigit("predict", picture, "--model", model, "--json")
+    assert said.code == 3
+    answers = [json.loads(line) for line in said.out.splitlines()]
+    assert [Path(a["file"]).name for a in answers] == ["a.PNG", "b.png", "c.png", "d.png"]
+    assert list(answers[3]) == ["file", "error", "kind"]
+    assert answers[3]["kind"] == "NotAPicture"
+    assert answers[2] == dict.fromkeys(KEYS) | {"file": str(picture / "c.png"), "reason": "no ink", "model": "tiny"}
+    assert "Traceback" not in said.err
+
+
+def test_csv_has_its_header_and_one_row_a_picture(inkdigit, model, picture):
+    said = inkdigit("predict", picture, "--model", model, "--csv")
+    assert said.code == 3
+    assert said.out.splitlines()[0] == "file,label,confidence,reason,error"
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert [Path(row["file"]).name for row in rows] == ["a.PNG", "b.png", "c.png", "d.png"]
+    assert 0 < float(rows[0]["confidence"]) <= 1
+    assert [row["reason"] for row in rows] == ["", "", "no ink", ""]
+    assert rows[2]["label"] == rows[2]["confidence"] == ""
+    assert "no picture that can be opened" in rows[3]["error"]
+
+
+def test_text_says_the_label_and_how_sure(inkdigit, model, picture):
+    said = inkdigit("predict", picture, "--model", model)
+    lines = said.out.splitlines()
+    assert lines[0].startswith(f"{picture / 'a.PNG'}  ")
+    assert lines[0].endswith(" %")
+    assert lines[2] == f"{picture / 'c.png'}  —  no ink"
+    assert lines[3].startswith(f"{picture / 'd.png'}  error: ")
+
+
+def test_no_ink_alone_is_an_answer(inkdigit, model, picture):
+    assert inkdigit("predict", picture / "c.png", "--model", model).code == 0
+
+
+def test_command_line_and_python_give_the_same_answer(inkdigit, model, one):
+    answer = json.loads(inkdigit("predict", one, "--model", model, "--json").out)
+    expected = Recognizer.load(model).predict(one)[0].to_json()
+    assert {key: answer[key] for key in expected} == expected
+
+
+def test_more_pictures_than_are_decoded_together(inkdigit, model, one, tmp_path):
+    many = tmp_path / "many"
+    many.mkdir()
+    for i in range(40):
+        shutil.copy(one, many / f"{i:02}.png")
+    (many / "33.png").write_bytes(b"")
+    said = inkdigit("predict", many, "--model", model, "--csv")
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert [Path(row["file"]).stem for row in rows] == [f"{i:02}" for i in range(40)]
+    assert [row["file"] for row in rows if row["error"]] == [str(many / "33.png")]
+    assert len({row["confidence"] for row in rows if not row["error"]}) == 1
+
+
+def test_a_folder_without_pictures_does_not_stop_the_others(inkdigit, model, one, tmp_path):
+    (tmp_path / "empty").mkdir()
+    said = inkdigit("predict", tmp_path / "empty", one, tmp_path / "none.png", "--model", model, "--json")
+    assert said.code == 3
+    first, second, third = map(json.loads, said.out.splitlines())
+    assert "is a folder without pictures" in first["error"]
+    assert second["label"] is not None
+    assert "There is no file" in third["error"]
+
+
+def test_a_name_that_no_file_can_have_is_one_error(inkdigit, model):
+    said = inkdigit("predict", "a" * 300, "--model", model, "--json")
+    assert said.code == 3
+    assert "too long" in json.loads(said.out)["error"]
+
+
+def test_a_name_that_is_no_text_is_answered(model, one, tmp_path):
+    odd = tmp_path / "odd"
+    odd.mkdir()
+    try:
+        shutil.copy(one, odd / "\udcff.png")
+    except OSError:
+        pytest.skip("this file system takes names in UTF-8 alone")
+    said = run("predict", odd, "--model", model, "--json")
+    assert said.code == 0, said.err
+    assert json.loads(said.out)["file"].endswith("\udcff.png")
+
+
+def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
+    said = inkdigit("predict", picture, "--model", model, "--show", tmp_path / "seen.png")
+    assert said.code == 3  # the broken one
+    assert said.err == f"Drawn into {tmp_path / 'seen.png'}\n"
+    with Image.open(tmp_path / "seen.png") as sheet:
+        assert sheet.format == "PNG"
+        assert sheet.height > 3 * 168  # three rows
+
+
+def test_a_sheet_that_cannot_be_written_is_said_after_the_answers(inkdigit, model, one, tmp_path):
+    said = inkdigit("predict", one, "--model", model, "--show", tmp_path / "none" / "seen.png")
+    assert said.code == 9
+    assert str(one) in said.out
+    assert said.err.startswith("Error: ")
+    assert not (tmp_path / "none").exists()
+
+
+def test_json_and_csv_exclude_each_other(inkdigit, one):
+    assert_one_error(inkdigit("predict", one, "--json", "--csv"), 2, "--json and --csv exclude each other")
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name(inkdigit, model, one, monkeypatch):
+    from inkdigit.model import recognizer
+
+    monkeypatch.setattr(recognizer, "bundled", lambda: {"fast": model / "model.onnx"})
+    assert_one_error(inkdigit("predict", one, "--model", "fats"), 2, "Did you mean fast?")
+    assert inkdigit("predict", one).code == 0  # the default
+
+
+@pytest.mark.parametrize("content", [b"", b"not onnx", b"\x08\x07"])
+def test_a_file_that_is_no_model_is_refused(inkdigit, one, tmp_path, content):
+    (tmp_path / "m.onnx").write_bytes(content)
+    assert_one_error(inkdigit("predict", one, "--model", tmp_path / "m.onnx"), 5, "m.onnx")
+
+
+def test_a_model_cut_short_is_refused(inkdigit, model, one, tmp_path):
+    data = (model / "model.onnx").read_bytes()
+    (tmp_path / "m.onnx").write_bytes(data[: len(data) // 2])
+    assert_one_error(inkdigit("predict", one, "--model", tmp_path / "m.onnx"), 5, "m.onnx")
+
+
+def test_without_pictures_the_usage_is_shown(inkdigit):
+    said = inkdigit("predict")
+    assert said.code == 2
+    assert "Missing argument" in said.err
+
+
+@pytest.fixture
+def test_csv(tmp_path: Path) -> Path:
+    images, _ = draw(7, seed=3)
+    images[4] = 0
+    return write_kaggle(tmp_path / "test.csv", images, None)
+
+
+def test_a_submission_has_a_row_for_every_picture(inkdigit, model, test_csv, tmp_path):
+    out = tmp_path / "submission.csv"
+    said = inkdigit("submit", test_csv, "--model", model, "--out", out)
+    assert said.code == 0
+    assert str(out) in said.out
+    assert said.err == ""  # not trained on MNIST: no warning
+    header, *rows = out.read_text().splitlines()
+    assert header == HEADER == "ImageId,Label"
+    assert [row.split(",")[0] for row in rows] == [str(i) for i in range(1, 8)]
+    images, _ = draw(7, seed=3)
+    best = [p.best for p in Recognizer.load(model).predict(images)]
+    assert [int(row.split(",")[1]) for i, row in enumerate(rows) if i != 4] == best[:4] + best[5:]
+    assert rows[4] == "5,0"  # a blank picture: Kaggle takes no blanks
+
+
+def test_a_submission_needs_a_model(inkdigit, test_csv):
+    said = inkdigit("submit", test_csv)
+    assert said.code == 2
+    assert "--model" in said.err
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "empty"), ("a,b\n1,2\n", "pixel"), ("\x00\xff\xfe", ""), ("pixel0\n", "pixel1")],
+)
+def test_a_broken_test_csv_is_refused_and_nothing_is_written(inkdigit, model, tmp_path, text, problem):
+    (tmp_path / "bad.csv").write_text(text, encoding="latin-1")
+    said = inkdigit("submit", tmp_path / "bad.csv", "--model", model, "--out", tmp_path / "out.csv")
+    assert_one_error(said, 4, problem)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+def test_a_full_disk_is_said(inkdigit, model, test_csv):
+    said = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/full")
+    assert_one_error(said, 9, "/dev/full cannot be written: the disk is full")
+
+
+def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_path, monkeypatch):
+    from inkdigit import runs
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    out = tmp_path / "sub" / "submission.csv"
+    out.parent.mkdir()
+    out.write_text("old")
+    monkeypatch.setattr(runs.os, "fsync", full)
+    assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out), 9, "the disk is full")
+    assert [path.name for path in out.parent.iterdir()] == ["submission.csv"]
+    assert out.read_text() == "old"
+
+
+def test_a_folder_without_permission_is_said(inkdigit, model, test_csv, tmp_path):
+    import os
+
+    if os.geteuid() == 0:
+        pytest.skip("root may write everywhere")
+    (tmp_path / "closed").mkdir(mode=0o500)
+    said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "closed" / "s.csv")
+    assert_one_error(said, 9, "no permission to write there")
+
+
+def test_probabilities_are_written_with_six_places(inkdigit, model, one):
+    answer = json.loads(inkdigit("predict", one, "--model", model, "--json").out)
+    assert all(round(p, 6) == p for p in [*answer["probs"], answer["confidence"], answer["score"]])
+    assert np.argmax(answer["probs"]) == ["0", "1", "2"].index(answer["label"])

@@ -1,0 +1,283 @@
+"""`train`, `kaggle`, `--resume`: from a file to a run, and what a run that is stopped or cannot begin says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from inkdigit import runs
+from inkdigit.cli import talk
+from inkdigit.cli import train as train_command
+from inkdigit.errors import MissingData
+from inkdigit.training import checkpoint, loop
+from inkdigit.training import run as training_run
+from inkdigit.training.recipe import Recipe
+
+from ..training.conftest import one_thread
+from .conftest import TINY, assert_one_error, command, draw, environment, write_kaggle
+
+__all__ = ["one_thread"]  # a run repeats bit for bit with the same number of threads
+
+
+@pytest.fixture
+def only_training(monkeypatch):
+    """Leave out export, report and what is told of them."""
+    monkeypatch.setattr(training_run, "write_model", lambda *_: b"")
+    monkeypatch.setattr(training_run, "write_report", lambda *_, **__: None)
+    monkeypatch.setattr(train_command, "_tell", lambda *_, **__: None)
+
+
+def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
+    """Start a training in a process of its own."""
+    return subprocess.Popen(
+        command("train", *words), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[str]) -> None:
+    """Wait until a run has finished so many epochs."""
+    until = time.monotonic() + 120
+    while len(runs.read_rows(folder / runs.METRICS)) < rows:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, source, tmp_path):
+    out = tmp_path / "my run"
+    said = inkdigit("train", recipe, "--data", source, "--out", out, "--seed", 3, "--set", "filters=[4, 6]")
+    assert said.code == 0, said.err
+    report = json.loads((out / "report.json").read_text())
+    first, seconds, model, page = said.out.splitlines()
+    right = round(report["accuracy"] * 12)
+    assert first.startswith(f"Accuracy    {report['accuracy'] * 100:.2f} % on the test part ({right} of 12; 95 %")
+    assert seconds.startswith("Trained in  ")
+    assert model == f"Model       {out / 'model.onnx'}"
+    assert page == f"Report      {out / 'report.html'}"
+    assert f"inkdigit predict picture.png --model '{out}'" in said.err
+    assert Recipe.load(out) == Recipe.load(recipe, {"seed": 3, "filters": [4, 6]})
+    assert runs.is_finished(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "text"),
+    [
+        ([], 2, "either a RECIPE or --resume RUN"),
+        (["fast", "--resume", "x"], 2, "either a RECIPE or --resume RUN"),
+        (["--resume", "x", "--seed", "0"], 2, "no --data, --out, --seed or --set"),
+        (["--resume", "x", "--set", "epochs=3"], 2, "no --data, --out, --seed or --set"),
+        (["--resume", "no-such-run"], 2, "There is no run called 'no-such-run'"),
+        (["fats"], 2, "Did you mean fast?"),
+        (["none.toml"], 2, "There is no recipe 'none.toml'"),
+        (["fast", "--set", "epochz=3"], 2, "unknown recipe key 'epochz'. Did you mean epochs?"),
+        (["fast", "--set", "epochs=2.5"], 2, "epochs: Input should be a valid integer"),
+        (["fast", "--set", "epochs"], 2, "Expected: key=value"),
+        (["fast", "--set", "betas=[2, 3]"], 2, "betas must be from 0 to below 1"),
+        (["fast", "--seed", "-1"], 2, "seed: Input should be greater"),
+        (["fast", "--data", "none.npz"], 4, "There is no none.npz"),
+        (["fast", "--data", "minst"], 2, "Did you mean 'mnist'?"),
+        (["fast", "--device", "tpu"], 2, "Unknown device 'tpu'"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_error(inkdigit, tmp_path, monkeypatch, words, code, text):
+    monkeypatch.chdir(tmp_path)
+    assert_one_error(inkdigit("train", *words), code, text)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_recipe_with_nonsense_is_one_error(inkdigit, tmp_path, source):
+    for text, problem in [
+        ("epochs = 'three'", "epochs: Input should be a valid integer"),
+        ("epochs = ", "is no TOML file"),
+    ]:
+        (tmp_path / "r.toml").write_text(text)
+        assert_one_error(inkdigit("train", tmp_path / "r.toml", "--data", source), 2, problem)
+
+
+def test_an_out_that_is_taken_is_one_error(inkdigit, recipe, source, tmp_path):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").write_text("mine")
+    said = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "taken")
+    assert_one_error(said, 9, "taken is taken")
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.tex"]
+
+
+def test_broken_data_is_one_error_and_leaves_no_run(inkdigit, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    csv = write_kaggle(tmp_path / "train.csv", *draw(3))
+    csv.write_text(csv.read_text().replace(",0\n", ",300\n", 1))
+    assert_one_error(inkdigit("train", recipe, "--data", csv), 4, "300")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_torch_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['torch'] = None; sys.argv = ['inkdigit', 'train', 'fast']; "
+        "from inkdigit.cli.app import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 7
+    assert done.stderr == "Error: Training needs torch. Install it with: pip install 'inkdigit[train]'\n"
+
+
+@pytest.mark.usefixtures("only_training")
+def test_changes_on_the_command_line_are_in_the_recipe_of_the_run(inkdigit, recipe, source, tmp_path):
+    words = ["--set", "optimizer=sgd", "--set", "batch_norm=false", "--set", "pooling=['max', 'none']"]
+    assert inkdigit("train", recipe, "--data", source, "--out", tmp_path / "run", *words, "--device", "cpu").code == 0
+    written = Recipe.load(tmp_path / "run")
+    assert (written.optimizer, written.batch_norm, written.pooling) == ("sgd", False, ("max", "none"))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
+def test_ctrl_c_in_mid_epoch_is_one_line_and_the_run_can_be_resumed(inkdigit, recipe, source, tmp_path, only_training):  # noqa: ARG001
+    recipe.write_text(TINY.replace("epochs = 2", "epochs = 100_000"))
+    process = start(recipe, "--data", source, "--out", "run", cwd=tmp_path)
+    wait_for_rows(tmp_path / "run", 1, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert out == ""
+    (line,) = err.strip().splitlines()
+    assert line.startswith("Stopped in epoch ")
+    assert line.endswith("Go on with: inkdigit train --resume run")
+    assert not runs.is_finished(tmp_path / "run")
+    (tmp_path / "run" / "recipe.toml").write_text(TINY)  # two epochs: it has come far enough
+    assert inkdigit("train", "--resume", tmp_path / "run").code == 0
+    assert runs.is_finished(tmp_path / "run")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
+def test_a_killed_run_resumes_to_the_weights_of_one_never_stopped(inkdigit, recipe, source, tmp_path, only_training):  # noqa: ARG001
+    recipe.write_text(TINY.replace("epochs = 2", "epochs = 40\nshift_px = 2\ndropout = 0.1"))
+    process = start(recipe, "--data", source, "--out", "killed", cwd=tmp_path)
+    wait_for_rows(tmp_path / "killed", 3, process)
+    process.kill()
+    process.communicate()
+    assert not runs.is_finished(tmp_path / "killed")
+    said = inkdigit("train", "--resume", tmp_path / "killed")
+    assert said.code == 0, said.err
+    assert said.err.startswith("Going on after epoch ")
+    assert inkdigit("train", recipe, "--data", source, "--out", tmp_path / "whole").code == 0
+    killed, whole = ((tmp_path / name / checkpoint.FILE).read_bytes() for name in ("killed", "whole"))
+    assert killed == whole
+
+
+def test_a_finished_run_is_not_resumed(inkdigit, model):
+    assert_one_error(inkdigit("train", "--resume", model), 2, "is finished")
+
+
+def test_ctrl_c_while_the_data_is_read_is_one_line(inkdigit, recipe, monkeypatch, tmp_path):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training_run, "open_data", stop)
+    said = inkdigit("train", recipe)
+    assert (said.code, said.out, said.err.strip()) == (130, "", "Interrupted.")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_kaggle_trains_measures_and_submits_in_one_go(inkdigit, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = write_kaggle(tmp_path / "train.csv", *draw(90))
+    test = write_kaggle(tmp_path / "test.csv", draw(8, seed=2)[0], None)
+    said = inkdigit("kaggle", train, test, "--recipe", recipe, "--out", "mine.csv")
+    assert said.code == 0, said.err
+    assert "on the validation part (" in said.out
+    assert "of 9;" in said.out  # a tenth
+    assert said.out.splitlines()[-1] == "Submission  mine.csv"
+    assert "Warning" not in said.err
+    header, *rows = Path("mine.csv").read_text().splitlines()
+    assert header == "ImageId,Label"
+    assert [row.split(",")[0] for row in rows] == [str(i) for i in range(1, 9)]
+    (folder,) = Path("runs").iterdir()
+    assert runs.is_finished(folder)
+    again = inkdigit("submit", test, "--model", folder, "--out", "again.csv")
+    assert again.code == 0
+    assert Path("again.csv").read_text() == Path("mine.csv").read_text()
+
+
+def test_a_broken_test_csv_is_known_before_the_training(inkdigit, recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    train = write_kaggle(tmp_path / "train.csv", *draw(9))
+    (tmp_path / "test.csv").write_text("a,b\n1,2\n")
+    assert_one_error(inkdigit("kaggle", train, "test.csv", "--recipe", recipe), 4, "test.csv")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model, picture, monkeypatch):
+    from inkdigit.data import sources
+
+    asked, digits = [], sources.open_data
+
+    def open_data(name, **more):
+        asked.append(name)
+        if name == "mnist":
+            raise MissingData("There is no mnist")
+        return digits(name, **more)
+
+    monkeypatch.setattr(sources, "open_data", open_data)
+    monkeypatch.setattr("inkdigit.model.recognizer.bundled", lambda: {"fast": model / "model.onnx"})
+    monkeypatch.setattr(train_command, "_run", lambda _, *, data: asked.append(data.name) or training_run.Run(model))
+    (picture / "d.png").unlink()
+    said = inkdigit("first-run", picture)
+    assert said.code == 0, said.err
+    assert asked == ["mnist", "sklearn-digits", "sklearn-digits"]
+    assert "MNIST is not in reach: training on the 1,797 digits" in said.err
+    assert "read by the bundled model" in said.err
+    assert f"{picture / 'b.png'}  " in said.out
+
+
+def test_the_recipe_of_the_first_run_fits_the_small_set_too():
+    from inkdigit.data.sources import open_data
+    from inkdigit.data.splits import split
+
+    recipe, digits = Recipe.load("fast"), open_data("sklearn-digits")
+    parts = split(
+        digits,
+        protocol=recipe.protocol,
+        validation=recipe.validation,
+        seed=recipe.seed,
+        test_fraction=recipe.test_fraction,
+    )
+    assert len(parts.train) > 1000
+    steps, epochs = loop.length(recipe, len(parts.train))
+    assert steps * epochs >= recipe.min_steps
+
+
+class Terminal:
+    """A stderr that people look at."""
+
+    def __init__(self, stream):
+        self.stream = stream
+
+    def isatty(self) -> bool:
+        return True
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
+def test_the_bar_shows_where_training_stands(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
+    with talk.training_bar() as show:
+        show(loop.Tick(20, 40, 1, 1234.5, 0.5, None))
+        show(loop.Tick(40, 40, 2, 1234.5, 0.25, 0.975))
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "1,234 pictures/s · loss 0.2500 · validation 97.50%" in err
+    assert "40/40" in err
+
+
+def test_the_bar_is_silent_where_nobody_looks(capsys):
+    with talk.training_bar() as show:
+        show(loop.Tick(20, 40, 1, 1.0, 0.5, None))
+    assert capsys.readouterr() == ("", "")

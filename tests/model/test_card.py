@@ -1,0 +1,156 @@
+"""A card says the same after the model file as before it, and a broken one is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inkdigit.errors import NotAModelFile, UnsupportedFormat
+from inkdigit.model.card import FORMAT, Calibration, Card, SelfTest
+
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
+PROBS = np.array([[0.2, 0.8], [1.0, 0.0], [0.333333, 0.666667]], np.float32)
+CARD = Card(
+    name="tiny",
+    classes=("a", "ß 数"),
+    prepare="ink",
+    prepare_version=1,
+    parameters=123,
+    calibration=Calibration(1.5, -0.25, 0.99, "5,000 held-out pictures"),
+    self_test=SelfTest(IMAGES, PROBS),
+    numbers="int8",
+    figures={"accuracy": 0.99, "nested": {"list": [1, None]}},
+    provenance={"saw_mnist": True, "recipe": "[net]\nx = 1\n"},
+)
+
+
+def fields(card: Card) -> dict[str, object]:
+    """The fields that can be compared."""
+    names = ("name", "classes", "prepare", "prepare_version", "parameters", "calibration", "numbers")
+    return {name: getattr(card, name) for name in (*names, "figures", "provenance")}
+
+
+def changed(*path: str, value: object = None) -> str:
+    """The text of `CARD` with one value replaced, or left out where there is no value."""
+    raw = json.loads(CARD.to_json())
+    place = raw
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        del place[path[-1]]
+    else:
+        place[path[-1]] = value
+    return json.dumps(raw)
+
+
+def test_a_card_comes_back():
+    back = Card.from_json(CARD.to_json(), where="m.onnx")
+    assert fields(back) == fields(CARD)
+    assert np.array_equal(back.self_test.images, IMAGES)
+    assert np.abs(back.self_test.probs - PROBS).max() < 1e-6
+    assert back.self_test.probs.dtype == np.float32
+    assert back.to_json() == CARD.to_json()
+
+
+names = st.text(max_size=20)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(st.none() | st.booleans() | st.integers() | numbers | names, st.lists, max_leaves=5)
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)
+@given(
+    st.builds(
+        replace,
+        st.just(CARD),
+        name=names,
+        classes=st.lists(names, min_size=2, max_size=2).map(tuple),
+        parameters=st.integers(0, 10**12),
+        calibration=st.builds(Calibration, numbers, st.none() | numbers, st.none() | numbers, names),
+        figures=st.dictionaries(names, values),
+        provenance=st.dictionaries(names, values),
+    )
+)
+def test_any_card_comes_back(card):
+    assert fields(Card.from_json(card.to_json(), where="m.onnx")) == fields(card)
+
+
+def test_the_text_is_json_with_a_format_number():
+    raw = json.loads(CARD.to_json())
+    assert raw["format"] == FORMAT
+    assert raw["prepare"] == {"kind": "ink", "version": 1}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "no json", "[]", '"text"', "null", "7", "{}", '{"name": "fast"}', "[" * 100_000, '{"format": 1']
+)
+def test_a_text_that_is_no_card(text):
+    with pytest.raises(NotAModelFile, match=r"^m\.onnx: its card is not readable") as caught:
+        Card.from_json(text, where="m.onnx")
+    assert caught.value.exit_code == 5
+
+
+@pytest.mark.parametrize("number", [99, 2, 0, -1, "1", 1.5, [1]])
+def test_another_format_is_refused(number):
+    with pytest.raises(UnsupportedFormat, match=r"Expected: 1\. Received:") as caught:
+        Card.from_json(changed("format", value=number), where="m.onnx")
+    assert caught.value.exit_code == 5
+    assert ("Upgrade inkdigit" in str(caught.value)) == (number in (99, 2))
+
+
+REQUIRED = ["name", "classes", "prepare", "parameters", "numbers", "calibration", "figures", "provenance", "self_test"]
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_card_that_lacks_a_field(name):
+    with pytest.raises(NotAModelFile, match=f"its card is broken .*{name}"):
+        Card.from_json(changed(name), where="m.onnx")
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["classes"], 7),
+        (["classes"], []),
+        (["classes"], ["a", "b", "c", "d"]),  # not as many as probabilities
+        (["prepare"], "ink"),
+        (["prepare", "version"], "new"),
+        (["prepare", "version"], float("inf")),
+        (["parameters"], "many"),
+        (["parameters"], [1]),
+        (["calibration"], 1.0),
+        (["calibration"], {"warmth": 1}),
+        (["calibration", "accept_score"], "high"),
+        (["figures"], 3),
+        (["provenance"], "here"),
+        (["self_test"], []),
+        (["self_test", "images"], "no base64!"),
+        (["self_test", "images"], "AAAA"),
+        (["self_test", "images"], 5),
+        (["self_test", "probs"], []),
+        (["self_test", "probs"], [[0.5, 0.5]]),
+        (["self_test", "probs"], [[0.5, 0.5], [1.0]]),
+        (["self_test", "probs"], "all"),
+    ],
+    ids=str,
+)
+def test_a_card_with_a_wrong_value(path, value):
+    with pytest.raises(NotAModelFile, match=r"^m\.onnx: its card is broken"):
+        Card.from_json(changed(*path, value=value), where="m.onnx")
+
+
+def test_a_self_test_has_a_picture_and_as_many_answers():
+    with pytest.raises(ValueError, match="0 pictures"):
+        SelfTest(IMAGES[:0], PROBS[:0])
+    with pytest.raises(ValueError, match="3 pictures, 2 answers"):
+        SelfTest(IMAGES, PROBS[:2])
+
+
+def test_a_threshold_is_a_number_or_nothing():
+    assert Calibration(accept_score=3).accept_score == 3
+    with pytest.raises(TypeError, match="accept_score"):
+        Calibration(accept_score="3")

@@ -1,0 +1,329 @@
+"""Answering: the same for every way to hand a picture over, and one clear error for every bad model file."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+from PIL import Image
+
+import inkdigit.model.recognizer as room
+from inkdigit.errors import (
+    ModelFileError,
+    NotAModelFile,
+    NotAPicture,
+    PictureError,
+    SelfTestFailed,
+    UnsupportedFormat,
+    UsageError,
+)
+from inkdigit.model.card import METADATA_KEY, Calibration
+from inkdigit.model.recognizer import Recognizer, bundled, find, load
+from inkdigit.types import DIGITS, Prediction
+
+from ..conftest import Tiny, drawn, on_paper
+
+PICTURES = [drawn(label, size_px=28) for label in range(10)]
+
+
+def same(one: Prediction, other: Prediction) -> bool:
+    """Whether two answers are the same to the last bit but one: batches may be summed in another order."""
+    if one.probs is None or other.probs is None:
+        return one == other or (one.label, one.reason, one.probs) == (other.label, other.reason, other.probs)
+    return one.label == other.label and bool(np.allclose(one.probs, other.probs, atol=1e-6))
+
+
+# Answering ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_answer_is_always_a_list(tiny, tmp_path):
+    path = tmp_path / "3.png"
+    Image.fromarray(PICTURES[3]).save(path)
+    colour = np.dstack([PICTURES[3]] * 3)
+    for one in (path, str(path), path.read_bytes(), Image.open(path), PICTURES[3], colour, [path], (PICTURES[3],)):
+        answers = tiny.predict(one)
+        assert isinstance(answers, list)
+        assert [answer.label for answer in answers] == ["3"]
+    assert tiny.predict([]) == []
+
+
+def test_an_answer_holds_what_it_says(tiny):
+    (answer,) = tiny.predict(PICTURES[7])
+    assert answer.label == "7" == tiny.classes[answer.best]
+    assert answer.reason is None
+    assert answer.probs.shape == (10,)
+    assert answer.probs.dtype == np.float32
+    assert answer.probs.sum() == pytest.approx(1, abs=1e-5)
+    assert answer.confidence == answer.probs.max()
+    assert isinstance(answer.score, float)
+    assert json.loads(json.dumps(answer.to_json()))["label"] == "7"
+
+
+def test_many_at_once_are_the_same_as_one_by_one(tiny):
+    rng = np.random.default_rng(0)
+    pictures = np.stack([*PICTURES, 255 - PICTURES[2], np.zeros((28, 28)), rng.integers(0, 256, (28, 28))])
+    pictures = pictures.astype(np.uint8)
+    singly = [tiny.predict(one)[0] for one in pictures]
+    together = [
+        tiny.predict(pictures),
+        tiny.predict(list(pictures)),
+        tiny.predict(pictures[..., None]),
+        tiny.predict(np.repeat(pictures[..., None], 3, axis=3)),
+        tiny.predict(pictures / 255),
+        tiny.predict(pictures.astype(np.int64)),
+    ]
+    for answers in together:
+        assert all(same(a, b) for a, b in zip(answers, singly, strict=True))
+
+
+def test_a_batch_larger_than_a_chunk_keeps_its_order(tiny, monkeypatch):
+    monkeypatch.setattr(room, "CHUNK", 7)
+    labels = np.random.default_rng(1).integers(0, 10, 50)
+    answers = tiny.predict(np.stack(PICTURES)[labels])
+    assert [answer.label for answer in answers] == [str(k) for k in labels]
+
+
+@pytest.mark.parametrize("size_px", [28, 61, 112, 224])
+@pytest.mark.parametrize("label", range(10))
+def test_polarity_zoom_and_paper_keep_the_label(tiny, label, size_px):
+    gray = drawn(label, size_px=size_px)
+    doubled = np.kron(gray, np.ones((2, 2), np.uint8))
+    answers = tiny.predict([gray, 255 - gray, doubled, np.pad(gray, 9)])
+    assert [answer.label for answer in answers] == [str(label)] * 4
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_the_bundled_model_reads_drawn_digits_on_paper(default_model, label):
+    ink = drawn(label, size_px=160)
+    answers = default_model.predict([ink, 255 - ink, on_paper(ink), 255 - on_paper(ink), on_paper(ink, grain=12)])
+    assert [DIGITS[answer.best] for answer in answers] == [str(label)] * 5
+
+
+def test_no_ink_is_an_answer(tiny):
+    blank = [np.zeros((28, 28), np.uint8), np.full((90, 50), 255, np.uint8), np.zeros((1, 1), bool)]
+    for answer in tiny.predict([*blank, on_paper(np.zeros((100, 80), np.uint8))]) + tiny.predict(blank[0]):
+        assert (answer.label, answer.reason) == (None, "no ink")
+        assert (answer.confidence, answer.probs, answer.score, answer.best) == (None, None, None, None)
+
+
+def test_plain_pictures_are_answered_even_when_they_are_black(tmp_path):
+    plain = load(Tiny(kind="plain").write(tmp_path / "plain.onnx"))
+    assert plain.prepare == "plain"
+    assert plain.predict(np.zeros((28, 28), np.uint8))[0].probs is not None
+
+
+def test_below_the_threshold_it_does_not_answer_but_keeps_the_figures(tiny, tmp_path):
+    score = tiny.predict(PICTURES[4])[0].score
+    lenient, strict = (
+        load(Tiny(calibration=Calibration(accept_score=score + d)).write(tmp_path / f"{d}.onnx")) for d in (-0.1, 0.1)
+    )
+    (kept,), (refused,) = lenient.predict(PICTURES[4]), strict.predict(PICTURES[4])
+    assert kept.label == "4"
+    assert (refused.label, refused.reason, refused.best) == (None, "unsure", 4)
+    assert np.array_equal(refused.probs, kept.probs)
+    assert (refused.confidence, refused.score) == (kept.confidence, kept.score)
+
+
+def test_one_bad_picture_stops_the_call(tiny, tmp_path):
+    with pytest.raises(NotAPicture):
+        tiny.predict([PICTURES[0], b"no picture"])
+    with pytest.raises(PictureError, match="no file"):
+        tiny.predict(tmp_path / "nothing.png")
+    with pytest.raises(PictureError, match="Received: int"):
+        tiny.predict(5)
+
+
+def test_other_classes_than_digits(tmp_path):
+    names = ("trouser", "ß", "10")
+    model = load(Tiny(classes=names).write(tmp_path / "names.onnx"))
+    assert model.classes == names
+    assert [answer.label for answer in model.predict(PICTURES[:3])] == list(names)
+
+
+# Finding --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_is_a_path_a_run_directory_or_a_bundled_name(tiny_file, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.onnx").write_bytes(tiny_file.read_bytes())
+    for model in (tiny_file, str(tiny_file), run, str(run)):
+        assert load(model).name == "tiny"
+    monkeypatch.setattr(room, "bundled", lambda: {"fast": tiny_file, "best": run / "model.onnx"})
+    assert load().path == load("default").path == load("fast").path == tiny_file
+    assert load("best").path == run / "model.onnx"
+
+
+def test_the_bundled_models_load(default_model):
+    for name, path in bundled().items():
+        assert Recognizer.load(name).path == path
+    assert default_model.classes == DIGITS
+
+
+def test_a_model_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "bundled", lambda: {"fast": tmp_path, "best": tmp_path})
+    with pytest.raises(UsageError, match=r"There is no model 'fats'.*fast, best.*Did you mean fast\?") as caught:
+        find("fats")
+    assert caught.value.exit_code == 2
+    with pytest.raises(UsageError, match="There is no model"):
+        find(tmp_path / "nothing.onnx")
+    with pytest.raises(UsageError, match="There is no model in"):
+        find(tmp_path)
+
+
+# Bad files ------------------------------------------------------------------------------------------------------------
+
+
+def refused(path, data: bytes, error: type[ModelFileError] = NotAModelFile) -> ModelFileError:
+    path.write_bytes(data)
+    with pytest.raises(error) as caught:
+        load(path)
+    assert type(caught.value) is error
+    assert caught.value.exit_code == 5
+    assert caught.value.http_status == 503
+    assert str(path) in str(caught.value)
+    return caught.value
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "model.onnx"
+
+
+@pytest.mark.parametrize("data", [b"", b"\0", b"hello\n", b"PK\3\4" * 99, b"\x80\x04N.", bytes(5000), b"\x08\x07"])
+def test_a_file_that_is_no_onnx(path, data):
+    refused(path, data)
+
+
+@pytest.mark.parametrize("part", range(1, 21))
+def test_a_truncated_file(path, tiny_file, part):
+    data = tiny_file.read_bytes()
+    refused(path, data[: len(data) * part // 21])
+
+
+def test_random_bytes_are_never_an_error_of_the_library(path, capfd):
+    rng = np.random.default_rng(0)
+    for length in (1, 2, 3, 5, 10, 30, 100, 300, 1000, 10_000) * 5:
+        refused(path, rng.bytes(length))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_flipped_bits_are_never_an_error_of_the_library(path, tiny_file, capfd):
+    data, rng = tiny_file.read_bytes(), np.random.default_rng(0)
+    bare = [*range(200), *range(len(data) - 6000, len(data))]  # the graph and the card, not the mass of the weights
+    for _ in range(250):
+        damaged = bytearray(data)
+        for place in rng.choice(bare, rng.integers(1, 4)):
+            damaged[place] ^= 1 << rng.integers(8)
+        path.write_bytes(damaged)
+        try:
+            load(path).predict(PICTURES[0])
+        except ModelFileError:
+            continue
+    assert capfd.readouterr() == ("", "")
+
+
+def test_some_other_onnx(path):
+    model = Tiny().model()
+    assert "no card" in str(refused(path, model.SerializeToString()))
+    model.graph.input[0].name = model.graph.node[0].input[0] = "photo"
+    model.graph.output[0].name = model.graph.node[-2].output[0] = "chances"
+    said = str(refused(path, model.SerializeToString()))
+    assert "Expected: image: uint8 [n, 28, 28] → probs, score" in said
+    assert "photo: tensor(uint8) [28, 28] → chances, score" in said
+
+
+@pytest.mark.parametrize("text", ["", "no json", "{}", "[1]", "[" * 100_000])
+def test_a_broken_card(path, text):
+    Tiny().write(path, text=text)
+    assert "card" in str(refused(path, path.read_bytes()))
+
+
+def test_a_card_that_is_not_text(path, tiny_file):
+    data = tiny_file.read_bytes()
+    at = data.index(METADATA_KEY.encode()) + 100
+    refused(path, data[:at] + b"\xff\xfe" + data[at + 2 :])
+
+
+def test_a_card_of_another_format(path):
+    raw = json.loads(Tiny().card().to_json())
+    Tiny().write(path, text=json.dumps({**raw, "format": 99}))
+    said = str(refused(path, path.read_bytes(), UnsupportedFormat))
+    assert said.endswith("Expected: 1. Received: 99. Upgrade inkdigit.")
+
+
+@pytest.mark.parametrize("changes", [{"version": 99}, {"kind": "letters"}])
+def test_a_preparation_of_the_future(path, changes):
+    replace(Tiny(), **changes).write(path)
+    said = str(refused(path, path.read_bytes(), UnsupportedFormat))
+    assert "preparation that this release does not have" in said
+    assert str(next(iter(changes.values()))) in said
+
+
+def test_an_older_preparation_still_loads(path):
+    assert load(Tiny(version=0).write(path)).name == "tiny"
+
+
+def test_changed_weights_fail_the_self_test(path):
+    Tiny().write(path, weight=1.05)
+    said = str(refused(path, path.read_bytes(), SelfTestFailed))
+    assert "Expected: probabilities within 0.001" in said
+    assert "apart" in said
+
+
+@pytest.mark.parametrize(("numbers", "passes"), [("float32", False), ("int8", True), ("other", False)])
+def test_int8_may_be_off_by_more(path, numbers, passes):
+    raw = json.loads(Tiny().card().to_json())
+    raw["numbers"] = numbers
+    Tiny().write(path, text=json.dumps(raw), weight=1.05)
+    if passes:
+        assert load(path).card.numbers == "int8"
+    else:
+        refused(path, path.read_bytes(), SelfTestFailed)
+
+
+@pytest.mark.parametrize("weight", [0.0, float("nan"), -1.0])
+def test_weights_that_are_gone_fail_the_self_test(path, weight):
+    Tiny().write(path, weight=weight)
+    refused(path, path.read_bytes(), SelfTestFailed)
+
+
+def test_a_card_for_another_number_of_classes_fails_the_self_test(path):
+    Tiny().write(path, text=Tiny(classes=("a", "b", "c")).card().to_json())
+    refused(path, path.read_bytes(), SelfTestFailed)
+
+
+def test_a_network_that_does_not_run_fails_the_self_test(path):
+    model = Tiny().model()
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1  # and the self test has ten pictures
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, Tiny().card().to_json()
+    refused(path, model.SerializeToString(), SelfTestFailed)
+
+
+def test_the_library_has_no_errors_that_are_not_translated():
+    """A new release of ONNX Runtime may raise something new: then decide whether `_broken` names it."""
+    state = ort.capi.onnxruntime_pybind11_state
+    raised = {name for name in dir(state) if isinstance(e := getattr(state, name), type) and issubclass(e, Exception)}
+    named = {error.__name__ for error in room._broken()}
+    elsewhere = {"DeviceReset", "EngineError", "ModelLoadCanceled", "ModelLoaded", "ModelRequiresCompilation"}
+    assert raised - named <= elsewhere  # none of them comes of a file
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_a_file_without_permission(path, tiny_file):
+    path.write_bytes(tiny_file.read_bytes())
+    path.chmod(0)
+    with pytest.raises(ModelFileError, match="cannot be read: Permission denied"):
+        load(path)
+
+
+def test_loading_prints_nothing(path, tiny_file, capfd):
+    load(tiny_file)
+    for data in (b"", b"text", tiny_file.read_bytes()[:3000]):
+        refused(path, data)
+    assert capfd.readouterr() == ("", "")
