@@ -1,11 +1,9 @@
-"""Small data sets in every format, made by the tests; and where the real MNIST lies, if it does."""
+"""Small data sets in every format, made by the tests."""
 
 from __future__ import annotations
 
 import csv
 import gzip
-import os
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -67,17 +65,6 @@ def make_dataset(train: Part, test: Part | None = None) -> Dataset:
 
 
 @pytest.fixture
-def lines() -> list[str]:
-    return []
-
-
-@pytest.fixture
-def log(lines: list[str]) -> Callable[[str], None]:
-    """A log that keeps what it is told in `lines`."""
-    return lines.append
-
-
-@pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A current folder and a cache with no data in reach."""
     here = tmp_path / "beside" / "here"
@@ -86,14 +73,3 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("INKDIGIT_DATA", raising=False)
     monkeypatch.setenv("INKDIGIT_CACHE", str(tmp_path / "cache"))
     return here
-
-
-@pytest.fixture(scope="session")
-def mnist() -> Path:
-    """The folder of the real MNIST."""
-    root = Path(__file__).parents[2]
-    places = [os.environ.get("INKDIGIT_DATA"), root / "data", root.parent / "data", root.parent / "shared" / "data"]
-    for place in filter(None, places):
-        if (Path(place) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
-            return Path(place) / "mnist"
-    pytest.skip("MNIST is not here: set INKDIGIT_DATA to the folder that holds mnist/")

@@ -291,7 +291,7 @@ def test_an_array_of_another_shape_is_refused(shape):
         split_pictures(np.zeros(shape, np.uint8))
 
 
-@pytest.mark.parametrize("bad", [np.zeros((0, 28, 28), np.uint8), np.zeros((5, 0, 28)), np.full((2, 9, 9), 256)])
+@pytest.mark.parametrize("bad", [np.zeros((5, 0, 28)), np.full((2, 9, 9), 256)])
 def test_a_batch_is_judged_whole(bad):
     with pytest.raises(PictureError):
         split_pictures(bad)

@@ -167,7 +167,7 @@ def test_evaluate_matches_classes_by_name(classes: tuple[str, ...], labels: list
     m = evaluate(Echo(), Dataset("d", classes, coded([0, 2, 1], labels)))
     assert m.classes == ("x", "y", "z")
     assert m.confusion.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 1]]
-    assert (m.model, m.data, m.split, m.n) == ("echo", "d", "test", 3)
+    assert (m.model, m.data, m.split, m.n) == ("echo", "d", "all", 3)
 
 
 def test_evaluate_takes_the_split_asked_for() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingData, MissingExtra, UsageError
+from inkdigit.errors import MissingData, MissingExtra, OutputError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.training.run import Run
@@ -59,7 +59,10 @@ def kaggle(
     from inkdigit.kaggle import submit
     from inkdigit.training.recipe import Recipe
 
-    read_kaggle_test(test_csv)  # a broken file should be known before the training, not after it
+    # What would fail after the training should fail before it.
+    read_kaggle_test(test_csv)
+    if not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be written: its folder does not exist", hint="Make it, or choose another.")
     changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
     run = _run(Recipe.load(recipe, changes), data=str(train_csv), device=device)
     _tell(run, ahead=False)

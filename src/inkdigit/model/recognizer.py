@@ -189,21 +189,28 @@ def find(model: str | Path) -> Path:
     name = DEFAULT if model == "default" else str(model)
     if name in known:
         return known[name]
-    path = Path(model)
-    if path.is_dir():
-        run, path = path, model_path(path)
-        if not path.is_file():
-            begun = (run / RECIPE).is_file()
-            hint = f"The run is unfinished. Go on with: inkdigit train --resume {run}" if begun else None
-            raise UsageError(f"There is no model in {run}", expected="a run directory", hint=hint)
-    if path.is_file():
-        return path
+    try:
+        if (found := _at(Path(model))) is not None:
+            return found
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"The model {name[:80]!r} cannot be looked up ({exc})") from exc
     near = difflib.get_close_matches(name, known, n=1)
     raise UsageError(
         f"There is no model {str(model)!r}",
         expected=f"a bundled model ({', '.join(known)}), a run directory or an .onnx file",
         hint=f"Did you mean {near[0]}?" if near else None,
     )
+
+
+def _at(path: Path) -> Path | None:
+    """The model file at a path: the file itself, or that of the run directory."""
+    if not path.is_dir():
+        return path if path.is_file() else None
+    if (file := model_path(path)).is_file():
+        return file
+    begun = (path / RECIPE).is_file()
+    hint = f"The run is unfinished. Go on with: inkdigit train --resume {path}" if begun else None
+    raise UsageError(f"There is no model in {path}", expected="a run directory", hint=hint)
 
 
 def load(model: str | Path = "default") -> Recognizer:

@@ -84,6 +84,8 @@ def _split_array(array: NDArray[Any]) -> Sequence[Picture]:
     if array.ndim == 2 or (array.ndim == 3 and 2 <= shape[2] <= 4):
         return [array]
     if (array.ndim == 3 and shape[2] != 1) or batch_of_colour:
+        if shape[0] == 0:
+            return []
         # The range of a float array is judged over all of its pictures.
         pixels = to_uint8(array)
         return pixels[..., 0] if batch_of_colour and shape[3] == 1 else pixels  # type: ignore[return-value]

@@ -54,8 +54,8 @@ def evaluate(
         UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
         DataError: the data cannot be read, or the part holds no picture.
     """
-    recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model)
-    dataset = data if isinstance(data, Dataset) else open_data(data, prepare=recognizer.prepare, log=log)
+    recognizer = Recognizer.load(model) if isinstance(model, str | Path) else model
+    dataset = open_data(data, prepare=recognizer.prepare, log=log) if isinstance(data, str | Path) else data
     if dataset.prepare != recognizer.prepare:
         raise UsageError(
             f"The pictures of {dataset.name!r} are not prepared as the model {recognizer.name!r} learnt them",

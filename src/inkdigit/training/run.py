@@ -121,6 +121,7 @@ def resume(
     with _clock() as seconds:
         target = choose_device(device)
         about = _read_environment(folder)
+        torch.set_num_threads(about.get("threads", torch.get_num_threads()))  # another number rounds differently
         dataset = _open(data if data is not None else about["data"]["source"], recipe, log)
         if dataset.sha256 != about["data"]["sha256"]:
             raise DataError(
