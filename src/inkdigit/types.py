@@ -5,7 +5,6 @@ A picture between rooms is `uint8`: gray `(H, W)` before the door, `(N, 28, 28)`
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -133,6 +132,8 @@ class Dataset:
     @cached_property
     def sha256(self) -> str:
         """SHA-256 over the prepared pictures and labels of the training part: the identity of what is learnt."""
+        import hashlib  # not for answering: every millisecond of a cold start counts
+
         digest = hashlib.sha256(self.train.images.tobytes())
         digest.update(self.train.labels.astype("<i8").tobytes())
         return digest.hexdigest()

@@ -27,7 +27,7 @@ Weights = dict[str, Tensor]
 
 SAMPLE_EVERY = 20  # steps between two samples of the loss, and two movements of the progress bar
 EVALUATE_BATCH = 1000
-STATISTICS_BATCHES = 40  # passed through to compute batch-norm statistics for averaged weights
+STATISTICS_BATCH, STATISTICS_BATCHES = 256, 40  # at most, to compute batch-norm statistics for averaged weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,8 +306,8 @@ def _renew_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None:
     generator = torch.Generator(data.images.device).manual_seed(recipe.seed)
     rng_state = torch.get_rng_state()
     net.train()
-    for _ in range(STATISTICS_BATCHES):
-        index = torch.randint(len(data.images), (256,), generator=generator, device=data.images.device)
+    for _ in range(min(STATISTICS_BATCHES, math.ceil(len(data.images) / STATISTICS_BATCH))):
+        index = torch.randint(len(data.images), (STATISTICS_BATCH,), generator=generator, device=data.images.device)
         x = augment(data.images[index], recipe, generator=generator)
         net(x.contiguous(memory_format=torch.channels_last))
     torch.set_rng_state(rng_state)
