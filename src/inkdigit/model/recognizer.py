@@ -180,14 +180,14 @@ def bundled() -> dict[str, Path]:
 
 
 def find(model: str | Path) -> Path:
-    """The model file that a bundled name, a run directory or a path means.
+    """The model file that a bundled name, a run directory or a path means; a `Path` is never a name.
 
     Raises:
         UsageError: none of the three.
     """
     known = bundled()
     name = DEFAULT if model == "default" else str(model)
-    if name in known:
+    if isinstance(model, str) and name in known:
         return known[name]
     try:
         if (found := _at(Path(model))) is not None:
