@@ -43,6 +43,11 @@ class Prediction:
         """The index of the most probable class, whether or not the model answers with it."""
         return None if self.probs is None else int(self.probs.argmax())
 
+    @property
+    def sureness(self) -> str:
+        """The confidence in per cent, rounded down: nothing short of certain is called 100 %."""
+        return f"{int((self.confidence or 0) * 10_000) / 100:.2f} %"
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types, in the order `predict --json` prints them."""
         return {

@@ -110,7 +110,7 @@ def _line(file: Path, answer: Prediction | PictureError, recognizer: Recognizer,
     if answer.label is None:
         guess = "" if answer.best is None else f" (perhaps {recognizer.classes[answer.best]})"
         return f"{file}  —  {answer.reason}{guess}"
-    return f"{file}  {answer.label}  {talk.percent(answer.confidence or 0)}"
+    return f"{file}  {answer.label}  {answer.sureness}"
 
 
 def _csv_line(cells: tuple[Any, ...]) -> str:

@@ -64,7 +64,7 @@ def _write_answer(pen: ImageDraw.ImageDraw, answer: Prediction, *, left: int, to
     label = answer.label or "—"
     size = 96 if len(label) <= 2 else 30
     pen.text((left + 4, top + 6), label[:10], INK, _font(size))
-    below = answer.reason if answer.label is None else f"{(answer.confidence or 0) * 100:.2f} % sure"
+    below = answer.reason if answer.label is None else f"{answer.sureness} sure"
     pen.text((left + 6, top + CELL - 46), below or "", INK, _font(17))
 
 

@@ -110,7 +110,7 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     match recipe.optimizer:
         case "sgd":
             return torch.optim.SGD(
-                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay
+                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=True
             )
         case "adam":
             return torch.optim.Adam(weights, rate, betas=recipe.betas, weight_decay=decay)
