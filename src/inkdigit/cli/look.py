@@ -63,7 +63,7 @@ def info(
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
         "answers when": "always" if accept is None else f"the score is at least {accept:g}",
-        "trained on": f"{data.get('name')}, {' + '.join(f'{n:,}' for n in data.get('pictures', []))} pictures",
+        "trained on": f"{data.get('name')}, {data.get('train', 0):,} training pictures",
         "licence": data.get("licence") or "unknown",
         "created": card.provenance.get("created"),
         "self test": f"{len(card.self_test.images)} pictures, passed",

@@ -29,7 +29,6 @@ LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA
 
 def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str, Any]:
     """What a reader must know to repeat the run: strict JSON types. `source` is what opens the data again."""
-    known = (dataset.train, dataset.test)
     return {
         "argv": sys.argv,
         "started": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
@@ -44,7 +43,8 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
             "source": source,
             "name": dataset.name,
             "sha256": dataset.sha256,
-            "pictures": [len(part) for part in known if part is not None],
+            "train": len(dataset.train),
+            "test": None if dataset.test is None else len(dataset.test),
         },
     }
 
