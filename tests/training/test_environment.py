@@ -32,7 +32,8 @@ def test_a_reader_learns_what_is_needed_to_repeat_the_run(about, drawn):
         "source": "/somewhere/drawn.npz",
         "name": "drawn",
         "sha256": drawn.sha256,
-        "pictures": [120, 40],
+        "train": 120,
+        "test": 40,
     }
 
 
