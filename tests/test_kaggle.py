@@ -197,3 +197,15 @@ def test_check_refuses_any_other_form(text):
 
 def test_check_accepts_the_form():
     check("ImageId,Label\n1,3\n2,10\n", rows=2)
+
+
+@pytest.mark.parametrize("word", ["a" * 5000, "with\0nul"])
+def test_a_name_that_no_file_can_have_is_a_usage_error_everywhere(word):
+    from inkdigit.data.sources import open_data
+    from inkdigit.errors import UsageError
+    from inkdigit.model.recognizer import load
+    from inkdigit.training.recipe import Recipe
+
+    for look in (open_data, load, Recipe.load):
+        with pytest.raises(UsageError):
+            look(word)

@@ -61,7 +61,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _ROOMS:
         raise AttributeError(f"module 'inkdigit' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"inkdigit.{_ROOMS[name]}"), name)
+    try:
+        return getattr(importlib.import_module(f"inkdigit.{_ROOMS[name]}"), name)
+    except ModuleNotFoundError as exc:
+        from inkdigit.errors import MissingExtra
+
+        raise MissingExtra(f"inkdigit.{name} needs {exc.name}", "train") from exc
 
 
 def __dir__() -> list[str]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from inkdigit.data.csvs import read_kaggle_test
-from inkdigit.errors import UsageError
+from inkdigit.errors import OutputError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import write_aside
 from inkdigit.types import Prediction
@@ -46,6 +46,8 @@ def submit(
             "Warning: this model was trained on MNIST, and Kaggle's test rows lie inside MNIST: its score would not be "
             "honest. For an honest one: inkdigit kaggle train.csv test.csv"
         )
+    if Path(out).exists() and Path(csv).exists() and Path(out).samefile(csv):
+        raise OutputError(f"{out} is the file that is read", expected="another name for the submission")
     predictions = recognizer.predict(read_kaggle_test(Path(csv)))
     text = "\n".join([HEADER, *(f"{i},{_label(recognizer, p)}" for i, p in enumerate(predictions, 1))]) + "\n"
     check(text, rows=len(predictions))

@@ -114,9 +114,10 @@ def find(text: str | Path, *, root: Path = ROOT) -> Path:
     Raises:
         UsageError: no run, or more than one, goes by that name.
     """
-    for run in (Path(text), root / text):
-        if (run / RECIPE).is_file():
-            return run
+    with looking_up(text):
+        for run in (Path(text), root / text):
+            if (run / RECIPE).is_file():
+                return run
     known = list_runs(root)
     matches = [run for run in known if str(text) in run.name]
     if len(matches) == 1:
@@ -141,6 +142,19 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as exc:
         problem = f"{path} cannot be written: {_CAUSES.get(exc.errno or 0, exc.strerror or str(exc))}"
         raise OutputError(problem, hint="Put that right, or choose another place.") from exc
+
+
+@contextmanager
+def looking_up(name: object) -> Iterator[None]:
+    """Translate what goes wrong while a name that a user gave is looked for: too long, no permission, a NUL in it.
+
+    Raises:
+        UsageError: in place of any OSError or ValueError inside the block.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{str(name)[:80]!r} cannot be looked up ({getattr(exc, 'strerror', None) or exc})") from exc
 
 
 def write_aside(path: Path, data: bytes | str) -> None:

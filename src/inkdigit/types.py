@@ -27,7 +27,7 @@ DIGITS = tuple("0123456789")
 class Prediction:
     """What a model says of one picture.
 
-    `label` is a class name, or None when the model does not answer; `reason` then says why ("no ink", "not a digit").
+    `label` is a class name, or None when the model does not answer; `reason` then says why ("no ink", "unsure").
     `confidence` is the probability of the most probable class, `probs` float32 (K,) sums to one, and `score` says how
     much the picture looks like any class at all (higher is more). A picture without ink has none of the three.
     """

@@ -112,7 +112,7 @@ def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_pat
     said = inkdigit("data", "get", "mnist", "--to", tmp_path)
     assert (said.code, said.out) == (0, f"{tmp_path / 'mnist'}\n")
     assert said.err.startswith("fetching mnist\n")
-    assert "inkdigit data check mnist" in said.err
+    assert f"inkdigit data check {tmp_path / 'mnist'}" in said.err
 
 
 def test_a_set_that_cannot_be_fetched_is_one_error(inkdigit, monkeypatch):

@@ -44,7 +44,7 @@ def test_a_model_says_what_it_is(inkdigit, model):
     told = {line[:14].strip(): line[14:] for line in said.out.splitlines()}
     assert told["name"] == "tiny"
     assert told["classes"] == "3: 0 1 2"
-    assert told["trained on"] == "drawn, 120 + 40 pictures"
+    assert told["trained on"] == "drawn, 120 training pictures"
     assert told["answers when"] == "always"
     assert told["self test"] == "10 pictures, passed"
 

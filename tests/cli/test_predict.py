@@ -239,3 +239,11 @@ def test_probabilities_are_written_with_six_places(inkdigit, model, one):
     answer = json.loads(inkdigit("predict", one, "--model", model, "--json").out)
     assert all(round(p, 6) == p for p in [*answer["probs"], answer["confidence"], answer["score"]])
     assert np.argmax(answer["probs"]) == ["0", "1", "2"].index(answer["label"])
+
+
+def test_the_drawing_never_replaces_a_picture(inkdigit, model, picture):
+    file = picture / "a.PNG"
+    before = file.read_bytes()
+    said = inkdigit("predict", picture, "--model", model, "--show", file)
+    assert said.code == 9
+    assert file.read_bytes() == before

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inkdigit.errors import DataError, UsageError
-from inkdigit.report.metrics import calibration, evaluate, measure, predict_part, stack_probs, wilson, worst_mistakes
+from inkdigit.report.metrics import evaluate, measure, predict_part, reliability, stack_probs, wilson, worst_mistakes
 from inkdigit.types import Dataset, Gray, Metrics, Part, Prediction
 
 AB = ("a", "b", "c")
@@ -134,7 +134,7 @@ def test_figures_agree_with_each_other(classes: int, n: int, seed: int) -> None:
 
 def test_calibration_counts_each_picture_with_probabilities_once() -> None:
     probs = np.array([[1.0, 0.0], [0.5, 0.5], [np.nan, np.nan], [0.9, 0.1]], np.float32)
-    bins = calibration(probs, np.array([0, 1, 0, 1], np.int64))
+    bins = reliability(probs, np.array([0, 1, 0, 1], np.int64))
     assert bins.count.sum() == 3
     assert (bins.count[14], bins.accuracy[14]) == (1, 1.0)
     assert np.isnan(bins.accuracy[0])

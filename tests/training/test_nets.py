@@ -46,7 +46,7 @@ def test_every_activation_builds(activation):
         {"batch_norm": False},
         {"dropout": 0.3, "dense": (8, 8), "dense_dropout": 0.5},
         {"dense_dropout": 0.5},
-        {"kernel": 2},
+        {"kernel": 2, "padding": "valid"},
         {"filters": (2,) * 4, "kernel": 7},
     ],
 )

@@ -218,3 +218,8 @@ def test_a_change_is_checked_and_leaves_the_recipe_alone():
 def test_one_value_stands_for_every_block():
     assert Recipe(filters=(8, 8, 8), kernel=5).per_block("kernel") == (5, 5, 5)
     assert Recipe(filters=(8, 8), kernel=(5, 3)).per_block("kernel") == (5, 3)
+
+
+def test_same_padding_asks_for_odd_kernels():
+    with pytest.raises(UsageError, match="odd kernels"):
+        Recipe.from_fields({"kernel": 4})

@@ -90,7 +90,7 @@ def test_what_is_reported_is_what_the_file_answers(finished, drawn):
 
 def test_the_recipe_of_a_run_repeats_it_bit_for_bit(finished, drawn, tmp_path, only_training):  # noqa: ARG001
     recipe = finished.folder / "recipe.toml"
-    assert Recipe.load(recipe) == FINISHED
+    assert Recipe.load(recipe) == FINISHED.change({"data": "drawn"})
     again = run.train(recipe, data=drawn, out=tmp_path / "again", device="cpu")
     assert (again.folder / checkpoint.FILE).read_bytes() == (finished.folder / checkpoint.FILE).read_bytes()
     assert (again.folder / "recipe.toml").read_bytes() == recipe.read_bytes()
@@ -109,7 +109,7 @@ def test_every_look_at_a_test_part_is_noted(finished):
     assert row == {
         "data": "drawn",
         "recipe": "tiny",
-        "recipe_sha256": FINISHED.sha256,
+        "recipe_sha256": FINISHED.change({"data": "drawn"}).sha256,
         "seed": "3",
         "run": finished.folder.name,
     }
@@ -214,3 +214,11 @@ def test_one_class_or_one_picture_a_class_is_refused_or_trained(tmp_path):
     blank = Part(np.zeros((8, 28, 28), np.uint8), np.zeros(8, np.int64))
     one = Dataset("blank", CLASSES, blank, draw(3))
     assert run.train(tiny(normalize="standard"), data=one, out=tmp_path / "blank", device="cpu").history
+
+
+def test_the_recipe_of_a_run_names_its_data_and_the_card_names_no_path(drawn, tmp_path):
+    source = tmp_path / "digits.npz"
+    np.savez(source, X=drawn.train.images, y=drawn.train.labels)
+    done = run.train(tiny(), data=source, out=tmp_path / "run", device="cpu")
+    assert Recipe.load(done.folder / "recipe.toml").data == str(source)
+    assert str(tmp_path) not in done.model.card.to_json()

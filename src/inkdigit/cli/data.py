@@ -30,7 +30,8 @@ def get(
     with talk.interruptible():
         folder = fetch(name, to=to, log=talk.note)
     talk.say(folder)
-    talk.next_steps(["inkdigit", "data", "check", name], ["inkdigit", "train", "fast", "--data", name])
+    source = name if to is None else str(folder)
+    talk.next_steps(["inkdigit", "data", "check", source], ["inkdigit", "train", "fast", "--data", source])
 
 
 @app.command()
@@ -55,7 +56,7 @@ def check(
 def _print(found: Check) -> None:
     parts = {"train": found.train} | ({"test": found.test} if found.test is not None else {})
     talk.say(f"{found.name}: {len(found.classes)} classes")
-    _rows(parts)
+    _rows(found, parts)
     if found.shared is not None:
         talk.say(f"{'shared by both':<22}{found.shared:>14,}")
     talk.say()
@@ -69,11 +70,12 @@ def _print(found: Check) -> None:
     talk.say("\n" + ("\n".join(f"Look at: {line}" for line in lines) if lines else "Nothing to complain about."))
 
 
-def _rows(parts: dict[str, PartCheck]) -> None:
+def _rows(found: Check, parts: dict[str, PartCheck]) -> None:
     """The figures of each part, side by side."""
     table = {
         "": list(parts),
         "pictures": [f"{p.n:,}" for p in parts.values()],
+        "as the source has it": [", ".join(f"{h} × {w}" for h, w in found.raw_shapes[:3])] * len(parts),
         "shape, type": [f"{p.shape} {p.dtype}" for p in parts.values()],
         "values": [f"{p.lowest} to {p.highest}" for p in parts.values()],
         "missing cells": [f"{p.bad_cells.missing:,}" for p in parts.values()],

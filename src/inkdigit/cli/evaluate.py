@@ -37,9 +37,8 @@ def evaluate(
 
 
 def _print(metrics: Metrics) -> None:
-    low, high = metrics.accuracy_ci95
     talk.say(f"{metrics.model} on {metrics.data} ({metrics.split}), {metrics.n:,} pictures")
-    talk.say(f"Accuracy    {talk.percent(metrics.accuracy)}  (95 % interval {low * 100:.2f}–{high * 100:.2f})")
+    talk.say(f"Accuracy    {talk.percent(metrics.accuracy)}  ({talk.interval(metrics.accuracy_ci95)})")
     answered = f"Answered    {metrics.answered:,}"
     if metrics.accuracy_answered is not None:
         answered += f", of these right {talk.percent(metrics.accuracy_answered)}"

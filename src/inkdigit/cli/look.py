@@ -23,7 +23,7 @@ def recipes() -> None:
 
 
 def models() -> None:
-    """List the bundled models: size, accuracy, what they were trained on.
+    """List the bundled models: size, accuracy, and what that was measured on.
 
     Example: inkdigit models
     """
@@ -75,8 +75,7 @@ def info(
 def _measured(figures: dict[str, Any]) -> str:
     if not figures:
         return "not measured"
-    low, high = figures["accuracy_ci95"]
     return (
         f"{talk.percent(figures['accuracy'])} on {figures['data']} ({figures['part']}, {figures['n']:,} pictures, "
-        f"95 % interval {low * 100:.2f}–{high * 100:.2f})"
+        f"{talk.interval(figures['accuracy_ci95'])})"
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import PictureError, UsageError
+from inkdigit.errors import OutputError, PictureError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -43,6 +43,8 @@ def predict(
 
     recognizer = Recognizer.load(model)
     entries = [entry for picture in pictures for entry in _expand(picture)]
+    if show is not None and any(_same(show, file) for file, _ in entries):
+        raise OutputError(f"{show} is one of the pictures", expected="another name for the drawing")
     if as_csv:
         talk.say(_csv_line(CSV_COLUMNS))
     failed, sheet = False, []
@@ -62,6 +64,16 @@ def predict(
         raise typer.Exit(PictureError.exit_code)
 
 
+def _same(one: Path, other: Path) -> bool:
+    return one.exists() and other.exists() and one.samefile(other)
+
+
+def _is_picture(file: Path) -> bool:
+    from inkdigit.picture.decode import PICTURE_SUFFIXES
+
+    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
+
+
 def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:
     """A folder stands for the pictures in it: sorted, not recursive, known suffixes; without any it is in error."""
     from inkdigit.picture.decode import PICTURE_SUFFIXES
@@ -69,7 +81,7 @@ def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:
     try:
         if not picture.is_dir():
             return [(picture, None)]
-        files = sorted(file for file in picture.iterdir() if file.suffix.lower() in PICTURE_SUFFIXES and file.is_file())
+        files = sorted(file for file in picture.iterdir() if _is_picture(file))
     except OSError as exc:
         return [(picture, PictureError(f"{picture} cannot be opened: {exc.strerror}"))]
     if not files:

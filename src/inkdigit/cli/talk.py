@@ -5,10 +5,13 @@ In: lines, ticks of a training. Out: text for people; a progress bar only where 
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -41,8 +44,10 @@ def note(line: str) -> None:
 def next_steps(*commands: list[str]) -> None:
     """End a long command with the likely next ones."""
     note("\nNext:")
-    for words in commands:
-        note(f"  {shlex.join(words)}")
+    here = Path(sys.argv[0])  # in a fresh checkout the command is in .venv, and on nobody's path
+    program = "inkdigit" if shutil.which("inkdigit") or here.stem != "inkdigit" else os.path.relpath(here)
+    for command, *words in commands:
+        note(f"  {shlex.join([program if command == 'inkdigit' else command, *words])}")
 
 
 @contextmanager
@@ -86,3 +91,9 @@ def interruptible() -> Iterator[None]:
 def percent(fraction: float) -> str:
     """0.99034 → "99.03 %"."""
     return f"{fraction * 100:.2f} %"
+
+
+def interval(limits: Sequence[float]) -> str:
+    """[0.9883, 0.9921] → "95 % interval 98.83–99.21"."""
+    low, high = limits
+    return f"95 % interval {low * 100:.2f}–{high * 100:.2f}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingData, MissingExtra, OutputError, UsageError
+from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.training.run import Run
@@ -61,8 +61,8 @@ def kaggle(
 
     # What would fail after the training should fail before it.
     read_kaggle_test(test_csv)
-    if not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be written: its folder does not exist", hint="Make it, or choose another.")
+    if out.is_dir() or not out.parent.is_dir():
+        raise OutputError(f"{out} cannot be written", expected="a file in a folder that exists")
     changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
     run = _run(Recipe.load(recipe, changes), data=str(train_csv), device=device)
     _tell(run, ahead=False)
@@ -85,8 +85,8 @@ def first_run(
     recipe, model = Recipe.load("fast"), None
     with talk.interruptible():
         try:
-            dataset = open_data("mnist", log=talk.note)
-        except MissingData:
+            dataset = open_data("mnist")
+        except (DataError, OutputError):
             talk.note("MNIST is not in reach: training on the 1,797 digits that ship with scikit-learn instead.")
             dataset, model = open_data("sklearn-digits"), "default"
     run = _run(recipe, data=dataset)
@@ -113,11 +113,10 @@ def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:
 def _tell(run: Run, *, ahead: bool = True) -> None:
     """Print what a run came to, and the likely next commands."""
     report = run.report
-    low, high = report["accuracy_ci95"]
     right = round(report["accuracy"] * report["n"])
     talk.say(
         f"Accuracy    {talk.percent(report['accuracy'])} on the {report['report_name']} part "
-        f"({right:,} of {report['n']:,}; 95 % interval {low * 100:.2f}–{high * 100:.2f})"
+        f"({right:,} of {report['n']:,}; {talk.interval(report['accuracy_ci95'])})"
     )
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
     talk.say(f"Model       {run.folder / 'model.onnx'}")

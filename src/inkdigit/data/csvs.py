@@ -262,6 +262,8 @@ def _judge(text: str, k: int | None) -> tuple[CellKind | None, int]:
         value = float(text)
     except ValueError:
         return "not a whole number", 0
+    if "_" in text:  # Python reads 2_5 as 25, nobody else does
+        return "not a whole number", 0
     if not value.is_integer():  # NaN and infinity are none either
         return "not a whole number", 0
     if k is not None:

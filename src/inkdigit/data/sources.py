@@ -28,6 +28,7 @@ from inkdigit.data.folders import FILE, LABELS_FILE, read_labels_csv, read_pictu
 from inkdigit.data.formats import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
 from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
+from inkdigit.runs import looking_up
 from inkdigit.types import DIGITS, Dataset
 
 __all__ = ["NAMES", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]
@@ -134,9 +135,11 @@ def _holds(folder: Path, name: str) -> bool:
 
 
 def _open_path(path: Path, kind: str, problems: list[CellProblem] | None) -> Dataset:
-    if path.is_dir():
+    with looking_up(path):
+        folder, there = path.is_dir(), path.exists()
+    if folder:
         return _open_folder(path, kind)
-    if not path.exists():
+    if not there:
         if path.suffix or len(path.parts) > 1:
             raise MissingData(f"There is no {path}", expected=_KINDS_OF_SOURCE)
         raise _unknown(str(path))

@@ -17,7 +17,7 @@ from inkdigit.errors import ModelFileError, NotAModelFile, SelfTestFailed, Unsup
 from inkdigit.model.card import METADATA_KEY, TOLERANCE, Card
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
-from inkdigit.runs import RECIPE, model_path
+from inkdigit.runs import RECIPE, looking_up, model_path
 from inkdigit.types import SIDE, Floats, Gray, Prediction
 
 DEFAULT = "fast"  # the bundled model that answers when none is named
@@ -189,11 +189,9 @@ def find(model: str | Path) -> Path:
     name = DEFAULT if model == "default" else str(model)
     if isinstance(model, str) and name in known:
         return known[name]
-    try:
+    with looking_up(name):
         if (found := _at(Path(model))) is not None:
             return found
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"The model {name[:80]!r} cannot be looked up ({exc})") from exc
     near = difflib.get_close_matches(name, known, n=1)
     raise UsageError(
         f"There is no model {str(model)!r}",

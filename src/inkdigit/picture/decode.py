@@ -69,7 +69,7 @@ def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> S
     (N, H, W); of four, (N, H, W, C).
 
     Raises:
-        PictureError: an array of another shape.
+        PictureError: an array of another shape, or (N, H, 1): that is one picture with a needless axis, most likely.
     """
     if isinstance(pictures, np.ndarray):
         return _split_array(pictures)
@@ -134,20 +134,19 @@ def _from_array(array: NDArray[Any]) -> Gray:
 
 def _read(path: Path) -> bytes:
     try:
-        size = path.stat().st_size
         if path.is_dir():
             raise NotAPicture(f"{path} is a directory", expected="a picture file")
-        if size > MAX_BYTES:
-            raise PictureTooLarge(
-                f"{path} is too large", expected=f"at most {MAX_BYTES >> 20} MiB", received=f"{size >> 20} MiB"
-            )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)  # a device has no size, and no end
     except FileNotFoundError as exc:
         raise PictureError(f"There is no file {path}") from exc
     except OSError as exc:
         raise PictureError(f"{path} cannot be opened: {exc.strerror or exc}") from exc
     except ValueError as exc:  # a NUL in the name
         raise PictureError(f"{str(path)!r} is no file name ({exc})") from exc
+    if len(data) > MAX_BYTES:
+        raise PictureTooLarge(f"{path} is too large", expected=f"at most {MAX_BYTES >> 20} MiB")
+    return data
 
 
 def _from_bytes(data: bytes, name: str) -> Gray:
@@ -166,11 +165,14 @@ def _from_bytes(data: bytes, name: str) -> Gray:
         ) from exc
     except _BROKEN as exc:
         raise PictureError(f"{name}: the picture is broken ({exc})") from exc
-    return _load(image, name)
+    return _load(image, name, ours=True)
 
 
-def _load(image: Image.Image, name: str) -> Gray:
-    """Decode an opened image that is not too large, and translate what Pillow raises on a broken one."""
+def _load(image: Image.Image, name: str, *, ours: bool = False) -> Gray:
+    """Decode an opened image that is not too large, and translate what Pillow raises on a broken one.
+
+    An image that the caller opened is left as it is; `ours` may be decoded at a smaller scale.
+    """
     if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
         raise _too_large(name, f"{image.width:,}×{image.height:,}")
     if 0 in image.size:
@@ -178,7 +180,8 @@ def _load(image: Image.Image, name: str) -> Gray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
+            if ours:
+                image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
             image.load()
             return _gray(image)
     except _BROKEN as exc:

@@ -25,7 +25,7 @@ LEAST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Calibration:
+class Reliability:
     """Confidence against accuracy, one entry a bin of equal width; an empty bin holds NaN."""
 
     count: NDArray[np.int64]  # (BINS,)
@@ -124,7 +124,7 @@ def measure(
         accuracy_answered=answered_right / len(answers) if answers else None,
         n=n,
         nll=_nll(probs[seen], labels[seen]),
-        ece=calibration(probs, labels).error,
+        ece=reliability(probs, labels).error,
         classes=classes,
         per_class=_per_class(confusion, labels, classes),
         confusion=confusion,
@@ -144,7 +144,7 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))  # rounding must not leave p outside
 
 
-def calibration(probs: Floats, labels: NDArray[np.int64]) -> Calibration:
+def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:
     """Bin pictures by confidence; rows of `probs` (N, K) that are NaN do not count. `labels` is (N,)."""
     seen = ~np.isnan(probs[:, 0])
     confidence = probs[seen].max(axis=1).astype(np.float64)
@@ -152,7 +152,7 @@ def calibration(probs: Floats, labels: NDArray[np.int64]) -> Calibration:
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # bin i holds (i, i + 1] / BINS
     count = np.bincount(bins, minlength=BINS)
     weight = np.where(count, count, np.nan)
-    return Calibration(
+    return Reliability(
         count=count,
         confidence=np.bincount(bins, weights=confidence, minlength=BINS) / weight,
         accuracy=np.bincount(bins, weights=right, minlength=BINS) / weight,

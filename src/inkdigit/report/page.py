@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from inkdigit.errors import MissingExtra
 from inkdigit.report import plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
-from inkdigit.report.metrics import calibration, worst_mistakes
+from inkdigit.report.metrics import reliability, worst_mistakes
 from inkdigit.runs import write_aside, writing
 from inkdigit.types import Floats, Gray, Metrics, Prediction
 
@@ -131,7 +131,7 @@ def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
     if len(worst_mistakes(story.probs, story.labels, 1)):
         drawn["worst-mistakes"] = plots.worst(story.images, story.labels, story.probs, classes, theme=theme)
     drawn["answers"] = plots.answers(story.images, story.labels, story.predictions, classes, theme=theme)
-    bins = calibration(story.probs, story.labels)
+    bins = reliability(story.probs, story.labels)
     if bins.count.any():
         drawn["reliability"] = plots.reliability(bins, theme=theme)
     return drawn

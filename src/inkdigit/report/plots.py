@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inkdigit.report.canvas import MAX_TICKS, WIDTH_IN, Theme, Tile, drawing, name_ticks, plane, png, short, tile_grid
-from inkdigit.report.metrics import BINS, Calibration, worst_mistakes
+from inkdigit.report.metrics import BINS, Reliability, worst_mistakes
 from inkdigit.types import Floats, Gray, Prediction
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def answers(
         return tile_grid(_folded(tiles, GRID[1]), columns=GRID[1])
 
 
-def reliability(bins: Calibration, *, theme: Theme) -> bytes:
+def reliability(bins: Reliability, *, theme: Theme) -> bytes:
     """Accuracy against confidence; the area of a point is the number of its pictures, the diagonal is honest."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)

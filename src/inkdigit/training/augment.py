@@ -16,11 +16,6 @@ from torch import Tensor
 from inkdigit.training.recipe import Recipe
 
 
-def augments(recipe: Recipe) -> bool:
-    """Whether the recipe changes training pictures at all."""
-    return _moves(recipe) or recipe.erase_px > 0
-
-
 def _moves(recipe: Recipe) -> bool:
     return any((recipe.rotate_deg, recipe.shift_px, recipe.zoom, recipe.squish, recipe.shear, recipe.elastic_px))
 

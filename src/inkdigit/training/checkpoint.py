@@ -15,7 +15,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from inkdigit.errors import DataError, UsageError
-from inkdigit.runs import write_aside
+from inkdigit.runs import write_aside, writing
 from inkdigit.training.loop import State, start
 from inkdigit.training.recipe import Recipe
 
@@ -41,7 +41,8 @@ def write(run: Path, state: State) -> None:
                 optimizer[f"{index}/{name}"] = value
     header = {name: getattr(state, name) for name in COUNTERS} | {"optimizer": optimizer}
     flat = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    (run / FILE).parent.mkdir(exist_ok=True)
+    with writing(run / FILE):
+        (run / FILE).parent.mkdir(exist_ok=True)
     write_aside(run / FILE, save(flat, {"inkdigit": json.dumps(header)}))
 
 
@@ -81,6 +82,9 @@ def _fill(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars:
     slots: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *scalars.items()]:
         index, _, name = key.partition("/")
+        if isinstance(value, Tensor) and value.ndim == 4:
+            # The layout of the weights in training: a fused step pairs numbers by where they lie in memory.
+            value = value.contiguous(memory_format=torch.channels_last)
         slots.setdefault(int(index), {})[name] = value
     if slots:
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -53,7 +53,7 @@ def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[
     """What a model's card says of where it comes from; `recipe` is what `restore` rebuilds the network by."""
     saw_mnist = dataset.name == "mnist" or dataset.sha256 == MNIST_SHA256
     return {
-        "recipe": recipe.to_toml(),
+        "recipe": recipe.change({"data": dataset.name}).to_toml(),  # a path is nobody's business
         "recipe_sha256": recipe.sha256,
         "seed": recipe.seed,
         "created": about["started"],
@@ -82,14 +82,16 @@ def deterministic(device: torch.device) -> Iterator[None]:
 
 def _commit() -> str | None:
     """The commit of the package's own checkout, where it runs from one."""
-    here = Path(__file__).parent
-    try:
-        asked = subprocess.run(
-            ["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return asked.stdout.strip() or None
+    here = Path(__file__)
+    git = ["git", "-C", str(here.parent)]
+    said = []
+    for question in (["ls-files", here.name], ["rev-parse", "HEAD"]):  # some other project's repository may be around
+        try:
+            asked = subprocess.run([*git, *question], capture_output=True, text=True, timeout=5, check=False)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        said.append(asked.stdout.strip())
+    return said[1] if all(said) else None
 
 
 def _processor() -> str:

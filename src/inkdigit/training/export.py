@@ -24,7 +24,7 @@ from inkdigit.model.card import METADATA_KEY, Calibration, Card, SelfTest
 from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.training.nets import parameters
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Floats, Gray
+from inkdigit.types import SIDE, Floats, Gray
 
 PARITY = 1e-4  # of a probability, between network and model file
 SELF_TEST_PICTURES = 10
@@ -68,9 +68,13 @@ def model_bytes(
     drawn = drawn_pictures(kind)
     images = np.concatenate([drawn, samples])
     with torch.no_grad():
-        expected = answering(torch.from_numpy(images))[0].numpy()
-    probs = _answers(model.SerializeToString(), images)
-    off = float(np.abs(probs - expected).max())
+        expected = [output.numpy() for output in answering(torch.from_numpy(images))]
+    probs, score = _answers(model.SerializeToString(), images)
+    # A score has no upper bound: it is compared by its share.
+    off = max(
+        float(np.abs(probs - expected[0]).max()),
+        float((np.abs(score - expected[1]) / np.maximum(1, np.abs(expected[1]))).max()),
+    )
     if not off <= PARITY:
         raise ParityError(
             "The exported file answers otherwise than the network", expected=f"within {PARITY}", received=f"{off:.2e}"
@@ -110,7 +114,7 @@ def _to_onnx(answering: Answering) -> Any:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as exc:
         raise MissingExtra("Writing the model file needs onnxscript", "train") from exc
-    example = torch.zeros(2, 28, 28, dtype=torch.uint8)
+    example = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
     noisy: Sequence[str] = ("torch.onnx", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in noisy}
     for name in noisy:
@@ -147,9 +151,10 @@ def _strip(model: Any) -> Any:
     return model
 
 
-def _answers(data: bytes, images: Gray) -> Floats:
+def _answers(data: bytes, images: Gray) -> tuple[Floats, Floats]:
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-    return np.asarray(session.run(["probs"], {"image": images})[0])
+    probs, score = session.run(["probs", "score"], {"image": images})
+    return probs, score
 
 
 def _set_card(model: Any, card: Card) -> None:

@@ -119,7 +119,7 @@ def _add_head(layers: OrderedDict[str, nn.Module], recipe: Recipe, width: int, s
 
 
 def _initialize(net: nn.Module, recipe: Recipe) -> None:
-    """Draw the weights as Keras' initializer of that name does; biases are 0."""
+    """Draw the weights by the initializer's name; biases are 0. (Keras also cuts `normal` at two deviations.)"""
     draw = {
         "he_uniform": nn.init.kaiming_uniform_,
         "he_normal": nn.init.kaiming_normal_,

@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkdigit.errors import UsageError
+from inkdigit.runs import RECIPE, looking_up
 
 Counts = int | tuple[int, ...]  # one number for every block, or one a block
 Pooling = Literal["max", "average", "stride", "none"]
@@ -111,6 +112,8 @@ class Recipe(BaseModel):
             raise ValueError("filters, kernel, convs_per_block and dense must be at least 1")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas must be from 0 to below 1")
+        if self.padding == "same" and any(n % 2 == 0 for n in self.per_block("kernel")):
+            raise ValueError("padding = 'same' needs odd kernels")
         if self.needs_validation and self.protocol == "final" and not self.validation:
             raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
         return self
@@ -196,10 +199,11 @@ def find(recipe: str) -> Path:
     if recipe in known:
         return known[recipe]
     path = Path(recipe)
-    if path.is_dir():
-        path = path / "recipe.toml"  # a run directory
-    if path.suffix == ".toml" and path.is_file():
-        return path
+    with looking_up(recipe):
+        if path.is_dir():
+            path = path / RECIPE  # a run directory
+        if path.suffix == ".toml" and path.is_file():
+            return path
     near = difflib.get_close_matches(recipe, known, n=1)
     raise UsageError(
         f"There is no recipe {recipe!r}",

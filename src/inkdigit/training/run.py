@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import inkdigit.runs as runs
-from inkdigit.data.sources import open_data
+from inkdigit.data.sources import NAMES, open_data
 from inkdigit.data.splits import Parts, split
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
@@ -89,7 +89,8 @@ def train(
         parts = _split(dataset, recipe)
         net = _build(recipe, parts, len(dataset.classes))
         folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
-        about = environment.describe(dataset, source=_source(data, recipe), device=target)
+        recipe = recipe.change({"data": _source(data, recipe)})  # so that recipe.toml alone repeats the run
+        about = environment.describe(dataset, source=recipe.data, device=target)
         runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
         runs.write_aside(folder / ENVIRONMENT, json.dumps(about, indent=1))
     state = loop.start(net.to(target), recipe)
@@ -167,8 +168,10 @@ def _open(source: Dataset | str | Path, recipe: Recipe, log: Log) -> Dataset:
 
 def _source(data: Dataset | str | Path | None, recipe: Recipe) -> str:
     """What opens the data again from wherever the run is taken up."""
-    name = data.name if isinstance(data, Dataset) else str(data if data is not None else recipe.data)
-    return str(Path(name).resolve()) if Path(name).exists() else name
+    if isinstance(data, Dataset):
+        return data.name
+    name = recipe.data if data is None else data
+    return str(name) if name in NAMES else str(Path(name).expanduser().resolve())
 
 
 def _split(dataset: Dataset, recipe: Recipe) -> Parts:
