@@ -11,7 +11,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -44,8 +43,8 @@ def note(line: str) -> None:
 def next_steps(*commands: list[str]) -> None:
     """End a long command with the likely next ones."""
     note("\nNext:")
-    here = Path(sys.argv[0])  # in a fresh checkout the command is in .venv, and on nobody's path
-    program = "inkdigit" if shutil.which("inkdigit") or here.stem != "inkdigit" else os.path.relpath(here)
+    near = os.path.relpath(sys.argv[0])  # in a fresh checkout the command is in .venv, and on nobody's path
+    program = near if not shutil.which("inkdigit") and near.startswith(".venv") else "inkdigit"
     for command, *words in commands:
         note(f"  {shlex.join([program if command == 'inkdigit' else command, *words])}")
 
