@@ -6,7 +6,7 @@ out by whole writers where these are known, else by class. Protocol `final` repo
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -47,10 +47,8 @@ def split(dataset: Dataset, *, protocol: Protocol, validation: float, seed: int,
         UsageError: sizes that leave nothing to learn from or nothing to report on.
     """
     _check(protocol, validation, test_fraction)
-    rest, test = dataset.train, dataset.test
-    if test is None and test_fraction:
-        rest, test = hold_out(rest, max(1, round(test_fraction * len(rest))), seed=TEST_SEED)
-    rest = _readable(rest)
+    dataset = set_aside(dataset, test_fraction)
+    rest, test = _readable(dataset.train), dataset.test
     if protocol == "select":
         train, held = hold_out(rest, _count(validation or _default(len(rest)), len(rest)), seed=seed)
         return Parts(train, held, held, "validation")
@@ -64,6 +62,14 @@ def split(dataset: Dataset, *, protocol: Protocol, validation: float, seed: int,
         return Parts(rest, None, test, "test")
     train, held = hold_out(rest, _count(validation, len(rest)), seed=seed)
     return Parts(train, held, test, "test")
+
+
+def set_aside(dataset: Dataset, test_fraction: float) -> Dataset:
+    """Give a data set of one part a test part, always the same pictures; any other stays as it is."""
+    if dataset.test is not None or not test_fraction:
+        return dataset
+    rest, test = hold_out(dataset.train, max(1, round(test_fraction * len(dataset.train))), seed=TEST_SEED)
+    return replace(dataset, train=rest, test=test)
 
 
 def hold_out(part: Part, count: int, *, seed: int) -> tuple[Part, Part]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import inkdigit.runs as runs
 from inkdigit.data.checks import Check, check
-from inkdigit.data.splits import Parts
+from inkdigit.data.splits import Parts, set_aside
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
@@ -164,10 +164,8 @@ def _story(
 
 def _check(job: Job) -> Check:
     """The data page: what the run was free to look at. A `select` run knows of no test part."""
-    dataset, parts = job.dataset, job.parts
-    if parts.report_name == "validation":
-        return check(replace(dataset, test=None))
-    return check(dataset if dataset.test is not None else replace(dataset, train=parts.train, test=parts.report))
+    dataset = set_aside(job.dataset, job.recipe.test_fraction)
+    return check(replace(dataset, test=None) if job.parts.report_name == "validation" else dataset)
 
 
 def _augmented_glimpses(job: Job) -> Gray:
