@@ -64,6 +64,8 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(importlib.import_module(f"inkdigit.{_ROOMS[name]}"), name)
     except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("inkdigit"):
+            raise  # a bug of ours, no missing library
         from inkdigit.errors import MissingExtra
 
         raise MissingExtra(f"inkdigit.{name} needs {exc.name}", "train") from exc
