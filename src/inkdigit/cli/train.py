@@ -125,6 +125,6 @@ def _tell(run: Run, *, ahead: bool = True) -> None:
         folder = str(run.folder)
         talk.next_steps(
             ["inkdigit", "predict", "picture.png", "--model", folder],
-            ["inkdigit", "evaluate", folder, "--data", "usps"],
+            ["inkdigit", "evaluate", folder, "--data", report["recipe"]["data"]],
             ["inkdigit", "info", folder],
         )
