@@ -26,6 +26,7 @@ A library's error is translated where the library is called (`raise NotAPicture(
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -164,3 +165,11 @@ class OutputError(InkdigitError):
 
     exit_code = 9
     http_status = 507
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """The next step after a misspelt name: the nearest known one, or None where none is near."""
+    import difflib  # for errors alone, not for every start
+
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"Did you mean {near[0]}?" if near else None

@@ -68,20 +68,14 @@ def _same(one: Path, other: Path) -> bool:
     return one.exists() and other.exists() and one.samefile(other)
 
 
-def _is_picture(file: Path) -> bool:
-    from inkdigit.picture.decode import PICTURE_SUFFIXES
-
-    return file.suffix.lower() in PICTURE_SUFFIXES and not file.name.startswith(".") and file.is_file()
-
-
 def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:
     """A folder stands for the pictures in it: sorted, not recursive, known suffixes; without any it is in error."""
-    from inkdigit.picture.decode import PICTURE_SUFFIXES
+    from inkdigit.picture.decode import PICTURE_SUFFIXES, is_picture_name
 
     try:
         if not picture.is_dir():
             return [(picture, None)]
-        files = sorted(file for file in picture.iterdir() if _is_picture(file))
+        files = sorted(file for file in picture.iterdir() if is_picture_name(file) and file.is_file())
     except OSError as exc:
         return [(picture, PictureError(f"{picture} cannot be opened: {exc.strerror}"))]
     if not files:

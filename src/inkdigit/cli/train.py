@@ -9,6 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError
+from inkdigit.runs import model_path
 
 if TYPE_CHECKING:
     from inkdigit.training.run import Run
@@ -119,7 +120,7 @@ def _tell(run: Run, *, ahead: bool = True) -> None:
         f"({right:,} of {report['n']:,}; {talk.interval(report['accuracy_ci95'])})"
     )
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
-    talk.say(f"Model       {run.folder / 'model.onnx'}")
+    talk.say(f"Model       {model_path(run.folder)}")
     talk.say(f"Report      {run.folder / 'report.html'}")
     if ahead:
         folder = str(run.folder)

@@ -15,7 +15,7 @@ import numpy as np
 
 from inkdigit.data.formats import GLIMPSES, Reading, index_names, read_classes, sorted_names, thin, to_dataset
 from inkdigit.errors import DataError, MalformedFile, MissingData, PictureError
-from inkdigit.picture.decode import PICTURE_SUFFIXES, decode
+from inkdigit.picture.decode import PICTURE_SUFFIXES, decode, is_picture_name
 from inkdigit.picture.prepare import prepare
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
@@ -122,9 +122,7 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
-    )
+    return sorted(path for path in folder.iterdir() if is_picture_name(path))
 
 
 def _part_names(folder: Path) -> set[str]:

@@ -6,14 +6,20 @@ evaluation) comes through `Recognizer.predict`. ONNX Runtime runs the network; n
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from inkdigit.errors import ModelFileError, NotAModelFile, SelfTestFailed, UnsupportedFormat, UsageError
+from inkdigit.errors import (
+    ModelFileError,
+    NotAModelFile,
+    SelfTestFailed,
+    UnsupportedFormat,
+    UsageError,
+    did_you_mean,
+)
 from inkdigit.model.card import METADATA_KEY, TOLERANCE, Card
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
@@ -192,11 +198,10 @@ def find(model: str | Path) -> Path:
     with looking_up(name):
         if (found := _at(Path(model))) is not None:
             return found
-    near = difflib.get_close_matches(name, known, n=1)
     raise UsageError(
         f"There is no model {str(model)!r}",
         expected=f"a bundled model ({', '.join(known)}), a run directory or an .onnx file",
-        hint=f"Did you mean {near[0]}?" if near else None,
+        hint=did_you_mean(name, known),
     )
 
 

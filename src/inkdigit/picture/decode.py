@@ -62,6 +62,11 @@ def decode(source: Picture) -> Gray:
     )
 
 
+def is_picture_name(path: Path) -> bool:
+    """Whether a file of a folder is taken for a picture by its name: a known suffix, and not hidden."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
+
+
 def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> Sequence[Picture]:
     """Tell one picture from several: the list of single pictures, or an array (N, H, W) as it is.
 

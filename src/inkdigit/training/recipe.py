@@ -6,7 +6,6 @@ in its name or its comment; a new option anywhere in training is a new field her
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 import tomllib
@@ -16,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from inkdigit.errors import UsageError
+from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.runs import RECIPE, looking_up
 
 Counts = int | tuple[int, ...]  # one number for every block, or one a block
@@ -149,8 +148,7 @@ class Recipe(BaseModel):
         """Check `fields` and make a recipe of them; lists stand for tuples, as TOML has it."""
         unknown = [key for key in fields if key not in cls.model_fields]
         if unknown:
-            near = difflib.get_close_matches(unknown[0], cls.model_fields, n=1)
-            hint = f"Did you mean {near[0]}?" if near else "See all fields in docs/recipes.md."
+            hint = did_you_mean(unknown[0], cls.model_fields) or "See all fields in docs/recipes.md."
             raise UsageError(f"{where}: unknown recipe key {unknown[0]!r}", hint=hint)
         try:
             return cls.model_validate({key: _tuples(value) for key, value in fields.items()})
@@ -204,11 +202,10 @@ def find(recipe: str) -> Path:
             path = path / RECIPE  # a run directory
         if path.suffix == ".toml" and path.is_file():
             return path
-    near = difflib.get_close_matches(recipe, known, n=1)
     raise UsageError(
         f"There is no recipe {recipe!r}",
         expected=f"one of {', '.join(known)}, or the path of a TOML file",
-        hint=f"Did you mean {near[0]}?" if near else None,
+        hint=did_you_mean(recipe, known),
     )
 
 
