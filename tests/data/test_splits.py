@@ -58,6 +58,13 @@ def test_writers_stay_whole():
     assert pictures(held) != pictures(hold_out(part, 21, seed=1)[1])
 
 
+def test_a_stratified_split_goes_by_class_though_writers_are_known():
+    dataset = make_dataset(make_part(LABELS, writers=[i // 4 for i in range(100)]))
+    parts = split(dataset, protocol="select", validation=0.2, seed=0, stratified=True)
+    assert np.bincount(parts.report.labels).tolist() == (np.bincount(LABELS) // 5).tolist()
+    assert parts.train.writers is None
+
+
 def test_one_writer_alone_is_no_ground_to_split_on():
     assert len(hold_out(make_part(LABELS, writers=[7] * 100), 20, seed=0)[1]) == 20
 

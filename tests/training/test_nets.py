@@ -48,6 +48,10 @@ def test_every_activation_builds(activation):
         {"dense_dropout": 0.5},
         {"kernel": 2, "padding": "valid"},
         {"filters": (2,) * 4, "kernel": 7},
+        {"dropout": (0.0, 0.5)},
+        {"block": "residual", "convs_per_block": 2, "pooling": ("stride", "none")},
+        {"block": "residual", "filters": (4, 4, 8), "convs_per_block": (2, 4, 2), "pooling": "stride", "kernel": 5},
+        {"block": "residual", "convs_per_block": 2, "batch_norm": False, "pooling": "max"},
     ],
 )
 @pytest.mark.parametrize("classes", [2, 10, 256])
@@ -92,6 +96,23 @@ def test_a_network_can_be_read_aloud():
         "output: Linear → 10",
     ]
     assert net.training  # as it was
+
+
+def test_a_residual_unit_goes_around_itself_and_projects_only_where_the_shape_changes():
+    net = nets.build(tiny(block="residual", filters=(4, 8), convs_per_block=4, pooling=("none", "stride")), 10).eval()
+    units = {name: layer for name, layer in net.named_children() if isinstance(layer, nets.Residual)}
+    assert [*units] == ["block1_residual1", "block1_residual2", "block2_residual1", "block2_residual2"]
+    assert [isinstance(unit.project, nn.Conv2d) for unit in units.values()] == [False, False, True, False]
+    x = torch.rand(2, 4, 28, 28)
+    unit = units["block1_residual1"]
+    nn.init.zeros_(unit.conv2.weight)  # nothing goes through the convolutions
+    assert torch.equal(unit(x), x)
+    assert units["block2_residual1"](x).shape == (2, 8, 14, 14)
+
+
+def test_dropout_goes_where_its_share_is_not_zero():
+    names = [name for name, _ in nets.build(tiny(dropout=(0.0, 0.5)), 10).named_children() if "dropout" in name]
+    assert names == ["block2_dropout"]
 
 
 def test_parameters_are_counted():

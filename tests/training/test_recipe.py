@@ -18,8 +18,10 @@ OTHER = {  # for every field a value that is not its default
     "prepare": "plain",
     "protocol": "select",
     "validation": 0.25,
+    "validation_split": "stratified",
     "test_fraction": 0.5,
     "normalize": "standard",
+    "block": "residual",
     "filters": (8, 16, 16),
     "kernel": (5, 3, 3),
     "convs_per_block": (1, 2, 1),
@@ -73,7 +75,11 @@ def test_every_field_has_another_value_here():
     assert not [key for key, value in OTHER.items() if getattr(Recipe(), key) == value]
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe(**OTHER)], ids=["defaults", "other"])
+RESIDUAL = Recipe(block="residual", convs_per_block=2, dropout=(0.0, 0.25))  # what a plain block may be, it may not
+PLAIN = Recipe(**OTHER | {"block": "plain"})
+
+
+@pytest.mark.parametrize("recipe", [Recipe(), PLAIN, RESIDUAL], ids=["defaults", "plain", "residual"])
 def test_every_field_survives_toml(recipe, tmp_path):
     (tmp_path / "r.toml").write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.load(tmp_path / "r.toml")
@@ -151,6 +157,10 @@ def test_an_unknown_key_is_named_with_the_nearest_one():
         ("learning_rate", "0.1"),
         ("learning_rate", float("inf")),
         ("accept_score", float("nan")),
+        ("dropout", 1.0),
+        ("dropout", [0.1, 1.0]),
+        ("dropout", [0.1, 0.2, 0.3]),
+        ("block", "residual"),  # one convolution a block
         ("momentum", 1),
         ("betas", [0.9]),
         ("betas", [0.9, 1.0]),

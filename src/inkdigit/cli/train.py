@@ -15,14 +15,16 @@ if TYPE_CHECKING:
     from inkdigit.training.run import Run
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Seed = Annotated[int | None, typer.Option(help="Another seed than the recipe's.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")]
 
 
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A bundled recipe, or the path of a TOML file.")] = None,
     data: Annotated[str | None, typer.Option(help="SOURCE to train on; else what the recipe names.")] = None,
     out: Annotated[Path | None, typer.Option(help="The run directory; else a new one under runs/.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")] = None,
+    seed: Seed = None,
+    set_: Set = None,
     device: Device = "auto",
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
 ) -> None:
@@ -34,15 +36,12 @@ def train(
         raise UsageError("Say what to train", expected="either a RECIPE or --resume RUN")
     if resume is not None and (data or out or seed is not None or set_):
         raise UsageError("--resume goes on with the run as it was begun", expected="no --data, --out, --seed or --set")
-    from inkdigit.training.recipe import Recipe, parse_changes
+    from inkdigit.training.recipe import Recipe
 
     if resume is not None:
         _tell(_run(resume, resume=True, device=device))
         return
-    changes = parse_changes(set_ or [])
-    if seed is not None:
-        changes["seed"] = seed
-    _tell(_run(Recipe.load(str(recipe), changes), data=data, out=out, device=device))
+    _tell(_run(Recipe.load(str(recipe), _changes(set_, seed)), data=data, out=out, device=device))
 
 
 def kaggle(
@@ -50,6 +49,8 @@ def kaggle(
     test_csv: Annotated[Path, typer.Argument(metavar="TEST.csv", help="Kaggle's test.csv.")],
     recipe: Annotated[str, typer.Option(help="A bundled recipe, or the path of a TOML file.")] = "fast",
     out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
+    seed: Seed = None,
+    set_: Set = None,
     device: Device = "auto",
 ) -> None:
     """Train on Kaggle's train.csv, measure on a held-out tenth of it, and answer test.csv.
@@ -65,7 +66,7 @@ def kaggle(
     if out.is_dir() or not out.parent.is_dir():
         raise OutputError(f"{out} cannot be written", expected="a file in a folder that exists")
     changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
-    run = _run(Recipe.load(recipe, changes), data=str(train_csv), device=device)
+    run = _run(Recipe.load(recipe, {**changes, **_changes(set_, seed)}), data=str(train_csv), device=device)
     _tell(run, ahead=False)
     written = submit(run.model, test_csv, out, log=talk.note)
     talk.say(f"Submission  {written}")
@@ -98,6 +99,13 @@ def first_run(
     )
     predict([examples], model=model)
     talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
+
+
+def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
+    from inkdigit.training.recipe import parse_changes
+
+    changes = parse_changes(assignments or [])
+    return changes if seed is None else {**changes, "seed": seed}
 
 
 def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:

@@ -35,12 +35,21 @@ class Parts:
     report_name: Literal["validation", "test"]
 
 
-def split(dataset: Dataset, *, protocol: Protocol, validation: float, seed: int, test_fraction: float = 0.2) -> Parts:
+def split(
+    dataset: Dataset,
+    *,
+    protocol: Protocol,
+    validation: float,
+    seed: int,
+    test_fraction: float = 0.2,
+    stratified: bool = False,
+) -> Parts:
     """Split a data set as a protocol demands.
 
     `validation` is a number of pictures if ≥ 1, else a share of the training part; 0 is the default under `select`
     (10,000, but at most a sixth) and none under `final`. `seed` draws the validation part. Of a set of one part,
     `test_fraction` is set aside as test part, always the same pictures; under `select` it is not used at all.
+    `stratified` draws by class also where writers are known, as the notebooks do.
     Pictures that could not be read stay in the test part alone.
 
     Raises:
@@ -49,6 +58,8 @@ def split(dataset: Dataset, *, protocol: Protocol, validation: float, seed: int,
     _check(protocol, validation, test_fraction)
     dataset = set_aside(dataset, test_fraction)
     rest, test = _readable(dataset.train), dataset.test
+    if stratified:
+        rest = replace(rest, writers=None)
     if protocol == "select":
         train, held = hold_out(rest, _count(validation or _default(len(rest)), len(rest)), seed=seed)
         return Parts(train, held, held, "validation")

@@ -59,6 +59,29 @@ class GlobalAverage(nn.Module):
         return x.mean((2, 3))
 
 
+class Residual(nn.Module):
+    """Two convolutions, and a way around them (He, Zhang, Ren, Sun 2015); 1×1 where the shape changes on the way."""
+
+    def __init__(self, inputs: int, filters: int, kernel: int, stride: int, recipe: Recipe) -> None:
+        """(N, inputs, H, W) → (N, filters, H / stride, W / stride)."""
+        super().__init__()
+        bias = not recipe.batch_norm
+        self.conv1 = nn.Conv2d(inputs, filters, kernel, stride, kernel // 2, bias=bias)
+        self.norm1 = _norm(recipe, filters)
+        self.conv2 = nn.Conv2d(filters, filters, kernel, 1, kernel // 2, bias=bias)
+        self.norm2 = _norm(recipe, filters)
+        self.activation = ACTIVATIONS[recipe.activation]()
+        same = stride == 1 and inputs == filters
+        self.project = nn.Identity() if same else nn.Conv2d(inputs, filters, 1, stride, bias=bias)
+        self.project_norm = nn.Identity() if same else _norm(recipe, filters)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the two convolutions make of `x`, added to `x`."""
+        y = self.norm2(self.conv2(self.activation(self.norm1(self.conv1(x)))))
+        out: Tensor = self.activation(y + self.project_norm(self.project(x)))
+        return out
+
+
 def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
     """Build the network that `recipe` describes for `classes` outputs, with freshly drawn weights.
 
@@ -67,23 +90,59 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
     width, side = 1, SIDE  # (N, 1, 28, 28)
-    blocks = zip(recipe.filters, recipe.per_block("kernel"), recipe.per_block("convs_per_block"), strict=True)
-    for b, ((filters, kernel, convs), pooling) in enumerate(zip(blocks, recipe.per_block("pooling"), strict=True), 1):
-        for c in range(1, convs + 1):
-            stride = 2 if pooling == "stride" and c == convs else 1
-            width, side = _add_conv(layers, recipe, f"block{b}_conv{c}", (width, filters, kernel, stride), side=side)
+    if recipe.block == "residual":
+        shape = (width, recipe.filters[0], recipe.per_block("kernel")[0], 1)
+        width, side = _add_conv(layers, recipe, "stem_conv", shape, side=side)
+    add_block = _add_residuals if recipe.block == "residual" else _add_convs
+    for b in range(1, len(recipe.filters) + 1):
+        width, side = add_block(layers, recipe, b, width, side=side)
+        pooling = recipe.per_block("pooling")[b - 1]
         if pooling in ("max", "average"):
             layers[f"block{b}_pool"] = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
             side //= 2
         if side < 1:
             raise UsageError(f"Block {b} leaves nothing of the picture", hint="Use fewer blocks, or padding = 'same'.")
-        if recipe.dropout:
-            layers[f"block{b}_dropout"] = nn.Dropout(recipe.dropout)
+        if share := recipe.per_block("dropout")[b - 1]:
+            layers[f"block{b}_dropout"] = nn.Dropout(share)
     features = _add_head(layers, recipe, width, side)
     layers["output"] = nn.Linear(features, classes)  # (N, K)
     net = nn.Sequential(layers)
     _initialize(net, recipe)
     return net
+
+
+def _add_convs(
+    layers: OrderedDict[str, nn.Module], recipe: Recipe, block: int, width: int, *, side: int
+) -> tuple[int, int]:
+    """Add the convolutions of a block, one after the other; return the new number of filters and the new side."""
+    filters, kernel, convs, pooling = _block(recipe, block)
+    for c in range(1, convs + 1):
+        stride = 2 if pooling == "stride" and c == convs else 1
+        width, side = _add_conv(layers, recipe, f"block{block}_conv{c}", (width, filters, kernel, stride), side=side)
+    return width, side
+
+
+def _add_residuals(
+    layers: OrderedDict[str, nn.Module], recipe: Recipe, block: int, width: int, *, side: int
+) -> tuple[int, int]:
+    """Add the residual units of a block, two convolutions each; the first unit strides."""
+    filters, kernel, convs, pooling = _block(recipe, block)
+    for u in range(1, convs // 2 + 1):
+        stride = 2 if pooling == "stride" and u == 1 else 1
+        layers[f"block{block}_residual{u}"] = Residual(width, filters, kernel, stride, recipe)
+        width, side = filters, -(-side // stride)
+    return width, side
+
+
+def _block(recipe: Recipe, block: int) -> tuple[int, int, int, str]:
+    """Filters, kernel, convolutions and pooling of a block, counted from 1."""
+    i = block - 1
+    kernel, convs, pooling = (recipe.per_block(field)[i] for field in ("kernel", "convs_per_block", "pooling"))
+    return recipe.filters[i], kernel, convs, pooling
+
+
+def _norm(recipe: Recipe, filters: int) -> nn.Module:
+    return nn.BatchNorm2d(filters) if recipe.batch_norm else nn.Identity()
 
 
 def _add_conv(

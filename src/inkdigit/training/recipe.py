@@ -20,6 +20,7 @@ from inkdigit.runs import RECIPE, looking_up
 
 Counts = int | tuple[int, ...]  # one number for every block, or one a block
 Pooling = Literal["max", "average", "stride", "none"]
+PER_BLOCK = ("kernel", "convs_per_block", "pooling", "dropout")  # the fields that may be given once or once a block
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -38,10 +39,12 @@ class Recipe(BaseModel):
         "final"  # final: report on the test part; select: on held-out training pictures
     )
     validation: float = Field(0.0, ge=0)  # held out of training: a count from 1 up, a fraction below; select needs some
+    validation_split: Literal["auto", "stratified"] = "auto"  # auto: by whole writers where known; else by class
     test_fraction: float = Field(0.2, ge=0, lt=1)  # of a source that has no test part, kept aside as one
     normalize: Literal["unit", "standard"] = "unit"  # pixels to [0, 1]; standard: then to mean 0, deviation 1
 
     # Network: blocks of convolutions, each ending in pooling; then dense layers; then one output a class
+    block: Literal["plain", "residual"] = "plain"  # residual: two convolutions and a way around them (He et al. 2015)
     filters: tuple[int, ...] = (32, 64)  # of each block
     kernel: Counts = 3  # pixels
     convs_per_block: Counts = 1
@@ -50,7 +53,7 @@ class Recipe(BaseModel):
     batch_norm: bool = True
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
     initializer: Literal["he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "orthogonal"] = "he_normal"
-    dropout: float = Field(0.0, ge=0, lt=1)  # after each block
+    dropout: float | tuple[float, ...] = 0.0  # after each block: one share for all, or one a block
     head: Literal["flatten", "global_average", "global_max"] = "flatten"
     dense: tuple[int, ...] = ()  # units of the dense layers before the output
     dense_dropout: float = Field(0.0, ge=0, lt=1)  # after each of them, and before the output
@@ -101,7 +104,7 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         blocks = len(self.filters)
-        for field in ("kernel", "convs_per_block", "pooling"):
+        for field in PER_BLOCK:
             value = getattr(self, field)
             if isinstance(value, tuple) and len(value) != blocks:
                 raise ValueError(f"{field} has {len(value)} entries for {blocks} blocks of filters")
@@ -109,10 +112,15 @@ class Recipe(BaseModel):
             n < 1 for n in (*self.filters, *self.dense, *self.per_block("kernel"), *self.per_block("convs_per_block"))
         ):
             raise ValueError("filters, kernel, convs_per_block and dense must be at least 1")
+        if not all(0 <= share < 1 for share in self.per_block("dropout")):
+            raise ValueError("dropout must be from 0 to below 1")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas must be from 0 to below 1")
         if self.padding == "same" and any(n % 2 == 0 for n in self.per_block("kernel")):
             raise ValueError("padding = 'same' needs odd kernels")
+        pairs = bool(self.filters) and not any(n % 2 for n in self.per_block("convs_per_block"))
+        if self.block == "residual" and (self.padding != "same" or not pairs):
+            raise ValueError("block = 'residual' needs filters, padding = 'same' and an even convs_per_block")
         if self.needs_validation and self.protocol == "final" and not self.validation:
             raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
         return self
@@ -173,8 +181,8 @@ class Recipe(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """The identity of the recipe without its seed."""
-        fields = self.model_dump(exclude={"seed", "about"}, mode="json")
+        """The identity of the recipe without its seed: a field that is added later, at its default, changes nothing."""
+        fields = self.model_dump(exclude={"seed", "about"}, exclude_defaults=True, mode="json")
         return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()
 
 

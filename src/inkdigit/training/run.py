@@ -181,6 +181,7 @@ def _split(dataset: Dataset, recipe: Recipe) -> Parts:
         validation=recipe.validation,
         seed=recipe.seed,
         test_fraction=recipe.test_fraction,
+        stratified=recipe.validation_split == "stratified",
     )
 
 
