@@ -1,0 +1,324 @@
+"""Write `docs/notebooks.md`, and the first lines of the recipes it is about, from `results/notebooks.jsonl`.
+
+In: the lines that `notebooks.py` wrote, the latest of each seed for the recipe as it is now. Out: the page, and in each
+recipe the comment that says claim, figures, time and machine; with `--check` nothing is written, and the exit code is 1
+if anything is not what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from math import sqrt
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import machine
+import notebooks
+from inkdigit.report.compare import exact_p
+from inkdigit.runs import write_aside
+from inkdigit.training.recipe import FOLDER, Recipe
+from page import MET, NOT_MEASURED, row
+
+PAGE = machine.ROOT / "docs" / "notebooks.md"
+WHERE = {"test": "the MNIST test set", "validation": "validation", "kaggle": "Kaggle"}
+WIDTH = 118
+Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Notebook:
+    """A notebook: its recipe, what it describes, what it claims."""
+
+    recipe: str
+    describes: str
+    claim: float  # of accuracy, in per cent
+    also: str = ""  # what else it claims
+
+
+NOTEBOOKS = (
+    Notebook(
+        "classic",
+        "two convolutions, each followed by max pooling; dropout; dense; softmax; tuned activation and kernel "
+        "initializer; pixels to [0, 1]; Adam, sparse categorical cross-entropy; early stopping on validation accuracy",
+        99.014,
+    ),
+    Notebook(
+        "annealed",
+        "a five-layer sequential CNN: convolution pairs, pooling, dropout, dense 256; one-hot labels; Adam with an "
+        "annealer; rotation, zoom and shift; curves and confusion matrix; Kaggle submission",
+        99.671,
+        "2 h 30 min on one old desktop CPU",
+    ),
+    Notebook(
+        "deepdigits",
+        "convolution, pooling, dropout, dense; augmentation; learning rate annealed on a validation-loss plateau; "
+        "Kaggle submission",
+        99.43,
+        "last epoch: training 99.41 % / loss 0.0186, validation 99.51 % / loss 0.0167",
+    ),
+    Notebook(
+        "explorer",
+        "convolution, max pooling, dense; experiments over filter sizes, number of layers and learning rates; curves; "
+        "a 3×5 grid of predictions; weights saved as a `.keras` file",
+        99.0,
+        "loss about 0.33",
+    ),
+    Notebook(
+        "rmsprop",
+        "convolution, max pooling, dropout; one-hot labels; augmentation; plateau annealing; RMSprop, categorical "
+        "cross-entropy",
+        98.0,
+    ),
+)
+FAMILIES = {
+    "vgg": "in the manner of VGG: pairs of 3×3 convolutions, 32, 64 and 128 filters",
+    "resnet": "in the manner of ResNet: residual units, global average pooling",
+}
+
+INTRO = """\
+# Five notebooks, five recipes
+
+Most people meet handwritten digits in a notebook that trains a small CNN. These are five well-known ones: what each
+describes, what it claims, and what its recipe comes to here. Written by `python benchmarks/notebooks_page.py` from
+what `python benchmarks/notebooks.py` measured; nothing on this page is typed by hand.
+
+## The claims
+"""
+
+HOW = """\
+A claim is met when the mean over seeds plus one standard error reaches it. *Validation* is a tenth of MNIST's 60,000
+training pictures, drawn by class and by the run's seed; it decides nothing but the rate of `rmsprop`, which falls on
+its plateau. The *MNIST test set* is looked at once a seed. *Kaggle*: the test rows of the
+competition have no public labels, so `python benchmarks/kaggle_split.py FOLDER` shuffles MNIST's 70,000 pictures and
+cuts them as Kaggle did, 42,000 rows to learn from and 28,000 others, shares no row between them (checked by number and
+by pixels, on the written files), and scores the submission. `inkdigit kaggle` keeps a tenth of the 42,000 for
+validation.
+"""
+
+
+def percent(values: list[float], digits: int = 2) -> str:
+    """Mean ± standard deviation in per cent."""
+    spread = f" ± {stdev(values) * 100:.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values) * 100:.{digits}f}{spread} %"
+
+
+def reach(values: list[float]) -> float:
+    """Mean plus one standard error, in per cent: what a claim is held against."""
+    return 100 * (mean(values) + (stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0))
+
+
+def latest(lines: list[Line], recipe: str, data: str | None = None) -> list[Line]:
+    """The latest line of each seed, for the recipe as it is now; `data` is the row's own unless named."""
+    target = next(r for r in notebooks.ROWS if r.recipe == recipe and data in (None, r.data))
+    sha256 = notebooks.identity(Recipe.load(recipe))
+    fitting = [
+        line
+        for line in lines
+        if (line["row"], line["data"], line["recipe_sha256"]) == (recipe, target.data, sha256) and not line["smoke"]
+    ]
+    seeds = {line["seed"]: line for line in fitting}
+    return [seeds[seed] for seed in sorted(seeds)]
+
+
+def minutes(seconds: float) -> str:
+    """A time as people say it."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+def time(lines: list[Line]) -> str:
+    """How long a seed trained, and with how many threads."""
+    threads = sorted({line["threads"] for line in lines})
+    taken = median(line["train_seconds"] for line in lines)
+    return f"{minutes(taken)} ({'/'.join(map(str, threads))} thread{'s' * (threads != [1])})"
+
+
+def claims(lines: list[Line]) -> list[str]:
+    """One row a notebook."""
+    table = [
+        row(
+            "recipe", "what it describes", "claim", "measured", "mean + s.e.", "met", "n", "training a seed", "command"
+        ),
+        row(*["---"] * 9),
+    ]
+    for notebook in NOTEBOOKS:
+        own = latest(lines, notebook.recipe)
+        target = next(r for r in notebooks.ROWS if r.recipe == notebook.recipe)
+        head = (f"`{notebook.recipe}`", notebook.describes)
+        if not own:
+            table.append(row(*head, f"{notebook.claim:g} %", NOT_MEASURED, "–", "–", 0, "–", f"`{target.command}`"))
+            continue
+        values = [line["accuracy"] for line in own]
+        claim = f"{notebook.claim:g} % on {WHERE[own[0]['part']]}" + (f"; {notebook.also}" if notebook.also else "")
+        met = MET[reach(values) >= notebook.claim]
+        figures = (percent(values, 3), f"{reach(values):.3f} %", met, len(own), time(own))
+        table.append(row(*head, claim, *figures, f"`{target.command}`"))
+    return table
+
+
+def last_epochs(lines: list[Line]) -> list[str]:
+    """What the last epoch of each recipe came to, as the notebooks quote it."""
+    table = [row("recipe", "epochs", "training", "validation", "loss on the reported part"), row(*["---"] * 5)]
+    for notebook in NOTEBOOKS:
+        if not (own := latest(lines, notebook.recipe)):
+            continue
+        last = [line["last_epoch"] for line in own]
+        spread = sorted({line["epochs"] for line in own})
+        epochs = f"{spread[0]}–{spread[-1]}" if len(spread) > 1 else f"{spread[0]}"
+        table.append(
+            row(
+                f"`{notebook.recipe}`",
+                epochs,
+                _pair(last, "train"),
+                _pair(last, "validation") if last[0].get("validation_loss") is not None else "–",
+                f"{mean(line['nll'] for line in own):.4f}",
+            )
+        )
+    return table
+
+
+def _pair(epochs: list[dict[str, float]], part: str) -> str:
+    accuracy, loss = (mean(epoch[f"{part}_{figure}"] for epoch in epochs) for figure in ("accuracy", "loss"))
+    return f"{accuracy * 100:.2f} %, loss {loss:.4f}"
+
+
+def families(lines: list[Line]) -> list[str]:
+    """The bigger families against `classic`, seed by seed on the same test pictures."""
+    table = [
+        row(
+            "recipe", "what it is", "parameters", "measured", "n", "better than `classic` by", "McNemar, a seed", "time"
+        ),
+        row(*["---"] * 8),
+    ]
+    base = {line["seed"]: line for line in latest(lines, "classic", "mnist")}
+    for name, words in FAMILIES.items():
+        own = [line for line in latest(lines, name) if line["seed"] in base]
+        if not own:
+            table.append(row(f"`{name}`", words, "–", NOT_MEASURED, 0, "–", "–", "–"))
+            continue
+        gains = [100 * (line["accuracy"] - base[line["seed"]]["accuracy"]) for line in own]
+        gain = f"{mean(gains):.2f} ± {stdev(gains):.2f} points" if len(gains) > 1 else f"{gains[0]:.2f} points"
+        tests = [_paired(line, base[line["seed"]]) for line in own]
+        values = [line["accuracy"] for line in own]
+        cells = (f"{own[0]['parameters']:,}", percent(values), len(own), gain, "; ".join(tests), time(own))
+        table.append(row(f"`{name}`", words, *cells))
+    return table
+
+
+def _paired(one: Line, other: Line) -> str:
+    """Pictures that one alone has right, those that the other alone has right, and the chance of it."""
+    ours, theirs = set(one["wrong"]), set(other["wrong"])
+    gained, lost = len(theirs - ours), len(ours - theirs)
+    return f"{gained}:{lost}, p = {exact_p(gained, lost):.1g}"
+
+
+def usps(lines: list[Line]) -> str:
+    """The sentence about USPS."""
+    own = latest(lines, "classic", "usps")
+    if not own:
+        return "USPS: not measured."
+    values = [line["accuracy"] for line in own]
+    return (
+        f"`{own[0]['command']}`: {percent(values)} over {len(own)} seeds on the fifth of USPS' 7,291 training digits "
+        f"that is set aside ({own[0]['n']:,} pictures; USPS' own test part is another, and harder)."
+    )
+
+
+def write(lines: list[Line]) -> str:
+    """The whole page."""
+    where = sorted({_where(line) for line in lines if not line["smoke"]})
+    return "\n".join(
+        [
+            INTRO,
+            *claims(lines),
+            "",
+            HOW,
+            "## The last epoch",
+            "",
+            "Training figures are those of augmented pictures with dropout on, as the notebooks print them.",
+            "",
+            *last_epochs(lines),
+            "",
+            "## Bigger families",
+            "",
+            "Each seed against `classic` with the same seed, on the same 10,000 test pictures: how many pictures one "
+            "alone reads right, and the chance of that (McNemar's exact test).",
+            "",
+            *families(lines),
+            "",
+            "## Another set",
+            "",
+            usps(lines),
+            "",
+            "## Where and when",
+            "",
+            *where,
+            "",
+        ]
+    )
+
+
+def _where(line: Line) -> str:
+    at, machine_was = f"{line['date'][:10]}, commit {line['commit']}", line["machine"]
+    computer = f"{machine_was['processor']}, {machine_was['cores']} cores, {machine_was['platform']}"
+    return f"- {at}: {computer}, torch {line['versions']['torch']}; {line['jobs']} trainings at a time."
+
+
+def header(lines: list[Line], recipe: str) -> str:
+    """The comment at the top of a recipe: claim, figures, time, machine."""
+    claim = {notebook.recipe: notebook for notebook in NOTEBOOKS}.get(recipe)
+    own = latest(lines, recipe)
+    words = []
+    if claim:
+        where = {"annealed": "validation", "rmsprop": "validation", "deepdigits": "Kaggle"}.get(
+            recipe, "MNIST's test part"
+        )
+        words.append(f"Claim of the notebook: {claim.claim:g} % on {where}.")
+    if own:
+        values = [line["accuracy"] for line in own]
+        about = own[-1]["machine"]
+        words.append(
+            f"Measured on {WHERE[own[0]['part']]}: {percent(values, 3)} over {len(own)} seeds (mean + standard error "
+            f"{reach(values):.3f} %), {own[0]['parameters']:,} parameters, trained in {time(own)} a seed on "
+            f"{about['processor']}, {own[-1]['jobs']} trainings at a time. See docs/notebooks.md."
+        )
+    return "".join(f"# {line}\n" for line in _wrap(" ".join(words)))
+
+
+def _wrap(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, WIDTH - 2, break_on_hyphens=False)
+
+
+def with_header(toml: str, comment: str) -> str:
+    """The recipe with its first comment exchanged."""
+    kept = toml.splitlines(keepends=True)
+    while kept and kept[0].startswith("#"):
+        del kept[0]
+    return comment + "".join(kept)
+
+
+def main() -> int:
+    """Write page and headers, or check them."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--check", action="store_true", help="write nothing; 1 if something is stale")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    asked = options.parse_args()
+    lines = machine.read_lines(asked.results / notebooks.LEDGER)
+    wanted = {PAGE: write(lines)}
+    for recipe in dict.fromkeys(r.recipe for r in notebooks.ROWS):
+        path = FOLDER / f"{recipe}.toml"
+        wanted[path] = with_header(path.read_text(encoding="utf-8"), header(lines, recipe))
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    for path in stale:
+        if not asked.check:
+            write_aside(path, wanted[path])
+        print(f"{path.name}: {'stale' if asked.check else 'written'}")
+    return 1 if asked.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
