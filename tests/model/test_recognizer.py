@@ -25,7 +25,7 @@ from inkdigit.model.card import METADATA_KEY, Calibration
 from inkdigit.model.recognizer import Recognizer, bundled, find, load
 from inkdigit.types import DIGITS, Prediction
 
-from ..conftest import Tiny, drawn, on_paper
+from ..conftest import Tiny, drawn, on_paper, template
 
 PICTURES = [drawn(label, size_px=28) for label in range(10)]
 
@@ -327,3 +327,19 @@ def test_loading_prints_nothing(path, tiny_file, capfd):
     for data in (b"", b"text", tiny_file.read_bytes()[:3000]):
         refused(path, data)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_changed_picture_is_answered_as_it_is(tiny):
+    half = template(3).copy()
+    half[14:] = 0
+    moved = tiny.predict([half])[0].probs  # the door scales what is left
+    as_it_is = tiny.probs_as_prepared(half[None])
+    assert as_it_is.shape == (1, 10)
+    assert np.abs(as_it_is[0] - moved).max() > 0.01
+    assert np.array_equal(tiny.probs_as_prepared(template(3)[None])[0], tiny.predict([template(3)])[0].probs)
+
+
+@pytest.mark.parametrize("images", [np.zeros((1, 27, 28), np.uint8), np.zeros((1, 28, 28), np.float32)])
+def test_what_is_not_prepared_is_no_prepared_picture(tiny, images):
+    with pytest.raises(ValueError, match="expected uint8"):
+        tiny.probs_as_prepared(images)

@@ -308,18 +308,3 @@ def test_matplotlib_settings_are_left_as_they_were() -> None:
     before = dict(matplotlib.rcParams)
     plots.learning_rate([], [], theme=DARK)
     assert dict(matplotlib.rcParams) == before
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.418, "0.42 s"), (41.27, "41.3 s"), (372.0, "6 min 12 s"), (7512.0, "2 h 5 min")]
-)
-def test_durations_in_words(seconds: float, words: str) -> None:
-    assert page._duration(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("value", "words"),
-    [(None, "–"), (True, "True"), (24122, "24,122"), (3.0, "3"), (0.0123456, "0.012346"), ("<b>", "<b>")],
-)
-def test_numbers_in_words(value: object, words: str) -> None:
-    assert page._number(value) == words

@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 
-from inkdigit.errors import NotAModelFile
+from inkdigit.errors import NotAModelFile, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import checkpoint, nets
 from inkdigit.training.recipe import Recipe
@@ -56,6 +56,15 @@ def test_a_card_without_recipe_is_refused(finished, tmp_path):
     without = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].pop("recipe"))
     with pytest.raises(NotAModelFile, match="its card names no recipe"):
         restore(without)
+
+
+def test_a_file_made_from_others_names_them(finished, tmp_path):
+    members = [{"file": f"run{i}/model.onnx", "sha256": f"{i}" * 64} for i in (1, 2)]
+    ensemble = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].update(made_from=members))
+    with pytest.raises(
+        UsageError, match=r"no trainable weights.*run1/model\.onnx \(SHA-256 1{12}…\), run2/model\.onnx"
+    ):
+        restore(ensemble)
 
 
 def test_weights_that_are_not_there_are_named(finished, tmp_path):

@@ -208,12 +208,15 @@ def test_what_opens_the_data_again_is_kept_wherever_the_run_is_taken_up(tmp_path
 
 
 @pytest.mark.usefixtures("only_training")
-def test_one_class_or_one_picture_a_class_is_refused_or_trained(tmp_path):
+def test_one_class_is_refused_and_few_or_blank_pictures_are_trained(tmp_path):
     few = Dataset("few", CLASSES, draw(6), draw(3))
     assert run.train(tiny(epochs=1), data=few, out=tmp_path / "few", device="cpu").history
-    blank = Part(np.zeros((8, 28, 28), np.uint8), np.zeros(8, np.int64))
-    one = Dataset("blank", CLASSES, blank, draw(3))
-    assert run.train(tiny(normalize="standard"), data=one, out=tmp_path / "blank", device="cpu").history
+    blank = Dataset("blank", CLASSES, Part(np.zeros((8, 28, 28), np.uint8), np.arange(8) % 3), draw(3))
+    assert run.train(tiny(normalize="standard"), data=blank, out=tmp_path / "blank", device="cpu").history
+    one = Dataset("one", CLASSES, draw(9).take(np.arange(0, 9, 3)), draw(3))
+    with pytest.raises(UsageError, match="two classes or more"):
+        run.train(tiny(), data=one, out=tmp_path / "one", device="cpu")
+    assert not (tmp_path / "one").exists()
 
 
 def test_the_recipe_of_a_run_names_its_data_and_the_card_names_no_path(drawn, tmp_path):

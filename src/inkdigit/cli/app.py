@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from inkdigit.cli import data, evaluate, look, predict, train
+from inkdigit.cli import compare, data, evaluate, explain, export, look, predict, train, tune
 from inkdigit.errors import InkdigitError
 
 app = typer.Typer(
@@ -24,10 +24,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command()(train.train)
+app.command()(tune.tune)
 app.command()(evaluate.evaluate)
+app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(predict.submit)
+app.command()(explain.explain)
 app.command()(train.kaggle)
+app.command()(export.export)
 app.add_typer(data.app, name="data")
 app.command()(look.recipes)
 app.command()(look.models)

@@ -92,6 +92,15 @@ class Recognizer:
         prepared = [prepare(decode(picture), self.prepare) for picture in several]
         return self._answer(np.stack(prepared)) if prepared else []
 
+    def probs_as_prepared(self, images: Gray) -> Floats:
+        """The probabilities (N, K) of `images` uint8 (N, 28, 28), taken as they are: prepared already, then changed.
+
+        This is for asking what a change does that the door would undo; figures are measured with `predict`.
+        """
+        if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
+            raise ValueError(f"images: expected uint8 (N, 28, 28), got {images.dtype} {images.shape}")
+        return self._run(images)[0]
+
     def _answer(self, images: Gray) -> list[Prediction]:
         """One prediction for each of `images` uint8 (N, 28, 28), which have passed the door."""
         probs, scores = self._run(images)

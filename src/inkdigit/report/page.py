@@ -6,24 +6,22 @@ but itself: pictures are inside it, in light and in dark, and no script runs.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
-import struct
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.errors import MissingExtra
-from inkdigit.report import plots
+from inkdigit.report import insight, plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
+from inkdigit.report.insight import Insight
 from inkdigit.report.metrics import reliability, worst_mistakes
+from inkdigit.report.template import data_uri, duration, number, percent, render, size
 from inkdigit.runs import write_aside, writing
 from inkdigit.types import Floats, Gray, Metrics, Prediction
 
@@ -64,6 +62,7 @@ class Story:
     environment: dict[str, Any]
     model: dict[str, Any]
     seconds: dict[str, float]
+    insight: Insight | None = None
 
 
 def write(folder: Path, story: Story) -> dict[str, Any]:
@@ -78,10 +77,11 @@ def write(folder: Path, story: Story) -> dict[str, Any]:
     figures = {theme.name: draw(story, theme=theme) for theme in (LIGHT, DARK)}
     report = summary(story)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    html = _render(story, report, figures)
+    plates = {} if story.insight is None else insight.draw(story.insight)
+    html = _render(story, report, figures, plates)
     with writing(folder / PLOTS):
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
-    for name, drawn in figures[LIGHT.name].items():
+    for name, drawn in (*figures[LIGHT.name].items(), *plates.items()):
         write_aside(folder / PLOTS / f"{name}.png", drawn)
     write_aside(folder / JSON, text + "\n")
     write_aside(folder / HTML, html)
@@ -163,34 +163,27 @@ def _strict(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def _render(story: Story, report: dict[str, Any], figures: dict[str, dict[str, bytes]]) -> str:
+def _render(
+    story: Story, report: dict[str, Any], figures: dict[str, dict[str, bytes]], plates: dict[str, bytes]
+) -> str:
     """The page as text, everything that comes from outside escaped."""
-    try:
-        import jinja2
-    except ModuleNotFoundError as exc:
-        raise MissingExtra("Writing the page of a report needs Jinja", "train") from exc
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": _percent, "bytes": _bytes, "duration": _duration, "figure": _number}
-    template = resources.files("inkdigit.report").joinpath(TEMPLATE).read_text(encoding="utf-8")
     metrics = story.metrics
-    return environment.from_string(template).render(
-        report=report,
-        metrics=metrics,
-        right=int(metrics.confusion.trace()),
-        digits=2 if metrics.n >= 5000 else 1,  # of a percentage: what the number of pictures can carry
-        pictures={theme: {name: _data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
-        sizes={name: _size(png) for name, png in figures[LIGHT.name].items()},
-        light=LIGHT,
-        dark=DARK,
-        recipe_toml=story.recipe_toml,
-        parts=list(_parts(story.check)),
-        checks=check_rows(story.check),
-        findings=story.check.findings(),
-        confusions=_confusions(metrics),
-        final_epoch=_final_epoch(story.history),
-    )
+    shown = {
+        "report": report,
+        "metrics": metrics,
+        "right": int(metrics.confusion.trace()),
+        "digits": 2 if metrics.n >= 5000 else 1,  # of a percentage: what the number of pictures can carry
+        "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
+        "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
+        "recipe_toml": story.recipe_toml,
+        "parts": list(_parts(story.check)),
+        "checks": check_rows(story.check),
+        "findings": story.check.findings(),
+        "confusions": _confusions(metrics),
+        "final_epoch": _final_epoch(story.history),
+        **insight.shown(story.insight, plates),
+    }
+    return render(TEMPLATE, shown)
 
 
 def check_rows(check: Check) -> list[tuple[str, list[Any], bool]]:
@@ -240,43 +233,7 @@ def _final_epoch(history: list[dict[str, float]]) -> dict[str, str]:
 
 def _in_words(key: str, value: float) -> str:
     if key.endswith("accuracy"):
-        return f"{_percent(value)} %"
+        return f"{percent(value)} %"
     if key.endswith("loss"):
         return f"{value:.4f}"
-    return _duration(value) if key == "seconds" else _number(value)
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
-
-
-def _size(png: bytes) -> tuple[int, int]:
-    """Width and height in pixels, from the header of a PNG."""
-    width, height = struct.unpack(">II", png[16:24])
-    return width, height
-
-
-def _percent(fraction: float, digits: int = 2) -> str:
-    return f"{100 * fraction:.{digits}f}"
-
-
-def _bytes(count: float) -> str:
-    """A size as people say it: 97 kB, 1.18 MB."""
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
-def _duration(seconds: float) -> str:
-    """A time as people say it: 0.42 s, 41 s, 6 min 12 s, 2 h 5 min."""
-    if seconds < 100:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _number(value: Any) -> str:
-    """A number short enough to read: thousands apart, five significant figures; other values as their text."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e12):
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.5g}"
+    return duration(value) if key == "seconds" else number(value)

@@ -27,8 +27,9 @@ from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.report import page
+from inkdigit.report.insight import Insight
 from inkdigit.report.metrics import measure, predict_part, stack_probs
-from inkdigit.training import environment, export, loop, nets
+from inkdigit.training import environment, explain, export, loop, nets
 from inkdigit.training.augment import augment
 from inkdigit.training.calibrate import calibrate
 from inkdigit.training.recipe import Recipe
@@ -106,14 +107,17 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
         split=job.parts.report_name,
     )
     _write_predictions(job, predictions, len(model.classes))
-    shipped = export.with_figures(data, _figures(metrics))
+    shipped = export.with_figures(data, figures(metrics))
     runs.write_aside(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size=len(shipped))
+    insight = explain.insight(model, part, predictions)
     seconds = {**seconds, "report": time.perf_counter() - began}
-    page.write(job.folder, _story(job, metrics, predictions, about_model=about_model, seconds=seconds))
+    story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
+    page.write(job.folder, story)
 
 
-def _figures(metrics: Metrics) -> dict[str, Any]:
+def figures(metrics: Metrics) -> dict[str, Any]:
+    """What a card says of a measurement."""
     return {
         "data": metrics.data,
         "part": metrics.split,
@@ -139,7 +143,13 @@ def _about_model(model: Recognizer, state: loop.State, *, size: int) -> dict[str
 
 
 def _story(
-    job: Job, metrics: Metrics, predictions: list[Prediction], *, about_model: dict[str, Any], seconds: dict[str, float]
+    job: Job,
+    metrics: Metrics,
+    predictions: list[Prediction],
+    *,
+    about_model: dict[str, Any],
+    insight: Insight,
+    seconds: dict[str, float],
 ) -> page.Story:
     history, part = runs.read_rows(job.folder / runs.METRICS), job.parts.report
     return page.Story(
@@ -159,6 +169,7 @@ def _story(
         environment=job.about,
         model=about_model,
         seconds={"train": sum(row["seconds"] for row in history), **seconds},
+        insight=insight,
     )
 
 

@@ -17,12 +17,14 @@ from inkdigit.training import nets
 from inkdigit.training.recipe import Recipe
 
 PREFIX = "net."  # the network's name inside the exported graph
+MADE_FROM = "made_from"  # in a card's provenance: file and SHA-256 of the float files behind an int8 or ensemble file
 
 
 def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
     """Rebuild the network from the model file alone, in evaluation mode.
 
     Raises:
+        UsageError: the file was made from another model file, and has no trainable weights.
         NotAModelFile: the file holds no trainable weights of the recipe on its card.
     """
     try:
@@ -30,13 +32,7 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
         from onnx import numpy_helper
     except ModuleNotFoundError as exc:
         raise MissingExtra("Taking the weights out of a model file needs onnx", "train") from exc
-    card = recognizer.card
-    try:
-        recipe = Recipe.from_fields(tomllib.loads(str(card.provenance["recipe"])), where="the recipe on the card")
-    except KeyError as exc:
-        raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from") from exc
-    except (tomllib.TOMLDecodeError, UsageError) as exc:
-        raise NotAModelFile(f"{recognizer.path}: the recipe on its card cannot be read ({exc})") from exc
+    card, recipe = recognizer.card, recipe_of(recognizer)
     graph = onnx.load(recognizer.path).graph
     arrays = {init.name.removeprefix(PREFIX): numpy_helper.to_array(init) for init in graph.initializer}
     net = nets.build(recipe, len(card.classes))
@@ -50,3 +46,28 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
     except RuntimeError as exc:
         raise NotAModelFile(f"{recognizer.path}: its weights are not those of the recipe on its card") from exc
     return net.eval(), recipe
+
+
+def recipe_of(recognizer: Recognizer) -> Recipe:
+    """The recipe on the card of a file with trainable weights.
+
+    Raises:
+        UsageError: the file was made from another model file, and has no trainable weights.
+        NotAModelFile: the card names no recipe, or none that can be read.
+    """
+    card = recognizer.card
+    sources = card.provenance.get(MADE_FROM, [])
+    if sources or card.numbers != "float32":
+        names = ", ".join(f"{source['file']} (SHA-256 {source['sha256'][:12]}…)" for source in sources)
+        raise UsageError(
+            f"{recognizer.path} has no trainable weights",
+            expected="a model file as training writes it",
+            received=f"one that was made from others, of {card.numbers} numbers",
+            hint=f"Use what it was made from: {names or 'its card does not name it'}",
+        )
+    try:
+        return Recipe.from_fields(tomllib.loads(str(card.provenance["recipe"])), where="the recipe on the card")
+    except KeyError as exc:
+        raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from") from exc
+    except (tomllib.TOMLDecodeError, UsageError) as exc:
+        raise NotAModelFile(f"{recognizer.path}: the recipe on its card cannot be read ({exc})") from exc

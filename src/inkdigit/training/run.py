@@ -25,15 +25,15 @@ from inkdigit.data.splits import Parts, split
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.report import page
-from inkdigit.training import checkpoint, environment, loop, nets
+from inkdigit.training import checkpoint, environment, loop, trial
 from inkdigit.training.outcome import STEPS, Job, write_model, write_report
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset
 
 ENVIRONMENT = "env.json"
 
 Log = Callable[[str], None]
-OnTick = Callable[[loop.Tick], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +85,11 @@ def train(
         recipe = recipe.change({"seed": seed})
     with _clock() as seconds:
         target = choose_device(device)
-        dataset = _open(data if data is not None else recipe.data, recipe, log)
-        parts = _split(dataset, recipe)
-        net = _build(recipe, parts, len(dataset.classes))
+        dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
+        parts = parts_of(dataset, recipe)
+        net = trial.build(recipe, parts, len(dataset.classes))
         folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
-        recipe = recipe.change({"data": _source(data, recipe)})  # so that recipe.toml alone repeats the run
+        recipe = recipe.change({"data": source_of(data, recipe)})  # so that recipe.toml alone repeats the run
         about = environment.describe(dataset, source=recipe.data, device=target)
         runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
         runs.write_aside(folder / ENVIRONMENT, json.dumps(about, indent=1))
@@ -123,15 +123,15 @@ def resume(
         target = choose_device(device)
         about = _read_environment(folder)
         torch.set_num_threads(about.get("threads", torch.get_num_threads()))  # another number rounds differently
-        dataset = _open(data if data is not None else about["data"]["source"], recipe, log)
+        dataset = open_for(recipe, data if data is not None else about["data"]["source"], log=log)
         if dataset.sha256 != about["data"]["sha256"]:
             raise DataError(
                 f"{about['data']['source']} is not the data that {folder} began with",
                 expected=f"SHA-256 {about['data']['sha256'][:12]}…",
                 received=f"{dataset.sha256[:12]}…",
             )
-        parts = _split(dataset, recipe)
-        net = _build(recipe, parts, len(dataset.classes))
+        parts = parts_of(dataset, recipe)
+        net = trial.build(recipe, parts, len(dataset.classes))
         state = checkpoint.read(folder, net, recipe, device=target)
         runs.truncate_rows(folder / runs.METRICS, state.epoch)
         steps = runs.read_rows(folder / STEPS)
@@ -154,7 +154,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def _open(source: Dataset | str | Path, recipe: Recipe, log: Log) -> Dataset:
+def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Dataset:
+    """Open the data, through the door that the recipe asks for.
+
+    Raises:
+        UsageError: no such source, or a data set that went through another door.
+        DataError: the data cannot be used.
+    """
     wanted = None if recipe.prepare == "auto" else recipe.prepare
     dataset = source if isinstance(source, Dataset) else open_data(source, prepare=wanted, log=log)
     if wanted not in (None, dataset.prepare):
@@ -166,7 +172,7 @@ def _open(source: Dataset | str | Path, recipe: Recipe, log: Log) -> Dataset:
     return dataset
 
 
-def _source(data: Dataset | str | Path | None, recipe: Recipe) -> str:
+def source_of(data: Dataset | str | Path | None, recipe: Recipe) -> str:
     """What opens the data again from wherever the run is taken up."""
     if isinstance(data, Dataset):
         return data.name
@@ -174,7 +180,12 @@ def _source(data: Dataset | str | Path | None, recipe: Recipe) -> str:
     return str(name) if name in NAMES else str(Path(name).expanduser().resolve())
 
 
-def _split(dataset: Dataset, recipe: Recipe) -> Parts:
+def parts_of(dataset: Dataset, recipe: Recipe) -> Parts:
+    """The data set divided as the recipe says: what a run learns from, and what it reports on.
+
+    Raises:
+        UsageError: sizes that leave nothing to learn from or nothing to report on.
+    """
     return split(
         dataset,
         protocol=recipe.protocol,
@@ -183,14 +194,6 @@ def _split(dataset: Dataset, recipe: Recipe) -> Parts:
         test_fraction=recipe.test_fraction,
         stratified=recipe.validation_split == "stratified",
     )
-
-
-def _build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
-    torch.manual_seed(recipe.seed)
-    mean, std = 0.0, 1.0
-    if recipe.normalize == "standard":
-        mean, std = float(parts.train.images.mean() / 255), max(float(parts.train.images.std() / 255), 1e-6)
-    return nets.build(recipe, classes, mean=mean, std=std)
 
 
 @contextmanager
@@ -222,21 +225,10 @@ def _finish(job: Job, state: loop.State, *, load_seconds: float, on_tick: OnTick
 
 def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
     """Run the loop; after each epoch write its row and a checkpoint."""
-    recipe, validation = job.recipe, job.parts.validation
-    auto = recipe.precision == "auto" and loop.has_bfloat16(job.device)
-    rows = loop.train(
-        state,
-        recipe,
-        loop.Tensors.of(job.parts.train, job.device),
-        validation=None if validation is None else loop.Tensors.of(validation, job.device),
-        bfloat16=auto or recipe.precision == "bfloat16",
-        on_tick=on_tick,
-    )
     try:
-        with environment.deterministic(job.device):
-            for row in rows:
-                _record(job.folder, row)
-                checkpoint.write(job.folder, state)
+        for row in trial.epochs(state, job.recipe, job.parts, job.device, on_tick=on_tick):
+            _record(job.folder, row)
+            checkpoint.write(job.folder, state)
     except KeyboardInterrupt as exc:
         told = f"Stopped in epoch {state.epoch + 1}. Go on with: inkdigit train --resume {job.folder}"
         raise KeyboardInterrupt(told) from exc

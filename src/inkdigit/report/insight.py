@@ -1,0 +1,195 @@
+"""Which ink decided, what the first layer looks for, what each convolution sees: the pictures of it and their page.
+
+In: an `Insight`, all plain arrays. Out: PNG bytes by name, for light and dark pages alike; the page of `explain`.
+Nothing here needs matplotlib: the pictures are grids of small tiles on nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor
+
+from inkdigit.model.explain import SQUARE
+from inkdigit.report.template import data_uri, render, size
+from inkdigit.types import Floats, Gray
+
+TEMPLATE = "explain.html.j2"
+SHOWN_FILTERS = 64
+SHOWN_CHANNELS = 24  # of each convolution, in the order of the network
+COLUMNS = 12  # feature maps in a row at most, beside the picture
+GIVEN_SIDE = 448  # pixels: the picture as it was given may be a photo
+NEITHER, FOR, AGAINST = "#58585c", "#ff9e40", "#5ca0ff"  # ink on black
+
+Tile = NDArray[np.uint8]  # gray (H, W) or colour (H, W, 3)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """One picture, and how much of the evidence for its answer lies where; above 0 for the answer, below against it."""
+
+    picture: Gray  # (28, 28), as the network saw it
+    title: str
+    note: str
+    occlusion: Floats  # (28, 28)
+    gradients: Floats | None = None  # (28, 28)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Insight:
+    """What is known of how a model answers: `examples`, whose feature maps are shown too, and its worst `mistakes`.
+
+    `left_out` says what is not shown and how to get it, or is None.
+    """
+
+    examples: tuple[Look, ...]
+    mistakes: tuple[Look, ...] = ()
+    filters: Floats | None = None  # (F, k, k): the first convolution's
+    maps: Mapping[str, Floats] = field(default_factory=dict)  # convolution → (examples, C, H, W), after its activation
+    left_out: str | None = None
+
+    @property
+    def gradients(self) -> bool:
+        """Whether gradients are known beside occlusion."""
+        return any(look.gradients is not None for look in (*self.examples, *self.mistakes))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explained:
+    """One picture explained: all that the page of `explain` shows."""
+
+    name: str
+    given: Gray  # (H, W), before the door
+    seen: Gray  # (28, 28), after it
+    answer: str
+    sureness: str
+    facts: Mapping[str, str]
+    insight: Insight | None  # None: there is no ink to explain
+
+
+def page(explained: Explained) -> str:
+    """One picture explained, as HTML that stands alone.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+    """
+    plates = {"given": _thumbnail(explained.given), "seen": montage([[explained.seen]], side=GIVEN_SIDE)}
+    insight = explained.insight
+    if insight is not None:
+        (look,) = insight.examples
+        for name, values in (("occlusion", look.occlusion), ("gradients", look.gradients)):
+            if values is not None:
+                plates[name] = montage([[tint(look.picture, values)]], side=GIVEN_SIDE)
+        plates |= draw_inside(insight)
+    return render(TEMPLATE, {"told": explained, **shown(insight, plates)})
+
+
+def shown(insight: Insight | None, plates: Mapping[str, bytes]) -> dict[str, Any]:
+    """What `insight.html.j2` is filled with: the insight, and its plates as sources with width and height."""
+    return {
+        "insight": insight,
+        "plates": {name: (data_uri(png), *size(png)) for name, png in plates.items()},
+        "shown_filters": SHOWN_FILTERS,
+        "shown_channels": SHOWN_CHANNELS,
+        "square": SQUARE,
+        "ink_colours": {"neither": NEITHER, "for": FOR, "against": AGAINST},
+    }
+
+
+def draw(insight: Insight) -> dict[str, bytes]:
+    """Every picture that there is something for: file stem → PNG bytes."""
+    drawn = {f"saliency-{i}": saliency(look) for i, look in enumerate(insight.examples, 1)}
+    drawn |= {f"mistake-{i}": saliency(look) for i, look in enumerate(insight.mistakes, 1)}
+    return drawn | draw_inside(insight)
+
+
+def draw_inside(insight: Insight) -> dict[str, bytes]:
+    """The filters and the feature maps, as far as they are known: file stem → PNG bytes."""
+    drawn = {}
+    if insight.filters is not None and len(insight.filters):
+        drawn["filters"] = filter_plate(insight.filters)
+    pictures = [look.picture for look in insight.examples]
+    return drawn | {f"maps-{name}": map_plate(pictures, maps) for name, maps in insight.maps.items() if pictures}
+
+
+def saliency(look: Look) -> bytes:
+    """Side by side: the picture, its ink coloured by occlusion, and by gradients where there are any."""
+    maps = [look.occlusion] if look.gradients is None else [look.occlusion, look.gradients]
+    return montage([[look.picture, *(tint(look.picture, values) for values in maps)]], side=140, gap=8)
+
+
+def tint(picture: Gray, values: Floats) -> Tile:
+    """The ink of `picture` (28, 28) on black: orange where `values` are above 0, blue below, grey near it.
+
+    The strongest value on ink has the full colour; what lies on paper does not show.
+    """
+    ink = picture[..., None] / 255.0
+    strongest = float(np.abs(values[picture > 0]).max(initial=0.0))
+    strength = (np.clip(values / strongest, -1, 1) if strongest > 0 else np.zeros(values.shape))[..., None]
+    neither, for_, against = (np.array(ImageColor.getrgb(colour)) for colour in (NEITHER, FOR, AGAINST))
+    coloured = neither + np.abs(strength) * (np.where(strength > 0, for_, against) - neither)
+    tinted: Tile = np.rint(ink * coloured).astype(np.uint8)
+    return tinted
+
+
+def filter_plate(filters: Floats) -> bytes:
+    """The first filters of `filters` (F, k, k): white raises the response, black lowers it, one scale for all."""
+    filters = filters[:SHOWN_FILTERS]
+    strongest = float(np.abs(filters).max(initial=0.0)) or 1.0
+    tiles = np.rint(127.5 + 127.5 * filters / strongest).astype(np.uint8)
+    return montage([list(tiles[i : i + 8]) for i in range(0, len(tiles), 8)], side=70, gap=8)
+
+
+def map_plate(pictures: Sequence[Gray], maps: Floats) -> bytes:
+    """For each picture the first channels of `maps` (N, C, H, W) in even rows, the picture itself at the left."""
+    count = min(maps.shape[1], SHOWN_CHANNELS)
+    columns = math.ceil(count / math.ceil(count / COLUMNS))
+    rows: list[list[Tile | None]] = []
+    for picture, channels in zip(pictures, maps, strict=True):
+        tiles = [_stretched(channel) for channel in channels[:SHOWN_CHANNELS]]
+        for i in range(0, len(tiles), columns):
+            rows.append([picture if i == 0 else None, *tiles[i : i + columns]])
+    return montage(rows, side=56, gap=4)
+
+
+def _stretched(channel: Floats) -> Tile:
+    """One feature map as gray: black its lowest value, white its highest; all black where it is level."""
+    low, high = float(channel.min()), float(channel.max())
+    stretched: Tile = np.rint(255 * (channel - low) / ((high - low) or 1.0)).astype(np.uint8)
+    return stretched
+
+
+def montage(rows: Sequence[Sequence[Tile | None]], *, side: int, gap: int = 0) -> bytes:
+    """A grid of small pictures as PNG, each enlarged to `side` pixels without smoothing; between them nothing."""
+    tiles = [tile for row in rows for tile in row if tile is not None]
+    mode = "LA" if all(tile.ndim == 2 for tile in tiles) else "RGBA"
+    step, columns = side + gap, max(map(len, rows))
+    canvas = Image.new(mode, (columns * step - gap, len(rows) * step - gap))
+    for y, row in enumerate(rows):
+        for x, tile in enumerate(row):
+            if tile is not None:
+                enlarged = Image.fromarray(tile).convert(mode).resize((side, side), Image.Resampling.NEAREST)
+                canvas.paste(enlarged, (x * step, y * step))
+    return _png(canvas)
+
+
+def _thumbnail(gray: Gray) -> bytes:
+    """The picture as it was given, enlarged by whole pixels or shrunk to at most 448 px a side."""
+    picture = Image.fromarray(gray)
+    times = GIVEN_SIDE // max(gray.shape)
+    if times > 1:
+        picture = picture.resize((gray.shape[1] * times, gray.shape[0] * times), Image.Resampling.NEAREST)
+    picture.thumbnail((GIVEN_SIDE, GIVEN_SIDE))
+    return _png(picture)
+
+
+def _png(picture: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,79 @@
+"""From a template of this folder to a page that stands alone: everything from outside escaped, pictures inside it.
+
+In: the name of a template and what it shows. Out: HTML as text, in the look of `style.css.j2`. The filters say numbers
+as people do.
+"""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from inkdigit.errors import MissingExtra
+from inkdigit.report.canvas import DARK, LIGHT
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The page that `template` makes of `values`; it also knows the colours of both themes, `light` and `dark`.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+    """
+    try:
+        import jinja2
+    except ModuleNotFoundError as exc:
+        raise MissingExtra("Writing a page needs Jinja", "train") from exc
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"percent": percent, "bytes": byte_count, "duration": duration, "figure": number}
+    return environment.get_template(template).render({**values, "light": LIGHT, "dark": DARK})
+
+
+def _read(template: str) -> str:
+    return resources.files("inkdigit.report").joinpath(template).read_text(encoding="utf-8")
+
+
+def data_uri(png: bytes) -> str:
+    """A picture as the source of an `img`."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def size(png: bytes) -> tuple[int, int]:
+    """Width and height in pixels, from the header of a PNG."""
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
+
+
+def percent(fraction: float, digits: int = 2) -> str:
+    """A fraction without its sign: 0.99034 → "99.03"."""
+    return f"{100 * fraction:.{digits}f}"
+
+
+def byte_count(count: float) -> str:
+    """A size as people say it: 97 kB, 1.18 MB."""
+    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it: 0.42 s, 41 s, 6 min 12 s, 2 h 5 min."""
+    if seconds < 100:
+        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def number(value: Any) -> str:
+    """A number short enough to read: thousands apart, five significant figures; other values as their text."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return "–" if value is None else str(value)
+    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e12):
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.5g}"

@@ -1,0 +1,180 @@
+"""What a network has learnt and how it sees a picture: first filters, feature maps, gradients.
+
+In: the network that `restore` takes out of a model file, and pictures that have passed the door. Out: plain arrays,
+and the `Insight` of a run, for the report to draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from inkdigit.errors import MissingExtra
+from inkdigit.model.explain import occlusion
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.report.insight import Insight, Look
+from inkdigit.report.metrics import stack_probs, worst_mistakes
+from inkdigit.training.nets import ACTIVATIONS
+from inkdigit.training.restore import restore
+from inkdigit.types import Floats, Gray, Part, Prediction
+
+PATH_STEPS = 32  # points on the way from paper to the picture
+EXAMPLES = 3  # pictures whose feature maps the report of a run shows
+MISTAKES = 5
+
+
+def filters(net: nn.Module) -> Floats:
+    """The weights of the first convolution: float32 (F, k, k); (0, 1, 1) where the network has none."""
+    first = next((layer for layer in net.modules() if isinstance(layer, nn.Conv2d)), None)
+    return np.zeros((0, 1, 1), np.float32) if first is None else first.weight.detach()[:, 0].float().cpu().numpy()
+
+
+def feature_maps(net: nn.Module, images: Gray) -> dict[str, Floats]:
+    """What leaves each convolution after its activation: name → float32 (N, C, H, W), in the order of the network.
+
+    `images` is uint8 (N, 28, 28). Inside a residual unit the second convolution's maps are those after the sum; the
+    1×1 convolution on the way around has none of its own.
+    """
+    maps: dict[str, Floats] = {}
+    waiting: list[str] = []  # the convolutions that no activation has followed yet
+
+    def convolved(name: str) -> None:
+        if not name.endswith("project"):
+            waiting.append(name)
+
+    def activated(out: Tensor) -> None:
+        if waiting:
+            maps[waiting.pop()] = out.detach().float().cpu().numpy()
+
+    hooks = []
+    for name, layer in net.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            hooks.append(layer.register_forward_hook(lambda *_, name=name: convolved(name)))
+        elif type(layer) in ACTIVATIONS.values():
+            hooks.append(layer.register_forward_hook(lambda *seen: activated(seen[-1])))
+    try:
+        with torch.no_grad():
+            net(_tensor(images))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return maps
+
+
+def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
+    """How much each pixel adds to the evidence for a class, by integrated gradients from paper: float32 (N, 28, 28).
+
+    `images` is uint8 (N, 28, 28) and `classes` names one class for each. The evidence is the log-odds of the class, as
+    for `model.explain.occlusion`; the values of a picture sum to its evidence less that of bare paper (Sundararajan,
+    Taly, Yan 2017; Captum).
+
+    Raises:
+        MissingExtra: Captum is not installed.
+    """
+    try:
+        from captum.attr import IntegratedGradients
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"Gradients need {exc.name}", "train") from exc
+
+    def log_odds(pictures: Tensor, chosen: Tensor) -> Tensor:
+        logits = net(pictures)  # (N, K)
+        others = torch.ones_like(logits, dtype=torch.bool).scatter(1, chosen[:, None], False)
+        own = logits.gather(1, chosen[:, None]).squeeze(1)
+        evidence: Tensor = own - logits.masked_fill(~others, -torch.inf).logsumexp(1)
+        return evidence
+
+    was_training = net.training
+    net.eval()
+    values = IntegratedGradients(log_odds).attribute(
+        _tensor(images),
+        baselines=0.0,
+        additional_forward_args=torch.tensor(list(classes)),
+        n_steps=PATH_STEPS,
+        internal_batch_size=256,
+    )
+    net.train(was_training)
+    out: Floats = values.detach().squeeze(1).float().cpu().numpy()
+    return out
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inside:
+    """What the weights in a model file tell: the first filters, and of N pictures the feature maps and gradients."""
+
+    filters: Floats  # (F, k, k)
+    maps: dict[str, Floats]  # convolution → (N, C, H, W)
+    gradients: Floats  # (N, 28, 28)
+
+
+def inside(recognizer: Recognizer, images: Gray, classes: Sequence[int]) -> Inside:
+    """All that the weights in a model file tell of `images` uint8 (N, 28, 28), with one class for each.
+
+    Raises:
+        UsageError: the file was made from another one (int8, ensemble), and has no trainable weights.
+        NotAModelFile: the weights of the recipe on its card are not in it.
+        MissingExtra: a library that this needs is not installed.
+    """
+    net, _ = restore(recognizer)
+    return Inside(filters(net), feature_maps(net, images), gradients(net, images, classes))
+
+
+def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction]) -> Insight:
+    """What a run's report shows of its model: a few clear examples and the worst mistakes among its `predictions`.
+
+    A class is explained as it was read: a mistake shows what spoke for the wrong answer. A library that is missing
+    leaves out what needs it, and the insight says so: it should not cost the training.
+    """
+    wrong = worst_mistakes(stack_probs(predictions, len(recognizer.classes)), part.labels, MISTAKES)
+    clear = clear_examples(predictions, part.labels, recognizer.classes)
+    index = np.concatenate([clear, wrong])
+    if not len(index):
+        return Insight(())
+    images, read = part.images[index], [int(predictions[i].best or 0) for i in index]
+    known, left_out = None, None
+    try:
+        known = inside(recognizer, images, read)
+    except MissingExtra as exc:
+        left_out = str(exc)
+    looks = []
+    for n, (i, best) in enumerate(zip(index, read, strict=True)):
+        true, said = recognizer.classes[part.labels[i]], recognizer.classes[best]
+        look = Look(
+            picture=images[n],
+            title=said if said == true else f"{true} → {said}",
+            note=f"{predictions[i].sureness} sure",
+            occlusion=occlusion(recognizer, images[n], class_index=best),
+            gradients=None if known is None else known.gradients[n],
+        )
+        looks.append(look)
+    return Insight(
+        examples=tuple(looks[: len(clear)]),
+        mistakes=tuple(looks[len(clear) :]),
+        filters=None if known is None else known.filters,
+        maps={} if known is None else {name: maps[: len(clear)] for name, maps in known.maps.items()},
+        left_out=left_out,
+    )
+
+
+def clear_examples(
+    predictions: Sequence[Prediction], labels: NDArray[np.int64], classes: Sequence[str]
+) -> NDArray[np.int64]:
+    """Of up to three classes, spread over those that were read right, the picture with the highest score: (≤ 3,)."""
+    best: dict[int, int] = {}  # class → index of the picture
+    for i, (prediction, label) in enumerate(zip(predictions, labels.tolist(), strict=True)):
+        score = prediction.score
+        if score is None or prediction.label != classes[label]:
+            continue
+        if label not in best or score > (predictions[best[label]].score or -np.inf):
+            best[label] = i
+    spread = np.unique(np.linspace(0, len(best) - 1, min(EXAMPLES, len(best))).astype(int))
+    return np.array([best[label] for label in np.array(sorted(best))[spread]], np.int64)
+
+
+def _tensor(images: Gray) -> Tensor:
+    """uint8 (N, 28, 28) → the network's input (N, 1, 28, 28)."""
+    return torch.from_numpy(images).unsqueeze(1).float()

@@ -1,0 +1,66 @@
+"""A training without its keepsakes: what a run and a search have in common.
+
+In: a recipe and the parts of the data. Out: a `Row` an epoch, and a network that can be asked how well it does. No
+directory, no model file, no report: `run` adds those, a search does without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+
+from inkdigit.data.splits import Parts
+from inkdigit.training import environment, loop, nets
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import Part
+
+OnTick = Callable[[loop.Tick], None]
+
+
+def build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
+    """The network before its first step; its weights are drawn from the recipe's seed.
+
+    Raises:
+        UsageError: the recipe describes no possible network.
+    """
+    torch.manual_seed(recipe.seed)
+    mean, std = 0.0, 1.0
+    if recipe.normalize == "standard":
+        mean, std = float(parts.train.images.mean() / 255), max(float(parts.train.images.std() / 255), 1e-6)
+    return nets.build(recipe, classes, mean=mean, std=std)
+
+
+def epochs(
+    state: loop.State, recipe: Recipe, parts: Parts, device: torch.device, *, on_tick: OnTick | None = None
+) -> Iterator[loop.Row]:
+    """Train to the end of the recipe, with nothing but kernels that repeat themselves; yield a row an epoch.
+
+    Raises:
+        Diverged: the loss is no longer a number.
+    """
+    rows = loop.train(
+        state,
+        recipe,
+        loop.Tensors.of(parts.train, device),
+        validation=None if parts.validation is None else loop.Tensors.of(parts.validation, device),
+        bfloat16=uses_bfloat16(recipe, device),
+        on_tick=on_tick,
+    )
+    with environment.deterministic(device):
+        yield from rows
+
+
+def accuracy(state: loop.State, recipe: Recipe, part: Part, device: torch.device) -> float:
+    """The share of a part that the network gets right, in the precision that it was trained in."""
+    return loop.evaluate(state.net, loop.Tensors.of(part, device), bfloat16=uses_bfloat16(recipe, device))[1]
+
+
+def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the recipe computes in bfloat16 on this device."""
+    return recipe.precision == "bfloat16" or (recipe.precision == "auto" and loop.has_bfloat16(device))
+
+
+def use_one_thread() -> None:
+    """Leave the other processors of this machine to the other processes of a search."""
+    torch.set_num_threads(1)

@@ -1,0 +1,172 @@
+"""`explain`: which ink decided, in a terminal and on a page; with and without PyTorch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inkdigit.cli import explain
+
+from ..conftest import Tiny
+from .conftest import assert_one_error, environment, run
+
+
+@pytest.fixture
+def one(picture: Path) -> Path:
+    return picture / "b.png"  # a drawn 0, black on white
+
+
+@pytest.fixture
+def blank(picture: Path) -> Path:
+    return picture / "c.png"
+
+
+def test_the_terminal_says_what_decided_and_draws_it(inkdigit, model, one):
+    said = inkdigit("explain", one, "--model", model)
+    assert said.code == 0
+    first, second, third, *drawing = said.out.splitlines()
+    assert first.startswith(f"{one}  ")
+    assert first.endswith(" % sure")
+    assert second.startswith("runner-up   ")
+    assert third.startswith("decided by  the ")
+    assert "% of what speaks for" in third
+    *ink, _, key = drawing
+    assert 9 <= sum(bool(line.strip()) for line in ink) <= 11  # 20 px in rows of two
+    assert max(map(len, ink)) <= 2 + 20
+    assert set("".join(ink)) <= set(explain.MARKS + explain.AGAINST + " ")
+    assert key.startswith(". : + #")
+    assert "--out explained.html" in said.err
+
+
+def test_the_page_shows_it_all(inkdigit, model, one, tmp_path):
+    out = tmp_path / "page.html"
+    said = inkdigit("explain", one, "--model", model, "--out", out)
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[-1] == f"Page        {out}"
+    html = out.read_text(encoding="utf-8")
+    for alt in ("by occlusion", "by integrated gradients", "first convolution", "Feature maps of block2_conv1"):
+        assert alt in html
+    assert "Left out" not in html
+
+
+def test_a_picture_without_ink_is_a_clear_answer(inkdigit, model, blank, tmp_path):
+    said = inkdigit("explain", blank, "--model", model, "--out", tmp_path / "page.html")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.startswith(f"{blank}  —  no ink\n")
+    assert "there is no ink to explain" in said.out
+    assert "There is no ink to explain" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert inkdigit("explain", blank, "--model", model).err == ""
+
+
+def test_a_plain_picture_of_nothing_is_no_crash(inkdigit, blank, tmp_path):
+    black = tmp_path / "black.png"
+    Image.new("L", (28, 28)).save(black)
+    plain = Tiny(kind="plain").write(tmp_path / "plain.onnx")
+    said = inkdigit("explain", black, "--model", plain)
+    assert said.code == 0
+    assert "there is no ink to explain" in said.out
+    assert inkdigit("explain", blank, "--model", plain).code == 0
+
+
+def test_without_torch_the_page_says_what_is_left_out(inkdigit, model, one, tmp_path, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("inkdigit.training.explain")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    said = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
+    assert said.code == 0
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "They need torch" in html
+    assert "by occlusion" in html
+    assert "by integrated gradients" not in html
+    assert "pip install 'inkdigit[train]'" in said.err
+
+
+def test_a_file_without_weights_is_explained_by_occlusion_alone(inkdigit, tiny_file, one, tmp_path):
+    said = inkdigit("explain", one, "--model", tiny_file, "--out", tmp_path / "page.html")
+    assert said.code == 0
+    assert "its card names no recipe" in said.err
+    assert "by occlusion" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_without_a_page_torch_is_not_loaded(one):
+    code = f"import sys\nsys.argv = ['inkdigit', 'explain', {str(one)!r}]\nfrom inkdigit.cli.app import main\n"
+    code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+    code += "print('loaded', {'torch', 'matplotlib', 'captum', 'jinja2'} & set(sys.modules))"
+    script = one.parent / "run.py"
+    script.write_text(code)
+    done = subprocess.run([sys.executable, script], env=environment(), capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "loaded set()", done.stderr
+
+
+@pytest.mark.parametrize("out", ["missing/page.html", ".", "notes.txt/page.html"])
+def test_a_place_that_cannot_be_written_is_told_before_the_work(inkdigit, one, out, monkeypatch):
+    monkeypatch.setattr("inkdigit.model.recognizer.Recognizer.load", lambda _: pytest.fail("the work has begun"))
+    assert_one_error(inkdigit("explain", one, "--out", one.parent / out), 9, "cannot be written")
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
+def test_a_folder_without_permission_is_told_before_the_work(inkdigit, one, tmp_path):
+    tmp_path.chmod(0o500)
+    said = inkdigit("explain", one, "--out", tmp_path / "page.html")
+    tmp_path.chmod(0o700)
+    assert_one_error(said, 9, "no permission")
+
+
+def test_the_picture_is_never_overwritten(inkdigit, one):
+    before = one.read_bytes()
+    assert_one_error(inkdigit("explain", one, "--out", one), 9, "is the picture")
+    assert one.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "text"), [("d.png", "no picture"), ("nope.png", "no file"), ("", "directory")])
+def test_what_is_no_picture_is_one_error(inkdigit, model, picture, name, text):
+    assert_one_error(inkdigit("explain", picture / name, "--model", model), 3, text)
+
+
+def test_without_jinja_the_page_is_refused(inkdigit, model, one, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    said = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
+    assert said.code == 7
+    assert "Writing a page needs Jinja" in said.err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_an_answer_that_is_withheld_is_explained_as_a_guess(inkdigit, one, tmp_path):
+    from inkdigit.model.card import Calibration
+
+    strict = Tiny(calibration=Calibration(accept_score=99.0)).write(tmp_path / "strict.onnx")
+    said = inkdigit("explain", one, "--model", strict)
+    assert said.code == 0
+    assert "—  unsure (perhaps " in said.out
+    assert "decided by  the " in said.out
+
+
+def test_the_places_name_where_it_is():
+    seen = np.zeros((28, 28), np.uint8)
+    seen[4:24, 4:24] = 255
+    fall = np.zeros((28, 28), np.float32)
+    fall[4:9, 18:24] = 1
+    assert explain._places(seen, fall, "7") == "the upper right: 100 % of what speaks for 7"
+    fall[18:24, 4:9] = fall[12:14, 12:14] = 1
+    assert explain._places(seen, fall, "7") == "the upper right and the lower left: 94 % of what speaks for 7"
+    assert explain._places(seen, -fall, "7") == "no ink by itself: none speaks for 7"
+
+
+def test_the_drawing_marks_ink_against_the_answer():
+    seen = np.zeros((28, 28), np.uint8)
+    seen[4:24, 10:14] = 255
+    fall = np.full((28, 28), -1, np.float32)
+    fall[:14] = 1
+    *ink, _, _ = explain._drawn(seen, fall).splitlines()
+    assert ink == ["", *["  ####"] * 5, *["  ----"] * 5]
+
+
+def test_a_command_of_its_own_gives_the_same(inkdigit, model, one):
+    words = ("explain", one, "--model", model)
+    assert run(*words).out == inkdigit(*words).out

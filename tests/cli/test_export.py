@@ -1,0 +1,82 @@
+"""`export`: other programs' files, and what is wrong said before the work."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+from PIL import Image
+
+from inkdigit.model.recognizer import Recognizer
+
+from .conftest import assert_one_error, draw
+
+
+@pytest.fixture
+def drawn(tmp_path):
+    """A folder of drawn digits, one sub-folder for each of the classes that the model knows."""
+    images, labels = draw(90)
+    for i, (image, label) in enumerate(zip(images, labels, strict=True)):
+        folder = tmp_path / "drawn" / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{i}.png")
+    return tmp_path / "drawn"
+
+
+@pytest.mark.parametrize(("name", "told"), [("safetensors", "load_file"), ("pt2", "torch.export.load")])
+def test_a_format_is_written_under_the_model_s_name(inkdigit, model, tmp_path, monkeypatch, name, told):
+    monkeypatch.chdir(tmp_path)
+    said = inkdigit("export", model, "--format", name)
+    assert said.code == 0, said.err
+    size = (tmp_path / f"tiny.{name}").stat().st_size
+    assert said.out == f"Written     tiny.{name} ({size / 1000:,.0f} kB)\n"
+    assert told in said.err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
+def test_a_keras_file(inkdigit, model, tmp_path):
+    out = tmp_path / "m.keras"
+    said = inkdigit("export", model, "--format", "keras", "--out", out)
+    assert said.code == 0, said.err
+    assert f"Written     {out}" in said.out
+    assert out.read_bytes().startswith(b"PK")
+    assert "keras.models.load_model" in said.err
+
+
+def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, drawn, tmp_path):
+    out = tmp_path / "small.onnx"
+    said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", out)
+    assert said.code == 0, said.err
+    first, float32, int8, written = said.out.splitlines()
+    assert first == "drawn (test), 18 pictures"
+    assert float32.startswith("float32     ")
+    assert int8.startswith("int8        ")
+    assert " % (95 % interval " in int8
+    assert " answered, " in int8
+    assert str(out) in written
+    assert Recognizer.load(out).card.numbers == "int8"
+    again = inkdigit("export", out, "--format", "keras")
+    assert_one_error(again, 2, "no trainable weights")
+    assert "run/model.onnx" in again.err
+
+
+def test_the_data_that_a_model_learnt_from_may_be_out_of_reach(inkdigit, model):
+    said = inkdigit("export", model, "--format", "onnx-int8")
+    assert said.code == 2
+    assert "The data that the model learnt from cannot be opened" in said.err
+    assert said.err.endswith("Say --data.\n")
+
+
+def test_what_is_wrong_is_said_before_the_work(inkdigit, model, tmp_path):
+    def export(*words):
+        return inkdigit("export", *words)
+
+    assert_one_error(export(model, "--format", "kears"), 2, "Did you mean keras?")
+    assert_one_error(export("nope", "--format", "keras"), 2, "There is no model 'nope'")
+    assert_one_error(export(model, "--format", "pt2", "--data", "mnist"), 2, "--data has no meaning for pt2")
+    missing = tmp_path / "none" / "m.pt2"
+    assert_one_error(export(model, "--format", "pt2", "--out", missing), 9, "a file in a folder that exists")
+    assert_one_error(export(model, "--format", "pt2", "--out", tmp_path), 9, "cannot be written")
+    assert_one_error(export(model, "--format", "keras", "--out", tmp_path / "m.h5"), 2, "ends in .keras")
+    itself = model / "model.onnx"
+    assert_one_error(export(model, "--format", "onnx-int8", "--out", itself), 9, "is the model itself")

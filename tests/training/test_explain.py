@@ -1,0 +1,166 @@
+"""What a network has learnt: filters, feature maps of plain and residual networks, gradients; and a run's insight."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from inkdigit.errors import MissingExtra
+from inkdigit.training import explain, nets
+from inkdigit.training.restore import restore
+from inkdigit.types import Part, Prediction
+
+from .conftest import draw, tiny
+
+
+def built(classes: int = 3, **fields: object) -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return nets.build(tiny(**fields), classes).eval()
+
+
+def evidence(net: torch.nn.Module, images: np.ndarray, chosen: int) -> np.ndarray:
+    """The log-odds of one class, from its definition."""
+    with torch.no_grad():
+        probs = torch.softmax(net(torch.from_numpy(images).unsqueeze(1).float()).double(), 1)[:, chosen].numpy()
+    return np.log(probs / (1 - probs))
+
+
+def test_filters_are_the_first_convolution():
+    net = built(kernel=(5, 3))
+    found = explain.filters(net)
+    assert (found.shape, found.dtype) == ((4, 5, 5), np.float32)
+    assert np.array_equal(found, net.get_submodule("block1_conv1").weight.detach().numpy()[:, 0])
+
+
+def test_a_network_without_convolutions_has_neither_filters_nor_maps():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
+    assert len(explain.filters(net)) == 0
+    assert explain.feature_maps(net, draw(2).images) == {}
+    assert explain.gradients(net, draw(2).images, [0, 1]).shape == (2, 28, 28)
+
+
+@pytest.mark.parametrize("activation", sorted(nets.ACTIVATIONS))
+def test_feature_maps_are_what_leaves_the_activation(activation):
+    net, images = built(convs_per_block=2, activation=activation, dense=(5,)), draw(2).images
+    maps = explain.feature_maps(net, images)
+    assert list(maps) == ["block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2"]
+    x = torch.from_numpy(images).unsqueeze(1).float()
+    with torch.no_grad():
+        for name, layer in net.named_children():
+            x = layer(x)
+            if name.removesuffix(f"_{activation}") in maps and name.endswith(activation):
+                assert np.array_equal(maps[name.removesuffix(f"_{activation}")], x.numpy())
+    assert not any(layer._forward_hooks for layer in net.modules())
+
+
+def test_feature_maps_look_inside_residual_units():
+    net = built(block="residual", convs_per_block=2, padding="same")
+    images = draw(2).images
+    maps = explain.feature_maps(net, images)
+    units = [f"block{b}_residual1.conv{c}" for b in (1, 2) for c in (1, 2)]
+    assert list(maps) == ["stem_conv", *units]
+    x = torch.from_numpy(images).unsqueeze(1).float()
+    with torch.no_grad():
+        for name, layer in net.named_children():
+            x = layer(x)
+            if isinstance(layer, nets.Residual):
+                assert np.array_equal(maps[f"{name}.conv2"], x.numpy())  # after the sum
+
+
+@pytest.mark.parametrize("fields", [{"dense": (8,)}, {"block": "residual", "convs_per_block": 2, "padding": "same"}])
+def test_gradients_share_out_the_evidence(fields):
+    net, part = built(activation="gelu", **fields), draw(3)
+    net.train()
+    found = explain.gradients(net, part.images, [2, 2, 2])
+    assert net.training
+    net.eval()
+    assert (found.shape, found.dtype) == ((3, 28, 28), np.float32)
+    assert not found[part.images == 0].any()
+    blank = np.zeros((1, 28, 28), np.uint8)
+    gained = evidence(net, part.images, 2) - evidence(net, blank, 2)
+    assert np.abs(gained).max() > 0.01
+    assert found.sum((1, 2)) == pytest.approx(gained, rel=0.1, abs=0.02)
+
+
+def test_a_picture_may_ask_for_a_class_of_its_own():
+    net, images = built(), draw(1).images
+    both = explain.gradients(net, np.repeat(images, 2, axis=0), [0, 1])
+    assert np.array_equal(both[1], explain.gradients(net, images, [1])[0])
+    assert not np.array_equal(both[0], both[1])
+
+
+def test_gradients_without_captum_are_refused(monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    with pytest.raises(MissingExtra, match=r"captum.*inkdigit\[train\]") as caught:
+        explain.gradients(built(), draw(1).images, [0])
+    assert caught.value.exit_code == 7
+
+
+def test_inside_is_what_restore_gives(finished):
+    images = draw(2).images
+    inside = explain.inside(finished.model, images, [0, 1])
+    net, _ = restore(finished.model)
+    assert np.array_equal(inside.filters, explain.filters(net))
+    assert list(inside.maps) == ["block1_conv1", "block2_conv1"]
+    assert np.array_equal(inside.gradients, explain.gradients(net, images, [0, 1]))
+
+
+def predictions(said: list[int], scores: list[float]) -> list[Prediction]:
+    names = ("0", "1", "2")
+    return [
+        Prediction(names[k], 0.9, np.roll(np.array([0.9, 0.05, 0.05], np.float32), k), score)
+        for k, score in zip(said, scores, strict=True)
+    ]
+
+
+def test_the_insight_of_a_run_takes_clear_examples_and_the_worst_mistakes(finished):
+    part = draw(9)  # 0 1 2 0 1 2 0 1 2
+    said = predictions([0, 1, 2, 0, 1, 2, 0, 1, 0], [1, 1, 1, 3, 1, 1, 2, 4, 9])
+    found = explain.insight(finished.model, part, said)
+    pictures = [look.picture for look in found.examples]
+    assert all(np.array_equal(a, b) for a, b in zip(pictures, part.images[[3, 7, 2]], strict=True))
+    assert [look.title for look in (*found.examples, *found.mistakes)] == ["0", "1", "2", "2 → 0"]
+    assert all(maps.shape[0] == 3 for maps in found.maps.values())
+    for look in (*found.examples, *found.mistakes):
+        assert look.occlusion.any()
+        assert look.gradients is not None
+        assert look.gradients.any()
+    assert found.left_out is None
+
+
+def test_examples_are_spread_over_the_classes_that_were_read_right():
+    classes = tuple(f"class {i}" for i in range(256))
+    labels = np.arange(256, dtype=np.int64)
+    said = [Prediction(classes[i], 0.9, np.eye(256, dtype=np.float32)[i], 1.0) for i in range(256)]
+    said[255] = Prediction(None, reason="no ink")
+    assert explain.clear_examples(said, labels, classes).tolist() == [0, 127, 254]
+    assert explain.clear_examples(said[:2], labels[1::-1], classes).tolist() == []
+
+
+def test_a_model_that_never_answered_has_no_insight(finished):
+    found = explain.insight(finished.model, draw(3), [Prediction(None, reason="no ink")] * 3)
+    assert (found.examples, found.mistakes, found.filters) == ((), (), None)
+
+
+def test_a_library_that_is_missing_does_not_cost_the_training(finished, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    found = explain.insight(finished.model, draw(3), predictions([0, 1, 2], [1, 1, 1]))
+    assert "captum" in (found.left_out or "")
+    assert [look.gradients for look in found.examples] == [None] * 3
+    assert found.examples[0].occlusion.any()
+
+
+def test_the_report_of_a_run_shows_it(finished):
+    html = (finished.folder / "report.html").read_text(encoding="utf-8")
+    assert '<section id="insight">' in html
+    plots = {path.stem for path in (finished.folder / "plots").iterdir()}
+    assert {"filters", "maps-block1_conv1", "maps-block2_conv1", "saliency-1"} <= plots
+
+
+def test_parts_of_one_picture_are_enough(finished):
+    part: Part = draw(1)
+    found = explain.insight(finished.model, part, predictions([1], [1.0]))
+    assert (len(found.examples), [look.title for look in found.mistakes]) == (0, ["0 → 1"])
