@@ -6,15 +6,26 @@ In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row a 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from inkdigit.data.csvs import read_kaggle_test
 from inkdigit.errors import OutputError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import write_aside
-from inkdigit.types import Prediction
+from inkdigit.types import Gray, Prediction
 
 HEADER = "ImageId,Label"
+
+
+@dataclass(frozen=True, eq=False)
+class Submission:
+    """A submission that was written, and what it was made of: picture i of the test.csv has the id i + 1."""
+
+    path: Path
+    model: Recognizer
+    images: Gray  # (N, 28, 28) as the CSV holds them
+    predictions: list[Prediction]  # N
 
 
 def submit(
@@ -33,6 +44,13 @@ def submit(
         UsageError: the model's classes are not whole numbers.
         OutputError: the submission cannot be written.
     """
+    return answer(model, csv, out, log=log).path
+
+
+def answer(
+    model: Recognizer | str | Path, csv: str | Path, out: str | Path, *, log: Callable[[str], None]
+) -> Submission:
+    """Do what `submit` does, and hand over pictures and predictions too."""
     recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model)
     odd = [name for name in recognizer.classes if not name.isdecimal()]
     if odd:
@@ -48,11 +66,12 @@ def submit(
         )
     if Path(out).exists() and Path(csv).exists() and Path(out).samefile(csv):
         raise OutputError(f"{out} is the file that is read", expected="another name for the submission")
-    predictions = recognizer.predict(read_kaggle_test(Path(csv)))
+    images = read_kaggle_test(Path(csv))
+    predictions = recognizer.predict(images)
     text = "\n".join([HEADER, *(f"{i},{_label(recognizer, p)}" for i, p in enumerate(predictions, 1))]) + "\n"
     check(text, rows=len(predictions))
     write_aside(Path(out), text)
-    return Path(out)
+    return Submission(Path(out), recognizer, images, predictions)
 
 
 def saw_mnist(recognizer: Recognizer) -> bool:

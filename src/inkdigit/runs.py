@@ -26,6 +26,7 @@ ROOT = Path("runs")
 RECIPE = "recipe.toml"
 METRICS = "metrics.csv"
 MODEL = "model.onnx"
+PREDICTIONS = "predictions.npz"
 DONE = "DONE"
 
 _CAUSES = {

@@ -35,7 +35,7 @@ COMMANDS = commands()
 
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
-        *("train", "evaluate", "predict", "submit", "kaggle", "recipes", "models", "info"),
+        *("train", "evaluate", "predict", "explain", "submit", "kaggle", "recipes", "models", "info"),
         *("data get", "data check"),
     }
 

@@ -115,6 +115,13 @@ def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_pat
     assert f"inkdigit data check {tmp_path / 'mnist'}" in said.err
 
 
+@pytest.mark.parametrize("name", ["usps", "emnist-letters"])
+def test_a_set_that_no_path_opens_is_named_after_it_was_put_elsewhere(inkdigit, tmp_path, monkeypatch, name):
+    monkeypatch.setattr(sources, "fetch", lambda _name, *, to, log: to)  # noqa: ARG005
+    said = inkdigit("data", "get", name, "--to", tmp_path)
+    assert f"env INKDIGIT_DATA={tmp_path} inkdigit train fast --data {name}" in said.err
+
+
 def test_a_set_that_cannot_be_fetched_is_one_error(inkdigit, monkeypatch):
     def fetch(*_, **__):
         raise MissingData("mnist could not be fetched", hint="Put train-images-idx3-ubyte.gz into data/mnist.")

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -185,6 +186,32 @@ def test_a_submission_has_a_row_for_every_picture(inkdigit, model, test_csv, tmp
     best = [p.best for p in Recognizer.load(model).predict(images)]
     assert [int(row.split(",")[1]) for i, row in enumerate(rows) if i != 4] == best[:4] + best[5:]
     assert rows[4] == "5,0"  # a blank picture: Kaggle takes no blanks
+
+
+def test_beside_a_submission_lie_a_page_and_a_grid(inkdigit, model, test_csv, tmp_path):
+    said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
+    page, grid = tmp_path / "mine.html", tmp_path / "mine.png"
+    assert said.out.splitlines()[1:] == [f"Answers     {page}", f"Grid        {grid}"]
+    assert "no ink" in page.read_text(encoding="utf-8")
+    with Image.open(grid) as drawn:
+        assert drawn.format == "PNG"
+
+
+def test_without_the_drawing_libraries_the_submission_is_written_all_the_same(
+    inkdigit, model, test_csv, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
+    assert (said.code, said.out) == (0, f"Submission  {tmp_path / 'mine.csv'}\n")
+    (line,) = said.err.splitlines()
+    assert line.startswith("No page of the answers: ")
+    assert "pip install 'inkdigit[train]'" in line
+    assert len((tmp_path / "mine.csv").read_text().splitlines()) == 8
+
+
+def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv):
+    said = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/null")
+    assert (said.code, said.out) == (0, "Submission  /dev/null\n")
 
 
 def test_a_submission_needs_a_model(inkdigit, test_csv):

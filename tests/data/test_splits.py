@@ -59,9 +59,9 @@ def test_writers_stay_whole():
 
 
 def test_a_stratified_split_goes_by_class_though_writers_are_known():
-    dataset = make_dataset(make_part(LABELS, writers=[i // 4 for i in range(100)]))
+    dataset = make_dataset(make_part(LABELS, writers=[i // 4 for i in range(100)]), make_part([0, 1]))
     parts = split(dataset, protocol="select", validation=0.2, seed=0, stratified=True)
-    assert np.bincount(parts.report.labels).tolist() == (np.bincount(LABELS) // 5).tolist()
+    assert np.bincount(parts.report.labels).tolist() == [12, 6, 2]
     assert parts.train.writers is None
 
 
@@ -148,3 +148,11 @@ def test_impossible_sizes(change):
 def test_too_few_pictures_to_hold_any_out():
     with pytest.raises(UsageError, match="cannot be held out"):
         split(make_dataset(make_part([0, 1])), protocol="select", validation=0, seed=0)
+
+
+@pytest.mark.parametrize("protocol", ["select", "final"])
+def test_pictures_of_one_class_alone_are_refused(protocol):
+    dataset = make_dataset(make_part([3] * 20), make_part([1, 3]))
+    with pytest.raises(UsageError, match=r"Expected: training pictures of two classes or more.*'3' alone") as caught:
+        split(dataset, protocol=protocol, validation=0, seed=0)
+    assert caught.value.exit_code == 2

@@ -42,7 +42,7 @@ def net() -> torch.nn.Sequential:
 
 
 def test_the_predictions_are_enough_to_draw_every_figure_again(finished, drawn):
-    with np.load(finished.folder / outcome.PREDICTIONS) as kept:
+    with np.load(finished.folder / runs.PREDICTIONS) as kept:
         probs, logits, labels = kept["probs"], kept["logits"], kept["labels"]
     assert (probs.shape, logits.shape, labels.shape) == ((40, 3), (40, 3), (40,))
     assert np.array_equal(labels, drawn.test.labels)
@@ -55,7 +55,7 @@ def test_a_picture_without_an_answer_is_not_a_number(drawn, tmp_path):
     answers = [Prediction("0", 0.7, np.array([0.7, 0.3, 0.0], np.float32), 2.0), Prediction(None, reason="no ink")]
     small = Dataset("small", CLASSES, drawn.train, drawn.test.take(np.arange(2)))
     outcome._write_predictions(job(small, tmp_path), answers, 3)
-    with np.load(tmp_path / outcome.PREDICTIONS) as kept:
+    with np.load(tmp_path / runs.PREDICTIONS) as kept:
         assert np.isnan(kept["probs"][1]).all()
         assert np.isnan(kept["logits"][1]).all()
         assert kept["logits"][0, 2] == -np.inf  # a probability of 0

@@ -18,20 +18,22 @@ app = typer.Typer(help="Fetch a data set, or look one over.", no_args_is_help=Tr
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="mnist, usps, fashion-mnist or kmnist.")],
+    name: Annotated[str, typer.Argument(help="mnist, usps, fashion-mnist, kmnist, emnist-digits or emnist-letters.")],
     to: Annotated[Path | None, typer.Option(help="The folder to put it in; else the user cache.")] = None,
 ) -> None:
     """Fetch a public data set and check it against the published checksums.
 
     Example: inkdigit data get mnist
     """
-    from inkdigit.data.sources import fetch
+    from inkdigit.data.sources import NOT_BY_PATH, fetch
 
     with talk.interruptible():
         folder = fetch(name, to=to, log=talk.note)
     talk.say(folder)
-    source = name if to is None else str(folder)
-    talk.next_steps(["inkdigit", "data", "check", source], ["inkdigit", "train", "fast", "--data", source])
+    by_name = to is None or name in NOT_BY_PATH
+    source = name if by_name else str(folder)
+    program = ["env", f"INKDIGIT_DATA={folder}", "inkdigit"] if by_name and to is not None else ["inkdigit"]
+    talk.next_steps([*program, "data", "check", source], [*program, "train", "fast", "--data", source])
 
 
 @app.command()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import OutputError, PictureError, UsageError
+from inkdigit.errors import MissingExtra, OutputError, PictureError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -130,12 +130,31 @@ def submit(
     model: Model,
     out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
 ) -> None:
-    """Answer every row of Kaggle's test.csv and write the submission.
+    """Answer every row of Kaggle's test.csv: the submission, and beside it a page and a grid of the answers.
 
     Example: inkdigit submit test.csv --model runs/my-run --out submission.csv
     """
-    from inkdigit.kaggle import submit as write_submission
-
     with talk.interruptible():
-        written = write_submission(model, test_csv, out, log=talk.note)
-    talk.say(f"Submission  {written}")
+        write_submission(model, test_csv, out)
+
+
+def write_submission(model: Recognizer | str, test_csv: Path, out: Path) -> None:
+    """Write the submission and, where the libraries for it are installed, a page and a grid of answers beside it."""
+    from inkdigit.kaggle import answer
+
+    submission = answer(model, test_csv, out, log=talk.note)
+    talk.say(f"Submission  {submission.path}")
+    if not out.is_file():
+        return  # a pipe or a device: nothing lies beside it
+    from inkdigit.report import answers
+
+    recognizer = submission.model
+    try:
+        page, grid = answers.write(
+            out, submission.images, submission.predictions, classes=recognizer.classes, model=recognizer.name
+        )
+    except MissingExtra as exc:
+        talk.note(f"No page of the answers: {exc}")
+        return
+    talk.say(f"Answers     {page}")
+    talk.say(f"Grid        {grid}")

@@ -57,8 +57,8 @@ def kaggle(
 
     Example: inkdigit kaggle train.csv test.csv
     """
+    from inkdigit.cli.predict import write_submission
     from inkdigit.data.csvs import read_kaggle_test
-    from inkdigit.kaggle import submit
     from inkdigit.training.recipe import Recipe
 
     # What would fail after the training should fail before it.
@@ -68,9 +68,9 @@ def kaggle(
     changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
     run = _run(Recipe.load(recipe, {**changes, **_changes(set_, seed)}), data=str(train_csv), device=device)
     _tell(run, ahead=False)
-    written = submit(run.model, test_csv, out, log=talk.note)
-    talk.say(f"Submission  {written}")
-    talk.next_steps(["head", "-3", str(written)])
+    with talk.interruptible():
+        write_submission(run.model, test_csv, out)
+    talk.next_steps(["head", "-3", str(out)])
 
 
 def first_run(

@@ -144,15 +144,15 @@ def _parse_idx(stream: BinaryIO, path: Path, *, most_bytes: int) -> NDArray[np.u
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
-def find_idx(folder: Path) -> dict[Split, tuple[Path | None, Path | None, Path]]:
+def find_idx(folder: Path, *, before: str = "") -> dict[Split, tuple[Path | None, Path | None, Path]]:
     """The IDX files of a folder: for each part its pictures, its labels (either may be missing) and its writers.
 
     Names are those of MNIST, `train-images-idx3-ubyte` and `t10k-…` (or `test-…`), with `.idx3` for `-idx3` and `.gz`
-    allowed; without a prefix they are the only part.
+    allowed; without a prefix they are the only part. All names may have the same text `before` them.
     """
     found: dict[Split, tuple[Path | None, Path | None, Path]] = {}
     for split, prefixes in _IDX_PREFIXES.items():
-        for prefix in prefixes:
+        for prefix in (before + prefix for prefix in prefixes):
             images, labels = (_idx_file(folder, prefix + stem) for stem in ("images?idx3-ubyte", "labels?idx1-ubyte"))
             if images or labels:
                 found.setdefault(split, (images, labels, folder / f"{prefix}writers.npz"))
@@ -181,7 +181,7 @@ def read_idx_folder(
         if images is None or labels is None:
             there = images or labels
             raise MissingData(f"{there} has no {'labels' if images else 'pictures'} beside it")
-        pixels, numbers = _read_idx_pair(images, labels, len(classes))
+        pixels, numbers = read_idx_pair(images, labels, len(classes))
         readings[split] = read_arrays(pixels, numbers, kind=kind, writers=_read_writers(writers, len(numbers)))
     if not readings:
         raise MissingData(
@@ -190,7 +190,12 @@ def read_idx_folder(
     return to_dataset(name or folder.resolve().name, classes, readings, kind=kind)
 
 
-def _read_idx_pair(images: Path, labels: Path, k: int) -> tuple[Gray, NDArray[np.int64]]:
+def read_idx_pair(images: Path, labels: Path, k: int, *, first_label: int = 0) -> tuple[Gray, NDArray[np.int64]]:
+    """Pictures uint8 (N, H, W) and labels (N,) from 0 to `k` − 1; in the file they begin at `first_label`.
+
+    Raises:
+        MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
+    """
     pixels, numbers = read_idx(images), read_idx(labels)
     if pixels.ndim != 3 or numbers.ndim != 1:
         wrong, is_, want = (images, "labels", "pictures") if pixels.ndim != 3 else (labels, "pictures", "labels")
@@ -201,18 +206,20 @@ def _read_idx_pair(images: Path, labels: Path, k: int) -> tuple[Gray, NDArray[np
         raise MalformedFile(
             labels, f"Not one label for each picture of {images.name}", expected=len(pixels), received=len(numbers)
         )
-    if (above := np.flatnonzero(numbers >= k)).size:
-        at = int(above[0])
-        raise _label_above(labels, numbers[at], k, f"label {at + 1} (byte {8 + at})", len(above))
-    return pixels, numbers.astype(np.int64)
+    classes = numbers.astype(np.int64) - first_label
+    if (outside := np.flatnonzero((classes < 0) | (classes >= k))).size:
+        at = int(outside[0])
+        where = f"label {at + 1} (byte {8 + at})"
+        raise _label_outside(labels, numbers[at], k, where, len(outside), first_label=first_label)
+    return pixels, classes
 
 
-def _label_above(path: Path, label: int, k: int, where: str, count: int) -> MalformedFile:
+def _label_outside(path: Path, label: int, k: int, where: str, count: int, *, first_label: int = 0) -> MalformedFile:
     return MalformedFile(
         path,
         f"{count} {'label' if count == 1 else 'labels'} outside the classes",
         where=where,
-        expected=f"0–{k - 1}",
+        expected=f"{first_label}–{first_label + k - 1}",
         received=int(label),
         hint=f"Data with other classes needs a {CLASSES_FILE} beside it, one name a line.",
     )
@@ -256,7 +263,7 @@ def _name_labels(y: NDArray[Any], path: Path) -> tuple[tuple[str, ...], NDArray[
     if y.dtype.kind in "iu" and (listed or (y.min() >= 0 and y.max() < len(DIGITS))):
         classes = listed or DIGITS
         if (outside := np.flatnonzero((y < 0) | (y >= len(classes)))).size:
-            raise _label_above(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
+            raise _label_outside(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
         return classes, y.astype(np.int64)
     names = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in y.tolist()]
     return index_names(names, listed or sorted_names(names), path)

@@ -8,7 +8,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import shutil
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -25,19 +27,36 @@ _CHUNK = 2**16  # bytes
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
-    """A file and its published checksum: of its raw bytes (`unpacked`), or of the file as it is served."""
+    """A file and its published checksum: of its raw bytes (`unpacked`), or of the file as it is served.
+
+    Of a ZIP only the `members` are kept, in its place.
+    """
 
     name: str
     checksum: str  # "sha256:…" or "md5:…"
     unpacked: bool = False
+    members: tuple[str, ...] = ()  # of a ZIP, with their folders in it
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The names under which it lies in its folder afterwards."""
+        return tuple(member.rpartition("/")[2] for member in self.members) or (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedSet:
-    """The files of a named set and the mirrors that serve them, in the order in which they are asked."""
+    """The files of a named set and the mirrors that serve them, in the order in which they are asked.
+
+    `folder` is where the files lie, if not in one of the set's own name: sets of one archive share it.
+    """
 
     files: tuple[PublishedFile, ...]
     mirrors: tuple[str, ...]
+    folder: str | None = None
+
+    def lacking(self, folder: Path) -> list[PublishedFile]:
+        """The files that are not, or not wholly, in a folder."""
+        return [file for file in self.files if not all((folder / name).is_file() for name in file.kept)]
 
 
 def _idx_files(*checksums: str, unpacked: bool = False) -> tuple[PublishedFile, ...]:
@@ -45,6 +64,24 @@ def _idx_files(*checksums: str, unpacked: bool = False) -> tuple[PublishedFile, 
     pairs = zip(names, checksums, strict=True)
     return tuple(PublishedFile(f"{name}-ubyte.gz", f"sha256:{checksum}", unpacked) for name, checksum in pairs)
 
+
+_EMNIST_FILES = [
+    f"emnist-{letters_or_digits}-{part}-{kind}-ubyte.gz"
+    for letters_or_digits in ("digits", "letters")
+    for part in ("train", "test")
+    for kind in ("images-idx3", "labels-idx1")
+]
+_EMNIST = PublishedSet(  # one archive of 562 MB for both sets, of which 100 MB are kept
+    (
+        PublishedFile(
+            "gzip.zip",
+            "sha256:fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
+            members=tuple(f"gzip/{name}" for name in _EMNIST_FILES),
+        ),
+    ),
+    ("https://biometrics.nist.gov/cs_links/EMNIST/",),
+    folder="emnist",
+)
 
 PUBLISHED = {
     "mnist": PublishedSet(
@@ -85,6 +122,8 @@ PUBLISHED = {
         ),
         ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
     ),
+    "emnist-digits": _EMNIST,
+    "emnist-letters": _EMNIST,
 }
 
 
@@ -113,7 +152,12 @@ def fetch(
     published = PUBLISHED[name]
     if mirrors is not None:
         published = replace(published, mirrors=tuple(mirrors))
-    return download(published, to or cache_folder() / name, timeouts_s=timeouts_s, log=log)
+    return download(published, to or cache_folder() / folder_of(name), timeouts_s=timeouts_s, log=log)
+
+
+def folder_of(name: str) -> str:
+    """What the folder of a published set is called: as the set, unless several share it."""
+    return PUBLISHED[name].folder or name
 
 
 def cache_folder() -> Path:
@@ -130,9 +174,8 @@ def download(published: PublishedSet, to: Path, *, timeouts_s: tuple[float, floa
     except OSError as exc:
         raise OutputError(f"Cannot make the folder {to}: {exc.strerror}", hint="Name another folder.") from exc
     mirrors = list(published.mirrors)
-    for file in published.files:
-        if not (to / file.name).is_file():
-            _ask_mirrors(mirrors, file, to, timeouts_s, log, published)
+    for file in published.lacking(to):
+        _ask_mirrors(mirrors, file, to, timeouts_s, log, published)
     return to
 
 
@@ -173,11 +216,30 @@ def _download_file(url: str, file: PublishedFile, target: Path, timeouts_s: tupl
                 received=found,
                 hint="It was not kept.",
             )
-        aside.replace(target)
+        if file.members:
+            _take_out(aside, file, target.parent)
+        else:
+            aside.replace(target)
     except OSError as exc:  # not the network's: those are translated already
         raise OutputError(f"Cannot write {target}: {exc.strerror or exc}") from exc
     finally:
         aside.unlink(missing_ok=True)
+
+
+def _take_out(archive: Path, file: PublishedFile, to: Path) -> None:
+    """Unpack the members of a ZIP that are kept, each written aside and renamed."""
+    try:
+        with zipfile.ZipFile(archive) as packed:
+            for member, name in zip(file.members, file.kept, strict=True):
+                aside = to / f".{name}.{os.getpid()}.part"
+                try:
+                    with packed.open(member) as stream, aside.open("wb") as copy:
+                        shutil.copyfileobj(stream, copy, _CHUNK)
+                    aside.replace(to / name)
+                finally:
+                    aside.unlink(missing_ok=True)
+    except (zipfile.BadZipFile, KeyError) as exc:
+        raise ChecksumMismatch(f"{file.name} is not the published archive", received=exc) from exc
 
 
 def _download_url(url: str, path: Path, timeouts_s: tuple[float, float]) -> None:
@@ -215,8 +277,11 @@ def _checksum(path: Path, file: PublishedFile) -> str:
 
 
 def _unserved(published: PublishedSet, to: Path) -> MissingData:
-    lacking = [file.name for file in published.files if not (to / file.name).is_file()]
+    lacking = published.lacking(to)
+    put = "it" if len(lacking) == 1 else "them"
+    if members := [name for file in lacking for name in file.kept if file.members]:
+        put = f"what it holds ({', '.join(members)})"
     return MissingData(
-        f"No mirror serves {', '.join(lacking)}",
-        hint=f"Put {'it' if len(lacking) == 1 else 'them'} into {to}, from {' or '.join(published.mirrors)}",
+        f"No mirror serves {', '.join(file.name for file in lacking)}",
+        hint=f"Put {put} into {to}, from {' or '.join(published.mirrors)}",
     )

@@ -1,14 +1,15 @@
 """Names and paths → labelled data sets: where a set lies, what kind of files it is, and how to read them.
 
-In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `sklearn-digits`, or a path. Out: a `Dataset`, every picture through the
-door. A named set is looked for in
+In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `sklearn-digits`, or a path. Out: a
+`Dataset`, every picture through the door. A named set is looked for in
 
 1. the folder that INKDIGIT_DATA names,
 2. `data`, `../data`, `shared/data` and `../shared/data`, seen from the current folder,
 3. the cache: INKDIGIT_CACHE, else `$XDG_CACHE_HOME/inkdigit`, else `~/.cache/inkdigit`,
 
-each time in the sub-folder of its name first, then in the folder itself; then it is fetched into the cache
-(`mirrors.fetch`). A name comes before a path of the same name: write `./mnist` for a folder that is called so.
+each time in the sub-folder of its name first (`emnist` for both EMNIST sets), then in the folder itself; then it is
+fetched into the cache (`mirrors.fetch`). A name comes before a path of the same name: write `./mnist` for a folder that
+is called so.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigit.data import libsvm
+from inkdigit.data import emnist, libsvm
 from inkdigit.data.csvs import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
 from inkdigit.data.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
 from inkdigit.data.formats import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
-from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch
+from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
 from inkdigit.runs import looking_up
 from inkdigit.types import DIGITS, Dataset
 
-__all__ = ["NAMES", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]
+__all__ = ["NAMES", "NOT_BY_PATH", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]
 
 SKLEARN_DIGITS = "sklearn-digits"
 NAMES = (*PUBLISHED, SKLEARN_DIGITS)
+NOT_BY_PATH = ("usps", *emnist.CLASSES)  # the public files of these are no folder that a path opens
 
 _CLASSES = {
     "fashion-mnist": (
@@ -77,10 +79,12 @@ def open_data(
         return _open_sklearn_digits(prepare)
     folder = find(source)
     if folder is None:
-        log(f"{source} is not on this machine: fetching it into {cache_folder() / source}")
+        log(f"{source} is not on this machine: fetching it into {cache_folder() / folder_of(source)}")
         folder = fetch(source, log=log)
     elif "INKDIGIT_DATA" in os.environ and not folder.is_relative_to(Path(os.environ["INKDIGIT_DATA"]).expanduser()):
         log(f"INKDIGIT_DATA holds no {source}; using {folder}")
+    if source in emnist.CLASSES:
+        return emnist.read_emnist(folder, name=source, kind=prepare)
     if not find_idx(folder) and libsvm.has_usps(folder):
         return libsvm.read_usps(folder, name=source, kind=prepare)
     return read_idx_folder(folder, name=source, kind=prepare, classes=_CLASSES.get(source, DIGITS))
@@ -109,11 +113,12 @@ def find(name: str) -> Path | None:
     if name not in PUBLISHED:
         raise _unknown(name)
     for root in _roots():
-        for folder in (root / name, root):
-            if (folder == root / name or _may_be(root, name)) and _holds(folder, name):
+        own = root / folder_of(name)
+        for folder in (own, root):
+            if _holds(folder, name, nameless=folder == own or _may_be(root, name)):
                 return folder
-    cached = cache_folder() / name
-    return cached if all((cached / file.name).is_file() for file in PUBLISHED[name].files) else None
+    cached = cache_folder() / folder_of(name)
+    return None if PUBLISHED[name].lacking(cached) else cached
 
 
 def _roots() -> list[Path]:
@@ -126,12 +131,16 @@ def _roots() -> list[Path]:
 def _may_be(root: Path, name: str) -> bool:
     """Whether the files right in `root` may be the set `name`: a folder is what it is called, and otherwise MNIST."""
     called = root.resolve().name
-    return called == name or (name == "mnist" and called not in PUBLISHED)
+    return called == folder_of(name) or (name == "mnist" and called not in map(folder_of, PUBLISHED))
 
 
-def _holds(folder: Path, name: str) -> bool:
-    idx = any(images and labels for images, labels, _ in find_idx(folder).values())
-    return idx or (name == "usps" and libsvm.has_usps(folder))
+def _holds(folder: Path, name: str, *, nameless: bool) -> bool:
+    """Whether a folder holds a set; files that do not name theirs, as MNIST's, may be this one if `nameless`."""
+    if name == "usps" and libsvm.has_usps(folder):
+        return True
+    before = f"{name}-" if name in emnist.CLASSES else ""
+    named = nameless or bool(before)
+    return named and any(images and labels for images, labels, _ in find_idx(folder, before=before).values())
 
 
 def _open_path(path: Path, kind: str, problems: list[CellProblem] | None) -> Dataset:

@@ -53,9 +53,10 @@ def split(
     Pictures that could not be read stay in the test part alone.
 
     Raises:
-        UsageError: sizes that leave nothing to learn from or nothing to report on.
+        UsageError: sizes that leave nothing to learn from or nothing to report on, or pictures of one class alone.
     """
     _check(protocol, validation, test_fraction)
+    _check_classes(dataset)
     dataset = set_aside(dataset, test_fraction)
     rest, test = _readable(dataset.train), dataset.test
     if stratified:
@@ -112,6 +113,17 @@ def _check(protocol: str, validation: float, test_fraction: float) -> None:
         raise UsageError("Bad validation size", expected="a whole number, or a share below 1", received=validation)
     if not 0 <= test_fraction < 1:
         raise UsageError("Bad test_fraction", expected="a share from 0 to below 1", received=test_fraction)
+
+
+def _check_classes(dataset: Dataset) -> None:
+    """A set may name ten classes and hold pictures of one: nothing is learnt from that."""
+    found = np.unique(dataset.train.labels)
+    if len(found) == 1:
+        raise UsageError(
+            f"The data set {dataset.name!r} cannot be learnt from",
+            expected="training pictures of two classes or more",
+            received=f"pictures of {dataset.classes[found[0]]!r} alone",
+        )
 
 
 def _default(n: int) -> int:

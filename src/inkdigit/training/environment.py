@@ -24,6 +24,7 @@ from inkdigit.types import Dataset
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
 # The prepared training part of MNIST, so that it is known under whatever name or folder it comes.
 MNIST_SHA256 = "625d77de004da9ab432032544f7e6d5622442b033c71ce1aa72665ded471b711"
+HOLDS_MNIST = ("mnist", "emnist-digits")  # both are cut from NIST's Special Database 19 and its forerunners
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
 
 
@@ -51,7 +52,7 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
 
 def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:
     """What a model's card says of where it comes from; `recipe` is what `restore` rebuilds the network by."""
-    saw_mnist = dataset.name == "mnist" or dataset.sha256 == MNIST_SHA256
+    saw_mnist = dataset.name in HOLDS_MNIST or dataset.sha256 == MNIST_SHA256
     return {
         "recipe": recipe.change({"data": dataset.name}).to_toml(),  # a path is nobody's business
         "recipe_sha256": recipe.sha256,

@@ -35,7 +35,6 @@ from inkdigit.training.calibrate import calibrate
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
 
-PREDICTIONS = "predictions.npz"
 STEPS = "steps.csv"
 OPENINGS = "test-openings.csv"  # beside the run directories: how often a test part was looked at, by which recipe
 PARITY_PICTURES = 64
@@ -197,7 +196,7 @@ def _write_predictions(job: Job, predictions: list[Prediction], classes: int) ->
         logits = np.log(probs) + scores[:, None]  # the score is the log-sum-exp of the logits
     buffer = io.BytesIO()
     np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
-    runs.write_aside(job.folder / PREDICTIONS, buffer.getvalue())
+    runs.write_aside(job.folder / runs.PREDICTIONS, buffer.getvalue())
 
 
 def _log_opening(job: Job) -> None:

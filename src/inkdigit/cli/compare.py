@@ -1,0 +1,139 @@
+"""`inkdigit compare`: the table over all runs, or some of them side by side with tests and curves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkdigit.cli import talk
+from inkdigit.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from inkdigit.report.compare import Comparison
+    from inkdigit.report.ledger import Entry, Group
+
+HEADER = ("run", "recipe", "data", "part", "seed", "accuracy", "95 % interval", "parameters", "time", "state")
+TESTS = ("run", "points", "only it is right", "only the first is", "p", "p, Holm", "")
+
+
+def compare(
+    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Two or more runs; else all.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page with the curves.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show two or more runs side by side and test whether one reads better; without RUN, list all under runs/.
+
+    Example: inkdigit compare fast-s0 classic-s0 --out compared.html
+    """
+    if out is not None and not runs:
+        raise UsageError("A page needs the runs to be named", expected="two or more RUNs with --out")
+    if out is not None and (out.is_dir() or not out.parent.is_dir()):
+        raise OutputError(f"{out} cannot be written", expected="a file in a folder that exists")
+    with talk.interruptible():
+        if runs:
+            _compare(runs, out, as_json=as_json)
+        else:
+            _list(as_json=as_json)
+
+
+def _list(*, as_json: bool) -> None:
+    from inkdigit.report.ledger import group, read_all
+    from inkdigit.runs import ROOT, list_runs
+
+    entries = read_all(list_runs())
+    groups = group(entries)
+    if as_json:
+        found = {"runs": [entry.to_json() for entry in entries], "groups": [one.to_json() for one in groups]}
+        talk.say(json.dumps(found, ensure_ascii=False))
+        return
+    if not entries:
+        talk.note(f"There are no runs under {ROOT}/ yet.")
+        talk.next_steps(["inkdigit", "train", "fast"])
+        return
+    _print_runs(entries)
+    _print_groups(groups)
+    if len(finished := [entry.name for entry in entries if entry.state == "finished"]) > 1:
+        talk.next_steps(["inkdigit", "compare", *finished[-2:], "--out", "compared.html"])
+
+
+def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
+    from inkdigit.report.compare import compare as compare_runs
+    from inkdigit.report.compare import write_page
+    from inkdigit.runs import find
+
+    comparison = compare_runs([find(name) for name in names])
+    if as_json:
+        talk.say(json.dumps(comparison.to_json(), ensure_ascii=False))
+    else:
+        _print_runs(comparison.entries)
+        _print_tests(comparison)
+        _print_groups(comparison.groups)
+    if out is not None:
+        write_page(out, comparison)
+        talk.note(f"Page written to {out}")
+
+
+def _print_runs(entries: Sequence[Entry]) -> None:
+    _print_table([HEADER, *map(_cells, entries)], left=4)
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    from inkdigit.report.template import duration
+
+    report = entry.report
+    about = (entry.name, entry.recipe_name, entry.data, entry.part, "–" if entry.seed is None else str(entry.seed))
+    if not report:
+        return (*about, "–", "–", "–", "–", entry.state)
+    low, high = report["accuracy_ci95"]
+    return (
+        *about,
+        talk.percent(report["accuracy"]),
+        f"{100 * low:.2f}–{100 * high:.2f}",
+        "–" if entry.parameters is None else f"{entry.parameters:,}",
+        duration(report.get("train_seconds") or 0.0),
+        entry.state,
+    )
+
+
+def _print_table(rows: Sequence[Sequence[str]], *, left: int) -> None:
+    """Columns as wide as their widest cell: the first `left` and the last are text, between them are numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < left or i == len(row) - 1 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        talk.say("  ".join(cells).rstrip())
+
+
+def _print_tests(comparison: Comparison) -> None:
+    first = comparison.entries[0].name
+    if tests := comparison.tests:
+        talk.say(f"\nAgainst {first} on the same {tests[0].n:,} pictures (McNemar, exact, two-sided)")
+        rows = [
+            (
+                *(test.run, f"{100 * test.difference:+.2f}", f"{test.only_run:,}", f"{test.only_against:,}"),
+                *(f"{test.p:.3g}", f"{test.p_holm:.3g}", test.verdict),
+            )
+            for test in tests
+        ]
+        _print_table([TESTS, *rows], left=1)
+    if comparison.untested:
+        talk.say()
+    for name, reason in comparison.untested.items():
+        talk.say(f"No test of {name}: {reason}.")
+
+
+def _print_groups(groups: Sequence[Group]) -> None:
+    if groups:
+        talk.say("\nMean ± standard deviation of the runs that differ in their seed alone")
+    for one in groups:
+        seeds = ", ".join(map(str, one.seeds))
+        talk.say(
+            f"{one.recipe} on {one.data} ({one.part})  {100 * one.mean:.3f} ± {100 * one.sd:.3f} %  "
+            f"{len(one.seeds)} runs, seeds {seeds}"
+        )

@@ -1,0 +1,235 @@
+"""The runs that were made, one line each, and what runs of one recipe come to together.
+
+In: run directories. Out: `Entry`s, finished or not, and `Group`s of the same recipe with different seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import tomllib
+import zipfile
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import inkdigit.runs as runs
+from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.report.page import JSON
+
+_NOT_THE_RECIPE = ("seed", "data", "about")  # fields that may differ within a group
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One run: `recipe` is its recipe.toml, `report` its report.json, empty unless `state` is "finished"."""
+
+    folder: Path
+    state: str  # "finished", "unfinished" or "unreadable"
+    recipe: dict[str, Any]
+    report: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What a user calls it: the name of its directory under runs/, or the path of another."""
+        return self.folder.name if self.folder.parent == runs.ROOT else str(self.folder)
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe, which is all that names the model."""
+        return str(self.recipe.get("name", "–"))
+
+    @property
+    def data(self) -> str:
+        """The data set; of an unfinished run as the recipe names it."""
+        return str(self.report.get("data") or Path(str(self.recipe.get("data", "–"))).name)
+
+    @property
+    def part(self) -> str:
+        """The part that it reports on: "validation" or "test"."""
+        protocol = "validation" if self.recipe.get("protocol") == "select" else "test"
+        return str(self.report.get("report_name", protocol))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of its recipe."""
+        return self.recipe.get("seed")
+
+    @property
+    def data_sha256(self) -> str | None:
+        """Which data it learnt from."""
+        sha256: str | None = self.report.get("environment", {}).get("data", {}).get("sha256")
+        return sha256
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers its network learnt."""
+        parameters: int | None = self.report.get("model", {}).get("parameters")
+        return parameters
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch."""
+        return runs.read_rows(self.folder / runs.METRICS)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of the table as JSON types."""
+        report = self.report
+        return {
+            "run": str(self.folder),
+            "state": self.state,
+            "recipe": self.recipe_name,
+            "data": self.data,
+            "part": self.part,
+            "seed": self.seed,
+            "n": report.get("n"),
+            "accuracy": report.get("accuracy"),
+            "accuracy_ci95": report.get("accuracy_ci95"),
+            "parameters": self.parameters,
+            "train_seconds": report.get("train_seconds"),
+            "epochs": report.get("epochs"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Finished runs that differ in their seed alone."""
+
+    recipe: str
+    data: str
+    part: str
+    seeds: tuple[int, ...]
+    mean: float
+    sd: float  # of the sample: n − 1 below the line
+    mean_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def read(folder: Path) -> Entry:
+    """Read a run directory, finished or not.
+
+    Raises:
+        MalformedFile: its recipe or its report cannot be read.
+    """
+    recipe = _toml(folder / runs.RECIPE)
+    if not runs.is_finished(folder):
+        return Entry(folder, "unfinished", recipe, {})
+    return Entry(folder, "finished", recipe, _json(folder / JSON))
+
+
+def read_finished(folder: Path) -> Entry:
+    """Read a run that must have come to its end.
+
+    Raises:
+        UsageError: it did not; the message says how to go on with it.
+        MalformedFile: its recipe or its report cannot be read.
+    """
+    entry = read(folder)
+    if entry.state != "finished":
+        raise UsageError(
+            f"{folder} is unfinished: it has no figures to compare",
+            hint=f"Go on with: inkdigit train --resume {folder}",
+        )
+    return entry
+
+
+def read_all(folders: Iterable[Path]) -> list[Entry]:
+    """Every run, in the given order; one whose files cannot be read is "unreadable" and does not stop the others."""
+    return [_read_or_not(folder) for folder in folders]
+
+
+def _read_or_not(folder: Path) -> Entry:
+    try:
+        return read(folder)
+    except DataError:
+        return Entry(folder, "unreadable", {}, {})
+
+
+def group(entries: Sequence[Entry]) -> list[Group]:
+    """The runs of one recipe, data and part that differ in their seed alone, two or more, in the order of the first."""
+    together: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.state == "finished":
+            fields = {key: value for key, value in entry.recipe.items() if key not in _NOT_THE_RECIPE}
+            key = json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
+            together.setdefault(key, []).append(entry)
+    return [_grouped(several) for several in together.values() if len({entry.seed for entry in several}) > 1]
+
+
+def _grouped(entries: Sequence[Entry]) -> Group:
+    accuracies = [entry.report["accuracy"] for entry in entries]
+    first = entries[0]
+    return Group(
+        recipe=first.recipe_name,
+        data=first.data,
+        part=first.part,
+        seeds=tuple(entry.seed or 0 for entry in entries),
+        mean=statistics.fmean(accuracies),
+        sd=statistics.stdev(accuracies),
+        mean_seconds=statistics.fmean(entry.report.get("train_seconds") or 0.0 for entry in entries),
+    )
+
+
+def answers(entry: Entry) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which pictures a finished run reads rightly, bool (N,), and their labels (N,); one without an answer is wrong.
+
+    Raises:
+        MissingData: the run has no predictions.npz.
+        MalformedFile: it cannot be read.
+    """
+    path = entry.folder / runs.PREDICTIONS
+    if not path.is_file():
+        raise MissingData(f"{entry.folder} has no {runs.PREDICTIONS}", hint="Train the run anew.")
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+            probs, labels = kept["probs"], kept["labels"]
+        right = ~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) == labels)
+    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
+        raise MalformedFile(path, "These are no predictions", expected="probs (N, K) and labels (N,)") from exc
+    return right, labels.astype(np.int64)
+
+
+def why_other_pictures(one: Entry, other: Entry) -> str | None:
+    """Why two finished runs report on different pictures, in words; None if they report on the same.
+
+    Equal labels alone would not do: a folder sorted by class gives every stratified part the same ones.
+    """
+    if one.data_sha256 != other.data_sha256:
+        return f"other data ({other.data}, not {one.data})" if one.data != other.data else "other pictures in the data"
+    if one.part != other.part:
+        return f"another part ({other.part}, not {one.part})"
+    drawn_by = {"seed": 0, "validation_split": "auto"} if one.part == "validation" else {}
+    if one.report.get("environment", {}).get("data", {}).get("test") is None:  # the test part was set aside
+        drawn_by["test_fraction"] = 0.2
+    for field, default in drawn_by.items():
+        here, there = (entry.recipe.get(field, default) for entry in (one, other))
+        if here != there:
+            return f"another {one.part} part ({field} {there}, not {here})"
+    if not np.array_equal(answers(one)[1], answers(other)[1]):
+        return "other labels in predictions.npz"
+    return None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise MalformedFile(path, "This is no recipe", expected="TOML", hint="Train the run anew.") from exc
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        float(report["accuracy"]), len(report["accuracy_ci95"]), int(report["n"])
+    except (OSError, ValueError, KeyError, TypeError) as exc:
+        raise MalformedFile(path, "This is no report of a run", hint="Train the run anew.") from exc
+    whole: dict[str, Any] = report
+    return whole

@@ -1,0 +1,98 @@
+"""`compare`: the table over runs/, two runs with their test, the page, and what cannot be compared."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ..report.made_runs import make_run
+from .conftest import assert_one_error
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """Where runs/ holds two seeds of one recipe, a bad run, one that was stopped and one that is damaged."""
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs/1-tiny-s0"), wrong=(0,))
+    make_run(Path("runs/2-tiny-s1"), seed=1)
+    make_run(Path("runs/3-bad-s0"), wrong=tuple(range(10, 25)), name="bad")
+    make_run(Path("runs/4-stopped-s0"), finished=False, name="stopped")
+    damaged = make_run(Path("runs/5-damaged-s0"))
+    (damaged / "report.json").write_text("{")
+    return tmp_path
+
+
+@pytest.mark.usefixtures("root")
+def test_without_runs_all_are_listed(inkdigit):
+    said = inkdigit("compare")
+    assert said.code == 0
+    header, *lines = said.out.splitlines()
+    assert header.split()[:5] == ["run", "recipe", "data", "part", "seed"]
+    states = {line.split()[0]: line.split()[-1] for line in lines[:5]}
+    assert list(states.values()) == ["finished"] * 3 + ["unfinished", "unreadable"]
+    assert "97.50 %" in lines[0]
+    assert "1,234" in lines[0]
+    assert lines[-1].startswith("tiny on drawn (test)  98.750 ± 1.768 %  2 runs, seeds 0, 1")
+    assert "inkdigit compare 2-tiny-s1 3-bad-s0" in said.err
+
+
+@pytest.mark.usefixtures("root")
+def test_the_list_as_json(inkdigit):
+    found = json.loads(inkdigit("compare", "--json").out)
+    assert [run["state"] for run in found["runs"]] == ["finished"] * 3 + ["unfinished", "unreadable"]
+    assert found["groups"][0]["seeds"] == [0, 1]
+
+
+def test_where_there_are_no_runs_the_next_step_is_said(inkdigit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    said = inkdigit("compare")
+    assert (said.code, said.out) == (0, "")
+    assert "inkdigit train fast" in said.err
+    assert json.loads(inkdigit("compare", "--json").out) == {"runs": [], "groups": []}
+
+
+@pytest.mark.usefixtures("root")
+def test_runs_are_tested_against_the_first(inkdigit):
+    said = inkdigit("compare", "1-tiny", "3-bad", "2-tiny")
+    assert said.code == 0
+    assert "Against 1-tiny-s0 on the same 40 pictures (McNemar" in said.out
+    bad = next(line for line in said.out.splitlines() if line.startswith("3-bad-s0") and line.endswith("worse"))
+    assert bad.split()[1:4] == ["-35.00", "1", "15"]
+    found = json.loads(inkdigit("compare", "1-tiny", "3-bad", "--json").out)
+    assert found["tests"][0]["p"] == pytest.approx(2 * 17 / 2**16)
+
+
+def test_other_pictures_are_in_the_table_but_have_no_test(inkdigit, root):
+    make_run(root / "runs" / "6-other", data="usps", sha256="b")
+    said = inkdigit("compare", "1-tiny", "6-other")
+    assert said.code == 0
+    assert "No test of 6-other: other data (usps, not drawn)." in said.out
+    assert "McNemar" not in said.out
+
+
+@pytest.mark.usefixtures("root")
+def test_the_page_is_written_where_it_was_asked_for(inkdigit):
+    said = inkdigit("compare", "1-tiny", "3-bad", "--out", "page.html")
+    assert (said.code, said.err) == (0, "Page written to page.html\n")
+    assert "3-bad-s0" in Path("page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.usefixtures("root")
+def test_what_cannot_be_compared_is_one_error(inkdigit):
+    assert_one_error(inkdigit("compare", "1-tiny", "4-stopped"), 2, "inkdigit train --resume runs/4-stopped-s0")
+    assert_one_error(inkdigit("compare", "1-tiny", "5-damaged"), 4, "report.json")
+    assert_one_error(inkdigit("compare", "1-tiny"), 2, "nothing to compare")
+    assert_one_error(inkdigit("compare", "1-tiny", "nope"), 2, "There is no run called 'nope'")
+    assert_one_error(inkdigit("compare", "--out", "page.html"), 2, "two or more RUNs")
+    assert_one_error(inkdigit("compare", "1-tiny", "3-bad", "--out", "no/page.html"), 9, "cannot be written")
+    assert not Path("page.html").exists()
+
+
+@pytest.mark.usefixtures("root")
+def test_the_table_needs_no_drawing_library(inkdigit, monkeypatch):
+    for library in ("jinja2", "matplotlib"):
+        monkeypatch.setitem(sys.modules, library, None)
+    assert inkdigit("compare", "1-tiny", "3-bad").code == 0

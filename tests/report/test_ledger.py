@@ -1,0 +1,142 @@
+"""The table of runs: what each says of itself, which belong together, and which report on the same pictures."""
+
+from __future__ import annotations
+
+import io
+import statistics
+
+import numpy as np
+import pytest
+
+from inkdigit import runs
+from inkdigit.errors import MalformedFile, MissingData, UsageError
+from inkdigit.report.ledger import answers, group, read, read_all, read_finished, why_other_pictures
+
+from .made_runs import LABELS, make_run
+
+
+def test_a_run_says_what_it_is(tmp_path):
+    entry = read(make_run(tmp_path / "one", wrong=(0, 1)))
+    row = entry.to_json()
+    assert row["run"] == str(tmp_path / "one")
+    assert (row["state"], row["recipe"], row["data"], row["part"], row["seed"]) == (
+        "finished",
+        "tiny",
+        "drawn",
+        "test",
+        0,
+    )
+    assert (row["n"], row["accuracy"], row["parameters"], row["train_seconds"], row["epochs"]) == (
+        40,
+        0.95,
+        1234,
+        12.5,
+        2,
+    )
+    assert row["accuracy_ci95"][0] < 0.95 < row["accuracy_ci95"][1]
+
+
+def test_an_unfinished_run_is_listed_with_what_its_recipe_says(tmp_path):
+    folder = make_run(tmp_path / "one", finished=False, data="/some/where/digits", protocol="select", seed=7)
+    row = read(folder).to_json()
+    assert (row["state"], row["data"], row["part"], row["seed"]) == ("unfinished", "digits", "validation", 7)
+    assert row["accuracy"] is None
+
+
+def test_an_unfinished_run_has_nothing_to_compare(tmp_path):
+    folder = make_run(tmp_path / "one", finished=False)
+    with pytest.raises(UsageError, match=rf"{folder} is unfinished.*inkdigit train --resume {folder}") as caught:
+        read_finished(folder)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"accuracy": null}'])
+def test_a_broken_run_does_not_stop_the_others(tmp_path, content):
+    good, bad = make_run(tmp_path / "good"), make_run(tmp_path / "bad")
+    (bad / "report.json").write_text(content)
+    assert [entry.state for entry in read_all([bad, good])] == ["unreadable", "finished"]
+    with pytest.raises(MalformedFile, match=r"report\.json") as caught:
+        read(bad)
+    assert caught.value.exit_code == 4
+
+
+def test_a_broken_recipe(tmp_path):
+    folder = make_run(tmp_path / "one")
+    (folder / runs.RECIPE).write_text("name = ")
+    with pytest.raises(MalformedFile, match="This is no recipe"):
+        read(folder)
+
+
+def test_runs_that_differ_in_their_seed_alone_belong_together(tmp_path):
+    made = [
+        make_run(tmp_path / "a", seed=0, wrong=(1,)),
+        make_run(tmp_path / "b", seed=1, wrong=(1, 2, 3)),
+        make_run(tmp_path / "c", seed=2, epochs=9),  # another recipe
+        make_run(tmp_path / "d", seed=3, sha256="b"),  # other data
+        make_run(tmp_path / "e", seed=4, protocol="select"),  # another part
+        make_run(tmp_path / "f", seed=5, finished=False),
+        make_run(tmp_path / "g", seed=2, epochs=9),  # the same seed again says nothing new
+    ]
+    (found,) = group(read_all(made))
+    assert (found.recipe, found.seeds) == ("tiny", (0, 1))
+    assert found.mean == pytest.approx(0.95)
+    assert found.sd == pytest.approx(statistics.stdev([39 / 40, 37 / 40]))
+
+
+def test_a_picture_without_an_answer_is_wrong(tmp_path):
+    right, labels = answers(read(make_run(tmp_path / "one", wrong=(3, -1))))
+    assert np.flatnonzero(~right).tolist() == [3, 39]
+    assert np.array_equal(labels, LABELS)
+
+
+def test_predictions_that_are_missing_or_broken(tmp_path):
+    entry = read(make_run(tmp_path / "one"))
+    array = io.BytesIO()
+    np.save(array, LABELS)
+    for broken in (b"", b"no zip", b"PK\x03\x04 half of one", array.getvalue()):
+        (entry.folder / "predictions.npz").write_bytes(broken)
+        with pytest.raises(MalformedFile, match="no predictions"):
+            answers(entry)
+    np.savez(entry.folder / "predictions.npz", probs=np.zeros((3, 2)))
+    with pytest.raises(MalformedFile, match="no predictions"):
+        answers(entry)
+    (entry.folder / "predictions.npz").unlink()
+    with pytest.raises(MissingData, match=r"has no predictions\.npz"):
+        answers(entry)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"data": "usps", "sha256": "b"}, "other data (usps, not drawn)"),
+        ({"sha256": "b"}, "other pictures in the data"),
+        ({"data": "the-same-by-another-name"}, None),
+        ({"protocol": "select"}, "another part (validation, not test)"),
+        ({"labels": LABELS[::-1]}, "other labels in predictions.npz"),
+        ({"labels": LABELS[:30]}, "other labels in predictions.npz"),
+        ({"seed": 5}, None),
+    ],
+)
+def test_test_parts_of_the_same_pictures(tmp_path, fields, reason):
+    one, other = read(make_run(tmp_path / "one")), read(make_run(tmp_path / "other", **fields))
+    assert why_other_pictures(one, other) == reason
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"seed": 5}, "another validation part (seed 5, not 0)"),  # though the labels are the same
+        ({"validation_split": "stratified"}, "another validation part (validation_split stratified, not auto)"),
+        ({"learning_rate": 0.1}, None),
+    ],
+)
+def test_validation_parts_are_drawn_by_the_recipe(tmp_path, fields, reason):
+    one = read(make_run(tmp_path / "one", protocol="select"))
+    other = read(make_run(tmp_path / "other", protocol="select", **fields))
+    assert why_other_pictures(one, other) == reason
+
+
+def test_of_a_set_of_one_part_the_recipe_sets_the_test_part_aside(tmp_path):
+    one = read(make_run(tmp_path / "one", test=None, test_fraction=0.2))
+    other = read(make_run(tmp_path / "other", test=None, test_fraction=0.3))
+    assert why_other_pictures(one, other) == "another test part (test_fraction 0.3, not 0.2)"
