@@ -118,7 +118,7 @@ def _alone(folder: Path) -> Iterator[None]:
     Raises:
         UsageError: somebody does.
     """
-    from filelock import FileLock, Timeout  # torch brings it along
+    from filelock import FileLock, Timeout
 
     lock = FileLock(folder / LOCK)
     with runs.writing(folder):
