@@ -4,7 +4,8 @@ In: MNIST where `inkdigit` finds it. Out: one line a seed in `results/notebooks.
 done. A later run skips the seeds that it finds there for the same recipe, so it goes on where it was stopped.
 
 Each seed is the command that `docs/notebooks.md` names, in a process of its own. `--jobs 2` trains two seeds at a time
-with one thread each: more seeds an hour; times that are to be quoted are taken with `--jobs 1` on a quiet machine.
+with one thread each: more seeds an hour, but no times to be quoted. `--time` takes those: on a quiet machine and with
+all its threads, a few epochs of each recipe, into `results/notebooks-times.json`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -25,9 +27,11 @@ import numpy as np
 import kaggle_split
 import machine
 from inkdigit.data.sources import find
+from inkdigit.runs import METRICS, read_rows
 from inkdigit.training.recipe import Recipe
 
-LEDGER = "notebooks.jsonl"
+LEDGER, TIMES = "notebooks.jsonl", "notebooks-times.json"
+TIMED_EPOCHS = 4  # the first one warms up, the others count
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")
 SMOKE_CHANGES = {"epochs": 1, "validation": 0.9}
 
@@ -61,16 +65,16 @@ ROWS = (
 )
 
 
-def train(row: Row, seed: int, *, threads: int, kaggle: Path, smoke: bool) -> dict[str, Any]:
+def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str, Any]) -> dict[str, Any]:
     """Train one seed in a process of its own and return its line."""
-    changes = [f"--set={key}={value}" for key, value in SMOKE_CHANGES.items() if smoke]
+    changed = [f"--set={key}={value}" for key, value in changes.items()]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if row.data == "kaggle":
             asked = ["kaggle", str(kaggle / "train.csv"), str(kaggle / "test.csv"), "--recipe", row.recipe]
         else:
             asked = ["train", row.recipe, "--data", row.data, "--out", str(folder / "runs" / "run")]
-        argv = [str(machine.INKDIGIT), *asked, "--seed", str(seed), "--device", "cpu", *changes]
+        argv = [str(machine.INKDIGIT), *asked, "--seed", str(seed), "--device", "cpu", *changed]
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "-1"}
         data = find("mnist" if row.data == "kaggle" else row.data)
         if data is not None:
@@ -80,6 +84,10 @@ def train(row: Row, seed: int, *, threads: int, kaggle: Path, smoke: bool) -> di
             raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         (run,) = (path for path in (folder / "runs").iterdir() if path.is_dir())
         line = read(run)
+        if row.data == "mnist" and line["part"] == "validation":  # for scale: the claim is about the validation part
+            asked = [str(machine.INKDIGIT), "evaluate", str(run), "--data", "mnist", "--json"]
+            told = subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
+            line["test_accuracy"] = json.loads(told.stdout)["accuracy"]
         if row.data == "kaggle":
             right, wrong = kaggle_split.score(folder / "submission.csv", kaggle / "solution.csv")
             line |= {"part": "kaggle", "n": 70_000 - kaggle_split.ROWS, "accuracy": right, "wrong": wrong}
@@ -100,6 +108,7 @@ def read(run: Path) -> dict[str, Any]:
         "epochs": report["epochs"],
         "last_epoch": report["final_epoch"],
         "train_seconds": round(report["train_seconds"], 1),
+        "epoch_seconds": [round(epoch["seconds"], 2) for epoch in read_rows(run / METRICS)],
         "parameters": report["model"]["parameters"],
         "threads": about["threads"],
         "recipe_sha256": identity(Recipe.load(run / "recipe.toml")),
@@ -114,44 +123,69 @@ def identity(recipe: Recipe) -> str:
 
 def pending(rows: list[Row], ledger: Path, *, smoke: bool) -> list[tuple[Row, int]]:
     """The seeds that have no line yet for the recipe as it is now."""
-    changes = SMOKE_CHANGES if smoke else {}
     done = {(line["row"], line["data"], line["seed"], line["recipe_sha256"]) for line in machine.read_lines(ledger)}
     todo = []
     for row in rows:
-        sha256 = identity(Recipe.load(row.recipe, changes))
+        sha256 = identity(Recipe.load(row.recipe, SMOKE_CHANGES if smoke else {}))
         todo += [(row, seed) for seed in range(row.seeds) if (row.recipe, row.data, seed, sha256) not in done]
     return todo
 
 
+def measure_times(rows: list[Row], *, kaggle: Path) -> dict[str, Any]:
+    """Seconds of an epoch of each recipe, least and median, with all threads and nothing else at work."""
+    times = {}
+    for row in rows:
+        taken = train(row, 0, threads=os.cpu_count() or 1, kaggle=kaggle, changes={"epochs": TIMED_EPOCHS})
+        counted = taken["epoch_seconds"][1:]
+        times[row.recipe] = {
+            "least": min(counted),
+            "median": median(counted),
+            "n": len(counted),
+            "threads": taken["threads"],
+        }
+        print(f"{row.recipe}: {times[row.recipe]['median']:.1f} s an epoch", flush=True)
+    return times
+
+
+def train_missing(rows: list[Row], asked: argparse.Namespace, *, about: dict[str, Any], kaggle: Path) -> None:
+    """Train what has no line yet, `--jobs` at a time; a seed that fails does not stop the others."""
+    ledger, threads = asked.results / LEDGER, max(1, (os.cpu_count() or 1) // asked.jobs)
+    changes = SMOKE_CHANGES if asked.smoke else {}
+
+    def one(job: tuple[Row, int]) -> None:
+        line = train(*job, threads=threads, kaggle=kaggle, changes=changes)
+        machine.append_line(ledger, {**about, **line})
+        told = f"{line['accuracy'] * 100:.3f} % ({line['part']}), trained in {line['train_seconds']:.0f} s"
+        print(f"{line['row']} on {line['data']}, seed {line['seed']}: {told}", flush=True)
+
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for done in [pool.submit(one, job) for job in pending(rows, ledger, smoke=asked.smoke)]:
+            if (problem := done.exception()) is not None:
+                print(problem, file=sys.stderr, flush=True)
+
+
 def main() -> None:
-    """Train the seeds that are missing."""
+    """Train the seeds that are missing, or take the times."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", nargs="+", help="recipes; all of them unless named")
     options.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    options.add_argument("--time", action="store_true", help="take times instead; needs a quiet machine")
     options.add_argument("--smoke", action="store_true", help="one epoch on little data: measure nothing")
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     rows = [row for row in ROWS if not asked.rows or row.recipe in asked.rows]
     if not rows:
         options.error(f"--rows takes {', '.join(dict.fromkeys(row.recipe for row in ROWS))}")
-    ledger, threads = asked.results / LEDGER, max(1, (os.cpu_count() or 1) // asked.jobs)
     about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "jobs": asked.jobs}
     with tempfile.TemporaryDirectory() as name:
         kaggle = Path(name)
-        todo = pending(rows, ledger, smoke=asked.smoke)
-        if any(row.data == "kaggle" for row, _ in todo):
+        if any(row.data == "kaggle" for row in rows):
             print(f"Kaggle's split: {kaggle_split.build(kaggle)}", flush=True)
-
-        def one(job: tuple[Row, int]) -> None:
-            line = train(*job, threads=threads, kaggle=kaggle, smoke=asked.smoke)
-            machine.append_line(ledger, {**about, **line})
-            told = f"{line['accuracy'] * 100:.3f} % ({line['part']}), trained in {line['train_seconds']:.0f} s"
-            print(f"{line['row']} on {line['data']}, seed {line['seed']}: {told}", flush=True)
-
-        with ThreadPoolExecutor(asked.jobs) as pool:
-            for done in [pool.submit(one, job) for job in todo]:
-                if (problem := done.exception()) is not None:
-                    print(problem, file=sys.stderr, flush=True)
+        if asked.time:
+            times = measure_times([row for row in rows if row.data != "usps"], kaggle=kaggle)
+            machine.write_json(asked.results / TIMES, {**about, "recipes": times})
+        else:
+            train_missing(rows, asked, about=about, kaggle=kaggle)
 
 
 if __name__ == "__main__":
