@@ -35,7 +35,8 @@ COMMANDS = commands()
 
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
-        *("train", "evaluate", "predict", "explain", "submit", "kaggle", "recipes", "models", "info"),
+        *("train", "tune", "evaluate", "compare", "predict", "explain", "submit", "kaggle", "export"),
+        *("recipes", "models", "info"),
         *("data get", "data check"),
     }
 
