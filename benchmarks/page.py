@@ -1,7 +1,7 @@
 """Write `docs/benchmarks.md` from `benchmarks/results/`: nothing on that page is typed by hand.
 
-In: fast.jsonl, fast-vs-keras.json, answering.json, whichever are there; a smoke run counts as not measured. Out: the
-page; with `--check` nothing is written, and the exit code is 1 if the page is not what the results say.
+In: fast.jsonl, fast-vs-keras.json, answering.json, int8.json, whichever are there; a smoke run counts as not measured.
+Out: the page; with `--check` nothing is written, and the exit code is 1 if the page is not what the results say.
 """
 
 from __future__ import annotations
@@ -60,6 +60,10 @@ before and just after the peer in one run of the script.
 exit, peak resident memory as the operating system accounts it (1 MB = 10⁶ bytes). After two warm-ups the commands take
 turns, so that a slow minute falls on all alike; given are median [least–most]. The door alone is
 timed inside one process."""
+
+INT8 = """\
+The float files have their batch norm folded into the convolutions. Integers pay where convolutions see many channels;
+the first one, which sees a single channel, is slower in integers, and in a small network it is most of the work."""
 
 
 def load(path: Path) -> Record | None:
@@ -148,6 +152,34 @@ def scale_rows(seeds: list[Record], ratio: Record | None, answering: Record | No
     return rows
 
 
+def int8_table(record: Record) -> str:
+    """Float against int8, model by model."""
+    rows = [
+        row("model", "parameters", "float32", "int8", "points", "size", "times as fast", "≤ 0.05 lost", "≥ 2 times"),
+        row(*["---"] * 9),
+    ]
+    for model in record["models"]:
+        float32, int8 = (model["accuracy"][kind] for kind in ("float32", "int8"))
+        points, faster = 100 * (int8 - float32), model["times_faster"]["median"]
+        size = " → ".join(f"{model['bytes'][kind] / 1000:,.0f} kB" for kind in ("float32", "int8"))
+        figures = (f"{100 * float32:.2f} %", f"{100 * int8:.2f} %", f"{points:+.2f}".replace("-", "−"), size)
+        bars = (MET[points >= -0.05 - 1e-9], MET[faster >= 2])
+        rows.append(row(f"`{model['model']}`", f"{model['parameters']:,}", *figures, f"{faster:.2f}", *bars))
+    return "\n".join(rows)
+
+
+def int8_part(record: Record) -> list[str]:
+    """The section about int8 files."""
+    return [
+        "## int8",
+        "`inkdigit export MODEL --format onnx-int8`, both files on the part that the model reports on; then "
+        f"{record['rounds']} rounds in turns of {record['pictures']} pictures, {record['threads']} threads, the network alone, medians. "
+        f"The processor has {'' if record['vnni'] else 'no '}VNNI.",
+        INT8,
+        int8_table(record),
+    ]
+
+
 def _times(runs: list[Record]) -> str:
     values = [run["train_seconds"] for run in runs]
     if len(values) == 1:
@@ -187,7 +219,8 @@ def render(results: Path) -> str:
     """The whole page."""
     seeds = load_seeds(results / "fast.jsonl")
     ratio, answering = load(results / "fast-vs-keras.json"), load(results / "answering.json")
-    machines = machine_lines([*group_seeds(seeds), ("Ratio", ratio), ("Answering", answering)])
+    int8 = load(results / "int8.json")
+    machines = machine_lines([*group_seeds(seeds), ("Ratio", ratio), ("Answering", answering), ("int8", int8)])
     scale = scale_rows(seeds, ratio, answering)
     parts = [
         "# Benchmarks",
@@ -205,6 +238,8 @@ def render(results: Path) -> str:
     ]
     if scale:
         parts += ["## For scale", "\n".join([row("figure", "measured", "n", "command"), "|---|---|---|---|", *scale])]
+    if int8:
+        parts += int8_part(int8)
     parts += ["## How it was measured", HOW]
     if machines:
         parts += ["## Where and when", "\n".join(machines)]
