@@ -62,8 +62,10 @@ turns, so that a slow minute falls on all alike; given are median [least–most]
 timed inside one process."""
 
 INT8 = """\
-The float files have their batch norm folded into the convolutions. Integers pay where convolutions see many channels;
-the first one, which sees a single channel, is slower in integers, and in a small network it is most of the work."""
+Both files, `inkdigit export MODEL --format onnx-int8` and the one it was made from, answer the part that the model
+reports on. The float files have their batch norm folded into the convolutions. Integers pay where convolutions see many
+channels; the first one, which sees a single channel, is slower in integers, and in a small network it is most of the
+work."""
 
 
 def load(path: Path) -> Record | None:
@@ -172,10 +174,8 @@ def int8_part(record: Record) -> list[str]:
     """The section about int8 files."""
     return [
         "## int8",
-        "`inkdigit export MODEL --format onnx-int8`, both files on the part that the model reports on; then "
-        f"{record['rounds']} rounds in turns of {record['pictures']} pictures, {record['threads']} threads, the network alone, medians. "
-        f"The processor has {'' if record['vnni'] else 'no '}VNNI.",
-        INT8,
+        f"{INT8} Timed were {record['rounds']} rounds in turns of {record['pictures']} pictures, {record['threads']} "
+        f"threads, the network alone, medians; the processor has {'' if record['vnni'] else 'no '}VNNI.",
         int8_table(record),
     ]
 
