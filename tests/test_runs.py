@@ -230,3 +230,34 @@ def test_a_damaged_row_is_named(tmp_path, line):
 def test_a_row_that_cannot_be_written_is_said(tmp_path):
     with pytest.raises(OutputError, match="its folder does not exist"):
         runs.append_row(tmp_path / "none" / runs.METRICS, {"epoch": 1})
+
+
+def test_a_place_that_will_do_is_left_as_it_was(tmp_path):
+    (tmp_path / "old.html").write_text("old")
+    for name in ("new.html", "old.html"):
+        runs.check_place(tmp_path / name, reads=[tmp_path / "read.csv"])
+    runs.check_place(Path(os.devnull))
+    assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
+    assert (tmp_path / "old.html").read_text() == "old"
+
+
+@pytest.mark.parametrize(
+    "place", ["folder", "nowhere/new.html", "read.csv", "link.csv", "run/model.onnx", "x" * 300 + ".html"]
+)
+def test_a_place_that_will_not_do_is_known_before_the_work(tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "run").mkdir()
+    for name in ("read.csv", "run/recipe.toml", "run/model.onnx"):
+        (tmp_path / name).write_text("kept")
+    (tmp_path / "link.csv").symlink_to(tmp_path / "read.csv")
+    with pytest.raises(OutputError):
+        runs.check_place(tmp_path / place, reads=[tmp_path / "read.csv"])
+    assert (tmp_path / "run" / "model.onnx").read_text() == (tmp_path / "read.csv").read_text() == "kept"
+
+
+def test_a_pipe_is_written_straight():
+    read, write = os.pipe()
+    runs.write_aside(Path(f"/dev/fd/{write}"), "through")
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        assert pipe.read() == "through"

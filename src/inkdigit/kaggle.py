@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inkdigit.data.csvs import read_kaggle_test
-from inkdigit.errors import OutputError, UsageError
+from inkdigit.errors import UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.runs import write_aside
+from inkdigit.runs import check_place, write_aside
 from inkdigit.types import Gray, Prediction
 
 HEADER = "ImageId,Label"
@@ -64,8 +64,7 @@ def answer(
             "Warning: this model was trained on MNIST, and Kaggle's test rows lie inside MNIST: its score would not be "
             "honest. For an honest one: inkdigit kaggle train.csv test.csv"
         )
-    if Path(out).exists() and Path(csv).exists() and Path(out).samefile(csv):
-        raise OutputError(f"{out} is the file that is read", expected="another name for the submission")
+    check_place(Path(out), reads=[Path(csv)])
     images = read_kaggle_test(Path(csv))
     predictions = recognizer.predict(images)
     text = "\n".join([HEADER, *(f"{i},{_label(recognizer, p)}" for i, p in enumerate(predictions, 1))]) + "\n"

@@ -14,7 +14,7 @@ import math
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain, count
@@ -28,6 +28,7 @@ METRICS = "metrics.csv"
 MODEL = "model.onnx"
 PREDICTIONS = "predictions.npz"
 DONE = "DONE"
+OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, DONE, "env.json", "steps.csv", "report.json", "report.html"}
 
 _CAUSES = {
     errno.ENOSPC: "the disk is full",
@@ -145,6 +146,29 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(problem, hint="Put that right, or choose another place.") from exc
 
 
+def check_place(out: Path, *, reads: Iterable[Path] = ()) -> None:
+    """Fail before the work where writing `out` would fail after it, or would replace what the work `reads`.
+
+    Nothing is left at `out`. What a run directory holds of itself is not replaced either.
+
+    Raises:
+        OutputError: no such folder, no permission, a directory, a file that is read, or a file of a run.
+    """
+    import tempfile  # answering pictures does without
+
+    with writing(out):
+        if out.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "is a directory")
+        if not out.exists() or out.is_file():
+            tempfile.TemporaryFile(dir=out.resolve().parent).close()
+    if not out.is_file():
+        return
+    if any(read.exists() and out.samefile(read) for read in reads):
+        raise OutputError(f"{out} is a file that is read", expected="another name")
+    if out.name in OWN and (out.resolve().parent / RECIPE).is_file():
+        raise OutputError(f"{out} belongs to a run", expected="another name: a run stays as it was made")
+
+
 @contextmanager
 def looking_up(name: object) -> Iterator[None]:
     """Translate what goes wrong while a name that a user gave is looked for: too long, no permission, a NUL in it.
@@ -168,12 +192,12 @@ def write_aside(path: Path, data: bytes | str) -> None:
     """
     content = data.encode() if isinstance(data, str) else data
     with writing(path):
-        target = Path(os.path.realpath(path))
-        if target.is_dir():
+        if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, "is a directory")
-        if target.exists() and not target.is_file():
-            target.write_bytes(content)
+        if path.exists() and not path.is_file():
+            path.write_bytes(content)
             return
+        target = Path(os.path.realpath(path))
         aside = target.with_name(f".{secrets.token_hex(6)}.part")
         try:
             with aside.open("xb") as file:

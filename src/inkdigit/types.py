@@ -126,6 +126,9 @@ class Dataset:
                 expected=f"{MIN_CLASSES} to {MAX_CLASSES} classes",
                 received=f"{len(self.classes)}: {', '.join(self.classes[:5])}",
             )
+        odd = [name for name in self.classes if any(ord(letter) < 32 or ord(letter) == 127 for letter in name)]
+        if odd:
+            raise UsageError(f"{self.name!r} has a class whose name is no line of text", received=repr(odd[0]))
         for part in (self.train, self.test):
             if part is not None and len(part) and not 0 <= part.labels.min() <= part.labels.max() < len(self.classes):
                 raise ValueError(f"labels outside 0..{len(self.classes) - 1} in {self.name!r}")

@@ -128,11 +128,10 @@ def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
         assert sheet.height > 3 * 168  # three rows
 
 
-def test_a_sheet_that_cannot_be_written_is_said_after_the_answers(inkdigit, model, one, tmp_path):
+def test_a_sheet_that_cannot_be_written_is_said_before_the_answers(inkdigit, model, one, tmp_path):
     said = inkdigit("predict", one, "--model", model, "--show", tmp_path / "none" / "seen.png")
-    assert said.code == 9
-    assert str(one) in said.out
-    assert said.err.startswith("Error: ")
+    assert_one_error(said, 9, "its folder does not exist")
+    assert said.out == ""
     assert not (tmp_path / "none").exists()
 
 
@@ -190,7 +189,7 @@ def test_a_submission_has_a_row_for_every_picture(inkdigit, model, test_csv, tmp
 
 def test_beside_a_submission_lie_a_page_and_a_grid(inkdigit, model, test_csv, tmp_path):
     said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
-    page, grid = tmp_path / "mine.html", tmp_path / "mine.png"
+    page, grid = tmp_path / "mine-answers.html", tmp_path / "mine-answers.png"
     assert said.out.splitlines()[1:] == [f"Answers     {page}", f"Grid        {grid}"]
     assert "no ink" in page.read_text(encoding="utf-8")
     with Image.open(grid) as drawn:

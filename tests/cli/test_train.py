@@ -192,9 +192,13 @@ def test_kaggle_trains_measures_and_submits_in_one_go(inkdigit, recipe, tmp_path
     assert said.code == 0, said.err
     assert "on the validation part (" in said.out
     assert "of 9;" in said.out  # a tenth
-    assert said.out.splitlines()[-3:] == ["Submission  mine.csv", "Answers     mine.html", "Grid        mine.png"]
+    assert said.out.splitlines()[-3:] == [
+        "Submission  mine.csv",
+        "Answers     mine-answers.html",
+        "Grid        mine-answers.png",
+    ]
     assert Path("mine.html").is_file()
-    assert Path("mine.png").is_file()
+    assert Path("mine-answers.png").is_file()
     assert "Warning" not in said.err
     header, *rows = Path("mine.csv").read_text().splitlines()
     assert header == "ImageId,Label"

@@ -52,7 +52,7 @@ def test_classes_are_counted_by_the_most_probable_one():
 
 def test_the_page_shows_answer_runner_up_and_confidence(tmp_path):
     text = write(tmp_path / "submission.csv")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["submission.html", "submission.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["submission-answers.html", "submission-answers.png"]
     assert "<script" not in text
     assert "tiny &amp; co" in text
     assert "or &lt;i&gt;2, 40.00 %" in text
@@ -72,7 +72,7 @@ def test_the_page_never_takes_the_place_of_the_submission(tmp_path):
         (tmp_path / name).write_text("mine")
         write(tmp_path / name)
         assert (tmp_path / name).read_text() == "mine"
-        assert (tmp_path / f"{name}.html").is_file()
+        assert (tmp_path / f"{name}-answers.html").is_file()
 
 
 def test_a_grid_of_three_rows_of_five(tmp_path):
@@ -80,7 +80,7 @@ def test_a_grid_of_three_rows_of_five(tmp_path):
     few, full = tmp_path / "few.csv", tmp_path / "full.csv"
     write(few, many[:5], [say(0.9, 0.1, 0.0)] * 5)
     write(full, many, [say(0.9, 0.1, 0.0)] * 40)
-    with Image.open(tmp_path / "few.png") as one_row, Image.open(tmp_path / "full.png") as three_rows:
+    with Image.open(tmp_path / "few-answers.png") as one_row, Image.open(tmp_path / "full-answers.png") as three_rows:
         assert one_row.width == three_rows.width
         assert 2.5 < three_rows.height / one_row.height < 3.5
 
@@ -94,7 +94,7 @@ def test_without_its_libraries_nothing_is_written(tmp_path, monkeypatch, library
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
-    (tmp_path / "s.html").mkdir()
+    (tmp_path / "s-answers.html").mkdir()
     with pytest.raises(OutputError) as caught:
         answers.write(tmp_path / "s.csv", IMAGES, PREDICTIONS, classes=CLASSES, model="tiny")
     assert caught.value.exit_code == 9

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingExtra, OutputError, PictureError, UsageError
+from inkdigit.errors import MissingExtra, PictureError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -43,8 +43,10 @@ def predict(
 
     recognizer = Recognizer.load(model)
     entries = [entry for picture in pictures for entry in _expand(picture)]
-    if show is not None and any(_same(show, file) for file, _ in entries):
-        raise OutputError(f"{show} is one of the pictures", expected="another name for the drawing")
+    if show is not None:
+        from inkdigit.runs import check_place
+
+        check_place(show, reads=[file for file, _ in entries])
     if as_csv:
         talk.say(_csv_line(CSV_COLUMNS))
     failed, sheet = False, []
@@ -62,10 +64,6 @@ def predict(
         talk.note(f"Drawn into {show}")
     if failed:
         raise typer.Exit(PictureError.exit_code)
-
-
-def _same(one: Path, other: Path) -> bool:
-    return one.exists() and other.exists() and one.samefile(other)
 
 
 def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:

@@ -9,7 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError
-from inkdigit.runs import model_path
+from inkdigit.runs import check_place, model_path
 
 if TYPE_CHECKING:
     from inkdigit.training.run import Run
@@ -63,8 +63,7 @@ def kaggle(
 
     # What would fail after the training should fail before it.
     read_kaggle_test(test_csv)
-    if out.is_dir() or not out.parent.is_dir():
-        raise OutputError(f"{out} cannot be written", expected="a file in a folder that exists")
+    check_place(out, reads=[train_csv, test_csv])
     changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
     run = _run(Recipe.load(recipe, {**changes, **_changes(set_, seed)}), data=str(train_csv), device=device)
     _tell(run, ahead=False)

@@ -1,7 +1,7 @@
 """Answers to pictures that nobody labelled: a page and a grid to look at, beside a submission.
 
-In: pictures and what a model said of them. Out: `<stem>.html` (a sample, the least sure, how often each class) and
-`<stem>.png` (the sample alone, 3 × 5).
+In: pictures and what a model said of them. Out: `<stem>-answers.html` (a sample, the least sure, how often each class)
+and `<stem>-answers.png` (the sample alone, 3 × 5).
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def write(
         MissingExtra: Jinja or matplotlib is not installed; then neither is written.
         OutputError: a file cannot be written.
     """
-    stem = beside.with_suffix("") if beside.suffix == ".csv" else beside  # the page never replaces the submission
-    page, grid = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".html", ".png"))
+    stem = beside.name.removesuffix(".csv")
+    page, grid = (beside.with_name(f"{stem}-answers{suffix}") for suffix in (".html", ".png"))
     sample = draw_sample(len(images))
     drawn = _grid(images[sample], [predictions[i] for i in sample], classes)
     html = template.render(TEMPLATE, _values(beside.name, sample, images, predictions, classes, model))
