@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
 from inkdigit.data.folders import read_labels_csv, read_picture_folder
-from inkdigit.errors import DataError, MalformedFile, MissingData
+from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.types import DIGITS
 
 from .conftest import draw, write_picture
@@ -39,6 +41,13 @@ def test_sub_folders_are_classes(folder):
     assert data.train.images.any((1, 2)).all()
     assert data.test is None
     assert data.name == folder.name
+
+
+@pytest.mark.skipif(os.name != "posix", reason="such names exist on POSIX systems alone")
+def test_a_class_whose_name_is_no_line_of_text_is_refused(folder):
+    write_picture(folder / "a\nb" / "1.png", D)
+    with pytest.raises(UsageError, match=r"no line of text.*'a\\nb'"):
+        read_picture_folder(folder)
 
 
 def test_glimpses_are_the_raw_pictures(folder):
