@@ -92,6 +92,19 @@ def test_what_cannot_be_compared_is_one_error(inkdigit):
 
 
 @pytest.mark.usefixtures("root")
+def test_the_page_replaces_no_file_of_a_run_and_its_name_is_checked_first(inkdigit):
+    kept = Path("runs/1-tiny-s0/predictions.npz")
+    before = kept.read_bytes()
+    Path("page.html").symlink_to(kept)
+    for out, words in ((str(kept), "is read"), ("page.html", "is read"), ("runs/2-tiny-s1/DONE", "belongs to a run")):
+        assert_one_error(inkdigit("compare", "1-tiny", "3-bad", "--out", out), 9, words)
+    assert kept.read_bytes() == before
+    said = inkdigit("compare", "1-tiny", "3-bad", "--out", 300 * "x")
+    assert_one_error(said, 9, "the name is too long")
+    assert said.out == ""
+
+
+@pytest.mark.usefixtures("root")
 def test_the_table_needs_no_drawing_library(inkdigit, monkeypatch):
     for library in ("jinja2", "matplotlib"):
         monkeypatch.setitem(sys.modules, library, None)

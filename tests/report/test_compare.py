@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,6 +90,18 @@ def test_there_must_be_two_different_runs(folders):
         assert caught.value.exit_code == 2
 
 
+def test_runs_of_one_name_in_two_places_are_kept_apart(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_run(Path("runs/a"))
+    make_run(Path("runs/b"), wrong=(0, 1))
+    make_run(Path("b"), data="usps", sha256="b")
+    for folders in (["runs/b", "b", "runs/a"], ["runs/a", "b", "runs/b"], ["runs/a", "runs/b", "b"]):
+        found = compare([Path(folder) for folder in folders])
+        assert list(found.untested) == ["./b"]
+        assert [test.run for test in found.tests] == [folders[-1 if folders[1] == "b" else 1].removeprefix("runs/")]
+        write_page(Path("page.html"), found)
+
+
 def test_an_unfinished_run_is_named(folders, tmp_path):
     stopped = make_run(tmp_path / "stopped", finished=False)
     with pytest.raises(UsageError, match="stopped is unfinished"):
@@ -124,6 +137,40 @@ def test_a_curve_of_zeros_can_be_drawn(tmp_path):
     history = "epoch,train_loss\n1,0\n2,0\n"
     both = [make_run(tmp_path / name, history=history) for name in ("x", "y")]
     assert "train_loss" in draw(compare(both), theme=LIGHT)
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Figures as they are drawn, before they become pictures."""
+    kept = []
+    monkeypatch.setattr("inkdigit.report.compare.png", lambda figure: kept.append(figure) or b"")
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("losses", "scale", "last"), [((5, 0), "linear", 0), ((5, 1, 0), "linear", 0), ((500, 1, 0), "log", 0.5)]
+)
+def test_only_a_logarithmic_scale_lifts_a_zero(tmp_path, figures, losses, scale, last):
+    history = "epoch,train_loss\n" + "".join(f"{epoch},{loss}\n" for epoch, loss in enumerate(losses, 1))
+    draw(compare([make_run(tmp_path / name, history=history) for name in ("x", "y")]), theme=LIGHT)
+    axes = figures[-1].axes[0]
+    assert (axes.get_yscale(), axes.lines[0].get_ydata()[-1]) == (scale, last)
+
+
+def test_labels_and_tiles_tell_runs_apart_that_share_recipe_and_seed(tmp_path, monkeypatch, figures):
+    monkeypatch.chdir(tmp_path)
+    folders = [Path("runs/20261120-101502-classic-s0"), Path("runs/b"), Path("runs/c")]
+    for folder, fields in zip(folders, ({}, {"data": "usps", "sha256": "b"}, {"seed": 1}), strict=True):
+        make_run(folder, **fields)
+    found = compare(folders)
+    draw(found, theme=LIGHT)
+    labels = [text.get_text() for text in figures[-1].legends[0].get_texts()]
+    assert labels == ["1  20261120-101502-classic-s0", "2  b", "3  tiny, seed 1"]
+    monkeypatch.undo()
+    write_page(tmp_path / "page.html", found)
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<span>1 · tiny, seed 0, drawn</span>" in text
+    assert "<span>2 · tiny, seed 0, usps</span>" in text
 
 
 def test_a_page_that_cannot_be_written(folders, tmp_path):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import os
 import statistics
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from inkdigit import runs
 from inkdigit.errors import MalformedFile, MissingData, UsageError
-from inkdigit.report.ledger import answers, group, read, read_all, read_finished, why_other_pictures
+from inkdigit.report.ledger import group, read, read_all, read_finished, read_right, why_other_pictures
 
 from .made_runs import LABELS, make_run
 
@@ -50,7 +52,31 @@ def test_an_unfinished_run_has_nothing_to_compare(tmp_path):
     assert caught.value.exit_code == 2
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"accuracy": null}'])
+def test_runs_of_one_name_in_two_places_are_called_differently(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entries = [read(make_run(Path(folder))) for folder in ("b", "runs/b", "other/b", "runs/of/b")]
+    assert [entry.name for entry in entries] == ["./b", "b", "other/b", "runs/of/b"]
+    assert entries[1].to_json()["name"] == "b"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        '{"accuracy": null}',
+        '{"accuracy": 1, "accuracy_ci95": [1], "n": 3}',
+        '{"accuracy": 1, "accuracy_ci95": ["0", "1"], "n": 3}',
+        '{"accuracy": NaN, "accuracy_ci95": [0, 1], "n": 3}',
+        '{"accuracy": 1, "accuracy_ci95": [0, 1], "n": 1' + 400 * "0" + "}",
+        '{"accuracy": 1, "accuracy_ci95": [0, 1], "n": 3, "train_seconds": "long"}',
+        '{"accuracy": 1, "accuracy_ci95": [0, 1], "n": 3, "model": {"parameters": "many"}}',
+        '{"accuracy": 1, "accuracy_ci95": [0, 1], "n": 3, "model": [1]}',
+        '{"accuracy": 1, "accuracy_ci95": [0, 1], "n": 3, "environment": "here"}',
+        '{"accuracy": 1, "accuracy_ci95": [0, 1], "n": 3, "environment": {"data": []}}',
+    ],
+)
 def test_a_broken_run_does_not_stop_the_others(tmp_path, content):
     good, bad = make_run(tmp_path / "good"), make_run(tmp_path / "bad")
     (bad / "report.json").write_text(content)
@@ -83,8 +109,23 @@ def test_runs_that_differ_in_their_seed_alone_belong_together(tmp_path):
     assert found.sd == pytest.approx(statistics.stdev([39 / 40, 37 / 40]))
 
 
+def test_of_one_seed_the_latest_run_counts(tmp_path):
+    made = [
+        make_run(tmp_path / "a", seed=0, wrong=(1,)),
+        make_run(tmp_path / "b", seed=1),
+        make_run(tmp_path / "c", seed=0, wrong=(1, 2, 3)),
+    ]
+    for folder, age in zip(made, (3, 2, 1), strict=True):
+        os.utime(folder / runs.RECIPE, (1_000 - age, 1_000 - age))
+    for order in (made, made[::-1]):
+        (found,) = group(read_all(order))
+        assert sorted(found.seeds) == [0, 1]
+        assert found.mean == pytest.approx(statistics.fmean([37 / 40, 1.0]))
+        assert found.sd == pytest.approx(statistics.stdev([37 / 40, 1.0]))
+
+
 def test_a_picture_without_an_answer_is_wrong(tmp_path):
-    right, labels = answers(read(make_run(tmp_path / "one", wrong=(3, -1))))
+    right, labels = read_right(read(make_run(tmp_path / "one", wrong=(3, -1))))
     assert np.flatnonzero(~right).tolist() == [3, 39]
     assert np.array_equal(labels, LABELS)
 
@@ -96,13 +137,13 @@ def test_predictions_that_are_missing_or_broken(tmp_path):
     for broken in (b"", b"no zip", b"PK\x03\x04 half of one", array.getvalue()):
         (entry.folder / "predictions.npz").write_bytes(broken)
         with pytest.raises(MalformedFile, match="no predictions"):
-            answers(entry)
+            read_right(entry)
     np.savez(entry.folder / "predictions.npz", probs=np.zeros((3, 2)))
     with pytest.raises(MalformedFile, match="no predictions"):
-        answers(entry)
+        read_right(entry)
     (entry.folder / "predictions.npz").unlink()
     with pytest.raises(MissingData, match=r"has no predictions\.npz"):
-        answers(entry)
+        read_right(entry)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import OutputError, UsageError
+from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
     from inkdigit.report.compare import Comparison
@@ -31,8 +31,6 @@ def compare(
     """
     if out is not None and not runs:
         raise UsageError("A page needs the runs to be named", expected="two or more RUNs with --out")
-    if out is not None and (out.is_dir() or not out.parent.is_dir()):
-        raise OutputError(f"{out} cannot be written", expected="a file in a folder that exists")
     with talk.interruptible():
         if runs:
             _compare(runs, out, as_json=as_json)
@@ -63,9 +61,12 @@ def _list(*, as_json: bool) -> None:
 def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
     from inkdigit.report.compare import compare as compare_runs
     from inkdigit.report.compare import write_page
-    from inkdigit.runs import find
+    from inkdigit.runs import OWN, check_place, find
 
-    comparison = compare_runs([find(name) for name in names])
+    folders = [find(name) for name in names]
+    if out is not None:
+        check_place(out, reads=[folder / name for folder in folders for name in OWN])
+    comparison = compare_runs(folders)
     if as_json:
         talk.say(json.dumps(comparison.to_json(), ensure_ascii=False))
     else:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from inkdigit.errors import UsageError
 from inkdigit.report import template
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
-from inkdigit.report.ledger import Entry, Group, answers, group, read_finished, why_other_pictures
+from inkdigit.report.ledger import Entry, Group, group, read_finished, read_right, why_other_pictures
 from inkdigit.runs import write_aside
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def _test_all(first: Entry, others: Sequence[Entry]) -> list[McNemar]:
-    right, _ = answers(first)
-    counts = [count_discordant(answers(other)[0], right) for other in others]
+    right, _ = read_right(first)
+    counts = [count_discordant(read_right(other)[0], right) for other in others]
     p_values = [exact_p(*pair) for pair in counts]
     return [
         McNemar(other.name, first.name, len(right), *pair, p, p_holm)
@@ -161,7 +161,7 @@ def write_page(path: Path, comparison: Comparison) -> None:
     figures = {theme.name: draw(comparison, theme=theme) for theme in (LIGHT, DARK)}
     values = {
         "comparison": comparison,
-        "rows": [entry.to_json() | {"name": entry.name} for entry in comparison.entries],
+        "rows": [entry.to_json() for entry in comparison.entries],
         "differences": comparison.differences(),
         "numbers": {entry.name: number for number, entry in enumerate(comparison.entries, 1)},
         "pictures": {theme: {k: template.data_uri(v) for k, v in drawn.items()} for theme, drawn in figures.items()},
@@ -190,7 +190,7 @@ def _draw_intervals(entries: Sequence[Entry], theme: Theme) -> bytes:
             colour, _ = _look(i, theme)
             axes.plot([low, high], [i, i], color=colour, linewidth=2.4)
             axes.plot(100 * entry.report["accuracy"], i, "o", color=colour, markersize=7, markeredgecolor=theme.panel)
-        axes.set_yticks(range(len(entries)), labels=[_label(i, entry) for i, entry in enumerate(entries)])
+        axes.set_yticks(range(len(entries)), labels=_labels(entries))
         axes.set(ylim=(len(entries) - 0.4, -0.6), xlabel="accuracy, %")
         axes.tick_params(axis="y", length=0, labelcolor=theme.text)
         axes.grid(visible=False, axis="y")
@@ -206,15 +206,14 @@ def _draw_curves(
         curves = [_curve(rows, key) for rows in histories]
         values = [value for _, y in curves for value in y]
         least = min((value for value in values if value > 0), default=1.0)
-        for i, (entry, (x, y)) in enumerate(zip(entries, curves, strict=True)):
+        logarithmic = max(values) > WIDE * least
+        for i, (label, (x, y)) in enumerate(zip(_labels(entries), curves, strict=True)):
             if x:
                 colour, dashes = _look(i, theme)
-                above_0 = [max(value, least / 2) for value in y]  # a logarithm has no 0
+                heights = [max(value, least / 2) for value in y] if logarithmic else y  # a logarithm has no 0
                 marker = "o" if len(x) == 1 else ""
-                axes.plot(
-                    x, above_0, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, label=_label(i, entry)
-                )
-        _finish(axes, title, logarithmic=max(values) > WIDE * least)
+                axes.plot(x, heights, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, label=label)
+        _finish(axes, title, logarithmic=logarithmic)
         figure.legend(loc="outside upper left", ncols=2, labelcolor=theme.text)
         return png(figure)
 
@@ -243,5 +242,15 @@ def _look(i: int, theme: Theme) -> tuple[str, Any]:
     return colours[i % 4], _DASHES[i // 4 % 4]
 
 
-def _label(i: int, entry: Entry) -> str:
-    return f"{i + 1}  {short(entry.recipe_name, 16)}, seed {entry.seed}"
+def _labels(entries: Sequence[Entry]) -> list[str]:
+    """A run's place in the table with its recipe and seed, or with its own name where these repeat."""
+    called = [f"{short(entry.recipe_name, 16)}, seed {entry.seed}" for entry in entries]
+    return [
+        f"{number}  {_end(entry.name) if called.count(text) > 1 else text}"
+        for number, (text, entry) in enumerate(zip(called, entries, strict=True), 1)
+    ]
+
+
+def _end(name: str, most: int = 26) -> str:
+    """The end of a path, which is what tells runs apart."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"

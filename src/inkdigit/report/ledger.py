@@ -6,6 +6,7 @@ In: run directories. Out: `Entry`s, finished or not, and `Group`s of the same re
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import tomllib
 import zipfile
@@ -36,8 +37,13 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What a user calls it: the name of its directory under runs/, or the path of another."""
-        return self.folder.name if self.folder.parent == runs.ROOT else str(self.folder)
+        """What a user calls it: the name of its directory under runs/, or the path of another (./x, never x alone).
+
+        So no two runs have the same.
+        """
+        if self.folder.parent == runs.ROOT:
+            return self.folder.name
+        return f"./{self.folder}" if len(self.folder.parts) == 1 else str(self.folder)
 
     @property
     def recipe_name(self) -> str:
@@ -82,6 +88,7 @@ class Entry:
         report = self.report
         return {
             "run": str(self.folder),
+            "name": self.name,
             "state": self.state,
             "recipe": self.recipe_name,
             "data": self.data,
@@ -98,7 +105,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Finished runs that differ in their seed alone."""
+    """Finished runs that differ in their seed alone, one a seed."""
 
     recipe: str
     data: str
@@ -154,14 +161,23 @@ def _read_or_not(folder: Path) -> Entry:
 
 
 def group(entries: Sequence[Entry]) -> list[Group]:
-    """The runs of one recipe, data and part that differ in their seed alone, two or more, in the order of the first."""
+    """The runs of one recipe, data and part that differ in their seed alone, in the order of the first.
+
+    Of several runs with the same seed the latest counts: the others say nothing new. So two seeds or more make a group.
+    """
     together: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.state == "finished":
             fields = {key: value for key, value in entry.recipe.items() if key not in _NOT_THE_RECIPE}
             key = json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
             together.setdefault(key, []).append(entry)
-    return [_grouped(several) for several in together.values() if len({entry.seed for entry in several}) > 1]
+    return [_grouped(kept) for several in together.values() if len(kept := _latest_a_seed(several)) > 1]
+
+
+def _latest_a_seed(entries: Sequence[Entry]) -> list[Entry]:
+    oldest_first = sorted(entries, key=lambda entry: (entry.folder / runs.RECIPE).stat().st_mtime_ns)
+    latest = {entry.seed: entry for entry in oldest_first}
+    return [entry for entry in entries if entry is latest[entry.seed]]
 
 
 def _grouped(entries: Sequence[Entry]) -> Group:
@@ -178,7 +194,7 @@ def _grouped(entries: Sequence[Entry]) -> Group:
     )
 
 
-def answers(entry: Entry) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+def read_right(entry: Entry) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
     """Which pictures a finished run reads rightly, bool (N,), and their labels (N,); one without an answer is wrong.
 
     Raises:
@@ -213,7 +229,7 @@ def why_other_pictures(one: Entry, other: Entry) -> str | None:
         here, there = (entry.recipe.get(field, default) for entry in (one, other))
         if here != there:
             return f"another {one.part} part ({field} {there}, not {here})"
-    if not np.array_equal(answers(one)[1], answers(other)[1]):
+    if not np.array_equal(read_right(one)[1], read_right(other)[1]):
         return "other labels in predictions.npz"
     return None
 
@@ -227,9 +243,18 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        float(report["accuracy"]), len(report["accuracy_ci95"]), int(report["n"])
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        _check(report)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
         raise MalformedFile(path, "This is no report of a run", hint="Train the run anew.") from exc
-    whole: dict[str, Any] = report
-    return whole
+    return report
+
+
+def _check(report: dict[str, Any]) -> None:
+    """Stumble over what the table or the page would stumble over."""
+    low, high = report["accuracy_ci95"]
+    optional = (report.get("train_seconds"), report.get("epochs"), report.get("model", {}).get("parameters"))
+    figures = [report["accuracy"], low, high, report["n"], *(value for value in optional if value is not None)]
+    if not all(map(math.isfinite, figures)):
+        raise ValueError("a figure is not finite")
+    report.get("environment", {}).get("data", {}).get("sha256")
