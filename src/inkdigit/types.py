@@ -5,6 +5,7 @@ A picture between rooms is `uint8`: gray `(H, W)` before the door, `(N, 28, 28)`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -21,6 +22,7 @@ Split = Literal["train", "test"]
 SIDE = 28  # pixels: the side of a picture after the door
 MIN_CLASSES, MAX_CLASSES = 2, 256
 DIGITS = tuple("0123456789")
+NO_ANSWER = "—"  # stands where a label would
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +49,14 @@ class Prediction:
     def sureness(self) -> str:
         """The confidence in per cent, rounded down: nothing short of certain is called 100 %."""
         return f"{int((self.confidence or 0) * 10_000) / 100:.2f} %"
+
+    def runner_up(self, classes: Sequence[str]) -> str | None:
+        """The class that came second and its share, as in "7, 1.50 %"; None where no class has any."""
+        if self.probs is None:
+            return None
+        second = int(np.argsort(-self.probs, kind="stable")[1])
+        share = float(self.probs[second])
+        return f"{classes[second]}, {f'{100 * share:.2f} %' if share >= 5e-5 else 'under 0.01 %'}"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types, in the order `predict --json` prints them."""

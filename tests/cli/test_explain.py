@@ -70,8 +70,25 @@ def test_a_plain_picture_of_nothing_is_no_crash(inkdigit, blank, tmp_path):
     plain = Tiny(kind="plain").write(tmp_path / "plain.onnx")
     said = inkdigit("explain", black, "--model", plain)
     assert said.code == 0
-    assert "there is no ink to explain" in said.out
-    assert inkdigit("explain", blank, "--model", plain).code == 0
+    assert "decided by  no part of it: the picture is black all over" in said.out
+    assert "runner-up   " in said.out
+    assert "ink" not in said.out.removeprefix(str(black))
+    assert inkdigit("explain", black, "--model", plain, "--out", tmp_path / "page.html").code == 0
+    assert "The picture is black all over" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    said = inkdigit("explain", blank, "--model", plain, "--out", tmp_path / "page.html")
+    assert said.code == 0
+    assert "Which part decided" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_without_captum_only_gradients_are_left_out(inkdigit, model, one, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "captum.attr", None)
+    said = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
+    assert said.code == 0
+    assert "Gradients need captum" in said.err
+    html = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "first convolution" in html
+    assert "Feature maps of block2_conv1" in html
+    assert "by integrated gradients" not in html
 
 
 def test_without_torch_the_page_says_what_is_left_out(inkdigit, model, one, tmp_path, monkeypatch):
@@ -120,8 +137,14 @@ def test_a_folder_without_permission_is_told_before_the_work(inkdigit, one, tmp_
 
 def test_the_picture_is_never_overwritten(inkdigit, one):
     before = one.read_bytes()
-    assert_one_error(inkdigit("explain", one, "--out", one), 9, "is the picture")
+    assert_one_error(inkdigit("explain", one, "--out", one), 9, "is a file that is read")
     assert one.read_bytes() == before
+
+
+def test_neither_the_model_nor_its_run_is_overwritten(inkdigit, one, model, tiny_file):
+    assert_one_error(inkdigit("explain", one, "--model", tiny_file, "--out", tiny_file), 9, "is a file that is read")
+    report = model / "report.html"
+    assert_one_error(inkdigit("explain", one, "--model", model, "--out", report), 9, "belongs to a run")
 
 
 @pytest.mark.parametrize(("name", "text"), [("d.png", "no picture"), ("nope.png", "no file"), ("", "directory")])
@@ -155,7 +178,7 @@ def test_the_places_name_where_it_is():
     assert explain._places(seen, fall, "7") == "the upper right: 100 % of what speaks for 7"
     fall[18:24, 4:9] = fall[12:14, 12:14] = 1
     assert explain._places(seen, fall, "7") == "the upper right and the lower left: 94 % of what speaks for 7"
-    assert explain._places(seen, -fall, "7") == "no ink by itself: none speaks for 7"
+    assert explain._places(seen, -fall, "7") == "no part by itself: none speaks for 7"
 
 
 def test_the_drawing_marks_ink_against_the_answer():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from inkdigit.cli import export
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.training.recipe import Recipe
 
 from .conftest import assert_one_error, draw
 
@@ -24,13 +28,31 @@ def drawn(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "told"), [("safetensors", "load_file"), ("pt2", "torch.export.load")])
-def test_a_format_is_written_under_the_model_s_name(inkdigit, model, tmp_path, monkeypatch, name, told):
+def test_a_format_is_written_under_the_run_s_name(inkdigit, model, tmp_path, monkeypatch, name, told):
     monkeypatch.chdir(tmp_path)
     said = inkdigit("export", model, "--format", name)
     assert said.code == 0, said.err
-    size = (tmp_path / f"tiny.{name}").stat().st_size
-    assert said.out == f"Written     tiny.{name} ({size / 1000:,.0f} kB)\n"
+    size = (tmp_path / f"run.{name}").stat().st_size
+    assert said.out == f"Written     run.{name} ({size / 1000:,.0f} kB)\n"
     assert told in said.err
+
+
+def test_a_default_name_that_is_taken_is_not_replaced(inkdigit, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("export", model / "model.onnx", "--format", "safetensors")  # a run's file goes by the run's name
+    Path("run.safetensors").write_text("mine")
+    assert_one_error(inkdigit(*words), 9, "run.safetensors exists already")
+    assert Path("run.safetensors").read_text() == "mine"
+    assert inkdigit(*words, "--out", "run.safetensors").code == 0
+    assert Path("run.safetensors").read_bytes() != b"mine"
+
+
+def test_any_other_file_gives_its_own_name(inkdigit, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("v1.2.onnx", "model.onnx"):
+        shutil.copy(model / "model.onnx", name)
+        assert inkdigit("export", name, "--format", "safetensors").code == 0
+    assert sorted(path.name for path in tmp_path.glob("*.safetensors")) == ["model.safetensors", "v1.2.safetensors"]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
@@ -47,6 +69,8 @@ def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, d
     out = tmp_path / "small.onnx"
     said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", out)
     assert said.code == 0, said.err
+    assert "drawn is not what the model learnt from: ranges and figures are those of drawn." in said.err
+    assert ("no smaller" in said.err) == (out.stat().st_size >= (model / "model.onnx").stat().st_size)
     first, float32, int8, written = said.out.splitlines()
     assert first == "drawn (test), 18 pictures"
     assert float32.startswith("float32     ")
@@ -75,8 +99,55 @@ def test_what_is_wrong_is_said_before_the_work(inkdigit, model, tmp_path):
     assert_one_error(export("nope", "--format", "keras"), 2, "There is no model 'nope'")
     assert_one_error(export(model, "--format", "pt2", "--data", "mnist"), 2, "--data has no meaning for pt2")
     missing = tmp_path / "none" / "m.pt2"
-    assert_one_error(export(model, "--format", "pt2", "--out", missing), 9, "a file in a folder that exists")
+    assert_one_error(export(model, "--format", "pt2", "--out", missing), 9, "its folder does not exist")
     assert_one_error(export(model, "--format", "pt2", "--out", tmp_path), 9, "cannot be written")
     assert_one_error(export(model, "--format", "keras", "--out", tmp_path / "m.h5"), 2, "ends in .keras")
+    assert_one_error(export(model, "--format", "keras", "--out", tmp_path / ("m" * 300 + ".keras")), 9, "too long")
     itself = model / "model.onnx"
-    assert_one_error(export(model, "--format", "onnx-int8", "--out", itself), 9, "is the model itself")
+    assert_one_error(export(model, "--format", "onnx-int8", "--out", itself), 9, "is a file that is read")
+    assert_one_error(export(model, "--format", "onnx-int8", "--out", model / "report.html"), 9, "belongs to a run")
+
+
+@pytest.fixture
+def moved(model, drawn, monkeypatch):
+    """The model of a run, its card and recipe.toml naming the data `drawn`: a folder here, and not what it learnt."""
+    folder = drawn.parent / "moved"
+    folder.mkdir()
+    shutil.copy(model / "model.onnx", folder)
+    monkeypatch.chdir(drawn.parent)
+    return folder
+
+
+def recipe_beside(folder, model, **changes):
+    recipe = Recipe.load(model).change(changes)
+    (folder / "recipe.toml").write_text(recipe.to_toml())
+
+
+def test_other_data_of_the_same_name_are_no_ranges(inkdigit, moved):
+    said = inkdigit("export", moved, "--format", "onnx-int8")
+    assert said.code == 2
+    assert "drawn is not the data that the model learnt from" in said.err
+    assert said.err.endswith("Say --data.\n")
+
+
+def test_only_the_run_s_own_recipe_says_where_the_data_lie(moved, model):
+    recognizer = Recognizer.load(moved)
+    recipe_beside(moved, model, data="/there/drawn")
+    assert export._source(recognizer) == "/there/drawn"
+    recipe_beside(moved, model, data="/elsewhere", epochs=99)
+    assert export._source(recognizer) == "drawn"
+    (moved / "recipe.toml").write_text("epochz = ")
+    assert export._source(recognizer) == "drawn"
+
+
+def test_data_with_other_classes_are_refused(inkdigit, model, drawn):
+    (drawn / "0").rename(drawn / "nine")
+    said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", drawn.parent / "m.onnx")
+    assert said.code == 2
+    assert "has classes that" in said.err
+    assert "Say with --data" in said.err
+
+
+def test_what_is_called_only_keras_is_a_name_that_keras_opens(inkdigit, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_convert", lambda *_: b"PK")
+    assert inkdigit("export", model, "--format", "keras", "--out", tmp_path / ".keras").code == 0

@@ -286,6 +286,15 @@ def test_int8_may_be_off_by_more(path, numbers, passes):
         refused(path, path.read_bytes(), SelfTestFailed)
 
 
+def test_two_classes_that_are_level_may_change_places(path):
+    raw = json.loads(Tiny().card().to_json())
+    raw["numbers"] = "int8"
+    probs = raw["self_test"]["probs"] = np.full((10, 10), 0.1).tolist()
+    probs[0][9] += 0.001
+    Tiny().write(path, text=json.dumps(raw), weight=1e-3)  # the network finds them a little otherwise
+    assert load(path).card.numbers == "int8"
+
+
 @pytest.mark.parametrize("weight", [0.0, float("nan"), -1.0])
 def test_weights_that_are_gone_fail_the_self_test(path, weight):
     Tiny().write(path, weight=weight)

@@ -62,6 +62,12 @@ def test_the_page_shows_answer_runner_up_and_confidence(tmp_path):
     assert "no ink" in least_sure
 
 
+def test_a_small_share_of_the_second_is_never_called_nothing(tmp_path):
+    text = write(tmp_path / "s.csv", IMAGES[:2], [say(0.99999, 1e-5, 0.0), NO_INK])
+    assert "or 1, under 0.01 %" in text
+    assert "<b>—</b>" in text
+
+
 def test_one_picture_without_ink_makes_a_page_too(tmp_path):
     text = write(tmp_path / "s.csv", np.zeros((1, 28, 28), np.uint8), [NO_INK])
     assert "median confidence" not in text

@@ -141,6 +141,31 @@ def test_a_picture_without_ink_is_told():
     html = insight.page(told(answer="—", sureness="no ink", seen=np.zeros((28, 28), np.uint8), insight=None))
     assert "There is no ink to explain." in html
     assert html.count("<img") == 2
+    black = insight.page(told(seen=np.zeros((28, 28), np.uint8), insight=None, prepare="plain"))
+    assert "The picture is black all over" in black
+    assert not re.search(r"\bink\b|\bpaper\b", body(black))
+
+
+def body(html: str) -> str:
+    """What a page says, without its style."""
+    return html[html.index("<body>") :]
+
+
+def test_plain_pictures_have_parts_and_no_ink():
+    some = told(prepare="plain", insight=replace(told().insight, prepare="plain"))
+    html = insight.page(some)
+    assert "Which part decided" in html
+    assert "Orange parts spoke for the answer" in html
+    assert "from a black picture" in html
+    assert not re.search(r"\bink\b|\bpaper\b", body(html))
+    assert "Orange ink spoke for the answer" in insight.page(told())
+
+
+def test_without_anything_from_inside_the_network_there_is_no_such_section():
+    empty = Insight((look(),), filters=np.zeros((0, 1, 1), np.float32))
+    assert "Inside the network" not in insight.page(told(insight=empty))
+    assert "Inside the network" in insight.page(told())
+    assert "Inside the network" in insight.page(told(insight=replace(empty, left_out="Gradients are not here.")))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (28, 28), (5000, 3)])

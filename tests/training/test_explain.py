@@ -99,13 +99,14 @@ def test_gradients_without_captum_are_refused(monkeypatch):
     assert caught.value.exit_code == 7
 
 
-def test_inside_is_what_restore_gives(finished):
+def test_internals_are_what_restore_gives(finished):
     images = draw(2).images
-    inside = explain.inside(finished.model, images, [0, 1])
+    found = explain.internals(finished.model, images, [0, 1])
     net, _ = restore(finished.model)
-    assert np.array_equal(inside.filters, explain.filters(net))
-    assert list(inside.maps) == ["block1_conv1", "block2_conv1"]
-    assert np.array_equal(inside.gradients, explain.gradients(net, images, [0, 1]))
+    assert np.array_equal(found.filters, explain.filters(net))
+    assert list(found.maps) == ["block1_conv1", "block2_conv1"]
+    assert np.array_equal(found.gradients, explain.gradients(net, images, [0, 1]))
+    assert found.left_out is None
 
 
 def predictions(said: list[int], scores: list[float]) -> list[Prediction]:
@@ -148,7 +149,9 @@ def test_a_model_that_never_answered_has_no_insight(finished):
 def test_a_library_that_is_missing_does_not_cost_the_training(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     found = explain.insight(finished.model, draw(3), predictions([0, 1, 2], [1, 1, 1]))
-    assert "captum" in (found.left_out or "")
+    assert "Gradients need captum" in (found.left_out or "")
+    assert len(found.filters) == 4  # these need PyTorch alone
+    assert list(found.maps) == ["block1_conv1", "block2_conv1"]
     assert [look.gradients for look in found.examples] == [None] * 3
     assert found.examples[0].occlusion.any()
 

@@ -9,13 +9,15 @@ import onnx
 import pytest
 
 from inkdigit.errors import UsageError
-from inkdigit.model.card import METADATA_KEY
+from inkdigit.model.card import METADATA_KEY, Calibration
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.training import nets
+from inkdigit.training.export import model_bytes
 from inkdigit.training.quantize import PICTURES, Quantized, choose, int8_bytes, quantize
 from inkdigit.training.restore import recipe_of, restore
 from inkdigit.types import Gray
 
-from .conftest import draw, drawn_digits
+from .conftest import CLASSES, draw, drawn_digits, tiny
 
 
 @pytest.fixture(scope="module")
@@ -90,8 +92,27 @@ def test_it_has_no_trainable_weights_and_names_the_file_that_has(int8, wants_wei
         wants_weights(int8)
 
 
-def test_data_with_other_classes_are_refused(finished):
+def test_data_with_other_classes_are_refused_before_the_work(finished, monkeypatch):
     other = drawn_digits()
     object.__setattr__(other, "classes", ("a", "b", "c"))
-    with pytest.raises(UsageError, match="does not know 3 classes"):
+    monkeypatch.setattr("inkdigit.training.quantize.int8_bytes", lambda *_: pytest.fail("the work has begun"))
+    with pytest.raises(UsageError, match=r"'drawn' has classes .* Received: a, b, c\. Say with --data"):
         quantize(finished.model, other)
+
+
+def test_a_network_of_an_output_layer_alone_has_nothing_to_make_integers_of(tmp_path):
+    recipe, pictures = tiny(filters=(), head="flatten"), draw(9).images
+    path = tmp_path / "m.onnx"
+    path.write_bytes(
+        model_bytes(
+            nets.build(recipe, 3),
+            recipe,
+            classes=CLASSES,
+            kind="ink",
+            calibration=Calibration(),
+            samples=pictures,
+            provenance={"recipe": recipe.to_toml()},
+        )
+    )
+    with pytest.raises(UsageError, match="no layer to make integers of"):
+        int8_bytes(Recognizer.load(path), pictures)

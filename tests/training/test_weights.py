@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save
 
 from inkdigit.errors import ParityError
 from inkdigit.model.card import Card
@@ -54,8 +54,20 @@ def test_the_program_answers_as_the_file_does_for_any_number_of_pictures(finishe
     assert json.loads(extra["inkdigit.card.json"])["classes"] == ["0", "1", "2"]
 
 
-def test_a_program_that_answers_otherwise_is_not_handed_out(finished, monkeypatch):
-    true = export.answers
-    monkeypatch.setattr(export, "answers", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
-    with pytest.raises(ParityError, match=r"exported program answers otherwise .* Expected: within 0\.0001"):
-        pt2_bytes(finished.model)
+@pytest.mark.parametrize(("write", "what"), [(pt2_bytes, "exported program"), (safetensors_bytes, "safetensors file")])
+def test_what_answers_otherwise_is_not_handed_out(finished, monkeypatch, write, what):
+    true = export.run_bytes
+    monkeypatch.setattr(export, "run_bytes", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
+    with pytest.raises(ParityError, match=rf"{what} answers otherwise .* Expected: within 0\.0001"):
+        write(finished.model)
+
+
+def test_a_weight_that_is_lost_on_the_way_is_found(finished, monkeypatch):
+    def spoilt(tensors, about):
+        return save(
+            {name: value * 0.9 if value.is_floating_point() else value for name, value in tensors.items()}, about
+        )
+
+    monkeypatch.setattr("safetensors.torch.save", spoilt)
+    with pytest.raises(ParityError, match="safetensors file answers otherwise"):
+        safetensors_bytes(finished.model)

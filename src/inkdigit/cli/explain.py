@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,13 +10,13 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.predict import Model
-from inkdigit.errors import InkdigitError, MissingExtra, OutputError
-from inkdigit.runs import write_aside, writing
+from inkdigit.errors import InkdigitError, MissingExtra
+from inkdigit.runs import check_place, write_aside
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.report.insight import Insight
-    from inkdigit.training.explain import Inside
+    from inkdigit.report.insight import Explained, Insight
+    from inkdigit.training.explain import Internals
     from inkdigit.types import Floats, Gray, Prediction
 
 MARKS = ".:+#"  # ink that spoke for the answer, by its share of the strongest
@@ -39,18 +38,18 @@ def explain(
     Example: inkdigit explain examples/7-pen-on-paper.png --out explained.html
     """
     from inkdigit.model.explain import occlusion
-    from inkdigit.model.recognizer import Recognizer
+    from inkdigit.model.recognizer import Recognizer, find
     from inkdigit.picture.decode import decode
     from inkdigit.picture.prepare import prepare
 
     if out is not None:
-        _check_place(out, picture)
+        check_place(out, reads=[picture, find(model)])
     with talk.interruptible():
         recognizer = Recognizer.load(model)
         gray = decode(picture)
         (answer,) = recognizer.predict([gray])
         seen = prepare(gray, recognizer.prepare)
-        inked = answer.best is not None and seen.any()
+        inked = answer.best is not None and seen.any()  # plain pictures may be black all over, and are answered
         fall = occlusion(recognizer, seen, class_index=answer.best or 0) if inked else None
         facts = _facts(answer, seen, fall, recognizer)
         talk.say(f"{picture}  {_label(answer)}  {_sureness(answer, recognizer)}")
@@ -63,44 +62,36 @@ def explain(
                 chosen = [] if model == "default" else ["--model", model]
                 talk.next_steps(["inkdigit", "explain", str(picture), *chosen, "--out", "explained.html"])
             return
+        from inkdigit.report.insight import Explained
+
         told = None if fall is None else _insight(recognizer, seen, answer, fall)
-        headline = (picture.name, _label(answer), _sureness(answer, recognizer))
-        _write_page(out, headline, (gray, seen), {**facts, "model": recognizer.name}, told)
+        page = Explained(
+            name=picture.name,
+            given=gray,
+            seen=seen,
+            answer=_label(answer),
+            sureness=_sureness(answer, recognizer),
+            facts={**facts, "model": recognizer.name},
+            insight=told,
+            prepare=recognizer.prepare,
+        )
+        _write_page(out, page)
 
 
-def _write_page(
-    out: Path, headline: tuple[str, str, str], pictures: tuple[Gray, Gray], facts: dict[str, str], told: Insight | None
-) -> None:
-    """Write the page of a picture: its name, the answer and how sure; as given and as seen; facts; what is known."""
+def _write_page(out: Path, explained: Explained) -> None:
+    """Write the page of a picture, and say what is not on it."""
     from inkdigit.report import insight
 
-    name, answer, sureness = headline
-    given, seen = pictures
-    write_aside(out, insight.page(insight.Explained(name, given, seen, answer, sureness, facts, told)))
+    write_aside(out, insight.page(explained))
     talk.say(f"\nPage        {out}")
-    if told is not None and told.left_out:
-        talk.note(told.left_out)
-
-
-def _check_place(out: Path, picture: Path) -> None:
-    """What would fail after the work should fail before it.
-
-    Raises:
-        OutputError: no page can be written at `out`, or it is the picture itself.
-    """
-    import tempfile  # this and NumPy cost every start of the command line a while
-
-    with writing(out):
-        if out.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "is a directory")
-        if not out.exists() or out.is_file():
-            tempfile.TemporaryFile(dir=out.resolve().parent).close()
-    if out.exists() and picture.exists() and out.samefile(picture):
-        raise OutputError(f"{out} is the picture", expected="another name for the page")
+    if explained.insight is not None and explained.insight.left_out:
+        talk.note(explained.insight.left_out)
 
 
 def _label(answer: Prediction) -> str:
-    return "—" if answer.label is None else answer.label
+    from inkdigit.types import NO_ANSWER  # NumPy is behind it, which costs every start of the command line a while
+
+    return NO_ANSWER if answer.label is None else answer.label
 
 
 def _sureness(answer: Prediction, recognizer: Recognizer) -> str:
@@ -112,11 +103,11 @@ def _sureness(answer: Prediction, recognizer: Recognizer) -> str:
 
 def _facts(answer: Prediction, seen: Gray, fall: Floats | None, recognizer: Recognizer) -> dict[str, str]:
     """What there is to say beside the answer: name → words."""
-    if answer.probs is None or fall is None:
+    runner_up = answer.runner_up(recognizer.classes)
+    if runner_up is None:
         return {"decided by": "nothing: there is no ink to explain"}
-    second = int(answer.probs.argsort()[-2])
-    share = float(answer.probs[second])
-    runner_up = f"{recognizer.classes[second]}, {talk.percent(share) if share >= 5e-5 else 'under 0.01 %'}"
+    if fall is None:
+        return {"runner-up": runner_up, "decided by": "no part of it: the picture is black all over"}
     return {"runner-up": runner_up, "decided by": _places(seen, fall, recognizer.classes[answer.best or 0])}
 
 
@@ -130,7 +121,7 @@ def _places(seen: Gray, fall: Floats, label: str) -> str:
     weight = (np.maximum(fall, 0) * seen)[box] if box else np.zeros((1, 1))
     total = float(weight.sum())
     if not total:
-        return f"no ink by itself: none speaks for {label}"
+        return f"no part by itself: none speaks for {label}"
     thirds = [[part.sum() / total for part in np.array_split(row, 3, axis=1)] for row in np.array_split(weight, 3)]
     shares = sorted(
         ((share, PLACES[y][x]) for y, row in enumerate(thirds) for x, share in enumerate(row)), reverse=True
@@ -153,7 +144,7 @@ def _drawn(seen: Gray, fall: Floats) -> str:
     for row, there in zip(values / strongest, inked, strict=True):
         marks = (AGAINST if v < -0.1 else MARKS[min(int(max(v, 0) * len(MARKS)), len(MARKS) - 1)] for v in row)
         lines.append("".join(mark if ink else " " for mark, ink in zip(marks, there, strict=True)).rstrip())
-    key = f"{' '.join(MARKS)}  ink that speaks for the answer, little to much;  {AGAINST}  against it"
+    key = f"{' '.join(MARKS)}  what speaks for the answer, little to much;  {AGAINST}  against it"
     return "\n".join(("", *_without_margin(lines), "", key))
 
 
@@ -172,18 +163,20 @@ def _insight(recognizer: Recognizer, seen: Gray, answer: Prediction, fall: Float
     best = answer.best or 0
     look = Look(seen, _label(answer), _sureness(answer, recognizer), fall)
     try:
-        inside = _inside(recognizer, seen, best)
+        known = _internals(recognizer, seen, best)
     except InkdigitError as exc:
-        return Insight((look,), left_out=f"Filters, feature maps and gradients are left out. {exc}")
-    look = replace(look, gradients=inside.gradients[0])
-    return Insight((look,), filters=inside.filters, maps=inside.maps)
+        left_out = f"Filters, feature maps and gradients are left out. {exc}"
+        return Insight((look,), left_out=left_out, prepare=recognizer.prepare)
+    if known.gradients is not None:
+        look = replace(look, gradients=known.gradients[0])
+    return Insight((look,), filters=known.filters, maps=known.maps, left_out=known.left_out, prepare=recognizer.prepare)
 
 
-def _inside(recognizer: Recognizer, seen: Gray, best: int) -> Inside:
+def _internals(recognizer: Recognizer, seen: Gray, best: int) -> Internals:
     try:
-        from inkdigit.training.explain import inside
+        from inkdigit.training.explain import internals
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("inkdigit"):
             raise  # a bug of ours, no missing library
         raise MissingExtra(f"They need {exc.name}", "train") from exc
-    return inside(recognizer, seen[None], [best])
+    return internals(recognizer, seen[None], [best])

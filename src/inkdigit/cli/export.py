@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +10,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError, did_you_mean
-from inkdigit.runs import RECIPE, looking_up, write_aside
+from inkdigit.runs import MODEL, RECIPE, check_place, write_aside
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -23,7 +22,9 @@ FORMATS = {"keras": ".keras", "onnx-int8": "-int8.onnx", "safetensors": ".safete
 def export(
     model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(FORMATS)}.")],
-    out: Annotated[Path | None, typer.Option(help="The file to write; else the model's name, here.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The file to write; else a new one here, named after the run or model.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; else what the model learnt from.")
     ] = None,
@@ -40,8 +41,10 @@ def export(
     from inkdigit.model.recognizer import Recognizer
 
     recognizer = Recognizer.load(model)
-    target = out or Path(re.sub(r"[^\w.-]+", "-", recognizer.name) + FORMATS[format_])
-    _check(target, format_, recognizer)
+    target = out or _default(model, recognizer, format_)
+    check_place(target, reads=[recognizer.path])
+    if format_ == "keras" and not target.name.endswith(FORMATS["keras"]):
+        raise UsageError("Keras opens no file of that name", expected="a name that ends in .keras", received=target)
     with talk.interruptible():
         try:
             written = _quantize(recognizer, data) if format_ == "onnx-int8" else _convert(recognizer, format_)
@@ -52,15 +55,18 @@ def export(
     _next(target, format_)
 
 
-def _check(target: Path, format_: str, recognizer: Recognizer) -> None:
-    """What would fail after the work fails before it."""
-    with looking_up(target):
-        if target.is_dir() or not target.parent.is_dir():
-            raise OutputError(f"{target} cannot be written", expected="a file in a folder that exists")
-        if target.exists() and target.samefile(recognizer.path):
-            raise OutputError(f"{target} is the model itself", expected="another name: nothing is overwritten")
-    if format_ == "keras" and target.suffix != FORMATS["keras"]:
-        raise UsageError("Keras opens no file of that name", expected="a name that ends in .keras", received=target)
+def _default(model: str, recognizer: Recognizer, format_: str) -> Path:
+    """A new file here, named after the run; a model file that belongs to none gives its own name.
+
+    Raises:
+        OutputError: that name is taken.
+    """
+    path, folder = recognizer.path, recognizer.path.parent
+    of_run = path.name == MODEL and (Path(model).is_dir() or (folder / RECIPE).is_file())
+    target = Path(((folder.resolve().name if of_run else path.stem) or "model") + FORMATS[format_])
+    if target.exists():
+        raise OutputError(f"{target} exists already", expected="a new name", hint="Say --out; it may be replaced then.")
+    return target
 
 
 def _convert(recognizer: Recognizer, format_: str) -> bytes:
@@ -83,6 +89,8 @@ def _quantize(recognizer: Recognizer, data: str | None) -> bytes:
         ("int8", made.after, len(made.data)),
     ):
         talk.say(f"{name:<12}{_figures(metrics)}, {size / 1000:,.0f} kB")
+    if len(made.data) >= recognizer.path.stat().st_size:
+        talk.note("The int8 file is no smaller: in a network this small, what describes the integers outweighs them.")
     return made.data
 
 
@@ -92,23 +100,40 @@ def _figures(metrics: Metrics) -> str:
 
 
 def _source(recognizer: Recognizer) -> str:
-    """The data that the model learnt from: a run knows where they lie, a card what they are called."""
+    """The data that the model learnt from: its own run knows where they lie, its card what they are called."""
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.restore import recipe_of
 
     recipe, beside = recipe_of(recognizer), recognizer.path.parent / RECIPE
-    return Recipe.load(beside).data if beside.is_file() else recipe.data
+    try:
+        found = Recipe.load(beside)
+    except UsageError:  # none, or none that can be read
+        return recipe.data
+    return found.data if found.change({"data": recipe.data}) == recipe else recipe.data
 
 
 def _open(source: str, recognizer: Recognizer, *, named: bool) -> Dataset:
     from inkdigit.data.sources import open_data
 
     try:
-        return open_data(source, prepare=recognizer.prepare, log=talk.note)
+        dataset = open_data(source, prepare=recognizer.prepare, log=talk.note)
     except (UsageError, DataError) as exc:
         if named:
             raise
         raise UsageError(f"The data that the model learnt from cannot be opened: {exc}", hint="Say --data.") from exc
+    learnt = recognizer.card.provenance.get("data")
+    sha256 = learnt.get("sha256") if isinstance(learnt, dict) else None
+    if sha256 in (None, dataset.sha256):
+        return dataset
+    if named:
+        talk.note(f"{dataset.name} is not what the model learnt from: ranges and figures are those of {dataset.name}.")
+        return dataset
+    raise UsageError(
+        f"{source} is not the data that the model learnt from",
+        expected=f"SHA-256 {str(sha256)[:12]}…",
+        received=f"{dataset.sha256[:12]}…",
+        hint="Say --data.",
+    )
 
 
 def _next(target: Path, format_: str) -> None:

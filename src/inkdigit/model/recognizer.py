@@ -135,7 +135,7 @@ class Recognizer:
         fits = probs.shape == test.probs.shape and scores.shape == (len(probs),)
         off = np.abs(probs - test.probs).max() if fits else np.inf
         allowed = TOLERANCE.get(self.card.numbers, 1e-3)
-        if not off <= allowed or (probs.argmax(1) != test.probs.argmax(1)).any():
+        if not off <= allowed:  # the best two may change places, but only where they are as close as that
             raise SelfTestFailed(
                 f"{self.path}: answers its self test otherwise than when it was written",
                 expected=f"probabilities within {allowed}",

@@ -18,7 +18,7 @@ from PIL import Image
 from inkdigit.report import template
 from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
 from inkdigit.runs import write_aside
-from inkdigit.types import Gray, Prediction
+from inkdigit.types import NO_ANSWER, Gray, Prediction
 
 ROWS, COLUMNS = 3, 5  # of the grid, as notebooks draw it
 LEAST_SURE = 60
@@ -102,11 +102,9 @@ def _values(
 
 def _answer(i: int, image: Gray, prediction: Prediction, classes: Sequence[str]) -> Answer:
     picture = template.data_uri(_small_png(image))
-    if prediction.probs is None or prediction.best is None:
-        return Answer(i + 1, picture, "–", prediction.reason or "no answer", None)
-    second = int(np.argsort(-prediction.probs, kind="stable")[1])
-    runner_up = f"{classes[second]}, {100 * prediction.probs[second]:.2f} %"
-    return Answer(i + 1, picture, classes[prediction.best], prediction.sureness, runner_up)
+    if prediction.best is None:
+        return Answer(i + 1, picture, NO_ANSWER, prediction.reason or "no answer", None)
+    return Answer(i + 1, picture, classes[prediction.best], prediction.sureness, prediction.runner_up(classes))
 
 
 def _small_png(gray: Gray) -> bytes:
@@ -120,7 +118,7 @@ def _grid(images: Gray, predictions: Sequence[Prediction], classes: Sequence[str
     tiles = []
     for image, prediction in zip(images, predictions, strict=True):
         best = prediction.best
-        name = "–" if best is None else short(classes[best], 10)
+        name = NO_ANSWER if best is None else short(classes[best], 10)
         sureness = "no ink" if best is None else prediction.sureness
         tiles.append(Tile(image, ((name, LIGHT.text), (sureness, LIGHT.muted))))
     rows = [tiles[i : i + COLUMNS] for i in range(0, len(tiles), COLUMNS)]

@@ -45,7 +45,8 @@ class Look:
 class Insight:
     """What is known of how a model answers: `examples`, whose feature maps are shown too, and its worst `mistakes`.
 
-    `left_out` says what is not shown and how to get it, or is None.
+    `left_out` says what is not shown and how to get it, or is None; `prepare` is the kind of door: without "ink" the
+    page speaks of parts of a picture.
     """
 
     examples: tuple[Look, ...]
@@ -53,6 +54,7 @@ class Insight:
     filters: Floats | None = None  # (F, k, k): the first convolution's
     maps: Mapping[str, Floats] = field(default_factory=dict)  # convolution → (examples, C, H, W), after its activation
     left_out: str | None = None
+    prepare: str = "ink"
 
     @property
     def gradients(self) -> bool:
@@ -70,7 +72,8 @@ class Explained:
     answer: str
     sureness: str
     facts: Mapping[str, str]
-    insight: Insight | None  # None: there is no ink to explain
+    insight: Insight | None  # None: there is no ink to hide, or no part that is not black
+    prepare: str = "ink"  # the kind of door
 
 
 def page(explained: Explained) -> str:
@@ -86,7 +89,7 @@ def page(explained: Explained) -> str:
         for name, values in (("occlusion", look.occlusion), ("gradients", look.gradients)):
             if values is not None:
                 plates[name] = montage([[tint(look.picture, values)]], side=GIVEN_SIDE)
-        plates |= draw_inside(insight)
+        plates |= draw_internals(insight)
     return render(TEMPLATE, {"told": explained, **shown(insight, plates)})
 
 
@@ -106,10 +109,10 @@ def draw(insight: Insight) -> dict[str, bytes]:
     """Every picture that there is something for: file stem → PNG bytes."""
     drawn = {f"saliency-{i}": saliency(look) for i, look in enumerate(insight.examples, 1)}
     drawn |= {f"mistake-{i}": saliency(look) for i, look in enumerate(insight.mistakes, 1)}
-    return drawn | draw_inside(insight)
+    return drawn | draw_internals(insight)
 
 
-def draw_inside(insight: Insight) -> dict[str, bytes]:
+def draw_internals(insight: Insight) -> dict[str, bytes]:
     """The filters and the feature maps, as far as they are known: file stem → PNG bytes."""
     drawn = {}
     if insight.filters is not None and len(insight.filters):

@@ -103,31 +103,40 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Inside:
-    """What the weights in a model file tell: the first filters, and of N pictures the feature maps and gradients."""
+class Internals:
+    """What the weights in a model file tell: the first filters, and of N pictures the feature maps and gradients.
+
+    `left_out` says why there are no gradients, and how to get them.
+    """
 
     filters: Floats  # (F, k, k)
     maps: dict[str, Floats]  # convolution → (N, C, H, W)
-    gradients: Floats  # (N, 28, 28)
+    gradients: Floats | None  # (N, 28, 28)
+    left_out: str | None = None
 
 
-def inside(recognizer: Recognizer, images: Gray, classes: Sequence[int]) -> Inside:
+def internals(recognizer: Recognizer, images: Gray, classes: Sequence[int]) -> Internals:
     """All that the weights in a model file tell of `images` uint8 (N, 28, 28), with one class for each.
+
+    Without Captum it is all but the gradients.
 
     Raises:
         UsageError: the file was made from another one (int8, ensemble), and has no trainable weights.
         NotAModelFile: the weights of the recipe on its card are not in it.
-        MissingExtra: a library that this needs is not installed.
+        MissingExtra: onnx is not installed.
     """
     net, _ = restore(recognizer)
-    return Inside(filters(net), feature_maps(net, images), gradients(net, images, classes))
+    try:
+        shares, left_out = gradients(net, images, classes), None
+    except MissingExtra as exc:
+        shares, left_out = None, str(exc)
+    return Internals(filters(net), feature_maps(net, images), shares, left_out)
 
 
 def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction]) -> Insight:
     """What a run's report shows of its model: a few clear examples and the worst mistakes among its `predictions`.
 
-    A class is explained as it was read: a mistake shows what spoke for the wrong answer. A library that is missing
-    leaves out what needs it, and the insight says so: it should not cost the training.
+    A class is explained as it was read: a mistake shows what spoke for the wrong answer.
     """
     wrong = worst_mistakes(stack_probs(predictions, len(recognizer.classes)), part.labels, MISTAKES)
     clear = clear_examples(predictions, part.labels, recognizer.classes)
@@ -135,11 +144,7 @@ def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction
     if not len(index):
         return Insight(())
     images, read = part.images[index], [int(predictions[i].best or 0) for i in index]
-    known, left_out = None, None
-    try:
-        known = inside(recognizer, images, read)
-    except MissingExtra as exc:
-        left_out = str(exc)
+    known = internals(recognizer, images, read)
     looks = []
     for n, (i, best) in enumerate(zip(index, read, strict=True)):
         true, said = recognizer.classes[part.labels[i]], recognizer.classes[best]
@@ -148,15 +153,16 @@ def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction
             title=said if said == true else f"{true} → {said}",
             note=f"{predictions[i].sureness} sure",
             occlusion=occlusion(recognizer, images[n], class_index=best),
-            gradients=None if known is None else known.gradients[n],
+            gradients=None if known.gradients is None else known.gradients[n],
         )
         looks.append(look)
     return Insight(
         examples=tuple(looks[: len(clear)]),
         mistakes=tuple(looks[len(clear) :]),
-        filters=None if known is None else known.filters,
-        maps={} if known is None else {name: maps[: len(clear)] for name, maps in known.maps.items()},
-        left_out=left_out,
+        filters=known.filters,
+        maps={name: maps[: len(clear)] for name, maps in known.maps.items()},
+        left_out=known.left_out,
+        prepare=recognizer.prepare,
     )
 
 

@@ -71,7 +71,7 @@ def model_bytes(
     images = np.concatenate([drawn, samples])
     with torch.no_grad():
         expected = [output.numpy() for output in answering(torch.from_numpy(images))]
-    probs, score = answers(model.SerializeToString(), images)
+    probs, score = run_bytes(model.SerializeToString(), images)
     # A score has no upper bound: it is compared by its share.
     off = max(
         float(np.abs(probs - expected[0]).max()),
@@ -112,7 +112,7 @@ def verify(recognizer: Recognizer, answer: Callable[[Gray], Floats], *, what: st
         ParityError: it does not.
     """
     images = drawn_pictures(recognizer.prepare, PARITY_PICTURES)
-    expected, _ = answers(recognizer.path.read_bytes(), images)
+    expected, _ = run_bytes(recognizer.path.read_bytes(), images)
     off = float(np.abs(answer(images) - expected).max())
     if not off <= PARITY:
         raise ParityError(
@@ -189,7 +189,7 @@ def drop_zero_biases(graph: Any) -> None:
             needed.update(node.input)
 
 
-def answers(data: bytes, images: Gray) -> tuple[Floats, Floats]:
+def run_bytes(data: bytes, images: Gray) -> tuple[Floats, Floats]:
     """What the bytes of a model file say of uint8 (N, 28, 28): probabilities (N, K) and scores (N,)."""
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     probs, score = session.run(["probs", "score"], {"image": images})

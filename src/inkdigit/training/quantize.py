@@ -18,11 +18,11 @@ import numpy as np
 import onnxruntime as ort
 
 import inkdigit.runs as runs
-from inkdigit.errors import MissingExtra
+from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.model.card import SelfTest
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.report.metrics import evaluate
-from inkdigit.training.export import answers, drop_zero_biases, set_card, with_figures
+from inkdigit.training.export import drop_zero_biases, run_bytes, set_card, with_figures
 from inkdigit.training.outcome import figures
 from inkdigit.training.restore import MADE_FROM, recipe_of
 from inkdigit.training.run import parts_of
@@ -31,6 +31,7 @@ from inkdigit.types import Dataset, Gray, Metrics
 PICTURES = 1000  # that fix the ranges
 AT_A_TIME = 100
 SEED = 0  # draws them
+WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,17 @@ def quantize(recognizer: Recognizer, dataset: Dataset) -> Quantized:
     """Make an int8 file and measure it on the part that the model's recipe reports on.
 
     Raises:
-        UsageError: the file has no float weights, or the data do not suit the model.
+        UsageError: the file has no float weights or none to make integers of, or the data do not suit the model.
         MissingExtra: onnx is not installed.
     """
+    unknown = [name for name in dataset.classes if name not in recognizer.classes]
+    if unknown:
+        raise UsageError(
+            f"{dataset.name!r} has classes that {recognizer.path} does not know",
+            expected=f"classes among {', '.join(recognizer.classes[:10])}",
+            received=", ".join(unknown[:5]),
+            hint="Say with --data what the model learnt from.",
+        )
     parts = parts_of(dataset, recipe_of(recognizer))
     data = int8_bytes(recognizer, choose(parts.train.images))
     reported = replace(dataset, train=parts.train, test=parts.report)
@@ -72,7 +81,7 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
     are taken over: the score means the same.
 
     Raises:
-        UsageError: the file has no float weights.
+        UsageError: the file has no float weights, or none before its output layer.
         MissingExtra: onnx is not installed.
     """
     recipe_of(recognizer)
@@ -83,7 +92,7 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
         "file": f"{path.resolve().parent.name}/{path.name}",  # the run's name, not where it lies
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
-    probs, _ = answers(model.SerializeToString(), pictures)
+    probs, _ = run_bytes(model.SerializeToString(), pictures)
     named = replace(
         card,
         name=f"{card.name}-int8",
@@ -119,6 +128,11 @@ def _quantized(path: Path, images: Gray) -> Any:
         folded = _folded(onnx.load(path), Path(folder))
         nodes = list(folded.graph.node)
         output = max(i for i, node in enumerate(nodes) if node.op_type == "Gemm")
+        if not any(node.op_type in WITH_WEIGHTS for node in nodes[:output]):
+            raise UsageError(
+                f"{path} has no layer to make integers of",
+                expected="a convolution or a dense layer before the output layer, which stays float",
+            )
         quantize_static(
             folded,
             out,

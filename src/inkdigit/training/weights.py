@@ -11,9 +11,11 @@ import io
 import json
 
 import torch
+from torch import nn
 
 from inkdigit.errors import MissingExtra
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.training import nets
 from inkdigit.training.export import Answering, verify
 from inkdigit.training.restore import restore
 from inkdigit.types import SIDE, Floats, Gray
@@ -22,12 +24,15 @@ from inkdigit.types import SIDE, Floats, Gray
 def safetensors_bytes(recognizer: Recognizer) -> bytes:
     """The bytes of a safetensors file: `load_file` gives what `load_state_dict` of the same network takes.
 
+    They are opened again, and a network with these weights is compared with the model file first.
+
     Raises:
         UsageError: the file has no float weights.
+        ParityError: the network answers otherwise than the model file.
         MissingExtra: safetensors is not installed.
     """
     try:
-        from safetensors.torch import save
+        from safetensors.torch import load, save
     except ModuleNotFoundError as exc:
         raise MissingExtra("Writing weights needs safetensors", "train") from exc
     net, recipe = restore(recognizer)
@@ -37,7 +42,12 @@ def safetensors_bytes(recognizer: Recognizer) -> bytes:
         "classes": json.dumps(card.classes, ensure_ascii=False),
         "inkdigit.card": card.to_json(),
     }
-    return bytes(save({name: value.contiguous() for name, value in net.state_dict().items()}, about))
+    data = bytes(save({name: value.contiguous() for name, value in net.state_dict().items()}, about))
+    written = nets.build(recipe, len(card.classes))
+    written.load_state_dict(load(data))
+    answering = Answering(written, card.calibration.temperature).eval()
+    verify(recognizer, lambda images: _probs(answering, images), what="safetensors file")
+    return data
 
 
 def pt2_bytes(recognizer: Recognizer) -> bytes:
@@ -57,11 +67,11 @@ def pt2_bytes(recognizer: Recognizer) -> bytes:
     buffer = io.BytesIO()
     torch.export.save(program, buffer, extra_files={"inkdigit.card.json": recognizer.card.to_json()})
     written = torch.export.load(io.BytesIO(buffer.getvalue())).module()
-
-    def answer(images: Gray) -> Floats:
-        with torch.no_grad():
-            probs: Floats = written(torch.from_numpy(images))[0].numpy()
-        return probs
-
-    verify(recognizer, answer, what="exported program")
+    verify(recognizer, lambda images: _probs(written, images), what="exported program")
     return buffer.getvalue()
+
+
+def _probs(answering: nn.Module, images: Gray) -> Floats:
+    with torch.no_grad():
+        probs: Floats = answering(torch.from_numpy(images))[0].numpy()
+    return probs
