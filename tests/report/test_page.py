@@ -26,7 +26,7 @@ from inkdigit.types import Dataset, Gray, Part, Prediction
 
 RECIPE = 'protocol = "final"\nepochs = 2\nbatch = 64\n\n[net]\nfilters = [8, 16]\n'
 DIGITS = tuple("0123456789")
-HOSTILE = ('<script>alert("1")</script>', "$x_2$", "{{ 7 * 7 }}", "&amp; 'single'", "漢字\n2")
+HOSTILE = ('<script>alert("1")</script>', "$x_2$", "{{ 7 * 7 }}", "&amp; 'single'", "漢字 2")
 
 
 def pictures(labels: Any, rng: np.random.Generator) -> Gray:
