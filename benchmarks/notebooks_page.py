@@ -101,6 +101,24 @@ validation.
 """
 
 
+STEPS = """\
+## What they do, and the command for it
+
+| in a notebook | here |
+| --- | --- |
+| load the data, look for missing values, plot the class balance | `inkdigit data check train.csv` |
+| normalise, reshape, one-hot labels, split | fields of the recipe: `normalize`, `loss`, `validation`, `validation_split` |
+| build the network, compile it, augment, anneal, stop early | the recipe; `inkdigit train classic --set dropout=0.3` changes it |
+| curves, confusion matrix, misclassified digits, a 3×5 grid of predictions | `report.html` of every run |
+| filters and feature maps; which ink decided | the same report, and `inkdigit explain PICTURE --out page.html` |
+| experiments over filter sizes, layers and learning rates; tuned activation and initializer | `inkdigit tune explorer`, `inkdigit tune classic` |
+| compare the experiments | `inkdigit compare RUN RUN --out compared.html` |
+| save the weights, as `.keras` too | `model.onnx` of every run; `inkdigit export RUN --format keras` |
+| predict test.csv, write the submission, look at some answers | `inkdigit kaggle train.csv test.csv`, `inkdigit submit` |
+| other digit sets, the first step to handwritten text | `inkdigit train classic --data usps`; `--data emnist-letters` |
+
+In Python, step by step: [notebooks/digit_recognizer.ipynb](../notebooks/digit_recognizer.ipynb).
+"""
 TIMING = """\
 Times are of the epochs alone, validation included: seconds of an epoch on the quiet machine with all its threads
 (`python benchmarks/notebooks.py --time`), times the epochs that the seeds took."""
@@ -263,6 +281,7 @@ def write(lines: list[Line], times: Times) -> str:
             "",
             HOW,
             *misses(lines),
+            STEPS,
             "## The last epoch",
             "",
             "Training figures are those of augmented pictures with dropout on, as the notebooks print them.",
