@@ -107,8 +107,8 @@ STEPS = """\
 | in a notebook | here |
 | --- | --- |
 | load the data, look for missing values, plot the class balance | `inkdigit data check train.csv` |
-| normalise, reshape, one-hot labels, split | fields of the recipe: `normalize`, `loss`, `validation`, `validation_split` |
-| build the network, compile it, augment, anneal, stop early | the recipe; `inkdigit train classic --set dropout=0.3` changes it |
+| normalise, reshape, one-hot labels, split | fields of the recipe: `normalize`, `loss`, `validation` … |
+| build the network, compile it, augment, anneal, stop early | the recipe; `--set dropout=0.3` changes it |
 | curves, confusion matrix, misclassified digits, a 3×5 grid of predictions | `report.html` of every run |
 | filters and feature maps; which ink decided | the same report, and `inkdigit explain PICTURE --out page.html` |
 | experiments over filter sizes, layers and learning rates; tuned activation and initializer | `inkdigit tune explorer`, `inkdigit tune classic` |
