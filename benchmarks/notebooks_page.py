@@ -111,11 +111,11 @@ STEPS = """\
 | build the network, compile it, augment, anneal, stop early | the recipe; `--set dropout=0.3` changes it |
 | curves, confusion matrix, misclassified digits, a 3×5 grid of predictions | `report.html` of every run |
 | filters and feature maps; which ink decided | the same report, and `inkdigit explain PICTURE --out page.html` |
-| experiments over filter sizes, layers and learning rates; tuned activation and initializer | `inkdigit tune explorer`, `inkdigit tune classic` |
+| experiments over filter sizes, layers and rates; tuned activation | `inkdigit tune explorer`, `inkdigit tune classic` |
 | compare the experiments | `inkdigit compare RUN RUN --out compared.html` |
 | save the weights, as `.keras` too | `model.onnx` of every run; `inkdigit export RUN --format keras` |
-| predict test.csv, write the submission, look at some answers | `inkdigit kaggle train.csv test.csv`, `inkdigit submit` |
-| other digit sets, the first step to handwritten text | `inkdigit train classic --data usps`; `--data emnist-letters` |
+| predict test.csv, write the submission, look at answers | `inkdigit kaggle train.csv test.csv`, `inkdigit submit` |
+| other digits, and letters | `inkdigit train classic --data usps`; `--data emnist-letters` |
 
 In Python, step by step: [notebooks/digit_recognizer.ipynb](../notebooks/digit_recognizer.ipynb).
 """
