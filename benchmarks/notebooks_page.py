@@ -111,7 +111,7 @@ STEPS = """\
 | build the network, compile it, augment, anneal, stop early | the recipe; `--set dropout=0.3` changes it |
 | curves, confusion matrix, misclassified digits, a 3×5 grid of predictions | `report.html` of every run |
 | filters and feature maps; which ink decided | the same report, and `inkdigit explain PICTURE --out page.html` |
-| experiments over filter sizes, layers and rates; tuned activation | `inkdigit tune explorer`, `inkdigit tune classic` |
+| experiments over filters, layers, rates; tuned activation | `inkdigit tune explorer`, `inkdigit tune classic` |
 | compare the experiments | `inkdigit compare RUN RUN --out compared.html` |
 | save the weights, as `.keras` too | `model.onnx` of every run; `inkdigit export RUN --format keras` |
 | predict test.csv, write the submission, look at answers | `inkdigit kaggle train.csv test.csv`, `inkdigit submit` |
