@@ -197,7 +197,7 @@ def test_kaggle_trains_measures_and_submits_in_one_go(inkdigit, recipe, tmp_path
         "Answers     mine-answers.html",
         "Grid        mine-answers.png",
     ]
-    assert Path("mine.html").is_file()
+    assert Path("mine-answers.html").is_file()
     assert Path("mine-answers.png").is_file()
     assert "Warning" not in said.err
     header, *rows = Path("mine.csv").read_text().splitlines()

@@ -86,7 +86,14 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
     def stop(how: signal.Signals) -> tuple[int, str]:
         """Stop it once one more trial has ended and another is under way."""
         ended = states(out).count("COMPLETE")
-        process = subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            words,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
+        )
         until = time.monotonic() + 240
         while (seen := states(out)).count("COMPLETE") == ended or "RUNNING" not in seen:
             assert process.poll() is None, process.communicate()
