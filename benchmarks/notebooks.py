@@ -31,7 +31,7 @@ from inkdigit.runs import METRICS, read_rows
 from inkdigit.training.recipe import Recipe
 
 LEDGER, TIMES = "notebooks.jsonl", "notebooks-times.json"
-TIMED_EPOCHS = 4  # the first one warms up, the others count
+TIMED_EPOCHS = 3  # the first one warms up, the others count
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")
 SMOKE_CHANGES = {"epochs": 1, "validation": 0.9}
 
