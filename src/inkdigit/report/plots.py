@@ -153,7 +153,8 @@ def worst(images: Gray, labels: NDArray[np.int64], probs: Floats, classes: Seque
     for i in worst_mistakes(probs, labels, MISTAKES):
         read = int(probs[i].argmax())
         names = _arrow(classes[labels[i]], classes[read])
-        caption = (*((line, theme.text) for line in names), (f"{math.floor(1000 * probs[i, read]) / 10} %", theme.muted))
+        sureness = math.floor(1000 * probs[i, read]) / 10  # rounded down: no mistake is called 100 % sure
+        caption = (*((line, theme.text) for line in names), (f"{sureness} %", theme.muted))
         tiles.append(Tile(images[i], caption))
     with drawing(theme):
         return tile_grid(_folded(tiles, GRID[1]), columns=GRID[1])
