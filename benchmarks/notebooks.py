@@ -147,8 +147,8 @@ def measure_times(rows: list[Row], *, kaggle: Path) -> dict[str, Any]:
     return times
 
 
-def train_missing(rows: list[Row], asked: argparse.Namespace, *, about: dict[str, Any], kaggle: Path) -> None:
-    """Train what has no line yet, `--jobs` at a time; a seed that fails does not stop the others."""
+def train_all(jobs: list[tuple[Row, int]], asked: argparse.Namespace, *, about: dict[str, Any], kaggle: Path) -> None:
+    """Train each row's seed, `--jobs` at a time; one that fails does not stop the others."""
     ledger, threads = asked.results / LEDGER, max(1, (os.cpu_count() or 1) // asked.jobs)
     changes = SMOKE_CHANGES if asked.smoke else {}
 
@@ -159,7 +159,7 @@ def train_missing(rows: list[Row], asked: argparse.Namespace, *, about: dict[str
         print(f"{line['row']} on {line['data']}, seed {line['seed']}: {told}", flush=True)
 
     with ThreadPoolExecutor(asked.jobs) as pool:
-        for done in [pool.submit(one, job) for job in pending(rows, ledger, smoke=asked.smoke)]:
+        for done in [pool.submit(one, job) for job in jobs]:
             if (problem := done.exception()) is not None:
                 print(problem, file=sys.stderr, flush=True)
 
@@ -179,13 +179,16 @@ def main() -> None:
     about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "jobs": asked.jobs}
     with tempfile.TemporaryDirectory() as name:
         kaggle = Path(name)
-        if any(row.data == "kaggle" for row in rows):
+        jobs = [(row, 0) for row in rows if row.data != "usps"]
+        if not asked.time:
+            jobs = pending(rows, asked.results / LEDGER, smoke=asked.smoke)
+        if any(row.data == "kaggle" for row, _ in jobs):
             print(f"Kaggle's split: {kaggle_split.build(kaggle)}", flush=True)
         if asked.time:
-            times = measure_times([row for row in rows if row.data != "usps"], kaggle=kaggle)
+            times = measure_times([row for row, _ in jobs], kaggle=kaggle)
             machine.write_json(asked.results / TIMES, {**about, "recipes": times})
         else:
-            train_missing(rows, asked, about=about, kaggle=kaggle)
+            train_all(jobs, asked, about=about, kaggle=kaggle)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import notebooks
 from inkdigit.report.compare import exact_p
 from inkdigit.runs import write_aside
 from inkdigit.training.recipe import FOLDER, Recipe
-from page import MET, NOT_MEASURED, row
+from page import MET, NOT_MEASURED, percent, row
 
 PAGE = machine.ROOT / "docs" / "notebooks.md"
 WHERE = {"test": "the MNIST test set", "validation": "validation", "kaggle": "Kaggle"}
@@ -122,12 +122,6 @@ In Python, step by step: [notebooks/digit_recognizer.ipynb](../notebooks/digit_r
 TIMING = """\
 Times are of the epochs alone, validation included: seconds of an epoch on the quiet machine with all its threads
 (`python benchmarks/notebooks.py --time`), times the epochs that the seeds took."""
-
-
-def percent(values: list[float], digits: int = 2) -> str:
-    """Mean ± standard deviation in per cent."""
-    spread = f" ± {stdev(values) * 100:.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values) * 100:.{digits}f}{spread} %"
 
 
 def reach(values: list[float]) -> float:

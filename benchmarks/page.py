@@ -94,11 +94,10 @@ def spread(figures: dict[str, float], unit: str, digits: int) -> str:
     return f"{middle} {unit} [{least}–{most}]"
 
 
-def percent(values: Sequence[float]) -> str:
+def percent(values: Sequence[float], digits: int = 2) -> str:
     """Mean ± standard deviation in per cent."""
-    if len(values) == 1:
-        return f"{values[0] * 100:.2f} %"
-    return f"{mean(values) * 100:.2f} ± {stdev(values) * 100:.2f} %"
+    spread = f" ± {stdev(values) * 100:.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values) * 100:.{digits}f}{spread} %"
 
 
 def training_rows(seeds: list[Record], ratio: Record | None) -> list[str]:

@@ -27,8 +27,12 @@ RECIPE = "recipe.toml"
 METRICS = "metrics.csv"
 MODEL = "model.onnx"
 PREDICTIONS = "predictions.npz"
+ENVIRONMENT = "env.json"
+STEPS = "steps.csv"
+REPORT = "report.json"
+PAGE = "report.html"
 DONE = "DONE"
-OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, DONE, "env.json", "steps.csv", "report.json", "report.html"}
+OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, ENVIRONMENT, STEPS, REPORT, PAGE, DONE}
 
 _CAUSES = {
     errno.ENOSPC: "the disk is full",

@@ -12,7 +12,7 @@ import pytest
 
 from inkdigit import runs
 from inkdigit.errors import MalformedFile, MissingData, UsageError
-from inkdigit.report.ledger import group, read, read_all, read_finished, read_right, why_other_pictures
+from inkdigit.report.ledger import group, read, read_all, read_finished, why_other_pictures
 
 from .made_runs import LABELS, make_run
 
@@ -125,7 +125,7 @@ def test_of_one_seed_the_latest_run_counts(tmp_path):
 
 
 def test_a_picture_without_an_answer_is_wrong(tmp_path):
-    right, labels = read_right(read(make_run(tmp_path / "one", wrong=(3, -1))))
+    right, labels = read(make_run(tmp_path / "one", wrong=(3, -1))).right_and_labels
     assert np.flatnonzero(~right).tolist() == [3, 39]
     assert np.array_equal(labels, LABELS)
 
@@ -137,13 +137,13 @@ def test_predictions_that_are_missing_or_broken(tmp_path):
     for broken in (b"", b"no zip", b"PK\x03\x04 half of one", array.getvalue()):
         (entry.folder / "predictions.npz").write_bytes(broken)
         with pytest.raises(MalformedFile, match="no predictions"):
-            read_right(entry)
+            _ = entry.right_and_labels
     np.savez(entry.folder / "predictions.npz", probs=np.zeros((3, 2)))
     with pytest.raises(MalformedFile, match="no predictions"):
-        read_right(entry)
+        _ = entry.right_and_labels
     (entry.folder / "predictions.npz").unlink()
     with pytest.raises(MissingData, match=r"has no predictions\.npz"):
-        read_right(entry)
+        _ = entry.right_and_labels
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import torch
 from inkdigit import runs
 from inkdigit.errors import DataError, UsageError
 from inkdigit.training import checkpoint, loop, nets, run
-from inkdigit.training.outcome import STEPS
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Part
 
@@ -69,7 +68,7 @@ def test_a_resumed_run_ends_as_if_it_had_never_been_stopped(drawn, tmp_path, nam
     assert len(rows(stopped / runs.METRICS)) == 2
     torch.rand(99)  # whatever else was drawn since
     run.resume(stopped, data=drawn, device="cpu")
-    for file in (runs.METRICS, STEPS):
+    for file in (runs.METRICS, runs.STEPS):
         assert rows(stopped / file) == rows(whole / file)
     assert (stopped / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
 
@@ -92,11 +91,11 @@ def test_a_run_may_be_stopped_in_every_epoch(drawn, tmp_path):
 def test_rows_written_after_the_checkpoint_are_written_again(drawn, tmp_path):
     whole = begin(RECIPES["adam"], drawn, tmp_path / "whole")
     stopped = begin(RECIPES["adam"], drawn, tmp_path / "stopped", stop=2 * STEPS_PER_EPOCH + 1)
-    for file in (runs.METRICS, STEPS):
+    for file in (runs.METRICS, runs.STEPS):
         with (stopped / file).open("a") as text:  # killed after the row, before the checkpoint; and in mid-row
             text.write((whole / file).read_text().splitlines()[-1] + "\n3,7")
     run.resume(stopped, data=drawn, device="cpu")
-    for file in (runs.METRICS, STEPS):
+    for file in (runs.METRICS, runs.STEPS):
         assert rows(stopped / file) == rows(whole / file)
 
 
@@ -167,9 +166,9 @@ def test_a_run_without_checkpoint_is_refused(drawn, stopped):
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
 def test_a_run_without_its_environment_is_refused(drawn, stopped, content):
-    (stopped / run.ENVIRONMENT).unlink()
+    (stopped / runs.ENVIRONMENT).unlink()
     if content is not None:
-        (stopped / run.ENVIRONMENT).write_text(content)
+        (stopped / runs.ENVIRONMENT).write_text(content)
     with pytest.raises(DataError, match=r"env\.json cannot be read"):
         run.resume(stopped, data=drawn)
 

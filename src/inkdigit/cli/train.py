@@ -9,7 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError
-from inkdigit.runs import check_place, model_path
+from inkdigit.runs import PAGE, check_place, model_path
 
 if TYPE_CHECKING:
     from inkdigit.training.run import Run
@@ -128,7 +128,7 @@ def _tell(run: Run, *, ahead: bool = True) -> None:
     )
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
     talk.say(f"Model       {model_path(run.folder)}")
-    talk.say(f"Report      {run.folder / 'report.html'}")
+    talk.say(f"Report      {run.folder / PAGE}")
     if ahead:
         folder = str(run.folder)
         talk.next_steps(

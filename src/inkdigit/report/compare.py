@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from inkdigit.errors import UsageError
 from inkdigit.report import template
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
-from inkdigit.report.ledger import Entry, Group, group, read_finished, read_right, why_other_pictures
+from inkdigit.report.ledger import Entry, Group, group, read_finished, why_other_pictures
 from inkdigit.runs import write_aside
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ def compare(folders: Sequence[Path]) -> Comparison:
 
 
 def _test_all(first: Entry, others: Sequence[Entry]) -> list[McNemar]:
-    right, _ = read_right(first)
-    counts = [count_discordant(read_right(other)[0], right) for other in others]
+    right, _ = first.right_and_labels
+    counts = [count_discordant(other.right_and_labels[0], right) for other in others]
     p_values = [exact_p(*pair) for pair in counts]
     return [
         McNemar(other.name, first.name, len(right), *pair, p, p_holm)
@@ -164,8 +164,7 @@ def write_page(path: Path, comparison: Comparison) -> None:
         "rows": [entry.to_json() for entry in comparison.entries],
         "differences": comparison.differences(),
         "numbers": {entry.name: number for number, entry in enumerate(comparison.entries, 1)},
-        "pictures": {theme: {k: template.data_uri(v) for k, v in drawn.items()} for theme, drawn in figures.items()},
-        "sizes": {name: template.size(drawn) for name, drawn in figures[LIGHT.name].items()},
+        **template.pictures(figures),
         "curves": _CURVES,
     }
     write_aside(path, template.render(TEMPLATE, values))

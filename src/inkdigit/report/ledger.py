@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 
 import inkdigit.runs as runs
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
-from inkdigit.report.page import JSON
 
 _NOT_THE_RECIPE = ("seed", "data", "about")  # fields that may differ within a group
 
@@ -78,10 +78,29 @@ class Entry:
         parameters: int | None = self.report.get("model", {}).get("parameters")
         return parameters
 
-    @property
+    @cached_property
     def history(self) -> list[dict[str, float]]:
         """One row an epoch."""
         return runs.read_rows(self.folder / runs.METRICS)
+
+    @cached_property
+    def right_and_labels(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which pictures a finished run reads rightly, (N,), and their labels (N,); one without an answer is wrong.
+
+        Raises:
+            MissingData: the run has no predictions.npz.
+            MalformedFile: it cannot be read.
+        """
+        path = self.folder / runs.PREDICTIONS
+        if not path.is_file():
+            raise MissingData(f"{self.folder} has no {runs.PREDICTIONS}", hint="Train the run anew.")
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
+                probs, labels = kept["probs"], kept["labels"]
+            right = ~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) == labels)
+        except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
+            raise MalformedFile(path, "These are no predictions", expected="probs (N, K) and labels (N,)") from exc
+        return right, labels.astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
         """The line of the table as JSON types."""
@@ -129,7 +148,7 @@ def read(folder: Path) -> Entry:
     recipe = _toml(folder / runs.RECIPE)
     if not runs.is_finished(folder):
         return Entry(folder, "unfinished", recipe, {})
-    return Entry(folder, "finished", recipe, _json(folder / JSON))
+    return Entry(folder, "finished", recipe, _json(folder / runs.REPORT))
 
 
 def read_finished(folder: Path) -> Entry:
@@ -194,25 +213,6 @@ def _grouped(entries: Sequence[Entry]) -> Group:
     )
 
 
-def read_right(entry: Entry) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which pictures a finished run reads rightly, bool (N,), and their labels (N,); one without an answer is wrong.
-
-    Raises:
-        MissingData: the run has no predictions.npz.
-        MalformedFile: it cannot be read.
-    """
-    path = entry.folder / runs.PREDICTIONS
-    if not path.is_file():
-        raise MissingData(f"{entry.folder} has no {runs.PREDICTIONS}", hint="Train the run anew.")
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            probs, labels = kept["probs"], kept["labels"]
-        right = ~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) == labels)
-    except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
-        raise MalformedFile(path, "These are no predictions", expected="probs (N, K) and labels (N,)") from exc
-    return right, labels.astype(np.int64)
-
-
 def why_other_pictures(one: Entry, other: Entry) -> str | None:
     """Why two finished runs report on different pictures, in words; None if they report on the same.
 
@@ -229,7 +229,7 @@ def why_other_pictures(one: Entry, other: Entry) -> str | None:
         here, there = (entry.recipe.get(field, default) for entry in (one, other))
         if here != there:
             return f"another {one.part} part ({field} {there}, not {here})"
-    if not np.array_equal(read_right(one)[1], read_right(other)[1]):
+    if not np.array_equal(one.right_and_labels[1], other.right_and_labels[1]):
         return "other labels in predictions.npz"
     return None
 

@@ -21,16 +21,14 @@ from inkdigit.report import insight, plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
 from inkdigit.report.insight import Insight
 from inkdigit.report.metrics import reliability, worst_mistakes
-from inkdigit.report.template import data_uri, duration, number, percent, render, size
-from inkdigit.runs import write_aside, writing
+from inkdigit.report.template import duration, number, percent, pictures, render
+from inkdigit.runs import PAGE, REPORT, write_aside, writing
 from inkdigit.types import Floats, Gray, Metrics, Prediction
 
 if TYPE_CHECKING:
     from inkdigit.data.checks import Check, PartCheck
 
 PLOTS = "plots"
-JSON = "report.json"
-HTML = "report.html"
 TEMPLATE = "page.html.j2"
 
 
@@ -83,8 +81,8 @@ def write(folder: Path, story: Story) -> dict[str, Any]:
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
     for name, drawn in (*figures[LIGHT.name].items(), *plates.items()):
         write_aside(folder / PLOTS / f"{name}.png", drawn)
-    write_aside(folder / JSON, text + "\n")
-    write_aside(folder / HTML, html)
+    write_aside(folder / REPORT, text + "\n")
+    write_aside(folder / PAGE, html)
     return report
 
 
@@ -173,8 +171,7 @@ def _render(
         "metrics": metrics,
         "right": int(metrics.confusion.trace()),
         "digits": 2 if metrics.n >= 5000 else 1,  # of a percentage: what the number of pictures can carry
-        "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
-        "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
+        **pictures(figures),
         "recipe_toml": story.recipe_toml,
         "parts": list(_parts(story.check)),
         "checks": check_rows(story.check),

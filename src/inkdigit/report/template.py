@@ -41,6 +41,14 @@ def _read(template: str) -> str:
     return resources.files("inkdigit.report").joinpath(template).read_text(encoding="utf-8")
 
 
+def pictures(figures: Mapping[str, Mapping[str, bytes]]) -> dict[str, Any]:
+    """Figures (theme → name → PNG, the same in both themes) as templates take them: their sources, and their sizes."""
+    return {
+        "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
+        "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
+    }
+
+
 def data_uri(png: bytes) -> str:
     """A picture as the source of an `img`."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

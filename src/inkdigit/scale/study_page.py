@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from inkdigit.report.canvas import DARK, LIGHT, Theme
-from inkdigit.report.template import data_uri, render, size
+from inkdigit.report.template import pictures, render
 from inkdigit.runs import write_aside
 from inkdigit.scale import study_plots
 from inkdigit.scale.duel import Duel, signed, spread
@@ -57,8 +57,7 @@ def write_page(path: Path, story: Story) -> None:
         "ranked": sorted(story.rows, key=_rank),
         "cells": {row.number: [_cell(row, name) for name in story.dimensions] for row in story.rows},
         "duel": None if story.duel is None else _told(story.duel),
-        "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
-        "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
+        **pictures(figures),
     }
     write_aside(path, render(TEMPLATE, values))
 

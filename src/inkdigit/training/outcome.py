@@ -35,7 +35,6 @@ from inkdigit.training.calibrate import calibrate
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
 
-STEPS = "steps.csv"
 OPENINGS = "test-openings.csv"  # beside the run directories: how often a test part was looked at, by which recipe
 PARITY_PICTURES = 64
 
@@ -157,7 +156,7 @@ def _story(
         metrics=metrics,
         check=_check(job),
         history=history,
-        steps=runs.read_rows(job.folder / STEPS),
+        steps=runs.read_rows(job.folder / runs.STEPS),
         images=part.images,
         labels=part.labels,
         probs=stack_probs(predictions, len(metrics.classes)),

@@ -24,14 +24,11 @@ from inkdigit.data.sources import NAMES, open_data
 from inkdigit.data.splits import Parts, split
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report import page
 from inkdigit.training import checkpoint, environment, loop, trial
-from inkdigit.training.outcome import STEPS, Job, write_model, write_report
+from inkdigit.training.outcome import Job, write_model, write_report
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset
-
-ENVIRONMENT = "env.json"
 
 Log = Callable[[str], None]
 
@@ -50,7 +47,7 @@ class Run:
     @cached_property
     def report(self) -> dict[str, Any]:
         """What `report.json` holds."""
-        report: dict[str, Any] = json.loads((self.folder / page.JSON).read_text(encoding="utf-8"))
+        report: dict[str, Any] = json.loads((self.folder / runs.REPORT).read_text(encoding="utf-8"))
         return report
 
     @cached_property
@@ -92,7 +89,7 @@ def train(
         recipe = recipe.change({"data": source_of(data, recipe)})  # so that recipe.toml alone repeats the run
         about = environment.describe(dataset, source=recipe.data, device=target)
         runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
-        runs.write_aside(folder / ENVIRONMENT, json.dumps(about, indent=1))
+        runs.write_aside(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
     state = loop.start(net.to(target), recipe)
     checkpoint.write(folder, state)
     job = Job(folder, recipe, dataset, parts, about, target)
@@ -117,7 +114,7 @@ def resume(
     """
     folder = runs.find(run)
     if runs.is_finished(folder):
-        raise UsageError(f"{folder} is finished", hint=f"Look at {folder / page.HTML}, or train anew.")
+        raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train anew.")
     recipe = Recipe.load(folder / runs.RECIPE)
     with _clock() as seconds:
         target = choose_device(device)
@@ -134,8 +131,8 @@ def resume(
         net = trial.build(recipe, parts, len(dataset.classes))
         state = checkpoint.read(folder, net, recipe, device=target)
         runs.truncate_rows(folder / runs.METRICS, state.epoch)
-        steps = runs.read_rows(folder / STEPS)
-        runs.truncate_rows(folder / STEPS, sum(row["step"] <= state.step for row in steps))
+        steps = runs.read_rows(folder / runs.STEPS)
+        runs.truncate_rows(folder / runs.STEPS, sum(row["step"] <= state.step for row in steps))
     log(f"Going on after epoch {state.epoch}.")
     job = Job(folder, recipe, dataset, parts, about, target)
     return _finish(job, state, load_seconds=seconds(), on_tick=on_tick)
@@ -206,10 +203,10 @@ def _clock() -> Iterator[Callable[[], float]]:
 
 def _read_environment(folder: Path) -> dict[str, Any]:
     try:
-        about: dict[str, Any] = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads((folder / runs.ENVIRONMENT).read_text(encoding="utf-8"))
         _ = about["data"]["source"], about["data"]["sha256"]  # what resuming needs
     except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise DataError(f"{folder / ENVIRONMENT} cannot be read ({exc})", hint="Train the run anew.") from exc
+        raise DataError(f"{folder / runs.ENVIRONMENT} cannot be read ({exc})", hint="Train the run anew.") from exc
     return about
 
 
@@ -239,4 +236,4 @@ def _record(folder: Path, row: loop.Row) -> None:
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "samples"}
     runs.append_row(folder / runs.METRICS, figures)
     for sample in row.samples:
-        runs.append_row(folder / STEPS, {"epoch": round(sample.step / steps_per_epoch, 4), **asdict(sample)})
+        runs.append_row(folder / runs.STEPS, {"epoch": round(sample.step / steps_per_epoch, 4), **asdict(sample)})
