@@ -34,6 +34,7 @@ RECIPES = {
     "sgd without momentum": tiny(**LONG, optimizer="sgd", momentum=0),
     "adam": tiny(**LONG, schedule="cosine", weight_decay=1e-3, elastic_px=1, normalize="standard"),
     "rmsprop": tiny(**LONG, optimizer="rmsprop", learning_rate=1e-3, loss="categorical_crossentropy"),
+    "muon": tiny(**LONG, optimizer="muon", learning_rate=0.05, schedule="one-cycle"),
     "adadelta, average": tiny(**LONG, optimizer="adadelta", learning_rate=1.0, ema_decay=0.9),
     "adamw, plateau, average, best": tiny(**{**LONG, **WATCHING}, optimizer="adamw"),
 }

@@ -14,7 +14,7 @@ from inkdigit.training import loop, nets
 from .conftest import CPU, draw, fit, tensors, tiny, weights
 
 AUGMENTED = {"rotate_deg": 10, "shift_px": 2, "erase_px": 4, "elastic_px": 1, "dropout": 0.2}
-OPTIMIZERS = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.003, "adadelta": 1.0}
+OPTIMIZERS = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.003, "adadelta": 1.0, "muon": 0.05}
 SCHEDULES = ("constant", "plateau", "one-cycle", "cosine", "exponential")
 
 

@@ -98,6 +98,15 @@ def test_a_network_can_be_read_aloud():
     assert net.training  # as it was
 
 
+def test_pooling_may_come_before_batch_norm_and_activation():
+    fields = {"filters": (4, 8), "convs_per_block": 2, "pooling": ("stride", "average")}
+    names = list(dict(nets.build(tiny(**fields, pool_first=True), 10).named_children()))
+    at = names.index("block2_pool")
+    assert names[at - 1 : at + 3] == ["block2_conv2", "block2_pool", "block2_conv2_norm", "block2_conv2_relu"]
+    assert set(names) == set(dict(nets.build(tiny(**fields), 10).named_children()))
+    assert outputs(tiny(**fields, pool_first=True)).shape == (3, 10)
+
+
 def test_a_residual_unit_goes_around_itself_and_projects_only_where_the_shape_changes():
     net = nets.build(tiny(block="residual", filters=(4, 8), convs_per_block=4, pooling=("none", "stride")), 10).eval()
     units = {name: layer for name, layer in net.named_children() if isinstance(layer, nets.Residual)}

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from inkdigit.errors import Diverged
 from inkdigit.training.augment import augment
+from inkdigit.training.muon import Muon
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
@@ -120,6 +121,8 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return torch.optim.RMSprop(weights, rate, alpha=0.9, momentum=recipe.momentum, weight_decay=decay)
         case "adadelta":
             return torch.optim.Adadelta(weights, rate, weight_decay=decay)
+        case "muon":
+            return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay)
 
 
 def length(recipe: Recipe, pictures: int) -> tuple[int, int]:

@@ -93,13 +93,12 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     if recipe.block == "residual":
         shape = (width, recipe.filters[0], recipe.per_block("kernel")[0], 1)
         width, side = _add_conv(layers, recipe, "stem_conv", shape, side=side)
+        _add_activation(layers, recipe, "stem_conv", width)
     add_block = _add_residuals if recipe.block == "residual" else _add_convs
     for b in range(1, len(recipe.filters) + 1):
         width, side = add_block(layers, recipe, b, width, side=side)
-        pooling = recipe.per_block("pooling")[b - 1]
-        if pooling in ("max", "average"):
-            layers[f"block{b}_pool"] = nn.MaxPool2d(2) if pooling == "max" else nn.AvgPool2d(2)
-            side //= 2
+        if not recipe.pool_first:
+            side = _add_pool(layers, recipe, b, side=side)
         if side < 1:
             raise UsageError(f"Block {b} leaves nothing of the picture", hint="Use fewer blocks, or padding = 'same'.")
         if share := recipe.per_block("dropout")[b - 1]:
@@ -118,8 +117,21 @@ def _add_convs(
     filters, kernel, convs, pooling = _block(recipe, block)
     for c in range(1, convs + 1):
         stride = 2 if pooling == "stride" and c == convs else 1
-        width, side = _add_conv(layers, recipe, f"block{block}_conv{c}", (width, filters, kernel, stride), side=side)
+        shape, name = (width, filters, kernel, stride), f"block{block}_conv{c}"
+        width, side = _add_conv(layers, recipe, name, shape, side=side)
+        if recipe.pool_first and c == convs:
+            side = _add_pool(layers, recipe, block, side=side)
+        _add_activation(layers, recipe, name, width)
     return width, side
+
+
+def _add_pool(layers: OrderedDict[str, nn.Module], recipe: Recipe, block: int, *, side: int) -> int:
+    """Add the pooling of a block, where it is a layer of its own; return the new side."""
+    pools = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
+    if (pool := pools.get(recipe.per_block("pooling")[block - 1])) is None:
+        return side
+    layers[f"block{block}_pool"] = pool(2)
+    return side // 2
 
 
 def _add_residuals(
@@ -148,14 +160,18 @@ def _norm(recipe: Recipe, filters: int) -> nn.Module:
 def _add_conv(
     layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, shape: tuple[int, int, int, int], *, side: int
 ) -> tuple[int, int]:
-    """Add convolution, batch norm and activation; return the new number of filters and the new side."""
+    """Add a convolution; return the new number of filters and the new side."""
     inputs, filters, kernel, stride = shape
     padding = kernel // 2 if recipe.padding == "same" else 0
     layers[name] = nn.Conv2d(inputs, filters, kernel, stride, padding, bias=not recipe.batch_norm)
+    return filters, (side + 2 * padding - kernel) // stride + 1
+
+
+def _add_activation(layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, filters: int) -> None:
+    """Add what follows a convolution: batch norm, activation."""
     if recipe.batch_norm:
         layers[f"{name}_norm"] = nn.BatchNorm2d(filters)
     layers[f"{name}_{recipe.activation}"] = ACTIVATIONS[recipe.activation]()
-    return filters, (side + 2 * padding - kernel) // stride + 1
 
 
 def _add_head(layers: OrderedDict[str, nn.Module], recipe: Recipe, width: int, side: int) -> int:

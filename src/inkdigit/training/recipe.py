@@ -49,6 +49,7 @@ class Recipe(BaseModel):
     kernel: Counts = 3  # pixels
     convs_per_block: Counts = 1
     pooling: Pooling | tuple[Pooling, ...] = "max"  # halves the side; stride: the block's last convolution does
+    pool_first: bool = False  # pooling before batch norm and activation: a quarter of their work
     padding: Literal["same", "valid"] = "same"
     batch_norm: bool = True
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
@@ -63,9 +64,9 @@ class Recipe(BaseModel):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
 
     # Optimizer and schedule
-    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adadelta"] = "adam"
+    optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adadelta", "muon"] = "adam"
     learning_rate: float = Field(1e-3, gt=0)  # the peak of a one-cycle, else the start
-    momentum: float = Field(0.9, ge=0, lt=1)  # of sgd (Nesterov) and rmsprop
+    momentum: float = Field(0.9, ge=0, lt=1)  # of sgd, muon (both Nesterov) and rmsprop
     betas: tuple[float, float] = (0.9, 0.999)  # of adam and adamw
     weight_decay: float = Field(0.0, ge=0)
     schedule: Literal["constant", "plateau", "one-cycle", "cosine", "exponential"] = "constant"
@@ -121,6 +122,8 @@ class Recipe(BaseModel):
         pairs = bool(self.filters) and not any(n % 2 for n in self.per_block("convs_per_block"))
         if self.block == "residual" and (self.padding != "same" or not pairs):
             raise ValueError("block = 'residual' needs filters, padding = 'same' and an even convs_per_block")
+        if self.block == "residual" and self.pool_first:
+            raise ValueError("pool_first needs block = 'plain'")
         if self.needs_validation and self.protocol == "final" and not self.validation:
             raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
         return self

@@ -1,0 +1,62 @@
+"""Muon: steps in which every filter of a convolution learns as fast as every other.
+
+In: the weights of a network. Out: an optimizer. The momentum of a convolution's weights, seen as a matrix (filters,
+inputs × height × width), is made nearly orthogonal by a few steps of Newton and Schulz before it is applied, after
+https://kellerjordan.github.io/posts/muon/. Everything else (biases, batch norm, dense layers, and a first convolution,
+which sees one channel) takes plain SGD with Nesterov momentum, at the same rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the quintic that pushes singular values to about 1
+ITERATIONS = 3  # enough for matrices as small as ours
+
+
+class Muon(torch.optim.SGD):
+    """SGD that takes convolutions by orthogonal steps; weight decay is decoupled for these."""
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float, *, momentum: float, weight_decay: float) -> None:
+        """`momentum` serves both kinds of weights."""
+        weights = list(weights)
+        self._matrices = [w for w in weights if w.ndim == 4 and w.shape[1] > 1]
+        others = [w for w in weights if w.ndim != 4 or w.shape[1] == 1]
+        self._momentum = momentum
+        groups: list[dict[str, Any]] = [
+            {"params": others, "momentum": momentum, "nesterov": momentum > 0},
+            {"params": self._matrices},  # whose momentum is kept here
+        ]
+        super().__init__([group for group in groups if group["params"]], lr, weight_decay=weight_decay, fused=True)
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Put the orthogonal direction in the place of each convolution's gradient, then step as SGD does."""
+        for weight in self._matrices:
+            if weight.grad is None:
+                continue
+            slots = self.state[weight]
+            if "moving" not in slots:
+                slots["moving"] = torch.zeros_like(weight)
+            moving = slots["moving"].mul_(self._momentum).add_(weight.grad)
+            ahead = weight.grad.add(moving, alpha=self._momentum)  # as Nesterov looks
+            weight.grad.copy_(orthogonal(ahead.flatten(1)).view_as(weight))
+        super().step(closure)
+
+
+def orthogonal(matrix: Tensor) -> Tensor:
+    """The direction of `matrix` (rows, columns) with all singular values near 1; tall matrices get longer steps."""
+    rows, columns = matrix.shape
+    a, b, c = NEWTON_SCHULZ
+    x = matrix.T if rows > columns else matrix
+    x = x / (x.norm() + 1e-7)
+    for _ in range(ITERATIONS):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    x = x.T if rows > columns else x
+    return x * math.sqrt(max(1, rows / columns))
