@@ -62,6 +62,7 @@ def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, sou
     assert model == f"Model       {out / 'model.onnx'}"
     assert page == f"Report      {out / 'report.html'}"
     assert f"inkdigit predict picture.png --model '{out}'" in said.err
+    assert list(report["seconds"]) == ["import", "load", "train", "export", "evaluate", "report"]
     assert Recipe.load(out) == Recipe.load(recipe, {"seed": 3, "filters": [4, 6], "data": str(source)})
     assert runs.is_finished(out)
 

@@ -79,7 +79,7 @@ def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, draw
 
 def test_the_report_tells_of_model_data_and_stages(finished):
     report = finished.report
-    assert set(report["seconds"]) == {"load", "train", "export", "report"}
+    assert set(report["seconds"]) == {"load", "train", "export", "evaluate", "report"}
     assert report["model"]["bytes"] == (finished.folder / "model.onnx").stat().st_size
     assert report["model"]["parameters"] == finished.model.card.parameters
     assert report["model"]["layers"][-1] == "output: Linear → 3"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -110,12 +111,13 @@ def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
 def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:
     """Train or resume, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
+        began = time.perf_counter()
         try:
             from inkdigit.training import run
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Training needs {exc.name}", "train") from exc
         begin = run.resume if resume else run.train
-        return begin(what, log=talk.note, on_tick=bar, **options)
+        return begin(what, import_seconds=time.perf_counter() - began, log=talk.note, on_tick=bar, **options)
 
 
 def _tell(run: Run, *, ahead: bool = True) -> None:

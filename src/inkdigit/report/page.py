@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 import math
+import time
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,7 @@ class Story:
     every so many steps: step, epoch (as a float), learning_rate, loss, and accuracy if it is known. `images`, `labels`,
     `probs` and `predictions` are the evaluated part, `probs` NaN where the model gave none; `augmented` is aligned with
     `glimpses`. `model` may hold file, bytes, parameters, layers (a list of lines), temperature and whatever else its
-    card says; `seconds` is stage → seconds.
+    card says; `seconds` is stage → seconds, to which drawing the figures adds `report`.
     """
 
     title: str
@@ -72,10 +73,12 @@ def write(folder: Path, story: Story) -> dict[str, Any]:
         MissingExtra: matplotlib or Jinja is not installed.
         OutputError: a file cannot be written.
     """
+    began = time.perf_counter()
     figures = {theme.name: draw(story, theme=theme) for theme in (LIGHT, DARK)}
+    plates = {} if story.insight is None else insight.draw(story.insight)
+    story = replace(story, seconds={**story.seconds, "report": time.perf_counter() - began})
     report = summary(story)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    plates = {} if story.insight is None else insight.draw(story.insight)
     html = _render(story, report, figures, plates)
     with writing(folder / PLOTS):
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)

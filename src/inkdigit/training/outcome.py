@@ -36,6 +36,7 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
 
 OPENINGS = "test-openings.csv"  # beside the run directories: how often a test part was looked at, by which recipe
+STAGES = ("import", "load", "train", "export", "evaluate")  # whose seconds are told apart; the page adds its own
 PARITY_PICTURES = 64
 
 
@@ -109,7 +110,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     runs.write_aside(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size=len(shipped))
     insight = explain.insight(model, part, predictions)
-    seconds = {**seconds, "report": time.perf_counter() - began}
+    seconds = {**seconds, "evaluate": time.perf_counter() - began}
     story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
     page.write(job.folder, story)
 
@@ -150,6 +151,7 @@ def _story(
     seconds: dict[str, float],
 ) -> page.Story:
     history, part = runs.read_rows(job.folder / runs.METRICS), job.parts.report
+    seconds = {"train": sum(row["seconds"] for row in history), **seconds}
     return page.Story(
         title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
         report_name=job.parts.report_name,
@@ -166,7 +168,7 @@ def _story(
         recipe_toml=job.recipe.to_toml(),
         environment=job.about,
         model=about_model,
-        seconds={"train": sum(row["seconds"] for row in history), **seconds},
+        seconds={stage: seconds[stage] for stage in STAGES if stage in seconds},
         insight=insight,
     )
 

@@ -63,12 +63,14 @@ def train(
     out: str | Path | None = None,
     seed: int | None = None,
     device: str = "auto",
+    import_seconds: float | None = None,
     log: Log = lambda _: None,
     on_tick: OnTick | None = None,
 ) -> Run:
     """Train as `recipe` says and leave a run directory: `out`, or a new one under `runs/`.
 
-    `data` is a data set or a SOURCE, else what the recipe names; `device` is auto, cpu or cuda.
+    `data` is a data set or a SOURCE, else what the recipe names; `device` is auto, cpu or cuda; `import_seconds` is
+    what the caller spent on loading this, for the report.
 
     Raises:
         UsageError: an unknown recipe, source or device, or parts that the data cannot give.
@@ -93,7 +95,7 @@ def train(
     state = loop.start(net.to(target), recipe)
     checkpoint.write(folder, state)
     job = Job(folder, recipe, dataset, parts, about, target)
-    return _finish(job, state, load_seconds=seconds(), on_tick=on_tick)
+    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
 
 
 def resume(
@@ -101,6 +103,7 @@ def resume(
     *,
     data: Dataset | None = None,
     device: str = "auto",
+    import_seconds: float | None = None,
     log: Log = lambda _: None,
     on_tick: OnTick | None = None,
 ) -> Run:
@@ -135,7 +138,7 @@ def resume(
         runs.truncate_rows(folder / runs.STEPS, sum(row["step"] <= state.step for row in steps))
     log(f"Going on after epoch {state.epoch}.")
     job = Job(folder, recipe, dataset, parts, about, target)
-    return _finish(job, state, load_seconds=seconds(), on_tick=on_tick)
+    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
 
 
 def choose_device(name: str) -> torch.device:
@@ -210,12 +213,17 @@ def _read_environment(folder: Path) -> dict[str, Any]:
     return about
 
 
-def _finish(job: Job, state: loop.State, *, load_seconds: float, on_tick: OnTick | None) -> Run:
+def _before(import_seconds: float | None, load_seconds: float) -> dict[str, float]:
+    """The stages before training; how long an import took is known only to who imported."""
+    return {"load": load_seconds} if import_seconds is None else {"import": import_seconds, "load": load_seconds}
+
+
+def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: OnTick | None) -> Run:
     """Train to the end, export, answer, report; DONE comes last."""
     _train(job, state, on_tick)
-    with _clock() as seconds:
+    with _clock() as export_seconds:
         data = write_model(job, state)
-    write_report(job, state, data, seconds={"load": load_seconds, "export": seconds()})
+    write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
     runs.finish(job.folder)
     return Run(job.folder)
 
