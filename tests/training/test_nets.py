@@ -49,6 +49,7 @@ def test_every_activation_builds(activation):
         {"kernel": 2, "padding": "valid"},
         {"filters": (2,) * 4, "kernel": 7},
         {"dropout": (0.0, 0.5)},
+        {"filters": (4, 4, 4), "kernel": (4, 3, 3), "padding": ("valid", "same", "valid"), "pooling": "average"},
         {"block": "residual", "convs_per_block": 2, "pooling": ("stride", "none")},
         {"block": "residual", "filters": (4, 4, 8), "convs_per_block": (2, 4, 2), "pooling": "stride", "kernel": 5},
         {"block": "residual", "convs_per_block": 2, "batch_norm": False, "pooling": "max"},

@@ -26,7 +26,8 @@ OTHER = {  # for every field a value that is not its default
     "kernel": (5, 3, 3),
     "convs_per_block": (1, 2, 1),
     "pooling": ("stride", "average", "none"),
-    "padding": "valid",
+    "pool_first": True,
+    "padding": ("valid", "same", "valid"),
     "batch_norm": False,
     "activation": "gelu",
     "initializer": "orthogonal",
@@ -233,3 +234,12 @@ def test_one_value_stands_for_every_block():
 def test_same_padding_asks_for_odd_kernels():
     with pytest.raises(UsageError, match="odd kernels"):
         Recipe.from_fields({"kernel": 4})
+    with pytest.raises(UsageError, match="odd kernels"):
+        Recipe.from_fields({"kernel": 4, "padding": ["valid", "same"]})
+    assert Recipe.from_fields({"kernel": [4, 3], "padding": ["valid", "same"]}).per_block("padding")[1] == "same"
+
+
+def test_residual_units_have_same_padding_and_pool_last():
+    for fields in ({"padding": ["same", "valid"]}, {"pool_first": True}, {"convs_per_block": 1}):
+        with pytest.raises(UsageError, match="residual|plain"):
+            Recipe.from_fields({"block": "residual", "convs_per_block": 2, **fields})

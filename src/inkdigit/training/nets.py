@@ -91,7 +91,8 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
     width, side = 1, SIDE  # (N, 1, 28, 28)
     if recipe.block == "residual":
-        shape = (width, recipe.filters[0], recipe.per_block("kernel")[0], 1)
+        kernel = recipe.per_block("kernel")[0]
+        shape = (width, recipe.filters[0], kernel, 1, kernel // 2)
         width, side = _add_conv(layers, recipe, "stem_conv", shape, side=side)
         _add_activation(layers, recipe, "stem_conv", width)
     add_block = _add_residuals if recipe.block == "residual" else _add_convs
@@ -115,9 +116,10 @@ def _add_convs(
 ) -> tuple[int, int]:
     """Add the convolutions of a block, one after the other; return the new number of filters and the new side."""
     filters, kernel, convs, pooling = _block(recipe, block)
+    padding = kernel // 2 if recipe.per_block("padding")[block - 1] == "same" else 0
     for c in range(1, convs + 1):
         stride = 2 if pooling == "stride" and c == convs else 1
-        shape, name = (width, filters, kernel, stride), f"block{block}_conv{c}"
+        shape, name = (width, filters, kernel, stride, padding), f"block{block}_conv{c}"
         width, side = _add_conv(layers, recipe, name, shape, side=side)
         if recipe.pool_first and c == convs:
             side = _add_pool(layers, recipe, block, side=side)
@@ -158,12 +160,11 @@ def _norm(recipe: Recipe, filters: int) -> nn.Module:
 
 
 def _add_conv(
-    layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, shape: tuple[int, int, int, int], *, side: int
+    layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, shape: tuple[int, int, int, int, int], *, side: int
 ) -> tuple[int, int]:
-    """Add a convolution; return the new number of filters and the new side."""
-    inputs, filters, kernel, stride = shape
-    padding = kernel // 2 if recipe.padding == "same" else 0
-    layers[name] = nn.Conv2d(inputs, filters, kernel, stride, padding, bias=not recipe.batch_norm)
+    """Add a convolution of inputs, filters, kernel, stride, padding; return the number of filters and the new side."""
+    _, filters, kernel, stride, padding = shape
+    layers[name] = nn.Conv2d(*shape, bias=not recipe.batch_norm)
     return filters, (side + 2 * padding - kernel) // stride + 1
 
 

@@ -20,7 +20,8 @@ from inkdigit.runs import RECIPE, looking_up
 
 Counts = int | tuple[int, ...]  # one number for every block, or one a block
 Pooling = Literal["max", "average", "stride", "none"]
-PER_BLOCK = ("kernel", "convs_per_block", "pooling", "dropout")  # the fields that may be given once or once a block
+Padding = Literal["same", "valid"]
+PER_BLOCK = ("kernel", "convs_per_block", "pooling", "padding", "dropout")  # fields given once, or once a block
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -50,7 +51,7 @@ class Recipe(BaseModel):
     convs_per_block: Counts = 1
     pooling: Pooling | tuple[Pooling, ...] = "max"  # halves the side; stride: the block's last convolution does
     pool_first: bool = False  # pooling before batch norm and activation: a quarter of their work
-    padding: Literal["same", "valid"] = "same"
+    padding: Padding | tuple[Padding, ...] = "same"
     batch_norm: bool = True
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
     initializer: Literal["he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "orthogonal"] = "he_normal"
@@ -117,10 +118,11 @@ class Recipe(BaseModel):
             raise ValueError("dropout must be from 0 to below 1")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError("betas must be from 0 to below 1")
-        if self.padding == "same" and any(n % 2 == 0 for n in self.per_block("kernel")):
+        padding = self.per_block("padding")
+        if any(pad == "same" and n % 2 == 0 for pad, n in zip(padding, self.per_block("kernel"), strict=True)):
             raise ValueError("padding = 'same' needs odd kernels")
         pairs = bool(self.filters) and not any(n % 2 for n in self.per_block("convs_per_block"))
-        if self.block == "residual" and (self.padding != "same" or not pairs):
+        if self.block == "residual" and ("valid" in padding or not pairs):
             raise ValueError("block = 'residual' needs filters, padding = 'same' and an even convs_per_block")
         if self.block == "residual" and self.pool_first:
             raise ValueError("pool_first needs block = 'plain'")
