@@ -35,7 +35,7 @@ COMMANDS = commands()
 
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
-        *("train", "tune", "evaluate", "compare", "predict", "explain", "submit", "kaggle", "export"),
+        *("train", "tune", "evaluate", "benchmark", "compare", "predict", "explain", "submit", "kaggle", "export"),
         *("recipes", "models", "info"),
         *("data get", "data check"),
     }

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from inkdigit.cli import compare, data, evaluate, explain, export, look, predict, train, tune
+from inkdigit.cli import benchmark, compare, data, evaluate, explain, export, look, predict, train, tune
 from inkdigit.errors import InkdigitError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.command()(train.train)
 app.command()(tune.tune)
 app.command()(evaluate.evaluate)
+app.command()(benchmark.benchmark)
 app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(predict.submit)

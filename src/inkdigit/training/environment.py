@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from inkdigit.report.machine import processor
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 
@@ -36,7 +37,7 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
         "commit": _commit(),
         "python": platform.python_version(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
         "libraries": {name: _version(name) for name in LIBRARIES},
@@ -93,15 +94,6 @@ def _commit() -> str | None:
             return None
         said.append(asked.stdout.strip())
     return said[1] if all(said) else None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0]}, {len(names)} threads" if names else platform.processor()
 
 
 def _version(library: str) -> str | None:

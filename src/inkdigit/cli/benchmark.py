@@ -1,0 +1,80 @@
+"""`inkdigit benchmark`: what answering costs on this machine."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkdigit.cli import talk
+
+if TYPE_CHECKING:
+    from inkdigit.report.speed import ModelSpeed
+
+ROWS = (
+    *("", "File", "Parameters", "Threads", "Accuracy, MNIST (test)", "  95 % interval"),
+    *("Cold start", "  Python and libraries", "  peak memory"),
+    *("One 28×28 array, p50", "  p99", "One 28×28 PNG, p50", "  p99", "Many at once, median", "  best round"),
+)
+LEFT = max(map(len, ROWS))
+NARROWEST, WIDEST = 11, 18  # characters of a model's column
+NOTHING = "–"
+
+
+def benchmark(
+    models: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[MODEL…]", help="Bundled models, run directories or .onnx files; else all bundled."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Measure what answering costs on this machine: cold start, one picture, many pictures, accuracy on MNIST.
+
+    Example: inkdigit benchmark fast
+    """
+    with talk.interruptible():
+        from inkdigit.report.speed import benchmark as measure
+
+        found = measure(models or (), log=talk.note)
+    if as_json:
+        talk.say(json.dumps(found.to_json(), ensure_ascii=False))
+        return
+    where = found.machine
+    talk.say(f"{where.processor} · {where.cores} {'core' if where.cores == 1 else 'cores'} to use")
+    talk.say(f"{where.system} · Python {where.python} · ONNX Runtime {where.onnxruntime}")
+    for table in _tables([_cells(speed) for speed in found.models]):
+        talk.say()
+        for line in table:
+            talk.say(line)
+    talk.next_steps(["inkdigit", "benchmark", *(models or ()), "--json"])
+
+
+def _tables(columns: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    """The lines of one table after another, as many models side by side as the terminal has room for."""
+    width = max(NARROWEST, *(len(cell) for column in columns for cell in column))
+    side_by_side = max(1, (shutil.get_terminal_size().columns - LEFT) // (2 + width))
+    for begin in range(0, len(columns), side_by_side):
+        rows = zip(ROWS, *columns[begin : begin + side_by_side], strict=True)
+        yield ["  ".join([label.ljust(LEFT), *(cell.rjust(width) for cell in cells)]) for label, *cells in rows]
+
+
+def _cells(speed: ModelSpeed) -> tuple[str, ...]:
+    """The figures of one model, a cell for each of `ROWS`."""
+    start, seen = speed.cold_start, speed.accuracy
+    low, high = seen.accuracy_ci95 if seen else (0.0, 0.0)
+    return (
+        speed.model if len(speed.model) <= WIDEST else f"…{speed.model[1 - WIDEST :]}",
+        f"{speed.file_kb:,.0f} kB",
+        f"{speed.parameters:,}",
+        NOTHING if speed.threads is None else str(speed.threads),
+        talk.percent(seen.accuracy) if seen else NOTHING,
+        f"{100 * low:.2f}–{100 * high:.2f}" if seen else NOTHING,
+        f"{start.cold_start_s:.3f} s",
+        f"{start.libraries_s:.3f} s",
+        NOTHING if start.peak_mb is None else f"{start.peak_mb:.0f} MB",
+        *(f"{ms:.3f} ms" for one in (speed.array, speed.png) for ms in (one.p50_ms, one.p99_ms)),
+        *(f"{rate:,.0f}/s" for rate in (speed.batch.pictures_per_s, speed.batch.best_pictures_per_s)),
+    )

@@ -1,0 +1,87 @@
+"""The machine: what it is, how busy it is, and what a command costs on it as a fresh process.
+
+In: a command. Out: wall time and peak memory, as the operating system accounts them. The peak of a process counts that
+of its parent, so commands are started from a small one, `python -m inkdigit.report.machine`: no numpy is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+# -P: a file of the current folder that is called as a library is must not be taken for it.
+PYTHON = (sys.executable, "-P")
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what ru_maxrss counts in
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What one process cost, from before it was started until after it had ended."""
+
+    wall_s: float
+    peak_mb: float | None  # 10^6 bytes, resident; None where the system does not say (Windows)
+
+
+def processor() -> str:
+    """The name of the processor and how many threads it runs at a time, as far as the system says."""
+    unknown = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return unknown
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} threads" if names else unknown
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def load() -> float | None:
+    """How many processes wanted a core in the last minute, on average; None where the system does not say."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
+
+
+def time_process(command: Sequence[str]) -> Sample:
+    """Run a command once, its answer unread.
+
+    Raises:
+        CalledProcessError: the command failed; `stderr` is what it said.
+    """
+    done = subprocess.run(
+        [*PYTHON, "-m", "inkdigit.report.machine", *command],
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+        errors="replace",
+    )
+    return Sample(**json.loads(done.stdout))
+
+
+def main() -> None:
+    """Run the command that the arguments are; write its `Sample`, or end as it ended."""
+    began = time.perf_counter()
+    process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    peak_mb = None
+    if sys.platform == "win32":
+        process.wait()
+    else:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        peak_mb = usage.ru_maxrss * PEAK_UNIT / 1e6
+    wall_s = time.perf_counter() - began
+    if process.returncode:
+        sys.exit(process.returncode if process.returncode > 0 else 1)  # below 0: a signal ended it
+    sys.stdout.write(json.dumps(asdict(Sample(wall_s, peak_mb))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""What a machine says of itself, and what a process on it costs: its own time and memory, nobody else's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inkdigit.report import machine
+
+NO_PEAKS = not hasattr(os, "wait4")
+
+
+def python(code: str) -> machine.Sample:
+    return machine.time_process([*machine.PYTHON, "-c", code])
+
+
+def test_the_time_is_that_of_the_process():
+    assert python("import time; time.sleep(0.3)").wall_s > 0.3
+
+
+@pytest.mark.skipif(NO_PEAKS, reason="this system does not say what a process needed")
+def test_the_peak_is_that_of_the_process_and_not_of_who_asks():
+    ballast = bytearray(os.urandom(1 << 20) * 200)  # this process is large
+    small, large = python("pass").peak_mb, python("b = bytearray(100_000_000)").peak_mb
+    assert small is not None
+    assert large is not None
+    assert small < 100 < large < 200 < len(ballast) / 1e6
+
+
+def test_a_process_that_fails_is_an_error_with_what_it_said():
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        python("import sys; sys.exit('no such luck')")
+    assert (caught.value.returncode, caught.value.stderr.strip()) == (1, "no such luck")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals on this system")
+def test_a_process_that_is_killed_is_an_error():
+    with pytest.raises(subprocess.CalledProcessError):
+        python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
+
+
+def test_what_a_process_prints_is_not_taken_for_the_figures():
+    assert python("print('wall_s')").wall_s > 0
+
+
+def test_a_file_here_that_is_called_as_a_library_is_left_alone(tmp_path, monkeypatch):
+    (tmp_path / "json.py").write_text("raise SystemExit('taken for the library')")
+    monkeypatch.chdir(tmp_path)
+    assert python("import json").wall_s > 0
+
+
+def test_the_processor_has_a_name(monkeypatch):
+    assert machine.processor()
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "model name\t: Some CPU @ 2: GHz\nx\nmodel name : other\n")
+    assert machine.processor() == "Some CPU @ 2: GHz, 2 threads"
+
+
+def test_where_the_system_says_little_the_rest_is_said(monkeypatch):
+    def fail(*_: object, **__: object) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    monkeypatch.setattr(machine.platform, "processor", lambda: "")
+    monkeypatch.setattr(machine.platform, "machine", lambda: "riscv64")
+    for name in ("sched_getaffinity", "getloadavg"):
+        monkeypatch.delattr(os, name, raising=False)
+    assert (machine.processor(), machine.load()) == ("riscv64", None)
+    assert machine.cores() == os.cpu_count()
