@@ -16,8 +16,10 @@ HEALTHY := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip && $(PY) -m pip --
 DEV := .venv/.dev-$(KEY)
 # The dev extra holds the train extra.
 TRAIN := $(or $(wildcard $(DEV)),.venv/.train-$(KEY))
+# The peers live apart, so that neither side sees the other's libraries.
+PEERS := .venv-peers/.done-$(shell { cat benchmarks/requirements-peers.txt; echo '$(TORCH)'; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: help run test lint clean venv
+.PHONY: help run test lint bench clean venv
 .NOTPARALLEL:
 
 help:  ## say what there is to make (the default)
@@ -41,8 +43,15 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-clean:  ## remove .venv, caches and builds; runs/ and data/ stay
-	@rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+bench: $(TRAIN) $(PEERS)  ## measure all that docs/benchmarks.md says: an hour or two on a quiet machine
+	$(PY) benchmarks/bench.py
+	$(PY) benchmarks/stages.py
+	$(PY) benchmarks/loop.py
+	$(PY) benchmarks/answering.py
+	$(PY) benchmarks/page.py
+
+clean:  ## remove .venv, .venv-peers, caches and builds; runs/ and data/ stay
+	@rm -rf .venv .venv-peers dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 venv:
@@ -72,6 +81,12 @@ venv:
 $(DEV): .venv/.torch-$(KEY)
 	@echo "Installing Inkdigit with what training and testing need"
 	@$(call quietly,-c constraints.txt -c .venv/torch.txt -e '.[dev]')
+	@touch $@
+
+$(PEERS): | $(TRAIN)
+	@echo "Installing the peers of the benchmarks, TensorFlow among them: minutes on a slow line"
+	@$(PY) -m venv --clear .venv-peers
+	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check $$TORCH -r benchmarks/requirements-peers.txt
 	@touch $@
 
 # $(call quietly,ARGUMENTS): pip install, heard only when it fails. pip writes INSTALLER when a package is complete: one

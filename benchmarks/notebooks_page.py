@@ -21,7 +21,7 @@ import notebooks
 from inkdigit.report.compare import exact_p
 from inkdigit.runs import write_aside
 from inkdigit.training.recipe import FOLDER, Recipe
-from page import MET, NOT_MEASURED, percent, row
+from tables import MET, NOT_MEASURED, percent, row
 
 PAGE = machine.ROOT / "docs" / "notebooks.md"
 WHERE = {"test": "the MNIST test set", "validation": "validation", "kaggle": "Kaggle"}

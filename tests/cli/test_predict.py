@@ -15,6 +15,7 @@ from PIL import Image
 
 from inkdigit.kaggle import HEADER
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.decode import decode
 
 from .conftest import assert_one_error, draw, run, write_kaggle
 
@@ -78,12 +79,13 @@ def test_command_line_and_python_give_the_same_answer(inkdigit, model, one):
     assert {key: answer[key] for key in expected} == expected
 
 
-def test_more_pictures_than_are_decoded_together(inkdigit, model, one, tmp_path):
+def test_more_pictures_than_are_answered_together(inkdigit, model, one, tmp_path, monkeypatch):
     many = tmp_path / "many"
     many.mkdir()
     for i in range(40):
         shutil.copy(one, many / f"{i:02}.png")
     (many / "33.png").write_bytes(b"")
+    monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 16)
     said = inkdigit("predict", many, "--model", model, "--csv")
     rows = list(csv.DictReader(io.StringIO(said.out)))
     assert [Path(row["file"]).stem for row in rows] == [f"{i:02}" for i in range(40)]
@@ -126,6 +128,32 @@ def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
     with Image.open(tmp_path / "seen.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 3 * 168  # three rows
+
+
+def test_what_is_drawn_is_what_was_answered(inkdigit, model, picture, tmp_path, monkeypatch):
+    from inkdigit.picture import show
+
+    drawn = []
+    monkeypatch.setattr(show, "draw", lambda entries, **_: drawn.extend(entries) or b"")
+    monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 2)
+    (tmp_path / "empty").mkdir()
+    words = (tmp_path / "empty", picture, tmp_path / "none.png", picture / "b.png")
+    said = inkdigit("predict", *words, "--model", model, "--show", tmp_path / "seen.png", "--json")
+    answered = [json.loads(line) for line in said.out.splitlines()]
+    assert ["error" in answer for answer in answered] == [True, False, False, False, True, True, False]
+    assert [(str(file), answer.label) for file, _, answer in drawn] == [
+        (answer["file"], answer["label"]) for answer in answered if "error" not in answer
+    ]
+    assert all(np.array_equal(gray, decode(file)) for file, gray, _ in drawn)
+
+
+def test_an_interruption_ends_the_answers_with_one_line(inkdigit, model, picture, monkeypatch):
+    def pressed(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("inkdigit.picture.read.decode", pressed)
+    said = inkdigit("predict", picture, "--model", model)
+    assert (said.code, said.out, said.err) == (130, "", "\nInterrupted.\n")
 
 
 def test_a_sheet_that_cannot_be_written_is_said_before_the_answers(inkdigit, model, one, tmp_path):

@@ -9,6 +9,7 @@ import pytest
 
 from inkdigit.data.folders import read_labels_csv, read_picture_folder
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.picture.prepare import prepare
 from inkdigit.types import DIGITS
 
 from .conftest import draw, write_picture
@@ -100,6 +101,21 @@ def test_one_bad_picture_does_not_stop_the_others(folder):
     assert "d.png" in data.train.faults[bad]
     assert not data.train.images[bad].any()
     assert len(data.train) == 4
+
+
+def test_pictures_that_pass_the_door_together_keep_their_order(tmp_path, monkeypatch):
+    grays = [*draw(7), np.kron(A, np.ones((5, 5), np.uint8)), 255 - B, np.roll(C, 3, 1)]
+    for i, gray in enumerate(grays):
+        write_picture(tmp_path / "ab"[i % 2] / f"{i}.png", gray)
+    for i in (2, 5):
+        (tmp_path / "ab"[i % 2] / f"{i}.png").write_bytes(b"no picture")
+    monkeypatch.setattr("inkdigit.picture.read.AT_A_TIME", 3)
+    part = read_picture_folder(tmp_path).train
+    order = [int(file[2]) for file in part.files]
+    assert order == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    assert sorted(part.faults) == [order.index(2), order.index(5)]
+    expected = [np.zeros((28, 28), np.uint8) if i in (2, 5) else prepare(grays[i]) for i in order]
+    assert np.array_equal(part.images, np.stack(expected))
 
 
 def test_nothing_but_bad_pictures_is_an_error(tmp_path):

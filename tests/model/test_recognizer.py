@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import onnxruntime as ort
@@ -12,6 +14,7 @@ import pytest
 from PIL import Image
 
 import inkdigit.model.recognizer as room
+import inkdigit.picture.read as reading
 from inkdigit.errors import (
     ModelFileError,
     NotAModelFile,
@@ -142,6 +145,89 @@ def test_other_classes_than_digits(tmp_path):
     model = load(Tiny(classes=names).write(tmp_path / "names.onnx"))
     assert model.classes == names
     assert [answer.label for answer in model.predict(PICTURES[:3])] == list(names)
+
+
+# Many at once ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Seventeen files: digits in turn, a photo, a blank, two that are broken and one that is not there."""
+    grays = [PICTURES[i % 10] for i in range(12)] + [on_paper(drawn(6, size_px=160)), np.zeros((30, 30), np.uint8)]
+    paths = [tmp_path / f"{i:02}.png" for i in range(len(grays))]
+    for path, gray in zip(paths, grays, strict=True):
+        Image.fromarray(gray).save(path)
+    for at, content in ((4, b""), (9, b"no picture")):
+        paths.insert(at, tmp_path / f"broken-{at}.png")
+        paths[at].write_bytes(content)
+    return [*paths, tmp_path / "none.png"]
+
+
+def alone(model: Recognizer, picture) -> Prediction | PictureError:
+    try:
+        return model.predict(picture)[0]
+    except PictureError as exc:
+        return exc
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 16, 17, 18])
+def test_each_picture_has_its_answer_or_its_error_in_its_place(tiny, files, monkeypatch, chunk):
+    expected = [alone(tiny, file) for file in files]
+    monkeypatch.setattr(reading, "AT_A_TIME", chunk)
+    answers = list(tiny.predict_each(iter(files)))
+    assert [type(a) for a in answers] == [type(e) for e in expected]
+    assert [i for i, a in enumerate(answers) if isinstance(a, PictureError)] == [4, 9, 16]
+    for answer, one in zip(answers, expected, strict=True):
+        assert str(answer) == str(one) if isinstance(one, PictureError) else same(answer, one)
+
+
+def test_an_error_among_the_pictures_comes_out_as_it_is(tiny, files):
+    error = PictureError("a folder without pictures")
+    answers = list(tiny.predict_each([error, files[0], error]))
+    assert answers[0] is answers[2] is error
+    assert answers[1].label == "0"
+    assert list(tiny.predict_each([])) == []
+    assert list(tiny.predict_each([error])) == [error]
+
+
+@pytest.mark.parametrize("chunk", [2, 64])
+def test_one_bad_file_of_many_stops_predict(tiny, files, monkeypatch, chunk):
+    monkeypatch.setattr(reading, "AT_A_TIME", chunk)
+    with pytest.raises(NotAPicture, match="broken-4"):
+        tiny.predict(files)
+
+
+def test_answers_come_before_everything_is_read(tiny, monkeypatch):
+    monkeypatch.setattr(reading, "AT_A_TIME", 4)
+    read = []
+    endless = (read.append(i) or PICTURES[i % 10] for i in count())
+    answers = tiny.predict_each(endless)
+    assert [next(answers).label for _ in range(10)] == [str(i) for i in range(10)]
+    assert len(read) <= 16  # ten, to the end of their chunk, and the next one
+    answers.close()
+
+
+def test_an_interruption_ends_the_answers_and_leaves_no_thread(tiny, monkeypatch):
+    def pictures():
+        yield from PICTURES
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(reading, "AT_A_TIME", 4)
+    before = threading.active_count()
+    with pytest.raises(KeyboardInterrupt):
+        list(tiny.predict_each(pictures()))
+    assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("processors", [1, 2, 3])
+def test_the_number_of_processors_and_chunks_changes_no_answer(default_model, monkeypatch, processors):
+    images = np.stack([template(i) for i in range(40)])
+    expected = default_model.predict(images)
+    monkeypatch.setattr(room, "cores", lambda: processors)
+    for chunk in (3, 16):
+        monkeypatch.setattr(room, "CHUNK", chunk)
+        answers = Recognizer.load().predict(images)
+        assert all(same(a, e) for a, e in zip(answers, expected, strict=True))
 
 
 # Finding --------------------------------------------------------------------------------------------------------------

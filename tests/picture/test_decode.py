@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.decode import FORMATS, MAX_BYTES, decode, split_pictures, to_uint8
+from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, decode, split_pictures, to_uint8
 from inkdigit.picture.prepare import prepare
 
 from ..conftest import drawn
@@ -406,7 +407,25 @@ def test_a_file_with_too_many_bytes(tmp_path):
         decode(path)
 
 
-@pytest.mark.parametrize("size", [(100_000, 10), (10, 100_000), (9_000, 9_000), (20_001, 1), (2**31 - 1, 2**31 - 1)])
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero on this system")
+def test_a_device_has_too_many_bytes():
+    with pytest.raises(PictureTooLarge, match="at most 64 MiB"):
+        decode("/dev/zero")
+
+
+@pytest.mark.parametrize("length", [USUAL_BYTES - 1, USUAL_BYTES, USUAL_BYTES + 1, 3 * USUAL_BYTES])
+def test_a_file_is_read_to_its_end_whatever_its_length(tmp_path, length):
+    before = PngInfo()
+    before.add(b"teSt", bytes(length - len(encode(gray(), "PNG")) - 12))  # the pixels come after it
+    path = tmp_path / "long.png"
+    path.write_bytes(encode(gray(), "PNG", pnginfo=before))
+    assert path.stat().st_size == length
+    assert np.array_equal(decode(path), PEN)
+
+
+@pytest.mark.parametrize(
+    "size", [(100_000, 10), (10, 100_000), (9_000, 9_000), (10_000, 10_000), (20_001, 1), (2**31 - 1, 2**31 - 1)]
+)
 def test_too_many_pixels_are_refused_by_the_header(size):
     with pytest.raises(PictureTooLarge, match="at most 64 megapixels and 20,000 pixels a side") as caught:
         decode(lying_png(*size))

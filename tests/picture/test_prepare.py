@@ -17,7 +17,7 @@ from PIL import Image
 from inkdigit.data.drawn import digit
 from inkdigit.data.formats import read_idx
 from inkdigit.errors import UsageError
-from inkdigit.picture.prepare import KINDS, VERSION, find_ink, ink_box, is_clean, prepare, prepare_all
+from inkdigit.picture.prepare import KINDS, VERSION, find_ink, ink_box, is_clean, prepare, prepare_all, prepare_each
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 NAMES = [f"{label}-{way}" for label in range(10) for way in ("12px", "20px", "28px", "36px", "corner", "inset")]
@@ -143,6 +143,60 @@ def test_an_input_is_left_as_it_was(gray):
 def test_many_at_once_are_the_same_as_one_at_a_time(gray, kind):
     batch = np.stack([gray, gray[::-1], 255 - gray, np.zeros_like(gray)])
     assert np.array_equal(prepare_all(batch, kind), np.stack([prepare(one, kind) for one in batch]))
+
+
+def test_pictures_that_are_only_moved_are_put_in_their_place_together(monkeypatch):
+    rng = np.random.default_rng(0)
+    inked = [prepare(clean_digit(label, 28))[ink_box(prepare(clean_digit(label, 28)))] for label in range(10)]
+    images = np.zeros((60, 28, 28), np.uint8)
+    for i, image in enumerate(images):
+        ink = inked[i % 10]
+        y, x = (int(rng.integers(0, 29 - side)) for side in ink.shape)
+        image[y : y + ink.shape[0], x : x + ink.shape[1]] = ink
+    expected = np.stack([prepare(image) for image in images])
+    assert (expected != images).any((1, 2)).sum() > 50
+    # One by one would be as right, and six times slower.
+    monkeypatch.setattr("inkdigit.picture.prepare.prepare", None)
+    assert np.array_equal(prepare_all(images), expected)
+    assert np.array_equal(prepare_all(255 - images), expected)
+
+
+def test_every_kind_of_28x28_picture_goes_together_as_it_goes_alone(monkeypatch):
+    rng = np.random.default_rng(1)
+    digit_ = prepare(clean_digit(5, 28))
+    images = [np.zeros((28, 28)), np.full((28, 28), 255), digit_, 255 - digit_, np.roll(digit_, 9, 1), digit_ // 2 + 90]
+    for side in range(1, 29):  # boxes of every size, touching none, one or two edges
+        image = np.zeros((28, 28))
+        image[:side, (28 - side) // 2 : (28 - side) // 2 + side] = rng.integers(0, 256, (side, side))
+        images += [image, 255 - image, image.T, 255 - image[::-1]]
+    for inked in (9, 10, 11, 12):  # of the border's 108 pixels: ten are clean, eleven are not
+        image = digit_.copy()
+        image[0, :inked] = 200
+        images += [image, 255 - image]
+    images += [np.where(rng.random((28, 28)) < share, 255, digit_) for share in (0.001, 0.01, 0.1)]
+    batch = np.stack(images).astype(np.uint8)
+    expected = np.stack([prepare(image) for image in batch])
+    monkeypatch.setattr("inkdigit.picture.prepare.TOGETHER", 7)
+    assert np.array_equal(prepare_all(batch), expected)
+
+
+def test_together_a_picture_is_a_new_one_and_the_old_one_stays():
+    images = np.stack([np.roll(prepare(clean_digit(k, 28)), k % 3, 1) for k in range(10)])
+    before = images.copy()
+    images.flags.writeable = False
+    for kind in KINDS:
+        out = prepare_all(images, kind)
+        out[:] = 7
+    assert np.array_equal(images, before)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_pictures_of_any_sizes_go_together_in_their_order(kind):
+    grays = [clean_digit(i % 10, size, seed=i) for i, size in enumerate((28, 12, 28, 60, 112, 28, 28, 33))]
+    grays += [255 - grays[0], np.zeros((5, 9), np.uint8), grays[3][:, :31]]
+    expected = np.stack([prepare(gray, kind) for gray in grays])
+    assert np.array_equal(prepare_each(iter(grays), kind), expected)
+    assert prepare_each([], kind).shape == (0, 28, 28)
 
 
 @pytest.mark.parametrize("size_px", [10, 20, 28, 40, 112, 300])

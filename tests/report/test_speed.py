@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import inkdigit.machine as machine
 from inkdigit.errors import ModelFileError, NotAModelFile, OutputError, UsageError
-from inkdigit.report import machine, speed
+from inkdigit.report import speed
 from inkdigit.types import DIGITS, Dataset, Part
 
 from ..conftest import Tiny, template
@@ -116,7 +117,7 @@ def test_a_model_is_measured_whole(tiny_file, mnist_here, lines, log):
     (model,) = found.models
     assert (model.model, model.name, model.numbers, model.parameters) == (str(tiny_file), "tiny", "float32", 7840)
     assert model.file_kb == tiny_file.stat().st_size / 1000
-    assert model.threads is None or model.threads >= 1
+    assert model.threads >= 1
     assert model.accuracy is not None
     assert (model.accuracy.n, model.accuracy.accuracy) == (12, 0.75)
     low, high = model.accuracy.accuracy_ci95

@@ -67,7 +67,3 @@ def test_a_worker_that_dies_loses_one_training_and_dying_on_and_on_is_an_error(t
         pool.train_all(lambda: waiting.pop(0) if waiting else None, jobs=1, on_epoch=on_epoch, on_end=on_end)
     assert ends == [("a", True), ("b", False), ("a", True), ("a", True), ("a", True)]
     assert multiprocessing.active_children() == []
-
-
-def test_there_is_a_processor():
-    assert 1 <= pool.cores() <= (os.cpu_count() or 1)

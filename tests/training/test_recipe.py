@@ -241,5 +241,5 @@ def test_same_padding_asks_for_odd_kernels():
 
 def test_residual_units_have_same_padding_and_pool_last():
     for fields in ({"padding": ["same", "valid"]}, {"pool_first": True}, {"convs_per_block": 1}):
-        with pytest.raises(UsageError, match="residual|plain"):
+        with pytest.raises(UsageError, match=r"residual|plain"):
             Recipe.from_fields({"block": "residual", "convs_per_block": 2, **fields})

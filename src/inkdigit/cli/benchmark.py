@@ -69,7 +69,7 @@ def _cells(speed: ModelSpeed) -> tuple[str, ...]:
         speed.model if len(speed.model) <= WIDEST else f"…{speed.model[1 - WIDEST :]}",
         f"{speed.file_kb:,.0f} kB",
         f"{speed.parameters:,}",
-        NOTHING if speed.threads is None else str(speed.threads),
+        str(speed.threads),
         talk.percent(seen.accuracy) if seen else NOTHING,
         f"{100 * low:.2f}–{100 * high:.2f}" if seen else NOTHING,
         f"{start.cold_start_s:.3f} s",

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.types import Gray, Prediction
 
-AT_A_TIME = 32  # pictures decoded before they are answered together
 CSV_COLUMNS = ("file", "label", "confidence", "reason", "error")
 
 Model = Annotated[str, typer.Option(help="A bundled model, a run directory or an .onnx file.")]
@@ -49,13 +48,18 @@ def predict(
         check_place(show, reads=[file for file, _ in entries])
     if as_csv:
         talk.say(_csv_line(CSV_COLUMNS))
+    files = [file for file, _ in entries]
+    sources = [problem or file for file, problem in entries]
     failed, sheet = False, []
+    grays: dict[int, Gray] = {}
     with talk.interruptible():
-        for file, gray, answer in _answers(recognizer, entries):
-            failed |= isinstance(answer, PictureError)
+        answers = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
+        for i, (file, answer) in enumerate(zip(files, answers, strict=True)):
             talk.say(_line(file, answer, recognizer, as_json=as_json, as_csv=as_csv))
-            if show is not None and gray is not None and not isinstance(answer, PictureError):
-                sheet.append((file, gray, answer))
+            if isinstance(answer, PictureError):
+                failed = True
+            elif i in grays:
+                sheet.append((file, grays[i], answer))
     if show is not None and sheet:
         from inkdigit.picture.show import draw
         from inkdigit.runs import write_aside
@@ -82,22 +86,20 @@ def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:
     return [(file, None) for file in files]
 
 
-def _answers(
-    recognizer: Recognizer, entries: list[tuple[Path, PictureError | None]]
-) -> Iterator[tuple[Path, Gray | None, Prediction | PictureError]]:
-    """Each file with its picture and its answer, or with the error that kept it from having one."""
+def _decoded(pictures: list[Path | PictureError], kept: dict[int, Gray]) -> Iterator[Gray | PictureError]:
+    """Decode each picture, and keep it under its number: what is drawn is what was answered."""
     from inkdigit.picture.decode import decode
 
-    for begin in range(0, len(entries), AT_A_TIME):
-        read: list[tuple[Path, Gray | PictureError]] = []
-        for file, problem in entries[begin : begin + AT_A_TIME]:
-            try:
-                read.append((file, problem or decode(file)))
-            except PictureError as exc:
-                read.append((file, exc))
-        answers = iter(recognizer.predict([gray for _, gray in read if not isinstance(gray, PictureError)]))
-        for file, gray in read:
-            yield (file, None, gray) if isinstance(gray, PictureError) else (file, gray, next(answers))
+    for i, picture in enumerate(pictures):
+        if isinstance(picture, PictureError):
+            yield picture
+            continue
+        try:
+            kept[i] = decode(picture)
+        except PictureError as exc:
+            yield exc
+        else:
+            yield kept[i]
 
 
 def _line(file: Path, answer: Prediction | PictureError, recognizer: Recognizer, *, as_json: bool, as_csv: bool) -> str:

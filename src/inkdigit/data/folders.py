@@ -1,8 +1,8 @@
 """Pictures as files → a labelled data set: one sub-folder a class, or a CSV with the columns `file,label`.
 
-In: a folder, or the path of such a CSV. Out: a `Dataset` whose pictures have passed the door one at a time, so that
-memory stays small. A picture that cannot be read becomes a blank with an entry in its part's `faults`: it does not stop
-the others, and evaluation counts it as wrong.
+In: a folder, or the path of such a CSV. Out: a `Dataset` whose pictures have passed the door some at a time, so that
+memory stays small. A picture that cannot be read becomes a blank with an entry in its part's `faults`: it does
+not stop the others, and evaluation counts it as wrong.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from inkdigit.data.formats import GLIMPSES, Reading, index_names, read_classes, sorted_names, thin, to_dataset
-from inkdigit.errors import DataError, MalformedFile, MissingData, PictureError
+from inkdigit.errors import DataError, MalformedFile, MissingData
 from inkdigit.picture.decode import PICTURE_SUFFIXES, decode, is_picture_name
-from inkdigit.picture.prepare import prepare
+from inkdigit.picture.read import read_each
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
 LABELS_FILE = "labels.csv"
@@ -88,15 +88,17 @@ def _read_pictures(entries: Sequence[Entry], classes: tuple[str, ...], root: Pat
     images = np.zeros((len(entries), SIDE, SIDE), np.uint8)
     faults: dict[int, str] = {}
     glimpses: dict[int, list[Gray]] = {k: [] for k in range(len(classes))}
-    for i, (path, _) in enumerate(entries):
-        try:
-            gray = decode(path)
-        except PictureError as exc:
-            faults[i] = str(exc)
-            continue
-        images[i] = prepare(gray, kind)
-        if len(kept := glimpses[int(labels[i])]) < GLIMPSES:
-            kept.append(thin(gray))
+
+    paths = [path for path, _ in entries]
+    begin = 0
+    for some, unread in read_each(paths, kind):
+        end = begin + len(some) + len(unread)
+        faults |= {begin + i: str(exc) for i, exc in unread.items()}
+        images[[i for i in range(begin, end) if i not in faults]] = some
+        begin = end
+    for i, path in enumerate(paths):
+        if i not in faults and len(kept := glimpses[int(labels[i])]) < GLIMPSES:
+            kept.append(thin(decode(path)))  # anew: for these few, not all of them are kept
     if len(faults) == len(entries):
         raise DataError(f"Not one of the {len(entries)} pictures of {root} can be read. The first: {faults[0]}")
     files = tuple(_relative(path, root) for path, _ in entries)

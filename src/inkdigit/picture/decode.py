@@ -10,8 +10,10 @@ import struct
 import warnings
 import zlib
 from collections.abc import Sequence
+from contextlib import ExitStack
 from io import BytesIO
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -26,14 +28,43 @@ Picture = str | Path | bytes | bytearray | memoryview | Image.Image | NDArray[An
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_BYTES = 64 * 2**20
+USUAL_BYTES = 64 * 2**10  # what is read of a file at first
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 20_000  # pixels
 WORK_SIDE = 1024  # pixels: a JPEG is decoded at the smallest scale that is still this long
 
+ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
 
 # What Pillow raises on broken files, beside UnidentifiedImageError (which is an OSError).
 _BROKEN = (OSError, SyntaxError, ValueError, TypeError, EOFError, OverflowError, struct.error, zlib.error)
+
+
+class _Silence:
+    """No warnings while any thread decodes.
+
+    Broken EXIF is no reason to talk: what can be read is read. Pixels are counted here, not by Pillow's warning.
+    `catch_warnings` alone is not for threads: two that overlap would leave the filters as one of them had set them.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._filters, self._depth = Lock(), ExitStack(), 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._depth += 1
+            if self._depth == 1:
+                self._filters.enter_context(warnings.catch_warnings())
+                warnings.simplefilter("ignore")
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._depth -= 1
+            if self._depth == 0:
+                self._filters.close()
+
+
+SILENCE = _Silence()
 
 
 def decode(source: Picture) -> Gray:
@@ -54,7 +85,7 @@ def decode(source: Picture) -> Gray:
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "the bytes")
     if isinstance(source, str | Path):
-        return _from_bytes(_read(Path(source)), str(source))
+        return _from_bytes(_read(source if isinstance(source, Path) else Path(source)), str(source))
     raise PictureError(
         "This is nothing that a picture can be read from",
         expected="a path, bytes, a PIL image or an array",
@@ -142,7 +173,10 @@ def _read(path: Path) -> bytes:
         if path.is_dir():
             raise NotAPicture(f"{path} is a directory", expected="a picture file")
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)  # a device has no size, and no end
+            # A device has no size, and no end. Room for MAX_BYTES is not made for every small picture: that is slow.
+            data = file.read(USUAL_BYTES)
+            if len(data) == USUAL_BYTES:
+                data += file.read(MAX_BYTES + 1 - USUAL_BYTES)
     except FileNotFoundError as exc:
         raise PictureError(f"There is no file {path}") from exc
     except OSError as exc:
@@ -157,12 +191,14 @@ def _read(path: Path) -> bytes:
 def _from_bytes(data: bytes, name: str) -> Gray:
     if not data:
         raise NotAPicture(f"{name}: empty, no picture in it")
+    with SILENCE:
+        return _load(_open(data, name), name, ours=True)
+
+
+def _open(data: bytes, name: str) -> Image.Image:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # broken EXIF is no reason to talk: what can be read is read
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image = Image.open(BytesIO(data), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as exc:
+        return Image.open(BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as exc:
         raise _too_large(name, "more than that") from exc
     except UnidentifiedImageError as exc:
         raise NotAPicture(
@@ -170,7 +206,6 @@ def _from_bytes(data: bytes, name: str) -> Gray:
         ) from exc
     except _BROKEN as exc:
         raise PictureError(f"{name}: the picture is broken ({exc})") from exc
-    return _load(image, name, ours=True)
 
 
 def _load(image: Image.Image, name: str, *, ours: bool = False) -> Gray:
@@ -183,8 +218,7 @@ def _load(image: Image.Image, name: str, *, ours: bool = False) -> Gray:
     if 0 in image.size:
         raise PictureError(f"{name}: no pixels in it", received=f"{image.width}×{image.height}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with SILENCE:
             if ours:
                 image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
             image.load()
@@ -200,11 +234,12 @@ def _too_large(name: str, received: str) -> PictureTooLarge:
 
 def _gray(image: Image.Image) -> Gray:
     """Turn, flatten and reduce a PIL image of any mode to gray uint8 (H, W)."""
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ORIENTATION, UPRIGHT) != UPRIGHT:  # upright, `exif_transpose` would copy it for nothing
+        image = ImageOps.exif_transpose(image)
     if image.mode == "F" or image.mode.startswith("I"):
         return _from_deep(np.asarray(image))
     if image.mode in ("1", "L"):
-        return np.array(image.convert("L"), np.uint8)
+        return np.array(image if image.mode == "L" else image.convert("L"), np.uint8)
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
     return _one_channel(image.convert("RGB"))

@@ -10,6 +10,8 @@ MNIST was made so (LeCun, Bottou, Bengio, Haffner 1998, section III.A), so on MN
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -24,6 +26,8 @@ CLEAN_SIDE = 32  # pixels: ink larger than this was drawn or photographed, and w
 # MNIST leaves a margin: at most 6 of the 108 border pixels carry ink. Other small sets are cropped tightly: on USPS
 # (16×16) and scikit-learn's digits (8×8) up to two thirds of the border are ink.
 CLEAN_BORDER_MNIST, CLEAN_BORDER_OTHER = 0.9, 0.34
+BORDER = np.pad(np.zeros((SIDE - 2, SIDE - 2), bool), 1, constant_values=True)  # (28, 28): which pixels it is
+TOGETHER = 512  # pictures that are looked at together: as many as the processor's cache holds
 
 
 def prepare(gray: Gray, kind: str = "ink") -> Gray:
@@ -45,17 +49,32 @@ def prepare(gray: Gray, kind: str = "ink") -> Gray:
 def prepare_all(images: Gray, kind: str = "ink") -> Gray:
     """Put each of `images` uint8 (N, H, W) through the door: uint8 (N, 28, 28).
 
-    The result is that of `prepare` one at a time; pictures that the door would not change are found together, which
-    makes reading MNIST some fifty times faster.
+    The result is that of `prepare` one at a time; 28×28 pictures that need no scaling are put in their place together,
+    some six times faster.
     """
     _check(kind)
-    same = _unchanged(images) if kind == "ink" else np.full(len(images), images.shape[1:] == (SIDE, SIDE))
+    small = images.shape[1:] == (SIDE, SIDE)
+    if kind == "plain" and small:
+        return images.copy()
     out = np.zeros((len(images), SIDE, SIDE), np.uint8)
-    if same.any():
-        out[same] = images[same]
-    for i in np.flatnonzero(~same):
+    done = np.zeros(len(images), bool)
+    if small:
+        for begin in range(0, len(images), TOGETHER):
+            some = slice(begin, begin + TOGETHER)
+            out[some], done[some] = _place_all(images[some])
+    for i in np.flatnonzero(~done):
         out[i] = prepare(images[i], kind)
     return out
+
+
+def prepare_each(grays: Iterable[Gray], kind: str = "ink") -> Gray:
+    """Put gray pictures (H, W) of any sizes through the door, in their order: uint8 (N, 28, 28).
+
+    A picture of another size than 28×28 is let go of as soon as it is through. What is through comes out the same when
+    it goes in again: so all of them can take the way of those that are put in their place together.
+    """
+    through = [gray if gray.shape == (SIDE, SIDE) else prepare(gray, kind) for gray in grays]
+    return prepare_all(np.stack(through), kind) if through else np.zeros((0, SIDE, SIDE), np.uint8)
 
 
 def _check(kind: str) -> None:
@@ -134,26 +153,40 @@ def _offset(mass: NDArray[np.int64]) -> int:
     return min(max(begin, 0), SIDE - mass.size)
 
 
-def _unchanged(images: Gray) -> NDArray[np.bool_]:
-    """Which of `images` (N, H, W) the door would give back as they are: bool (N,)."""
+def _place_all(images: Gray) -> tuple[Gray, NDArray[np.bool_]]:
+    """What `prepare` makes of `images` (N, 28, 28), and of which of them it is known: bool (N,).
+
+    Known are those whose ink is 19 or 20 px long, white on black or black on white: they are moved at most.
+    """
+    out, longest = _place(images)
+    known = (longest == INK_SIDE - 1) | (longest == INK_SIDE)
+    rim = np.count_nonzero(images[:, BORDER], axis=1)
+    dark = np.flatnonzero((longest > INK_SIDE) & (rim > (1 - CLEAN_BORDER_MNIST) * np.count_nonzero(BORDER)))
+    if dark.size:
+        out[dark], longest[dark] = _place(255 - images[dark])
+        known[dark] = (longest[dark] == INK_SIDE - 1) | (longest[dark] == INK_SIDE)
+    return out, known
+
+
+def _place(images: Gray) -> tuple[Gray, NDArray[np.int64]]:
+    """`images` (N, 28, 28) moved so that the centre of mass falls at 14, and how long each one's ink is: (N,)."""
     n = len(images)
-    if images.shape[1:] != (SIDE, SIDE) or not n:
-        return np.zeros(n, bool)
-    inked = images > 0
-    unchanged = np.ones(n, bool)
     longest = np.zeros(n, np.int64)
+    shifts = []
     for axis in (1, 2):
-        other = 3 - axis
-        present = np.any(inked, axis=other)  # (N, 28): rows, then columns, that carry ink
-        begin = present.argmax(1)
-        extent = SIDE - present[:, ::-1].argmax(1) - begin
-        mass = images.sum(other, dtype=np.int64)  # (N, 28)
+        mass = images.sum(3 - axis, dtype=np.uint16).astype(np.int64)  # (N, 28): of each row, then of each column
+        begin = (mass > 0).argmax(1)
+        extent = SIDE - (mass[:, ::-1] > 0).argmax(1) - begin
         total = mass.sum(1)
         moment = mass @ np.arange(SIDE) - begin * total
         offset = -((2 * moment - (SIDE - 1) * total) // np.maximum(2 * total, 1))
-        unchanged &= np.clip(offset, 0, SIDE - extent) == begin
-        longest = np.maximum(longest, extent)
-    return unchanged & (longest >= INK_SIDE - 1) & (longest <= INK_SIDE)
+        shifts.append(np.clip(offset, 0, SIDE - extent) - begin)
+        longest = np.maximum(longest, np.where(total > 0, extent, 0))
+    out = images.copy()
+    if (moved := np.flatnonzero((shifts[0] != 0) | (shifts[1] != 0))).size:
+        y, x = ((np.arange(SIDE) - shift[moved, None]) % SIDE for shift in shifts)  # (M, 28): what goes round is empty
+        out[moved] = images.take((moved[:, None] * SIDE + y)[:, :, None] * SIDE + x[:, None, :])
+    return out, longest
 
 
 def _fit(gray: Gray) -> Gray:

@@ -22,6 +22,7 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 
+import inkdigit.machine as machine
 from inkdigit.data.drawn import digit
 from inkdigit.data.sources import find as find_data
 from inkdigit.data.sources import open_data
@@ -30,7 +31,6 @@ from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.model.recognizer import find as find_model
 from inkdigit.picture.decode import Picture
 from inkdigit.picture.prepare import prepare
-from inkdigit.report import machine
 from inkdigit.report.metrics import evaluate
 from inkdigit.runs import writing
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray
@@ -110,7 +110,7 @@ class ModelSpeed:
     numbers: str  # float32 or int8
     file_kb: float  # 10^3 bytes
     parameters: int
-    threads: int | None  # that the network runs on; None where the system does not say
+    threads: int  # that answer many pictures
     accuracy: Accuracy | None  # None without MNIST, and for what does not read digits
     cold_start: ColdStart
     array: Latency  # one uint8 (28, 28)
@@ -128,20 +128,6 @@ class Benchmark:
     def to_json(self) -> dict[str, Any]:
         """The same as plain JSON types, nothing rounded."""
         return asdict(self)
-
-
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A model that is ready to be measured."""
-
-    asked: str
-    recognizer: Recognizer
-    threads: int | None
-
-    @property
-    def reads_digits(self) -> bool:
-        """Whether MNIST can be read with it."""
-        return set(DIGITS) <= set(self.recognizer.classes)
 
 
 def describe_machine() -> Machine:
@@ -166,17 +152,17 @@ def benchmark(models: Sequence[str] = (), *, log: Callable[[str], None] = lambda
         OutputError: no picture can be written for the fresh processes to read.
     """
     paths = {model: find_model(model) for model in models or bundled()}
-    loaded = [_load(asked, path) for asked, path in paths.items()]
+    recognizers = [Recognizer.load(path) for path in paths.values()]
     where = describe_machine()
     if where.busy:
         log(f"The machine is busy (load {where.load_before:.1f}): the times will be too long.")
-    mnist = _open_mnist(loaded, log=log)
+    mnist = _open_mnist(recognizers, log=log)
     log("Cold start: fresh processes, one after another")
     starts = time_cold_starts([path.absolute() for path in paths.values()])
     speeds = []
-    for one, start in zip(loaded, starts, strict=True):
-        log(f"{one.asked}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
-        speeds.append(_measure(one, start, mnist.get(one.recognizer.prepare) if one.reads_digits else None))
+    for asked, recognizer, start in zip(paths, recognizers, starts, strict=True):
+        log(f"{asked}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
+        speeds.append(_measure(asked, recognizer, start, mnist if _reads_digits(recognizer) else {}))
     return Benchmark(where, tuple(speeds))
 
 
@@ -222,25 +208,14 @@ def time_batches(recognizer: Recognizer, images: Gray) -> Throughput:
     return Throughput(ROUNDS, len(images), median(rates), max(rates))
 
 
-def _load(asked: str, path: Path) -> _Loaded:
-    before = _threads()
-    recognizer = Recognizer.load(path)
-    after = _threads()
-    # A network runs on the threads that came with its session, and on the one that asks.
-    return _Loaded(asked, recognizer, None if before is None or after is None else after - before + 1)
+def _reads_digits(recognizer: Recognizer) -> bool:
+    """Whether MNIST can be read with it."""
+    return set(DIGITS) <= set(recognizer.classes)
 
 
-def _threads() -> int | None:
-    """How many threads this process has; None where the system does not say."""
-    try:
-        return len(list(Path("/proc/self/task").iterdir()))
-    except OSError:
-        return None
-
-
-def _open_mnist(loaded: Sequence[_Loaded], *, log: Callable[[str], None]) -> dict[str, Dataset]:
+def _open_mnist(recognizers: Sequence[Recognizer], *, log: Callable[[str], None]) -> dict[str, Dataset]:
     """MNIST by the kind of door, for the models that read digits; empty where its test part is not on this machine."""
-    kinds = {one.recognizer.prepare for one in loaded if one.reads_digits}
+    kinds = {recognizer.prepare for recognizer in recognizers if _reads_digits(recognizer)}
     here = find_data("mnist") is not None
     opened = {kind: open_data("mnist", prepare=kind, log=log) for kind in kinds if here}
     tested = {kind: dataset for kind, dataset in opened.items() if dataset.test is not None}
@@ -249,17 +224,17 @@ def _open_mnist(loaded: Sequence[_Loaded], *, log: Callable[[str], None]) -> dic
     return tested
 
 
-def _measure(one: _Loaded, start: ColdStart, mnist: Dataset | None) -> ModelSpeed:
-    recognizer = one.recognizer
+def _measure(asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset]) -> ModelSpeed:
+    mnist = opened.get(recognizer.prepare)
     images = mnist.part("test").images[:BATCH] if mnist else np.resize(_drawn(DRAWN), (BATCH, SIDE, SIDE))
     singles = list(images[:DRAWN])
     return ModelSpeed(
-        model=one.asked,
+        model=asked,
         name=recognizer.name,
         numbers=recognizer.card.numbers,
         file_kb=recognizer.path.stat().st_size / 1e3,
         parameters=recognizer.card.parameters,
-        threads=one.threads,
+        threads=recognizer.threads,
         accuracy=_accuracy(recognizer, mnist) if mnist else None,
         cold_start=start,
         array=time_singles(recognizer, singles),

@@ -6,7 +6,6 @@ know no study and no disk, so one that dies takes nothing with it but the traini
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -49,11 +48,6 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     training: Training | None = None
-
-
-def cores() -> int:
-    """How many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def train_all(

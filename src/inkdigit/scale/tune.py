@@ -16,7 +16,7 @@ from typing import Any
 
 import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, TrainingError, UsageError
-from inkdigit.scale import pool
+from inkdigit.machine import cores
 from inkdigit.scale import study as memory
 from inkdigit.scale.duel import Duel, fight
 from inkdigit.scale.outcome import tell_story, winner_toml
@@ -91,7 +91,7 @@ def tune(
     with _alone(folder):
         if storage is None:
             study = memory.open_study(memory.sqlite(folder), "search", about=about, seed=start.seed)
-        search = Search(folder, start, chosen, pictures, study, trials, min(jobs or pool.cores(), trials), log)
+        search = Search(folder, start, chosen, pictures, study, trials, min(jobs or cores(), trials), log)
         with memory.storing():
             return _run(search)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from inkdigit.report.machine import processor
+from inkdigit.machine import processor
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 

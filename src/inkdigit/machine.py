@@ -1,15 +1,13 @@
 """The machine: what it is, how busy it is, and what a command costs on it as a fresh process.
 
 In: a command. Out: wall time and peak memory, as the operating system accounts them. The peak of a process counts that
-of its parent, so commands are started from a small one, `python -m inkdigit.report.machine`: no numpy is imported here.
+of its parent, so commands are started from a small one, `python -m inkdigit.machine`: no numpy is imported here.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -31,6 +29,8 @@ class Sample:
 
 def processor() -> str:
     """The name of the processor and how many threads it runs at a time, as far as the system says."""
+    import platform
+
     unknown = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -56,8 +56,10 @@ def time_process(command: Sequence[str]) -> Sample:
     Raises:
         CalledProcessError: the command failed; `stderr` is what it said.
     """
+    import subprocess  # only who measures needs it
+
     done = subprocess.run(
-        [*PYTHON, "-m", "inkdigit.report.machine", *command],
+        [*PYTHON, "-m", "inkdigit.machine", *command],
         capture_output=True,
         check=True,
         encoding="utf-8",
@@ -68,6 +70,8 @@ def time_process(command: Sequence[str]) -> Sample:
 
 def main() -> None:
     """Run the command that the arguments are; write its `Sample`, or end as it ended."""
+    import subprocess
+
     began = time.perf_counter()
     process = subprocess.Popen(sys.argv[1:], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     peak_mb = None

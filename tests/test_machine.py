@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from inkdigit.report import machine
+import inkdigit.machine as machine
 
 NO_PEAKS = not hasattr(os, "wait4")
 
@@ -64,9 +65,18 @@ def test_where_the_system_says_little_the_rest_is_said(monkeypatch):
         raise FileNotFoundError
 
     monkeypatch.setattr(Path, "read_text", fail)
-    monkeypatch.setattr(machine.platform, "processor", lambda: "")
-    monkeypatch.setattr(machine.platform, "machine", lambda: "riscv64")
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     for name in ("sched_getaffinity", "getloadavg"):
         monkeypatch.delattr(os, name, raising=False)
     assert (machine.processor(), machine.load()) == ("riscv64", None)
     assert machine.cores() == os.cpu_count()
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="this system does not bind processes to processors")
+def test_processors_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5})
+    assert machine.cores() == 1
+    monkeypatch.delattr(os, "sched_getaffinity")
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert machine.cores() == 1

@@ -1,0 +1,57 @@
+"""scikit-learn's nearest neighbours: k = 3, Euclidean distance between pixels, by brute force.
+
+As described in its user guide (https://scikit-learn.org/stable/modules/neighbors.html#classification); k = 3 is that of
+LeCun, Bottou, Bengio, Haffner 1998. It stores all 60,000 training pictures; learning is no more than that. The seed
+changes nothing. In: a folder with the four IDX files of MNIST. Out: one line of JSON on stdout.
+"""
+
+from __future__ import annotations
+
+import form
+import numpy as np
+from numpy.typing import NDArray
+
+NEIGHBOURS = 3
+
+
+def as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """uint8 (N, 28, 28) → float32 (N, 784) within 0–1."""
+    return images.reshape(len(images), -1).astype(np.float32) / 255
+
+
+def main() -> None:
+    """Learn, measure on the test part, print one line of JSON."""
+    asked = form.options(__doc__)
+    clock = form.Clock()
+    from sklearn.neighbors import KNeighborsClassifier
+
+    clock.stop("import")
+    images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
+    test_images, test_labels = form.read_part(asked.mnist, "t10k")
+    pixels, neighbours = as_input(images), KNeighborsClassifier(NEIGHBOURS, algorithm="brute", n_jobs=-1)
+    clock.stop("load")
+    neighbours.fit(pixels, labels)
+    clock.stop("train")
+    answers, seconds = form.answer(lambda some: neighbours.predict(as_input(some)), test_images)
+    accuracy = float((answers == test_labels).mean())
+    clock.mark(1, accuracy)
+    form.tell(
+        form.line(
+            clock,
+            entrant="sklearn_knn",
+            kind="peer",
+            seed=asked.seed,
+            parameters=None,
+            note=f"{len(pixels):,} stored pictures",
+            threads=form.processors(),
+            device="cpu",
+            answer_seconds=round(seconds, 4),
+            accuracy=round(accuracy, 6),
+            n=len(test_labels),
+            libraries=("scikit-learn", "numpy"),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,72 @@
+"""The words and cells that the parts of `docs/benchmarks.md` share.
+
+In: measurements as JSON has them. Out: text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+NOT_MEASURED = "not measured"
+MET = {True: "yes", False: "**no**"}
+Record = dict[str, Any]  # one measurement, as JSON has it
+
+
+def load(path: Path) -> Record | None:
+    """The measurement in a JSON file; None without one, or if it was a smoke run."""
+    if not path.exists():
+        return None
+    record: Record = json.loads(path.read_text(encoding="utf-8"))
+    return None if record["smoke"] else record
+
+
+def row(*cells: object) -> str:
+    """One line of a table."""
+    return f"| {' | '.join(str(cell) for cell in cells)} |"
+
+
+def table(header: Sequence[str], rows: Sequence[str]) -> str:
+    """A table of lines that `row` made."""
+    return "\n".join([row(*header), row(*["---"] * len(header)), *rows])
+
+
+def spread(figures: Mapping[str, float], unit: str, digits: int) -> str:
+    """Median [least–most] with the unit."""
+    middle, least, most = (f"{figures[part]:,.{digits}f}" for part in ("median", "min", "max"))
+    return f"{middle} {unit} [{least}–{most}]"
+
+
+def percent(values: Sequence[float], digits: int = 2) -> str:
+    """Mean ± standard deviation in per cent."""
+    spread = f" ± {stdev(values) * 100:.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values) * 100:.{digits}f}{spread} %"
+
+
+def figure(value: float | None) -> str:
+    """Two digits after the point, fewer of what is large and more of what is small; – for none."""
+    if value is None:
+        return "–"
+    digits = 3 if value < 0.0995 else 2 if value < 9.995 else 1 if value < 99.95 else 0
+    return f"{value:,.{digits}f}"
+
+
+def middle(values: Sequence[float]) -> str:
+    """Median [least–most], without the brackets if there is one value."""
+    if len(values) == 1:
+        return figure(values[0])
+    return f"{figure(median(values))} [{figure(min(values))}–{figure(max(values))}]"
+
+
+def machine_line(what: str, record: Record) -> str:
+    """One sentence: when, on what, with which versions."""
+    box = record["machine"]
+    libraries = ", ".join(f"{name} {found}" for name, found in record["versions"].items() if found)
+    return (
+        f"- {what}: {record['date'][:10]}, commit {record['commit'] or 'unknown'}; {box['processor']}, "
+        f"{box['cores']} cores, {box['memory_gb']:.0f} GB, {box['platform']}, load {box['load_before']} before; "
+        f"{libraries}."
+    )

@@ -1,0 +1,56 @@
+"""The scripts in `benchmarks/` are found as they find each other, by their folder; lines as `bench.py` writes them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers")]
+
+
+@pytest.fixture
+def line() -> Callable[..., dict[str, Any]]:
+    """Make one line of `bench.jsonl`; its last end of an epoch is what it reports."""
+
+    def make(entrant: str = "fast", **fields: Any) -> dict[str, Any]:
+        curve = fields.get("curve", [[1, 2.0, 0.98], [2, 4.0, 0.991]])
+        told = {
+            "run": "20260101-000000",
+            "smoke": False,
+            "date": "2026-01-01 00:00:00",
+            "commit": "abc",
+            "machine": {
+                "processor": "Z80",
+                "cores": 2,
+                "memory_gb": 8.0,
+                "platform": "Linux",
+                "load_before": 0.0,
+            },
+            "versions": {"python": "3.11"},
+            "entrant": entrant,
+            "kind": "peer" if "_" in entrant else "recipe",
+            "seed": 0,
+            "parameters": 1000,
+            "threads": 2,
+            "device": "cpu",
+            "import_seconds": 1.0,
+            "load_seconds": 1.5,
+            "train_seconds": curve[-1][1],
+            "export_seconds": 2.5,
+            "answer_seconds": 0.5,
+            "process_seconds": 12.0,
+            "peak_mb": 500.0,
+            "accuracy": curve[-1][2],
+            "n": 10000,
+            "curve": curve,
+        }
+        if told["kind"] == "recipe":
+            told |= {"recipe_sha256": "one", "bfloat16": True}
+        return {**told, **fields}
+
+    return make

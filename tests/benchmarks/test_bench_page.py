@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import pytest
+
+import bench_page
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_an_entrant_is_shown_by_the_latest_run_that_holds_it(line):
+    lines = [line(seed=0, run="1"), line(seed=1, run="1"), line("zoo_cnn", run="1"), line(seed=0, run="2")]
+    groups = bench_page.latest(lines, device="cpu")
+    assert {name: [found["run"] for found in group] for name, group in groups.items()} == {
+        "fast": ["2"],
+        "zoo_cnn": ["1"],
+    }
+
+
+def test_the_latest_line_of_a_seed_counts_and_seeds_are_in_order(line):
+    lines = [line(seed=1), line(seed=0, peak_mb=1.0), line(seed=0, peak_mb=2.0)]
+    (group,) = bench_page.latest(lines, device="cpu").values()
+    assert [(found["seed"], found["peak_mb"]) for found in group] == [(0, 2.0), (1, 500.0)]
+
+
+def test_smoke_runs_other_devices_and_recipes_as_they_were_do_not_count(line):
+    lines = [line(seed=0, recipe_sha256="old"), line(seed=1), line(seed=2, smoke=True), line(seed=3, device="cuda")]
+    assert [found["seed"] for found in bench_page.latest(lines, device="cpu")["fast"]] == [1]
+    assert bench_page.latest([line(smoke=True)], device="cpu") == {}
+
+
+def test_a_ratio_never_mixes_two_runs(line):
+    lines = [line(run="1"), line("keras_convnet", run="1"), line(run="2")]
+    ours, theirs = bench_page.together(lines, "fast", "keras_convnet")
+    assert ours[0]["run"] == theirs[0]["run"] == "1"
+    assert bench_page.together([line(run="1"), line("keras_convnet", run="2")], "fast", "keras_convnet") is None
+
+
+def test_time_to_an_accuracy_is_that_of_the_mean_over_seeds(line):
+    group = [line(curve=[[1, 1.0, 0.98], [2, 3.0, 0.992]]), line(curve=[[1, 2.0, 0.97], [2, 5.0, 0.99]])]
+    assert bench_page.seconds_to(group, 0.975) == 1.5
+    assert bench_page.seconds_to(group, 0.991) == 4.0
+    assert bench_page.seconds_to(group, 0.992) is None
+
+
+def test_a_seed_that_stopped_early_stays_where_it_stopped(line):
+    group = [line(curve=[[1, 1.0, 0.98]]), line(curve=[[1, 1.0, 0.96], [2, 3.0, 0.99]])]
+    assert bench_page.mean_curve(group)[1] == pytest.approx((2.0, 0.985))
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "seeds", "met"), [(0.9904, 10, "yes"), (0.99, 10, "yes"), (0.9899, 10, "**no**"), (0.999, 9, "n < 10")]
+)
+def test_the_accuracy_of_fast_has_a_bar_and_needs_its_seeds(line, accuracy, seeds, met):
+    lines = [line(seed=seed, accuracy=accuracy) for seed in range(seeds)]
+    assert cells(bench_page.bars(lines)[0])[3:5] == [met, str(seeds)]
+
+
+@pytest.mark.parametrize(
+    ("peer", "bfloat16", "bar", "met"),
+    [(120.0, True, "≤ 1/30", "yes"), (119.0, True, "≤ 1/30", "**no**"), (100.0, False, "≤ 1/20", "yes")],
+)
+def test_the_time_of_fast_has_a_bar_that_depends_on_the_processor(line, peer, bfloat16, bar, met):
+    lines = [line(bfloat16=bfloat16), line("keras_convnet", train_seconds=peer)]
+    assert cells(bench_page.bars(lines)[1])[1:5] == [bar, f"1/{peer / 4:.1f}", met, "1 and 1"]
+
+
+def test_what_is_not_measured_is_said_to_be_so():
+    rows = bench_page.bars([])
+    assert len(rows) == 4
+    assert all(cells(row)[2] == "not measured" for row in rows)
+    assert bench_page.part([], {}) == []
+    assert bench_page.machines([]) == []
+
+
+def test_the_table_names_every_entrant_quickest_first_with_its_command(line):
+    knn = line("sklearn_knn", parameters=None, note="60,000 stored pictures", curve=[[1, 0.01, 0.97]], peak_mb=None)
+    _, _, table, plot = bench_page.part([line(), knn], {"a": "PLOT"})
+    first, second = (cells(row) for row in table.splitlines()[2:])
+    assert first[:3] == ["scikit-learn's 3-NN", "60,000 stored pictures", "97.00 %"]
+    assert first[5:8] == ["–", "–", "–"]
+    assert first[-2:] == ["–", "`python benchmarks/bench.py --only sklearn_knn`"]
+    assert second[0] == "`fast`"
+    assert second[4:8] == ["4.00", "2.00", "4.00", "–"]
+    assert plot == "PLOT"
+
+
+def test_without_a_gpu_the_page_says_how_to_measure_one(line):
+    _, said = bench_page.gpu_part([line()])
+    assert said.startswith("Not measured")
+    assert "--device cuda" in said
+
+
+def test_a_gpu_has_its_own_table_with_the_stages_apart(line):
+    lines = [line(device="cuda", gpu="G1"), line("zoo_cnn", device="cuda", gpu="G1", train_seconds=9.0)]
+    del lines[1]["export_seconds"]
+    *_, table = bench_page.gpu_part(lines)
+    ours, peer = (cells(row) for row in table.splitlines()[2:])
+    assert ours[:8] == ["`fast`", "G1", "99.10 %", "1", "4.00", "4.00", "–", "–"]
+    assert ours[8:12] == ["1.00", "1.50", "2.50", "12.0"]
+    assert peer[10] == "–"
+
+
+def test_every_run_that_is_quoted_says_where_it_was(line):
+    lines = [line(run="1"), line("keras_convnet", run="1"), line(run="2", versions={"torch": "2"})]
+    first, second = bench_page.machines(lines)
+    assert "run 1 (keras.io's convnet, `fast`)" in first
+    assert "run 2 (`fast`)" in second
+    assert "torch 2" in second

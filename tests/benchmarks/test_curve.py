@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+import curve
+from inkdigit.training import loop, trial
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.run import open_for, parts_of
+from peers import form
+
+SMALL = {"data": "sklearn-digits", "min_steps": 0, "epochs": 3, "filters": (4, 8, 8), "seed": 3, "precision": "float32"}
+# An average of the weights: between epochs they are put into the network, and taken out again.
+CHANGES = {**SMALL, "batch": 256, "ema_decay": 0.9, "validation": 0.1}
+
+
+@pytest.fixture(scope="module")
+def told():
+    return curve.measure("fast", CHANGES, device="cpu", clock=form.Clock())
+
+
+def test_there_is_a_point_an_epoch_and_the_last_is_what_ships(told):
+    assert [epoch for epoch, _, _ in told["curve"]] == [1, 2, 3]
+    seconds = [at for _, at, _ in told["curve"]]
+    assert seconds == sorted(seconds)
+    assert seconds[-1] == told["train_seconds"]
+    assert told["curve"][-1][2] == told["accuracy"]
+
+
+def test_looking_at_the_test_part_between_epochs_changes_nothing(told):
+    recipe, cpu = Recipe.load("fast", CHANGES), torch.device("cpu")
+    dataset = open_for(recipe, recipe.data, log=lambda _: None)
+    parts = parts_of(dataset, recipe)
+    state = loop.start(trial.build(recipe, parts, len(dataset.classes)), recipe)
+    for _ in trial.epochs(state, recipe, parts, cpu):
+        pass
+    accuracy = loop.evaluate(state.net, loop.Tensors.of(parts.report, cpu), bfloat16=False)[1]
+    assert told["accuracy"] == pytest.approx(accuracy, abs=1e-6)
+    assert told["n"] == len(parts.report)
+
+
+def test_stages_are_told_apart(told):
+    assert told["kind"] == "recipe"
+    assert told["recipe_sha256"] == Recipe.load("fast", CHANGES).sha256
+    assert told["import_seconds"] >= 0  # here everything is imported already
+    for stage in ("load", "train", "export", "answer"):
+        assert told[f"{stage}_seconds"] > 0
+    assert told["versions"]["torch"]
+
+
+def test_a_recipe_that_is_not_there_is_one_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["curve.py", "fats"])
+    with pytest.raises(SystemExit, match="There is no recipe 'fats'"):
+        curve.main()
