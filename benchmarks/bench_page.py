@@ -20,10 +20,12 @@ TITLES = {
     "sklearn_svm": "scikit-learn's SVM",
     "sklearn_knn": "scikit-learn's 3-NN",
 }
-# Recipe, least mean accuracy, seeds it needs.
-ACCURACY_BARS = (("fast", 0.990, 10), ("minute", 0.995, 5))
-# Recipe, peer, how many times as long the peer takes where the processor has bfloat16, and elsewhere.
-TIME_BARS = (("fast", "keras_convnet", 30, 20), ("minute", "pytorch_example", 8, 8))
+# Recipe → (least mean accuracy, seeds it needs), (peer, how many times as long it takes where the processor has
+# bfloat16, and elsewhere).
+BARS = {
+    "fast": ((0.990, 10), ("keras_convnet", 30, 20)),
+    "minute": ((0.995, 5), ("pytorch_example", 8, 8)),
+}
 TARGETS = (0.98, 0.99, 0.995)
 GPU_TARGETS = (0.99, 0.995, 0.997)
 GPU_COMMAND = "python benchmarks/bench.py --device cuda --only fast minute --seeds 10"
@@ -104,9 +106,9 @@ def values(group: Sequence[Record], key: str) -> list[Any]:
 def bars(lines: Sequence[Record]) -> list[str]:
     """The rows of the figures that have a bar."""
     groups, rows = latest(lines, device="cpu"), []
-    for (recipe, least, seeds), (_, peer, with_bfloat16, without) in zip(ACCURACY_BARS, TIME_BARS, strict=True):
+    for recipe, ((least, seeds), (peer, *times)) in BARS.items():
         rows.append(_accuracy_bar(recipe, groups.get(recipe), least=least, seeds=seeds))
-        rows.append(_time_bar(recipe, peer, together(lines, recipe, peer), times=(with_bfloat16, without)))
+        rows.append(_time_bar(recipe, peer, together(lines, recipe, peer), times=times))
     return rows
 
 
@@ -119,7 +121,7 @@ def _accuracy_bar(recipe: str, group: list[Record] | None, *, least: float, seed
     return row(says, bar, percent(reached), met, len(group), command(recipe))
 
 
-def _time_bar(recipe: str, peer: str, both: tuple[list[Record], list[Record]] | None, *, times: tuple[int, int]) -> str:
+def _time_bar(recipe: str, peer: str, both: tuple[list[Record], list[Record]] | None, *, times: Sequence[int]) -> str:
     says = f"`{recipe}`: training time over that of {title(peer)}"
     again = f"`python benchmarks/bench.py --only {recipe} {peer}`"
     if both is None:
@@ -127,8 +129,30 @@ def _time_bar(recipe: str, peer: str, both: tuple[list[Record], list[Record]] | 
         return row(says, asked, NOT_MEASURED, "–", "–", again)
     ours, theirs = both
     wanted = times[0] if ours[-1]["bfloat16"] else times[1]
-    ratio = median(values(theirs, "train_seconds")) / median(values(ours, "train_seconds"))
+    ratio = _ratio(ours, theirs)
     return row(says, f"≤ 1/{wanted}", f"1/{ratio:.1f}", MET[ratio >= wanted], f"{len(ours)} and {len(theirs)}", again)
+
+
+def _ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> float:
+    return median(values(theirs, "train_seconds")) / median(values(ours, "train_seconds"))
+
+
+def header(lines: Sequence[Record], recipe: str) -> str:
+    """What is said at the top of a recipe that has bars: claim, accuracy, time, seeds, machine; nothing unmeasured."""
+    if not (group := latest(lines, device="cpu").get(recipe)):
+        return ""
+    (least, seeds), (peer, *times) = BARS[recipe]
+    box, both = group[-1]["machine"], together(lines, recipe, peer)
+    words = [
+        f"Claim: at least {_percent(least)} in the mean of {seeds} seeds, in at most 1/{times[0]} of the training time "
+        f"of {title(peer)}.",
+        f"Measured on MNIST's test part: {percent(values(group, 'accuracy'))} over {len(group)} "
+        f"seed{'s' * (len(group) > 1)}, trained in "
+        f"{middle(values(group, 'train_seconds'))} s on {box['processor']}, {box['cores']} cores.",
+    ]
+    if both is not None:
+        words.append(f"In the same run {title(peer)} took {_ratio(*both):.1f} times as long.")
+    return " ".join(words)
 
 
 def part(lines: Sequence[Record], pictures: Mapping[str, str]) -> list[str]:
@@ -203,7 +227,7 @@ def _stage(group: Sequence[Record], key: str) -> str:
 def machines(lines: Sequence[Record]) -> list[str]:
     """One sentence a run that the tables quote: when, on what, with which versions, who."""
     quoted = [line for device in ("cpu", "cuda") for group in latest(lines, device=device).values() for line in group]
-    for recipe, peer, *_ in TIME_BARS:
+    for recipe, (_, (peer, *_times)) in BARS.items():
         quoted += [line for group in together(lines, recipe, peer) or () for line in group]
     sentences = []
     for run in sorted({line["run"] for line in quoted}):

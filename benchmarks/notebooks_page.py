@@ -21,11 +21,10 @@ import notebooks
 from inkdigit.report.compare import exact_p
 from inkdigit.runs import write_aside
 from inkdigit.training.recipe import FOLDER, Recipe
-from tables import MET, NOT_MEASURED, percent, row
+from tables import MET, NOT_MEASURED, percent, row, with_header
 
 PAGE = machine.ROOT / "docs" / "notebooks.md"
 WHERE = {"test": "the MNIST test set", "validation": "validation", "kaggle": "Kaggle"}
-WIDTH = 118
 Line = dict[str, Any]
 Times = dict[str, Any]  # what `notebooks.py --time` wrote; empty without it
 
@@ -315,7 +314,7 @@ def _computer(line: Line) -> str:
 
 
 def header(lines: list[Line], times: Times, recipe: str) -> str:
-    """The comment at the top of a recipe: claim, figures, time, machine."""
+    """What is said at the top of a recipe: claim, figures, time, machine."""
     claim = {notebook.recipe: notebook for notebook in NOTEBOOKS}.get(recipe)
     own = latest(lines, recipe)
     words = []
@@ -331,21 +330,7 @@ def header(lines: list[Line], times: Times, recipe: str) -> str:
             f"Measured on {WHERE[own[0]['part']]}: {percent(values, 3)} over {len(own)} seeds (mean + standard error "
             f"{reach(values):.3f} %), {own[0]['parameters']:,} parameters. {spent}"
         )
-    return "".join(f"# {line}\n" for line in _wrap(" ".join(words)))
-
-
-def _wrap(text: str) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, WIDTH - 2, break_on_hyphens=False)
-
-
-def with_header(toml: str, comment: str) -> str:
-    """The recipe with its first comment exchanged."""
-    kept = toml.splitlines(keepends=True)
-    while kept and kept[0].startswith("#"):
-        del kept[0]
-    return comment + "".join(kept)
+    return " ".join(words)
 
 
 def main() -> int:

@@ -18,7 +18,8 @@ import loop_page
 import machine
 import stages
 from inkdigit.runs import write_aside
-from tables import load, machine_line, table
+from inkdigit.training.recipe import FOLDER
+from tables import load, machine_line, table, with_header
 
 PAGE = machine.ROOT / "docs" / "benchmarks.md"
 
@@ -62,15 +63,26 @@ def files(results: Path, page: Path) -> dict[Path, bytes]:
     return {page: text.encode(), **{folder / name: data for name, data in drawn.items()}}
 
 
+def recipe_files(results: Path, folder: Path) -> dict[Path, bytes]:
+    """The recipes that have bars, each with what is said at its top."""
+    lines = machine.read_lines(results / "bench.jsonl")
+    paths = {name: folder / f"{name}.toml" for name in bench_page.BARS}
+    return {
+        path: with_header(path.read_text(encoding="utf-8"), bench_page.header(lines, name)).encode()
+        for name, path in paths.items()
+    }
+
+
 def main() -> int:
     """Write the page, or check it."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     options.add_argument("--page", type=Path, default=PAGE)
+    options.add_argument("--recipes", type=Path, default=FOLDER, help="where fast.toml and minute.toml are")
     asked = options.parse_args()
 
-    wanted = files(asked.results, asked.page)
+    wanted = files(asked.results, asked.page) | recipe_files(asked.results, asked.recipes)
     stale = [path for path, data in wanted.items() if not path.exists() or path.read_bytes() != data]
     if not stale:
         print(f"{asked.page.name}: up to date")

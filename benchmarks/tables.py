@@ -6,11 +6,13 @@ In: measurements as JSON has them. Out: text.
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
+WIDTH = 118  # characters of a line of a recipe
 NOT_MEASURED = "not measured"
 MET = {True: "yes", False: "**no**"}
 Record = dict[str, Any]  # one measurement, as JSON has it
@@ -59,6 +61,15 @@ def middle(values: Sequence[float]) -> str:
     if len(values) == 1:
         return figure(values[0])
     return f"{figure(median(values))} [{figure(min(values))}–{figure(max(values))}]"
+
+
+def with_header(toml: str, words: str) -> str:
+    """A recipe with `words` in the place of the comment at its top."""
+    kept = toml.splitlines(keepends=True)
+    while kept and kept[0].startswith("#"):
+        del kept[0]
+    lines = textwrap.wrap(words, WIDTH - len("# "), break_on_hyphens=False)
+    return "".join([*(f"# {line}\n" for line in lines), *kept])
 
 
 def machine_line(what: str, record: Record) -> str:

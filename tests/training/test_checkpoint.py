@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from inkdigit import runs
-from inkdigit.errors import DataError, UsageError
-from inkdigit.training import checkpoint, loop, nets, run
+from inkdigit.errors import DataError, TrainingError, UsageError
+from inkdigit.training import checkpoint, loop, nets, run, trial
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Part
 
@@ -87,6 +87,21 @@ def test_a_run_may_be_stopped_in_every_epoch(drawn, tmp_path):
     run.resume(halting, data=drawn, device="cpu")
     assert (halting / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
     assert rows(halting / runs.METRICS) == rows(whole / runs.METRICS)
+
+
+def test_a_full_gpu_is_said_and_the_run_goes_on_without_it(drawn, tmp_path, monkeypatch):
+    whole, out, epochs = begin(RECIPES["sgd"], drawn, tmp_path / "whole"), tmp_path / "full", trial.epochs
+
+    def full(*words, **options):
+        yield next(epochs(*words, **options))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(trial, "epochs", full)
+        with pytest.raises(TrainingError, match=rf"full, in epoch 2.*--resume {out} --device cpu.*--set batch=2"):
+            begin(RECIPES["sgd"], drawn, out)
+    run.resume(out, data=drawn, device="cpu")
+    assert (out / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
 
 
 def test_rows_written_after_the_checkpoint_are_written_again(drawn, tmp_path):

@@ -39,7 +39,7 @@ ZOO = Path(__file__).parent / "zoo"
 # Pictures that go through the network at a time. `fast` takes 11.4 µs of processor time for each of 32 or 64, 13 of
 # 512, 14 of 2,048 (the caches, most likely). The answers are the same bit for bit.
 CHUNK = 64
-MAX_THREADS = 4  # more would wait for each other: making the answers is Python  # of each kind: those that take a chunk each, and those of the network
+MAX_THREADS = 4  # that take a chunk each
 
 
 class Recognizer:

@@ -22,7 +22,7 @@ import torch
 import inkdigit.runs as runs
 from inkdigit.data.sources import NAMES, open_data
 from inkdigit.data.splits import Parts, split
-from inkdigit.errors import DataError, UsageError
+from inkdigit.errors import DataError, TrainingError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import checkpoint, environment, loop, trial
 from inkdigit.training.outcome import Job, write_model, write_report
@@ -76,6 +76,7 @@ def train(
         UsageError: an unknown recipe, source or device, or parts that the data cannot give.
         DataError: the data cannot be used.
         Diverged: the loss is no longer a number.
+        TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
     """
     if not isinstance(recipe, Recipe):
@@ -229,7 +230,11 @@ def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: 
 
 
 def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
-    """Run the loop; after each epoch write its row and a checkpoint."""
+    """Run the loop; after each epoch write its row and a checkpoint.
+
+    Raises:
+        TrainingError: the GPU's memory is full.
+    """
     try:
         for row in trial.epochs(state, job.recipe, job.parts, job.device, on_tick=on_tick):
             _record(job.folder, row)
@@ -237,6 +242,12 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
     except KeyboardInterrupt as exc:
         told = f"Stopped in epoch {state.epoch + 1}. Go on with: inkdigit train --resume {job.folder}"
         raise KeyboardInterrupt(told) from exc
+    except torch.OutOfMemoryError as exc:
+        raise TrainingError(
+            f"The memory of the GPU is full, in epoch {state.epoch + 1}",
+            hint=f"Go on without it: inkdigit train --resume {job.folder} --device cpu. Or train anew with a smaller "
+            f"batch: --set batch={max(1, job.recipe.batch // 2)}.",
+        ) from exc
 
 
 def _record(folder: Path, row: loop.Row) -> None:
