@@ -133,6 +133,22 @@ def line(clock: Clock, *, libraries: Sequence[str], **about: Any) -> dict[str, A
     }
 
 
+def conclude(
+    clock: Clock,
+    ask: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    test: tuple[NDArray[Any], NDArray[Any]],
+    **about: Any,
+) -> None:
+    """Have a peer answer the test part (pictures, labels) by `ask`, and print its line; `about` is the rest of it."""
+    images, labels = test
+    answers, seconds = answer(ask, images)
+    accuracy = float((answers == labels).mean())
+    if not clock.curve:  # a peer without epochs has one point
+        clock.mark(1, accuracy)
+    figures = {"answer_seconds": round(seconds, 4), "accuracy": round(accuracy, 6), "n": len(labels)}
+    tell(line(clock, kind="peer", **about, **figures))
+
+
 def tell(told: dict[str, Any]) -> None:
     """Print the line: the last one on stdout."""
     print(json.dumps(told), flush=True)

@@ -87,23 +87,16 @@ def main() -> None:
         verbose=0,
     )
     clock.skip()
-    probs, seconds = form.answer(
-        lambda some: network.predict(as_input(some), batch_size=ANSWER_BATCH, verbose=0), test_images
-    )
-    form.tell(
-        form.line(
-            clock,
-            entrant="keras_convnet",
-            kind="peer",
-            seed=asked.seed,
-            parameters=network.count_params(),
-            threads=form.processors(),
-            device="cpu",
-            answer_seconds=round(seconds, 4),
-            accuracy=round(float((probs.argmax(1) == test_labels).mean()), 6),
-            n=len(test_labels),
-            libraries=("tensorflow", "keras", "numpy"),
-        )
+    form.conclude(
+        clock,
+        lambda some: network.predict(as_input(some), batch_size=ANSWER_BATCH, verbose=0).argmax(1),
+        (test_images, test_labels),
+        entrant="keras_convnet",
+        seed=asked.seed,
+        parameters=network.count_params(),
+        threads=form.processors(),
+        device="cpu",
+        libraries=("tensorflow", "keras", "numpy"),
     )
 
 

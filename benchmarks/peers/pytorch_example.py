@@ -80,7 +80,7 @@ def main() -> None:
     torch.manual_seed(asked.seed)
     device = torch.device(asked.device)
     train = Pictures(*form.read_part(asked.mnist, "train", pictures=asked.pictures))
-    test = Pictures(*form.read_part(asked.mnist, "t10k"))
+    test_images, test_labels = form.read_part(asked.mnist, "t10k")
     batches = DataLoader(train, BATCH, shuffle=device.type != "cpu")
     network = build().to(device)
     optimizer = torch.optim.Adadelta(network.parameters(), lr=RATE)
@@ -104,22 +104,17 @@ def main() -> None:
         loss.item()  # waits for an accelerator
         schedule.step()
         clock.stop("train")
-        clock.mark(epoch + 1, float((ask(test.images) == test.labels).mean()))
-    answers, seconds = form.answer(ask, test.images)
-    form.tell(
-        form.line(
-            clock,
-            entrant="pytorch_example",
-            kind="peer",
-            seed=asked.seed,
-            parameters=PARAMETERS,
-            threads=torch.get_num_threads(),
-            device=asked.device,
-            answer_seconds=round(seconds, 4),
-            accuracy=round(float((answers == test.labels).mean()), 6),
-            n=len(test),
-            libraries=("torch", "numpy"),
-        )
+        clock.mark(epoch + 1, float((ask(test_images) == test_labels).mean()))
+    form.conclude(
+        clock,
+        ask,
+        (test_images, test_labels),
+        entrant="pytorch_example",
+        seed=asked.seed,
+        parameters=PARAMETERS,
+        threads=torch.get_num_threads(),
+        device=asked.device,
+        libraries=("torch", "numpy"),
     )
 
 

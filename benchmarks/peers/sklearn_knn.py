@@ -27,29 +27,21 @@ def main() -> None:
 
     clock.stop("import")
     images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
-    test_images, test_labels = form.read_part(asked.mnist, "t10k")
     pixels, neighbours = as_input(images), KNeighborsClassifier(NEIGHBOURS, algorithm="brute", n_jobs=-1)
     clock.stop("load")
     neighbours.fit(pixels, labels)
     clock.stop("train")
-    answers, seconds = form.answer(lambda some: neighbours.predict(as_input(some)), test_images)
-    accuracy = float((answers == test_labels).mean())
-    clock.mark(1, accuracy)
-    form.tell(
-        form.line(
-            clock,
-            entrant="sklearn_knn",
-            kind="peer",
-            seed=asked.seed,
-            parameters=None,
-            note=f"{len(pixels):,} stored pictures",
-            threads=form.processors(),
-            device="cpu",
-            answer_seconds=round(seconds, 4),
-            accuracy=round(accuracy, 6),
-            n=len(test_labels),
-            libraries=("scikit-learn", "numpy"),
-        )
+    form.conclude(
+        clock,
+        lambda some: neighbours.predict(as_input(some)),
+        form.read_part(asked.mnist, "t10k"),
+        entrant="sklearn_knn",
+        seed=asked.seed,
+        parameters=None,
+        note=f"{len(pixels):,} stored pictures",
+        threads=form.processors(),
+        device="cpu",
+        libraries=("scikit-learn", "numpy"),
     )
 
 

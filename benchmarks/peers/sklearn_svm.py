@@ -28,29 +28,21 @@ def main() -> None:
 
     clock.stop("import")
     images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
-    test_images, test_labels = form.read_part(asked.mnist, "t10k")
     pixels, machine = as_input(images), SVC(C=C, gamma=GAMMA, cache_size=CACHE_MB)
     clock.stop("load")
     machine.fit(pixels, labels)
     clock.stop("train")
-    answers, seconds = form.answer(lambda some: machine.predict(as_input(some)), test_images)
-    accuracy = float((answers == test_labels).mean())
-    clock.mark(1, accuracy)
-    form.tell(
-        form.line(
-            clock,
-            entrant="sklearn_svm",
-            kind="peer",
-            seed=asked.seed,
-            parameters=None,
-            note=f"{len(machine.support_):,} support vectors",
-            threads=1,
-            device="cpu",
-            answer_seconds=round(seconds, 4),
-            accuracy=round(accuracy, 6),
-            n=len(test_labels),
-            libraries=("scikit-learn", "numpy"),
-        )
+    form.conclude(
+        clock,
+        lambda some: machine.predict(as_input(some)),
+        form.read_part(asked.mnist, "t10k"),
+        entrant="sklearn_svm",
+        seed=asked.seed,
+        parameters=None,
+        note=f"{len(machine.support_):,} support vectors",
+        threads=1,
+        device="cpu",
+        libraries=("scikit-learn", "numpy"),
     )
 
 

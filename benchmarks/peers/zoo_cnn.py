@@ -79,21 +79,16 @@ def main() -> None:
         loss.item()  # waits for an accelerator
         clock.stop("train")
         clock.mark(epoch + 1, float((ask(test_images) == test_labels).mean()))
-    answers, seconds = form.answer(ask, test_images)
-    form.tell(
-        form.line(
-            clock,
-            entrant="zoo_cnn",
-            kind="peer",
-            seed=asked.seed,
-            parameters=PARAMETERS,
-            threads=torch.get_num_threads(),
-            device=asked.device,
-            answer_seconds=round(seconds, 4),
-            accuracy=round(float((answers == test_labels).mean()), 6),
-            n=len(test_labels),
-            libraries=("torch", "numpy"),
-        )
+    form.conclude(
+        clock,
+        ask,
+        (test_images, test_labels),
+        entrant="zoo_cnn",
+        seed=asked.seed,
+        parameters=PARAMETERS,
+        threads=torch.get_num_threads(),
+        device=asked.device,
+        libraries=("torch", "numpy"),
     )
 
 
