@@ -20,13 +20,13 @@ from statistics import median
 from typing import Any
 
 import machine
+from inkdigit.machine import PEAK_UNIT
 
 LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "opencv-python-headless", "polars")
 WARM_UPS = 2
 INSIDE = Path(__file__).resolve().parent / "inside.py"
 CLEAN = Path("examples") / "0-mnist-like.png"
 PHOTO = Path("examples") / "7-pen-on-paper.png"
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what ru_maxrss counts in
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ In: MNIST where `inkdigit` finds it, and an interpreter for the peers (`make ben
 training in `results/bench.jsonl`, as soon as it is done.
 
 Each training is a process of its own, one at a time, with all threads. Round r trains seed r of every entrant that has
-so many, so that a slow minute falls on all alike; the lines of one invocation share a stamp, and ratios are taken
-within one. `--go-on` adds what a run lacks that was broken off.
+so many, so that a slow minute falls on all alike; the lines of one run share a stamp, and ratios are taken within one,
+seed by seed. `--go-on` adds what a run lacks that was broken off.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -43,7 +43,8 @@ class Entrant:
 
     name: str
     seeds: int = 1
-    recipe: bool = False
+    recipe: str | None = None
+    changes: tuple[str, ...] = ()  # of the recipe
     epochs: bool = True
     cuda: bool = False  # recipes and peers on PyTorch: the others come without it
 
@@ -51,16 +52,22 @@ class Entrant:
         """The command that trains one seed."""
         device = ("--device", asked.device) if self.cuda else ()
         if self.recipe:
-            changes = [f"--set={change}" for change in SMOKE_CHANGES if asked.smoke]
-            return [sys.executable, str(HERE / "curve.py"), self.name, "--seed", str(seed), *device, *changes]
+            changes = [f"--set={change}" for change in (*self.changes, *(SMOKE_CHANGES if asked.smoke else ()))]
+            curve = [sys.executable, str(HERE / "curve.py"), self.recipe, "--entrant", self.name]
+            return [*curve, "--seed", str(seed), *device, *changes]
         small = (*SMOKE_PICTURES, *(SMOKE_EPOCHS if self.epochs else ())) if asked.smoke else ()
         script, folder = str(HERE / "peers" / f"{self.name}.py"), str(find("mnist"))
         return [str(asked.peer_python), script, folder, "--seed", str(seed), *device, *small]
 
 
+# What a processor without bfloat16 does with the recipes that have bars.
+FLOAT32 = (
+    Entrant("fast-float32", 5, recipe="fast", changes=("precision=float32",)),
+    Entrant("minute-float32", 2, recipe="minute", changes=("precision=float32",)),
+)
 PEERS = (
     Entrant("keras_convnet", seeds=2),
-    Entrant("pytorch_example", cuda=True),
+    Entrant("pytorch_example", seeds=2, cuda=True),
     Entrant("zoo_cnn", seeds=2, cuda=True),
     Entrant("sklearn_svm", epochs=False),
     Entrant("sklearn_knn", epochs=False),
@@ -68,9 +75,18 @@ PEERS = (
 
 
 def entrants() -> dict[str, Entrant]:
-    """Every bundled recipe, then every peer, by name."""
-    recipes = [Entrant(name, SEEDS.get(name, 1), recipe=True, cuda=True) for name in bundled()]
-    return {entrant.name: entrant for entrant in (*recipes, *PEERS)}
+    """Every bundled recipe, those in float32, then every peer, by name."""
+    recipes = [Entrant(name, SEEDS.get(name, 1), recipe=name, cuda=True) for name in bundled()]
+    return {entrant.name: entrant for entrant in (*recipes, *FLOAT32, *PEERS)}
+
+
+def identities(changes: Sequence[str] = ()) -> dict[str, str]:
+    """The hash of each entrant's recipe as it is now, with `changes` on top."""
+    return {
+        entrant.name: Recipe.load(entrant.recipe, parse_changes([*entrant.changes, *changes])).sha256
+        for entrant in entrants().values()
+        if entrant.recipe
+    }
 
 
 def rounds(chosen: Iterable[Entrant], seeds: int | None = None) -> list[tuple[Entrant, int]]:
@@ -124,7 +140,10 @@ def train(entrant: Entrant, seed: int, asked: argparse.Namespace) -> dict[str, A
     seconds = time.perf_counter() - began
     if done.returncode:
         raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
-    line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    try:
+        line: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, json.JSONDecodeError) as exc:
+        raise RuntimeError(f"{' '.join(argv)} told nothing:\n{done.stdout[-500:]}") from exc
     return {**line, "process_seconds": round(seconds, 3)}
 
 
@@ -181,8 +200,7 @@ def main() -> int:
     todo, stamp = rounds(asked.chosen, asked.seeds), f"{datetime.now():%Y%m%d-%H%M%S}"
     if asked.go_on is not None:
         lines = lines_of(asked.go_on, asked, about=about)
-        changes = parse_changes(SMOKE_CHANGES if asked.smoke else ())
-        sha256 = {name: Recipe.load(name, changes).sha256 for name in bundled()}
+        sha256 = identities(SMOKE_CHANGES if asked.smoke else ())
         todo, stamp = lacking(todo, lines, sha256=sha256), lines[-1]["run"]
     failed = run(todo, stamp, asked, about=about)
     if failed:

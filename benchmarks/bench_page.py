@@ -25,27 +25,33 @@ TITLES = {
 BARS = {
     "fast": ((0.990, 10), ("keras_convnet", 30, 20)),
     "minute": ((0.995, 5), ("pytorch_example", 8, 8)),
+    "fast-float32": ((0.990, 5), ("keras_convnet", 30, 20)),
+    "minute-float32": ((0.995, 2), ("pytorch_example", 8, 8)),
 }
 TARGETS = (0.98, 0.99, 0.995)
 GPU_TARGETS = (0.99, 0.995, 0.997)
-GPU_COMMAND = "python benchmarks/bench.py --device cuda --only fast minute --seeds 10"
+GPU_COMMAND = "python benchmarks/bench.py --device cuda --only fast minute resnet annealed --seeds 10"
+STAGES = ("import", "load", "train", "export")
 
 ABOUT = """\
-Every recipe and every peer is trained on MNIST's own training part, each seed in a process of its own, one at a time
-with all threads. Names set in `code` are recipes of Inkdigit; the others are written afresh from what is published
-about them (`benchmarks/peers/`). Accuracy is on the 10,000 test pictures: mean ± standard deviation of n seeds. Times
-are in seconds, median [least–most]. "To 99 %" is the first end of an epoch at which the mean test accuracy of the seeds
-has got there ("–": never), and the median training time up to it. The answers are those to the 10,000 test pictures."""
+Every recipe and every peer is trained on MNIST's own training part, each seed in a process of its own, one at a time;
+all take as many threads as there are cores, but for the SVM, which has one. Names set in `code` are recipes of
+Inkdigit; the others are written afresh from what is published about them (`benchmarks/peers/`). Recipes compute in
+bfloat16 where the processor has it, as this one {has} (`-float32`: without it); peers in float32, as their descriptions
+have it. Accuracy is on the 10,000 test pictures: mean ± standard deviation of n seeds. Times are in seconds, median
+[least–most]. "To 99 %" is the first end of an epoch at which the mean test accuracy of the seeds has got there ("–":
+never), and the median training time up to it. The answers are those to the 10,000 test pictures."""
 
 HOW = """\
-**Training** runs in rounds, each with one seed of every entrant that has so many, so that a slow minute falls on all
-alike. Training time is that of the epochs, from the first batch on and, where the entrant validates, with validation;
-import, loading, export and report are told apart. The curves are measured between epochs and off the clock, in float32.
-They choose nothing: every entrant trains to its end as its description says, and the last accuracy is the one that
-counts; that of a recipe comes from its exported model file, through the door. Recipes that hold out pictures
-(`protocol = "select"`, or a validation part) learn from fewer than 60,000 and are measured on the same 10,000. Answers
-are those to all test pictures at once, the framework's own way, after a first call; peak memory is that of the whole
-process. The seed changes nothing for the SVM and the nearest neighbours. Ratios are those of medians within one run."""
+**Training** runs in rounds, each with one seed of every entrant that has so many. A ratio is taken seed by seed within
+one run, over the seeds that both have, so that a slow minute falls on both. Training time is that of the epochs, from
+the first batch on and, where the entrant validates, with validation; importing, reading the data, exporting and
+answering are not in it. The curves are measured between epochs and off the clock, in float32. They choose nothing:
+every entrant trains to its end as its description says, and the last accuracy is the one that counts; that of a recipe
+comes from its exported model file, through the door. Recipes that hold out pictures (`protocol = "select"`, or a
+validation part) learn from fewer than 60,000 and are measured on the same 10,000. Answers are those to all test
+pictures at once, the framework's own way, after a first call; peak memory is that of the whole process. The seed
+changes nothing for the SVM and the nearest neighbours."""
 
 
 def latest(lines: Sequence[Record], *, device: str) -> Groups:
@@ -67,13 +73,21 @@ def _identity(line: Record) -> tuple[str, str | None]:
     return line["run"], line.get("recipe_sha256")
 
 
-def together(lines: Sequence[Record], first: str, second: str) -> tuple[list[Record], list[Record]] | None:
-    """The seeds of two entrants in the latest run on the processor that holds both; None if none does."""
-    for run in dict.fromkeys(line["run"] for line in reversed(lines)):
-        groups = latest([line for line in lines if line["run"] == run], device="cpu")
-        if first in groups and second in groups:
-            return groups[first], groups[second]
-    return None
+def together(lines: Sequence[Record], first: str, second: str) -> list[tuple[Record, Record]]:
+    """Two entrants seed by seed, in the latest run on the processor that holds both as they were last; none if none."""
+    newest = latest(lines, device="cpu")
+    if first not in newest or second not in newest:
+        return []
+    recipes = {entrant: newest[entrant][-1].get("recipe_sha256") for entrant in (first, second)}
+    held = [
+        line for line in lines if line["entrant"] in recipes and line.get("recipe_sha256") == recipes[line["entrant"]]
+    ]
+    for run in dict.fromkeys(line["run"] for line in reversed(held)):
+        groups = latest([line for line in held if line["run"] == run], device="cpu")
+        seeds = {line["seed"]: line for line in groups.get(second, [])}
+        if pairs := [(line, seeds[line["seed"]]) for line in groups.get(first, []) if line["seed"] in seeds]:
+            return pairs
+    return []
 
 
 def mean_curve(group: Sequence[Record]) -> list[tuple[float, float]]:
@@ -121,37 +135,38 @@ def _accuracy_bar(recipe: str, group: list[Record] | None, *, least: float, seed
     return row(says, bar, percent(reached), met, len(group), command(recipe))
 
 
-def _time_bar(recipe: str, peer: str, both: tuple[list[Record], list[Record]] | None, *, times: Sequence[int]) -> str:
-    says = f"`{recipe}`: training time over that of {title(peer)}"
+def _time_bar(recipe: str, peer: str, pairs: list[tuple[Record, Record]], *, times: Sequence[int]) -> str:
+    says = f"`{recipe}`: training time over that of {title(peer)}, seed by seed"
     again = f"`python benchmarks/bench.py --only {recipe} {peer}`"
-    if both is None:
+    if not pairs:
         asked = f"≤ 1/{times[0]}" + (f" (1/{times[1]} without bfloat16)" if times[0] != times[1] else "")
         return row(says, asked, NOT_MEASURED, "–", "–", again)
-    ours, theirs = both
-    wanted = times[0] if ours[-1]["bfloat16"] else times[1]
-    ratio = _ratio(ours, theirs)
-    return row(says, f"≤ 1/{wanted}", f"1/{ratio:.1f}", MET[ratio >= wanted], f"{len(ours)} and {len(theirs)}", again)
+    wanted, ratios = times[0] if pairs[-1][0]["bfloat16"] else times[1], _ratios(pairs)
+    spread = f" [1/{min(ratios):.1f}–1/{max(ratios):.1f}]" if len(ratios) > 1 else ""
+    measured = f"1/{median(ratios):.1f}{spread}"
+    return row(says, f"≤ 1/{wanted}", measured, MET[median(ratios) >= wanted], len(pairs), again)
 
 
-def _ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> float:
-    return median(values(theirs, "train_seconds")) / median(values(ours, "train_seconds"))
+def _ratios(pairs: Sequence[tuple[Record, Record]]) -> list[float]:
+    return [theirs["train_seconds"] / ours["train_seconds"] for ours, theirs in pairs]
 
 
 def header(lines: Sequence[Record], recipe: str) -> str:
     """What is said at the top of a recipe that has bars: claim, accuracy, time, seeds, machine; nothing unmeasured."""
     if not (group := latest(lines, device="cpu").get(recipe)):
         return ""
-    (least, seeds), (peer, *times) = BARS[recipe]
-    box, both = group[-1]["machine"], together(lines, recipe, peer)
+    (least, seeds), (peer, with_bfloat16, without) = BARS[recipe]
+    elsewhere = f", 1/{without} where the processor has no bfloat16" if without != with_bfloat16 else ""
+    box, pairs = group[-1]["machine"], together(lines, recipe, peer)
     words = [
-        f"Claim: at least {_percent(least)} in the mean of {seeds} seeds, in at most 1/{times[0]} of the training time "
-        f"of {title(peer)}.",
+        f"Claim: at least {_percent(least)} in the mean of {seeds} seeds, in at most 1/{with_bfloat16} of the training "
+        f"time of {title(peer)}{elsewhere}.",
         f"Measured on MNIST's test part: {percent(values(group, 'accuracy'))} over {len(group)} "
-        f"seed{'s' * (len(group) > 1)}, trained in "
-        f"{middle(values(group, 'train_seconds'))} s on {box['processor']}, {box['cores']} cores.",
+        f"seed{'s' * (len(group) > 1)}, trained in {middle(values(group, 'train_seconds'))} s on {box['processor']}, "
+        f"{box['cores']} cores, {'with' if group[-1]['bfloat16'] else 'without'} bfloat16.",
     ]
-    if both is not None:
-        words.append(f"In the same run {title(peer)} took {_ratio(*both):.1f} times as long.")
+    if pairs:
+        words.append(f"{title(peer).capitalize()} takes {median(_ratios(pairs)):.1f} times as long.")
     return " ".join(words)
 
 
@@ -160,6 +175,7 @@ def part(lines: Sequence[Record], pictures: Mapping[str, str]) -> list[str]:
     groups = latest(lines, device="cpu")
     if not groups:
         return []
+    has = any(line.get("bfloat16") for group in groups.values() for line in group)
     header = ["", "parameters", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in TARGETS)]
     header += ["10,000 answers", "peak memory, MB", "command"]
     rows = [
@@ -176,7 +192,12 @@ def part(lines: Sequence[Record], pictures: Mapping[str, str]) -> list[str]:
         )
         for entrant, group in quickest_first(groups)
     ]
-    return ["## Training: recipes and peers side by side", ABOUT, table(header, rows), *pictures.values()]
+    return [
+        "## Training: recipes and peers side by side",
+        ABOUT.format(has="has" if has else "has not"),
+        table(header, rows),
+        *pictures.values(),
+    ]
 
 
 def quickest_first(groups: Groups) -> list[tuple[str, list[Record]]]:
@@ -198,7 +219,7 @@ def gpu_part(lines: Sequence[Record]) -> list[str]:
     if not groups:
         return ["## On a GPU", f"Not measured: no GPU was at hand. `{GPU_COMMAND}` fills a table here."]
     header = ["", "GPU", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in GPU_TARGETS)]
-    header += ["import", "data and network", "export", "whole process", "command"]
+    header += ["import", "data and network", "export", "from start to model file", "command"]
     rows = [
         row(
             title(entrant),
@@ -207,7 +228,8 @@ def gpu_part(lines: Sequence[Record]) -> list[str]:
             len(group),
             middle(values(group, "train_seconds")),
             *(figure(seconds_to(group, target)) for target in GPU_TARGETS),
-            *(_stage(group, key) for key in ("import_seconds", "load_seconds", "export_seconds", "process_seconds")),
+            *(_stage(group, key) for key in ("import_seconds", "load_seconds", "export_seconds")),
+            middle([sum(line.get(f"{stage}_seconds", 0.0) for stage in STAGES) for line in group]),
             f"`python benchmarks/bench.py --device cuda --only {entrant} --seeds {len(group)}`",
         )
         for entrant, group in quickest_first(groups)
@@ -228,11 +250,13 @@ def machines(lines: Sequence[Record]) -> list[str]:
     """One sentence a run that the tables quote: when, on what, with which versions, who."""
     quoted = [line for device in ("cpu", "cuda") for group in latest(lines, device=device).values() for line in group]
     for recipe, (_, (peer, *_times)) in BARS.items():
-        quoted += [line for group in together(lines, recipe, peer) or () for line in group]
+        quoted += [line for pair in together(lines, recipe, peer) for line in pair]
     sentences = []
     for run in sorted({line["run"] for line in quoted}):
         held = [line for line in quoted if line["run"] == run]
         versions = {name: found for line in held for name, found in line["versions"].items()}
         who = ", ".join(dict.fromkeys(title(line["entrant"]) for line in held))
-        sentences.append(machine_line(f"Training, run {run} ({who})", {**held[0], "versions": versions}))
+        commits = ", ".join(dict.fromkeys(line["commit"] or "unknown" for line in held))
+        about = {**held[0], "versions": versions, "commit": commits}
+        sentences.append(machine_line(f"Training, run {run} ({who})", about))
     return sentences

@@ -72,7 +72,7 @@ def pictures(lines: Sequence[Record], *, folder: str) -> dict[str, str]:
 
 
 def _time(groups: Groups, theme: Theme) -> bytes:
-    """Curves for those with epochs; a cross of deviations at the end of each."""
+    """Curves for those with epochs; a bar of ± one deviation at the end of each."""
     points = [_point(name, group, median(values(group, "train_seconds"))) for name, group in groups.items()]
     curves = {name: mean_curve(group) for name, group in groups.items()}
     longer = [point.x for point in points if point.x >= INSTANT] or [1.0]

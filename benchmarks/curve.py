@@ -20,8 +20,8 @@ from peers import form
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")
 
 
-def measure(name: str, changes: dict[str, Any], *, device: str, clock: form.Clock) -> dict[str, Any]:
-    """Train the recipe with `changes`, and return its line; `clock` began when the process did."""
+def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, clock: form.Clock) -> dict[str, Any]:
+    """Train the recipe with `changes`, return the line of `entrant`; `clock` began when Python and NumPy were there."""
     import torch
 
     from inkdigit.model.recognizer import Recognizer
@@ -37,9 +37,11 @@ def measure(name: str, changes: dict[str, Any], *, device: str, clock: form.Cloc
     parts = parts_of(dataset, recipe)
     test = parts.report if parts.report_name == "test" else dataset.part("test")
     state = loop.start(trial.build(recipe, parts, len(dataset.classes)).to(target), recipe)
+    learnt, held = loop.Tensors.of(parts.train, target), loop.Tensors.of(test, target)
+    if target.type == "cuda":
+        torch.cuda.synchronize()
     clock.stop("load")
 
-    learnt, held = loop.Tensors.of(parts.train, target), loop.Tensors.of(test, target)
     clock.seconds["train"] = 0.0
     for row in trial.epochs(state, recipe, parts, target):
         clock.seconds["train"] += row.seconds
@@ -62,7 +64,7 @@ def measure(name: str, changes: dict[str, Any], *, device: str, clock: form.Cloc
     gpu = {"gpu": torch.cuda.get_device_name()} if target.type == "cuda" else {}
     return form.line(
         clock,
-        entrant=name,
+        entrant=entrant,
         kind="recipe",
         seed=recipe.seed,
         recipe_sha256=recipe.sha256,
@@ -70,7 +72,7 @@ def measure(name: str, changes: dict[str, Any], *, device: str, clock: form.Cloc
         threads=torch.get_num_threads(),
         device=target.type,
         **gpu,
-        bfloat16=loop.has_bfloat16(torch.device("cpu")),  # whether the processor has it: a bar depends on it
+        bfloat16=trial.uses_bfloat16(recipe, target),
         answer_seconds=round(seconds, 4),
         accuracy=accuracy,
         n=figures.n,
@@ -82,6 +84,7 @@ def main() -> None:
     """Train, measure on the test part, print one line of JSON."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("recipe", help="a bundled name")
+    options.add_argument("--entrant", metavar="NAME", help="what the line calls it; else as the recipe")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the recipe")
@@ -92,7 +95,8 @@ def main() -> None:
 
     try:
         changes = {**parse_changes(asked.set), "seed": asked.seed}
-        form.tell(measure(asked.recipe, changes, device=asked.device, clock=clock))
+        entrant = asked.entrant or asked.recipe
+        form.tell(measure(asked.recipe, changes, entrant=entrant, device=asked.device, clock=clock))
     except InkdigitError as exc:
         sys.exit(str(exc))
 

@@ -2,7 +2,8 @@
 
 In: recipes, and MNIST. Out: `results/loop.json`. "Bare" is forward, backward and step of the same network on one batch
 that lies in memory; the loop is an epoch as `inkdigit train` runs it: every batch drawn anew and augmented, losses and
-hits kept, and a validation at its end. Both take turns in one process. Peak memory is that of `inkdigit train`.
+hits kept, progress told, a validation at its end, rows and a checkpoint written. Both take turns in one process. Peak
+memory is that of `inkdigit train`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,7 +22,8 @@ import machine
 from inkdigit.data.sources import open_data
 from inkdigit.data.splits import Parts
 from inkdigit.machine import time_process
-from inkdigit.training import loop, trial
+from inkdigit.runs import METRICS, STEPS, append_row
+from inkdigit.training import checkpoint, loop, trial
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset
@@ -61,10 +64,17 @@ def bare(recipe: Recipe, parts: Parts, classes: int) -> float:
 
 
 def whole(recipe: Recipe, parts: Parts, classes: int) -> float:
-    """Images a second of one epoch, validation and all."""
-    state = loop.start(trial.build(recipe, parts, classes), recipe)
-    (row,) = trial.epochs(state, recipe, parts, CPU)
-    return row.step * recipe.batch / row.seconds
+    """Images a second of one epoch as a run does it: validated, told, its row and its checkpoint written."""
+    state, ticks = loop.start(trial.build(recipe, parts, classes), recipe), []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        began = time.perf_counter()
+        for row in trial.epochs(state, recipe, parts, CPU, on_tick=ticks.append):
+            append_row(folder / METRICS, {"epoch": row.epoch, "loss": row.train_loss, "seconds": row.seconds})
+            for sample in row.samples:
+                append_row(folder / STEPS, asdict(sample))
+            checkpoint.write(folder, state)
+        return state.step * recipe.batch / (time.perf_counter() - began)
 
 
 def measure(name: str, recipe: Recipe, dataset: Dataset, *, rounds: int) -> dict[str, Any]:

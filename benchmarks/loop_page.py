@@ -11,7 +11,8 @@ MEMORY_LIMIT_MB, SHARE = 1500, 0.70
 
 ABOUT = """\
 Bare is forward, backward and step of the same network on one batch that lies in memory. The loop is a whole epoch:
-batches drawn and augmented, losses and hits kept, validation at its end. Both took turns in one process."""
+batches drawn and augmented, losses and hits kept, progress told, validation at its end, rows and checkpoint written.
+Both took turns in one process."""
 
 
 def part(record: Record) -> list[str]:

@@ -16,6 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from inkdigit.machine import cores
 from inkdigit.runs import write_aside
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +35,7 @@ def describe(libraries: Sequence[str]) -> dict[str, Any]:
         "commit": _commit(),
         "machine": {
             "processor": _processor(),
-            "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+            "cores": cores(),
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
             "platform": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])} {platform.machine()}",
             "load_before": load,
@@ -81,11 +82,13 @@ def _version(name: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """The commit of the code that is measured, with a `+` if src/ holds changes beyond it."""
+    """The commit of the code that is measured, with a `+` if src/ or the scripts hold changes beyond it."""
     git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "status", "--porcelain", "src"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "src", "benchmarks/*.py"], capture_output=True, text=True, check=True
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -12,32 +12,44 @@ import sys
 from pathlib import Path
 
 import answering_page
+import bench
 import bench_page
 import bench_plots
+import choose
+import choose_page
 import loop_page
 import machine
 import stages
 from inkdigit.runs import write_aside
-from inkdigit.training.recipe import FOLDER
-from tables import load, machine_line, table, with_header
+from inkdigit.training.recipe import FOLDER, bundled
+from tables import Record, load, machine_line, table, with_header
 
 PAGE = machine.ROOT / "docs" / "benchmarks.md"
 
 
+def read_bench(results: Path) -> list[Record]:
+    """The lines of `bench.py`; those of a recipe that was changed since do not count."""
+    now = bench.identities()
+    lines = machine.read_lines(results / bench.LEDGER)
+    return [line for line in lines if line["kind"] == "peer" or line["recipe_sha256"] == now.get(line["entrant"])]
+
+
 def render(results: Path, *, figures: str = "benchmarks") -> str:
     """The whole page; `figures` is the folder of its figures beside it."""
-    lines = machine.read_lines(results / "bench.jsonl")
+    lines = read_bench(results)
+    choices = machine.read_lines(results / choose.LEDGER)
     answering, int8 = load(results / "answering.json"), load(results / "int8.json")
     header = ["figure", "bar", "measured", "met", "n", "command"]
     parts = [
         "# Benchmarks",
         "Every figure here is written by `python benchmarks/page.py` from what the scripts in `benchmarks/` measured; "
-        "how to run them is said in [benchmarks/README.md](../benchmarks/README.md). `make bench` repeats all but "
-        "int8.",
+        "how to run them is said in [benchmarks/README.md](../benchmarks/README.md). `make bench` repeats "
+        "them; int8 for the bundled models alone.",
         "## Bars",
         table(header, [*bench_page.bars(lines), *answering_page.bars(answering)]),
         *bench_page.part(lines, bench_plots.pictures(lines, folder=figures)),
         *bench_page.gpu_part(lines),
+        *choose_page.part(choices, choose.hashes()),
     ]
     machines = bench_page.machines(lines)
     for what, record, lay_out in (
@@ -58,15 +70,15 @@ def render(results: Path, *, figures: str = "benchmarks") -> str:
 def files(results: Path, page: Path) -> dict[Path, bytes]:
     """The page and its figures, each with what it should hold."""
     folder = page.with_suffix("")
-    drawn = bench_plots.draw(machine.read_lines(results / "bench.jsonl"))
+    drawn = bench_plots.draw(read_bench(results))
     text = render(results, figures=folder.name)
     return {page: text.encode(), **{folder / name: data for name, data in drawn.items()}}
 
 
 def recipe_files(results: Path, folder: Path) -> dict[Path, bytes]:
     """The recipes that have bars, each with what is said at its top."""
-    lines = machine.read_lines(results / "bench.jsonl")
-    paths = {name: folder / f"{name}.toml" for name in bench_page.BARS}
+    lines = read_bench(results)
+    paths = {name: folder / f"{name}.toml" for name in bundled() if name in bench_page.BARS}
     return {
         path: with_header(path.read_text(encoding="utf-8"), bench_page.header(lines, name)).encode()
         for name, path in paths.items()

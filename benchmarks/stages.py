@@ -39,7 +39,7 @@ WARM_UPS = 1  # rounds
 MANY = 512  # pictures given to the network at once, beside CHUNK
 SINGLY = 1_000  # pictures a round of what takes them one by one
 ARRAYS_BAR, FILES_BAR = 12_000, 1.5  # pictures a second; times decoding alone
-# Each stage: what the page calls it, and where its time goes in the record.
+# Each stage: where its time goes in the record, and what the page calls it, in the numbers of the record.
 STAGES = {
     "read": "read a PNG file",
     "decode": "read and decode a PNG file",
@@ -48,9 +48,9 @@ STAGES = {
     "prepare_one": "the door, one by one",
     "prepare": "the door, all together",
     "graph_one": "the network, one at a time",
-    "graph_chunk": f"the network, {CHUNK} at a time",
-    "graph_many": f"the network, {MANY} at a time",
-    "graph": f"the network, {CHUNK} at a time on all cores",
+    "graph_chunk": "the network, {chunk} at a time",
+    "graph_many": "the network, {many} at a time",
+    "graph": "the network, {chunk} at a time on all cores",
     "answers": "making the answers",
 }
 # Each whole: what the page calls it, and the stages it goes through.
@@ -154,10 +154,11 @@ def over(taken: dict[str, list[float]], key: str, limit: str) -> dict[str, float
 def part(record: dict[str, Any]) -> list[str]:
     """The section of the page."""
     taken, times = record["us"], record["times_decoding"]
+    names = {key: said.format(**record) for key, said in STAGES.items()}
     spans = {key: tables.spread(figures, "", 2).replace("  ", " ") for key, figures in times.items()}
     stages = [
-        tables.row(said, tables.spread(taken[key], "µs", 1), f"{1e6 / taken[key]['median']:,.0f}")
-        for key, said in STAGES.items()
+        tables.row(names[key], tables.spread(taken[key], "µs", 1), f"{1e6 / taken[key]['median']:,.0f}")
+        for key in STAGES
     ]
     bars = {
         "arrays": (f"≥ {ARRAYS_BAR:,} a second", 1e6 / taken["arrays"]["median"] >= ARRAYS_BAR),
@@ -169,7 +170,7 @@ def part(record: dict[str, Any]) -> list[str]:
         share = taken[slowest]["median"] / taken[key]["median"]
         bar, met = bars.get(key, ("–", None))
         figures = (tables.spread(taken[key], "µs", 1), f"{1e6 / taken[key]['median']:,.0f}")
-        near = f"{100 * share:.0f} % of: {STAGES[slowest]}"
+        near = f"{100 * share:.0f} % of: {names[slowest]}"
         wholes.append(tables.row(said, *figures, near, bar, "–" if met is None else tables.MET[met]))
     return [
         "## Answering, stage by stage",
@@ -181,9 +182,9 @@ def part(record: dict[str, Any]) -> list[str]:
         "read. How near it comes is its rate over the limit of the slowest stage that it goes through.",
         tables.table(("whole", "a picture", "pictures/s", "how near", "bar", "met"), wholes),
         f"Round by round, with decoding on one thread as 1: PNG files through `Recognizer.predict` take "
-        f"{spans['files']}, through the command with its start {spans['command']}. Decoding on two threads takes "
-        f"{spans['decode_threads']}: Python lets one thread at a time go on, and of a small file little is left to do "
-        "without it. So one thread decodes.",
+        f"{spans['files']}, through the command with its start {spans['command']}; decoding "
+        f"alone on two threads {spans['decode_threads']}. Of a file as small as these little is left to do "
+        "outside of Python's lock, so one thread decodes them; larger ones are shared out among several.",
     ]
 
 
@@ -207,7 +208,7 @@ def main() -> None:
         files, csv = write_files(Path(folder) / "png", test), Path(folder) / "test.csv"
         write_csv(csv, test.images)
         taken = measure(cases(recognizer, test.images, files, csv), rounds=rounds)
-    shape = {"model": recognizer.name, "pictures": len(test), "chunk": CHUNK, "rounds": rounds}
+    shape = {"model": recognizer.name, "pictures": len(test), "chunk": CHUNK, "many": MANY, "rounds": rounds}
     times = {key: over(taken, key, "decode") for key in ("files", "command", "data", "decode_threads")}
     us = {key: summary(values, 2) for key, values in taken.items()}
     machine.write_json(asked.results / "stages.json", {**about, **shape, "us": us, "times_decoding": times})

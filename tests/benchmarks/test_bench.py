@@ -45,7 +45,7 @@ def ledger(tmp_path):
 
 def test_every_bundled_recipe_and_every_peer_takes_part():
     everybody = bench.entrants()
-    assert {name for name, one in everybody.items() if one.recipe} == set(bench.bundled())
+    assert {one.recipe for one in everybody.values() if one.recipe} == set(bench.bundled())
     scripts = {path.stem for path in (bench.HERE / "peers").glob("*.py")} - {"form"}
     assert {name for name, one in everybody.items() if not one.recipe} == scripts
 

@@ -32,9 +32,21 @@ def test_smoke_runs_other_devices_and_recipes_as_they_were_do_not_count(line):
 
 def test_a_ratio_never_mixes_two_runs(line):
     lines = [line(run="1"), line("keras_convnet", run="1"), line(run="2")]
-    ours, theirs = bench_page.together(lines, "fast", "keras_convnet")
-    assert ours[0]["run"] == theirs[0]["run"] == "1"
-    assert bench_page.together([line(run="1"), line("keras_convnet", run="2")], "fast", "keras_convnet") is None
+    ((ours, theirs),) = bench_page.together(lines, "fast", "keras_convnet")
+    assert ours["run"] == theirs["run"] == "1"
+    assert bench_page.together([line(run="1"), line("keras_convnet", run="2")], "fast", "keras_convnet") == []
+
+
+def test_a_ratio_is_that_of_the_recipe_as_it_was_last(line):
+    lines = [line(run="1", recipe_sha256="old"), line("keras_convnet", run="1"), line(run="2")]
+    assert bench_page.together(lines, "fast", "keras_convnet") == []
+    assert "not measured" in bench_page.bars(lines)[1]
+
+
+def test_a_ratio_is_taken_seed_by_seed(line):
+    ours = [line(seed=seed, train_seconds=seconds) for seed, seconds in enumerate((4.0, 2.0, 99.0))]
+    lines = [*ours, line("keras_convnet", seed=1, train_seconds=100.0), line("keras_convnet", train_seconds=120.0)]
+    assert cells(bench_page.bars(lines)[1])[1:5] == ["≤ 1/30", "1/40.0 [1/30.0–1/50.0]", "yes", "2"]
 
 
 def test_time_to_an_accuracy_is_that_of_the_mean_over_seeds(line):
@@ -63,12 +75,12 @@ def test_the_accuracy_of_fast_has_a_bar_and_needs_its_seeds(line, accuracy, seed
 )
 def test_the_time_of_fast_has_a_bar_that_depends_on_the_processor(line, peer, bfloat16, bar, met):
     lines = [line(bfloat16=bfloat16), line("keras_convnet", train_seconds=peer)]
-    assert cells(bench_page.bars(lines)[1])[1:5] == [bar, f"1/{peer / 4:.1f}", met, "1 and 1"]
+    assert cells(bench_page.bars(lines)[1])[1:5] == [bar, f"1/{peer / 4:.1f}", met, "1"]
 
 
 def test_what_is_not_measured_is_said_to_be_so():
     rows = bench_page.bars([])
-    assert len(rows) == 4
+    assert len(rows) == 2 * len(bench_page.BARS)
     assert all(cells(row)[2] == "not measured" for row in rows)
     assert bench_page.part([], {}) == []
     assert bench_page.machines([]) == []
@@ -98,7 +110,7 @@ def test_a_gpu_has_its_own_table_with_the_stages_apart(line):
     *_, table = bench_page.gpu_part(lines)
     ours, peer = (cells(row) for row in table.splitlines()[2:])
     assert ours[:8] == ["`fast`", "G1", "99.10 %", "1", "4.00", "4.00", "–", "–"]
-    assert ours[8:12] == ["1.00", "1.50", "2.50", "12.0"]
+    assert ours[8:12] == ["1.00", "1.50", "2.50", "9.00"]
     assert peer[10] == "–"
 
 

@@ -14,7 +14,8 @@ from inkdigit.training.recipe import FOLDER, Recipe
 def results(tmp_path, line):
     folder = tmp_path / "results"
     folder.mkdir()
-    (folder / "bench.jsonl").write_text(json.dumps(line()) + "\n")
+    lines = [line(recipe_sha256="as it was"), line(accuracy=0.991, recipe_sha256=Recipe.load("fast").sha256)]
+    (folder / "bench.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
     return folder
 
 
@@ -48,12 +49,19 @@ def test_a_recipe_says_at_its_top_what_was_measured(run, results):
     before = recipe.read_text(encoding="utf-8")
     text = before.replace("\n# ", " ")
     assert text.startswith("# Claim: at least 99 % in the mean of 10 seeds, in at most 1/30 of the training time")
-    assert "Measured on MNIST's test part: 99.10 % over 1 seed, trained in 4.00 s on Z80, 2 cores." in text
+    assert (
+        "Measured on MNIST's test part: 99.10 % over 1 seed, trained in 4.00 s on Z80, 2 cores, with bfloat16." in text
+    )
     assert Recipe.load(recipe) == Recipe.load("fast")
     recipe.write_text("# stale\n" + before, encoding="utf-8")
     assert run("--check") == 1
     assert run() == 0
     assert recipe.read_text(encoding="utf-8") == before
+
+
+def test_lines_of_a_recipe_that_was_changed_since_do_not_count(results):
+    (line,) = page.read_bench(results)
+    assert line["recipe_sha256"] == Recipe.load("fast").sha256
 
 
 def test_a_figure_that_is_not_what_was_measured_is_stale(run, results, capsys):
@@ -69,7 +77,7 @@ def test_a_figure_that_is_not_what_was_measured_is_stale(run, results, capsys):
 
 def test_without_results_the_page_says_so_and_draws_nothing(tmp_path):
     (text,) = page.files(tmp_path, tmp_path / "page.md").values()
-    assert text.decode().count("not measured") == 9
+    assert text.decode().count("not measured") == 13
     assert "## Where and when" not in text.decode()
 
 

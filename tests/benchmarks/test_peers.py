@@ -83,3 +83,10 @@ def test_all_pictures_are_answered_after_a_warm_up():
     assert asked == [form.WARM_UP, len(images)]
     assert answers == len(images)
     assert seconds >= 0
+
+
+def test_the_peer_on_keras_is_the_published_network(monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")  # TensorFlow is not among the libraries of the tests
+    pytest.importorskip("keras")
+    network = importlib.import_module("keras_convnet").build()
+    assert (network.count_params(), network.output_shape) == (34_826, (None, 10))

@@ -28,6 +28,8 @@ def record():
         "model": "tiny",
         "pictures": 1000,
         "rounds": 2,
+        "chunk": 64,
+        "many": 512,
         "machine": {"cores": 2},
         "command": stages.COMMAND,
         "us": {key: stages.summary(values, 2) for key, values in taken.items()},

@@ -52,6 +52,22 @@ def test_no_pictures_are_nothing_to_read():
     assert list(reading.read_each([], "ink")) == []
 
 
+def test_one_pil_image_may_be_given_twice(tmp_path):
+    Image.fromarray(paper(3)).save(tmp_path / "large.png")
+    with Image.open(tmp_path / "large.png") as image:
+        ((images, errors),) = reading.read_each([image, image, paper(3)], "ink")
+    assert not errors
+    assert np.array_equal(images[0], images[1])
+    assert np.array_equal(images[0], images[2])
+
+
+@pytest.mark.parametrize("nothing", [None, 5, object()])
+def test_what_no_picture_can_be_read_from_is_an_error_in_its_place(nothing):
+    ((images, errors),) = reading.read_each([SMALL[0], nothing], "ink")
+    assert len(images) == 1
+    assert isinstance(errors[1], PictureError)
+
+
 def test_large_pictures_are_read_by_several_threads_at_once(monkeypatch):
     meeting = threading.Barrier(2, timeout=30)  # which one thread alone would never pass
     monkeypatch.setattr(reading, "cores", lambda: 2)

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 import torch
 
+from inkdigit.errors import TrainingError
 from inkdigit.training import environment
 from inkdigit.types import Dataset
 
@@ -83,3 +84,14 @@ def test_what_pytorch_was_set_to_is_set_back():
     with pytest.raises(ValueError):
         fail()
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError, torch.AcceleratorError])
+def test_a_full_gpu_is_an_error_with_the_next_step(error):
+    with (
+        pytest.raises(TrainingError, match=r"memory of the GPU is full\. Do that\."),
+        environment.gpu_memory("Do that."),
+    ):
+        raise error("CUDA error: out of memory")
+    with pytest.raises(error, match="assert"), environment.gpu_memory("Do that."):
+        raise error("CUDA error: device-side assert")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
 from inkdigit.data.formats import GLIMPSES, Reading, index_names, read_classes, sorted_names, thin, to_dataset
-from inkdigit.errors import DataError, MalformedFile, MissingData
+from inkdigit.errors import DataError, MalformedFile, MissingData, PictureError
 from inkdigit.picture.decode import PICTURE_SUFFIXES, decode, is_picture_name
 from inkdigit.picture.read import read_each
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
@@ -98,7 +99,8 @@ def _read_pictures(entries: Sequence[Entry], classes: tuple[str, ...], root: Pat
         begin = end
     for i, path in enumerate(paths):
         if i not in faults and len(kept := glimpses[int(labels[i])]) < GLIMPSES:
-            kept.append(thin(decode(path)))  # anew: for these few, not all of them are kept
+            with suppress(PictureError):  # it may be gone by now
+                kept.append(thin(decode(path)))  # anew: for these few, not all of them are kept
     if len(faults) == len(entries):
         raise DataError(f"Not one of the {len(entries)} pictures of {root} can be read. The first: {faults[0]}")
     files = tuple(_relative(path, root) for path, _ in entries)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,16 +121,23 @@ class Recognizer:
         Only some pictures are held at a time, and some are answered while the next ones are read. An error among the
         pictures comes out as it is.
         """
-        from concurrent.futures import ThreadPoolExecutor  # for several pictures alone
+        reads = read_each(pictures, self.prepare)
+        first = list(islice(reads, 2))
+        if len(first) < 2:
+            for images, errors in first:
+                yield from _in_order(self._answer(images), errors)
+            return
+        from concurrent.futures import ThreadPoolExecutor  # for many pictures alone
 
         waiting: deque[tuple[Future[list[Prediction]], dict[int, PictureError]]] = deque()
         with ThreadPoolExecutor(1) as network:
-            for images, errors in read_each(pictures, self.prepare):
+            for images, errors in chain(first, reads):
                 waiting.append((network.submit(self._answer, images), errors))
                 if len(waiting) > 1:  # one is answered while the next is read
-                    yield from _in_order(*waiting.popleft())
-            for asked in waiting:
-                yield from _in_order(*asked)
+                    asked, errors = waiting.popleft()
+                    yield from _in_order(asked.result(), errors)
+            for asked, errors in waiting:
+                yield from _in_order(asked.result(), errors)
 
     def probs_as_prepared(self, images: Gray) -> Floats:
         """The probabilities (N, K) of `images` uint8 (N, 28, 28), taken as they are: prepared already, then changed.
@@ -228,9 +236,8 @@ def _options() -> ort.SessionOptions:
     return options
 
 
-def _in_order(asked: Future[list[Prediction]], errors: dict[int, PictureError]) -> Iterator[Prediction | PictureError]:
+def _in_order(answers: list[Prediction], errors: dict[int, PictureError]) -> Iterator[Prediction | PictureError]:
     """The answers, and each error at its index among them."""
-    answers = asked.result()
     rest = iter(answers)
     for i in range(len(answers) + len(errors)):
         yield errors[i] if i in errors else next(rest)

@@ -9,12 +9,12 @@ nothing is: threads would only wait for each other, and take twice as long as on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
 
 from inkdigit.errors import PictureError
 from inkdigit.machine import cores
@@ -23,9 +23,10 @@ from inkdigit.picture.prepare import prepare, prepare_each
 from inkdigit.types import Gray
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
+    from concurrent.futures import Future
 
 AT_A_TIME = 64  # pictures that are held at a time
+MAX_THREADS = 4  # each may hold a picture of 64 megapixels
 LARGE = 2**14  # bytes of a file, or pixels, from which on a thread of its own pays
 
 Chunk = list[Picture | PictureError]
@@ -34,20 +35,24 @@ Read = tuple[Gray, dict[int, PictureError]]  # what can be read, and the errors 
 
 def read_each(pictures: Iterable[Picture | PictureError], kind: str) -> Iterator[Read]:
     """Decode and prepare pictures, `AT_A_TIME` after `AT_A_TIME`; an error among them comes out as it is."""
-    from concurrent.futures import ThreadPoolExecutor  # for several pictures alone
-
-    source = iter(pictures)
-    with ThreadPoolExecutor(cores()) as pool:
+    source, pool = iter(pictures), None
+    with ExitStack() as stack:
         while chunk := list(islice(source, AT_A_TIME)):
-            yield _read(chunk, kind, pool)
+            large = [i for i, picture in enumerate(chunk) if _is_large(picture)]
+            if len(large) > 1 and pool is None:
+                from concurrent.futures import ThreadPoolExecutor  # for several large pictures alone
+
+                pool = stack.enter_context(ThreadPoolExecutor(min(MAX_THREADS, cores())))
+            begun = {i: pool.submit(_prepared, chunk[i], kind) for i in large} if pool else {}
+            try:
+                yield _read(chunk, kind, begun)
+            finally:
+                for future in begun.values():
+                    future.cancel()  # those that an interruption left over
 
 
-def _read(pictures: Chunk, kind: str, pool: ThreadPoolExecutor) -> Read:
-    begun: dict[int, Future[Gray]] = {
-        i: pool.submit(_prepared, picture, kind)
-        for i, picture in enumerate(pictures)
-        if not isinstance(picture, PictureError) and _is_large(picture)
-    }
+def _read(pictures: Chunk, kind: str, begun: dict[int, Future[Gray]]) -> Read:
+    """Read a chunk; some of its pictures are `begun` by other threads."""
     errors: dict[int, PictureError] = {}
 
     def readable() -> Iterator[Gray]:
@@ -61,25 +66,23 @@ def _read(pictures: Chunk, kind: str, pool: ThreadPoolExecutor) -> Read:
             else:
                 yield gray
 
-    try:
-        return prepare_each(readable(), kind), errors
-    finally:
-        for future in begun.values():
-            future.cancel()  # those that an interruption left over
+    return prepare_each(readable(), kind), errors
 
 
-def _prepared(picture: Picture, kind: str) -> Gray:
+def _prepared(picture: Any, kind: str) -> Gray:
     return prepare(decode(picture), kind)
 
 
-def _is_large(picture: Picture) -> bool:
-    if isinstance(picture, str | Path):
-        try:
-            return Path(picture).stat().st_size >= LARGE
-        except (OSError, ValueError):
-            return False  # `decode` says what is wrong
-    if isinstance(picture, np.ndarray):
-        return picture.size >= LARGE
-    if isinstance(picture, Image.Image):
-        return picture.width * picture.height >= LARGE
-    return len(picture) >= LARGE
+def _is_large(picture: object) -> bool:
+    """Whether a thread of its own pays for a file, bytes or an array. (A PIL image is not for two threads at once.)"""
+    match picture:
+        case str() | Path():
+            try:
+                return Path(picture).stat().st_size >= LARGE
+            except (OSError, ValueError):
+                return False  # `decode` says what is wrong
+        case np.ndarray():
+            return picture.size >= LARGE
+        case bytes() | bytearray() | memoryview():
+            return len(picture) >= LARGE
+    return False

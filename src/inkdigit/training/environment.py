@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from inkdigit.errors import TrainingError
 from inkdigit.machine import processor
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
@@ -80,6 +81,21 @@ def deterministic(device: torch.device) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         memory.fill_uninitialized_memory = before[1]
+
+
+@contextmanager
+def gpu_memory(next_step: str) -> Iterator[None]:
+    """Say what may be done, `next_step`, where the memory of the GPU is full.
+
+    Raises:
+        TrainingError: it is.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, torch.AcceleratorError) as exc:
+        if "out of memory" not in str(exc):
+            raise
+        raise TrainingError("The memory of the GPU is full", hint=next_step) from exc
 
 
 def _commit() -> str | None:

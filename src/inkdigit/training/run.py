@@ -22,7 +22,7 @@ import torch
 import inkdigit.runs as runs
 from inkdigit.data.sources import NAMES, open_data
 from inkdigit.data.splits import Parts, split
-from inkdigit.errors import DataError, TrainingError, UsageError
+from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import checkpoint, environment, loop, trial
 from inkdigit.training.outcome import Job, write_model, write_report
@@ -93,7 +93,8 @@ def train(
         about = environment.describe(dataset, source=recipe.data, device=target)
         runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
         runs.write_aside(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
-    state = loop.start(net.to(target), recipe)
+    with environment.gpu_memory("Train on the processor: --device cpu."):
+        state = loop.start(net.to(target), recipe)
     checkpoint.write(folder, state)
     job = Job(folder, recipe, dataset, parts, about, target)
     return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
@@ -115,6 +116,7 @@ def resume(
     Raises:
         UsageError: no such run, or it is finished.
         DataError: the data is not what the run began with, or the checkpoint is damaged.
+        TrainingError: the GPU's memory is full.
     """
     folder = runs.find(run)
     if runs.is_finished(folder):
@@ -133,7 +135,8 @@ def resume(
             )
         parts = parts_of(dataset, recipe)
         net = trial.build(recipe, parts, len(dataset.classes))
-        state = checkpoint.read(folder, net, recipe, device=target)
+        with environment.gpu_memory("Go on on the processor: --device cpu."):
+            state = checkpoint.read(folder, net, recipe, device=target)
         runs.truncate_rows(folder / runs.METRICS, state.epoch)
         steps = runs.read_rows(folder / runs.STEPS)
         runs.truncate_rows(folder / runs.STEPS, sum(row["step"] <= state.step for row in steps))
@@ -235,19 +238,15 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
     Raises:
         TrainingError: the GPU's memory is full.
     """
+    smaller = f"or train anew with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
     try:
-        for row in trial.epochs(state, job.recipe, job.parts, job.device, on_tick=on_tick):
-            _record(job.folder, row)
-            checkpoint.write(job.folder, state)
+        with environment.gpu_memory(f"Go on with: inkdigit train --resume {job.folder} --device cpu; {smaller}."):
+            for row in trial.epochs(state, job.recipe, job.parts, job.device, on_tick=on_tick):
+                _record(job.folder, row)
+                checkpoint.write(job.folder, state)
     except KeyboardInterrupt as exc:
         told = f"Stopped in epoch {state.epoch + 1}. Go on with: inkdigit train --resume {job.folder}"
         raise KeyboardInterrupt(told) from exc
-    except torch.OutOfMemoryError as exc:
-        raise TrainingError(
-            f"The memory of the GPU is full, in epoch {state.epoch + 1}",
-            hint=f"Go on without it: inkdigit train --resume {job.folder} --device cpu. Or train anew with a smaller "
-            f"batch: --set batch={max(1, job.recipe.batch // 2)}.",
-        ) from exc
 
 
 def _record(folder: Path, row: loop.Row) -> None:

@@ -1,0 +1,46 @@
+"""The part of `docs/benchmarks.md` about what was tried for `fast` and `minute`.
+
+In: the lines of `choose.py`. Out: blocks of Markdown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from tables import Record, middle, percent, row, table
+
+BASE = "as it is"
+ABOUT = """\
+One change at a time, on 10,000 pictures by writers that training does not see (`protocol = "select"`); the test part is
+not looked at. Differences are in points of accuracy, seed by seed: mean ± standard deviation. Seconds are for scale: of
+{threads} thread{s}, other work may have been going on. Repeat it with `python benchmarks/choose.py`."""
+
+
+def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]]) -> list[str]:
+    """The section; `recipes` is recipe → candidate → hash as it is now: older lines do not count."""
+    rows = []
+    for name, hashes in recipes.items():
+        held = [line for line in lines if not line["smoke"] and line["recipe"] == name]
+        groups = {what: [line for line in held if line["recipe_sha256"] == sha256] for what, sha256 in hashes.items()}
+        base = {line["seed"]: line["accuracy"] for line in groups[BASE]}
+        for what, group in groups.items():
+            if group:
+                rows.append(_row(name, what, group, base))
+    if not rows:
+        return []
+    threads = max(line["threads"] for line in lines)
+    header = ["recipe", "candidate", "parameters", "held-out accuracy", "against as it is", "seconds", "n"]
+    about = ABOUT.format(threads=threads, s="s" * (threads > 1))
+    return ["## What was tried for `fast` and `minute`", about, table(header, rows)]
+
+
+def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) -> str:
+    points = [100 * (line["accuracy"] - base[line["seed"]]) for line in group if line["seed"] in base]
+    against = "–"
+    if what != BASE and points:
+        spread = f" ± {stdev(points):.2f}" if len(points) > 1 else ""
+        against = f"{mean(points):+.2f}{spread}".replace("-", "−")
+    reached = percent([line["accuracy"] for line in group])
+    spent = middle([line["train_seconds"] for line in group])
+    return row(f"`{name}`", what, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))
