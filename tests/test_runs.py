@@ -261,3 +261,41 @@ def test_a_pipe_is_written_straight():
     os.close(write)
     with os.fdopen(read) as pipe:
         assert pipe.read() == "through"
+
+
+@pytest.mark.usefixtures("same_second")
+def test_a_folder_for_several_runs_has_a_name_of_its_own(tmp_path):
+    names = [runs.create_named("fast: new-seeds", root=tmp_path / "runs").name for _ in range(2)]
+    assert names == ["20261120-101502-fast-new-seeds", "20261120-101502-fast-new-seeds-2"]
+
+
+def test_seeds_are_found_by_path_name_or_part_of_it_but_a_run_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    root = Path("runs")
+    for folder in (root / "1-fast-seeds", root / "2-wide-seeds", Path("mine")):
+        folder.mkdir(parents=True)
+        (folder / runs.SEEDS).write_text("{}")
+    for name in ("1-fast-s0", "2-wide-s0", "2-wide-s1"):
+        made(root, name)
+    assert runs.find_seeds("runs/1-fast-seeds") == runs.find_seeds("1-fast-seeds") == root / "1-fast-seeds"
+    assert runs.find_seeds("mine") == Path("mine")
+    assert runs.find_seeds("wide") == root / "2-wide-seeds"  # two runs are called so, and one folder of seeds
+    assert runs.find_seeds("fast") is None  # one run is
+    assert runs.find_seeds("seeds") is None  # two folders are
+    assert runs.find_seeds("1-fast-s0") is None
+    (root / "2-wide-seeds" / runs.RECIPE).write_text("")
+    assert runs.find_seeds("2-wide-seeds") is None
+    with pytest.raises(UsageError, match="cannot be looked up"):
+        runs.find_seeds(300 * "x")
+
+
+def test_two_never_do_the_same_work_in_a_folder(tmp_path):
+    with runs.alone(tmp_path, "training"):
+        told = f"Another training is at work in {re.escape(str(tmp_path))}"
+        with pytest.raises(UsageError, match=told), runs.alone(tmp_path, "training"):
+            pass
+    with runs.alone(tmp_path, "training"):
+        pass
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"), runs.alone(tmp_path / "file", "training"):
+        pass

@@ -32,6 +32,8 @@ STEPS = "steps.csv"
 REPORT = "report.json"
 PAGE = "report.html"
 DONE = "DONE"
+SEEDS = "seeds.json"  # beside runs that differ in their seed alone: what they come to together
+LOCK = ".lock"
 OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, ENVIRONMENT, STEPS, REPORT, PAGE, DONE}
 
 _CAUSES = {
@@ -58,8 +60,17 @@ def create(recipe_name: str, *, seed: int, out: Path | None = None, root: Path =
     """
     if out is not None:
         return _claim(out)
-    recipe = re.sub(r"[^\w.-]+", "-", recipe_name)
-    name = f"{datetime.now():%Y%m%d-%H%M%S}-{recipe}-s{seed}"
+    return create_named(f"{recipe_name}-s{seed}", root=root)
+
+
+def create_named(label: str, *, root: Path = ROOT) -> Path:
+    """Make `root/<date>-<time>-<label>`; a name that is taken gets -2, -3.
+
+    Raises:
+        OutputError: the directory cannot be made.
+    """
+    words = re.sub(r"[^\w.-]+", "-", label)
+    name = f"{datetime.now():%Y%m%d-%H%M%S}-{words}"
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
         names = chain([name], (f"{name}-{number}" for number in count(2)))
@@ -134,6 +145,46 @@ def find(text: str | Path, *, root: Path = ROOT) -> Path:
         received=", ".join(run.name for run in matches[-5:]) or str(text),
         hint=f"The latest run is {known[-1]}." if known else f"There are no runs under {root}/ yet.",
     )
+
+
+def find_seeds(text: str | Path, *, root: Path = ROOT) -> Path | None:
+    """The folder with a seeds.json that `text` means, by its path, or by its name under `root` or a part of it.
+
+    A part of a name means a run where it can, so that None is the answer there too.
+
+    Raises:
+        UsageError: the text can be no name.
+    """
+    with looking_up(text):
+        for folder in (Path(text), root / text):
+            if (folder / RECIPE).is_file():
+                return None
+            if (folder / SEEDS).is_file():
+                return folder
+    matches = [found.parent for found in sorted(root.glob(f"*/{SEEDS}")) if str(text) in found.parent.name]
+    is_run = sum(str(text) in run.name for run in list_runs(root)) == 1
+    return matches[0] if len(matches) == 1 and not is_run else None
+
+
+@contextmanager
+def alone(folder: Path, work: str) -> Iterator[None]:
+    """Nobody else does the same `work` in the folder meanwhile; the lock goes with the process, however that ends.
+
+    Raises:
+        UsageError: somebody does.
+    """
+    from filelock import FileLock, Timeout  # PyTorch brings it along
+
+    lock = FileLock(folder / LOCK)
+    with writing(folder):
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as exc:
+            raise UsageError(f"Another {work} is at work in {folder}", hint="Wait, or name another --out.") from exc
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager

@@ -104,6 +104,46 @@ def test_the_page_replaces_no_file_of_a_run_and_its_name_is_checked_first(inkdig
     assert said.out == ""
 
 
+@pytest.fixture
+def sets(tmp_path, monkeypatch) -> Path:
+    """Two folders with three seeds each; `wide` is wrong more often."""
+    monkeypatch.chdir(tmp_path)
+    for name, wrong, epochs in (("fast", (1, 2, 3), 1), ("wide", (12, 14, 13), 2)):
+        for seed, n in enumerate(wrong):
+            make_run(Path(name, f"s{seed}"), wrong=tuple(range(n)), seed=seed, name=name, epochs=epochs)
+        rows = [{"seed": seed, "run": f"s{seed}", "state": "finished"} for seed in range(3)]
+        Path(name, "seeds.json").write_text(json.dumps({"runs": rows}))
+    return tmp_path
+
+
+@pytest.mark.usefixtures("sets")
+def test_two_folders_of_seeds_are_compared_seed_by_seed(inkdigit):
+    said = inkdigit("compare", "fast", "wide")
+    assert (said.code, said.err) == (0, "")
+    header, first, *_ = said.out.splitlines()
+    assert header.split() == ["seed", "fast", "wide", "points", "pictures"]
+    assert first.split() == ["0", "97.50", "%", "70.00", "%", "−27.50", "40"]
+    assert "wide against fast, on the same pictures of the test part, 3 seeds: worse." in said.out
+    found = json.loads(inkdigit("compare", "fast", "wide", "--json").out)["paired"]
+    assert (found["more_right"], found["p"]) == ([-11, -12, -10], 0.25)
+    listed = json.loads(inkdigit("compare", "fast/s0,fast/s1,fast/s2", "wide", "--json").out)["paired"]
+    assert listed["more_right"] == found["more_right"]
+
+
+@pytest.mark.usefixtures("sets")
+def test_folders_of_seeds_that_cannot_be_compared_are_one_error(inkdigit):
+    assert_one_error(inkdigit("compare", "fast", "wide/s0"), 2, "two folders of seeds")
+    assert_one_error(inkdigit("compare", "fast"), 2, "two folders of seeds")
+    assert_one_error(inkdigit("compare", "fast", "wide", "fast"), 2, "3 of them among 3 names")
+    assert_one_error(inkdigit("compare", "fast", "fast"), 2, "nothing to compare")
+    assert_one_error(inkdigit("compare", "fast", "wide", "--out", "page.html"), 2, "no page of two folders of seeds")
+    make_run(Path("other/s0"), data="usps", sha256="b")
+    make_run(Path("other/s1"), data="usps", sha256="b", seed=1)
+    assert_one_error(inkdigit("compare", "fast", "other/s0,other/s1"), 2, "report on other pictures")
+    Path("wide/seeds.json").write_text("{")
+    assert_one_error(inkdigit("compare", "fast", "wide"), 4, "seeds.json")
+
+
 @pytest.mark.usefixtures("root")
 def test_the_table_needs_no_drawing_library(inkdigit, monkeypatch):
     for library in ("jinja2", "matplotlib"):

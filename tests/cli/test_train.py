@@ -284,6 +284,17 @@ def test_the_bar_shows_where_training_stands(monkeypatch, capsys):
     assert "40/40" in err
 
 
+def test_the_bar_begins_again_with_the_next_seed(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
+    with talk.training_bar() as show:
+        show(loop.Tick(40, 40, 2, 1234.5, 0.25, None))
+        show(loop.Tick(1, 40, 1, 1234.5, 0.75, None))
+    last = capsys.readouterr().err.rpartition("epoch 1")[2]
+    assert "1/40" in last
+    assert "-:--" in last  # how long it takes is not known yet
+
+
 def test_the_bar_is_silent_where_nobody_looks(capsys):
     with talk.training_bar() as show:
         show(loop.Tick(20, 40, 1, 1.0, 0.5, None))

@@ -6,11 +6,11 @@ import pytest
 from filelock import FileLock
 
 from inkdigit.errors import OutputError, TrainingError, UsageError
-from inkdigit.runs import ROOT
+from inkdigit.runs import LOCK, ROOT
 from inkdigit.scale import duel, pool
 from inkdigit.scale import study as memory
 from inkdigit.scale.pool import End
-from inkdigit.scale.tune import LOCK, PAGE, START, WINNER, Tuned, tune
+from inkdigit.scale.tune import PAGE, START, WINNER, Tuned, tune
 from inkdigit.training.recipe import Recipe
 
 

@@ -15,13 +15,17 @@ from inkdigit.errors import UsageError
 if TYPE_CHECKING:
     from inkdigit.report.compare import Comparison
     from inkdigit.report.ledger import Entry, Group
+    from inkdigit.report.paired import Paired
+    from inkdigit.report.seeds import Seeds
 
 HEADER = ("run", "recipe", "data", "part", "seed", "accuracy", "95 % interval", "parameters", "time", "state")
 TESTS = ("run", "points", "only it is right", "only the first is", "p", "p, Holm", "")
 
 
 def compare(
-    runs: Annotated[list[str] | None, typer.Argument(metavar="[RUN…]", help="Two or more runs; else all.")] = None,
+    runs: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN…]", help="Two or more runs, or two folders of seeds; else all.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page with the curves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -61,8 +65,12 @@ def _list(*, as_json: bool) -> None:
 def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
     from inkdigit.report.compare import compare as compare_runs
     from inkdigit.report.compare import write_page
+    from inkdigit.report.seeds import open_seeds
     from inkdigit.runs import OWN, check_place, find
 
+    if any(several := [open_seeds(name) for name in names]):
+        _compare_seeds(several, out, as_json=as_json)
+        return
     folders = [find(name) for name in names]
     if out is not None:
         check_place(out, reads=[folder / name for folder in folders for name in OWN])
@@ -78,8 +86,36 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
         talk.note(f"Page written to {out}")
 
 
+def _compare_seeds(several: Sequence[Seeds | None], out: Path | None, *, as_json: bool) -> None:
+    from inkdigit.report.paired import pair
+
+    found = [seeds for seeds in several if seeds is not None]
+    if out is not None:
+        raise UsageError("There is no page of two folders of seeds", hint="Leave --out away, or name single runs.")
+    if len(found) < len(several) or len(found) != 2:
+        raise UsageError(
+            "These cannot be compared seed by seed",
+            expected="two folders of seeds, or two lists of runs as in A,B C,D",
+            received=f"{len(found)} of them among {len(several)} names",
+        )
+    paired = pair(*found)
+    if as_json:
+        talk.say(json.dumps({"paired": paired.to_json()}, ensure_ascii=False))
+    else:
+        _print_pairs(paired)
+
+
+def _print_pairs(paired: Paired) -> None:
+    from inkdigit.report.paired import sentences, table
+
+    talk.table(table(paired), left=1)
+    talk.say()
+    for sentence in sentences(paired):
+        talk.say(sentence)
+
+
 def _print_runs(entries: Sequence[Entry]) -> None:
-    _print_table([HEADER, *map(_cells, entries)], left=4)
+    talk.table([HEADER, *map(_cells, entries)], left=4)
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
@@ -100,17 +136,6 @@ def _cells(entry: Entry) -> tuple[str, ...]:
     )
 
 
-def _print_table(rows: Sequence[Sequence[str]], *, left: int) -> None:
-    """Columns as wide as their widest cell: the first `left` and the last are text, between them are numbers."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [
-            cell.ljust(width) if i < left or i == len(row) - 1 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        talk.say("  ".join(cells).rstrip())
-
-
 def _print_tests(comparison: Comparison) -> None:
     first = comparison.entries[0].name
     if tests := comparison.tests:
@@ -122,7 +147,7 @@ def _print_tests(comparison: Comparison) -> None:
             )
             for test in tests
         ]
-        _print_table([TESTS, *rows], left=1)
+        talk.table([TESTS, *rows], left=1)
     if comparison.untested:
         talk.say()
     for name, reason in comparison.untested.items():

@@ -40,6 +40,17 @@ def note(line: str) -> None:
     typer.echo(line, err=True)
 
 
+def table(rows: Sequence[Sequence[str]], *, left: int) -> None:
+    """Columns as wide as their widest cell: the first `left` and the last are text, between them are numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if i < left or i == len(row) - 1 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        say("  ".join(cells).rstrip())
+
+
 def next_steps(*commands: list[str]) -> None:
     """End a long command with the likely next ones."""
     note("\nNext:")
@@ -68,7 +79,13 @@ def training_bar() -> Iterator[Callable[[Tick], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("train", total=None, epoch=1, figures="")
 
+        last = 0
+
         def show(tick: Tick) -> None:
+            nonlocal last
+            if tick.step < last:  # the next seed
+                progress.reset(task)
+            last = tick.step
             figures = f"{tick.images_per_second:,.0f} pictures/s · loss {tick.loss:.4f}"
             if tick.validation_accuracy is not None:
                 figures += f" · validation {tick.validation_accuracy:.2%}"

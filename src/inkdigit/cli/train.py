@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError
+from inkdigit.errors import DataError, MissingExtra, OutputError, TrainingError, UsageError
 from inkdigit.runs import PAGE, check_place, model_path
 
 if TYPE_CHECKING:
+    from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run
+    from inkdigit.training.seeds import Trained
 
+MAX_SEEDS = 1_000
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Another seed than the recipe's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")]
@@ -23,8 +28,13 @@ Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", hel
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A bundled recipe, or the path of a TOML file.")] = None,
     data: Annotated[str | None, typer.Option(help="SOURCE to train on; else what the recipe names.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The run directory; else a new one under runs/.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run directory, or that of all runs of --seeds; else under runs/.")
+    ] = None,
     seed: Seed = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="0-4", help="One run a seed, and what they come to; also 0,2,5.")
+    ] = None,
     set_: Set = None,
     device: Device = "auto",
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
@@ -35,6 +45,9 @@ def train(
     """
     if (recipe is None) == (resume is None):
         raise UsageError("Say what to train", expected="either a RECIPE or --resume RUN")
+    if seeds is not None and (seed is not None or resume is not None):
+        hint = "The same command with --seeds goes on where it was stopped."
+        raise UsageError("--seeds says which runs there are", expected="no --seed and no --resume", hint=hint)
     if resume is not None and (data or out or seed is not None or set_):
         raise UsageError("--resume goes on with the run as it was begun", expected="no --data, --out, --seed or --set")
     from inkdigit.training.recipe import Recipe
@@ -42,7 +55,14 @@ def train(
     if resume is not None:
         _tell(_run(resume, resume=True, device=device))
         return
-    _tell(_run(Recipe.load(str(recipe), _changes(set_, seed)), data=data, out=out, device=device))
+    changes = _changes(set_, seed)
+    if seeds is None:
+        _tell(_run(Recipe.load(str(recipe), changes), data=data, out=out, device=device))
+        return
+    if "seed" in changes:
+        raise UsageError("--seeds says which seeds there are", expected="no --set seed=…")
+    numbers = parse_seeds(seeds)
+    _tell_seeds(_run_seeds(Recipe.load(str(recipe), changes), numbers, data=data, out=out, device=device))
 
 
 def kaggle(
@@ -108,16 +128,85 @@ def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
     return changes if seed is None else {**changes, "seed": seed}
 
 
+def parse_seeds(text: str) -> list[int]:
+    """Read "0-4", "0,2,5" or "7".
+
+    Raises:
+        UsageError: anything else, or more than a thousand.
+    """
+    seeds: list[int] = []
+    for piece in text.split(","):
+        low, dash, high = (word.strip() for word in piece.partition("-"))
+        if not low.isdecimal() or (dash and not high.isdecimal()) or int(high or low) < int(low):
+            raise UsageError(f"--seeds {text!r} names no seeds", expected="numbers from 0 up, as in 0-4 or 0,2,5")
+        if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
+            raise UsageError("So many seeds are a slip", expected=f"{MAX_SEEDS:,} at most", received=text)
+        seeds += range(int(low), int(high or low) + 1)
+    return seeds
+
+
+@contextmanager
+def _needing_torch() -> Iterator[None]:
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"Training needs {exc.name}", "train") from exc
+
+
 def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:
     """Train or resume, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
-        try:
+        with _needing_torch():
             from inkdigit.training import run
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"Training needs {exc.name}", "train") from exc
         begin = run.resume if resume else run.train
         return begin(what, import_seconds=time.perf_counter() - began, log=talk.note, on_tick=bar, **options)
+
+
+def _run_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out: Path | None, device: str) -> Trained:
+    """Train one run a seed, with a progress bar."""
+    with talk.interruptible(), talk.training_bar() as bar:
+        began = time.perf_counter()
+        with _needing_torch():
+            from inkdigit.training.seeds import train_seeds
+        return train_seeds(
+            recipe,
+            seeds,
+            data=data,
+            out=out,
+            device=device,
+            import_seconds=time.perf_counter() - began,
+            log=talk.note,
+            on_tick=bar,
+        )
+
+
+def _tell_seeds(trained: Trained) -> None:
+    """Print what the seeds came to.
+
+    Raises:
+        TrainingError: some of them failed.
+    """
+    from inkdigit.report.seeds import PAGE as SEEDS_PAGE
+    from inkdigit.report.seeds import sentences, table
+
+    seeds = trained.seeds
+    talk.table(table(seeds), left=1)
+    talk.say()
+    for sentence in sentences(seeds):
+        talk.say(sentence)
+    talk.say(f"Summary     {trained.folder / SEEDS_PAGE}")
+    if seeds.missing:
+        count = len(seeds.missing) + len(seeds.seeds)
+        raise TrainingError(f"{len(seeds.missing)} of {count} seeds failed", received=_reasons(seeds.missing))
+    talk.next_steps(
+        ["inkdigit", "compare", str(trained.folder), "FOLDER-OF-ANOTHER-RECIPE"],
+        ["inkdigit", "info", str(seeds.entries[0].folder)],
+    )
+
+
+def _reasons(missing: Mapping[int, str]) -> str:
+    return "; ".join(f"seed {seed}, {reason.rstrip('.')}" for seed, reason in missing.items())
 
 
 def _tell(run: Run, *, ahead: bool = True) -> None:

@@ -187,10 +187,14 @@ def group(entries: Sequence[Entry]) -> list[Group]:
     together: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.state == "finished":
-            fields = {key: value for key, value in entry.recipe.items() if key not in _NOT_THE_RECIPE}
-            key = json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
-            together.setdefault(key, []).append(entry)
+            together.setdefault(kin(entry), []).append(entry)
     return [_grouped(kept) for several in together.values() if len(kept := _latest_a_seed(several)) > 1]
+
+
+def kin(entry: Entry) -> str:
+    """What runs that differ in their seed alone have in common."""
+    fields = {key: value for key, value in entry.recipe.items() if key not in _NOT_THE_RECIPE}
+    return json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
 
 
 def _latest_a_seed(entries: Sequence[Entry]) -> list[Entry]:

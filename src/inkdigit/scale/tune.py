@@ -8,8 +8,6 @@ takes) and `study.html`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +28,6 @@ from inkdigit.types import Dataset
 START = "start.toml"
 WINNER = "winner.toml"
 PAGE = "study.html"
-LOCK = ".lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def tune(
         named = named or runs.ROOT / f"tune-{start.name}"
         study = memory.open_study(storage, named.resolve().name, about=about, seed=start.seed)
     folder = _make(named, start)
-    with _alone(folder):
+    with runs.alone(folder, "search"):
         if storage is None:
             study = memory.open_study(memory.sqlite(folder), "search", about=about, seed=start.seed)
         search = Search(folder, start, chosen, pictures, study, trials, min(jobs or cores(), trials), log)
@@ -109,27 +106,6 @@ def _make(named: Path | None, start: Recipe) -> Path:
     folder = runs.create(f"tune-{start.name}", seed=start.seed, out=named)
     runs.write_aside(folder / START, start.to_toml())
     return folder
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Nobody else searches in the directory meanwhile; the lock goes with the process, however that ends.
-
-    Raises:
-        UsageError: somebody does.
-    """
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / LOCK)
-    with runs.writing(folder):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as exc:
-            raise UsageError(f"Another search is at work in {folder}", hint="Wait, or name another --out.") from exc
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _run(search: Search) -> Tuned:

@@ -124,7 +124,7 @@ def resume(
     recipe = Recipe.load(folder / runs.RECIPE)
     with _clock() as seconds:
         target = choose_device(device)
-        about = _read_environment(folder)
+        about = read_environment(folder)
         torch.set_num_threads(about.get("threads", torch.get_num_threads()))  # another number rounds differently
         dataset = open_for(recipe, data if data is not None else about["data"]["source"], log=log)
         if dataset.sha256 != about["data"]["sha256"]:
@@ -208,7 +208,12 @@ def _clock() -> Iterator[Callable[[], float]]:
     ended = time.perf_counter()
 
 
-def _read_environment(folder: Path) -> dict[str, Any]:
+def read_environment(folder: Path) -> dict[str, Any]:
+    """What env.json says of a run; resuming needs it.
+
+    Raises:
+        DataError: it is missing, or broken.
+    """
     try:
         about: dict[str, Any] = json.loads((folder / runs.ENVIRONMENT).read_text(encoding="utf-8"))
         _ = about["data"]["source"], about["data"]["sha256"]  # what resuming needs

@@ -1,0 +1,285 @@
+"""One recipe with several seeds: a run directory each, and what they come to together.
+
+In: a recipe, seeds, data. Out: a folder with `seeds.json` and `seeds.md`, and its `Seeds`. Called again it goes on: a
+finished run of the very same recipe, data and seed is taken over, an unfinished one resumed.
+
+    runs/20261120-101502-fast-seeds/   seeds.json · seeds.md       beside 20261120-101502-fast-s0/, …-s1/
+    DIR/                               seeds.json · seeds.md · s0/ · s1/ …                   where --out names it
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import inkdigit.runs as runs
+from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
+from inkdigit.report.ledger import Entry, read_finished
+from inkdigit.report.seeds import NOT_YET, PAGE, Seeds, gather, read_summary, seen, seen_from, spell, to_markdown
+from inkdigit.report.template import percent
+from inkdigit.training import checkpoint, run, trial
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.run import Log
+from inkdigit.training.trial import OnTick
+from inkdigit.types import Dataset
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What several seeds came to, and the folder that says so; `seeds.missing` names those that failed."""
+
+    folder: Path
+    seeds: Seeds
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is to be trained, with what, and how far it is."""
+
+    folder: Path
+    recipe: Recipe  # its data is what opens the data again
+    seeds: tuple[int, ...]
+    places: dict[int, Path]  # seed → run directory, once that has a name
+    data: Dataset | None  # where no source opens it
+    data_sha256: str
+    device: str
+    log: Log
+    on_tick: OnTick | None
+    entries: dict[int, Entry] = field(default_factory=dict)  # of the seeds that are finished
+    missing: dict[int, str] = field(default_factory=dict)  # of the others: why
+
+    def of_seed(self, seed: int) -> Recipe:
+        """The recipe of one run."""
+        return self.recipe.change({"seed": seed})
+
+
+def train_seeds(
+    recipe: Recipe | str | Path,
+    seeds: Sequence[int],
+    *,
+    data: Dataset | str | Path | None = None,
+    out: str | Path | None = None,
+    device: str = "auto",
+    import_seconds: float | None = None,
+    log: Log = lambda _: None,
+    on_tick: OnTick | None = None,
+) -> Trained:
+    """Train `recipe` with each of `seeds`, one after the other; the runs lie in `out`, else under `runs/`.
+
+    A seed whose loss is no longer a number, or whose file answers otherwise than its network, does not stop the
+    others. The other arguments are those of `run.train`.
+
+    Raises:
+        UsageError: no seed or one twice, an unknown recipe, source or device, or the same is being trained just now.
+        DataError: the data cannot be used.
+        OutputError: something else lies where a run or the summary should, or they cannot be written.
+        TrainingError: no seed could be trained, or the GPU's memory is full.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
+    dataset = _look_ahead([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
+    recipe = recipe.change({"data": run.source_of(data, recipe)})
+    folder, places = _find_places(recipe, dataset.sha256, seeds, out=None if out is None else Path(out), log=log)
+    plan = _Plan(
+        folder,
+        recipe,
+        tuple(sorted(seeds)),
+        places,
+        data=data if isinstance(data, Dataset) else None,
+        data_sha256=dataset.sha256,
+        device=device,
+        log=log,
+        on_tick=on_tick,
+    )
+    _take_over(plan)
+    with runs.writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with runs.alone(folder, "training"):
+        _train_all(plan, import_seconds)
+    if not plan.entries:
+        raise TrainingError("No seed could be trained", received=next(iter(plan.missing.values())))
+    return Trained(folder, _seeds(plan))
+
+
+def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
+    """Open the data and build a network, so that what cannot be trained is known before anything is made."""
+    first = recipes[0]
+    run.choose_device(device)
+    dataset = run.open_for(first, first.data if data is None else data, log=log)
+    trial.build(first, run.parts_of(dataset, first), len(dataset.classes))
+    return dataset
+
+
+def _find_places(
+    recipe: Recipe, data_sha256: str, seeds: Sequence[int], *, out: Path | None, log: Log
+) -> tuple[Path, dict[int, Path]]:
+    """The folder of the summary, and where runs are or will be; without `out` these are named when they begin.
+
+    Raises:
+        OutputError: `out` is a run, or holds other seeds or another recipe.
+    """
+    identity = _identity(recipe, data_sha256)
+    if out is None:
+        for folder in sorted((path.parent for path in runs.ROOT.glob(f"*/{runs.SEEDS}")), reverse=True):
+            if _is_stopped(folder, {**identity, "seeds": spell(sorted(seeds))}):
+                log(f"Going on with {folder}, which was stopped.")
+                return folder, _recorded(folder)
+        return runs.create_named(f"{recipe.name}-seeds"), {}
+    places = {seed: out / f"s{seed}" for seed in seeds}
+    taken = "Choose another name: nothing is overwritten."
+    if (out / runs.RECIPE).exists():
+        raise OutputError(f"{out} is taken", expected="a folder for several runs", received="a run", hint=taken)
+    if not (out / runs.SEEDS).exists():
+        return out, places
+    kept = read_summary(out)
+    if any(kept.get(key) != value for key, value in identity.items()):
+        raise OutputError(f"{out} is taken", expected="seeds of this recipe and data", received="others", hint=taken)
+    places |= _recorded(out)
+    if others := sorted(set(places) - set(seeds)):
+        hint = f"Name them all: --seeds {spell(sorted(places))}."
+        raise OutputError(f"{out} holds other seeds too", received=spell(others), hint=hint)
+    return out, places
+
+
+def _identity(recipe: Recipe, data_sha256: str) -> dict[str, Any]:
+    """What all runs of a folder of seeds have in common."""
+    return {"recipe_sha256": recipe.sha256, "data_sha256": data_sha256}
+
+
+def _is_stopped(folder: Path, wanted: dict[str, Any]) -> bool:
+    """Whether the folder holds the same work, and that did not come to its end."""
+    try:
+        kept = read_summary(folder)
+    except DataError:
+        return False
+    return all(kept.get(key) == value for key, value in wanted.items()) and kept.get("state") == "unfinished"
+
+
+def _recorded(folder: Path) -> dict[int, Path]:
+    return {row["seed"]: seen(folder, row["run"]) for row in read_summary(folder)["runs"] if row["run"] is not None}
+
+
+def _take_over(plan: _Plan) -> None:
+    """Look at what exists already: finished runs are entries, unfinished ones will be resumed.
+
+    Raises:
+        OutputError: something else is in the way.
+    """
+    for seed in plan.seeds:
+        place = plan.places.get(seed)
+        if place is not None and _exists(plan, seed, place) and runs.is_finished(place):
+            plan.entries[seed] = read_finished(place)
+            plan.log(f"Seed {seed}: taken over from {place}")
+        else:
+            plan.missing[seed] = NOT_YET
+
+
+def _exists(plan: _Plan, seed: int, place: Path) -> bool:
+    """Whether the run has begun; nothing, or an empty directory, has not.
+
+    Raises:
+        OutputError: what is there is no run of this recipe, data and seed, or cannot be gone on with.
+    """
+    with runs.writing(place):
+        if not place.exists() or (place.is_dir() and next(place.iterdir(), None) is None):
+            return False
+    try:
+        found = Recipe.load(place / runs.RECIPE)
+        data_sha256 = run.read_environment(place)["data"]["sha256"]
+        same = (found.sha256, found.seed, data_sha256) == (plan.recipe.sha256, seed, plan.data_sha256)
+    except (UsageError, DataError):
+        same = False
+    if not same:
+        raise OutputError(
+            f"{place} is taken",
+            expected=f"nothing, or a run of this recipe and data with seed {seed}",
+            received="something else",
+            hint="Choose another --out: nothing is overwritten.",
+        )
+    if not runs.is_finished(place) and not (place / checkpoint.FILE).is_file():
+        raise OutputError(f"{place} was stopped before it began", hint="Remove it: nothing was trained.")
+    return True
+
+
+def _train_all(plan: _Plan, import_seconds: float | None) -> None:
+    """Train what is missing; the summary is written after every seed.
+
+    Raises:
+        TrainingError: the GPU's memory is full.
+    """
+    _write(plan)
+    for number, seed in enumerate(plan.seeds, 1):
+        if seed in plan.entries:
+            continue
+        if seed not in plan.places:
+            plan.places[seed] = runs.create(plan.recipe.name, seed=seed)
+        place = plan.places[seed]
+        _write(plan)  # where the run lies is to be known, however it ends
+        plan.log(f"Seed {seed}, {number} of {len(plan.seeds)}: {place}")
+        try:
+            _train(plan, seed, place, import_seconds)
+            plan.entries[seed] = read_finished(place)
+            del plan.missing[seed]
+            plan.log(f"Seed {seed}: {percent(plan.entries[seed].report['accuracy'])} %")
+        except (Diverged, ParityError) as exc:
+            plan.missing[seed] = f"{exc.kind}: {exc.problem}"
+            plan.log(f"Seed {seed} failed: {exc}")
+        except KeyboardInterrupt as exc:
+            told = f"Stopped in seed {seed}, {number} of {len(plan.seeds)}. Go on with: the same command"
+            raise KeyboardInterrupt(told) from exc
+        import_seconds = None  # they were spent once
+    _write(plan)
+
+
+def _train(plan: _Plan, seed: int, place: Path, import_seconds: float | None) -> None:
+    if (place / runs.RECIPE).is_file():
+        run.resume(
+            place,
+            data=plan.data,
+            device=plan.device,
+            import_seconds=import_seconds,
+            log=plan.log,
+            on_tick=plan.on_tick,
+        )
+    else:
+        run.train(
+            plan.of_seed(seed),
+            data=plan.data,
+            out=place,
+            device=plan.device,
+            import_seconds=import_seconds,
+            log=plan.log,
+            on_tick=plan.on_tick,
+        )
+
+
+def _seeds(plan: _Plan) -> Seeds:
+    return gather(str(plan.folder), [plan.entries[seed] for seed in sorted(plan.entries)], plan.missing)
+
+
+def _write(plan: _Plan) -> None:
+    """Write the summary of what is finished so far.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    said = _seeds(plan).to_json(plan.folder) if plan.entries else {"runs": []}
+    places = {seed: seen_from(plan.folder, place) for seed, place in plan.places.items()}
+    missing = [
+        {"seed": seed, "run": places.get(seed), "state": "unfinished", "reason": reason}
+        for seed, reason in plan.missing.items()
+    ]
+    summary = {
+        "state": "unfinished" if NOT_YET in plan.missing.values() else "finished",
+        "seeds": spell(plan.seeds),
+        **_identity(plan.recipe, plan.data_sha256),
+        **said,
+        "runs": sorted([*said["runs"], *missing], key=lambda row: row["seed"]),
+    }
+    runs.write_aside(plan.folder / runs.SEEDS, json.dumps(summary, indent=1, ensure_ascii=False))
+    if plan.entries:
+        runs.write_aside(plan.folder / PAGE, to_markdown(_seeds(plan), plan.folder))

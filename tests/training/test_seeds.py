@@ -1,0 +1,240 @@
+"""Several seeds of one recipe: a run each, what is taken over, what is in the way, and what one failure costs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from filelock import FileLock
+
+from inkdigit import runs
+from inkdigit.data.sources import open_data
+from inkdigit.errors import DataError, Diverged, OutputError, TrainingError, UsageError
+from inkdigit.report.metrics import wilson
+from inkdigit.training import checkpoint, loop, outcome, run, trial
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.seeds import Trained, train_seeds
+
+from .conftest import drawn_digits, stop_at, tiny
+
+
+@pytest.fixture
+def go(drawn, tmp_path, monkeypatch):
+    """Train seeds of a tiny recipe in a folder of its own; of a report there is what a summary reads."""
+
+    def write_report(job: outcome.Job, state: loop.State, *_: object, **__: object) -> None:
+        part = job.parts.report
+        probs = state.net(run.torch.from_numpy(part.images).unsqueeze(1).float()).softmax(1).detach().numpy()
+        right, n = int((probs.argmax(1) == part.labels).sum()), len(part)
+        report = {
+            "report_name": job.parts.report_name,
+            "accuracy": right / n,
+            "accuracy_ci95": wilson(right, n),
+            "n": n,
+        }
+        report |= {"data": job.dataset.name, "train_seconds": 1.0, "environment": job.about}
+        (job.folder / runs.REPORT).write_text(json.dumps(report))
+        np.savez(job.folder / runs.PREDICTIONS, probs=probs, labels=part.labels)
+
+    monkeypatch.setattr(run, "write_model", lambda *_: b"")
+    monkeypatch.setattr(run, "write_report", write_report)
+    monkeypatch.chdir(tmp_path)
+
+    def train(*seeds: int, **changes: object) -> Trained:
+        options = {"data": drawn, "device": "cpu", "recipe": tiny(epochs=1), **changes}
+        return train_seeds(options.pop("recipe"), seeds, **options)
+
+    return train
+
+
+@pytest.fixture
+def trained(monkeypatch) -> list[int]:
+    """The seeds that a loop was run with, in turn."""
+    seen, epochs = [], trial.epochs
+
+    def listen(state, recipe, *rest, **options):
+        seen.append(recipe.seed)
+        return epochs(state, recipe, *rest, **options)
+
+    monkeypatch.setattr(trial, "epochs", listen)
+    return seen
+
+
+@pytest.fixture
+def seed_1_diverges(monkeypatch) -> None:
+    epochs = trial.epochs
+
+    def diverge(state, recipe, *rest, **options):
+        if recipe.seed == 1:
+            raise Diverged("The loss is nan at step 7", hint="Use a smaller learning_rate.")
+        return epochs(state, recipe, *rest, **options)
+
+    monkeypatch.setattr(trial, "epochs", diverge)
+
+
+def summary(folder: Path) -> dict:
+    return json.loads((folder / runs.SEEDS).read_text(encoding="utf-8"))
+
+
+def test_each_seed_is_a_run_of_its_own(go, drawn, trained):
+    said: list[str] = []
+    done = go(2, 0, 1, out="three", log=said.append)
+    assert trained == [0, 1, 2]
+    assert [entry.folder for entry in done.seeds.entries] == [Path(f"three/s{seed}") for seed in range(3)]
+    assert said[::2] == [f"Seed {seed}, {seed + 1} of 3: three/s{seed}" for seed in range(3)]
+    found = summary(done.folder)
+    assert (found["state"], found["seeds"], found["part"]) == ("finished", "0-2", "test")
+    assert [row["run"] for row in found["runs"]] == ["s0", "s1", "s2"]
+    assert found["accuracy"]["values"] == [entry.report["accuracy"] for entry in done.seeds.entries]
+    assert "# tiny on drawn: 3 seeds" in Path("three/seeds.md").read_text(encoding="utf-8")
+    alone = run.train(tiny(epochs=1), data=drawn, seed=1, out="alone", device="cpu")
+    assert (alone.folder / checkpoint.FILE).read_bytes() == Path("three/s1", checkpoint.FILE).read_bytes()
+
+
+def test_without_out_the_runs_are_called_as_single_ones_are_and_the_summary_lies_beside(go):
+    done = go(0, 1)
+    assert done.folder.parent == Path("runs")
+    assert done.folder.name.endswith("-tiny-seeds")
+    assert [entry.folder.name[15:] for entry in done.seeds.entries] == ["-tiny-s0", "-tiny-s1"]
+    assert {entry.folder for entry in done.seeds.entries} == set(runs.list_runs())
+    assert go(0, 1).folder != done.folder  # what is finished is not gone on with
+
+
+def test_the_same_command_takes_over_what_is_finished_and_more_seeds_may_follow(go, trained):
+    go(0, out="out")
+    said: list[str] = []
+    assert go(0, 1, out="out", log=said.append).seeds.seeds == (0, 1)
+    assert said[0] == "Seed 0: taken over from out/s0"
+    assert go(0, 1, out="out").seeds.seeds == (0, 1)
+    assert trained == [0, 1]
+
+
+@pytest.mark.parametrize("out", [None, "out"])
+def test_what_ctrl_c_stopped_goes_on_with_the_same_command(go, drawn, out, trained):
+    recipe = tiny(epochs=3)
+    go(0, out=out, recipe=recipe)
+    steps = loop.length(recipe, len(drawn.train))[0]
+    pressed = stop_at(steps + 1)
+    with pytest.raises(KeyboardInterrupt, match=r"^Stopped in seed 0, 1 of 2\. Go on with: the same command$"):
+        go(0, 1, out=out and "other", recipe=recipe, on_tick=pressed)
+    trained.clear()
+    said: list[str] = []
+    done = go(0, 1, out=out and "other", recipe=recipe, log=said.append)
+    assert trained == [0, 1]
+    assert "Going on after epoch 1." in said
+    assert len(run.Run(done.seeds.entries[0].folder).history) == 3
+    assert (out is not None) or said[0] == f"Going on with {done.folder}, which was stopped."
+    assert summary(done.folder)["state"] == "finished"
+    assert len(runs.list_runs()) == (3 if out is None else 0)
+
+
+def test_a_set_that_was_stopped_says_how_far_it_is(go):
+    with pytest.raises(KeyboardInterrupt):
+        go(0, 1, out="out", on_tick=stop_at(1))
+    found = summary(Path("out"))
+    assert found["state"] == "unfinished"
+    assert [(row["seed"], row["run"], row["state"]) for row in found["runs"]] == [
+        (0, "s0", "unfinished"),
+        (1, "s1", "unfinished"),
+    ]
+
+
+@pytest.mark.usefixtures("seed_1_diverges")
+def test_a_seed_that_fails_is_told_and_does_not_stop_the_others(go):
+    said: list[str] = []
+    done = go(0, 1, 2, out="out", log=said.append)
+    assert done.seeds.seeds == (0, 2)
+    assert dict(done.seeds.missing) == {1: "Diverged: The loss is nan at step 7"}
+    assert "Seed 1 failed: The loss is nan at step 7. Use a smaller learning_rate." in said
+    found = summary(done.folder)
+    assert (found["state"], found["runs"][1]["reason"]) == ("finished", "Diverged: The loss is nan at step 7")
+    assert len(found["accuracy"]["values"]) == 2
+
+
+@pytest.mark.usefixtures("seed_1_diverges")
+def test_no_seed_at_all_is_an_error(go):
+    with pytest.raises(TrainingError, match=r"No seed could be trained\. Received: Diverged") as caught:
+        go(1, out="out")
+    assert caught.value.exit_code == 6
+
+
+def test_anything_else_in_the_way_stops_it_before_anything_is_trained(go, drawn, trained, tmp_path):
+    run.train(tiny(epochs=2), data=drawn, out="recipe/s1", seed=1, device="cpu")
+    run.train(tiny(epochs=1), data=drawn, out="seed/s1", seed=3, device="cpu")
+    other = drawn_digits()
+    other.train.images[0] = 0
+    run.train(tiny(epochs=1), data=other, out="data/s1", seed=1, device="cpu")
+    Path("thesis/s1").mkdir(parents=True)
+    Path("thesis/s1/thesis.tex").write_text("mine")
+    Path("file").mkdir()
+    Path("file/s1").write_text("mine")
+    trained.clear()
+    for name in ("recipe", "seed", "data", "thesis", "file"):
+        with pytest.raises(OutputError, match=f"{name}/s1 is taken") as caught:
+            go(0, 1, out=name)
+        assert caught.value.exit_code == 9
+        assert sorted(path.name for path in (tmp_path / name).iterdir()) == ["s1"]
+    with pytest.raises(OutputError, match=r"recipe/s1 is taken\. Expected: a folder for several runs"):
+        go(0, out="recipe/s1")
+    with pytest.raises(OutputError, match="cannot be written"):
+        go(0, out="thesis/s1/thesis.tex")
+    assert trained == []
+
+
+def test_a_folder_of_seeds_is_of_one_recipe_and_none_is_forgotten(go):
+    go(0, 1, out="out")
+    before = (Path("out") / runs.SEEDS).read_bytes()
+    with pytest.raises(OutputError, match=r"out is taken.*seeds of this recipe"):
+        go(7, out="out", recipe=tiny(epochs=2))
+    with pytest.raises(OutputError, match=r"out holds other seeds too\. Received: 0\. Name them all: --seeds 0-2\."):
+        go(1, 2, out="out")
+    (Path("out") / runs.SEEDS).write_text("{")
+    with pytest.raises(DataError, match="no summary of seeds"):
+        go(0, 1, out="out")
+    (Path("out") / runs.SEEDS).write_bytes(before)
+
+
+def test_a_run_that_was_stopped_before_it_began_is_named(go):
+    go(0, out="out")
+    for name in ("out/s0/DONE", f"out/s0/{checkpoint.FILE}"):
+        Path(name).unlink()
+    with pytest.raises(OutputError, match=r"out/s0 was stopped before it began\. Remove it"):
+        go(0, out="out")
+
+
+def test_two_do_not_train_the_same_at_once(go):
+    go(0, out="out")
+    with FileLock(Path("out") / runs.LOCK), pytest.raises(UsageError, match="Another training is at work in out"):
+        go(0, out="out")
+
+
+@pytest.mark.parametrize(
+    ("seeds", "changes", "error"),
+    [
+        ((), {}, UsageError),
+        ((1, 1), {}, UsageError),
+        ((0, -1), {}, UsageError),
+        ((0,), {"recipe": "no-such"}, UsageError),
+        ((0,), {"device": "tpu"}, UsageError),
+        ((0,), {"data": "none.npz"}, DataError),
+        ((0,), {"recipe": tiny(filters=(2,) * 6)}, UsageError),
+        ((0,), {"recipe": tiny(validation=5000)}, UsageError),
+    ],
+)
+def test_what_cannot_begin_leaves_nothing(go, tmp_path, seeds, changes, error):
+    for out in (None, "out"):
+        with pytest.raises(error):
+            go(*seeds, out=out, **changes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_source_is_opened_anew_for_what_was_stopped(go, drawn, tmp_path):
+    np.savez("digits.npz", X=drawn.train.images, y=drawn.train.labels)
+    with pytest.raises(KeyboardInterrupt):
+        go(0, 1, data="digits.npz", on_tick=stop_at(1))
+    done = go(0, 1, data="digits.npz")
+    assert done.seeds.seeds == (0, 1)
+    assert Recipe.load(done.seeds.entries[1].folder / "recipe.toml").data == str(tmp_path / "digits.npz")
+    assert open_data("digits.npz").sha256 == summary(done.folder)["data_sha256"]
