@@ -166,7 +166,7 @@ def header(lines: Sequence[Record], recipe: str) -> str:
         f"{box['cores']} cores, {'with' if group[-1]['bfloat16'] else 'without'} bfloat16.",
     ]
     if pairs:
-        words.append(f"{title(peer).capitalize()} takes {median(_ratios(pairs)):.1f} times as long.")
+        words.append(f"In the same run, seed by seed, {title(peer)} takes {median(_ratios(pairs)):.1f} times as long.")
     return " ".join(words)
 
 
