@@ -18,7 +18,7 @@ CHANGES = {**SMALL, "batch": 256, "ema_decay": 0.9, "validation": 0.1}
 
 @pytest.fixture(scope="module")
 def told():
-    return curve.measure("fast", CHANGES, device="cpu", clock=form.Clock())
+    return curve.measure("fast", CHANGES, entrant="tiny", device="cpu", clock=form.Clock())
 
 
 def test_there_is_a_point_an_epoch_and_the_last_is_what_ships(told):
@@ -42,7 +42,7 @@ def test_looking_at_the_test_part_between_epochs_changes_nothing(told):
 
 
 def test_stages_are_told_apart(told):
-    assert told["kind"] == "recipe"
+    assert (told["entrant"], told["kind"]) == ("tiny", "recipe")
     assert told["recipe_sha256"] == Recipe.load("fast", CHANGES).sha256
     assert told["import_seconds"] >= 0  # here everything is imported already
     for stage in ("load", "train", "export", "answer"):

@@ -104,7 +104,7 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
         return process.returncode, said
 
     code, said = stop(signal.SIGINT)
-    assert code == 130
+    assert code == 130, said
     assert "Traceback" not in said
     assert said.strip().splitlines()[-1].startswith("Stopped after ")
     assert said.strip().endswith(f"Go on with: the same command, and --out {out}")

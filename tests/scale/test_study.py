@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import optuna
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from inkdigit.errors import OutputError, UsageError
 from inkdigit.scale import study as memory
@@ -73,6 +74,17 @@ def test_a_storage_that_is_lost_on_the_way_is_an_output_error(tmp_path):
     (tmp_path / memory.DATABASE).write_bytes(b"lost")
     with pytest.raises(OutputError, match="The study cannot be stored"), memory.storing():
         study.ask()
+
+
+def test_ctrl_c_while_the_database_is_at_work_is_ctrl_c():
+    def roll_back() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise SQLAlchemyError("this transaction is closed")  # noqa: B904  as a rollback does
+
+    with pytest.raises(KeyboardInterrupt), memory.storing():
+        roll_back()
 
 
 def test_trials_left_by_a_killed_process_begin_again(tmp_path):

@@ -122,6 +122,7 @@ def storing() -> Iterator[None]:
 
     Raises:
         OutputError: in place of what SQLAlchemy and Optuna raise.
+        KeyboardInterrupt: that is what it comes from.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -129,8 +130,16 @@ def storing() -> Iterator[None]:
     try:
         yield
     except (SQLAlchemyError, StorageInternalError) as exc:
+        if _was_interrupted(exc):  # Ctrl-C while the database was at work
+            raise KeyboardInterrupt from exc
         hint = "Nothing that was stored is lost: put that right and give the same command again."
         raise OutputError(f"The study cannot be stored: {_cause(exc)}", hint=hint) from exc
+
+
+def _was_interrupted(exc: BaseException | None) -> bool:
+    return exc is not None and (
+        isinstance(exc, KeyboardInterrupt) or _was_interrupted(exc.__cause__ or exc.__context__)
+    )
 
 
 def _cause(exc: BaseException) -> str:

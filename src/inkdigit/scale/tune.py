@@ -115,8 +115,9 @@ def _run(search: Search) -> Tuned:
     if done := len(memory.over(study)):
         log(f"Going on after {done} trials{f'; {left} that were cut short begin again' if left else ''}.")
     try:
-        run_trials(search)
-        best = memory.best(study)
+        with memory.storing():  # in here, for Ctrl-C may come while the database is at work
+            run_trials(search)
+            best = memory.best(study)
         if best is None:
             why = next((trial.user_attrs[memory.REASON] for trial in memory.over(study)), None)
             raise TrainingError("No trial could be trained", received=why, hint="Change the space, or the recipe.")
