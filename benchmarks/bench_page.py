@@ -6,7 +6,7 @@ that holds it; a ratio is that of medians within one run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
@@ -170,8 +170,11 @@ def header(lines: Sequence[Record], recipe: str) -> str:
     return " ".join(words)
 
 
-def part(lines: Sequence[Record], pictures: Mapping[str, str]) -> list[str]:
-    """The section of all entrants, quickest first, with `pictures` of them: what each shows → its Markdown."""
+def part(lines: Sequence[Record], pictures: Mapping[str, str], everybody: Iterable[str] = ()) -> list[str]:
+    """The section of all entrants, quickest first, with `pictures` of them: what each shows → its Markdown.
+
+    Who of `everybody` has no line yet is named.
+    """
     groups = latest(lines, device="cpu")
     if not groups:
         return []
@@ -192,10 +195,13 @@ def part(lines: Sequence[Record], pictures: Mapping[str, str]) -> list[str]:
         )
         for entrant, group in quickest_first(groups)
     ]
+    names = ", ".join(title(entrant) for entrant in everybody if entrant not in groups)
+    lacking = [f"Not measured yet: {names}. `python benchmarks/bench.py --go-on` adds them."] if names else []
     return [
         "## Training: recipes and peers side by side",
         ABOUT.format(has="has" if has else "has not"),
         table(header, rows),
+        *lacking,
         *pictures.values(),
     ]
 

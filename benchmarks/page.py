@@ -47,7 +47,7 @@ def render(results: Path, *, figures: str = "benchmarks") -> str:
         "them; int8 for the bundled models alone.",
         "## Bars",
         table(header, [*bench_page.bars(lines), *answering_page.bars(answering)]),
-        *bench_page.part(lines, bench_plots.pictures(lines, folder=figures)),
+        *bench_page.part(lines, bench_plots.pictures(lines, folder=figures), bench.entrants()),
         *bench_page.gpu_part(lines),
         *choose_page.part(choices, choose.hashes()),
     ]

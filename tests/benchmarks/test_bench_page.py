@@ -98,6 +98,11 @@ def test_the_table_names_every_entrant_quickest_first_with_its_command(line):
     assert plot == "PLOT"
 
 
+def test_who_is_not_measured_yet_is_named(line):
+    said = bench_page.part([line()], {}, ["fast", "sklearn_svm", "minute"])[-1]
+    assert said.startswith("Not measured yet: scikit-learn's SVM, `minute`. `python benchmarks/bench.py --go-on`")
+
+
 def test_without_a_gpu_the_page_says_how_to_measure_one(line):
     _, said = bench_page.gpu_part([line()])
     assert said.startswith("Not measured")
