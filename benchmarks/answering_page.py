@@ -5,6 +5,7 @@ In: what `answering.py` and `int8.py` wrote. Out: rows and blocks of Markdown.
 
 from __future__ import annotations
 
+from inkdigit.report.template import signed
 from tables import MET, NOT_MEASURED, Record, row, spread, table
 
 # The whole processes that have a bar: key, figure, field, unit, bar.
@@ -80,7 +81,7 @@ def int8_part(record: Record) -> list[str]:
         float32, int8 = (model["accuracy"][kind] for kind in ("float32", "int8"))
         points, faster = 100 * (int8 - float32), model["times_faster"]["median"]
         size = " → ".join(f"{model['bytes'][kind] / 1000:,.0f} kB" for kind in ("float32", "int8"))
-        figures = (f"{100 * float32:.2f} %", f"{100 * int8:.2f} %", f"{points:+.2f}".replace("-", "−"), size)
+        figures = (f"{100 * float32:.2f} %", f"{100 * int8:.2f} %", signed(points), size)
         met = (MET[points >= -0.05 - 1e-9], MET[faster >= 2])
         rows.append(row(f"`{model['model']}`", f"{model['parameters']:,}", *figures, f"{faster:.2f}", *met))
     said = (

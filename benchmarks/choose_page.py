@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
+from inkdigit.report.template import signed
 from tables import Record, middle, percent, row, table
 
 BASE = "as it is"
@@ -40,7 +41,7 @@ def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) 
     against = "–"
     if what != BASE and points:
         spread = f" ± {stdev(points):.2f}" if len(points) > 1 else ""
-        against = f"{mean(points):+.2f}{spread}".replace("-", "−")
+        against = f"{signed(mean(points))}{spread}"
     reached = percent([line["accuracy"] for line in group])
     spent = middle([line["train_seconds"] for line in group])
     return row(f"`{name}`", what, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))

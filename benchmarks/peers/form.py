@@ -133,6 +133,22 @@ def line(clock: Clock, *, libraries: Sequence[str], **about: Any) -> dict[str, A
     }
 
 
+def learn(
+    clock: Clock,
+    epochs: int,
+    train: Callable[[], object],
+    ask: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    test: tuple[NDArray[Any], NDArray[Any]],
+) -> None:
+    """Have a peer `train` for so many epochs, each on the clock, and answer the test part after each, off the clock."""
+    images, labels = test
+    for epoch in range(1, epochs + 1):
+        clock.skip()
+        train()
+        clock.stop("train")
+        clock.mark(epoch, float((ask(images) == labels).mean()))
+
+
 def conclude(
     clock: Clock,
     ask: Callable[[NDArray[np.uint8]], NDArray[Any]],

@@ -79,9 +79,9 @@ def main() -> None:
     clock.stop("import")
     torch.manual_seed(asked.seed)
     device = torch.device(asked.device)
-    train = Pictures(*form.read_part(asked.mnist, "train", pictures=asked.pictures))
-    test_images, test_labels = form.read_part(asked.mnist, "t10k")
-    batches = DataLoader(train, BATCH, shuffle=device.type != "cpu")
+    pictures = Pictures(*form.read_part(asked.mnist, "train", pictures=asked.pictures))
+    test = form.read_part(asked.mnist, "t10k")
+    batches = DataLoader(pictures, BATCH, shuffle=device.type != "cpu")
     network = build().to(device)
     optimizer = torch.optim.Adadelta(network.parameters(), lr=RATE)
     schedule = StepLR(optimizer, step_size=1, gamma=GAMMA)
@@ -93,8 +93,7 @@ def main() -> None:
         parts = DataLoader(Pictures(images, np.zeros(len(images), np.uint8)), ANSWER_BATCH)
         return torch.cat([network(x.to(device)).argmax(1) for x, _ in parts]).cpu().numpy()
 
-    for epoch in range(asked.epochs):
-        clock.skip()
+    def train() -> None:
         network.train()
         for x, y in batches:
             optimizer.zero_grad()
@@ -103,12 +102,12 @@ def main() -> None:
             optimizer.step()
         loss.item()  # waits for an accelerator
         schedule.step()
-        clock.stop("train")
-        clock.mark(epoch + 1, float((ask(test_images) == test_labels).mean()))
+
+    form.learn(clock, asked.epochs, train, ask, test)
     form.conclude(
         clock,
         ask,
-        (test_images, test_labels),
+        test,
         entrant="pytorch_example",
         seed=asked.seed,
         parameters=PARAMETERS,

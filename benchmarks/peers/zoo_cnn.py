@@ -58,7 +58,7 @@ def main() -> None:
 
     images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
     x, y = as_input(images), torch.from_numpy(labels).long().to(device)
-    test_images, test_labels = form.read_part(asked.mnist, "t10k")
+    test = form.read_part(asked.mnist, "t10k")
     network = build().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     clock.stop("load")
@@ -68,8 +68,7 @@ def main() -> None:
         network.eval()
         return torch.cat([network(part).argmax(1) for part in as_input(images).split(ANSWER_BATCH)]).cpu().numpy()
 
-    for epoch in range(asked.epochs):
-        clock.skip()
+    def train() -> None:
         network.train()
         for index in torch.randperm(len(x), device=device).split(BATCH):
             optimizer.zero_grad()
@@ -77,12 +76,12 @@ def main() -> None:
             loss.backward()
             optimizer.step()
         loss.item()  # waits for an accelerator
-        clock.stop("train")
-        clock.mark(epoch + 1, float((ask(test_images) == test_labels).mean()))
+
+    form.learn(clock, asked.epochs, train, ask, test)
     form.conclude(
         clock,
         ask,
-        (test_images, test_labels),
+        test,
         entrant="zoo_cnn",
         seed=asked.seed,
         parameters=PARAMETERS,

@@ -85,7 +85,7 @@ def decode(source: Picture) -> Gray:
     if isinstance(source, bytes | bytearray | memoryview):
         return _from_bytes(bytes(source), "the bytes")
     if isinstance(source, str | Path):
-        return _from_bytes(_read(source if isinstance(source, Path) else Path(source)), str(source))
+        return _from_bytes(_read(Path(source)), str(source))
     raise PictureError(
         "This is nothing that a picture can be read from",
         expected="a path, bytes, a PIL image or an array",

@@ -13,7 +13,7 @@ from inkdigit.errors import UsageError
 from inkdigit.report.ledger import why_other_pictures
 from inkdigit.report.seeds import Seeds
 from inkdigit.report.spread import Spread, flip_p
-from inkdigit.report.template import percent
+from inkdigit.report.template import percent, signed
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +98,7 @@ def pair(first: Seeds, other: Seeds) -> Paired:
 def table(paired: Paired) -> list[tuple[str, ...]]:
     """A header, and a row of text a seed."""
     first, other = (_accuracies(seeds, paired.seeds) for seeds in (paired.first, paired.other))
-    points = (signed(100 * difference, 2) for difference in paired.differences.values)
+    points = (signed(100 * difference) for difference in paired.differences.values)
     counts = (f"{n:,}" for n in paired.pictures)
     rows = zip(map(str, paired.seeds), first, other, points, counts, strict=True)
     return [("seed", paired.first.name, paired.other.name, "points", "pictures"), *rows]
@@ -111,20 +111,15 @@ def sentences(paired: Paired) -> list[str]:
     same = f"on the same pictures of the {part} part, {count} seed{'' if count == 1 else 's'}"
     said = [f"{paired.other.name} against {paired.first.name}, {same}: {paired.verdict}."]
     if spread.sd is None:
-        return [*said, f"Difference {signed(100 * spread.mean)} points; one seed has no spread."]
+        return [*said, f"Difference {signed(100 * spread.mean, 3)} points; one seed has no spread."]
     interval = "all the very same, which makes no interval"
     if spread.ci95 is not None:
-        low, high = (signed(100 * limit) for limit in spread.ci95)
+        low, high = (signed(100 * limit, 3) for limit in spread.ci95)
         interval = f"95 % interval {low} to {high} (Student's t)"
-    said.append(f"Difference {signed(100 * spread.mean)} ± {percent(spread.sd, 3)} points; {interval}.")
+    said.append(f"Difference {signed(100 * spread.mean, 3)} ± {percent(spread.sd, 3)} points; {interval}.")
     least = f"the least that {count} seeds can give: {paired.least_p:.3g}"
     said.append(f"Sign flips, exact, two-sided: p = {paired.p:.3g} ({least}).")
     return said
-
-
-def signed(points: float, digits: int = 3) -> str:
-    """0.1234 → "+0.123", with a true minus below zero."""
-    return f"{points:+.{digits}f}".replace("-", "−")
 
 
 def _accuracies(seeds: Seeds, wanted: Sequence[int]) -> list[str]:

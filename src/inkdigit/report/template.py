@@ -65,6 +65,11 @@ def percent(fraction: float, digits: int = 2) -> str:
     return f"{100 * fraction:.{digits}f}"
 
 
+def signed(points: float, digits: int = 2) -> str:
+    """0.123 → "+0.12", with a true minus below zero."""
+    return f"{points:+.{digits}f}".replace("-", "−")
+
+
 def byte_count(count: float) -> str:
     """A size as people say it: 97 kB, 1.18 MB."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"

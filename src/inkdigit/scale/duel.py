@@ -12,6 +12,8 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from inkdigit.errors import TrainingError
+from inkdigit.report.spread import student_t
+from inkdigit.report.template import signed
 from inkdigit.scale import pool
 from inkdigit.scale import study as memory
 from inkdigit.scale.pool import End, Training
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 SEEDS = 3
-T_95 = 4.303  # Student's t for a 95 % interval of a mean over 3 differences (2 degrees of freedom)
+T_95 = student_t(SEEDS - 1)  # for a 95 % interval of the mean difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,6 @@ class Duel:
         if low > 0:
             return f"The winner is better than the start by {by} ({interval})."
         return f"The winner is {by} above the start, but three seeds do not show that it is better ({interval})."
-
-
-def signed(points: float) -> str:
-    """0.123 → "+0.12", with a true minus below zero."""
-    return f"{points:+.2f}".replace("-", "−")
 
 
 def spread(accuracies: tuple[float, ...]) -> str:

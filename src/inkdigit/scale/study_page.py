@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from inkdigit.report.canvas import DARK, LIGHT, Theme
-from inkdigit.report.template import pictures, render
+from inkdigit.report.template import pictures, render, signed
 from inkdigit.runs import write_aside
 from inkdigit.scale import study_plots
-from inkdigit.scale.duel import Duel, signed, spread
+from inkdigit.scale.duel import Duel, spread
 from inkdigit.scale.space import Choices, Range
 from inkdigit.scale.study_plots import TrialRow
 

@@ -118,11 +118,11 @@ def _run(search: Search) -> Tuned:
         with memory.storing():  # in here, for Ctrl-C may come while the database is at work
             run_trials(search)
             best = memory.best(study)
-        if best is None:
-            why = next((trial.user_attrs[memory.REASON] for trial in memory.over(study)), None)
-            raise TrainingError("No trial could be trained", received=why, hint="Change the space, or the recipe.")
-        write_page(folder / PAGE, tell_story(search, best, None))
-        duel = fight(search, best)
+            if best is None:
+                why = next((trial.user_attrs[memory.REASON] for trial in memory.over(study)), None)
+                raise TrainingError("No trial could be trained", received=why, hint="Change the space, or the recipe.")
+            write_page(folder / PAGE, tell_story(search, best, None))
+            duel = fight(search, best)
     except KeyboardInterrupt as exc:
         told = f"Stopped after {len(memory.over(study))} of {search.trials} trials. Go on with: the same command"
         raise KeyboardInterrupt(f"{told}, and --out {folder}") from exc
