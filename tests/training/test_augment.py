@@ -16,6 +16,7 @@ EVERYTHING = {
     "squish": 0.1,
     "shear": 0.2,
     "elastic_px": 1.5,
+    "thickness": 0.5,
     "erase_px": 6,
 }
 
@@ -124,3 +125,32 @@ def test_one_square_is_erased_somewhere():
     assert int(erased.max()) == 36
     assert int(erased.min()) >= 1  # over the edge in part, never wholly
     assert ((out == 0).sum(0) > 0).all()  # every pixel is hit at some time
+
+
+def test_a_shift_that_stays_inside_cuts_no_ink():
+    near_a_corner = dots(256, row=3, column=24).clone()
+    near_a_corner[near_a_corner < 40] = 0  # ink in rows 0–6 and columns 21–27
+    mass = float(near_a_corner[0].sum())
+    out = augment(near_a_corner, tiny(shift_px=6, shift_inside=True), generator=generator())
+    assert torch.allclose(out.sum((1, 2, 3)), torch.tensor(mass), rtol=1e-3)
+    moved = places(out) - torch.tensor([3.0, 24.0])
+    assert float(moved[:, 0].min()) >= -0.6  # the margin above is half a pixel of soft ink
+    assert float(moved[:, 1].max()) <= 0.6
+    assert float(moved[:, 0].max()) > 5.5
+    cut = augment(near_a_corner, tiny(shift_px=6), generator=generator())
+    assert float(cut.sum((1, 2, 3)).min()) < 0.7 * mass
+
+
+def test_paper_without_ink_does_not_mind():
+    blank = torch.zeros(4, 28, 28, dtype=torch.uint8)
+    assert not augment(blank, tiny(**EVERYTHING, shift_inside=True), generator=generator()).any()
+
+
+def test_strokes_become_thinner_and_thicker_where_they_are():
+    stroke = torch.zeros(64, 28, 28, dtype=torch.uint8)
+    stroke[:, 4:24, 13:15] = 255
+    out = augment(stroke, tiny(thickness=0.5), generator=generator())
+    ink = out.sum((1, 2, 3)) / float(stroke[0].sum())
+    assert 0.4 < float(ink.min()) < 0.7
+    assert 1.4 < float(ink.max()) < 1.7
+    assert torch.allclose(places(out), places(stroke[:, None].float()), atol=0.01)

@@ -169,3 +169,16 @@ def test_global_heads_pool_the_whole_picture():
     x = torch.arange(8.0).reshape(1, 2, 2, 2)
     assert nets.GlobalMax()(x).tolist() == [[3, 7]]
     assert nets.GlobalAverage()(x).tolist() == [[1.5, 5.5]]
+
+
+def test_a_whitening_start_makes_patches_uncorrelated(easy):
+    net = nets.build(tiny(filters=(16, 8), kernel=3), 3)
+    drawn = net.block1_conv1.weight.detach().clone()
+    images = torch.tensor(easy.images)
+    nets.whiten(net, images)
+    weight = net.block1_conv1.weight.detach()
+    assert torch.equal(weight[9:], -weight[:7])  # 9 directions of a 3×3 patch, then the same with the other sign
+    assert float(weight.std()) == pytest.approx(float(drawn.std()), rel=0.3)
+    patches = torch.nn.functional.unfold(images.unsqueeze(1) / 255, 3).mT.reshape(-1, 9)
+    found = torch.corrcoef((patches[patches.any(1)] @ weight[:4].flatten(1).T).T)
+    assert float((found - torch.eye(4)).abs().max()) < 0.01

@@ -1,8 +1,9 @@
 """Augmentation, batched on tensors: every training picture a little different each time it is seen.
 
 In: pictures uint8 (B, 28, 28) on any device, a recipe's ranges, a generator. Out: float32 (B, 1, 28, 28), 0–255.
-One affine map a picture (rotation, zoom, squish, shear, shift) and, if asked, a smooth elastic field (Simard,
-Steinkraus, Platt 2003) are sampled together in a single pass; then one square may be erased.
+Strokes are thinned or thickened first. One affine map a picture (rotation, zoom, squish, shear, shift) and, if asked, a
+smooth elastic field (Simard, Steinkraus, Platt 2003) are sampled together in a single pass; then one square may be
+erased.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ def _moves(recipe: Recipe) -> bool:
 def augment(images: Tensor, recipe: Recipe, *, generator: torch.Generator) -> Tensor:
     """Change each of `images` uint8 (B, 28, 28) at random within the recipe's ranges: float32 (B, 1, 28, 28)."""
     x = images.unsqueeze(1).float()
+    if recipe.thickness:
+        x = _thicken(x, recipe.thickness, generator)
     if _moves(recipe):
         grid = F.affine_grid(_affine(x, recipe, generator), list(x.shape), align_corners=False)  # (B, 28, 28, 2)
         if recipe.elastic_px:
@@ -45,28 +48,39 @@ def _affine(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     zoom = 1 + _uniform(x, recipe.zoom, generator)
     width = zoom * (1 + _uniform(x, recipe.squish, generator))
     shear = _uniform(x, recipe.shear, generator)
-    dx = _uniform(x, 2 * recipe.shift_px / side, generator)
-    dy = _uniform(x, 2 * recipe.shift_px / side, generator)
+    dx, dy = (_shift(x, axis, recipe, generator) * 2 / side for axis in (3, 2))
     cos, sin = angle.cos(), angle.sin()
     first = torch.stack([cos / width, (shear - sin) / width, dx], dim=1)
     second = torch.stack([sin / zoom, cos / zoom, dy], dim=1)
     return torch.stack([first, second], dim=1)
 
 
+def _shift(x: Tensor, axis: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Pixels that each picture moves towards the start of an axis, 2 (rows) or 3 (columns): (B,)."""
+    shift = _uniform(x, recipe.shift_px, generator)
+    if not recipe.shift_inside:
+        return shift
+    ink = x.amax((1, 5 - axis)) > 0  # (B, 28)
+    before, after = ink.int().argmax(1), ink.flip(1).int().argmax(1)  # empty pixels on either side
+    return torch.minimum(torch.maximum(shift, -after), before)
+
+
 def _elastic(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
     """A smooth random displacement of about `elastic_px` pixels: (B, 28, 28, 2)."""
     side = x.shape[-1]
-    field = torch.randn(len(x), 2, side, side, generator=generator, device=x.device)
-    radius = math.ceil(2 * recipe.elastic_sigma_px)
-    taps = torch.arange(-radius, radius + 1, device=x.device, dtype=field.dtype)
-    kernel = torch.exp(-0.5 * (taps / recipe.elastic_sigma_px) ** 2)
-    kernel = kernel / kernel.square().sum().sqrt()  # white noise keeps a deviation of 1
-    for axis in (2, 3):
-        shape = [1, 1, 1, 1]
-        shape[axis] = len(taps)
-        padding = [radius if a == axis else 0 for a in (2, 3)]
-        field = F.conv2d(field.flatten(0, 1).unsqueeze(1), kernel.view(shape), padding=padding).view_as(field)
+    noise = torch.randn(len(x), 2, side, side, generator=generator, device=x.device)
+    at = torch.arange(side, device=x.device, dtype=noise.dtype)
+    blur = torch.exp(-0.5 * ((at[:, None] - at) / recipe.elastic_sigma_px) ** 2)  # (28, 28)
+    blur = blur / blur.square().sum(1, keepdim=True).sqrt()  # white noise keeps a deviation of 1, at the edge too
+    field = blur @ noise @ blur.T  # along one axis, then along the other
     return field.permute(0, 2, 3, 1) * (2 * recipe.elastic_px / side)
+
+
+def _thicken(x: Tensor, limit: float, generator: torch.Generator) -> Tensor:
+    """Each picture on its way to the darkest of 3×3 pixels, thicker, or to the lightest, thinner."""
+    share = _uniform(x, limit, generator)[:, None, None, None]
+    thicker, thinner = F.max_pool2d(x, 3, 1, 1), -F.max_pool2d(-x, 3, 1, 1)
+    return torch.lerp(x, torch.where(share > 0, thicker, thinner), share.abs())
 
 
 def _erase(x: Tensor, square_px: int, generator: torch.Generator) -> Tensor:

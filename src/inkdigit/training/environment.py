@@ -20,7 +20,9 @@ import torch
 
 from inkdigit.errors import TrainingError
 from inkdigit.machine import processor
+from inkdigit.model.recognizer import find
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.restore import name_file
 from inkdigit.types import Dataset
 
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
@@ -55,8 +57,10 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
 def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:
     """What a model's card says of where it comes from; `recipe` is what `restore` rebuilds the network by."""
     saw_mnist = dataset.name in HOLDS_MNIST or dataset.sha256 == MNIST_SHA256
+    teacher = None if recipe.teacher is None else name_file(find(recipe.teacher))
+    public = {"data": dataset.name, "teacher": teacher and teacher["file"]}  # a path is nobody's business
     return {
-        "recipe": recipe.change({"data": dataset.name}).to_toml(),  # a path is nobody's business
+        "recipe": recipe.change(public).to_toml(),
         "recipe_sha256": recipe.sha256,
         "seed": recipe.seed,
         "created": about["started"],
@@ -64,6 +68,7 @@ def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[
         "libraries": about["libraries"],
         "data": {**{k: v for k, v in about["data"].items() if k != "source"}, "licence": LICENCES.get(dataset.name)},
         "saw_mnist": saw_mnist,
+        **({} if teacher is None else {"teacher": teacher}),
     }
 
 

@@ -25,6 +25,7 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
 Weights = dict[str, Tensor]
+Teacher = Callable[[Tensor], Tensor]  # changed pictures float (B, 1, 28, 28), 0–255 → probabilities (B, K)
 
 SAMPLE_EVERY = 20  # steps between two samples of the loss, and two movements of the progress bar
 EVALUATE_BATCH = 1000
@@ -155,9 +156,12 @@ def train(
     *,
     validation: Tensors | None,
     bfloat16: bool,
+    teacher: Teacher | None = None,
     on_tick: Callable[[Tick], None] | None = None,
 ) -> Iterator[Row]:
     """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row an epoch.
+
+    `teacher` answers the very pictures that the network sees.
 
     Raises:
         Diverged: the loss is no longer a number.
@@ -185,7 +189,7 @@ def train(
                 group["lr"] = rate
             with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
                 logits = net(x)  # (B, K)
-            loss = loss_of(logits.float(), y, recipe)
+            loss = loss_of(logits.float(), y, recipe, taught=teacher(x) if teacher else None)
             state.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
@@ -225,12 +229,15 @@ def epoch_seed(seed: int, epoch: int) -> int:
     return seed * 1_000_003 + 2 * epoch
 
 
-def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe) -> Tensor:
-    """Mean cross-entropy: from labels, or from one-hot rows as the notebooks have it; the value is the same."""
-    if recipe.loss == "categorical_crossentropy":
-        target = F.one_hot(labels, logits.shape[1]).to(logits.dtype)
-        return F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
-    return F.cross_entropy(logits, labels, label_smoothing=recipe.label_smoothing)
+def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe, *, taught: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy with the labels, and with what a teacher said, (B, K), where there is one.
+
+    From labels, or from one-hot rows as the notebooks have it; the value is the same.
+    """
+    one_hot = recipe.loss == "categorical_crossentropy"
+    target = F.one_hot(labels, logits.shape[1]).to(logits.dtype) if one_hot else labels
+    loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+    return loss if taught is None else torch.lerp(loss, F.cross_entropy(logits, taught), recipe.teacher_weight)
 
 
 @torch.no_grad()

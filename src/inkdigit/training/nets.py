@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkdigit.errors import UsageError
@@ -24,6 +25,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+WHITENING_FLOOR = 5e-3  # added to the variances, so that directions with next to none do not drown the others
 
 
 class Normalize(nn.Module):
@@ -210,9 +212,33 @@ def _initialize(net: nn.Module, recipe: Recipe) -> None:
                 nn.init.zeros_(layer.bias)
 
 
+@torch.no_grad()
+def whiten(net: nn.Sequential, images: Tensor) -> None:
+    """Let the first convolution begin as one that whitens patches of `images` uint8 (N, 28, 28), as airbench does.
+
+    Its filters are the patches' principal directions, each divided by its deviation, the strongest first; then the same
+    with the other sign. Filters beyond those stay as drawn, and all are as large as they were drawn.
+    """
+    conv = next(layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
+    side = conv.kernel_size[0]
+    patches = F.unfold(images.unsqueeze(1) / 255, side).mT.reshape(-1, side * side)  # (patches, side²)
+    patches = patches[patches.any(1)]  # bare paper says nothing
+    variance, directions = torch.linalg.eigh(torch.cov(patches.T))
+    filters = (directions / (variance + WHITENING_FLOOR).sqrt()).T.flip(0)
+    filters = torch.cat([filters, -filters])[: len(conv.weight)].view(-1, 1, side, side)
+    conv.weight[: len(filters)] = filters * conv.weight.std() / filters.std()
+
+
 def parameters(net: nn.Module) -> int:
     """How many numbers training adjusts."""
     return sum(p.numel() for p in net.parameters())
+
+
+def classes(net: nn.Sequential) -> int:
+    """How many classes it tells apart."""
+    output = net.get_submodule("output")
+    assert isinstance(output, nn.Linear)
+    return output.out_features
 
 
 def describe(net: nn.Sequential) -> list[str]:

@@ -8,7 +8,6 @@ between close classes, and take next to no time.
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,10 +20,9 @@ import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.model.card import SelfTest
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report.metrics import evaluate
 from inkdigit.training.export import drop_zero_biases, run_bytes, set_card, with_figures
-from inkdigit.training.outcome import figures
-from inkdigit.training.restore import MADE_FROM, recipe_of
+from inkdigit.training.outcome import evaluate_reported, figures
+from inkdigit.training.restore import MADE_FROM, name_file, recipe_of
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Gray, Metrics
 
@@ -60,12 +58,11 @@ def quantize(recognizer: Recognizer, dataset: Dataset) -> Quantized:
         )
     parts = parts_of(dataset, recipe_of(recognizer))
     data = int8_bytes(recognizer, choose(parts.train.images))
-    reported = replace(dataset, train=parts.train, test=parts.report)
-    before = replace(evaluate(recognizer, reported), split=parts.report_name)
+    before = evaluate_reported(recognizer, dataset, parts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
         path.write_bytes(data)
-        after = replace(evaluate(path, reported), split=parts.report_name)  # the self test passes
+        after = evaluate_reported(path, dataset, parts)  # the self test passes
     return Quantized(with_figures(data, {**figures(after), "float32": figures(before)}), before, after)
 
 
@@ -87,11 +84,6 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
     recipe_of(recognizer)
     model = _quantized(recognizer.path, images)
     card, pictures = recognizer.card, recognizer.card.self_test.images
-    path = recognizer.path
-    source = {
-        "file": f"{path.resolve().parent.name}/{path.name}",  # the run's name, not where it lies
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-    }
     probs, _ = run_bytes(model.SerializeToString(), pictures)
     named = replace(
         card,
@@ -99,7 +91,7 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
         numbers="int8",
         self_test=SelfTest(pictures, probs),
         figures={},
-        provenance={**card.provenance, MADE_FROM: [source]},
+        provenance={**card.provenance, MADE_FROM: [name_file(recognizer.path)]},
     )
     set_card(model, named)
     return bytes(model.SerializeToString())

@@ -55,6 +55,7 @@ class Recipe(BaseModel):
     batch_norm: bool = True
     activation: Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"] = "relu"
     initializer: Literal["he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "orthogonal"] = "he_normal"
+    whiten: bool = False  # the first convolution begins as one that whitens its patches (Jordan 2024)
     dropout: float | tuple[float, ...] = 0.0  # after each block: one share for all, or one a block
     head: Literal["flatten", "global_average", "global_max"] = "flatten"
     dense: tuple[int, ...] = ()  # units of the dense layers before the output
@@ -63,6 +64,8 @@ class Recipe(BaseModel):
     # Loss
     loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = "sparse_categorical_crossentropy"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
+    teacher: str | None = None  # a model whose answers are learnt beside the labels (Hinton, Vinyals, Dean 2015)
+    teacher_weight: float = Field(0.5, ge=0, le=1)  # of its answers in the loss; the labels have the rest
 
     # Optimizer and schedule
     optimizer: Literal["sgd", "adam", "adamw", "rmsprop", "adadelta", "muon"] = "adam"
@@ -91,11 +94,13 @@ class Recipe(BaseModel):
     # Augmentation: each range is drawn from uniformly, on both sides of no change
     rotate_deg: float = Field(0.0, ge=0, le=180)
     shift_px: float = Field(0.0, ge=0, le=14)
+    shift_inside: bool = False  # a shift ends where ink would leave the picture (Byerly, Kalganova, Dear 2020)
     zoom: float = Field(0.0, ge=0, lt=1)  # 0.1: 10 % smaller to 10 % larger
     squish: float = Field(0.0, ge=0, lt=1)  # the same for the width alone
     shear: float = Field(0.0, ge=0, le=1)  # pixels sideways a pixel of height: a slant
     elastic_px: float = Field(0.0, ge=0, le=14)  # displacement of a smooth random field (Simard 2003)
     elastic_sigma_px: float = Field(4.0, gt=0)  # how smooth
+    thickness: float = Field(0.0, ge=0, le=1)  # strokes thinner to thicker: 1 is a pixel less or more on each side
     erase_px: int = Field(0, ge=0, le=28)  # side of one square set to paper
 
     # Calibration that a `final` run takes over from its `select` twin, and the data it was fitted on

@@ -5,7 +5,9 @@ In: a recogniser. Out: the `nn.Sequential` with its weights, ready to be explain
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from inkdigit.training import nets
 from inkdigit.training.recipe import Recipe
 
 PREFIX = "net."  # the network's name inside the exported graph
+MEMBERS = "members"  # in a card's provenance: the recipes of an ensemble
 MADE_FROM = "made_from"  # in a card's provenance: file and SHA-256 of the float files behind an int8 or ensemble file
 
 
@@ -48,6 +51,12 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
     return net.eval(), recipe
 
 
+def name_file(path: Path) -> dict[str, str]:
+    """A model file as another one's card names it: by its run, not by where that lies, and its SHA-256."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"file": f"{path.resolve().parent.name}/{path.name}", "sha256": sha256}
+
+
 def recipe_of(recognizer: Recognizer) -> Recipe:
     """The recipe on the card of a file with trainable weights.
 
@@ -65,9 +74,20 @@ def recipe_of(recognizer: Recognizer) -> Recipe:
             received=f"one that was made from others, of {card.numbers} numbers",
             hint=f"Use what it was made from: {names or 'its card does not name it'}",
         )
+    return recipes_of(recognizer)[0]
+
+
+def recipes_of(recognizer: Recognizer) -> list[Recipe]:
+    """The recipes that the weights of any model file were trained with: one, or one a member of an ensemble.
+
+    Raises:
+        NotAModelFile: the card names no recipe, or none that can be read.
+    """
+    told = recognizer.card.provenance
     try:
-        return Recipe.from_fields(tomllib.loads(str(card.provenance["recipe"])), where="the recipe on the card")
-    except KeyError as exc:
+        texts = [member["recipe"] for member in told[MEMBERS]] if MEMBERS in told else [told["recipe"]]
+        return [Recipe.from_fields(tomllib.loads(str(text)), where="the recipe on the card") for text in texts]
+    except (KeyError, TypeError) as exc:
         raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from") from exc
     except (tomllib.TOMLDecodeError, UsageError) as exc:
         raise NotAModelFile(f"{recognizer.path}: the recipe on its card cannot be read ({exc})") from exc

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 import torch
 
 from inkdigit.data.splits import Parts
-from inkdigit.training import environment, loop, nets
+from inkdigit.training import distill, environment, loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
+WHITENING_PICTURES = 2000  # that say which patches there are
 OnTick = Callable[[loop.Tick], None]
 
 
@@ -22,13 +23,18 @@ def build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
     """The network before its first step; its weights are drawn from the recipe's seed.
 
     Raises:
-        UsageError: the recipe describes no possible network.
+        UsageError: the recipe describes no possible network, or a teacher that cannot teach it.
+        ModelFileError: the teacher's file cannot be used.
     """
+    distill.open_teacher(recipe, classes)  # what is wrong with it is known before anything begins
     torch.manual_seed(recipe.seed)
     mean, std = 0.0, 1.0
     if recipe.normalize == "standard":
         mean, std = float(parts.train.images.mean() / 255), max(float(parts.train.images.std() / 255), 1e-6)
-    return nets.build(recipe, classes, mean=mean, std=std)
+    net = nets.build(recipe, classes, mean=mean, std=std)
+    if recipe.whiten:
+        nets.whiten(net, torch.tensor(parts.train.images[:WHITENING_PICTURES]))
+    return net
 
 
 def epochs(
@@ -45,6 +51,7 @@ def epochs(
         loop.Tensors.of(parts.train, device),
         validation=None if parts.validation is None else loop.Tensors.of(parts.validation, device),
         bfloat16=uses_bfloat16(recipe, device),
+        teacher=distill.open_teacher(recipe, nets.classes(state.net)),
         on_tick=on_tick,
     )
     with environment.deterministic(device):
