@@ -64,11 +64,15 @@ def pictures(lines: Sequence[Record], *, folder: str) -> dict[str, str]:
     """What each figure shows → the Markdown that puts it on a page, light or dark as its reader is."""
     if not latest(lines, device="cpu"):
         return {}
-    return {
-        alt: f'<picture><source media="(prefers-color-scheme: dark)" srcset="{folder}/accuracy-{name}-dark.svg">'
-        f'<img alt="{alt}" src="{folder}/accuracy-{name}-light.svg"></picture>'
-        for name, alt in SHOWN.items()
-    }
+    return {alt: picture(f"{folder}/accuracy-{name}", alt) for name, alt in SHOWN.items()}
+
+
+def picture(path: str, alt: str) -> str:
+    """The Markdown that shows `path`-light.svg, or -dark.svg to whom the page is dark."""
+    return (
+        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{path}-dark.svg">'
+        f'<img alt="{alt}" src="{path}-light.svg"></picture>'
+    )
 
 
 def _time(groups: Groups, theme: Theme) -> bytes:
@@ -81,7 +85,7 @@ def _time(groups: Groups, theme: Theme) -> bytes:
     points = [_on_edge(point, left) if point.x < INSTANT else point for point in points]
     with drawing(theme):
         drawn, axes = plane(WIDTH_IN, HEIGHT_IN)
-        _scales(axes, points, (left, right), ticks=SECONDS, name="training time, seconds")
+        scales(axes, points, (left, right), ticks=SECONDS, name="training time, seconds")
         paths = []
         for point, curve in zip(points, curves.values(), strict=True):
             xs, errors = [s for s, _ in curve], [max(1 - a, 1e-5) for _, a in curve]
@@ -103,7 +107,7 @@ def _parameters(groups: Groups, theme: Theme) -> bytes:
     sizes = [point.x for point in points] or [1.0]
     with drawing(theme):
         drawn, axes = plane(WIDTH_IN, HEIGHT_IN)
-        _scales(axes, points, (min(sizes) / 1.8, max(sizes) * 2.5), ticks=PARAMETERS, name="parameters")
+        scales(axes, points, (min(sizes) / 1.8, max(sizes) * 2.5), ticks=PARAMETERS, name="parameters")
         _mark(axes, points, theme)
         return _finish(drawn, axes, points, [], theme)
 
@@ -114,7 +118,7 @@ def _point(name: str, group: Sequence[Record], x: float) -> Point:
     return Point(x, max(1 - mean(reached), 1e-5), sd, TITLES.get(name, name), group[-1]["kind"] == "recipe")
 
 
-def _scales(
+def scales(
     axes: Any, points: Sequence[Point], limits: tuple[float, float], *, ticks: Sequence[float], name: str
 ) -> None:
     """Logarithms on both axes, the better the higher, with ticks that say accuracy."""
@@ -149,26 +153,31 @@ def _finish(
     figure: Any, axes: Any, points: Sequence[Point], paths: Sequence[Sequence[tuple[float, float]]], theme: Theme
 ) -> bytes:
     """Name the colours and the points, and write the SVG."""
-    from matplotlib import rc_context
-
     axes.text(0, 1.02, "Inkdigit's recipes", color=theme.blue, weight="bold", transform=axes.transAxes)
     axes.text(1, 1.02, "peers", color=theme.orange, weight="bold", ha="right", transform=axes.transAxes)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    _name(figure, axes, points, paths, theme)
+    name_points(figure, axes, points, paths, theme)
+    return svg(figure)
+
+
+def svg(figure: Any) -> bytes:
+    """The figure as an SVG without its date and its writer."""
+    from matplotlib import rc_context
+
     written = io.BytesIO()
     with rc_context({"svg.hashsalt": "inkdigit"}):
         figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
     return b"\n".join(line.rstrip() for line in written.getvalue().splitlines()) + b"\n"
 
 
-def _name(
+def name_points(
     figure: Any, axes: Any, points: Sequence[Point], paths: Sequence[Sequence[tuple[float, float]]], theme: Theme
 ) -> None:
     """Write each name where it covers least: beside its point, else further away with a line to it."""
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     scale = figure.dpi / 72  # pixels a point of type
     share = axes.transAxes.inverted().transform  # pixels → shares of the frame: an SVG has pixels of its own
     origin = axes.transAxes.transform((0, 0))[1]

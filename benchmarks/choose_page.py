@@ -1,4 +1,4 @@
-"""The part of `docs/benchmarks.md` about what was tried for `fast` and `minute`.
+"""The part of a page about what was tried for some of the recipes.
 
 In: the lines of `choose.py`. Out: blocks of Markdown.
 """
@@ -18,22 +18,31 @@ not looked at. Differences are in points of accuracy, seed by seed: mean ± stan
 {threads} thread{s}, other work may have been going on. Repeat it with `python benchmarks/choose.py`."""
 
 
-def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]]) -> list[str]:
-    """The section; `recipes` is recipe → candidate → hash as it is now: older lines do not count."""
-    rows = []
-    for name, hashes in recipes.items():
+def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]], *, only: Sequence[str]) -> list[str]:
+    """The section on some recipes, or nothing where none of them has a line.
+
+    `recipes` is recipe → candidate → its hash as it is now: older lines do not count.
+    """
+    rows, shown = [], []
+    for name in only:
         held = [line for line in lines if not line["smoke"] and line["recipe"] == name]
-        groups = {what: [line for line in held if line["recipe_sha256"] == sha256] for what, sha256 in hashes.items()}
+        groups = {
+            what: [line for line in held if line["recipe_sha256"] == sha256] for what, sha256 in recipes[name].items()
+        }
         base = {line["seed"]: line["accuracy"] for line in groups[BASE]}
-        for what, group in groups.items():
-            if group:
-                rows.append(_row(name, what, group, base))
+        rows += [_row(name, what, group, base) for what, group in groups.items() if group]
+        shown += [line for group in groups.values() for line in group]
     if not rows:
         return []
-    threads = max(line["threads"] for line in lines)
+    threads = max(line["threads"] for line in shown)
     header = ["recipe", "candidate", "parameters", "held-out accuracy", "against as it is", "seconds", "n"]
     about = ABOUT.format(threads=threads, s="s" * (threads > 1))
-    return ["## What was tried for `fast` and `minute`", about, table(header, rows)]
+    return [heading(only), about, table(header, rows)]
+
+
+def heading(only: Sequence[str]) -> str:
+    """The section's first line."""
+    return f"## What was tried for {' and '.join(f'`{name}`' for name in only)}"
 
 
 def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) -> str:

@@ -49,7 +49,7 @@ def render(results: Path, *, figures: str = "benchmarks") -> str:
         table(header, [*bench_page.bars(lines), *answering_page.bars(answering)]),
         *bench_page.part(lines, bench_plots.pictures(lines, folder=figures), bench.entrants()),
         *bench_page.gpu_part(lines),
-        *choose_page.part(choices, choose.hashes()),
+        *choose_page.part(choices, choose.hashes(), only=("fast", "minute")),
     ]
     machines = bench_page.machines(lines)
     for what, record, lay_out in (
@@ -95,13 +95,18 @@ def main() -> int:
     asked = options.parse_args()
 
     wanted = files(asked.results, asked.page) | recipe_files(asked.results, asked.recipes)
+    return keep(wanted, check=asked.check, page=asked.page.name, script="page.py")
+
+
+def keep(wanted: dict[Path, bytes], *, check: bool, page: str, script: str) -> int:
+    """Write the files that are not as they should be, or only name them; the exit code of the script."""
     stale = [path for path, data in wanted.items() if not path.exists() or path.read_bytes() != data]
     if not stale:
-        print(f"{asked.page.name}: up to date")
+        print(f"{page}: up to date")
         return 0
     names = ", ".join(path.name for path in stale)
-    if asked.check:
-        print(f"{names}: stale; write it with: python benchmarks/page.py")
+    if check:
+        print(f"{names}: stale; write it with: python benchmarks/{script}")
         return 1
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)

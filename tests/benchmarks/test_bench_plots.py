@@ -67,7 +67,7 @@ def test_names_of_close_points_cover_neither_each_other_nor_the_points():
     with drawing(LIGHT):
         figure, axes = plane(5, 5)
         axes.set(xscale="log", yscale="log", xlim=(1, 100), ylim=(0.1, 0.001))
-        bench_plots._name(figure, axes, points, [], LIGHT)
+        bench_plots.name_points(figure, axes, points, [], LIGHT)
         frame = axes.get_window_extent()
         boxes = [words.get_window_extent() for words in axes.texts]
     assert len(boxes) == 5

@@ -1,0 +1,124 @@
+"""Who takes part in `docs/accuracy.md`: recipes, members of the ensemble, what is made of them, and the curve.
+
+In: the bundled recipes. Out: an `Entry` for each, and its hash, by which a line of `accuracy.jsonl` is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from inkdigit.errors import UsageError
+from inkdigit.training.recipe import Recipe
+
+# Recipe → seeds. `fast` and `minute` are measured by bench.py.
+RECIPES = {"tiny": 5, "best": 3}
+# Members of the ensemble that are no recipe of their own: base, and what is changed of it.
+MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "member-3x3": ("best", {"kernel": 3}),
+    "member-7x7": ("best", {"kernel": [7, 5, 3]}),
+}
+ENSEMBLE = ("best", *MEMBERS)
+VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel
+DISTILLED = ("best", {"teacher_weight": 0.5})  # base, and what is changed of it; the ensemble of its seed teaches it
+ENSEMBLE_SEEDS = 3
+# One family: about so many parameters → filters of the first block; the next two have twice and four times as many.
+CURVE_BASE: tuple[str, dict[str, Any]] = ("minute", {"epochs": 8})
+CURVE = {
+    "1k": 2,
+    "2k": 3,
+    "4k": 4,
+    "8k": 6,
+    "16k": 8,
+    "32k": 12,
+    "64k": 16,
+    "128k": 24,
+    "256k": 32,
+    "600k": 50,
+}
+CURVE_SEEDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is measured: a recipe with changes, or an ensemble of other entries."""
+
+    name: str
+    group: str
+    seeds: int
+    recipe: str = ""
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    members: tuple[str, ...] = ()
+    views: int = 1  # of an ensemble
+    teacher: str = ""
+
+    @property
+    def made_of(self) -> tuple[str, ...]:
+        """The entries whose models of the same seed it needs."""
+        return self.members or ((self.teacher,) if self.teacher else ())
+
+    def loaded(self, changes: Mapping[str, Any]) -> Recipe:
+        """Its recipe with `changes` on top, but for its seed and the file of its teacher."""
+        return Recipe.load(self.recipe, {"name": self.name, **self.changes, **changes})
+
+
+def entries() -> dict[str, Entry]:
+    """Everything that is measured, by name; whatever another is made of comes before it."""
+    base, changes = CURVE_BASE
+    everything = [
+        *(Entry(name, "recipes", seeds, recipe=name) for name, seeds in RECIPES.items()),
+        *(
+            Entry(name, "members", ENSEMBLE_SEEDS, recipe=recipe, changes=changed)
+            for name, (recipe, changed) in MEMBERS.items()
+        ),
+        *(Entry(viewed(views), "ensemble", ENSEMBLE_SEEDS, members=ENSEMBLE, views=views) for views in VIEWS),
+        Entry(
+            "distilled",
+            "distilled",
+            ENSEMBLE_SEEDS,
+            recipe=DISTILLED[0],
+            changes=DISTILLED[1],
+            teacher=viewed(1),
+        ),
+        *(
+            Entry(
+                f"curve-{size}",
+                "curve",
+                CURVE_SEEDS,
+                recipe=base,
+                changes={**changes, "filters": [first, 2 * first, 4 * first]},
+            )
+            for size, first in CURVE.items()
+        ),
+    ]
+    return {entry.name: entry for entry in everything}
+
+
+def viewed(views: int) -> str:
+    """What the ensemble with so many views is called."""
+    return "ensemble" if views == 1 else f"ensemble-views{views}"  # as `inkdigit ensemble` names them
+
+
+def identity(entry: Entry, changes: Mapping[str, Any] | None = None) -> str:
+    """The hash of its recipe as it is now; where it is made of others, of theirs too.
+
+    Raises:
+        UsageError: a recipe is not there, or cannot be used.
+    """
+    known, changes = entries(), changes or {}
+    others = [identity(known[other], changes) for other in entry.made_of]
+    own = entry.loaded(changes).sha256 if entry.recipe else f"{entry.views} views"
+    return hashlib.sha256(" ".join([own, *others]).encode()).hexdigest() if others else own
+
+
+def identities() -> dict[str, str]:
+    """Entry → its hash as it is now; one whose recipe is not written yet is left out."""
+    found = {}
+    for name, entry in entries().items():
+        try:
+            found[name] = identity(entry)
+        except UsageError:
+            continue
+    return found

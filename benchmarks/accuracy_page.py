@@ -1,0 +1,155 @@
+"""Write `docs/accuracy.md` and its figure from `benchmarks/results/`: no measured figure on that page is typed by hand.
+
+In: accuracy.jsonl, bench.jsonl (`fast` and `minute`), choices.jsonl, test-openings.csv, whichever are there; a smoke
+run counts as not measured. Out: the page and `docs/accuracy/*.svg`; with `--check` nothing is written, and the exit
+code is 1 if they are not what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+from math import sqrt
+from pathlib import Path
+
+import accuracy
+import accuracy_curve
+import bench_page
+import choose
+import choose_page
+import machine
+import page
+from accuracy_entries import identities
+from accuracy_parts import FROM_BENCH, Groups, bars, overlap, pairs, part, records
+from inkdigit.report.seeds import spell
+from tables import Record, machine_line, row, table
+
+PAGE = machine.ROOT / "docs" / "accuracy.md"
+LOG = "../benchmarks/results/test-openings.csv"  # as the page links to it
+CHOSEN = ("tiny", "best")
+PROTOCOL = """\
+MNIST's test part has 10,000 pictures, and people have looked at it for decades. A figure on it means something only if
+nothing was chosen by it. So:
+
+1. **Choosing** is done on `protocol = "select"`: of the 60,000 training pictures, some 10,000 are held out, by whole
+   writers, so that nobody who is asked about was learnt from. The seed draws which. Candidates are compared seed by
+   seed, one change at a time; a `select` run never looks at the test part.
+2. **Training** (`protocol = "final"`) then does what the recipe says: so many epochs, fixed beforehand, and the last
+   weights. No epoch is picked and no run is thrown away.
+3. **The test part is opened once a seed**, by the exported model file, the one that would ship. Each opening is a line
+   in a log (below) that is committed.
+4. **What is reported** is the mean over seeds ± their standard deviation, and Student's 95 % interval of the mean. Two
+   recipes are compared seed by seed on the same pictures; p is exact, by sign flips (Fisher 1935).
+5. **What that leaves out** is the luck of the pictures: at 99.75 % on 10,000 pictures one standard error is
+   {luck:.2f} points. It falls on all models alike, so differences between them are surer than any of the figures."""
+OUTSIDE = """\
+Two more scripts look at test accuracy and choose nothing by it: `benchmarks/bench.py`, between epochs, for its curves,
+and `benchmarks/notebooks.py`. `fast` and `minute` are measured by the first ([benchmarks](benchmarks.md))."""
+
+
+def read(results: Path) -> Groups:
+    """The latest line of each seed for the recipes as they are now; `fast` and `minute` as `bench.py` has them."""
+    now = identities()
+    seeds: dict[str, dict[int, Record]] = {}
+    for line in machine.read_lines(results / accuracy.LEDGER):
+        if not line["smoke"] and line["recipe_sha256"] == now.get(line["name"]):
+            seeds.setdefault(line["name"], {})[line["seed"]] = line
+    benched = bench_page.latest(page.read_bench(results), device="cpu")
+    found = {name: [lines[seed] for seed in sorted(lines)] for name, lines in seeds.items()}
+    return {name: benched[name] for name in FROM_BENCH if name in benched} | found
+
+
+def chosen(results: Path) -> list[str]:
+    """What was tried on held-out writers."""
+    lines = machine.read_lines(results / choose.LEDGER)
+    told = choose_page.part(lines, choose.hashes(), only=CHOSEN)
+    return told or [choose_page.heading(CHOSEN), "Not measured yet. `python benchmarks/choose.py` does it."]
+
+
+def openings(results: Path) -> list[str]:
+    """How often the test part was opened, by which recipes."""
+    path = results / accuracy.OPENINGS
+    title = "## The log of test openings"
+    if not path.exists():
+        return [title, "Nothing has been opened yet.", OUTSIDE]
+    with path.open(encoding="utf-8", newline="") as file:
+        opened = [line for line in csv.DictReader(file) if line["data"] == "mnist"]
+    groups: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for line in opened:
+        groups.setdefault((line["recipe"], line["recipe_sha256"]), []).append(line)
+    rows = []
+    for (name, sha256), group in sorted(groups.items()):
+        days = sorted({line["date"][:10] for line in group})
+        seeds = sorted({int(seed) for line in group for seed in line["seed"].split()})
+        hashes = " ".join(one[:8] for one in sha256.split())
+        rows.append(row(f"`{name}`", hashes, spell(seeds), len(group), "–".join(dict.fromkeys((days[0], days[-1])))))
+    about = (
+        f"[{len(opened):,} openings]({LOG}), every one that these figures took. More than one a seed: trained twice."
+    )
+    return [title, about, table(["recipe", "its hash", "seeds", "openings", "when"], rows), OUTSIDE]
+
+
+def machines(groups: Groups) -> list[str]:
+    """Where and when everything was measured, one line a measurement."""
+    told: dict[tuple[str, str], list[Record]] = {}
+    for name, group in groups.items():
+        for line in group if name not in FROM_BENCH else []:
+            told.setdefault((line["date"], line["commit"]), []).append(line)
+    if not told:
+        return []
+    said = []
+    for _, lines in sorted(told.items()):
+        names = dict.fromkeys(f"`{line['name']}`" for line in lines)
+        precision = " and ".join(sorted({line["precision"] for line in lines}))
+        said.append(machine_line(f"{', '.join(names)} ({precision})", lines[0]))
+    return ["## Where and when", "\n".join(said)]
+
+
+def render(results: Path, *, figures: str = "accuracy") -> str:
+    """The whole page; `figures` is the folder of its figure beside it."""
+    groups = read(results)
+    header = ["figure", "bar", "measured", "met", "going for", "n", "command"]
+    parts = [
+        "# Accuracy",
+        "How good the recipes are on MNIST's test part, and how we know. Written by "
+        "`python benchmarks/accuracy_page.py` from what `python benchmarks/accuracy.py` measured. "
+        "By hand, one recipe is `inkdigit train tiny --seeds 0-4`.",
+        "## The protocol",
+        PROTOCOL.format(luck=100 * sqrt(0.9975 * 0.0025 / 10_000)),
+        "## Bars",
+        table(header, bars(groups)),
+        "## Recipes and ensembles",
+        *part(groups),
+        *records(groups),
+        *pairs(groups),
+        *overlap(groups),
+        *accuracy_curve.part(groups, folder=figures),
+        *chosen(results),
+        *openings(results),
+        *machines(groups),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def files(results: Path, at: Path) -> dict[Path, bytes]:
+    """The page and its figures, each with what it should hold."""
+    folder = at.with_suffix("")
+    drawn = accuracy_curve.draw(read(results))
+    text = render(results, figures=folder.name)
+    return {at: text.encode(), **{folder / name: data for name, data in drawn.items()}}
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    options.add_argument("--page", type=Path, default=PAGE)
+    asked = options.parse_args()
+    wanted = files(asked.results, asked.page)
+    return page.keep(wanted, check=asked.check, page=asked.page.name, script="accuracy_page.py")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

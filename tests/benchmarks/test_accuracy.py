@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import accuracy
+import accuracy_entries
+from inkdigit.data.sources import open_data
+from inkdigit.data.splits import set_aside
+from inkdigit.report.metrics import evaluate
+from inkdigit.runs import DONE, ENVIRONMENT, MODEL, PREDICTIONS, RECIPE, REPORT
+from inkdigit.training.recipe import Recipe, parse_changes
+
+HEADER = "date,data,recipe,recipe_sha256,seed,run\n"
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Two members, what is made of them, and one size of the curve."""
+    monkeypatch.setattr(accuracy_entries, "RECIPES", {"fast": 2})
+    monkeypatch.setattr(accuracy_entries, "MEMBERS", {"wide": ("fast", {"filters": [8, 16, 16]})})
+    monkeypatch.setattr(accuracy_entries, "ENSEMBLE", ("fast", "wide"))
+    monkeypatch.setattr(accuracy_entries, "DISTILLED", ("fast", {"teacher_weight": 0.9}))
+    monkeypatch.setattr(accuracy_entries, "CURVE", {"1k": 2})
+
+
+@pytest.fixture
+def bench(tmp_path):
+    about = {"smoke": False, "date": "2026-01-01 00:00:00"}
+    return accuracy.Bench(tmp_path / "runs", tmp_path / "results", "cpu", about)
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The commands that were called; each leaves what the real one leaves, in a blink."""
+    called: list[list[str]] = []
+
+    def call(*words: object) -> None:
+        said = [str(word) for word in words]
+        called.append(said)
+        if said[0] == "ensemble":
+            file = Path(said[said.index("--out") + 1])
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(b"joined")
+            return
+        resumed = said[1] == "--resume"
+        folder = Path(said[2] if resumed else said[said.index("--out") + 1])
+        if not resumed:
+            changes = parse_changes([word.removeprefix("--set=") for word in said if word.startswith("--set=")])
+            recipe = Recipe.load(said[1], {**changes, "seed": int(said[said.index("--seed") + 1])})
+            folder.mkdir(parents=True)
+            (folder / RECIPE).write_text(recipe.to_toml())
+        figures = {"n": 4, "accuracy": 0.75, "accuracy_ci95": [0.3, 0.95], "nll": 0.1, "ece": 0.01}
+        report = {**figures, "model": {"parameters": 10}, "train_seconds": 2.04, "epochs": 3}
+        (folder / REPORT).write_text(json.dumps(report))
+        (folder / ENVIRONMENT).write_text(json.dumps({"threads": 1, "device": "cpu"}))
+        np.savez(folder / PREDICTIONS, probs=np.eye(4), labels=np.array([0, 1, 2, 2]))
+        (folder / MODEL).write_bytes(b"model")
+        (folder / DONE).touch()
+        with (folder.parent / accuracy.OPENINGS).open("a") as log:
+            log.write(("" if log.tell() else HEADER) + f"{len(called)},mnist,{folder.parent.name},x,0,{folder.name}\n")
+
+    told = {"parameters": 20, "bytes": 6, "n": 4, "accuracy": 1.0, "wrong": []}
+    monkeypatch.setattr(accuracy, "call", call)
+    monkeypatch.setattr(accuracy, "answer", lambda *_: told)
+    return called
+
+
+def ledger(bench: accuracy.Bench) -> list[dict]:
+    return [json.loads(text) for text in (bench.results / accuracy.LEDGER).read_text().splitlines()]
+
+
+def settle(name: str, seed: int, bench: accuracy.Bench) -> dict:
+    return accuracy.settle(accuracy_entries.entries()[name], seed, bench)
+
+
+def test_what_something_is_made_of_is_trained_first_with_its_seed(calls, bench):
+    line = settle("distilled", 1, bench)
+    assert [(told["name"], told["group"], told["seed"]) for told in ledger(bench)] == [
+        ("fast", "recipes", 1),
+        ("wide", "members", 1),
+        ("ensemble", "ensemble", 1),
+        ("distilled", "distilled", 1),
+    ]
+    _, wide, joined, distilled = calls
+    assert wide[:4] == ["train", "fast", "--seed", "1"]
+    assert {'--set=name="wide"', "--set=filters=[8, 16, 16]"} <= set(wide)
+    assert joined[1:3] == [str(bench.runs / name / "s1" / MODEL) for name in ("fast", "wide")]
+    assert f'--set=teacher="{bench.runs / "ensemble" / "s1.onnx"}"' in distilled
+    assert line["recipe_sha256"] == accuracy_entries.identities()["distilled"]
+
+
+def test_a_line_tells_figures_mistakes_and_what_it_took(calls, bench):
+    line = settle("fast", 0, bench)
+    assert line["recipe_sha256"] == Recipe.load("fast").sha256
+    assert (line["accuracy"], line["wrong"], line["parameters"], line["bytes"]) == (0.75, [3], 10, 5)
+    assert (line["train_seconds"], line["epochs"], line["threads"]) == (2.0, 3, 1)
+    assert line["precision"] in ("float32", "bfloat16")
+    assert settle("ensemble", 0, bench)["train_seconds"] == 4.0
+    assert len(calls) == 3
+
+
+def test_what_the_ledger_has_is_not_trained_again(calls, bench):
+    settle("wide", 0, bench)
+    assert settle("wide", 0, bench) == ledger(bench)[0]
+    assert len(calls) == len(ledger(bench)) == 1
+
+
+def test_a_training_that_was_stopped_is_gone_on_with_and_a_finished_one_taken_over(calls, bench):
+    settle("wide", 0, bench)
+    run = bench.runs / "wide" / "s0"
+    (bench.results / accuracy.LEDGER).unlink()
+    settle("wide", 0, bench)
+    assert len(calls) == 1
+    (run / DONE).unlink()
+    (bench.results / accuracy.LEDGER).unlink()
+    settle("wide", 0, bench)
+    assert calls[1:] == [["train", "--resume", str(run), "--device", "cpu"]]
+
+
+def test_a_recipe_that_was_changed_is_measured_anew_but_overwrites_no_run(calls, bench, monkeypatch):
+    settle("wide", 0, bench)
+    before = accuracy_entries.identities()
+    monkeypatch.setattr(accuracy_entries, "MEMBERS", {"wide": ("fast", {"filters": [8, 16, 24]})})
+    after = accuracy_entries.identities()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"wide", "ensemble", "ensemble-views5", "distilled"}
+    with pytest.raises(RuntimeError, match=r"wide/s0 holds another recipe .* move .*wide away"):
+        settle("wide", 0, bench)
+    assert len(calls) == 1
+
+
+def test_openings_are_added_once(calls, bench):
+    settle("fast", 0, bench)
+    settle("wide", 0, bench)
+    settle("fast", 1, bench)
+    kept = (bench.results / accuracy.OPENINGS).read_text()
+    assert kept == HEADER + "1,mnist,fast,x,0,s0\n2,mnist,wide,x,0,s0\n3,mnist,fast,x,0,s1\n"
+    accuracy.add_openings(bench.runs / "nobody" / accuracy.OPENINGS, bench.results / accuracy.OPENINGS)
+    assert (bench.results / accuracy.OPENINGS).read_text() == kept
+    assert len(calls) == 3
+
+
+def test_what_one_holds_another_waits_for(tmp_path):
+    done = threading.Event()
+
+    def other() -> None:
+        with accuracy.waiting(tmp_path / "folder" / "lock"):
+            done.set()
+
+    thread = threading.Thread(target=other)
+    with accuracy.waiting(tmp_path / "folder" / "lock"):
+        thread.start()
+        assert not done.wait(0.1)
+    assert done.wait(5)
+    thread.join()
+
+
+def test_a_command_that_fails_is_told_with_its_words(tmp_path, monkeypatch):
+    fake = tmp_path / "inkdigit"
+    fake.write_text('#!/bin/sh\n[ "$1" = models ]\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr(accuracy.machine, "INKDIGIT", fake)
+    accuracy.call("models")
+    with pytest.raises(RuntimeError, match=r"inkdigit train 7 ended with 1"):
+        accuracy.call("train", 7)
+
+
+def test_first_comes_everybody_s_first_seed():
+    chosen = [entry for entry in accuracy_entries.entries().values() if entry.name in ("fast", "distilled")]
+    names = [(entry.name, seed) for entry, seed in accuracy.plan(chosen, None)]
+    assert names == [("fast", 0), ("distilled", 0), ("fast", 1), ("distilled", 1), ("distilled", 2)]
+    assert [seed for _, seed in accuracy.plan(chosen[:1], [4, 2])] == [2, 4]
+
+
+def test_a_recipe_that_is_not_written_yet_has_no_hash_and_fails_alone(calls, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(accuracy_entries, "RECIPES", {"to-come": 1, "fast": 1})
+    assert "to-come" not in accuracy_entries.identities()
+    where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["accuracy.py", "--only", "recipes", *where])
+    assert accuracy.main() == 1
+    assert "to-come, seed 0, failed: There is no recipe 'to-come'" in capsys.readouterr().err
+    assert [line["name"] for line in accuracy.machine.read_lines(tmp_path / accuracy.LEDGER)] == ["fast"]
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("words", [["--only", "nobody"], ["--seeds", "many"]])
+def test_what_cannot_be_asked_for_ends_before_anything_begins(calls, monkeypatch, words, capsys):
+    monkeypatch.setattr(sys, "argv", ["accuracy.py", *words])
+    with pytest.raises(SystemExit):
+        accuracy.main()
+    assert words[1] in capsys.readouterr().err
+    assert calls == []
+
+
+def test_an_ensemble_s_file_is_answered_as_evaluate_does(tiny_file):
+    told = accuracy.answer(tiny_file, Recipe.load("fast", {"data": "sklearn-digits", "test_fraction": 0.5}))
+    found = evaluate(tiny_file, set_aside(open_data("sklearn-digits"), 0.5))
+    assert told["n"] == found.n
+    assert told["nll"] == found.nll
+    assert told["accuracy"] == found.accuracy
+    assert len(told["wrong"]) == round(found.n * (1 - found.accuracy))
+    assert told["bytes"] == tiny_file.stat().st_size
+
+
+def test_smoke_trains_for_real_and_keeps_apart(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(accuracy.machine, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["accuracy.py", "--smoke", "--only", "curve", "--seeds", "3", "--device", "cpu"])
+    assert accuracy.main() == 0
+    (line,) = accuracy.machine.read_lines(tmp_path / "runs" / "accuracy-smoke" / accuracy.LEDGER)
+    assert line["smoke"]
+    assert (line["name"], line["seed"], line["parameters"]) == ("curve-1k", 3, 1120)
+    assert len(line["wrong"]) == round(line["n"] * (1 - line["accuracy"]))
+    run = tmp_path / "runs" / "accuracy-smoke" / "curve-1k" / "s3"
+    assert line["bytes"] == (run / MODEL).stat().st_size
+    assert "curve-1k, seed 3: " in capsys.readouterr().out
+    log = (tmp_path / "runs" / "accuracy-smoke" / accuracy.OPENINGS).read_text().splitlines()
+    assert len(log) == 2

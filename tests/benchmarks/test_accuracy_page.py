@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+import accuracy_curve
+import accuracy_page
+import accuracy_parts
+from accuracy_entries import ENSEMBLE, entries
+
+
+@pytest.fixture(autouse=True)
+def _known(monkeypatch):
+    """The recipes as they are now, whichever are written yet."""
+    monkeypatch.setattr(accuracy_page, "identities", lambda: dict.fromkeys(entries(), "now"))
+    monkeypatch.setattr(accuracy_page.page, "read_bench", lambda results: [])  # noqa: ARG005
+
+
+@pytest.fixture
+def measured(line):
+    """Make one line of `accuracy.jsonl`."""
+
+    def make(name: str = "best", seed: int = 0, accuracy: float = 0.997, **fields: object) -> dict:
+        about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions", "n")}
+        told = {
+            **about,
+            "name": name,
+            "seed": seed,
+            "recipe_sha256": "now",
+            "accuracy": accuracy,
+            "parameters": 9_000,
+            "bytes": 45_000,
+            "wrong": [1, 2, 3],
+            "train_seconds": 100.0,
+            "threads": 1,
+            "device": "cpu",
+            "precision": "bfloat16",
+        }
+        return {**told, **fields}
+
+    return make
+
+
+@pytest.fixture
+def results(tmp_path):
+    def write(lines: list[dict]) -> None:
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (tmp_path / "accuracy.jsonl").write_text(text, encoding="utf-8")
+
+    write.folder = tmp_path
+    return write
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_the_latest_line_of_a_seed_of_the_recipe_as_it_is_now_counts(results, measured):
+    lines = [measured(seed=1), measured(seed=0, accuracy=0.9), measured(seed=0), measured(seed=2, smoke=True)]
+    results([*lines, measured(seed=3, recipe_sha256="as it was"), measured("nobody")])
+    groups = accuracy_page.read(results.folder)
+    assert [(line["seed"], line["accuracy"]) for line in groups.pop("best")] == [(0, 0.997), (1, 0.997)]
+    assert groups == {}
+
+
+def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypatch):
+    lines = [line("minute", seed=1), line("zoo_cnn")]
+    monkeypatch.setattr(accuracy_page.page, "read_bench", lambda _: lines)
+    groups = accuracy_page.read(results.folder)
+    assert list(groups) == ["minute"]
+    (row,) = accuracy_parts.part(groups)[0].splitlines()[2:]
+    assert cells(row)[0] == "`minute`"
+    assert cells(row)[-3:] == ["–", "4.00 s (2 threads)", "`python benchmarks/bench.py --only minute`"]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "seeds", "met", "goals"),
+    [
+        (0.9975, 3, "yes", "99.75 %: yes, 99.8 %: no"),
+        (0.997, 3, "yes", "99.75 %: no, 99.8 %: no"),
+        (0.9969, 3, "**no**", "99.75 %: no, 99.8 %: no"),
+        (0.999, 2, "n < 3", "99.75 %: yes, 99.8 %: yes"),
+    ],
+)
+def test_a_bar_is_met_by_the_mean_of_its_seeds(measured, accuracy, seeds, met, goals):
+    rows = accuracy_parts.bars({"best": [measured(seed=seed, accuracy=accuracy) for seed in range(seeds)]})
+    (row,) = (cells(row) for row in rows if "`best`" in row)
+    assert row[1] == "≥ 99.7 %"
+    assert row[3:6] == [met, goals, str(seeds)]
+
+
+def test_tiny_may_have_so_many_parameters_and_bytes(measured):
+    rows = [cells(row) for row in accuracy_parts.bars({"tiny": [measured("tiny"), measured("tiny", 1, bytes=60_001)]})]
+    assert [row[:4] for row in rows[1:3]] == [
+        ["`tiny`: parameters", "≤ 10,000", "9,000", "yes"],
+        ["`tiny`: model file", "≤ 60 kB", "60 kB", "**no**"],
+    ]
+
+
+def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
+    *_, about = accuracy_parts.part({})
+    names = ", ".join(f"`{name}`" for name in ENSEMBLE)
+    assert f"- `ensemble`: the mean of {names} with the same seed, in one file; trained as long" in about
+    assert f"- `ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
+    assert "; learns from the `ensemble` of its seed." in about
+    assert "`tiny`" not in about
+
+
+def test_a_row_says_mean_interval_and_range(measured):
+    group = [measured(seed=seed, accuracy=0.997 + seed / 1e4) for seed in range(3)]
+    assert accuracy_parts.cells(group) == [
+        "99.710 ± 0.010 %",
+        "99.685–99.735 %",  # Student's: 4.303 standard errors of 0.0058
+        "99.70–99.72 %",
+        "3",
+        "9,000",
+        "45 kB",
+        "1 min 40 s (1 thread)",
+    ]
+    assert accuracy_parts.cells([measured(device="G1", threads=8)])[1:3] == ["–", "–"]
+    assert accuracy_parts.cells([measured(device="G1", threads=8)])[-1].endswith("(G1)")
+
+
+def test_a_record_is_beaten_or_not_and_the_interval_says_how_surely(measured):
+    def said(values: list[float]) -> str:
+        group = [measured(seed=seed, accuracy=value) for seed, value in enumerate(values)]
+        return accuracy_parts.records({"best": group})[-1]
+
+    assert "above the 99.65 % of one network; the interval of the mean excludes it" in said([0.9971, 0.9972, 0.9973])
+    assert "above the 99.65 % of one network; the interval of the mean does not exclude it" in said([0.996, 0.9972])
+    assert "below the 99.65 % of one network; the interval of the mean does not exclude it" in said([0.996])
+    assert "`ensemble` against the 99.745 % of fifteen: not measured." in said([0.996])
+
+
+def test_differences_are_taken_seed_by_seed(measured):
+    groups = {
+        "minute": [measured("minute", seed, 0.9960) for seed in range(5)],
+        "best": [measured("best", seed, value) for seed, value in enumerate((0.9970, 0.9972, 0.9974))],
+        "ensemble": [measured("ensemble", 7)],
+    }
+    _, table, missing = accuracy_parts.pairs(groups)
+    (row,) = table.splitlines()[2:]
+    assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (least: 0.25)", "3"]
+    assert missing == "Not measured yet: `ensemble` − `best`, `distilled` − `best`."
+
+
+def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
+    one, two, *_ = ENSEMBLE
+    groups = {
+        one: [measured(one, 0, wrong=[1, 2, 3]), measured(one, 1, wrong=[1, 2, 3])],
+        two: [measured(two, 0, wrong=[3, 4]), measured(two, 5, wrong=[9])],
+    }
+    rows = [cells(row) for row in accuracy_parts.overlap(groups)[-1].splitlines()[2:]]
+    assert rows == [
+        [f"`{one}` and `{two}`", "25 %", "1"],
+        [f"`{one}`, one seed and another", "100 %", "1"],
+        [f"`{two}`, one seed and another", "0 %", "1"],
+    ]
+    assert accuracy_parts.overlap({one: []})[-1].endswith("not measured yet.")
+
+
+def test_openings_are_counted_by_recipe_and_hash(results):
+    header = "date,data,recipe,recipe_sha256,seed,run\n"
+    lines = [f"2026-01-0{day} 10:00:00,mnist,best,{'a' * 64},{day},s{day}\n" for day in (1, 2)]
+    lines.append(f"2026-01-03 10:00:00,mnist,ensemble,{'b' * 64} {'c' * 64},0 0,s0.onnx\n")
+    lines.append("2026-01-03 10:00:00,usps,best,x,0,s0\n")
+    (results.folder / "test-openings.csv").write_text(header + "".join(lines), encoding="utf-8")
+    _, about, table, _ = accuracy_page.openings(results.folder)
+    assert about.startswith("[3 openings](../benchmarks/results/test-openings.csv)")
+    assert [cells(row) for row in table.splitlines()[2:]] == [
+        ["`best`", "aaaaaaaa", "1-2", "2", "2026-01-01–2026-01-02"],
+        ["`ensemble`", "bbbbbbbb cccccccc", "0", "1", "2026-01-03"],
+    ]
+
+
+def test_without_results_the_page_tells_the_protocol_and_what_is_not_measured(tmp_path):
+    (text,) = accuracy_page.files(tmp_path, tmp_path / "accuracy.md").values()
+    told = text.decode()
+    assert "one standard error is\n   0.05 points" in told
+    assert "Not measured yet: `fast`, `minute`, `tiny`, `best`" in told
+    assert "Not measured yet: `curve-1k`" in told
+    assert "Nothing has been opened yet." in told
+    assert "test-openings.csv" not in told
+    assert told.count("| not measured |") == len(accuracy_parts.BARS)
+
+
+def test_the_curve_is_drawn_in_both_themes_and_the_same_lines_give_the_same_bytes(measured):
+    names = accuracy_curve.NAMES[:3]
+    groups = {
+        name: [measured(name, seed, 0.97 + i / 100 + seed / 1e3, parameters=1000 * 2**i) for seed in range(2)]
+        for i, name in enumerate(names)
+    }
+    drawn = accuracy_curve.draw(groups)
+    assert sorted(drawn) == ["curve-dark.svg", "curve-light.svg"]
+    assert accuracy_curve.draw(groups) == drawn
+    assert all(ElementTree.fromstring(data).tag.endswith("svg") for data in drawn.values())
+    groups[names[0]][0]["accuracy"] = 0.5
+    assert accuracy_curve.draw(groups)["curve-light.svg"] != drawn["curve-light.svg"]
+    assert accuracy_curve.draw({"best": [measured()]}) == {}
+
+
+def test_the_page_and_its_figure_are_written_once_and_checked(results, measured, monkeypatch, capsys):
+    results([measured("curve-1k"), measured("tiny", parameters=8_000)])
+    at = results.folder / "docs" / "how-good.md"
+    argv = ["accuracy_page.py", "--results", str(results.folder), "--page", str(at)]
+    monkeypatch.setattr(sys, "argv", [*argv, "--check"])
+    assert accuracy_page.main() == 1
+    assert not at.exists()
+    assert "accuracy_page.py" in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", argv)
+    assert accuracy_page.main() == 0
+    text = at.read_text(encoding="utf-8")
+    assert 'src="how-good/curve-light.svg"' in text
+    assert "2-4-8" in text
+    assert "- `curve-1k`, `tiny` (bfloat16): 2026-01-01" in text
+    monkeypatch.setattr(sys, "argv", [*argv, "--check"])
+    assert accuracy_page.main() == 0
+    (at.with_suffix("") / "curve-dark.svg").write_bytes(b"")
+    assert accuracy_page.main() == 1
