@@ -1,12 +1,9 @@
-"""`recipes`, `models` and `info`: what there is, and what a model says of itself."""
+"""`recipes` and `info`: what can be trained, and what a model says of itself."""
 
 from __future__ import annotations
 
 import json
 
-import pytest
-
-from inkdigit.model import recognizer
 from inkdigit.training.recipe import Recipe, bundled
 
 from .conftest import assert_one_error
@@ -19,23 +16,6 @@ def test_every_recipe_is_listed_with_what_it_is(inkdigit):
     assert [line.split()[0] for line in lines] == list(bundled())
     assert all(line.endswith(Recipe.load(line.split()[0]).about) for line in lines)
     assert "inkdigit train fast" in said.err
-
-
-def test_every_model_is_listed_with_what_was_measured(inkdigit, model, monkeypatch):
-    monkeypatch.setattr(recognizer, "bundled", lambda: {"fast": model / "model.onnx", "other": model / "model.onnx"})
-    said = inkdigit("models")
-    first, second = said.out.splitlines()
-    assert first.startswith("fast (default)  ")
-    assert second.startswith("other  ")
-    assert "on drawn (test, 40 pictures, 95 % interval" in first
-
-
-def test_the_bundled_models_are_listed(inkdigit):
-    if not recognizer.bundled():
-        pytest.skip("no model is bundled in this checkout")
-    said = inkdigit("models")
-    assert [line.split()[0] for line in said.out.splitlines()] == list(recognizer.bundled())
-    assert "(default)" in said.out
 
 
 def test_a_model_says_what_it_is(inkdigit, model):

@@ -69,6 +69,16 @@ class Counting:
         return []
 
 
+def test_a_glance_is_at_drawn_digits_all_at_once(monkeypatch):
+    monkeypatch.setattr(speed, "GLANCE", 12)
+    first, second = Counting(), Counting()
+    found = speed.glance([first, second])
+    assert [(one.rounds, one.batch) for one in found] == [(3, 12), (3, 12)]
+    assert [asked.shape for asked in first.asked] == [(12, 28, 28)] * 4
+    assert second.asked[0] is first.asked[0]
+    assert len({asked.tobytes() for asked in first.asked[0]}) == 10
+
+
 def test_single_pictures_are_asked_in_turn_and_the_warm_up_does_not_count(monkeypatch):
     monkeypatch.setattr(speed, "time", Clock([9.0, 0.001, 0.002, 0.003, 0.004, 0.1]))
     recognizer = Counting()

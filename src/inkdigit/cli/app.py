@@ -12,7 +12,20 @@ from typing import Annotated
 
 import typer
 
-from inkdigit.cli import benchmark, compare, data, evaluate, explain, export, look, predict, train, tune
+from inkdigit.cli import (
+    benchmark,
+    compare,
+    data,
+    ensemble,
+    evaluate,
+    explain,
+    export,
+    look,
+    models,
+    predict,
+    train,
+    tune,
+)
 from inkdigit.errors import InkdigitError
 
 app = typer.Typer(
@@ -33,9 +46,10 @@ app.command()(predict.submit)
 app.command()(explain.explain)
 app.command()(train.kaggle)
 app.command()(export.export)
+app.command()(ensemble.ensemble)
 app.add_typer(data.app, name="data")
 app.command()(look.recipes)
-app.command()(look.models)
+app.command()(models.models)
 app.command()(look.info)
 app.command("first-run", hidden=True)(train.first_run)
 

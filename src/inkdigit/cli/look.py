@@ -1,4 +1,4 @@
-"""`inkdigit recipes`, `models` and `info`: what there is, and what a model says of itself."""
+"""`inkdigit recipes` and `info`: what can be trained, and what a model says of itself."""
 
 from __future__ import annotations
 
@@ -20,19 +20,6 @@ def recipes() -> None:
     for name in bundled():
         talk.say(f"{name:<12}{Recipe.load(name).about}")
     talk.next_steps(["inkdigit", "train", "fast"])
-
-
-def models() -> None:
-    """List the bundled models: size, accuracy, and what that was measured on.
-
-    Example: inkdigit models
-    """
-    from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
-
-    for name, path in bundled().items():
-        card = Recognizer.load(name).card
-        mark = " (default)" if name == DEFAULT else ""
-        talk.say(f"{name}{mark}  {path.stat().st_size / 1000:,.0f} kB  {_measured(card.figures)}")
 
 
 def info(

@@ -41,6 +41,7 @@ WARM_UPS = 20
 BATCH = 2000  # pictures of one call
 ROUNDS = 9  # such calls, after one to warm up
 DRAWN = 100  # pictures that are drawn, and then repeated
+GLANCE = 256  # pictures of one call, where a first impression will do
 BUSY = 0.5  # waiting processes a core: more, and times are not to be trusted
 
 LIBRARIES = "import inkdigit.cli.app, inkdigit.model.recognizer"  # what `inkdigit predict` loads before the model
@@ -206,6 +207,12 @@ def time_batches(recognizer: Recognizer, images: Gray) -> Throughput:
         times.append(time.perf_counter() - began)
     rates = [len(images) / seconds for seconds in times[1:]]
     return Throughput(ROUNDS, len(images), median(rates), max(rates))
+
+
+def glance(recognizers: Sequence[Recognizer]) -> list[Throughput]:
+    """What many pictures at once cost, in a fraction of a second a model: calls of fewer pictures, of drawn digits."""
+    images = np.resize(_drawn(len(DIGITS)), (GLANCE, SIDE, SIDE))
+    return [time_batches(recognizer, images) for recognizer in recognizers]
 
 
 def _reads_digits(recognizer: Recognizer) -> bool:

@@ -1,0 +1,247 @@
+"""Make a bundled model: a finished run of the bundled recipe NAME becomes `model/zoo/NAME.onnx`.
+
+In: NAME, and a run or a folder of seeds. Of several seeds the first is taken: a choice would have to be made by what
+the test part shows. Out: the file, with the mean over the seeds on its card. With `--int8` it is an int8 file where
+that loses nothing on held-out training pictures, and gains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+import inkdigit.runs as runs
+from inkdigit.data.sources import open_data
+from inkdigit.errors import InkdigitError, UsageError
+from inkdigit.model.card import Calibration
+from inkdigit.model.recognizer import ZOO, Recognizer
+from inkdigit.report.ledger import read_finished
+from inkdigit.report.metrics import predict_part
+from inkdigit.report.seeds import Seeds, open_seeds, spell
+from inkdigit.report.speed import time_batches
+from inkdigit.training.export import set_card
+from inkdigit.training.outcome import log_opening
+from inkdigit.training.quantize import choose, int8_bytes, quantize
+from inkdigit.training.recipe import Recipe, bundled
+from inkdigit.training.restore import recipe_of
+from inkdigit.training.run import parts_of
+from inkdigit.types import Dataset, Part
+
+GAIN = 1 / 3  # of size or time: what makes an int8 file worth having
+SLACK = 1.1  # times as long as the float file: what a machine that does other things too may add
+TIMED = 256  # pictures of one call
+# What may differ between a recipe and its twin that holds pictures out.
+OF_THE_PROTOCOL = ("protocol", "validation", "temperature", "accept_score", "calibrated_on")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file on held-out training pictures."""
+
+    wrong: int
+    n: int
+    size: int  # bytes
+    pictures_per_s: float
+
+    def __str__(self) -> str:
+        """The figures as a line says them."""
+        return (
+            f"{self.wrong:,} of {self.n:,} held-out pictures wrong, {self.size / 1000:,.0f} kB, "
+            f"{self.pictures_per_s:,.0f} pictures/s"
+        )
+
+
+def bundle(name: str, source: str, *, zoo: Path = ZOO, int8: bool = False, twin: str | None = None) -> Path:
+    """Write the bundled model `name` from the run or the folder of seeds `source`, and say what was done.
+
+    `twin` is a run of the same recipe under `select`: what is held out there decides on `int8` where a recipe trains on
+    all pictures.
+
+    Raises:
+        UsageError: the runs are not those of the bundled recipe, or nothing is held out to decide by.
+        DataError: their files, or the data, cannot be read.
+        ModelFileError: a model file cannot answer.
+        OutputError: the file cannot be written.
+    """
+    if name not in bundled():
+        raise UsageError(f"There is no bundled recipe {name!r}", expected=f"one of {', '.join(bundled())}")
+    recipe = Recipe.load(name)
+    dataset = open_data(recipe.data, prepare=None if recipe.prepare == "auto" else recipe.prepare)
+    models, over_seeds = open_models(source)
+    for model in models:
+        check(model, recipe, dataset)
+    model = models[0]
+    data = model.path.read_bytes()
+    if int8 and pays(model if twin is None else open_twin(twin, recipe), dataset):
+        folder = model.path.parent
+        log_opening(folder, data=dataset.name, name=name, sha256=recipe.sha256, seed=str(recipe_of(model).seed))
+        data = quantize(model, dataset).data
+    path = zoo / f"{name}.onnx"
+    runs.write_aside(path, complete(data, name, over_seeds))
+    made = Recognizer.load(path).card
+    print(
+        f"Written: {path}, {path.stat().st_size / 1000:,.0f} kB, {made.numbers}, "
+        f"{100 * made.figures['accuracy']:.2f} % of {made.figures['n']:,} test pictures"
+    )
+    return path
+
+
+def open_models(source: str) -> tuple[list[Recognizer], dict[str, Any]]:
+    """The models of a run or of a folder of seeds, in their order, and what a card says of several seeds.
+
+    Raises:
+        UsageError: there is no such run, one is unfinished, or a seed failed: a mean of the others would flatter.
+    """
+    seeds = open_seeds(source)
+    if seeds is None:
+        return [_model(read_finished(runs.find(source)).folder)], {}
+    if seeds.missing:
+        raise UsageError(
+            f"{source} is not complete",
+            expected="every seed finished",
+            received=f"none of seed {spell(sorted(seeds.missing))}",
+            hint="Go on with the same command that began it.",
+        )
+    return [_model(entry.folder) for entry in seeds.entries], _over_seeds(seeds)
+
+
+def _model(run: Path) -> Recognizer:
+    return Recognizer.load(runs.model_path(run))
+
+
+def _over_seeds(seeds: Seeds) -> dict[str, Any]:
+    """Several trainings as a card tells of them; nothing of a single one."""
+    accuracy = seeds.accuracy
+    if accuracy.sd is None:
+        return {}
+    return {"seeds": {"n": len(seeds.seeds), "mean": accuracy.mean, "sd": accuracy.sd, "seeds": list(seeds.seeds)}}
+
+
+def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
+    """Check that the model is what the bundled recipe makes of its data, calibrated, measured on the whole test part.
+
+    Raises:
+        UsageError: it is not.
+    """
+    told, figures = model.card.provenance, model.card.figures
+    n = len(parts_of(dataset, recipe).report)
+    for what, expected, received in (
+        ("recipe", recipe.sha256, told.get("recipe_sha256")),
+        ("training data", dataset.sha256, told.get("data", {}).get("sha256")),
+        ("reported part", f"test, {n} pictures", f"{figures.get('part')}, {figures.get('n')} pictures"),
+    ):
+        if expected != received:
+            raise UsageError(
+                f"{model.path} cannot be bundled as {recipe.name}: its {what} is another",
+                expected=expected,
+                received=received,
+                hint=f"Train it with: inkdigit train {recipe.name}",
+            )
+    if model.card.calibration == Calibration():
+        raise UsageError(
+            f"{model.path} cannot be bundled: it is not calibrated",
+            expected="a recipe with a validation part, or with the temperature and accept_score of its select twin",
+        )
+
+
+def count_wrong(model: Recognizer, part: Part) -> int:
+    """How many pictures the model reads wrongly, refused or not."""
+    answers = predict_part(model, part)
+    return sum(answer.best != label for answer, label in zip(answers, part.labels.tolist(), strict=True))
+
+
+def open_twin(text: str, recipe: Recipe) -> Recognizer:
+    """The model of a run of the same recipe under the protocol `select`.
+
+    Raises:
+        UsageError: the run is unfinished, or of another recipe or protocol.
+    """
+    folder = read_finished(runs.find(text)).folder
+    found = Recipe.load(folder / runs.RECIPE)
+    same = found.change({field: getattr(recipe, field) for field in OF_THE_PROTOCOL}).sha256 == recipe.sha256
+    if not same or found.protocol != "select":
+        raise UsageError(
+            f"{folder} is no twin of {recipe.name}",
+            expected="a run of the same recipe under the protocol select",
+            received=f"{found.name}, {found.protocol}",
+            hint=f"Train it with: inkdigit train {recipe.name} --set protocol=select",
+        )
+    return _model(folder)
+
+
+def pays(model: Recognizer, dataset: Dataset) -> bool:
+    """Whether int8 loses nothing on the training pictures that the model held out, and gains a third of size or time.
+
+    Raises:
+        UsageError: it held nothing out.
+    """
+    parts = parts_of(dataset, recipe_of(model))
+    if parts.validation is None:
+        raise UsageError(
+            f"{model.path} held nothing out to decide on int8 by",
+            hint=f"Name a run of the twin with --twin: inkdigit train {model.name} --set protocol=select",
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / runs.MODEL
+        path.write_bytes(int8_bytes(model, choose(parts.train.images)))
+        before, after = (judge(one, parts.validation) for one in (model, Recognizer.load(path)))
+    better = loses_nothing(before, after)
+    print(f"float32: {before}\nint8: {after}: {'taken' if better else 'not taken'}")
+    return better
+
+
+def judge(model: Recognizer, part: Part) -> Judged:
+    """Measure a file on held-out pictures."""
+    speed = time_batches(model, part.images[:TIMED]).pictures_per_s
+    return Judged(count_wrong(model, part), len(part), model.path.stat().st_size, speed)
+
+
+def loses_nothing(before: Judged, after: Judged) -> bool:
+    """Whether the second file reads as many pictures, as fast, and is smaller or faster by a third."""
+    times = before.pictures_per_s / after.pictures_per_s
+    gains = after.size <= (1 - GAIN) * before.size or times <= 1 - GAIN
+    return after.wrong <= before.wrong and times <= SLACK and gains
+
+
+def complete(data: bytes, name: str, figures: dict[str, Any]) -> bytes:
+    """The same model file, which answers its self test, called `name` and with more `figures` on its card.
+
+    Raises:
+        ModelFileError: it does not answer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / runs.MODEL
+        path.write_bytes(data)
+        card = Recognizer.load(path).card
+    model = onnx.load_from_string(data)
+    set_card(model, replace(card, name=name, figures={**card.figures, **figures}))
+    return bytes(model.SerializeToString())
+
+
+def main() -> int:
+    """Make the file, or say in one line why not."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("name", help="a bundled recipe: the model is called the same")
+    options.add_argument("source", help="a finished run, or a folder of seeds")
+    options.add_argument("--int8", action="store_true", help="an int8 file, if it loses nothing")
+    options.add_argument("--twin", metavar="RUN", help="its select twin: what that held out decides on --int8")
+    options.add_argument("--zoo", type=Path, default=ZOO, help="where bundled models lie")
+    asked = options.parse_args()
+    if asked.twin and not asked.int8:
+        options.error("--twin decides on --int8, which is not asked for")
+    try:
+        bundle(asked.name, asked.source, zoo=asked.zoo, int8=asked.int8, twin=asked.twin)
+    except InkdigitError as exc:
+        print(f"Error: {exc}", file=sys.stderr)
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""`inkdigit models`: the models that ship with the package, as their cards tell and as they answer on this machine."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inkdigit.cli import talk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from inkdigit.model.recognizer import Recognizer
+    from inkdigit.report.speed import Throughput
+
+ROWS = (
+    *("", "File", "Parameters"),
+    *("Accuracy", "  95 % interval", "  measured on", "  pictures", "Mean ± sd of seeds", "  seeds"),
+    *("Pictures/s here", "Trained on", "  licence"),
+)
+NOTHING = "–"
+
+
+def models(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """List the bundled models: size, accuracy, pictures a second on this machine, training data and its licence.
+
+    Example: inkdigit models
+    """
+    with talk.interruptible():
+        from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
+        from inkdigit.report.speed import describe_machine, glance
+
+        where, paths = describe_machine(), bundled()
+        if where.busy:
+            talk.note(f"The machine is busy (load {where.load_before:.1f}): it could answer more pictures a second.")
+        recognizers = [Recognizer.load(path) for path in paths.values()]
+        speeds = glance(recognizers)
+    if as_json:
+        told = [_to_json(*one) for one in zip(paths, recognizers, speeds, strict=True)]
+        found = {"default": DEFAULT, "machine": asdict(where), "models": told}
+        talk.say(json.dumps(found, ensure_ascii=False))
+        return
+    names = [f"{name} (default)" if name == DEFAULT else name for name in paths]
+    columns = [_cells(*one) for one in zip(names, recognizers, speeds, strict=True)]
+    talk.table([(*row, "") for row in zip(ROWS, *columns, strict=True)], left=1)
+    talk.next_steps(["inkdigit", "info", DEFAULT], ["inkdigit", "benchmark"])
+
+
+def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, Any]:
+    """One model as JSON types, nothing rounded; `figures` and `data` are those of its card."""
+    card = recognizer.card
+    return {
+        "name": name,
+        "bytes": _size(recognizer.path),
+        "numbers": card.numbers,
+        "parameters": card.parameters,
+        "figures": card.figures,
+        "throughput": asdict(speed),
+        "data": card.provenance.get("data"),
+    }
+
+
+def _cells(name: str, recognizer: Recognizer, speed: Throughput) -> tuple[str, ...]:
+    """One model, a cell for each of `ROWS`."""
+    card = recognizer.card
+    data = card.provenance.get("data") or {}
+    whole = "" if card.numbers == "float32" else f", {card.numbers}"
+    return (
+        *(name, f"{_size(recognizer.path) / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
+        *_measured(card.figures),
+        *_seeds(card.figures.get("seeds")),
+        f"{speed.pictures_per_s:,.0f}",
+        *(data.get("name") or NOTHING, data.get("licence") or "unknown"),
+    )
+
+
+def _measured(figures: dict[str, Any]) -> tuple[str, ...]:
+    if not figures:
+        return ("not measured", NOTHING, NOTHING, NOTHING)
+    low, high = figures["accuracy_ci95"]
+    limits = f"{100 * low:.2f}–{100 * high:.2f}"
+    return talk.percent(figures["accuracy"]), limits, f"{figures['data']} ({figures['part']})", f"{figures['n']:,}"
+
+
+def _seeds(seeds: dict[str, Any] | None) -> tuple[str, str]:
+    if seeds is None:
+        return NOTHING, NOTHING
+    return f"{100 * seeds['mean']:.3f} ± {100 * seeds['sd']:.3f} %", str(seeds["n"])
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

@@ -1,0 +1,158 @@
+"""The page of the bundled models says what their files and the measurement say, of any that ship."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import models
+import models_page
+from inkdigit.model.recognizer import bundled
+
+ROOT = Path(__file__).parents[2]
+SEEDS = {"n": 5, "mean": 0.99712, "sd": 0.00041, "seeds": [0, 1, 2, 3, 4]}
+
+
+def said(rate: float) -> dict:
+    """One model, as `inkdigit benchmark --json` tells of it."""
+    return {
+        "threads": 2,
+        "batch": {"pictures_per_s": rate, "batch": 2000, "rounds": 9},
+        "array": {"p50_ms": 0.08123, "p99_ms": 0.2, "calls": 1000},
+        "png": {"p50_ms": 0.16},
+        "cold_start": {"cold_start_s": 0.28},
+    }
+
+
+@pytest.fixture
+def record(line) -> dict:
+    """What `models.py` writes."""
+    about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
+    told = [models.gather(name, path, [said(5100.4), said(4900), said(5200)]) for name, path in bundled().items()]
+    return {**about, "command": "python benchmarks/models.py", "runs": 3, "models": told}
+
+
+@pytest.fixture
+def shipped(default_model) -> models_page.Model:
+    """The default model, not measured."""
+    return models_page.Model("fast", 283_000, default_model.card, None)
+
+
+@pytest.fixture
+def best(shipped) -> models_page.Model:
+    """An int8 model of five seeds, taught by another, and measured."""
+    card = shipped.card
+    figures, told = {**card.figures, "seeds": SEEDS}, {**card.provenance, "teacher": {"file": "many/model.onnx"}}
+    card = replace(card, name="best", numbers="int8", parameters=646_000, figures=figures, provenance=told)
+    speed = models.gather("best", next(iter(bundled().values())), [said(5100.4), said(4900), said(5200)])
+    return models_page.Model("best", 680_000, card, speed)
+
+
+@pytest.fixture
+def tiny(shipped) -> models_page.Model:
+    return models_page.Model("tiny", 61_000, replace(shipped.card, parameters=9_900), None)
+
+
+def cells(text: str, start: str) -> list[str]:
+    """The cells of the first row that begins with `start`."""
+    row = next(row for row in text.splitlines() if row.startswith(start))
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+def test_every_model_that_ships_has_its_row():
+    text = models_page.render(models_page.read_models(ROOT / "nothing"), None)
+    for name in bundled():
+        assert text.count(f"| `{name}` |") >= 3
+        assert f"inkdigit train {name} --seed" in text
+    assert "Not measured: `python benchmarks/models.py`." in text
+    assert "## Where and when" not in text
+
+
+def test_one_more_model_needs_no_change_here(shipped, best, tiny, record):
+    text = models_page.render([tiny, shipped, best], record)
+    assert cells(text, "| `best` |")[1:] == [
+        *("680 kB", "646,000", "99.29 %", "99.11–99.44", "10,000", "99.712 ± 0.041 %", "5", "5,100", "0.08 ms")
+    ]
+    assert cells(text, "| `tiny` |")[6:] == ["not measured", "–", "not measured", "not measured"]
+    assert '["tiny", "fast", "best"]' in text
+    assert "the table, `best` compute" in text
+    assert "5,100 /s [4,900–5,200]" in text
+    assert "taught by `many/model.onnx`" in text
+    assert "- Speed: 2026-01-01" in text
+
+
+def test_the_bars_are_met_or_not(shipped, best, tiny):
+    text = models_page.bars([tiny, shipped, best])
+    assert cells(text, "| all |")[2:] == ["≤ 4.00 MB", "1.02 MB", "yes"]
+    assert cells(text, "| `tiny` | parameters")[3:] == ["9,900", "yes"]
+    assert cells(text, "| `tiny` | model file")[3:] == ["61 kB", "**no**"]
+    assert cells(text, "| `tiny` | mean accuracy")[3:] == ["not measured", "–"]
+    assert cells(text, "| `best` | mean accuracy")[2:] == ["≥ 99.700 %", "99.712 %", "yes"]
+    assert cells(text, "| `best` | pictures/s")[3:] == ["5,100", "yes"]
+
+
+def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
+    told = best.card.provenance
+    told = {**told, "recipe": told["recipe"].replace("validation = 0.05", "validation = 0.0")}
+    best = replace(best, card=replace(best.card, provenance=told))
+    text = models_page.commands([shipped, best])
+    assert cells(text, "| `fast` |")[1:] == [
+        "`inkdigit train fast --seed 0 --out runs/fast`",
+        "`python benchmarks/bundle.py fast runs/fast`",
+    ]
+    assert cells(text, "| `best` |")[1:] == [
+        "`inkdigit train best --seeds 0-4 --out runs/best`, "
+        "`inkdigit train best --set protocol=select --out runs/best-select`",
+        "`python benchmarks/bundle.py best runs/best --int8 --twin runs/best-select`",
+    ]
+
+
+def test_figures_of_another_file_do_not_count(record, tmp_path):
+    (tmp_path / "models.json").write_text(json.dumps(record))
+    assert all(model.speed for model in models_page.read_models(tmp_path))
+    for told in record["models"]:
+        told["sha256"] = "another"
+    (tmp_path / "models.json").write_text(json.dumps(record))
+    assert not any(model.speed for model in models_page.read_models(tmp_path))
+
+
+def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "ask", lambda names: [said(5000.0) for _ in names])
+    monkeypatch.setattr(sys, "argv", ["models.py", "--smoke", "--results", str(tmp_path)])
+    models.main()
+    told = json.loads((tmp_path / "models.json").read_text())
+    assert (told["smoke"], told["runs"]) == (True, 1)
+    assert [model["model"] for model in told["models"]] == list(bundled())
+    assert told["models"][0]["array_p50_ms"] == {"median": 0.0812, "min": 0.0812, "max": 0.0812}
+    assert not any(model.speed for model in models_page.read_models(tmp_path))
+
+
+def test_the_page_is_written_once_and_checked(tmp_path, monkeypatch, capsys):
+    def run(*words: str) -> int:
+        where = ["--results", str(tmp_path), "--page", str(tmp_path / "docs" / "m.md")]
+        monkeypatch.setattr(sys, "argv", ["models_page.py", *where, *words])
+        return models_page.main()
+
+    assert run("--check") == 1
+    assert not (tmp_path / "docs").exists()
+    assert run() == 0
+    assert run("--check") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "m.md: up to date"
+    (tmp_path / "docs" / "m.md").write_text("another")
+    assert run("--check") == 1
+    assert "stale" in capsys.readouterr().out
+
+
+def test_the_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", models_page.use(models_page.read_models(tmp_path)), re.DOTALL)
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "models.md", "exec"), {})
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines()] == [
+        [model.name, "0"] for model in models_page.read_models(tmp_path)
+    ]

@@ -1,0 +1,80 @@
+"""The contract of the models that ship: each answers, says all of itself, and is what the recipe of its name makes."""
+
+from __future__ import annotations
+
+import pytest
+
+from inkdigit.data.sources import open_data
+from inkdigit.model.recognizer import DEFAULT, ZOO, Recognizer, bundled
+from inkdigit.report.metrics import evaluate
+from inkdigit.training import recipe
+from inkdigit.types import DIGITS
+
+from ..conftest import template
+
+BYTES = 4_000_000  # all of them
+ROUNDING = 3e-4  # of the accuracy: another processor rounds differently, and integers more so
+
+each = pytest.mark.parametrize("name", bundled())
+
+
+def test_they_are_small_enough_to_ship():
+    assert sum(path.stat().st_size for path in bundled().values()) <= BYTES
+    assert [path.name for path in ZOO.iterdir() if path.suffix != ".onnx"] == []
+
+
+def test_the_default_is_among_them():
+    assert DEFAULT in bundled()
+
+
+@each
+def test_it_loads_and_reads_digits(name):
+    model = Recognizer.load(name)  # its self test passes
+    assert (model.name, model.classes, model.prepare) == (name, DIGITS, "ink")
+    assert [answer.best for answer in model.predict([template(i) for i in range(10)])] == list(range(10))
+
+
+@each
+def test_its_figures_are_those_of_the_test_part(name, mnist, monkeypatch):
+    figures = Recognizer.load(name).card.figures
+    assert (figures["data"], figures["part"], figures["n"]) == ("mnist", "test", 10_000)
+    low, high = figures["accuracy_ci95"]
+    assert low < figures["accuracy"] < high
+    monkeypatch.setenv("INKDIGIT_DATA", str(mnist.parent))
+    measured = evaluate(name, open_data("mnist"))
+    assert measured.accuracy == pytest.approx(figures["accuracy"], abs=ROUNDING)
+
+
+@each
+def test_what_it_says_of_several_seeds_holds_its_own(name):
+    card = Recognizer.load(name).card
+    seeds = card.figures.get("seeds")
+    if seeds is None:
+        pytest.skip(f"{name} was trained once")
+    assert seeds["n"] == len(set(seeds["seeds"])) > 1
+    assert card.provenance["seed"] in seeds["seeds"]
+    own = card.figures.get("float32", card.figures)["accuracy"]  # of an int8 file, what it was made from
+    assert abs(own - seeds["mean"]) <= seeds["sd"] * (seeds["n"] - 1) / seeds["n"] ** 0.5 + 1e-9  # no value is farther
+
+
+@each
+def test_it_says_where_it_comes_from(name):
+    told = Recognizer.load(name).card.provenance
+    assert told["recipe_sha256"] == recipe.Recipe.load(recipe.bundled()[name]).sha256
+    assert isinstance(told["seed"], int)
+    assert len(told["commit"]) == 40
+    assert told["created"][:2] == "20"
+    assert all(told["libraries"][library] for library in ("inkdigit", "torch", "numpy", "onnx", "onnxruntime"))
+    data = told["data"]
+    assert (data["name"], data["train"], data["test"]) == ("mnist", 60_000, 10_000)
+    assert len(data["sha256"]) == 64
+    assert data["licence"] == "CC BY-SA 3.0"
+    assert told["saw_mnist"] is True
+
+
+@each
+def test_it_is_calibrated(name):
+    calibration = Recognizer.load(name).card.calibration
+    assert calibration.fitted_on != "nothing"
+    assert calibration.temperature > 0
+    assert calibration.accept_score is not None
