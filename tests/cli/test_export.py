@@ -133,11 +133,11 @@ def test_other_data_of_the_same_name_are_no_ranges(inkdigit, moved):
 def test_only_the_run_s_own_recipe_says_where_the_data_lie(moved, model):
     recognizer = Recognizer.load(moved)
     recipe_beside(moved, model, data="/there/drawn")
-    assert export._source(recognizer) == "/there/drawn"
+    assert export.learnt_from(recognizer) == "/there/drawn"
     recipe_beside(moved, model, data="/elsewhere", epochs=99)
-    assert export._source(recognizer) == "drawn"
+    assert export.learnt_from(recognizer) == "drawn"
     (moved / "recipe.toml").write_text("epochz = ")
-    assert export._source(recognizer) == "drawn"
+    assert export.learnt_from(recognizer) == "drawn"
 
 
 def test_data_with_other_classes_are_refused(inkdigit, model, drawn):

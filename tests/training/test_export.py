@@ -31,7 +31,7 @@ CALIBRATION = Calibration(1.7, -3.0, 0.999, "somewhere")
 def model_bytes(net: nn.Sequential, recipe: Recipe, *, samples: Gray) -> bytes:
     return export.model_bytes(
         net,
-        recipe,
+        recipe.name,
         classes=CLASSES,
         kind="ink",
         calibration=CALIBRATION,

@@ -50,7 +50,7 @@ def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer
     path.write_bytes(
         export.model_bytes(
             net,
-            recipe,
+            recipe.name,
             classes=DIGITS,
             kind="ink",
             calibration=Calibration(temperature),

@@ -106,7 +106,7 @@ def test_a_network_of_an_output_layer_alone_has_nothing_to_make_integers_of(tmp_
     path.write_bytes(
         model_bytes(
             nets.build(recipe, 3),
-            recipe,
+            recipe.name,
             classes=CLASSES,
             kind="ink",
             calibration=Calibration(),

@@ -80,7 +80,7 @@ def _convert(recognizer: Recognizer, format_: str) -> bytes:
 def _quantize(recognizer: Recognizer, data: str | None) -> bytes:
     from inkdigit.training.quantize import quantize
 
-    source = data or _source(recognizer)
+    source = data or learnt_from(recognizer)
     talk.note(f"Ranges from {source}, then both files answer the part that the model reports on.")
     made = quantize(recognizer, _open(source, recognizer, named=data is not None))
     talk.say(f"{made.after.data} ({made.after.split}), {made.after.n:,} pictures")
@@ -99,7 +99,7 @@ def _figures(metrics: Metrics) -> str:
     return f"{talk.percent(metrics.accuracy)} ({limits}), {metrics.answered:,} answered"
 
 
-def _source(recognizer: Recognizer) -> str:
+def learnt_from(recognizer: Recognizer) -> str:
     """The data that the model learnt from: its own run knows where they lie, its card what they are called."""
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.restore import recipe_of
@@ -112,15 +112,25 @@ def _source(recognizer: Recognizer) -> str:
     return found.data if found.change({"data": recipe.data}) == recipe else recipe.data
 
 
-def _open(source: str, recognizer: Recognizer, *, named: bool) -> Dataset:
+def open_source(source: str, recognizer: Recognizer, *, named: bool) -> Dataset:
+    """Open data as the model prepares pictures; `named` says that the user named them.
+
+    Raises:
+        UsageError: no such data.
+        DataError: those that the user named cannot be used.
+    """
     from inkdigit.data.sources import open_data
 
     try:
-        dataset = open_data(source, prepare=recognizer.prepare, log=talk.note)
+        return open_data(source, prepare=recognizer.prepare, log=talk.note)
     except (UsageError, DataError) as exc:
         if named:
             raise
         raise UsageError(f"The data that the model learnt from cannot be opened: {exc}", hint="Say --data.") from exc
+
+
+def _open(source: str, recognizer: Recognizer, *, named: bool) -> Dataset:
+    dataset = open_source(source, recognizer, named=named)
     learnt = recognizer.card.provenance.get("data")
     sha256 = learnt.get("sha256") if isinstance(learnt, dict) else None
     if sha256 in (None, dataset.sha256):

@@ -1,6 +1,6 @@
 """From a trained network to the one-file model.
 
-In: network, recipe, what the card shall say. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n, K]`
+In: network, name, what the card shall say. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n, K]`
 and `score: float32 [n]`. Normalisation, temperature and softmax are inside the graph; the initialisers keep their
 `state_dict` names, so that `restore` can take the weights back. Parity with the network is checked first.
 """
@@ -24,7 +24,6 @@ from inkdigit.model.card import METADATA_KEY, Calibration, Card, SelfTest
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.training.nets import parameters
-from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Floats, Gray
 
 PARITY = 1e-4  # of a probability, between network and model file
@@ -36,7 +35,7 @@ OPSET = 18
 class Answering(nn.Module):
     """A network with everything around it that turns a picture into an answer."""
 
-    def __init__(self, net: nn.Sequential, temperature: float) -> None:
+    def __init__(self, net: nn.Module, temperature: float) -> None:
         """Wrap `net`, whose logits are divided by `temperature`."""
         super().__init__()
         self.net = net
@@ -49,8 +48,8 @@ class Answering(nn.Module):
 
 
 def model_bytes(
-    net: nn.Sequential,
-    recipe: Recipe,
+    net: nn.Module,
+    name: str,
     *,
     classes: tuple[str, ...],
     kind: str,
@@ -82,7 +81,7 @@ def model_bytes(
             "The exported file answers otherwise than the network", expected=f"within {PARITY}", received=f"{off:.2e}"
         )
     card = Card(
-        name=recipe.name,
+        name=name,
         classes=classes,
         prepare=kind,
         prepare_version=VERSION,

@@ -28,7 +28,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.report import page
 from inkdigit.report.insight import Insight
-from inkdigit.report.metrics import measure, predict_part, stack_probs
+from inkdigit.report.metrics import evaluate, measure, predict_part, stack_probs
 from inkdigit.training import environment, explain, export, loop, nets
 from inkdigit.training.augment import augment
 from inkdigit.training.calibrate import calibrate
@@ -62,7 +62,7 @@ def write_model(job: Job, state: loop.State) -> bytes:
     net = state.net.cpu()
     data = export.model_bytes(
         net,
-        job.recipe,
+        job.recipe.name,
         classes=job.dataset.classes,
         kind=job.dataset.prepare,
         calibration=_calibration(job, net),
@@ -95,7 +95,8 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     began = time.perf_counter()
     model, part = Recognizer.load(runs.model_path(job.folder)), job.parts.report
     if job.parts.report_name == "test":
-        _log_opening(job)
+        recipe = job.recipe
+        log_opening(job.folder, data=job.dataset.name, name=recipe.name, sha256=recipe.sha256, seed=str(recipe.seed))
     predictions = predict_part(model, part)
     metrics = measure(
         predictions,
@@ -113,6 +114,12 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     seconds = {**seconds, "evaluate": time.perf_counter() - began}
     story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
     page.write(job.folder, story)
+
+
+def evaluate_reported(model: Recognizer | Path, dataset: Dataset, parts: Parts) -> Metrics:
+    """How a model file does on the part that its recipe reports on."""
+    reported = replace(dataset, train=parts.train, test=parts.report)
+    return replace(evaluate(model, reported), split=parts.report_name)
 
 
 def figures(metrics: Metrics) -> dict[str, Any]:
@@ -200,14 +207,19 @@ def _write_predictions(job: Job, predictions: list[Prediction], classes: int) ->
     runs.write_aside(job.folder / runs.PREDICTIONS, buffer.getvalue())
 
 
-def _log_opening(job: Job) -> None:
-    """Note that a test part was looked at: choosing by what it shows would make its figure worthless."""
-    path, recipe = job.folder.parent / OPENINGS, job.recipe
-    text = io.StringIO()
+def log_opening(made: Path, *, data: str, name: str, sha256: str, seed: str) -> None:
+    """Note beside `made` that a test part was looked at: choosing by what it shows would make its figure worthless.
+
+    `name`, `sha256` and `seed` are those of the recipe behind the run or file `made`.
+
+    Raises:
+        OutputError: the log cannot be written.
+    """
+    path, text = made.parent / OPENINGS, io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     with runs.writing(path), path.open("a", encoding="utf-8") as file:
         if file.tell() == 0:
             writer.writerow(["date", "data", "recipe", "recipe_sha256", "seed", "run"])
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-        writer.writerow([now, job.dataset.name, recipe.name, recipe.sha256, recipe.seed, job.folder.name])
+        writer.writerow([now, data, name, sha256, seed, made.name])
         file.write(text.getvalue())

@@ -1,0 +1,84 @@
+"""`inkdigit ensemble`: several models that answer together, or one that looks several times, in one model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from inkdigit.cli import talk
+from inkdigit.cli.export import learnt_from, open_source
+from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.runs import check_place
+
+if TYPE_CHECKING:
+    from inkdigit.model.recognizer import Recognizer
+    from inkdigit.types import Dataset, Metrics
+
+
+def ensemble(
+    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Bundled, run directories, .onnx files.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="The model file to write.")],
+    views: Annotated[int, typer.Option(help="5 or 9: also look a pixel aside, and answer with the mean.")] = 1,
+    name: Annotated[str | None, typer.Option(help="The name on its card; -views5 is added to it.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="SOURCE that the models learnt from; else as their cards say.")
+    ] = None,
+    calibrated_as: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The ensemble of their select twins: takes its calibration.")
+    ] = None,
+) -> None:
+    """Join models in one file that answers with their mean; measure it on the part that they report on.
+
+    Example: inkdigit ensemble runs/a runs/b runs/c --out three.onnx
+    """
+    if out.suffix != ".onnx":
+        raise UsageError("This writes a model file", expected="--out with a name that ends in .onnx", received=out)
+    from inkdigit.model.recognizer import Recognizer
+
+    members = [Recognizer.load(model) for model in models]
+    twin = None if calibrated_as is None else Recognizer.load(calibrated_as)
+    check_place(out, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
+    with talk.interruptible():
+        try:
+            from inkdigit.training.ensemble import join, write
+        except ModuleNotFoundError as exc:
+            raise MissingExtra(f"Joining models needs {exc.name}", "train") from exc
+        dataset = _open(data, members[0])
+        chosen = name or (members[0].name if len(members) == 1 else "ensemble")
+        joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
+        metrics = write(out, joined, dataset, log=talk.note)
+    _tell(members, metrics, out)
+    talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])
+
+
+def _open(data: str | None, first: Recognizer) -> Dataset:
+    return open_source(data or learnt_from(first), first, named=data is not None)
+
+
+def _tell(members: list[Recognizer], metrics: Metrics, out: Path) -> None:
+    """Print each member, and what they come to together."""
+    from inkdigit.model.recognizer import Recognizer
+
+    for member in members:
+        talk.say(f"Member      {_accuracy(member)}, {member.card.parameters:,} parameters: {member.path}")
+    right = round(metrics.accuracy * metrics.n)
+    talk.say(
+        f"Accuracy    {talk.percent(metrics.accuracy)} on the {metrics.split} part "
+        f"({right:,} of {metrics.n:,}; {talk.interval(metrics.accuracy_ci95)})"
+    )
+    card = Recognizer.load(out).card
+    talk.say(f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB, {card.parameters:,} parameters)")
+    calibration = card.calibration
+    if calibration.accept_score is None:
+        talk.note(
+            "It is left uncalibrated: its members held out no pictures together, or too few. See --calibrated-as."
+        )
+        return
+    talk.say(f"Calibrated  temperature {calibration.temperature:g}, fitted on {calibration.fitted_on}")
+
+
+def _accuracy(member: Recognizer) -> str:
+    figures = member.card.figures
+    return f"{talk.percent(figures['accuracy'])} ({figures['part']})" if figures else "not measured"
