@@ -16,9 +16,27 @@ from inkdigit.training.recipe import Recipe
 # Recipe → seeds. `fast` and `minute` are measured by bench.py.
 RECIPES = {"tiny": 5, "best": 3}
 # Members of the ensemble that are no recipe of their own: base, and what is changed of it.
+HALVED_AT_ONCE = {
+    "convs_per_block": [1, 1, 2],
+    "pooling": ["stride", "average", "none"],
+    "padding": ["valid", "same", "valid"],
+    "epochs": 12,
+}
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "member-3x3": ("best", {"kernel": 3}),
-    "member-7x7": ("best", {"kernel": [7, 5, 3]}),
+    "member-5x5": ("best", {**HALVED_AT_ONCE, "filters": [48, 96, 192], "kernel": [5, 3, 3]}),
+    "member-7x7": ("best", {**HALVED_AT_ONCE, "filters": [32, 64, 160], "kernel": [7, 5, 3]}),
+    "member-residual": (
+        "best",
+        {
+            "block": "residual",
+            "filters": [32, 64, 128],
+            "convs_per_block": 2,
+            "pooling": "stride",
+            "pool_first": False,
+            "padding": "same",
+            "epochs": 12,
+        },
+    ),
 }
 ENSEMBLE = ("best", *MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel

@@ -30,6 +30,13 @@ THIN_START = {
     "pooling": ["none", "stride", "average", "none"],
     "padding": ["valid", "valid", "same", "valid"],
 }
+HALVED_FIRST = {
+    "filters": [12, 24, 30],
+    "kernel": [5, 3, 3],
+    "convs_per_block": 1,
+    "pooling": ["stride", "average", "none"],
+    "padding": "valid",
+}
 ALL_CHANGES = {"elastic_px": 0.7, "squish": 0.1, "shear": 0.15, "thickness": 0.5}
 
 
@@ -108,13 +115,8 @@ CHOICES = {
         2,
         AS_IT_IS
         | {
-            "5×5 first, in half the work": {
-                "filters": [12, 24, 30],
-                "kernel": [5, 3, 3],
-                "convs_per_block": 1,
-                "pooling": ["stride", "average", "none"],
-                "padding": "valid",
-            },
+            "5×5 first, in a quarter of the time": HALVED_FIRST,
+            "5×5 first, 64 epochs": {**HALVED_FIRST, "epochs": 64},
             "four single convolutions": {
                 "filters": [8, 16, 24, 22],
                 "convs_per_block": 1,
@@ -125,7 +127,11 @@ CHOICES = {
             "average pooling": {"pooling": ["average", "average", "none"]},
             "global max": {"head": "global_max"},
             "plain SGD": SGD,
-            "weight decay 5e-4": {"weight_decay": 5e-4},
+            "weight decay 2e-3": {"weight_decay": 2e-3},
+            "weight decay 1e-4": {"weight_decay": 1e-4},
+            "batches of 64": {"batch": 64},
+            "SiLU": {"activation": "silu"},
+            "40 epochs": {"epochs": 40},
             "label smoothing 0.05": {"label_smoothing": 0.05},
         },
         start={
@@ -135,6 +141,7 @@ CHOICES = {
             "pooling": ["max", "max", "none"],
             "padding": ["same", "same", "valid"],
             "label_smoothing": 0.0,
+            "weight_decay": 5e-4,
             "rotate_deg": 8.0,
             "zoom": 0.08,
             "shift_px": 1.5,
