@@ -123,6 +123,12 @@ CHOICES = {
                 "pooling": ["none", "max", "max", "none"],
                 "padding": ["same", "same", "same", "valid"],
             },
+            "two blocks of three, no padding": {
+                "filters": [10, 18],
+                "convs_per_block": 3,
+                "pooling": ["max", "none"],
+                "padding": "valid",
+            },
             "no augmentation": PLAIN,
             "average pooling": {"pooling": ["average", "average", "none"]},
             "global max": {"head": "global_max"},
