@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from inkdigit.data.splits import set_aside
 from inkdigit.report.metrics import evaluate
 from inkdigit.runs import DONE, ENVIRONMENT, MODEL, PREDICTIONS, RECIPE, REPORT
 from inkdigit.training.recipe import Recipe, parse_changes
+from inkdigit.training.restore import name_file
 
 HEADER = "date,data,recipe,recipe_sha256,seed,run\n"
 
@@ -25,8 +27,8 @@ def few(monkeypatch):
     monkeypatch.setattr(accuracy_entries, "RECIPES", {"fast": 2})
     monkeypatch.setattr(accuracy_entries, "MEMBERS", {"wide": ("fast", {"filters": [8, 16, 16]})})
     monkeypatch.setattr(accuracy_entries, "ENSEMBLE", ("fast", "wide"))
-    monkeypatch.setattr(accuracy_entries, "DISTILLED", ("fast", {"teacher_weight": 0.9}))
-    monkeypatch.setattr(accuracy_entries, "CURVE", {"1k": 2})
+    monkeypatch.setattr(accuracy_entries, "DISTILLED", "fast")
+    monkeypatch.setattr(accuracy_entries, "CURVE", {"1k": 1})
 
 
 @pytest.fixture
@@ -55,10 +57,11 @@ def calls(monkeypatch):
             recipe = Recipe.load(said[1], {**changes, "seed": int(said[said.index("--seed") + 1])})
             folder.mkdir(parents=True)
             (folder / RECIPE).write_text(recipe.to_toml())
+            teacher = recipe.teacher and name_file(Path(recipe.teacher))
+            (folder / ENVIRONMENT).write_text(json.dumps({"threads": 1, "device": "cpu", "teacher": teacher}))
         figures = {"n": 4, "accuracy": 0.75, "accuracy_ci95": [0.3, 0.95], "nll": 0.1, "ece": 0.01}
         report = {**figures, "model": {"parameters": 10}, "train_seconds": 2.04, "epochs": 3}
         (folder / REPORT).write_text(json.dumps(report))
-        (folder / ENVIRONMENT).write_text(json.dumps({"threads": 1, "device": "cpu"}))
         np.savez(folder / PREDICTIONS, probs=np.eye(4), labels=np.array([0, 1, 2, 2]))
         (folder / MODEL).write_bytes(b"model")
         (folder / DONE).touch()
@@ -133,6 +136,49 @@ def test_a_recipe_that_was_changed_is_measured_anew_but_overwrites_no_run(calls,
     with pytest.raises(RuntimeError, match=r"wide/s0 holds another recipe .* move .*wide away"):
         settle("wide", 0, bench)
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_run_that_learns_from_another_file_than_the_ensemble_is_now_is_not_taken_over(calls, bench, stopped):
+    settle("distilled", 0, bench)
+    run, told = bench.runs / "distilled" / "s0", ledger(bench)
+    lines = [json.dumps(line) for line in told if line["name"] != "distilled"]
+    (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]))
+    settle("distilled", 0, bench)
+    assert ledger(bench) == told
+    (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]))
+    (bench.runs / "ensemble" / "s0.onnx").write_bytes(b"joined anew")
+    if stopped:
+        (run / DONE).unlink()
+    with pytest.raises(RuntimeError, match=r"distilled/s0 learns from another file .* move .*distilled away"):
+        settle("distilled", 0, bench)
+    assert len(calls) == 4
+    assert len(ledger(bench)) == 3
+
+
+def test_what_is_made_of_models_that_are_not_here_has_them_trained_again_and_told_once(calls, bench):
+    settle("ensemble", 0, bench)
+    told = ledger(bench)
+    shutil.rmtree(bench.runs)
+    assert [settle(line["name"], 0, bench) for line in told] == told  # nobody asks for a model
+    assert len(calls) == 3
+    settle("distilled", 0, bench)
+    assert [words[0] for words in calls[3:]] == ["train", "train", "ensemble", "train"]
+    assert [line["name"] for line in ledger(bench)] == ["fast", "wide", "ensemble", "distilled"]
+    settle("ensemble-views5", 0, bench)
+    assert [words[0] for words in calls[7:]] == ["ensemble"]
+
+
+def test_an_opening_is_kept_whatever_fails_after_it(calls, bench, monkeypatch):
+    def fail(run: Path) -> None:
+        raise RuntimeError(f"{run} cannot be read")
+
+    monkeypatch.setattr(accuracy, "read", fail)
+    with pytest.raises(RuntimeError, match="cannot be read"):
+        settle("fast", 0, bench)
+    assert len(calls) == 1
+    assert (bench.results / accuracy.OPENINGS).read_text() == HEADER + "1,mnist,fast,x,0,s0\n"
+    assert not (bench.results / accuracy.LEDGER).exists()
 
 
 def test_openings_are_added_once(calls, bench):
@@ -214,7 +260,7 @@ def test_smoke_trains_for_real_and_keeps_apart(tmp_path, monkeypatch, capsys):
     assert accuracy.main() == 0
     (line,) = accuracy.machine.read_lines(tmp_path / "runs" / "accuracy-smoke" / accuracy.LEDGER)
     assert line["smoke"]
-    assert (line["name"], line["seed"], line["parameters"]) == ("curve-1k", 3, 1120)
+    assert (line["name"], line["seed"], line["parameters"]) == ("curve-1k", 3, 747)
     assert len(line["wrong"]) == round(line["n"] * (1 - line["accuracy"]))
     run = tmp_path / "runs" / "accuracy-smoke" / "curve-1k" / "s3"
     assert line["bytes"] == (run / MODEL).stat().st_size

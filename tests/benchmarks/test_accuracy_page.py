@@ -82,22 +82,27 @@ def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypa
         (0.9975, 3, "yes", "99.75 %: yes, 99.8 %: no"),
         (0.997, 3, "yes", "99.75 %: no, 99.8 %: no"),
         (0.9969, 3, "**no**", "99.75 %: no, 99.8 %: no"),
-        (0.999, 2, "n < 3", "99.75 %: yes, 99.8 %: yes"),
+        (0.999, 2, "–", "99.75 %: –, 99.8 %: –"),
     ],
 )
 def test_a_bar_is_met_by_the_mean_of_its_seeds(measured, accuracy, seeds, met, goals):
     rows = accuracy_parts.bars({"best": [measured(seed=seed, accuracy=accuracy) for seed in range(seeds)]})
     (row,) = (cells(row) for row in rows if "`best`" in row)
     assert row[1] == "≥ 99.7 %"
+    assert row[2].startswith(f"{100 * accuracy:.3f}")
     assert row[3:6] == [met, goals, str(seeds)]
 
 
 def test_tiny_may_have_so_many_parameters_and_bytes(measured):
-    rows = [cells(row) for row in accuracy_parts.bars({"tiny": [measured("tiny"), measured("tiny", 1, bytes=60_001)]})]
-    assert [row[:4] for row in rows[1:3]] == [
+    def said(seeds: int) -> list[list[str]]:
+        group = [measured("tiny", seed, bytes=60_000 + seed) for seed in range(seeds)]
+        return [cells(row)[:4] for row in accuracy_parts.bars({"tiny": group})[1:3]]
+
+    assert said(5) == [
         ["`tiny`: parameters", "≤ 10,000", "9,000", "yes"],
         ["`tiny`: model file", "≤ 60 kB", "60 kB", "**no**"],
     ]
+    assert [row[3] for row in said(4)] == ["–", "–"]
 
 
 def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
@@ -105,7 +110,7 @@ def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     names = ", ".join(f"`{name}`" for name in ENSEMBLE)
     assert f"- `ensemble`: the mean of {names} with the same seed, in one file; trained as long" in about
     assert f"- `ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
-    assert "; learns from the `ensemble` of its seed." in about
+    assert "- `distilled`: `best`; learns from the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
 
@@ -183,6 +188,7 @@ def test_without_results_the_page_tells_the_protocol_and_what_is_not_measured(tm
     assert "Not measured yet: `fast`, `minute`, `tiny`, `best`" in told
     assert "Not measured yet: `curve-1k`" in told
     assert "Nothing has been opened yet." in told
+    assert "`inkdigit benchmark`" in told
     assert "test-openings.csv" not in told
     assert told.count("| not measured |") == len(accuracy_parts.BARS)
 
@@ -214,7 +220,7 @@ def test_the_page_and_its_figure_are_written_once_and_checked(results, measured,
     assert accuracy_page.main() == 0
     text = at.read_text(encoding="utf-8")
     assert 'src="how-good/curve-light.svg"' in text
-    assert "2-4-8" in text
+    assert "1-2-4-6" in text
     assert "- `curve-1k`, `tiny` (bfloat16): 2026-01-01" in text
     monkeypatch.setattr(sys, "argv", [*argv, "--check"])
     assert accuracy_page.main() == 0

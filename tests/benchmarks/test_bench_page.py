@@ -88,7 +88,8 @@ def test_what_is_not_measured_is_said_to_be_so():
 
 def test_the_table_names_every_entrant_quickest_first_with_its_command(line):
     knn = line("sklearn_knn", parameters=None, note="60,000 stored pictures", curve=[[1, 0.01, 0.97]], peak_mb=None)
-    _, _, table, plot = bench_page.part([line(), knn], {"a": "PLOT"})
+    _, about, table, plot = bench_page.part([line(), knn], {"a": "PLOT"})
+    assert "(`tiny` and `best` are measured in\n[accuracy](accuracy.md)" in about
     first, second = (cells(row) for row in table.splitlines()[2:])
     assert first[:3] == ["scikit-learn's 3-NN", "60,000 stored pictures", "97.00 %"]
     assert first[5:8] == ["–", "–", "–"]

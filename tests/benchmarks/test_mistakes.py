@@ -55,7 +55,7 @@ def make_run(folder: Path, answers: np.ndarray, labels: np.ndarray, **recipe: An
 def test_part():
     """10,000 labels that hold those that the published votes speak of."""
     labels = np.arange(mistakes.N) % 10
-    for index, vote in mistakes.read_people().votes.items():
+    for index, vote in mistakes.read_readings().votes.items():
         labels[index] = vote.label
     return labels
 
@@ -74,9 +74,9 @@ def run(tmp_path, monkeypatch):
 
 def test_a_label_is_wrong_if_a_majority_says_so_and_the_eye_does_not_read_it():
     votes = dict.fromkeys(range(4), VOTED) | {4: mistakes.Vote(label=0, voted="?", votes=2, for_label=2)}
-    people = mistakes.People(votes, {0: "0", 1: "1", 2: "?", 4: "1"})
-    assert people.set_right == {1: 1, 2: 1, 3: 1}
-    assert people.agreed == {1: 1}
+    readings = mistakes.Readings(votes, {0: "0", 1: "1", 2: "?", 4: "1"})
+    assert readings.set_right == {1: 1, 2: 1, 3: 1}
+    assert readings.agreed == {1: 1}
 
 
 @pytest.mark.parametrize(
@@ -93,23 +93,23 @@ def test_a_label_is_wrong_if_a_majority_says_so_and_the_eye_does_not_read_it():
 )
 def test_whose_fault_a_mistake_is(index, answer, fault):
     votes = {0: VOTED, 1: mistakes.Vote(label=0, voted="?", votes=2, for_label=2)}
-    people = mistakes.People(votes, {0: "1", 1: "0", 2: "0", 3: "?", 4: "1"})
-    assert people.fault(index, 0, answer) == fault
+    readings = mistakes.Readings(votes, {0: "1", 1: "0", 2: "0", 3: "?", 4: "1"})
+    assert readings.fault(index, 0, answer) == fault
 
 
 def test_the_committed_list_of_wrong_labels_is_fixed():
-    people = mistakes.read_people()
-    assert len(people.votes) == 15
-    assert people.set_right == {
+    readings = mistakes.read_readings()
+    assert len(readings.votes) == 15
+    assert readings.set_right == {
         **{947: 9, 1621: 6, 1901: 4, 2462: 0, 2597: 3, 3558: 0, 5937: 3, 6651: 6, 6783: 6, 9729: 6},
     }
-    assert sorted(people.agreed) == [947, 1901, 2597, 6651, 9729]
+    assert sorted(readings.agreed) == [947, 1901, 2597, 6651, 9729]
 
 
 def test_what_is_wrong_is_counted_by_seeds():
     labels = np.array([0, 1, 2, 0, 1])
     probs = answering([0, 1, 2, 1, 2], [0, 2, 2, 1, 2], [0, 1, 2, 2, 2])
-    found = mistakes.summarise(probs, labels, mistakes.People({3: VOTED}, {3: "1", 4: "1"}))
+    found = mistakes.summarise(probs, labels, mistakes.Readings({3: VOTED}, {3: "1", 4: "1"}))
     assert found["wrong"] == [2, 3, 2]
     assert (found["wrong_in_all"], found["wrong_in_most"], found["wrong_in_some"]) == (2, 2, 3)
     assert [one["index"] for one in found["pictures"]] == [1, 3, 4]
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_counted_by_seeds():
 
 def test_a_picture_tells_the_most_frequent_wrong_answer_and_what_is_most_probable():
     probs = np.array([[0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.8, 0.1]], np.float32)
-    one = mistakes.picture(7, probs, 0, mistakes.People({}, {7: "?"}))
+    one = mistakes.picture(7, probs, 0, mistakes.Readings({}, {7: "?"}))
     assert (one["answer"], one["wrong_in"], one["confidence"]) == (1, 2, 0.75)
     assert one["top"] == [[1, 0.6333], [0, 0.2667]]
     assert (one["judged"], one["fault"]) == ("?", "doubtful")
@@ -140,11 +140,11 @@ def test_leaving_out_the_least_sure_leaves_out_their_mistakes():
 
 
 def test_confidence_is_told_of_right_and_wrong_and_by_groups():
-    found = mistakes.summarise(answering([0, 1, 0]), np.array([0, 1, 1]), mistakes.People({}, {}))["confidence"]
+    found = mistakes.summarise(answering([0, 1, 0]), np.array([0, 1, 1]), mistakes.Readings({}, {}))["confidence"]
     assert found["right"] == found["wrong"] == [pytest.approx(0.9, abs=1e-6)]
     (group,) = found["groups"]
     assert (group["n"], group["accuracy"]) == (3, pytest.approx(2 / 3))
-    perfect = mistakes.summarise(answering([0]), np.array([0]), mistakes.People({}, {}))["confidence"]
+    perfect = mistakes.summarise(answering([0]), np.array([0]), mistakes.Readings({}, {}))["confidence"]
     assert perfect["wrong"] == [None]
 
 

@@ -93,7 +93,7 @@ def test_views_of_one_model_are_a_file_of_their_own_named_so(ensemble, tmp_path)
 def test_the_calibration_of_the_select_twins_is_taken_over(ensemble, joined, tmp_path):
     out = tmp_path / "c.onnx"
     said = ensemble("all.onnx", "b.onnx", "--out", out, "--name", "pair", "--calibrated-as", joined)
-    assert said.out.splitlines()[-1].endswith("fitted on the select twin of this ensemble")
+    assert said.out.splitlines()[-1].endswith("fitted on the twin of this ensemble that held pictures out")
     assert Recognizer.load(out).name == "pair"
 
 
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_said_before_the_work(ensemble, source, tmp_path):
     assert_one_error(ensemble("a.onnx", "b.onnx", "--out", "a.onnx"), 9, "is a file that is read")
     twin = ("--calibrated-as", "all.onnx")
     assert_one_error(ensemble("a.onnx", "b.onnx", "--out", "all.onnx", *twin), 9, "is a file that is read")
-    assert_one_error(ensemble("a.onnx", "b.onnx", "--out", out, *twin), 2, "no select twin")
+    assert_one_error(ensemble("a.onnx", "b.onnx", "--out", out, *twin), 2, "no twin")
     missing = tmp_path / "none" / "m.onnx"
     assert_one_error(ensemble("a.onnx", "b.onnx", "--out", missing), 9, "its folder does not exist")
     assert_one_error(ensemble("a.onnx", "b.onnx", "--data", source, "--out", out), 2, "is not the data that")

@@ -5,20 +5,24 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+import inkdigit
 from inkdigit.data.splits import split
-from inkdigit.errors import ModelFileError, UsageError
+from inkdigit.errors import DataError, ModelFileError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import distill, loop, run, trial
+from inkdigit.training.export import set_card, with_figures
+from inkdigit.training.seeds import train_seeds
 
-from .conftest import CPU, drawn_digits, tiny
+from .conftest import CPU, draw, drawn_digits, stop_at, tiny
 
 
 def test_it_says_what_its_file_says(finished, easy):
-    ask = distill.open_teacher(tiny(teacher=str(finished.folder)), 3)
+    ask = distill.open_teacher(tiny(teacher=str(finished.folder)), drawn_digits())
     assert ask is not None
     changed = torch.from_numpy(easy.images[:5]).unsqueeze(1) + 0.3  # no whole numbers, as after augmentation
     said = ask(changed)
@@ -28,7 +32,7 @@ def test_it_says_what_its_file_says(finished, easy):
 
 
 def test_without_one_there_is_nobody_to_ask():
-    assert distill.open_teacher(tiny(), 3) is None
+    assert distill.open_teacher(tiny(), drawn_digits()) is None
 
 
 def test_the_loss_is_between_that_of_the_labels_and_that_of_the_teacher():
@@ -47,7 +51,7 @@ def test_a_network_learns_from_a_teacher_alone(finished, easy):
     parts = split(dataset, protocol="final", validation=0, seed=0)
     parts = replace(parts, train=replace(parts.train, labels=(parts.train.labels + 1) % 3))
     state = loop.start(trial.build(recipe, parts, 3), recipe)
-    list(trial.epochs(state, recipe, parts, CPU))
+    list(trial.epochs(state, recipe, parts, CPU, teacher=distill.open_teacher(recipe, dataset)))
     taught = np.array([int(answer.label) for answer in finished.model.predict(list(easy.images))])
     assert trial.accuracy(state, recipe, replace(easy, labels=taught), CPU) > 0.9
 
@@ -61,9 +65,13 @@ def test_the_run_names_its_teacher_and_its_file(finished, tmp_path):
     assert str(finished.folder.parent) not in card.to_json()  # where it lies is nobody's business
 
 
-def test_one_with_other_classes_is_refused(finished):
-    with pytest.raises(UsageError, match="other classes"):
-        distill.open_teacher(tiny(teacher=str(finished.folder)), 10)
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [({"classes": ("0", "1", "x")}, "another classes"), ({"prepare": "plain"}, "another kind of preparation")],
+)
+def test_one_that_answers_otherwise_is_refused(finished, changes, problem):
+    with pytest.raises(UsageError, match=problem):
+        distill.open_teacher(tiny(teacher=str(finished.folder)), replace(drawn_digits(), **changes))
 
 
 def test_one_that_is_not_there_is_refused_before_anything_begins(tmp_path):
@@ -75,6 +83,73 @@ def test_one_that_is_not_there_is_refused_before_anything_begins(tmp_path):
         run.train(tiny(teacher=str(tmp_path / "broken.onnx")), data=drawn_digits(), out=tmp_path / "student")
 
 
-def test_one_that_saw_what_is_held_out_is_refused(finished):
-    with pytest.raises(UsageError, match="may have learnt from the pictures that are held out"):
-        distill.open_teacher(tiny(teacher=str(finished.folder), protocol="select"), 3)
+HELD_OUT = {"validation": 0.25, "seed": 3}  # as the teacher held out
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"protocol": "select", **HELD_OUT},
+        {"validation": 0.25, "seed": 4},
+        {"validation": 0.2, "seed": 3},
+        {"validation_split": "stratified", **HELD_OUT},
+        {"test_fraction": 0.3},
+    ],
+)
+def test_one_that_may_have_seen_what_is_held_out_is_refused(finished, changes):
+    with pytest.raises(UsageError, match="may have learnt from pictures that are held out"):
+        distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits())
+
+
+@pytest.mark.parametrize("changes", [HELD_OUT, {"seed": 4}])
+def test_one_that_held_out_the_same_may_teach_and_any_where_nothing_is_held_out(finished, changes):
+    assert distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits()) is not None
+
+
+def test_one_of_other_data_may_teach(finished):
+    other = replace(drawn_digits(), train=draw(90, seed=7))
+    recipe = tiny(teacher=str(finished.folder), protocol="select", validation=0.5)
+    assert distill.open_teacher(recipe, other) is not None
+
+
+def test_a_run_is_not_resumed_with_another_teacher(finished, tmp_path, monkeypatch):
+    teacher = tmp_path / "teacher" / "model.onnx"
+    teacher.parent.mkdir()
+    teacher.write_bytes((finished.folder / "model.onnx").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        run.train(tiny(teacher="teacher", epochs=3), data=drawn_digits(), out="student", on_tick=stop_at(5))
+    monkeypatch.chdir(finished.folder)  # it finds its teacher from anywhere
+    assert run.read_environment(tmp_path / "student")["teacher"]["file"] == "teacher/model.onnx"
+    teacher.write_bytes(inkdigit.load("fast").path.read_bytes())
+    with pytest.raises(UsageError, match="another classes"):
+        run.resume(tmp_path / "student", data=drawn_digits())
+    teacher.write_bytes(with_figures((finished.folder / "model.onnx").read_bytes(), {}))
+    with pytest.raises(DataError, match="is not the teacher that"):
+        run.resume(tmp_path / "student", data=drawn_digits())
+    teacher.write_bytes((finished.folder / "model.onnx").read_bytes())
+    assert run.resume(tmp_path / "student", data=drawn_digits()).model.card.provenance["teacher"]["sha256"]
+
+
+def test_a_student_of_one_that_saw_mnist_saw_it_too(finished, tmp_path):
+    model = onnx.load(finished.folder / "model.onnx")
+    card = finished.model.card
+    set_card(model, replace(card, provenance={**card.provenance, "saw_mnist": True}))
+    onnx.save(model, tmp_path / "teacher.onnx")
+    student = run.train(tiny(teacher=str(tmp_path / "teacher.onnx"), epochs=1), data=drawn_digits(), out=tmp_path / "s")
+    assert student.model.card.provenance["saw_mnist"]
+    assert not card.provenance["saw_mnist"]
+
+
+def test_seeds_that_hold_out_what_the_teacher_learnt_from_are_refused_before_the_first(finished, tmp_path):
+    recipe = tiny(teacher=str(finished.folder), validation=0.25)
+    with pytest.raises(UsageError, match="may have learnt"):
+        train_seeds(recipe, [3, 4], data=drawn_digits(), out=tmp_path / "seeds")
+    assert not (tmp_path / "seeds").exists()
+
+
+def test_which_teacher_is_no_part_of_a_recipes_hash_but_that_there_is_one():
+    one, other, none = tiny(teacher="a"), tiny(teacher="b"), tiny()
+    assert one.sha256 == other.sha256 != none.sha256
+    assert one.is_twin_of(other)
+    assert not one.is_twin_of(none)

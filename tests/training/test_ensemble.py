@@ -229,9 +229,9 @@ def test_another_ensemble_is_no_twin(pair, joined, many, tmp_path):
         with pytest.raises(UsageError, match=message):
             join(models, many, name="m", twin=twin, **options)
 
-    refused(pair[::-1], joined, "no select twin of this ensemble.*of others")  # another order
+    refused(pair[::-1], joined, "no twin of this ensemble.*of others")  # another order
     refused(pair, joined, "of others", views=5)
-    refused(pair, pair[0], "no select twin")  # no ensemble at all
+    refused(pair, pair[0], "no twin")  # no ensemble at all
     path = tmp_path / "loose.onnx"
     edited = onnx.load(joined.path)
     export.set_card(edited, replace(joined.card, calibration=Calibration()))

@@ -182,3 +182,10 @@ def test_a_whitening_start_makes_patches_uncorrelated(easy):
     patches = torch.nn.functional.unfold(images.unsqueeze(1) / 255, 3).mT.reshape(-1, 9)
     found = torch.corrcoef((patches[patches.any(1)] @ weight[:4].flatten(1).T).T)
     assert float((found - torch.eye(4)).abs().max()) < 0.01
+
+
+def test_bare_paper_whitens_nothing():
+    net = nets.build(tiny(), 3)
+    drawn = net.block1_conv1.weight.detach().clone()
+    nets.whiten(net, torch.zeros(5, 28, 28, dtype=torch.uint8))
+    assert torch.equal(net.block1_conv1.weight, drawn)

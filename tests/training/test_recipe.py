@@ -27,6 +27,7 @@ OTHER = {  # for every field a value that is not its default
     "convs_per_block": (1, 2, 1),
     "pooling": ("stride", "average", "none"),
     "pool_first": True,
+    "whiten": True,
     "padding": ("valid", "same", "valid"),
     "batch_norm": False,
     "activation": "gelu",
@@ -37,6 +38,8 @@ OTHER = {  # for every field a value that is not its default
     "dense_dropout": 0.5,
     "loss": "categorical_crossentropy",
     "label_smoothing": 0.1,
+    "teacher": "fast",
+    "teacher_weight": 0.25,
     "optimizer": "adamw",
     "learning_rate": 0.5,
     "momentum": 0.5,
@@ -59,11 +62,13 @@ OTHER = {  # for every field a value that is not its default
     "precision": "bfloat16",
     "rotate_deg": 10.0,
     "shift_px": 2.0,
+    "shift_inside": True,
     "zoom": 0.1,
     "squish": 0.1,
     "shear": 0.2,
     "elastic_px": 1.5,
     "elastic_sigma_px": 3.0,
+    "thickness": 0.5,
     "erase_px": 4,
     "temperature": 1.5,
     "accept_score": -2.5,
@@ -173,12 +178,20 @@ def test_an_unknown_key_is_named_with_the_nearest_one():
         ("batch_norm", "yes"),
         ("name", 3),
         ("data", {"path": "x"}),
+        ("teacher_weight", 1.1),
+        ("thickness", -0.1),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_key(key, value):
     with pytest.raises(UsageError, match=key) as caught:
         Recipe.load("fast", {"filters": [8, 8], "kernel": 3, "pooling": "max", key: value})
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("fields", [{"filters": []}, {"kernel": 1}])
+def test_a_whitening_start_needs_a_convolution_that_sees_neighbours(fields):
+    with pytest.raises(UsageError, match="whiten needs"):
+        Recipe.from_fields({"whiten": True, **fields})
 
 
 @pytest.mark.parametrize("fields", [{"schedule": "plateau"}, {"early_stopping_patience_epochs": 2}, {"keep": "best"}])

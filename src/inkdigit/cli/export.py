@@ -109,7 +109,7 @@ def learnt_from(recognizer: Recognizer) -> str:
         found = Recipe.load(beside)
     except UsageError:  # none, or none that can be read
         return recipe.data
-    return found.data if found.change({"data": recipe.data}) == recipe else recipe.data
+    return found.data if found.change({"data": recipe.data, "teacher": recipe.teacher}) == recipe else recipe.data
 
 
 def open_source(source: str, recognizer: Recognizer, *, named: bool) -> Dataset:

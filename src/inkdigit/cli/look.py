@@ -50,6 +50,7 @@ def info(
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
         "answers when": "always" if accept is None else f"the score is at least {accept:g}",
+        **_members(card.provenance),
         "trained on": f"{data.get('name')}, {data.get('train', 0):,} training pictures",
         "licence": data.get("licence") or "unknown",
         "created": card.provenance.get("created"),
@@ -57,6 +58,14 @@ def info(
     }
     for name, value in lines.items():
         talk.say(f"{name:<14}{value}")
+
+
+def _members(provenance: dict[str, Any]) -> dict[str, str]:
+    """What an ensemble is made of."""
+    if "members" not in provenance:
+        return {}
+    names = ", ".join(f"{member['name']} (seed {member['seed']})" for member in provenance["members"])
+    return {"members": names, "views": str(provenance["views"])}
 
 
 def _measured(figures: dict[str, Any]) -> str:

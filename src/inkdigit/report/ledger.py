@@ -194,6 +194,7 @@ def group(entries: Sequence[Entry]) -> list[Group]:
 def kin(entry: Entry) -> str:
     """What runs that differ in their seed alone have in common."""
     fields = {key: value for key, value in entry.recipe.items() if key not in _NOT_THE_RECIPE}
+    fields["teacher"] = entry.recipe.get("teacher") is not None  # each seed may have one of its own
     return json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
 
 

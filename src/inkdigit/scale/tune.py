@@ -68,6 +68,12 @@ def tune(
     """
     start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     start = start if seed is None else start.change({"seed": seed})
+    if start.teacher is not None:
+        raise UsageError(
+            "A search has no teacher: each of its divisions of the pictures would need one of its own",
+            received=f"teacher = {start.teacher!r}",
+            hint="Tune without it, then train the winner with --set teacher=….",
+        )
     chosen = Space.load(space, start)
     if trials < 1 or (jobs is not None and jobs < 1):
         raise UsageError("There is nothing to do", expected="at least one trial and one job")

@@ -6,51 +6,73 @@ ONNX Runtime, so that an ensemble, test-time views or an int8 file teach as a si
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from inkdigit.errors import UsageError
-from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.loop import Teacher
-from inkdigit.training.recipe import Recipe
-from inkdigit.training.restore import recipes_of
-
-HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "seed")
+from inkdigit.model.recognizer import Recognizer, bundled, find
+from inkdigit.training.recipe import HELD_OUT_BY, Recipe
+from inkdigit.training.restore import name_file, recipes_of
+from inkdigit.types import Dataset
 
 
-def open_teacher(recipe: Recipe, classes: int) -> Teacher | None:
-    """What the loop asks, where the recipe names a teacher.
+@dataclass(frozen=True, slots=True)
+class Teacher:
+    """A model that is asked about changed pictures."""
+
+    model: Recognizer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What it says of `x` float (B, 1, 28, 28), 0–255: probabilities (B, K)."""
+        images = x.squeeze(1).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
+        return torch.from_numpy(self.model.probs_as_prepared(images)).to(x.device)
+
+    def describe(self) -> dict[str, Any]:
+        """What is remembered of it: its file by name and SHA-256, and what it learnt from."""
+        told = self.model.card.provenance
+        return {**name_file(self.model.path), "data": told.get("data"), "saw_mnist": bool(told.get("saw_mnist"))}
+
+
+def open_teacher(recipe: Recipe, dataset: Dataset) -> Teacher | None:
+    """The teacher that the recipe names, if it names one.
 
     Raises:
-        UsageError: no such model, or one that has other classes or learnt from what is held out now.
+        UsageError: no such model, or one that has other classes or another door, or learnt from what is held out now.
         ModelFileError: its file cannot be used.
     """
     if recipe.teacher is None:
         return None
     model = Recognizer.load(recipe.teacher)
-    if len(model.classes) != classes:
-        raise UsageError(
-            f"The teacher {model.path} answers with other classes", expected=classes, received=len(model.classes)
-        )
-    if recipe.protocol == "select":
+    for what, expected, received in (
+        ("classes", dataset.classes, model.classes),
+        ("kind of preparation", dataset.prepare, model.prepare),
+    ):
+        if expected != received:
+            raise UsageError(f"The teacher {model.path} has another {what}", expected=expected, received=received)
+    learnt = model.card.provenance.get("data")
+    if isinstance(learnt, dict) and learnt.get("sha256") == dataset.sha256:
         _check_honest(recipe, model)
+    return Teacher(model)
 
-    def ask(x: Tensor) -> Tensor:
-        images = x.squeeze(1).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
-        return torch.from_numpy(model.probs_as_prepared(images)).to(x.device)
 
-    return ask
+def where(teacher: str) -> str:
+    """What finds the teacher again from wherever a run is taken up: a bundled name, or the whole path."""
+    return teacher if teacher in bundled() else str(find(teacher).resolve())
 
 
 def _check_honest(recipe: Recipe, model: Recognizer) -> None:
-    """A teacher that learnt from the held-out pictures would tell of them: the figure would be too good."""
+    """A teacher that learnt from pictures that are held out now would tell of them: figures would be too good."""
+    fields = HELD_OUT_BY if recipe.holds_out else ("test_fraction",)
     for taught in recipes_of(model):
-        for field in HELD_OUT_BY:
+        for field in fields:
             wanted, found = getattr(recipe, field), getattr(taught, field)
             if wanted != found:
                 raise UsageError(
-                    f"The teacher {model.path} may have learnt from the pictures that are held out",
+                    f"The teacher {model.path} may have learnt from pictures that are held out",
                     expected=f"{field} = {wanted!r}, as this recipe has",
                     received=repr(found),
-                    hint="Train the teacher with protocol = 'select' and the same seed.",
+                    hint="Train the teacher on the same pictures: with the same seed, protocol and validation.",
                 )

@@ -24,9 +24,8 @@ from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment, export, loop
 from inkdigit.training.calibrate import calibrate
-from inkdigit.training.distill import HELD_OUT_BY
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.training.restore import MADE_FROM, MEMBERS, name_file, recipe_of, recipes_of, restore
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Metrics
@@ -39,8 +38,6 @@ SHIFTS = {  # views → (down, right) of each
     5: ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)),
     9: tuple(product(STEPS, STEPS)),
 }
-# What a recipe and its `select` twin need not share: who holds out what, names, and what one takes over from the other.
-NOT_THE_TWIN_S = {*HELD_OUT_BY, "name", "about", "data", "teacher", "temperature", "accept_score", "calibrated_on"}
 
 
 class Ensemble(nn.Module):
@@ -78,8 +75,8 @@ def join(
 ) -> bytes:
     """The bytes of the model file that answers with the mean of `models` over `views`; its figures are not measured.
 
-    Temperature and threshold are taken over from `twin`, the ensemble of the members' select twins; else fitted on the
-    pictures that all members held out; else there are none. More than one view is told by the name.
+    Temperature and threshold are taken over from `twin`, the ensemble of the members' twins that held pictures out;
+    else fitted on the pictures that all members held out; else there are none. More than one view is told by the name.
 
     Raises:
         UsageError: models that cannot be joined, other data than they learnt from, or a twin that is none.
@@ -121,8 +118,9 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
         recipes = recipes_of(model)
         parts = parts_of(dataset, recipes[0])
         if parts.report_name == "test":
-            sha256s, seeds = zip(*[(recipe.sha256, str(recipe.seed)) for recipe in recipes], strict=True)
-            log_opening(out, data=dataset.name, name=model.name, sha256=" ".join(sha256s), seed=" ".join(seeds))
+            members = model.card.provenance[MEMBERS]
+            sha256, seed = (" ".join(str(member[key]) for member in members) for key in ("recipe_sha256", "seed"))
+            log_opening(out, data=dataset.name, name=model.name, sha256=sha256, seed=seed)
         log(f"Answering the {len(parts.report):,} pictures of the {parts.report_name} part.")
         metrics = evaluate_reported(model, dataset, parts)
     runs.write_aside(out, export.with_figures(data, figures(metrics)))
@@ -177,23 +175,20 @@ def _check_honest(models: Sequence[Recognizer], recipes: Sequence[Recipe]) -> No
 def _check_twin(twin: Recognizer, recipes: Sequence[Recipe], dataset: Dataset, views: int) -> None:
     """A temperature means something for the same networks in the same order, seen the same way."""
     _check_data(twin, dataset)
-    told, calibrated = twin.card.provenance, twin.card.calibration.accept_score is not None
-    same = MEMBERS in told and told[VIEWS] == views and _networks(recipes_of(twin)) == _networks(recipes)
-    if not (same and calibrated):
+    told, theirs = twin.card.provenance, recipes_of(twin)
+    calibrated = twin.card.calibration.accept_score is not None
+    same = MEMBERS in told and told[VIEWS] == views and len(theirs) == len(recipes)
+    if not (calibrated and same and all(one.is_twin_of(other) for one, other in zip(theirs, recipes, strict=True))):
         raise UsageError(
-            f"{twin.path} is no select twin of this ensemble",
+            f"{twin.path} is no twin of this ensemble",
             expected=f"a calibrated ensemble of the same recipes, in the same order, views = {views}",
             received=f"{twin.name}, {'of others' if calibrated else 'not calibrated'}",
         )
 
 
-def _networks(recipes: Sequence[Recipe]) -> list[dict[str, Any]]:
-    return [recipe.model_dump(exclude=NOT_THE_TWIN_S) for recipe in recipes]
-
-
 def _taken_over(twin: Recognizer) -> Calibration:
     found = twin.card.calibration
-    return Calibration(found.temperature, found.accept_score, None, "the select twin of this ensemble")
+    return Calibration(found.temperature, found.accept_score, None, "the twin of this ensemble that held pictures out")
 
 
 def _fitted(net: Ensemble, recipes: Sequence[Recipe], parts: Parts, *, log: Callable[[str], None]) -> Calibration:
@@ -213,7 +208,14 @@ def _provenance(
     about, told = environment.describe(dataset, source=dataset.name, device=CPU), models[0].card.provenance
     files = [name_file(model.path) for model in models]
     members = [
-        {**file, "name": model.name, "recipe": model.card.provenance["recipe"], TEMPERATURE: temperature}
+        {
+            **file,
+            "name": model.name,
+            "recipe": model.card.provenance["recipe"],
+            "recipe_sha256": model.card.provenance.get("recipe_sha256", recipe_of(model).sha256),
+            "seed": recipe_of(model).seed,
+            TEMPERATURE: temperature,
+        }
         for file, model, temperature in zip(files, models, temperatures, strict=True)
     ]
     return {

@@ -20,9 +20,7 @@ import torch
 
 from inkdigit.errors import TrainingError
 from inkdigit.machine import processor
-from inkdigit.model.recognizer import find
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.restore import name_file
 from inkdigit.types import Dataset
 
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
@@ -56,9 +54,9 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
 
 def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:
     """What a model's card says of where it comes from; `recipe` is what `restore` rebuilds the network by."""
-    saw_mnist = dataset.name in HOLDS_MNIST or dataset.sha256 == MNIST_SHA256
-    teacher = None if recipe.teacher is None else name_file(find(recipe.teacher))
+    teacher = about.get("teacher")  # a run that began before 0.3 says nothing of one
     public = {"data": dataset.name, "teacher": teacher and teacher["file"]}  # a path is nobody's business
+    saw_mnist = dataset.name in HOLDS_MNIST or dataset.sha256 == MNIST_SHA256 or bool(teacher and teacher["saw_mnist"])
     return {
         "recipe": recipe.change(public).to_toml(),
         "recipe_sha256": recipe.sha256,

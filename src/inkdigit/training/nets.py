@@ -223,6 +223,8 @@ def whiten(net: nn.Sequential, images: Tensor) -> None:
     side = conv.kernel_size[0]
     patches = F.unfold(images.unsqueeze(1) / 255, side).mT.reshape(-1, side * side)  # (patches, side²)
     patches = patches[patches.any(1)]  # bare paper says nothing
+    if len(patches) < 2:
+        return
     variance, directions = torch.linalg.eigh(torch.cov(patches.T))
     filters = (directions / (variance + WHITENING_FLOOR).sqrt()).T.flip(0)
     filters = torch.cat([filters, -filters])[: len(conv.weight)].view(-1, 1, side, side)
@@ -232,13 +234,6 @@ def whiten(net: nn.Sequential, images: Tensor) -> None:
 def parameters(net: nn.Module) -> int:
     """How many numbers training adjusts."""
     return sum(p.numel() for p in net.parameters())
-
-
-def classes(net: nn.Sequential) -> int:
-    """How many classes it tells apart."""
-    output = net.get_submodule("output")
-    assert isinstance(output, nn.Linear)
-    return output.out_features
 
 
 def describe(net: nn.Sequential) -> list[str]:

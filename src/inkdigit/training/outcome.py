@@ -32,6 +32,7 @@ from inkdigit.report.metrics import evaluate, measure, predict_part, stack_probs
 from inkdigit.training import environment, explain, export, loop, nets
 from inkdigit.training.augment import augment
 from inkdigit.training.calibrate import calibrate
+from inkdigit.training.distill import Teacher
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
 
@@ -50,6 +51,7 @@ class Job:
     parts: Parts
     about: dict[str, Any]  # env.json
     device: torch.device
+    teacher: Teacher | None = None
 
 
 def write_model(job: Job, state: loop.State) -> bytes:

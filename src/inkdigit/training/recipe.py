@@ -22,6 +22,9 @@ Counts = int | tuple[int, ...]  # one number for every block, or one a block
 Pooling = Literal["max", "average", "stride", "none"]
 Padding = Literal["same", "valid"]
 PER_BLOCK = ("kernel", "convs_per_block", "pooling", "padding", "dropout")  # fields given once, or once a block
+HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "seed")  # fields that say who is held out
+# Fields in which a recipe and its twin that holds pictures out may differ: these, and what one takes from the other.
+OF_THE_TWIN = {*HELD_OUT_BY, "name", "about", "data", "teacher", "temperature", "accept_score", "calibrated_on"}
 FOLDER = Path(__file__).parent / "recipes"
 
 
@@ -94,7 +97,7 @@ class Recipe(BaseModel):
     # Augmentation: each range is drawn from uniformly, on both sides of no change
     rotate_deg: float = Field(0.0, ge=0, le=180)
     shift_px: float = Field(0.0, ge=0, le=14)
-    shift_inside: bool = False  # a shift ends where ink would leave the picture (Byerly, Kalganova, Dear 2020)
+    shift_inside: bool = False  # a shift ends at the margin, so that by itself it cuts no ink (Byerly et al. 2020)
     zoom: float = Field(0.0, ge=0, lt=1)  # 0.1: 10 % smaller to 10 % larger
     squish: float = Field(0.0, ge=0, lt=1)  # the same for the width alone
     shear: float = Field(0.0, ge=0, le=1)  # pixels sideways a pixel of height: a slant
@@ -131,6 +134,8 @@ class Recipe(BaseModel):
             raise ValueError("block = 'residual' needs filters, padding = 'same' and an even convs_per_block")
         if self.block == "residual" and self.pool_first:
             raise ValueError("pool_first needs block = 'plain'")
+        if self.whiten and (not self.filters or self.per_block("kernel")[0] < 2):
+            raise ValueError("whiten needs a convolution with a kernel of 2 or more")
         if self.needs_validation and self.protocol == "final" and not self.validation:
             raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
         return self
@@ -139,6 +144,16 @@ class Recipe(BaseModel):
     def needs_validation(self) -> bool:
         """Whether training decides anything by looking at the validation part."""
         return self.schedule == "plateau" or self.early_stopping_patience_epochs > 0 or self.keep == "best"
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether some training pictures are kept from training."""
+        return self.protocol == "select" or self.validation > 0
+
+    def is_twin_of(self, other: Recipe) -> bool:
+        """Whether both train the same network in the same way, whatever either holds out."""
+        same = self.model_dump(exclude=OF_THE_TWIN) == other.model_dump(exclude=OF_THE_TWIN)
+        return same and (self.teacher is None) == (other.teacher is None)
 
     def per_block(self, field: str) -> tuple[Any, ...]:
         """A field that may be given once, as one value a block."""
@@ -191,8 +206,13 @@ class Recipe(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """The identity of the recipe without its seed: a field that is added later, at its default, changes nothing."""
+        """The identity of the recipe without its seed: a field that is added later, at its default, changes nothing.
+
+        Of a teacher it holds that there is one: which one, the card says by its file's SHA-256.
+        """
         fields = self.model_dump(exclude={"seed", "about"}, exclude_defaults=True, mode="json")
+        if self.teacher is not None:
+            fields["teacher"] = True
         return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()
 
 

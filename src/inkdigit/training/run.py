@@ -25,6 +25,7 @@ from inkdigit.data.splits import Parts, split
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import checkpoint, environment, loop, trial
+from inkdigit.training.distill import open_teacher, where
 from inkdigit.training.outcome import Job, write_model, write_report
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
@@ -73,8 +74,9 @@ def train(
     what the caller spent on loading this, for the report.
 
     Raises:
-        UsageError: an unknown recipe, source or device, or parts that the data cannot give.
+        UsageError: an unknown recipe, source or device, parts that the data cannot give, an unfit teacher.
         DataError: the data cannot be used.
+        ModelFileError: the teacher's file cannot be used.
         Diverged: the loss is no longer a number.
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
@@ -86,17 +88,19 @@ def train(
     with _clock() as seconds:
         target = choose_device(device)
         dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
+        teacher = open_teacher(recipe, dataset)
         parts = parts_of(dataset, recipe)
         net = trial.build(recipe, parts, len(dataset.classes))
         folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
-        recipe = recipe.change({"data": source_of(data, recipe)})  # so that recipe.toml alone repeats the run
+        recipe = recipe.change(sources_of(data, recipe))  # so that recipe.toml alone repeats the run
         about = environment.describe(dataset, source=recipe.data, device=target)
+        about["teacher"] = None if teacher is None else teacher.describe()
         runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
         runs.write_aside(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
     with environment.gpu_memory("Train on the processor: --device cpu."):
         state = loop.start(net.to(target), recipe)
     checkpoint.write(folder, state)
-    job = Job(folder, recipe, dataset, parts, about, target)
+    job = Job(folder, recipe, dataset, parts, about, target, teacher)
     return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
 
 
@@ -115,7 +119,7 @@ def resume(
 
     Raises:
         UsageError: no such run, or it is finished.
-        DataError: the data is not what the run began with, or the checkpoint is damaged.
+        DataError: data or teacher are not those that the run began with, or the checkpoint is damaged.
         TrainingError: the GPU's memory is full.
     """
     folder = runs.find(run)
@@ -133,6 +137,9 @@ def resume(
                 expected=f"SHA-256 {about['data']['sha256'][:12]}…",
                 received=f"{dataset.sha256[:12]}…",
             )
+        teacher = open_teacher(recipe, dataset)
+        if teacher is not None and teacher.describe() != about.get("teacher"):
+            raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
         parts = parts_of(dataset, recipe)
         net = trial.build(recipe, parts, len(dataset.classes))
         with environment.gpu_memory("Go on on the processor: --device cpu."):
@@ -141,7 +148,7 @@ def resume(
         steps = runs.read_rows(folder / runs.STEPS)
         runs.truncate_rows(folder / runs.STEPS, sum(row["step"] <= state.step for row in steps))
     log(f"Going on after epoch {state.epoch}.")
-    job = Job(folder, recipe, dataset, parts, about, target)
+    job = Job(folder, recipe, dataset, parts, about, target, teacher)
     return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
 
 
@@ -182,6 +189,11 @@ def source_of(data: Dataset | str | Path | None, recipe: Recipe) -> str:
         return data.name
     name = recipe.data if data is None else data
     return str(name) if name in NAMES else str(Path(name).expanduser().resolve())
+
+
+def sources_of(data: Dataset | str | Path | None, recipe: Recipe) -> dict[str, str | None]:
+    """The fields of a recipe that name files, as they are found from wherever the run is taken up."""
+    return {"data": source_of(data, recipe), "teacher": None if recipe.teacher is None else where(recipe.teacher)}
 
 
 def parts_of(dataset: Dataset, recipe: Recipe) -> Parts:
@@ -246,7 +258,7 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
     smaller = f"or train anew with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
     try:
         with environment.gpu_memory(f"Go on with: inkdigit train --resume {job.folder} --device cpu; {smaller}."):
-            for row in trial.epochs(state, job.recipe, job.parts, job.device, on_tick=on_tick):
+            for row in trial.epochs(state, job.recipe, job.parts, job.device, teacher=job.teacher, on_tick=on_tick):
                 _record(job.folder, row)
                 checkpoint.write(job.folder, state)
     except KeyboardInterrupt as exc:

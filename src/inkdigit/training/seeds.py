@@ -17,11 +17,14 @@ from typing import Any
 
 import inkdigit.runs as runs
 from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
+from inkdigit.model.recognizer import find
 from inkdigit.report.ledger import Entry, read_finished
 from inkdigit.report.seeds import NOT_YET, PAGE, Seeds, gather, read_summary, seen, seen_from, spell, to_markdown
 from inkdigit.report.template import percent
 from inkdigit.training import checkpoint, run, trial
+from inkdigit.training.distill import open_teacher
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.restore import name_file
 from inkdigit.training.run import Log
 from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset
@@ -44,7 +47,7 @@ class _Plan:
     seeds: tuple[int, ...]
     places: dict[int, Path]  # seed → run directory, once that has a name
     data: Dataset | None  # where no source opens it
-    data_sha256: str
+    identity: dict[str, Any]
     device: str
     log: Log
     on_tick: OnTick | None
@@ -82,15 +85,16 @@ def train_seeds(
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
     dataset = _look_ahead([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
-    recipe = recipe.change({"data": run.source_of(data, recipe)})
-    folder, places = _find_places(recipe, dataset.sha256, seeds, out=None if out is None else Path(out), log=log)
+    recipe = recipe.change(run.sources_of(data, recipe))
+    identity = _identity(recipe, dataset.sha256, recipe.teacher and name_file(find(recipe.teacher))["sha256"])
+    folder, places = _find_places(recipe, identity, seeds, out=None if out is None else Path(out), log=log)
     plan = _Plan(
         folder,
         recipe,
         tuple(sorted(seeds)),
         places,
         data=data if isinstance(data, Dataset) else None,
-        data_sha256=dataset.sha256,
+        identity=identity,
         device=device,
         log=log,
         on_tick=on_tick,
@@ -111,18 +115,19 @@ def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, de
     run.choose_device(device)
     dataset = run.open_for(first, first.data if data is None else data, log=log)
     trial.build(first, run.parts_of(dataset, first), len(dataset.classes))
+    for recipe in recipes:
+        open_teacher(recipe, dataset)
     return dataset
 
 
 def _find_places(
-    recipe: Recipe, data_sha256: str, seeds: Sequence[int], *, out: Path | None, log: Log
+    recipe: Recipe, identity: dict[str, Any], seeds: Sequence[int], *, out: Path | None, log: Log
 ) -> tuple[Path, dict[int, Path]]:
     """The folder of the summary, and where runs are or will be; without `out` these are named when they begin.
 
     Raises:
         OutputError: `out` is a run, or holds other seeds or another recipe.
     """
-    identity = _identity(recipe, data_sha256)
     if out is None:
         for folder in sorted((path.parent for path in runs.ROOT.glob(f"*/{runs.SEEDS}")), reverse=True):
             if _is_stopped(folder, {**identity, "seeds": spell(sorted(seeds))}):
@@ -145,9 +150,9 @@ def _find_places(
     return out, places
 
 
-def _identity(recipe: Recipe, data_sha256: str) -> dict[str, Any]:
+def _identity(recipe: Recipe, data_sha256: str, teacher_sha256: str | None) -> dict[str, Any]:
     """What all runs of a folder of seeds have in common."""
-    return {"recipe_sha256": recipe.sha256, "data_sha256": data_sha256}
+    return {"recipe_sha256": recipe.sha256, "data_sha256": data_sha256, "teacher_sha256": teacher_sha256}
 
 
 def _is_stopped(folder: Path, wanted: dict[str, Any]) -> bool:
@@ -189,8 +194,9 @@ def _exists(plan: _Plan, seed: int, place: Path) -> bool:
             return False
     try:
         found = Recipe.load(place / runs.RECIPE)
-        data_sha256 = run.read_environment(place)["data"]["sha256"]
-        same = (found.sha256, found.seed, data_sha256) == (plan.recipe.sha256, seed, plan.data_sha256)
+        about = run.read_environment(place)
+        taught_by = (about.get("teacher") or {}).get("sha256")
+        same = found.seed == seed and _identity(found, about["data"]["sha256"], taught_by) == plan.identity
     except (UsageError, DataError):
         same = False
     if not same:
@@ -276,7 +282,7 @@ def _write(plan: _Plan) -> None:
     summary = {
         "state": "unfinished" if NOT_YET in plan.missing.values() else "finished",
         "seeds": spell(plan.seeds),
-        **_identity(plan.recipe, plan.data_sha256),
+        **plan.identity,
         **said,
         "runs": sorted([*said["runs"], *missing], key=lambda row: row["seed"]),
     }

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator
 import torch
 
 from inkdigit.data.splits import Parts
-from inkdigit.training import distill, environment, loop, nets
+from inkdigit.training import environment, loop, nets
+from inkdigit.training.distill import Teacher
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
-WHITENING_PICTURES = 2000  # that say which patches there are
+WHITENING_PICTURES = 2000  # at most, that say which patches there are
 OnTick = Callable[[loop.Tick], None]
 
 
@@ -23,22 +24,27 @@ def build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
     """The network before its first step; its weights are drawn from the recipe's seed.
 
     Raises:
-        UsageError: the recipe describes no possible network, or a teacher that cannot teach it.
-        ModelFileError: the teacher's file cannot be used.
+        UsageError: the recipe describes no possible network.
     """
-    distill.open_teacher(recipe, classes)  # what is wrong with it is known before anything begins
     torch.manual_seed(recipe.seed)
     mean, std = 0.0, 1.0
     if recipe.normalize == "standard":
         mean, std = float(parts.train.images.mean() / 255), max(float(parts.train.images.std() / 255), 1e-6)
     net = nets.build(recipe, classes, mean=mean, std=std)
     if recipe.whiten:
-        nets.whiten(net, torch.tensor(parts.train.images[:WHITENING_PICTURES]))
+        images = parts.train.images
+        nets.whiten(net, torch.tensor(images[:: -(-len(images) // WHITENING_PICTURES)]))  # they may be sorted by class
     return net
 
 
 def epochs(
-    state: loop.State, recipe: Recipe, parts: Parts, device: torch.device, *, on_tick: OnTick | None = None
+    state: loop.State,
+    recipe: Recipe,
+    parts: Parts,
+    device: torch.device,
+    *,
+    teacher: Teacher | None = None,
+    on_tick: OnTick | None = None,
 ) -> Iterator[loop.Row]:
     """Train to the end of the recipe, with nothing but kernels that repeat themselves; yield a row an epoch.
 
@@ -51,7 +57,7 @@ def epochs(
         loop.Tensors.of(parts.train, device),
         validation=None if parts.validation is None else loop.Tensors.of(parts.validation, device),
         bfloat16=uses_bfloat16(recipe, device),
-        teacher=distill.open_teacher(recipe, nets.classes(state.net)),
+        teacher=teacher,
         on_tick=on_tick,
     )
     with environment.deterministic(device):
