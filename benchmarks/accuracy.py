@@ -5,8 +5,9 @@ In: MNIST where `inkdigit` finds it. Out: a run directory a seed under `--runs`,
 `results/test-openings.csv`. A later run skips the seeds that it finds there for the same recipe, and goes on with a
 training that was stopped.
 
-Several of these may work side by side, each with one thread (`OMP_NUM_THREADS=1`): what one is training, another that
-needs it waits for. An ensemble, or a network that learns from one, has what it is made of trained first.
+Several of these may work side by side, each training with one thread (`OMP_NUM_THREADS=1`; a teacher answers with as
+many as `Recognizer.threads` says): what one is training, another that needs it waits for. An ensemble, or a network
+that learns from one, has what it is made of trained first.
 """
 
 from __future__ import annotations
@@ -55,6 +56,11 @@ class Bench:
         entry = entries()[name]
         return self.place(entry, seed) if entry.members else model_path(self.place(entry, seed))
 
+    def has_model(self, entry: Entry, seed: int) -> bool:
+        """Whether the model file of a seed is here: the ledger may come from another machine."""
+        place = self.place(entry, seed)
+        return place.is_file() if entry.members else is_finished(place)
+
     def line(self, entry: Entry, seed: int) -> dict[str, Any] | None:
         """What the ledger says of a seed of the recipe as it is now."""
         key = (entry.name, seed, identity(entry, self.changes))
@@ -62,19 +68,25 @@ class Bench:
         return next((line for line in lines if (line["name"], line["seed"], line["recipe_sha256"]) == key), None)
 
 
-def settle(entry: Entry, seed: int, bench: Bench) -> dict[str, Any]:
+def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> dict[str, Any]:
     """Train one seed, and before it what it is made of; the line that says so, which may be there already.
+
+    Where its model file is `needed` and is not here, it is trained again; the ledger keeps its first line.
 
     Raises:
         RuntimeError: a command failed, or another recipe's run lies where this one's should.
         InkdigitError: a recipe or a model cannot be used.
     """
-    others = [settle(entries()[other], seed, bench) for other in entry.made_of]
     place = bench.place(entry, seed)
     with waiting(place.with_name(f".{place.name}.lock")):
-        if (line := bench.line(entry, seed)) is not None:
-            return line
-        figures = _joined(entry, seed, bench, others) if entry.members else _trained(entry, seed, bench)
+        kept = bench.line(entry, seed)
+        if kept is not None and (bench.has_model(entry, seed) or not needed):
+            return kept
+        others = [settle(entries()[other], seed, bench, needed=True) for other in entry.made_of]
+        try:
+            figures = _joined(entry, seed, bench, others) if entry.members else _trained(entry, seed, bench)
+        finally:  # the test part may have been opened by what failed afterwards
+            add_openings(place.parent / OPENINGS, bench.results / OPENINGS)
         line = {
             **bench.about,
             "name": entry.name,
@@ -83,9 +95,9 @@ def settle(entry: Entry, seed: int, bench: Bench) -> dict[str, Any]:
             "recipe_sha256": identity(entry, bench.changes),
             **figures,
         }
-        with waiting(bench.results / LEDGER):
-            machine.append_line(bench.results / LEDGER, line)
-        add_openings(place.parent / OPENINGS, bench.results / OPENINGS)
+        if kept is None:
+            with waiting(bench.results / LEDGER):
+                machine.append_line(bench.results / LEDGER, line)
     print(f"{entry.name}, seed {seed}: {line['accuracy'] * 100:.2f} %", flush=True)
     return line
 
@@ -101,27 +113,39 @@ def waiting(path: Path) -> Iterator[None]:
 
 def add_openings(logged: Path, kept: Path) -> None:
     """Add the lines of one log of test openings that another does not hold yet, its header first."""
+    if not logged.exists():
+        return
     with waiting(kept), kept.open("a", encoding="utf-8") as file:
         held = set(kept.read_text(encoding="utf-8").splitlines())
-        lines = logged.read_text(encoding="utf-8").splitlines() if logged.exists() else []
+        lines = logged.read_text(encoding="utf-8").splitlines()
         file.writelines(f"{line}\n" for line in lines if line not in held)
 
 
 def _trained(entry: Entry, seed: int, bench: Bench) -> dict[str, Any]:
     """Train a seed, or go on with it, or find it finished; its figures."""
+    from inkdigit.training.restore import name_file  # brings PyTorch: the pages need none
+
     run, settings = bench.place(entry, seed), {"name": entry.name, **entry.changes, **bench.changes}
+    teacher = bench.model(entry.teacher, seed) if entry.teacher else None
     if (run / RECIPE).exists():
-        found, wanted = Recipe.load(run / RECIPE), entry.loaded(bench.changes)
-        if found.change({"teacher": None}).sha256 != wanted.sha256:
+        if Recipe.load(run / RECIPE).sha256 != entry.loaded(bench.changes).sha256:
             raise RuntimeError(f"{run} holds another recipe than {entry.name} is now: move {run.parent} away")
+        if taught_by(run) != (teacher and name_file(teacher)["sha256"]):
+            raise RuntimeError(f"{run} learns from another file than {teacher} is now: move {run.parent} away")
         if not is_finished(run):
             call("train", "--resume", run, "--device", bench.device)
     else:
-        if entry.teacher:
-            settings["teacher"] = str(bench.model(entry.teacher, seed))
+        if teacher:
+            settings["teacher"] = str(teacher)
         changed = [f"--set={key}={json.dumps(value)}" for key, value in settings.items()]
         call("train", entry.recipe, "--seed", seed, "--out", run, "--device", bench.device, *changed)
     return read(run)
+
+
+def taught_by(run: Path) -> str | None:
+    """The SHA-256 of the file that a run learns from, if it learns from any."""
+    about = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
+    return about["teacher"]["sha256"] if about.get("teacher") else None
 
 
 def call(*words: object) -> None:
@@ -242,7 +266,7 @@ def main() -> int:
     for entry, seed in plan(asked.chosen, asked.seeds):
         try:
             settle(entry, seed, bench)
-        except (RuntimeError, InkdigitError) as exc:
+        except (RuntimeError, InkdigitError, OSError) as exc:
             failed += 1
             print(f"{entry.name}, seed {seed}, failed: {exc}", file=sys.stderr, flush=True)
     return int(failed > 0)

@@ -13,7 +13,7 @@ from accuracy_entries import CURVE, CURVE_BASE, entries
 from accuracy_parts import CELLS, Groups, cells, command, spread
 from bench_plots import HEIGHT_IN, WIDTH_IN, Point, name_points, picture, scales, svg
 from inkdigit.report.canvas import DARK, LIGHT, Theme, drawing, plane
-from tables import NOT_MEASURED, row, table
+from tables import NOT_MEASURED, fields, row, table
 
 NAMES = tuple(f"curve-{size}" for size in CURVE)
 OWN = ("tiny", "best")  # drawn beside the family
@@ -67,11 +67,10 @@ OTHERS = (
 def part(groups: Groups, *, folder: str) -> list[str]:
     """The section: what the family is, its figure and table, and what others published."""
     base, changes = CURVE_BASE
-    changed = ", ".join(f"`{key} = {value}`" for key, value in changes.items())
     about = (
-        f"One family of networks from {next(iter(CURVE))} to {list(CURVE)[-1]} parameters: `{base}` with {changed}, "
-        "and blocks of f, 2f and 4f filters. Nothing is tuned to a size, so that the curve shows what size alone does; "
-        "a recipe made for its size does better."
+        f"One family of networks from {next(iter(CURVE))} to {list(CURVE)[-1]} parameters: `{base}` with "
+        f"{fields(changes)}, and blocks of f, 2f, 4f and 6f filters. Nothing is tuned to a size, so that the curve "
+        "shows what size alone does; a recipe made for its size does better."
     )
     names = [name for name in NAMES if name in groups]
     rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in names]

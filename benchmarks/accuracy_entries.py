@@ -40,21 +40,24 @@ MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 ENSEMBLE = ("best", *MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel
-DISTILLED = ("best", {"teacher_weight": 0.5})  # base, and what is changed of it; the ensemble of its seed teaches it
+DISTILLED = "best"  # the ensemble of its seed teaches it
 ENSEMBLE_SEEDS = 3
-# One family: about so many parameters → filters of the first block; the next two have twice and four times as many.
-CURVE_BASE: tuple[str, dict[str, Any]] = ("minute", {"epochs": 8})
+# One family: about so many parameters → filters of the first block; the next ones have 2, 4 and 6 times as many.
+CURVE_BASE: tuple[str, dict[str, Any]] = (
+    "best",
+    {"epochs": 8, "elastic_px": 0.0, "thickness": 0.0, "weight_decay": 5e-4},
+)
 CURVE = {
-    "1k": 2,
-    "2k": 3,
-    "4k": 4,
-    "8k": 6,
-    "16k": 8,
-    "32k": 12,
-    "64k": 16,
-    "128k": 24,
-    "256k": 32,
-    "600k": 50,
+    "1k": 1,
+    "3k": 2,
+    "6k": 3,
+    "10k": 4,
+    "23k": 6,
+    "41k": 8,
+    "92k": 12,
+    "160k": 16,
+    "360k": 24,
+    "600k": 31,
 }
 CURVE_SEEDS = 5
 
@@ -78,8 +81,8 @@ class Entry:
         return self.members or ((self.teacher,) if self.teacher else ())
 
     def loaded(self, changes: Mapping[str, Any]) -> Recipe:
-        """Its recipe with `changes` on top, but for its seed and the file of its teacher."""
-        return Recipe.load(self.recipe, {"name": self.name, **self.changes, **changes})
+        """Its recipe with `changes` on top, but for its seed; a teacher's name stands for the file of each seed."""
+        return Recipe.load(self.recipe, {"name": self.name, "teacher": self.teacher or None, **self.changes, **changes})
 
 
 def entries() -> dict[str, Entry]:
@@ -92,21 +95,14 @@ def entries() -> dict[str, Entry]:
             for name, (recipe, changed) in MEMBERS.items()
         ),
         *(Entry(viewed(views), "ensemble", ENSEMBLE_SEEDS, members=ENSEMBLE, views=views) for views in VIEWS),
-        Entry(
-            "distilled",
-            "distilled",
-            ENSEMBLE_SEEDS,
-            recipe=DISTILLED[0],
-            changes=DISTILLED[1],
-            teacher=viewed(1),
-        ),
+        Entry("distilled", "distilled", ENSEMBLE_SEEDS, recipe=DISTILLED, teacher=viewed(1)),
         *(
             Entry(
                 f"curve-{size}",
                 "curve",
                 CURVE_SEEDS,
                 recipe=base,
-                changes={**changes, "filters": [first, 2 * first, 4 * first]},
+                changes={**changes, "filters": [first, 2 * first, 4 * first, 6 * first]},
             )
             for size, first in CURVE.items()
         ),

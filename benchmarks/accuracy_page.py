@@ -34,7 +34,7 @@ nothing was chosen by it. So:
 
 1. **Choosing** is done on `protocol = "select"`: of the 60,000 training pictures, some 10,000 are held out, by whole
    writers, so that nobody who is asked about was learnt from. The seed draws which. Candidates are compared seed by
-   seed, one change at a time; a `select` run never looks at the test part.
+   seed; a `select` run never looks at the test part.
 2. **Training** (`protocol = "final"`) then does what the recipe says: so many epochs, fixed beforehand, and the last
    weights. No epoch is picked and no run is thrown away.
 3. **The test part is opened once a seed**, by the exported model file, the one that would ship. Each opening is a line
@@ -44,8 +44,10 @@ nothing was chosen by it. So:
 5. **What that leaves out** is the luck of the pictures: at 99.75 % on 10,000 pictures one standard error is
    {luck:.2f} points. It falls on all models alike, so differences between them are surer than any of the figures."""
 OUTSIDE = """\
-Two more scripts look at test accuracy and choose nothing by it: `benchmarks/bench.py`, between epochs, for its curves,
-and `benchmarks/notebooks.py`. `fast` and `minute` are measured by the first ([benchmarks](benchmarks.md))."""
+Other scripts and commands read the test part and are not in it; nothing was chosen by any of them:
+`benchmarks/bench.py`, which measures `fast` and `minute` ([benchmarks](benchmarks.md)) and looks between epochs for its
+curves; `benchmarks/notebooks.py` and `benchmarks/int8.py`; `inkdigit evaluate`, `inkdigit benchmark` and
+`inkdigit export --format onnx-int8`."""
 
 
 def read(results: Path) -> Groups:
@@ -85,7 +87,8 @@ def openings(results: Path) -> list[str]:
         hashes = " ".join(one[:8] for one in sha256.split())
         rows.append(row(f"`{name}`", hashes, spell(seeds), len(group), "–".join(dict.fromkeys((days[0], days[-1])))))
     about = (
-        f"[{len(opened):,} openings]({LOG}), every one that these figures took. More than one a seed: trained twice."
+        f"[{len(opened):,} openings]({LOG}): every training and joining by `benchmarks/accuracy.py`. More than one a "
+        "seed: trained or joined twice."
     )
     return [title, about, table(["recipe", "its hash", "seeds", "openings", "when"], rows), OUTSIDE]
 
@@ -119,6 +122,7 @@ def render(results: Path, *, figures: str = "accuracy") -> str:
         PROTOCOL.format(luck=100 * sqrt(0.9975 * 0.0025 / 10_000)),
         "## Bars",
         table(header, bars(groups)),
+        "A bar, or a goal, is neither met nor missed (–) before all its seeds are there.",
         "## Recipes and ensembles",
         *part(groups),
         *records(groups),

@@ -1,11 +1,12 @@
-"""All recipes and all peers, side by side: who reaches what on MNIST, in which time.
+"""Recipes and peers, side by side: who reaches what on MNIST, in which time.
 
 In: MNIST where `inkdigit` finds it, and an interpreter for the peers (`make bench` makes one). Out: one line of JSON a
 training in `results/bench.jsonl`, as soon as it is done.
 
 Each training is a process of its own, one at a time, with all threads. Round r trains seed r of every entrant that has
 so many, so that a slow minute falls on all alike; the lines of one run share a stamp, and ratios are taken within one,
-seed by seed. `--go-on` adds what a run lacks that was broken off.
+seed by seed. `--go-on` adds what a run lacks that was broken off. The recipes that `accuracy.py` measures take no part:
+they train for long, and their test part is opened once a seed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import machine
+from accuracy_entries import RECIPES
 from inkdigit.data.sources import find
 from inkdigit.training.recipe import Recipe, bundled, parse_changes
 
@@ -75,8 +77,9 @@ PEERS = (
 
 
 def entrants() -> dict[str, Entrant]:
-    """Every bundled recipe, those in float32, then every peer, by name."""
-    recipes = [Entrant(name, SEEDS.get(name, 1), recipe=name, cuda=True) for name in bundled()]
+    """Every bundled recipe but those of `accuracy.py`, those in float32, then every peer, by name."""
+    names = [name for name in bundled() if name not in RECIPES]
+    recipes = [Entrant(name, SEEDS.get(name, 1), recipe=name, cuda=True) for name in names]
     return {entrant.name: entrant for entrant in (*recipes, *FLOAT32, *PEERS)}
 
 

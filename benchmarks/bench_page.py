@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import mean, median
 from typing import Any
 
+from accuracy_entries import RECIPES
 from tables import MET, NOT_MEASURED, Record, figure, machine_line, middle, percent, row, table
 
 Groups = dict[str, list[Record]]  # entrant → one line a seed
@@ -35,7 +36,8 @@ STAGES = ("import", "load", "train", "export")
 
 ABOUT = """\
 Every recipe and every peer is trained on MNIST's own training part, each seed in a process of its own, one at a time;
-all take as many threads as there are cores, but for the SVM, which has one. Names set in `code` are recipes of
+all take as many threads as there are cores, but for the SVM, which has one. ({elsewhere} are measured in
+[accuracy](accuracy.md): their test part is opened once a seed.) Names set in `code` are recipes of
 Inkdigit; the others are written afresh from what is published about them (`benchmarks/peers/`). Recipes compute in
 bfloat16 where the processor has it, as this one {has} (`-float32`: without it); peers in float32, as their descriptions
 have it. Accuracy is on the 10,000 test pictures: mean ± standard deviation of n seeds. Times are in seconds, median
@@ -199,7 +201,7 @@ def part(lines: Sequence[Record], pictures: Mapping[str, str], everybody: Iterab
     lacking = [f"Not measured yet: {names}. `python benchmarks/bench.py --go-on` adds them."] if names else []
     return [
         "## Training: recipes and peers side by side",
-        ABOUT.format(has="has" if has else "has not"),
+        ABOUT.format(has="has" if has else "has not", elsewhere=" and ".join(f"`{name}`" for name in RECIPES)),
         table(header, rows),
         *lacking,
         *pictures.values(),

@@ -36,8 +36,6 @@ from inkdigit.types import Dataset, Part
 GAIN = 1 / 3  # of size or time: what makes an int8 file worth having
 SLACK = 1.1  # times as long as the float file: what a machine that does other things too may add
 TIMED = 256  # pictures of one call
-# What may differ between a recipe and its twin that holds pictures out.
-OF_THE_PROTOCOL = ("protocol", "validation", "temperature", "accept_score", "calibrated_on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +162,7 @@ def open_twin(text: str, recipe: Recipe) -> Recognizer:
     """
     folder = read_finished(runs.find(text)).folder
     found = Recipe.load(folder / runs.RECIPE)
-    same = found.change({field: getattr(recipe, field) for field in OF_THE_PROTOCOL}).sha256 == recipe.sha256
-    if not same or found.protocol != "select":
+    if not found.is_twin_of(recipe) or found.protocol != "select":
         raise UsageError(
             f"{folder} is no twin of {recipe.name}",
             expected="a run of the same recipe under the protocol select",

@@ -1,4 +1,4 @@
-"""What was tried for the recipes, one change at a time, on writers that training does not see.
+"""What was tried for the recipes, one change or a few at a time, on writers that training does not see.
 
 In: MNIST where `inkdigit` finds it. Out: one line a training in `results/choices.jsonl`, as soon as it is done; a later
 run skips what it finds there for the same recipe. The test part is not looked at: `protocol = "select"`. Seeds differ
@@ -29,6 +29,13 @@ THIN_START = {
     "convs_per_block": [1, 1, 1, 2],
     "pooling": ["none", "stride", "average", "none"],
     "padding": ["valid", "valid", "same", "valid"],
+}
+BLOCKS_OF_THREE = {
+    "filters": [32, 64],
+    "kernel": 3,
+    "convs_per_block": 3,
+    "pooling": ["max", "none"],
+    "padding": "valid",
 }
 HALVED_FIRST = {
     "filters": [12, 24, 30],
@@ -98,6 +105,13 @@ CHOICES = {
                 "filters": [32, 64, 128, 192],
                 "epochs": 16,
             },
+            "two blocks of three, 32-64, all changes, 16 epochs": {**BLOCKS_OF_THREE, **ALL_CHANGES, "epochs": 16},
+            "two blocks of three, 48-96, all changes, 20 epochs": {
+                **BLOCKS_OF_THREE,
+                **ALL_CHANGES,
+                "filters": [48, 96],
+                "epochs": 20,
+            },
             "one convolution more": {"convs_per_block": [1, 2, 2]},
             "dropout 0.3": {"dense_dropout": 0.3},
             "larger shifts, inside the picture": {"shift_px": 4.0, "shift_inside": True},
@@ -123,12 +137,7 @@ CHOICES = {
                 "pooling": ["none", "max", "max", "none"],
                 "padding": ["same", "same", "same", "valid"],
             },
-            "two blocks of three, no padding": {
-                "filters": [10, 18],
-                "convs_per_block": 3,
-                "pooling": ["max", "none"],
-                "padding": "valid",
-            },
+            "two blocks of three, no padding": {**BLOCKS_OF_THREE, "filters": [10, 18]},
             "no augmentation": PLAIN,
             "average pooling": {"pooling": ["average", "average", "none"]},
             "global max": {"head": "global_max"},

@@ -1,6 +1,6 @@
 """The part of a page about what was tried for some of the recipes.
 
-In: the lines of `choose.py`. Out: blocks of Markdown.
+In: the lines of `choose.py`, and what its choices start from. Out: blocks of Markdown.
 """
 
 from __future__ import annotations
@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
+from choose import CHOICES
 from inkdigit.report.template import signed
-from tables import Record, middle, percent, row, table
+from tables import Record, fields, middle, percent, row, table
 
-BASE = "as it is"
+BASE = "as it is"  # the candidate that changes nothing
 ABOUT = """\
-One change at a time, on 10,000 pictures by writers that training does not see (`protocol = "select"`); the test part is
-not looked at. Differences are in points of accuracy, seed by seed: mean ± standard deviation. Seconds are for scale: of
-{threads} thread{s}, other work may have been going on. Repeat it with `python benchmarks/choose.py`."""
+A candidate is one change, or several where its name says so, on 10,000 pictures by writers that training does not see
+(`protocol = "select"`); the test part is not looked at. Differences are from the recipe as it is, or from its start, in
+points of accuracy, seed by seed: mean ± standard deviation. Seconds are for scale: of {threads} thread{s}, other work
+may have been going on. Repeat it with `python benchmarks/choose.py`."""
 
 
 def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]], *, only: Sequence[str]) -> list[str]:
@@ -35,14 +37,20 @@ def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]], *, only: S
     if not rows:
         return []
     threads = max(line["threads"] for line in shown)
-    header = ["recipe", "candidate", "parameters", "held-out accuracy", "against as it is", "seconds", "n"]
+    header = ["recipe", "candidate", "parameters", "held-out accuracy", "difference", "seconds", "n"]
     about = ABOUT.format(threads=threads, s="s" * (threads > 1))
-    return [heading(only), about, table(header, rows)]
+    starts = [_start(name) for name in only if CHOICES[name].start]
+    return [heading(only), about, *starts, table(header, rows)]
 
 
 def heading(only: Sequence[str]) -> str:
     """The section's first line."""
     return f"## What was tried for {' and '.join(f'`{name}`' for name in only)}"
+
+
+def _start(name: str) -> str:
+    """What a recipe was made of that did not begin as it is now."""
+    return f"`{name}` started as `{CHOICES[name].base}` with {fields(CHOICES[name].start)}: *the start* below."
 
 
 def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) -> str:
@@ -53,4 +61,5 @@ def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) 
         against = f"{signed(mean(points))}{spread}"
     reached = percent([line["accuracy"] for line in group])
     spent = middle([line["train_seconds"] for line in group])
-    return row(f"`{name}`", what, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))
+    called = "the start" if what == BASE and CHOICES[name].start else what
+    return row(f"`{name}`", called, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))

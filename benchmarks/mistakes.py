@@ -1,7 +1,8 @@
 """What is left: the pictures of MNIST's test part that the networks of one recipe still read wrongly.
 
-In: finished runs that differ in their seed alone (`--runs` final, `--select` with writers held out), and how people
-read such pictures (wrong-labels.csv, judged.csv). Out: `results/mistakes.json`: indices and probabilities, no picture.
+In: finished runs that differ in their seed alone (`--runs` final, `--select` with writers held out), and what such
+pictures were read as (wrong-labels.csv, judged.csv). Out: `results/mistakes.json`: indices and probabilities, no
+picture.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ NAME = "mistakes.json"
 LIBRARIES = ("inkdigit", "numpy", "onnxruntime")
 WRONG_LABELS = machine.ROOT / "benchmarks" / "wrong-labels.csv"
 JUDGED = machine.ROOT / "benchmarks" / "judged.csv"
-UNCLEAR = "?"  # in both files: no digit that people agree on
+UNCLEAR = "?"  # in both files: no one digit
 N = 10_000  # pictures of MNIST's test part
 STUDENTS_FIRST = 5_001  # so many of them are by students, the rest by employees (QMNIST, hungarian_match_test.py)
 FIRST_STUDENT = 2_100  # writers from this number on are students (QMNIST's README)
@@ -56,11 +57,11 @@ class Vote:
 
 
 @dataclass(frozen=True, eq=False)
-class People:
-    """How people read some of the test pictures: the published votes, and one pair of eyes."""
+class Readings:
+    """What some of the test pictures were read as: by the people of the published votes, and by the project's look."""
 
     votes: Mapping[int, Vote]
-    judged: Mapping[int, str]  # a digit, or UNCLEAR
+    judged: Mapping[int, str]  # by the eye, as the page calls that look: a digit, or UNCLEAR
 
     @property
     def set_right(self) -> dict[int, int]:
@@ -84,7 +85,7 @@ class People:
         return "network" if seen == str(label) else "doubtful"
 
 
-def read_people(votes: Path = WRONG_LABELS, judged: Path = JUDGED) -> People:
+def read_readings(votes: Path = WRONG_LABELS, judged: Path = JUDGED) -> Readings:
     """Read both files."""
     with votes.open(encoding="utf-8", newline="") as file:
         voted = {
@@ -92,7 +93,7 @@ def read_people(votes: Path = WRONG_LABELS, judged: Path = JUDGED) -> People:
             for row in csv.DictReader(file)
         }
     with judged.open(encoding="utf-8", newline="") as file:
-        return People(voted, {int(row["index"]): row["judged"] for row in csv.DictReader(file)})
+        return Readings(voted, {int(row["index"]): row["judged"] for row in csv.DictReader(file)})
 
 
 def read_runs(folders: Sequence[Path], part: str) -> tuple[Entry, ...]:
@@ -115,13 +116,13 @@ def predictions(entries: Sequence[Entry]) -> tuple[Floats, Ints]:
     return probs, labels
 
 
-def check(people: People, labels: Ints) -> None:
+def check(readings: Readings, labels: Ints) -> None:
     """The votes must speak of these labels, in this order."""
-    if len(labels) != N or any(labels[i] != vote.label for i, vote in people.votes.items()):
+    if len(labels) != N or any(labels[i] != vote.label for i, vote in readings.votes.items()):
         raise SystemExit(f"{WRONG_LABELS.name} speaks of MNIST's {N:,} test pictures in their order, not of these")
 
 
-def summarise(probs: Floats, labels: Ints, people: People) -> dict[str, Any]:
+def summarise(probs: Floats, labels: Ints, readings: Readings) -> dict[str, Any]:
     """Everything that the test part tells: counts, pictures, labels set right, calibration, halves, pairs."""
     answers = probs.argmax(axis=2)  # (S, N)
     wrong = answers != labels  # (S, N)
@@ -135,12 +136,12 @@ def summarise(probs: Floats, labels: Ints, people: People) -> dict[str, Any]:
         "wrong_in_some": int((with_seeds > 0).sum()),
         "accuracy": {
             "as labelled": (~wrong).mean(axis=1).tolist(),
-            "set right": accuracy(answers, labels, people.set_right),
-            "agreed": accuracy(answers, labels, people.agreed),
+            "set right": accuracy(answers, labels, readings.set_right),
+            "agreed": accuracy(answers, labels, readings.agreed),
         },
-        "labels": [_label(i, vote, people, answers[:, i]) for i, vote in sorted(people.votes.items())],
-        "pictures": [picture(int(i), probs[:, i], int(labels[i]), people) for i in np.flatnonzero(with_seeds)],
-        "judged": len(people.judged),
+        "labels": [_label(i, vote, readings, answers[:, i]) for i, vote in sorted(readings.votes.items())],
+        "pictures": [picture(int(i), probs[:, i], int(labels[i]), readings) for i in np.flatnonzero(with_seeds)],
+        "judged": len(readings.judged),
         "confidence": _confidence(probs, wrong),
         "left_out": {f"{share:g}": without_least_sure(probs, wrong, share) for share in LEFT_OUT},
         "curve": [without_least_sure(probs, wrong, share) for share in CURVE],
@@ -159,7 +160,7 @@ def accuracy(answers: Ints, labels: Ints, instead: Mapping[int, int]) -> list[fl
     return [float(share) for share in (answers == right).mean(axis=1)]
 
 
-def picture(index: int, probs: Floats, label: int, people: People) -> dict[str, Any]:
+def picture(index: int, probs: Floats, label: int, readings: Readings) -> dict[str, Any]:
     """One picture that some seed reads wrongly; `probs` is (S, K).
 
     `answer` is the wrong digit given most often, `confidence` the mean of those who give it, `top` the two most
@@ -176,20 +177,20 @@ def picture(index: int, probs: Floats, label: int, people: People) -> dict[str, 
         "wrong_in": int((answers != label).sum()),
         "confidence": round(float(probs[answers == answer, answer].mean(dtype=np.float64)), 4),
         "top": [[int(digit), round(float(mean[digit]), 4)] for digit in np.argsort(-mean, kind="stable")[:2]],
-        "judged": people.judged.get(index),
-        "fault": people.fault(index, label, answer),
+        "judged": readings.judged.get(index),
+        "fault": readings.fault(index, label, answer),
     }
 
 
-def _label(index: int, vote: Vote, people: People, answers: Ints) -> dict[str, Any]:
+def _label(index: int, vote: Vote, readings: Readings, answers: Ints) -> dict[str, Any]:
     return {
         "index": index,
         "label": vote.label,
         "voted": vote.voted,
         "votes": vote.votes,
         "for_label": vote.for_label,
-        "judged": people.judged.get(index),
-        "set_right": people.set_right.get(index),
+        "judged": readings.judged.get(index),
+        "set_right": readings.set_right.get(index),
         "answers": answers.tolist(),  # one a seed
     }
 
@@ -275,9 +276,9 @@ def main() -> None:
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
 
-    entries, people = read_runs(asked.runs, "test"), read_people()
+    entries, readings = read_runs(asked.runs, "test"), read_readings()
     probs, labels = predictions(entries)
-    check(people, labels)
+    check(readings, labels)
     first = entries[0]
     record = {
         "smoke": asked.smoke,
@@ -290,7 +291,7 @@ def main() -> None:
         "seeds": [entry.seed for entry in entries],
         "nll": [entry.report["nll"] for entry in entries],
         "ece": [entry.report["ece"] for entry in entries],
-        **summarise(probs, labels, people),
+        **summarise(probs, labels, readings),
         "select": [select_run(entry) for entry in (read_runs(asked.select, "validation") if asked.select else ())],
     }
     machine.write_json(asked.results / NAME, record)

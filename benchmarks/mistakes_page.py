@@ -16,8 +16,9 @@ from statistics import fmean, stdev
 import machine
 import mistakes
 import mistakes_plots
-from inkdigit.runs import write_aside
-from mistakes_plots import FAULTS, in_most, picture
+import page
+from bench_plots import picture
+from mistakes_plots import FAULTS, SHOWN, in_most
 from tables import Record, load, machine_line, percent, row, table
 
 PAGE = machine.ROOT / "docs" / "mistakes.md"
@@ -33,20 +34,21 @@ of the test file; none is shown.
 """
 NOT_MEASURED = "Not measured yet."
 
-PEOPLE = """\
+JUDGES = """\
 *Votes*: the project [label-errors](https://github.com/cleanlab/label-errors) (Northcutt, Athalye and Mueller 2021,
 [arXiv:2103.14749](https://arxiv.org/abs/2103.14749)) showed test pictures that a network of its own read otherwise to
 five people each, with the label and that other answer to choose from, or neither. Most of the five did not
 confirm the label of {votes} pictures; [wrong-labels.csv](../benchmarks/wrong-labels.csv) has the counts. (The project
 is under the GPL, version 3 or later; taken over are these counts alone, none of its code and no picture.)
-*The eye*: {judged} pictures that networks find hard were looked at, enlarged, by one pair of eyes that saw neither
-label nor answer ([judged.csv](../benchmarks/judged.csv); its note names the one that was seen after its votes). Who
-knows MNIST has met some of them before. Another pair of eyes would judge some otherwise.
+*The eye*: {judged} pictures that networks find hard were looked at once, enlarged, by the project, without label or
+answer shown ([judged.csv](../benchmarks/judged.csv); its note names the one that was seen after its votes). It is one
+judgement, not a vote of people; another may differ.
 
-A mistake is *the label's* if a majority of the five reads one other digit, the eye does not read the label, and the
-network answers as the majority does. It is *the network's* if the eye reads the label, or the majority another digit
-than the network does. It is *doubtful* if the eye cannot tell, or reads what is not the label, or the votes have no
-majority."""
+Where a majority of the five reads one other digit and the eye does not read the label, a mistake is *the label's* if
+the network answers as the majority does, else *the network's*. Any other picture whose label most of the five did not
+confirm is *doubtful*, whatever the eye reads: the votes have no majority, or the eye reads the label. Where there are
+no such votes, the eye decides: *the network's* if it reads the label, *doubtful* if it reads something else or cannot
+tell, *not judged* if it has not seen the picture."""
 
 RIGHT = """\
 {right} labels are set right: those where a majority of the five reads one other digit, and the eye does not read the
@@ -95,7 +97,7 @@ def how_many(record: Record) -> list[str]:
         "## Whose fault",
         table(["whose fault", "of those that most networks read wrongly", "of those that any does"], faults),
         f"The eye reads {sided} of the {len(doubtful)} doubtful ones as most networks do.",
-        PEOPLE.format(votes=len(record["labels"]), judged=record["judged"]),
+        JUDGES.format(votes=len(record["labels"]), judged=record["judged"]),
     ]
 
 
@@ -170,10 +172,10 @@ def sureness(record: Record, figures: str) -> list[str]:
         table(["on the test part", "value", "n"], rows),
         f"Answers of all {n} network{'s' * (n > 1)} together, by their confidence (the same pictures once a network):",
         table(["confidence", "answers", "mean confidence", "right"], groups),
-        picture("confidence", figures),
+        picture(f"{figures}/confidence", SHOWN["confidence"]),
         "Accuracy when the least sure pictures are not answered:",
         table(["left out", "accuracy on the rest", "n"], left),
-        picture("left-out", figures),
+        picture(f"{figures}/left-out", SHOWN["left-out"]),
     ]
 
 
@@ -288,13 +290,7 @@ def main() -> int:
     record, folder = load(asked.results / mistakes.NAME), asked.page.with_suffix("")
     wanted = {asked.page: render(record, figures=folder.name).encode()}
     wanted |= {folder / name: data for name, data in mistakes_plots.draw(record).items()}
-    stale = [path for path, data in wanted.items() if not path.exists() or path.read_bytes() != data]
-    for path in stale:
-        if not asked.check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_aside(path, wanted[path])
-        print(f"{path.name}: {'stale' if asked.check else 'written'}")
-    return 1 if asked.check and stale else 0
+    return page.keep(wanted, check=asked.check, page=asked.page.name, script="mistakes_page.py")
 
 
 if __name__ == "__main__":

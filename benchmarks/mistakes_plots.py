@@ -6,12 +6,12 @@ the same bytes.
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 import numpy as np
 
 import mistakes
+from bench_plots import svg
 from inkdigit.report.canvas import DARK, LIGHT, Theme, drawing, plane
 from tables import Record
 
@@ -62,7 +62,7 @@ def _confidence(record: Record, theme: Theme) -> bytes:
         axes.set(xlim=(BINS[0], BINS[-1]), xlabel="confidence of the wrong answer", ylabel="pictures")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.grid(visible=False, axis="x")
-        return _svg(figure)
+        return svg(figure)
 
 
 def _left_out(record: Record, theme: Theme) -> bytes:
@@ -75,22 +75,4 @@ def _left_out(record: Record, theme: Theme) -> bytes:
         axes.plot(shares, curve.mean(axis=1), color=theme.blue, linewidth=2)
         axes.set(xlim=(0, shares[-1]), xlabel="left out, per cent of the pictures", ylabel="accuracy on the rest, %")
         axes.ticklabel_format(axis="y", useOffset=False)
-        return _svg(figure)
-
-
-def _svg(figure: Any) -> bytes:
-    """The same figure gives the same bytes."""
-    from matplotlib import rc_context
-
-    written = io.BytesIO()
-    with rc_context({"svg.hashsalt": "inkdigit"}):
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    return b"\n".join(line.rstrip() for line in written.getvalue().splitlines()) + b"\n"
-
-
-def picture(name: str, folder: str) -> str:
-    """The Markdown that puts a figure on the page, light or dark as its reader is."""
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{folder}/{name}-dark.svg">'
-        f'<img alt="{SHOWN[name]}" src="{folder}/{name}-light.svg"></picture>'
-    )
+        return svg(figure)

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import machine
+import page
 from inkdigit.model.card import Card
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
 from inkdigit.report.seeds import spell
 from inkdigit.report.template import byte_count, percent
-from inkdigit.runs import write_aside
 from tables import MET, NOT_MEASURED, Record, load, machine_line, row, spread, table
 
 PAGE = machine.ROOT / "docs" / "models.md"
@@ -287,17 +287,8 @@ def main() -> int:
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     options.add_argument("--page", type=Path, default=PAGE)
     asked = options.parse_args()
-    text = render(read_models(asked.results), load(asked.results / RESULTS))
-    if asked.page.exists() and asked.page.read_text(encoding="utf-8") == text:
-        print(f"{asked.page.name}: up to date")
-        return 0
-    if asked.check:
-        print(f"{asked.page.name}: stale; write it with: python benchmarks/models_page.py")
-        return 1
-    asked.page.parent.mkdir(parents=True, exist_ok=True)
-    write_aside(asked.page, text)
-    print(f"{asked.page.name}: written")
-    return 0
+    wanted = {asked.page: render(read_models(asked.results), load(asked.results / RESULTS)).encode()}
+    return page.keep(wanted, check=asked.check, page=asked.page.name, script="models_page.py")
 
 
 if __name__ == "__main__":

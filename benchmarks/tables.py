@@ -48,6 +48,11 @@ def percent(values: Sequence[float], digits: int = 2) -> str:
     return f"{mean(values) * 100:.{digits}f}{spread} %"
 
 
+def fields(changes: Mapping[str, Any]) -> str:
+    """What is changed of a recipe, as its file would say it."""
+    return ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in changes.items())
+
+
 def figure(value: float | None) -> str:
     """Two digits after the point, fewer of what is large and more of what is small; – for none."""
     if value is None:
