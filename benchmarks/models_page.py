@@ -97,9 +97,9 @@ bundled ones, and refuses what another recipe made or other pictures taught. Any
 `inkdigit predict PICTURE --model runs/NAME`."""
 
 INT8 = """\
-Of the files in the table, {names} compute with 8-bit integers. That was taken because on held-out training pictures it
-has no more mistakes than the float file, and is smaller or faster by a third; the mean over seeds is of the float
-files. Such a file has no weights to train on: `inkdigit train` makes the float file again."""
+With 8-bit integers: {names}. Such a file is taken where on held-out training pictures it has no more mistakes than the
+float file, and is smaller or faster by a third; the mean over seeds is of the float files. It has no weights to train
+on: `inkdigit train` makes the float file again."""
 
 OTHERS = """\
 Every file above is one network that looks at a picture once. Several networks in one graph (`inkdigit ensemble`) and
