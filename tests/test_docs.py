@@ -64,7 +64,9 @@ def test_the_generated_pages_are_what_the_code_says():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("script", ["page.py", "notebooks_page.py", "accuracy_page.py", "models_page.py", "mistakes_page.py"])
+@pytest.mark.parametrize(
+    "script", ["page.py", "notebooks_page.py", "accuracy_page.py", "models_page.py", "mistakes_page.py"]
+)
 def test_the_pages_of_figures_are_what_was_measured(script):
     done = subprocess.run(
         [sys.executable, ROOT / "benchmarks" / script, "--check"], capture_output=True, text=True, check=False
