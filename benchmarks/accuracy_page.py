@@ -7,7 +7,6 @@ code is 1 if they are not what the results say.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import sys
 from math import sqrt
@@ -18,6 +17,7 @@ import accuracy_curve
 import bench_page
 import choose
 import choose_page
+import generated
 import machine
 import page
 from accuracy_entries import identities
@@ -136,23 +136,14 @@ def render(results: Path, *, figures: str = "accuracy") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def files(results: Path, at: Path) -> dict[Path, bytes]:
+def files(results: Path, at: Path) -> generated.Files:
     """The page and its figures, each with what it should hold."""
-    folder = at.with_suffix("")
-    drawn = accuracy_curve.draw(read(results))
-    text = render(results, figures=folder.name)
-    return {at: text.encode(), **{folder / name: data for name, data in drawn.items()}}
+    return generated.beside(at, render(results, figures=at.stem), accuracy_curve.draw(read(results)))
 
 
 def main() -> int:
     """Write the page, or check it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
-    options.add_argument("--page", type=Path, default=PAGE)
-    asked = options.parse_args()
-    wanted = files(asked.results, asked.page)
-    return page.keep(wanted, check=asked.check, page=asked.page.name, script="accuracy_page.py")
+    return generated.main(__doc__, PAGE, files, script="accuracy_page.py")
 
 
 if __name__ == "__main__":

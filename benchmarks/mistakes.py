@@ -12,6 +12,7 @@ import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ class Readings:
     votes: Mapping[int, Vote]
     judged: Mapping[int, str]  # by the eye, as the page calls that look: a digit, or UNCLEAR
 
-    @property
+    @cached_property
     def set_right(self) -> dict[int, int]:
         """Wrong labels → what they should be: a majority reads one other digit, and the eye does not read the label."""
         named = {i: vote for i, vote in self.votes.items() if vote.voted != UNCLEAR}

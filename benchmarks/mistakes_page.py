@@ -6,17 +6,16 @@ In: what `mistakes.py` found; a smoke run counts as not measured. Out: the page 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 
+import generated
 import machine
 import mistakes
 import mistakes_plots
-import page
 from bench_plots import picture
 from mistakes_plots import FAULTS, SHOWN, in_most
 from tables import Record, load, machine_line, percent, row, table
@@ -280,17 +279,15 @@ def render(record: Record | None, *, figures: str = "mistakes") -> str:
     return INTRO + "\n" + "\n\n".join([*blocks, *pictures(record), "## Where and when", where]) + "\n"
 
 
+def files(results: Path, at: Path) -> generated.Files:
+    """The page and its figures, each with what it should hold."""
+    record = load(results / mistakes.NAME)
+    return generated.beside(at, render(record, figures=at.stem), mistakes_plots.draw(record))
+
+
 def main() -> int:
     """Write the page, or check it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
-    options.add_argument("--page", type=Path, default=PAGE)
-    asked = options.parse_args()
-    record, folder = load(asked.results / mistakes.NAME), asked.page.with_suffix("")
-    wanted = {asked.page: render(record, figures=folder.name).encode()}
-    wanted |= {folder / name: data for name, data in mistakes_plots.draw(record).items()}
-    return page.keep(wanted, check=asked.check, page=asked.page.name, script="mistakes_page.py")
+    return generated.main(__doc__, PAGE, files, script="mistakes_page.py")
 
 
 if __name__ == "__main__":

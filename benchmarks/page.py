@@ -7,7 +7,6 @@ are not what the results say.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -17,10 +16,10 @@ import bench_page
 import bench_plots
 import choose
 import choose_page
+import generated
 import loop_page
 import machine
 import stages
-from inkdigit.runs import write_aside
 from inkdigit.training.recipe import FOLDER, bundled
 from tables import Record, load, machine_line, table, with_header
 
@@ -67,15 +66,12 @@ def render(results: Path, *, figures: str = "benchmarks") -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def files(results: Path, page: Path) -> dict[Path, bytes]:
+def files(results: Path, page: Path) -> generated.Files:
     """The page and its figures, each with what it should hold."""
-    folder = page.with_suffix("")
-    drawn = bench_plots.draw(read_bench(results))
-    text = render(results, figures=folder.name)
-    return {page: text.encode(), **{folder / name: data for name, data in drawn.items()}}
+    return generated.beside(page, render(results, figures=page.stem), bench_plots.draw(read_bench(results)))
 
 
-def recipe_files(results: Path, folder: Path) -> dict[Path, bytes]:
+def recipe_files(results: Path, folder: Path) -> generated.Files:
     """The recipes that have bars, each with what is said at its top."""
     lines = read_bench(results)
     paths = {name: folder / f"{name}.toml" for name in bundled() if name in bench_page.BARS}
@@ -87,32 +83,12 @@ def recipe_files(results: Path, folder: Path) -> dict[Path, bytes]:
 
 def main() -> int:
     """Write the page, or check it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
-    options.add_argument("--page", type=Path, default=PAGE)
+    options = generated.options(__doc__, PAGE)
     options.add_argument("--recipes", type=Path, default=FOLDER, help="where fast.toml and minute.toml are")
     asked = options.parse_args()
 
     wanted = files(asked.results, asked.page) | recipe_files(asked.results, asked.recipes)
-    return keep(wanted, check=asked.check, page=asked.page.name, script="page.py")
-
-
-def keep(wanted: dict[Path, bytes], *, check: bool, page: str, script: str) -> int:
-    """Write the files that are not as they should be, or only name them; the exit code of the script."""
-    stale = [path for path, data in wanted.items() if not path.exists() or path.read_bytes() != data]
-    if not stale:
-        print(f"{page}: up to date")
-        return 0
-    names = ", ".join(path.name for path in stale)
-    if check:
-        print(f"{names}: stale; write it with: python benchmarks/{script}")
-        return 1
-    for path in stale:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_aside(path, wanted[path])
-    print(f"{names}: written")
-    return 0
+    return generated.keep(wanted, check=asked.check, page=asked.page.name, script="page.py")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The words and cells that the parts of `docs/benchmarks.md` share.
+"""The words and cells that the generated pages share.
 
 In: measurements as JSON has them. Out: text.
 """

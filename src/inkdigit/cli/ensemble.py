@@ -14,7 +14,7 @@ from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.types import Dataset, Metrics
+    from inkdigit.types import Metrics
 
 
 def ensemble(
@@ -45,16 +45,12 @@ def ensemble(
             from inkdigit.training.ensemble import join, write
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Joining models needs {exc.name}", "train") from exc
-        dataset = _open(data, members[0])
+        dataset = open_source(data or learnt_from(members[0]), members[0], named=data is not None)
         chosen = name or (members[0].name if len(members) == 1 else "ensemble")
         joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
         metrics = write(out, joined, dataset, log=talk.note)
     _tell(members, metrics, out)
     talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])
-
-
-def _open(data: str | None, first: Recognizer) -> Dataset:
-    return open_source(data or learnt_from(first), first, named=data is not None)
 
 
 def _tell(members: list[Recognizer], metrics: Metrics, out: Path) -> None:

@@ -11,8 +11,6 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.report.speed import Throughput
 
@@ -56,7 +54,7 @@ def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, 
     card = recognizer.card
     return {
         "name": name,
-        "bytes": _size(recognizer.path),
+        "bytes": recognizer.path.stat().st_size,
         "numbers": card.numbers,
         "parameters": card.parameters,
         "figures": card.figures,
@@ -71,7 +69,7 @@ def _cells(name: str, recognizer: Recognizer, speed: Throughput) -> tuple[str, .
     data = card.provenance.get("data") or {}
     whole = "" if card.numbers == "float32" else f", {card.numbers}"
     return (
-        *(name, f"{_size(recognizer.path) / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
+        *(name, f"{recognizer.path.stat().st_size / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
         *_measured(card.figures),
         *_seeds(card.figures.get("seeds")),
         f"{speed.pictures_per_s:,.0f}",
@@ -91,7 +89,3 @@ def _seeds(seeds: dict[str, Any] | None) -> tuple[str, str]:
     if seeds is None:
         return NOTHING, NOTHING
     return f"{100 * seeds['mean']:.3f} ± {100 * seeds['sd']:.3f} %", str(seeds["n"])
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size

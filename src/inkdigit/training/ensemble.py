@@ -99,7 +99,7 @@ def join(
         kind=models[0].prepare,
         calibration=_taken_over(twin) if twin is not None else _fitted(net, recipes, parts, log=log),
         samples=parts.train.images[:PARITY_PICTURES],
-        provenance=_provenance(models, dataset, temperatures, views=views),
+        provenance=_provenance(models, recipes, dataset, temperatures, views=views),
     )
 
 
@@ -202,7 +202,12 @@ def _fitted(net: Ensemble, recipes: Sequence[Recipe], parts: Parts, *, log: Call
 
 
 def _provenance(
-    models: Sequence[Recognizer], dataset: Dataset, temperatures: Sequence[float], *, views: int
+    models: Sequence[Recognizer],
+    recipes: Sequence[Recipe],
+    dataset: Dataset,
+    temperatures: Sequence[float],
+    *,
+    views: int,
 ) -> dict[str, Any]:
     """What the card says of where the ensemble comes from; the data are those of every member."""
     about, told = environment.describe(dataset, source=dataset.name, device=CPU), models[0].card.provenance
@@ -212,11 +217,11 @@ def _provenance(
             **file,
             "name": model.name,
             "recipe": model.card.provenance["recipe"],
-            "recipe_sha256": model.card.provenance.get("recipe_sha256", recipe_of(model).sha256),
-            "seed": recipe_of(model).seed,
+            "recipe_sha256": model.card.provenance.get("recipe_sha256", recipe.sha256),
+            "seed": recipe.seed,
             TEMPERATURE: temperature,
         }
-        for file, model, temperature in zip(files, models, temperatures, strict=True)
+        for file, model, recipe, temperature in zip(files, models, recipes, temperatures, strict=True)
     ]
     return {
         MEMBERS: members,

@@ -25,7 +25,6 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
 Weights = dict[str, Tensor]
-Teacher = Callable[[Tensor], Tensor]  # changed pictures float (B, 1, 28, 28), 0–255 → probabilities (B, K)
 
 SAMPLE_EVERY = 20  # steps between two samples of the loss, and two movements of the progress bar
 EVALUATE_BATCH = 1000
@@ -156,12 +155,12 @@ def train(
     *,
     validation: Tensors | None,
     bfloat16: bool,
-    teacher: Teacher | None = None,
+    teacher: Callable[[Tensor], Tensor] | None = None,
     on_tick: Callable[[Tick], None] | None = None,
 ) -> Iterator[Row]:
     """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row an epoch.
 
-    `teacher` answers the very pictures that the network sees.
+    `teacher` answers the very pictures that the network sees: float (B, 1, 28, 28), 0–255 → probabilities (B, K).
 
     Raises:
         Diverged: the loss is no longer a number.
