@@ -1,98 +1,32 @@
-"""Digits, letters and scribbles drawn by strokes: pictures that need no data set.
+"""Digits, letters, signs, shapes and scribbles drawn by strokes: pictures that need no data set.
 
 In: what to draw, a random generator, and how large, thick and shaky it is to be. Out: gray `uint8 (size, size)`, ink
 255 on 0, antialiased. Examples, tests, outliers and the self test of every model file are made of them.
 
-A glyph is one line of text. Its numbers are control points `x,y` in hundredths of its height, from the top left; a
-stroke is the smooth curve that they pull along (a quadratic B-spline, by Chaikin's corner cutting); `!` after a point
-makes a sharp corner there; `|` lifts the pen. Several glyphs of a digit are the ways in which people write it.
+A glyph is one line of text (`data/glyphs.py` says how to read it); the curve that its points pull along is a quadratic
+B-spline, by Chaikin's corner cutting. Several glyphs of a digit are the ways in which people write it.
 Only numpy draws, so that a seed gives the same picture everywhere, up to the last bit of a cosine.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inkdigit.data.glyphs import BLOB_GLYPHS, DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
+from inkdigit.data.signs import SIGN_GLYPHS
 from inkdigit.errors import UsageError
 from inkdigit.types import Gray
 
 Points = NDArray[np.float64]  # (P, 2): x, y
 Stroke = tuple[Points, NDArray[np.bool_]]  # control points (P, 2), and which of them are corners (P,)
+Scribble = Literal["strokes", "hatching", "loops", "spiral", "tangle"]
 
-DIGIT_GLYPHS: dict[int, tuple[str, ...]] = {
-    0: (
-        "56,3 34,0 8,18 6,62 22,100 56,102 82,80 84,34 66,2 46,2",  # round, closed at the top
-        "50,2 28,4 16,30 16,74 34,102 58,100 70,70 70,30 58,2 40,2",  # narrow
-        "62,6 38,-6 12,10 2,46 12,92 46,104 80,88 90,46 82,16 64,2 50,-1",  # wide, its ends overlap
-    ),
-    1: (
-        "50,0 48,100",
-        "60,0 40,100",  # leaning
-        "39,21 47,14 54,0! 52,100",  # flag
-        "32,22 44,14 52,0! 52,98 | 30,98 76,96",  # flag and base
-    ),
-    2: (
-        "14,26 20,4 52,-6 80,8 76,44 46,72 12,98! 50,94 84,96",  # flat base
-        "16,24 26,2 60,-4 78,18 66,52 38,86 18,98 8,86 22,74 48,88 66,102 88,88",  # loop
-        "18,22 30,-2 70,-4 76,28 58,60 16,92! 44,86 60,102 86,92",  # wave
-    ),
-    3: (
-        "18,14 36,-4 72,0 78,34 54,46 36,47! 66,44 86,66 76,100 38,104 14,86",
-        "20,3 76,2! 40,40! 70,38 86,64 74,98 40,104 12,90",  # flat top
-        "20,12 42,-6 80,6 72,42 40,52 34,44 46,40 82,56 80,92 48,106 14,92",  # small loop in the middle
-    ),
-    4: (
-        "26,2 22,30 10,58! 82,54 | 66,4 62,60 58,100",  # open, angular
-        "24,2 14,38 22,60 46,58 74,46 | 76,2 70,48 66,100",  # open, rounded
-        "62,100 66,0! 8,66! 88,64",  # closed, in one stroke
-        "56,0 10,64! 86,62 | 64,34 58,100",  # half closed
-    ),
-    5: (
-        "78,2 30,4! 24,44! 48,32 82,42 84,84 52,106 12,90",
-        "30,4 22,46! 44,36 80,42 82,82 52,106 10,92 | 30,4 80,0",  # the top stroke comes last
-        "74,0 34,6! 32,24 22,42! 62,38 80,68 66,98 34,104 14,94",
-    ),
-    6: (
-        "64,0 40,16 18,48 10,90 40,108 74,98 76,62 50,50 26,62 16,82",
-        "50,0 34,24 18,60 18,94 44,106 70,92 64,62 42,60 20,80",  # straight stem
-        "72,6 50,-4 22,22 8,66 20,100 54,106 78,86 68,58 40,56 20,72 14,84",  # its top curls over
-    ),
-    7: (
-        "14,6 46,8 82,2! 58,46 44,100",
-        "12,8 46,8 80,2! 56,46 44,100 | 32,52 74,48",  # bar
-        "14,20 14,6! 48,8 82,4! 62,32 46,62 40,100",  # hook
-    ),
-    8: (
-        "76,12 54,-6 18,4 22,34 50,48 80,66 76,98 46,106 16,94 20,66 48,50 74,32 78,14 66,4",  # one S-shaped stroke
-        "50,47 24,38 26,4 50,-4 76,6 74,38 50,47! 16,60 14,98 48,106 82,96 82,58 50,47",  # one ring on the other
-        "68,10 44,-6 16,10 34,40 70,62 70,98 44,106 18,92 28,62 56,42 80,6",  # left open at the top
-    ),
-    9: (
-        "74,18 58,-4 22,4 16,42 40,58 66,44 74,14! 70,60 66,100",  # straight tail
-        "74,18 54,-6 20,6 18,44 44,54 68,40 74,14! 78,56 66,98 44,104 22,96",  # curved tail
-        "72,22 64,-4 26,-2 14,34 32,54 60,44 74,18! 62,64 42,100",  # leaning
-    ),
-}
-
-LETTER_GLYPHS: dict[str, str] = {
-    "A": "6,100 44,0! 82,100 | 20,64 70,62",
-    "E": "74,2 18,2! 16,98! 78,98 | 18,48 64,46",
-    "F": "76,2 20,2! 18,100 | 20,48 62,46",
-    "H": "14,0 12,100 | 76,0 76,100 | 14,50 76,48",
-    "K": "16,0 14,100 | 74,0 18,54! 78,100",
-    "M": "6,100 12,0! 50,62! 88,0! 94,100",
-    "N": "12,100 14,0! 76,100! 78,0",
-    "P": "20,100 20,0! 60,-6 86,16 76,48 48,56 20,52",
-    "R": "18,100 18,0! 58,-6 84,14 74,44 48,52 20,50! 80,100",
-    "T": "6,4 86,2 | 46,4 44,100",
-    "V": "8,0 44,100! 82,0",
-    "W": "2,0 24,100! 50,34! 76,100! 98,0",
-    "X": "10,0 80,100 | 80,0 8,100",
-    "Y": "8,0 44,48 | 80,0 44,48 40,100",
-}
+AT_A_TIME = 2**15  # pixels that ink is measured at, together: what a processor's cache holds
 
 
 def digit(
@@ -103,18 +37,21 @@ def digit(
     thickness: float = 0.09,
     jitter: float = 0.025,
     variant: int | None = None,
+    extra: bool = False,
 ) -> Gray:
     """The digit `label`, uint8 (size_px, size_px), ink 255 on 0.
 
     `thickness` is the pen's width as a fraction of the size. `jitter` is how far a control point strays, as a fraction
     of the glyph's height; slant, turn, aspect and pressure stray with it, and 0 gives the copybook shape. `variant`
-    picks one of `DIGIT_GLYPHS[label]`; None lets `rng` pick.
+    picks one of `DIGIT_GLYPHS[label]`, or with `extra` of `EXTRA_DIGIT_GLYPHS[label]` too; None lets `rng` pick.
 
     Raises UsageError for a label or a variant that is not there.
     """
     glyphs = DIGIT_GLYPHS.get(label)
     if glyphs is None:
         raise UsageError("No such digit to draw", expected="0 to 9", received=repr(label))
+    if extra:
+        glyphs += EXTRA_DIGIT_GLYPHS[label]
     if variant is None:
         variant = int(rng.integers(len(glyphs)))
     if not 0 <= variant < len(glyphs):
@@ -125,25 +62,117 @@ def digit(
 def letter(
     name: str, *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.09, jitter: float = 0.025
 ) -> Gray:
-    """The capital letter `name`, one of `LETTER_GLYPHS`, as `digit` draws digits: uint8 (size_px, size_px).
+    """The letter `name`, one of `LETTER_GLYPHS`, as `digit` draws digits: uint8 (size_px, size_px).
 
     There are only letters that cannot be taken for a digit. Raises UsageError for any other.
     """
-    if name not in LETTER_GLYPHS:
-        raise UsageError("No such letter to draw", expected=" ".join(LETTER_GLYPHS), received=repr(name))
-    return _draw(_strokes(LETTER_GLYPHS[name]), rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
+    strokes = _named("letter", name, LETTER_GLYPHS)
+    return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
 
 
-def scribble(*, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.06) -> Gray:
-    """A few strokes that mean nothing, no two alike: uint8 (size_px, size_px), ink 255 on 0."""
+def sign(
+    name: str, *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.09, jitter: float = 0.025
+) -> Gray:
+    """The sign `name`, one of `SIGN_GLYPHS`, as `digit` draws digits: uint8 (size_px, size_px).
+
+    Letters of other scripts and small drawings are signs too; none can be taken for a digit. Raises UsageError for
+    any other.
+    """
+    strokes = _named("sign", name, SIGN_GLYPHS)
+    return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
+
+
+def shape(
+    name: str,
+    *,
+    rng: np.random.Generator,
+    size_px: int = 112,
+    thickness: float = 0.06,
+    jitter: float = 0.025,
+    filled: bool = False,
+) -> Gray:
+    """The shape `name`, one of `SHAPE_GLYPHS`, or one of `BLOB_GLYPHS` if it is `filled`: uint8 (size_px, size_px).
+
+    Raises UsageError for any other: a blob that is hollow is a 0.
+    """
+    strokes = _named("shape", name, SHAPE_GLYPHS | BLOB_GLYPHS if filled else SHAPE_GLYPHS)
+    return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter, filled=filled)
+
+
+def scribble(
+    *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.06, kind: Scribble = "strokes"
+) -> Gray:
+    """What means nothing, no two alike: uint8 (size_px, size_px), ink 255 on 0.
+
+    "strokes" are one or two that wander or zigzag; "hatching" lines side by side, perhaps crossed by others; "loops" a
+    pen that circles as it goes; a "spiral" has two turns or more; a "tangle" goes to and fro where it is.
+
+    Raises UsageError for another kind.
+    """
+    draw = _SCRIBBLES.get(kind)
+    if draw is None:
+        raise UsageError("No such kind of scribble", expected=", ".join(_SCRIBBLES), received=repr(kind))
+    return _draw(draw(rng), rng=rng, size_px=size_px, thickness=thickness, jitter=0.02)
+
+
+def _wandering(rng: np.random.Generator) -> list[Stroke]:
+    """One or two strokes from anywhere to anywhere."""
     strokes = []
     for _ in range(rng.integers(1, 3)):
         count = int(rng.integers(8, 16))
         corners = rng.random(count) < rng.choice([0.0, 0.5])  # rounded, or a zigzag
         strokes.append((rng.random((count, 2)), corners))
-    return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=0.02)
+    return strokes
 
 
+def _hatching(rng: np.random.Generator) -> list[Stroke]:
+    """Four to eight lines side by side at any angle; half the time crossed by others."""
+    strokes = []
+    turn = rng.uniform(0, np.pi)
+    for angle in (turn, turn + rng.uniform(0.4, 2.7))[: rng.integers(1, 3)]:
+        along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+        for place in np.linspace(-0.5, 0.5, int(rng.integers(4, 9))):
+            ends = np.array([-0.5, 0.5]) + rng.normal(0, 0.08, 2)
+            strokes.append((ends[:, None] * along + place * across, np.zeros(2, bool)))
+    return strokes
+
+
+def _circling(rng: np.random.Generator, *, turns: float, radii: tuple[float, float], step: float) -> list[Stroke]:
+    """A pen that goes round, from one radius to the other, and on to the right by `step` a turn."""
+    angle = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * np.linspace(0, 2 * np.pi * turns, int(12 * turns))
+    radius = np.linspace(*radii, len(angle)) * rng.normal(1, 0.06, len(angle))
+    points = radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
+    points[:, 0] += np.linspace(0, step * turns, len(angle))
+    return [(points, np.zeros(len(angle), bool))]
+
+
+def _loops(rng: np.random.Generator) -> list[Stroke]:
+    """Three to six rings that run into each other, as when a pen is tried."""
+    return _circling(rng, turns=int(rng.integers(3, 7)), radii=(0.3, 0.3), step=rng.uniform(0.25, 0.5))
+
+
+def _spiral(rng: np.random.Generator) -> list[Stroke]:
+    """Two to four turns, from inside out."""
+    return _circling(rng, turns=rng.uniform(2.2, 4.0), radii=(0.03, 0.5), step=0.0)
+
+
+def _tangle(rng: np.random.Generator) -> list[Stroke]:
+    """One stroke that goes to and fro twenty to forty times, as what is struck out."""
+    count = int(rng.integers(20, 41))
+    return [(rng.normal(0, 0.3, (count, 2)), rng.random(count) < 0.2)]
+
+
+_SCRIBBLES = {"strokes": _wandering, "hatching": _hatching, "loops": _loops, "spiral": _spiral, "tangle": _tangle}
+
+
+def _named(kind: str, name: str, glyphs: dict[str, str]) -> list[Stroke]:
+    """The strokes of the glyph `name`; raise UsageError where there is none."""
+    if name not in glyphs:
+        raise UsageError(f"No such {kind} to draw", expected=" ".join(glyphs), received=repr(name))
+    return _strokes(glyphs[name])
+
+
+@cache
 def _strokes(glyph: str) -> list[Stroke]:
     """Read the text of one glyph."""
     strokes = []
@@ -161,13 +190,15 @@ def _draw(
     size_px: int,
     thickness: float,
     jitter: float,
+    filled: bool = False,
 ) -> Gray:
     """Shake the strokes, fit them into the square, and lay the ink."""
     hand = _hand(rng, jitter)
     lines = [_curve(points + rng.normal(0, jitter, points.shape), corners) @ hand for points, corners in strokes]
     half_px = thickness * size_px / 2
     inks = [half_px * _pressure(line, rng, jitter) for line in lines]
-    return _lay(_fit(lines, size_px=size_px, margin_px=0.12 * size_px + half_px), inks, size_px)
+    lines = _fit(lines, size_px=size_px, margin_px=0.12 * size_px + half_px)
+    return _lay(lines, inks, size_px, inside=_inside(lines, size_px) if filled else None)
 
 
 def _hand(rng: np.random.Generator, jitter: float) -> Points:
@@ -213,23 +244,51 @@ def _fit(lines: list[Points], *, size_px: int, margin_px: float) -> list[Points]
     return [(line - (low + high) / 2) * scale + size_px / 2 for line in lines]
 
 
-def _lay(lines: list[Points], inks: list[NDArray[np.float64]], size_px: int) -> Gray:
-    """Ink 255 wherever the pen, of half width `inks` at each point of `lines`, passes; a soft edge one pixel wide."""
-    depth = np.full((size_px, size_px), -1.0)  # how far the middle of each pixel lies inside the ink
-    for line, ink in zip(lines, inks, strict=True):
-        for a, b in pairwise(np.column_stack([line, ink])):
-            reach = max(a[2], b[2]) + 1
-            left, top = np.clip(np.floor(np.minimum(a, b)[:2] - reach), 0, size_px).astype(int)
-            right, bottom = np.clip(np.ceil(np.maximum(a, b)[:2] + reach), 0, size_px).astype(int)
-            x, y = np.arange(left, right)[None, :] + 0.5, np.arange(top, bottom)[:, None] + 0.5
-            window = depth[top:bottom, left:right]
-            np.maximum(window, _depth(x, y, a, b), out=window)
-    return np.rint(255 * np.clip(depth + 0.5, 0, 1)).astype(np.uint8)
+def _inside(lines: list[Points], size_px: int) -> NDArray[np.bool_]:
+    """Which pixels of the square lie inside closed lines: bool (size_px, size_px), by the even-odd rule."""
+    pieces = np.concatenate([np.column_stack([line, np.roll(line, -1, axis=0)]) for line in lines])
+    x1, y1, x2, y2 = pieces.T[:, :, None]  # (S, 1) each
+    y = np.arange(size_px) + 0.5
+    passes = (y1 <= y) != (y2 <= y)  # (S, H): the pieces that cross the middle of a row, and where
+    at = x1 + (y - y1) * (x2 - x1) / np.where(y1 == y2, 1, y2 - y1)
+    piece, row = passes.nonzero()
+    crossings = np.zeros((size_px, size_px + 1), int)
+    np.add.at(crossings, (row, np.clip(np.ceil(at[piece, row] - 0.5), 0, size_px).astype(int)), 1)
+    inside: NDArray[np.bool_] = crossings.cumsum(axis=1)[:, :-1] % 2 == 1
+    return inside
+
+
+def _lay(
+    lines: list[Points], inks: list[NDArray[np.float64]], size_px: int, *, inside: NDArray[np.bool_] | None = None
+) -> Gray:
+    """Ink 255 wherever the pen, of half width `inks` at each point of `lines`, passes; a soft edge one pixel wide.
+
+    Every piece of line is measured in a window of its own, all windows being of one size.
+    """
+    pens = [np.column_stack([line, ink]) for line, ink in zip(lines, inks, strict=True)]
+    a, b = np.concatenate([pen[:-1] for pen in pens]), np.concatenate([pen[1:] for pen in pens])  # (S, 3)
+    reach = np.maximum(a[:, 2:], b[:, 2:]) + 1
+    low = np.clip(np.floor(np.minimum(a, b)[:, :2] - reach), 0, size_px).astype(int)  # (S, 2): left, top
+    high = np.clip(np.ceil(np.maximum(a, b)[:, :2] + reach), 0, size_px).astype(int)
+    side = int((high - low).max())
+    width = size_px + side  # windows may stick out to the right and below
+    depth = np.full(width * width, -1.0)  # how far the middle of each pixel lies inside the ink
+    across, count = np.arange(side), max(1, AT_A_TIME // side**2)
+    for some in (slice(i, i + count) for i in range(0, len(a), count)):
+        x = low[some, 0, None, None] + across  # (C, 1, side)
+        y = low[some, 1, None, None] + across[:, None]  # (C, side, 1)
+        np.maximum.at(depth, (y * width + x).ravel(), _depth(x + 0.5, y + 0.5, a[some], b[some]).ravel())
+    ink = np.rint(255 * np.clip(depth + 0.5, 0, 1)).astype(np.uint8).reshape(width, width)[:size_px, :size_px]
+    return np.ascontiguousarray(ink) if inside is None else np.where(inside, np.uint8(255), ink)
 
 
 def _depth(x: Points, y: Points, a: Points, b: Points) -> NDArray[np.float64]:
-    """How far inside a piece of line the points `x` (1, W), `y` (H, 1) lie; `a` and `b` (3,) are x, y, half width."""
-    dx, dy, widening = b - a
-    along = np.clip(((x - a[0]) * dx + (y - a[1]) * dy) / max(dx * dx + dy * dy, 1e-12), 0, 1)
-    inside: NDArray[np.float64] = a[2] + along * widening - np.hypot(x - a[0] - along * dx, y - a[1] - along * dy)
+    """How far inside its piece of line each point of windows `x` (C, 1, W), `y` (C, H, 1) lies: float (C, H, W).
+
+    `a` and `b` (C, 3) are the ends of the pieces: x, y, half width.
+    """
+    x, y = x - a[:, 0, None, None], y - a[:, 1, None, None]
+    dx, dy, widening = (b - a).T[:, :, None, None]
+    along = np.clip((x * dx + y * dy) / np.maximum(dx * dx + dy * dy, 1e-12), 0, 1)
+    inside: NDArray[np.float64] = a[:, 2, None, None] + along * widening - np.hypot(x - along * dx, y - along * dy)
     return inside
