@@ -40,6 +40,17 @@ def template(index: int) -> Gray:
     return prepare(drawn(index % 10, seed=index // 10))
 
 
+def _square(side: int, hole: int) -> Gray:
+    """A square of ink in the middle of a 28×28 picture, with a square hole."""
+    picture = np.zeros((28, 28), np.uint8)
+    picture[14 - side // 2 : 14 + side // 2, 14 - side // 2 : 14 + side // 2] = 255
+    picture[14 - hole // 2 : 14 + hole // 2, 14 - hole // 2 : 14 + hole // 2] = 0
+    return picture
+
+
+SHAPES = np.stack([_square(20, 0), _square(20, 16)])  # what `Tiny` may know as outliers
+
+
 @dataclass(frozen=True)
 class Tiny:
     """A model file in a few kilobytes: each class is one picture, and the likest wins."""
@@ -49,6 +60,7 @@ class Tiny:
     kind: str = "ink"
     version: int = VERSION
     provenance: dict[str, object] = field(default_factory=dict)
+    outliers: tuple[str, ...] = ()  # a full square is the first of them, a ring of ink the second
 
     def templates(self) -> Gray:
         """One 28×28 picture a class."""
@@ -58,23 +70,36 @@ class Tiny:
         """The ONNX model without its card; `weight` other than 1 makes it answer otherwise."""
         onnx = pytest.importorskip("onnx")
         make, numpy_helper = onnx.helper.make_node, onnx.numpy_helper
-        columns = self.templates().reshape(len(self.classes), -1).T / 255.0
+        pictures = np.concatenate([self.templates(), SHAPES[: len(self.outliers)]])
+        columns = pictures.reshape(len(pictures), -1).T / 255.0
         columns = weight * 2 * columns / np.linalg.norm(columns, axis=0)
         nodes = [
             make("Cast", ["image"], ["floats"], to=onnx.TensorProto.FLOAT),
             make("Mul", ["floats", "unit"], ["pixels"]),
             make("Flatten", ["pixels"], ["flat"], axis=1),
-            make("MatMul", ["flat", "weight"], ["logits"]),
+            make("MatMul", ["flat", "weight"], ["all"]),
+            make("Split", ["all", "sizes"], ["logits", "others"], axis=1),
+            make("ReduceLogSumExp", ["logits", "axis"], ["inside"], keepdims=0),
+            make("ReduceLogSumExp", ["others", "axis"], ["outside"], keepdims=0),
+            make("Softmax", ["others"], ["outliers"], axis=1),
             make("Softmax", ["logits"], ["probs"], axis=1),
-            make("ReduceLogSumExp", ["logits", "axis"], ["score"], keepdims=0),
+            make("Sub", ["inside", "outside"], ["score"]) if self.outliers else make("Identity", ["inside"], ["score"]),
         ]
-        constants = {"unit": np.float32(1 / 255), "weight": columns.astype(np.float32), "axis": np.array([1])}
+        constants = {
+            "unit": np.float32(1 / 255),
+            "weight": columns.astype(np.float32),
+            "axis": np.array([1]),
+            "sizes": np.array([len(self.classes), len(self.outliers)]),
+        }
         info, float_ = onnx.helper.make_tensor_value_info, onnx.TensorProto.FLOAT
+        outputs = [info("probs", float_, ["n", len(self.classes)]), info("score", float_, ["n"])]
+        if self.outliers:
+            outputs.append(info("outliers", float_, ["n", len(self.outliers)]))
         graph = onnx.helper.make_graph(
             nodes,
             "tiny",
             [info("image", onnx.TensorProto.UINT8, ["n", 28, 28])],
-            [info("probs", float_, ["n", len(self.classes)]), info("score", float_, ["n"])],
+            outputs,
             [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
         )
         return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
@@ -93,6 +118,7 @@ class Tiny:
             calibration=self.calibration,
             self_test=SelfTest(images, probs),
             provenance=self.provenance,
+            outliers=self.outliers,
         )
 
     def write(self, path: Path, *, text: str | None = None, weight: float = 1.0) -> Path:

@@ -22,16 +22,20 @@ Split = Literal["train", "test"]
 SIDE = 28  # pixels: the side of a picture after the door
 MIN_CLASSES, MAX_CLASSES = 2, 256
 DIGITS = tuple("0123456789")
+NO_INK, UNSURE = "no ink", "unsure"  # reasons not to answer
+OUTLIERS = ("not a digit", "more than one digit")  # and those that a network can learn, in the order of its outputs
 NO_ANSWER = "—"  # stands where a label would
+ONE_WRONG_IN = 1000  # 99.9 % accuracy
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """What a model says of one picture.
 
-    `label` is a class name, or None when the model does not answer; `reason` then says why ("no ink", "unsure").
-    `confidence` is the probability of the most probable class, `probs` float32 (K,) sums to one, and `score` says how
-    much the picture looks like any class at all (higher is more). A picture without ink has none of the three.
+    `label` is a class name, or None when the model does not answer; `reason` then says why: "no ink", "unsure", "not a
+    digit" or "more than one digit". `confidence` is the probability of the most probable class, `probs` float32 (K,)
+    sums to one, and `score` says how much the picture looks like one of any class at all (higher is more). A picture
+    without ink has none of the three.
     """
 
     label: str | None
@@ -172,8 +176,73 @@ class ClassFigures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Reliability:
+    """Confidence against accuracy, one entry a bin of equal width; an empty bin holds NaN."""
+
+    count: NDArray[np.int64]  # (B,)
+    confidence: NDArray[np.float64]  # (B,) mean confidence
+    accuracy: NDArray[np.float64]  # (B,) fraction right
+
+    @property
+    def error(self) -> float | None:
+        """The expected calibration error: the mean gap, each bin weighted by its pictures. None without pictures."""
+        n = int(self.count.sum())
+        return float(np.nansum(self.count * abs(self.confidence - self.accuracy)) / n) if n else None
+
+    def to_json(self) -> dict[str, Any]:
+        """One list a field; an empty bin is None."""
+        means = {"confidence": self.confidence, "accuracy": self.accuracy}
+        whole = {name: [None if np.isnan(x) else float(x) for x in column] for name, column in means.items()}
+        return {"count": self.count.tolist(), **whole}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RiskCoverage:
+    """How many pictures are accepted, and how many of these read wrongly, if so much confidence is asked for.
+
+    One entry a confidence that occurs, the highest first; the last accepts all N. Pictures of equal confidence come in
+    together, so that the order of the pictures changes nothing.
+    """
+
+    confidence: NDArray[np.float64]  # (M,)
+    accepted: NDArray[np.int64]  # (M,) pictures of that confidence or more
+    wrong: NDArray[np.int64]  # (M,) of these
+
+    @property
+    def coverage(self) -> NDArray[np.float64]:
+        """The share of all pictures that is accepted: (M,)."""
+        return np.asarray(self.accepted / self.accepted[-1], np.float64)
+
+    @property
+    def risk(self) -> NDArray[np.float64]:
+        """The fraction wrong of the accepted pictures: (M,)."""
+        return np.asarray(self.wrong / self.accepted, np.float64)
+
+    @property
+    def area(self) -> float:
+        """The risk, averaged over the thresholds that the pictures' own confidences are: the area under the curve."""
+        return float((np.diff(self.accepted, prepend=0) * self.risk).sum() / self.accepted[-1])
+
+    @property
+    def at_999(self) -> tuple[float, float] | None:
+        """The largest coverage with at most one picture in 1,000 wrong, and the confidence to ask for.
+
+        None where no 1,000 pictures come to it: fewer could not hold the one, whatever the model.
+        """
+        fit = np.flatnonzero((self.accepted >= ONE_WRONG_IN) & (self.wrong * ONE_WRONG_IN <= self.accepted))
+        return (float(self.coverage[fit[-1]]), float(self.confidence[fit[-1]])) if len(fit) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """One list a field, of at most 100 entries: for each per cent of coverage the first that has it."""
+        n = int(self.accepted[-1])
+        at = np.unique(np.searchsorted(self.accepted, [-(-n * cent // 100) for cent in range(1, 101)]))
+        columns = {"confidence": self.confidence, "coverage": self.coverage, "risk": self.risk}
+        return {name: column[at].tolist() for name, column in columns.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Metrics:
-    """How a model does on a labelled part; see `report.metrics.evaluate` for each definition."""
+    """How a model does on a labelled part; see `report.metrics.measure` for each definition."""
 
     accuracy: float
     accuracy_ci95: tuple[float, float]
@@ -181,13 +250,35 @@ class Metrics:
     accuracy_answered: float | None
     n: int
     nll: float | None
-    ece: float | None
+    brier: float | None
+    reliability: Reliability
+    risk_coverage: RiskCoverage
     classes: tuple[str, ...]
     per_class: dict[str, ClassFigures]
     confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns the most probable ones
     model: str
     data: str
     split: str
+
+    @property
+    def ece(self) -> float | None:
+        """The expected calibration error."""
+        return self.reliability.error
+
+    @property
+    def aurc(self) -> float:
+        """The area under the risk–coverage curve."""
+        return self.risk_coverage.area
+
+    @property
+    def coverage_at_999(self) -> float | None:
+        """The largest share of the pictures, by confidence, that is read with 99.9 % accuracy."""
+        return None if self.risk_coverage.at_999 is None else self.risk_coverage.at_999[0]
+
+    @property
+    def confidence_at_999(self) -> float | None:
+        """The confidence that the pictures of that share have at least."""
+        return None if self.risk_coverage.at_999 is None else self.risk_coverage.at_999[1]
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types, in the order `evaluate --json` prints them."""
@@ -198,13 +289,19 @@ class Metrics:
             "accuracy_ci95": list(self.accuracy_ci95),
             "n": self.n,
             "nll": self.nll,
+            "brier": self.brier,
             "ece": self.ece,
+            "aurc": self.aurc,
+            "coverage_at_999": self.coverage_at_999,
+            "confidence_at_999": self.confidence_at_999,
             "classes": list(self.classes),
             "per_class": {
                 name: {f: getattr(row, f) for f in ("precision", "recall", "f1", "support", "tp", "fp", "fn", "tn")}
                 for name, row in self.per_class.items()
             },
             "confusion": self.confusion.tolist(),
+            "reliability": self.reliability.to_json(),
+            "risk_coverage": self.risk_coverage.to_json(),
             "model": self.model,
             "data": self.data,
             "split": self.split,

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from inkdigit.report import corruptions, robustness
+
 from .conftest import assert_one_error, draw
 
 KEYS = [
-    *("accuracy", "answered", "accuracy_answered", "accuracy_ci95", "n", "nll", "ece"),
-    *("classes", "per_class", "confusion", "model", "data", "split"),
+    *("accuracy", "answered", "accuracy_answered", "accuracy_ci95", "n"),
+    *("nll", "brier", "ece", "aurc", "coverage_at_999", "confidence_at_999"),
+    *("classes", "per_class", "confusion", "reliability", "risk_coverage", "model", "data", "split"),
 ]
 FIGURES = ["precision", "recall", "f1", "support", "tp", "fp", "fn", "tn"]
 
@@ -92,3 +95,43 @@ def test_what_cannot_be_measured_is_one_error(inkdigit, model, two_parts, source
     assert_one_error(inkdigit("evaluate", "nope", "--data", two_parts), 2, "There is no model 'nope'")
     assert_one_error(inkdigit("evaluate", model, "--data", source), 2, "does not know")  # ten digits, the model three
     assert_one_error(inkdigit("evaluate", tmp_path, "--data", two_parts), 2, "There is no model in")
+
+
+@pytest.fixture
+def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three kinds of corruption that cost little."""
+    cheap = [kind for kind in corruptions.KINDS if kind.name in ("stripe", "brightness", "rotate")]
+    monkeypatch.setattr(robustness, "KINDS", cheap)
+
+
+@pytest.mark.usefixtures("few_kinds")
+def test_corrupted_pictures_as_a_table(inkdigit, model, two_parts):
+    said = inkdigit("evaluate", model, "--data", two_parts, "--corruptions", "--limit", 4)
+    assert said.code == 0
+    assert said.out.splitlines()[0] == "tiny on two (test), the first 4 of 6 pictures"
+    head, *rows = (line.split() for line in said.out.split("\n\n")[1].splitlines())
+    assert head[:5] == ["kind", "level", "1", "level", "2"]
+    assert [row[0] for row in rows] == ["rotate", "brightness", "stripe"]
+    assert [[i for i, cell in enumerate(row) if cell.endswith("*")] for row in rows] == [[2], [5], [1]]
+    assert "Mean, unseen" in said.out  # of a recipe that changes no picture
+    assert "†" not in said.out
+    assert "--corruptions" in said.err  # the next step
+
+
+@pytest.mark.usefixtures("few_kinds")
+def test_corrupted_pictures_as_json_and_as_a_page(inkdigit, model, two_parts, tmp_path):
+    out = tmp_path / "corrupted"
+    said = inkdigit("evaluate", model, "--data", two_parts, "--corruptions", "--json", "--out", out)
+    found = json.loads(said.out)
+    assert (found["model"], found["data"], found["n"]) == ("tiny", "two", 6)
+    assert [len(row["levels"]) for row in found["kinds"]] == [5, 5, 1]
+    assert json.loads((out / "corruptions.json").read_text()) == found
+    assert f"Page written to {out / 'corruptions.html'}" in said.err
+
+
+def test_options_of_corrupted_pictures_need_them(inkdigit, model, two_parts, tmp_path):
+    assert_one_error(inkdigit("evaluate", model, "--limit", 5), 2, "--limit needs --corruptions")
+    assert_one_error(inkdigit("evaluate", model, "--out", tmp_path), 2, "--out needs --corruptions")
+    assert inkdigit("evaluate", model, "--corruptions", "--limit", 0).code == 2
+    words = ("evaluate", model, "--data", two_parts, "--corruptions", "--out", model / "model.onnx")
+    assert_one_error(inkdigit(*words), 9, "cannot be written")

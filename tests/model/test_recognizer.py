@@ -26,9 +26,9 @@ from inkdigit.errors import (
 )
 from inkdigit.model.card import METADATA_KEY, Calibration
 from inkdigit.model.recognizer import Recognizer, bundled, find, load
-from inkdigit.types import DIGITS, Prediction
+from inkdigit.types import DIGITS, OUTLIERS, Prediction
 
-from ..conftest import Tiny, drawn, on_paper, template
+from ..conftest import SHAPES, Tiny, drawn, on_paper, template
 
 PICTURES = [drawn(label, size_px=28) for label in range(10)]
 
@@ -129,6 +129,47 @@ def test_below_the_threshold_it_does_not_answer_but_keeps_the_figures(tiny, tmp_
     assert (refused.label, refused.reason, refused.best) == (None, "unsure", 4)
     assert np.array_equal(refused.probs, kept.probs)
     assert (refused.confidence, refused.score) == (kept.confidence, kept.score)
+
+
+@pytest.fixture(scope="module")
+def wary(tmp_path_factory):
+    """A model file that knows two kinds of outliers, and answers what looks more like a digit than like those."""
+    wary = Tiny(calibration=Calibration(accept_score=0.5, min_confidence=0.12), outliers=OUTLIERS)
+    return wary.write(tmp_path_factory.mktemp("wary") / "wary.onnx")
+
+
+def test_outliers_are_refused_with_their_reason(wary):
+    model = load(wary)
+    assert [answer.label for answer in model.predict(np.stack([template(i) for i in range(10)]))] == list(DIGITS)
+    answers = model.predict(SHAPES)
+    assert [(answer.label, answer.reason) for answer in answers] == [(None, reason) for reason in OUTLIERS]
+    assert all(answer.score < 0.5 and answer.probs.sum() == pytest.approx(1, abs=1e-5) for answer in answers)
+
+
+def test_who_asks_for_it_gets_an_answer_for_whatever_has_ink(wary):
+    model = load(wary, accept_all=True)
+    assert [answer.label for answer in model.predict(SHAPES)] == [DIGITS[a.best] for a in load(wary).predict(SHAPES)]
+    assert model.predict(np.zeros((28, 28), np.uint8))[0].reason == "no ink"
+
+
+def test_below_the_least_confidence_it_is_unsure(wary):
+    (kept,) = load(wary).predict(PICTURES[3])
+    assert kept.label == "3"
+    assert kept.confidence < 0.99
+    for least, label, reason in ((kept.confidence - 0.01, "3", None), (kept.confidence + 0.01, None, "unsure")):
+        for accept_all in (False, True):
+            (answer,) = load(wary, min_confidence=least, accept_all=accept_all).predict(PICTURES[3])
+            assert (answer.label, answer.reason, answer.confidence) == (label, reason, kept.confidence)
+    for least in (-0.1, 1.01, float("nan")):
+        with pytest.raises(UsageError, match="from 0 to 1"):
+            load(wary, min_confidence=least)
+
+
+def test_a_card_that_hides_the_outliers_is_refused(tmp_path):
+    told = Tiny(outliers=OUTLIERS)
+    silent = told.write(tmp_path / "silent.onnx", text=Tiny().card().to_json())
+    with pytest.raises(NotAModelFile, match="do not agree"):
+        load(silent)
 
 
 def test_one_bad_picture_stops_the_call(tiny, tmp_path):

@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inkdigit.errors import DataError, UsageError
-from inkdigit.report.metrics import evaluate, measure, predict_part, reliability, stack_probs, wilson, worst_mistakes
+from inkdigit.report.metrics import (
+    evaluate,
+    measure,
+    predict_part,
+    reliability,
+    risk_coverage,
+    stack_probs,
+    wilson,
+    worst_mistakes,
+)
 from inkdigit.types import Dataset, Gray, Metrics, Part, Prediction
 
 AB = ("a", "b", "c")
@@ -66,6 +75,11 @@ def test_measure_by_hand() -> None:
     assert m.accuracy_answered == pytest.approx(1 / 3)
     assert m.nll == pytest.approx(-(log(0.7) + log(0.4) + log(0.8) + log(0.5)) / 4, abs=1e-6)
     assert m.ece == pytest.approx((0.3 + 0.6 + 0.2 + 0.5) / 4, abs=1e-6)  # four bins of one picture each
+    brier = (0.09 + 0.04 + 0.01) + (0.36 + 0.36) + (0.01 + 0.04 + 0.01) + (0.25 + 0.25)  # a refused answer counts too
+    assert m.brier == pytest.approx(brier / 4, abs=1e-6)
+    assert m.risk_coverage.accepted.tolist() == [1, 2, 3, 4, 5]  # 0.8, 0.7, 0.6, 0.5, and the blank picture
+    assert m.risk_coverage.wrong.tolist() == [0, 0, 1, 2, 3]
+    assert m.aurc == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 3 / 5) / 5)
     assert m.confusion.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
     b, c = m.per_class["b"], m.per_class["c"]
     assert (b.tp, b.fp, b.fn, b.tn, b.support) == (1, 1, 1, 2, 2)
@@ -77,7 +91,8 @@ def test_measure_by_hand() -> None:
 
 def test_measure_without_any_answer() -> None:
     m = measured([blank(), blank()], [0, 1])
-    assert (m.accuracy, m.answered, m.accuracy_answered, m.nll, m.ece) == (0.0, 0, None, None, None)
+    assert (m.accuracy, m.answered, m.accuracy_answered, m.nll, m.brier, m.ece) == (0.0, 0, None, None, None, None)
+    assert (m.aurc, m.coverage_at_999, m.confidence_at_999) == (1.0, None, None)
     assert m.confusion.sum() == 0
     assert m.per_class["a"].fn == 1
 
@@ -130,6 +145,81 @@ def test_figures_agree_with_each_other(classes: int, n: int, seed: int) -> None:
     assert m.accuracy_ci95[0] <= m.accuracy <= m.accuracy_ci95[1]
     assert m.ece is None or 0 <= m.ece <= 1
     assert m.nll is None or m.nll >= 0
+    assert m.brier is None or 0 <= m.brier <= 2
+    assert m.risk_coverage.risk[-1] == pytest.approx(1 - m.accuracy)
+    assert 0 <= m.aurc <= 1
+
+
+def test_brier_goes_from_0_to_2() -> None:
+    assert measured([answer(1.0, 0.0, 0.0)], [0]).brier == 0.0
+    assert measured([answer(1.0, 0.0, 0.0)], [1]).brier == 2.0
+    assert measured([answer(1 / 3, 1 / 3, 1 / 3)], [0]).brier == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_calibration_error_by_hand() -> None:
+    """Three pictures in the bin 0.6–0.667 with 0.65, two right; two in 0.933–1 with 0.95, one right."""
+    probs = np.array([[0.65, 0.35]] * 3 + [[0.95, 0.05]] * 2, np.float32)
+    bins = reliability(probs, np.array([0, 0, 1, 0, 1], np.int64))
+    assert len(bins.count) == 15
+    assert {i: int(n) for i, n in enumerate(bins.count) if n} == {9: 3, 14: 2}
+    assert bins.error == pytest.approx((3 * (2 / 3 - 0.65) + 2 * (0.95 - 0.5)) / 5, abs=1e-6)
+    told = bins.to_json()
+    assert told["count"] == bins.count.tolist()
+    assert told["accuracy"][9:] == [pytest.approx(2 / 3), None, None, None, None, 0.5]
+
+
+def test_pictures_of_equal_confidence_are_accepted_together() -> None:
+    probs = np.array([[0.75, 0.25], [0.9, 0.1], [0.75, 0.25], [np.nan, np.nan], [0.25, 0.75]], np.float32)
+    labels = np.array([0, 0, 1, 0, 1], np.int64)
+    curve = risk_coverage(probs, labels)
+    assert curve.confidence.tolist() == pytest.approx([0.9, 0.75, 0.0])
+    assert (curve.accepted.tolist(), curve.wrong.tolist()) == ([1, 4, 5], [0, 1, 2])
+    assert curve.coverage.tolist() == [0.2, 0.8, 1.0]
+    assert curve.risk.tolist() == [0.0, 0.25, 0.4]
+    assert curve.area == pytest.approx((1 * 0 + 3 * 0.25 + 1 * 0.4) / 5)
+    turned = risk_coverage(probs[::-1], labels[::-1])
+    assert (turned.accepted.tolist(), turned.wrong.tolist()) == ([1, 4, 5], [0, 1, 2])
+
+
+def ranked(right: list[bool]) -> Metrics:
+    """Pictures of two classes, the most confident first."""
+    sureness = np.linspace(1.0, 0.5, len(right), endpoint=False).tolist()
+    names = ("a", "b")
+    return measured([answer(p, 1 - p, classes=names) for p in sureness], [0 if yes else 1 for yes in right], names)
+
+
+@pytest.mark.parametrize(
+    ("right", "accepted"),
+    [
+        ([True] * 1000, 1000),
+        ([True] * 999, None),  # none wrong, and yet too few to hold one in a thousand
+        ([True] * 1998 + [False] * 2, 2000),  # exactly 99.9 %
+        ([True] * 1997 + [False] * 3, 1998),  # with one of these three: 1 in 1,998
+        ([False] + [True] * 998, None),
+        ([False] + [True] * 999, 1000),  # a mistake among the first does not end it
+        ([True] * 500 + [False] + [True] * 400 + [False] * 600, None),  # no thousand comes to it
+    ],
+)
+def test_coverage_at_999(right: list[bool], accepted: int | None) -> None:
+    m = ranked(right)
+    if accepted is None:
+        assert (m.coverage_at_999, m.confidence_at_999) == (None, None)
+    else:
+        assert m.coverage_at_999 == accepted / len(right)
+        assert m.confidence_at_999 == pytest.approx(1 - 0.5 * (accepted - 1) / len(right), abs=1e-6)
+
+
+def test_the_curve_as_json_is_short_and_of_its_own_points() -> None:
+    m = ranked([True] * 900 + [False, True] * 50)
+    told = m.to_json()["risk_coverage"]
+    assert told["coverage"] == pytest.approx([i / 100 for i in range(1, 101)])
+    assert (told["risk"][89], told["risk"][-1]) == (0.0, pytest.approx(0.05))
+    assert told["confidence"][-1] == pytest.approx(0.5005)
+    odd = ranked([True] * 150).to_json()["risk_coverage"]
+    assert odd["coverage"][:3] == pytest.approx([2 / 150, 3 / 150, 5 / 150])  # at least 1, 2, 3 per cent
+    few = ranked([True, False, True]).to_json()["risk_coverage"]
+    assert few["coverage"] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert few["risk"] == pytest.approx([0, 1 / 2, 1 / 3])
 
 
 def test_calibration_counts_each_picture_with_probabilities_once() -> None:

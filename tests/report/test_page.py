@@ -83,6 +83,13 @@ def story(classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: b
     )
 
 
+def without_answers(told: Story) -> Story:
+    """The same pictures, none of which could be read."""
+    none = [Prediction(None, reason="unreadable")] * len(told.labels)
+    metrics = measure(none, told.labels, classes=told.metrics.classes, model="m", data="d", split="test")
+    return replace(told, predictions=none, probs=np.full_like(told.probs, np.nan), metrics=metrics)
+
+
 class Tags(HTMLParser):
     """Collects tags with their attributes, and checks that each that is opened is closed."""
 
@@ -166,7 +173,7 @@ def test_every_figure_is_a_png_too(run: tuple[Path, dict[str, Any], str]) -> Non
     names = {path.stem for path in folder.iterdir()}
     curves = {"loss", "accuracy", "learning-rate"}
     data = {"class-distribution", "glimpses"}
-    assert names == curves | data | {"confusion", "worst-mistakes", "answers", "reliability"}
+    assert names == curves | data | {"confusion", "worst-mistakes", "answers", "reliability", "risk-coverage"}
     for path in folder.iterdir():
         with Image.open(path) as picture:
             assert picture.format == "PNG"
@@ -210,7 +217,7 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("k", [2, 12, 40])
 def test_any_number_of_classes_is_drawn(k: int) -> None:
     drawn = page.draw(story(tuple(f"class {i}" for i in range(k)), epochs=1), theme=LIGHT)
-    assert len(drawn) == 9
+    assert len(drawn) == 10
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -238,21 +245,32 @@ def test_no_mistakes_are_said(tmp_path: Path) -> None:
 
 
 def test_nothing_is_drawn_of_what_is_not_there() -> None:
-    told = story(DIGITS[:2], wrong=0.0)
-    probs = np.full_like(told.probs, np.nan)
-    drawn = page.draw(replace(told, probs=probs, history=[], steps=[], glimpses=[]), theme=LIGHT)
+    told = without_answers(replace(story(DIGITS[:2]), history=[], steps=[], glimpses=[]))
+    drawn = page.draw(told, theme=LIGHT)
     assert set(drawn) == {"class-distribution", "confusion", "answers"}
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_model_that_never_answers(tmp_path: Path) -> None:
-    told = story(DIGITS[:3])
-    none = [Prediction(None, reason="unreadable")] * len(told.labels)
-    metrics = measure(none, told.labels, classes=DIGITS[:3], model="m", data="d", split="test")
-    probs = np.full_like(told.probs, np.nan)
-    report, html = written(tmp_path, replace(told, predictions=none, probs=probs, metrics=metrics))
-    assert report["nll"] is None
+    report, html = written(tmp_path, without_answers(story(DIGITS[:3])))
+    assert (report["nll"], report["brier"], report["ece"], report["coverage_at_999"]) == (None, None, None, None)
+    assert report["reliability"]["accuracy"] == [None] * 15
+    assert report["risk_coverage"] == {"confidence": [0.0], "coverage": [1.0], "risk": [1.0]}
     assert "0 of 12 right" in html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_page_says_from_which_confidence_999_of_1000_are_right(tmp_path: Path) -> None:
+    _, html = written(tmp_path, story(wrong=0.0))
+    assert "no 1,000 pictures come to it" in html
+    labels = np.zeros(2000, np.int64)
+    sure, unsure = (Prediction("0", p, np.array([p, 1 - p], np.float32), 1.0) for p in (0.875, 0.625))
+    wrong = Prediction("1", 0.625, np.array([0.375, 0.625], np.float32), 1.0)
+    answers = [sure] * 1500 + [unsure] * 400 + [wrong] * 100
+    metrics = measure(answers, labels, classes=("0", "1"), model="m", data="d", split="test")
+    report, html = written(tmp_path, replace(story(DIGITS[:2]), metrics=metrics))
+    assert (report["coverage_at_999"], report["confidence_at_999"]) == (0.75, 0.875)
+    assert "75.00 %, those of confidence 0.875 or more" in html
 
 
 @pytest.mark.usefixtures("undrawn")

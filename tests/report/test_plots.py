@@ -7,11 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from inkdigit.report import plots
 from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
-from inkdigit.types import Prediction
+from inkdigit.report.metrics import measure
+from inkdigit.types import Metrics, Prediction
 
 
 def opened(png: bytes) -> Image.Image:
@@ -81,3 +83,57 @@ def test_steps_may_carry_accuracy() -> None:
 def test_long_names_are_cut_short() -> None:
     assert short("Ankle boot", 10) == "Ankle boot"
     assert short("Ankle boots", 10) == "Ankle boo…"
+
+
+def ranked(right: list[bool], *, refused: int = 0) -> Metrics:
+    """Two classes, the most confident first; the last so many are not answered."""
+    labels = np.array([0 if yes else 1 for yes in right], np.int64)
+    sureness = np.linspace(1.0, 0.5, len(right), endpoint=False, dtype=np.float32)
+    answers = ["0"] * (len(right) - refused) + [None] * refused
+    told = [Prediction(said, float(p), np.array([p, 1 - p])) for said, p in zip(answers, sureness, strict=True)]
+    return measure(told, labels, classes=("0", "1"), model="m", data="d", split="test")
+
+
+@pytest.mark.parametrize(
+    ("right", "refused", "left", "top"),
+    [
+        ([True] * 97 + [False] * 3, 0, 90, 3),  # from the first mistake on, in tens
+        ([True] * 97 + [False] * 3, 35, 60, 3),  # or from what is answered
+        ([True] * 45 + [False] * 55, 0, 40, 55),
+        ([True] * 100, 0, 90, 0.1),  # the goal is always in sight
+        ([False] + [True] * 99, 0, 0, 10),  # one mistake among the first few flattens nothing: 1 of 10, not of 1
+        ([True] * 97 + [False] * 3, 100, 90, 3),  # nothing is answered: no diamond
+    ],
+)
+def test_risk_coverage_shows_where_mistakes_are(
+    monkeypatch: pytest.MonkeyPatch, right: list[bool], refused: int, left: float, top: float
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+    plots.risk_coverage(ranked(right, refused=refused), theme=LIGHT)
+    (axes,) = figures[0].axes
+    assert axes.get_xlim()[0] == left
+    assert axes.get_ylim()[1] == pytest.approx(1.15 * top)
+    (marks,) = axes.collections or [None]
+    if refused == len(right):
+        assert marks is None
+    else:
+        assert marks.get_offsets().data[0].tolist() == pytest.approx(own(right, refused))
+
+
+def own(right: list[bool], refused: int) -> list[float]:
+    """The coverage and the risk of what is answered, in %."""
+    answered = right[: len(right) - refused]
+    return [100 * len(answered) / len(right), 100 * answered.count(False) / len(answered)]
+
+
+def test_reliability_has_a_point_and_an_interval_a_bin_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+    bins = ranked([True] * 10 + [False] * 2).reliability
+    plots.reliability(bins, theme=LIGHT)
+    intervals, points = figures[0].axes[0].collections
+    assert len(points.get_offsets()) == len(intervals.get_segments()) == np.count_nonzero(bins.count)
+    for (x, y), segment in zip(points.get_offsets().data, intervals.get_segments(), strict=True):
+        assert segment[0, 0] == segment[1, 0] == pytest.approx(x)
+        assert segment[0, 1] <= y <= segment[1, 1]

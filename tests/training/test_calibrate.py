@@ -36,14 +36,14 @@ def test_the_temperature_recovers_a_known_scale(scale):
 
 def test_too_few_pictures_leave_the_model_as_it_is():
     few = Tensors(torch.zeros(MIN_PICTURES - 1, 28, 28, dtype=torch.uint8), torch.zeros(MIN_PICTURES - 1).long())
-    assert calibrate(Linear(1), few, fitted_on="few") == Calibration()
+    assert calibrate(Linear(1), few, classes=3, fitted_on="few") == Calibration()
 
 
 def test_the_threshold_keeps_the_stated_share():
     images = torch.randint(0, 256, (3000, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     net = Linear(0.1)
     logits = net(images.float()).detach()
-    found = calibrate(net, Tensors(images, labelled(logits / 2)), fitted_on="3,000 pictures")
+    found = calibrate(net, Tensors(images, labelled(logits / 2)), classes=logits.shape[1], fitted_on="3,000 pictures")
     assert found.temperature == pytest.approx(2, rel=0.1)
     assert (found.keeps, found.fitted_on) == (KEEPS, "3,000 pictures")
     assert found.accept_score is not None

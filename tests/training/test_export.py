@@ -21,9 +21,9 @@ from inkdigit.picture.prepare import VERSION
 from inkdigit.training import checkpoint, export, nets
 from inkdigit.training.recipe import Recipe, bundled
 from inkdigit.training.restore import restore
-from inkdigit.types import Gray
+from inkdigit.types import OUTLIERS, Gray
 
-from .conftest import CLASSES, CPU, FINISHED, draw, fit
+from .conftest import CLASSES, CPU, FINISHED, draw, fit, tiny
 
 CALIBRATION = Calibration(1.7, -3.0, 0.999, "somewhere")
 
@@ -68,6 +68,28 @@ def test_the_file_answers_as_the_network_does_for_any_number_of_pictures(net, da
     assert (probs.dtype, score.dtype) == (np.float32, np.float32)
     assert np.abs(probs - torch.softmax(logits, 1).numpy()).max() < 1e-4
     assert np.abs(score - torch.logsumexp(logits, 1).numpy()).max() < 1e-3
+
+
+def test_a_network_that_learnt_from_outliers_tells_the_odds_against_them(tmp_path):
+    recipe = tiny(outliers=1)
+    torch.manual_seed(2)
+    net = nets.build(recipe, 3).eval()
+    images = draw(6, seed=4).images
+    (tmp_path / "model.onnx").write_bytes(model_bytes(net, recipe, samples=images))
+    probs, score, outliers = ort.InferenceSession(tmp_path / "model.onnx").run(None, {"image": images})
+    with torch.no_grad():
+        logits = net(torch.from_numpy(images).unsqueeze(1).float()) / CALIBRATION.temperature
+    assert np.abs(probs - torch.softmax(logits[:, :3], 1).numpy()).max() < 1e-4
+    assert np.abs(score - (logits[:, :3].logsumexp(1) - logits[:, 3:].logsumexp(1)).numpy()).max() < 1e-4
+    assert np.abs(outliers - torch.softmax(logits[:, 3:], 1).numpy()).max() < 1e-4
+    model = Recognizer.load(tmp_path / "model.onnx")
+    assert model.card.outliers == OUTLIERS
+    restored, again = restore(model)
+    assert again.outliers == 1
+    with torch.no_grad():
+        pixels = torch.from_numpy(images).unsqueeze(1).float()
+        assert torch.equal(restored(pixels), net(pixels))
+        assert torch.allclose(nets.only_classes(restored, 3)(pixels), net(pixels)[:, :3], atol=1e-6)
 
 
 def test_what_goes_in_and_out_is_named(graph):

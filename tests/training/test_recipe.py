@@ -70,6 +70,9 @@ OTHER = {  # for every field a value that is not its default
     "elastic_sigma_px": 3.0,
     "thickness": 0.5,
     "erase_px": 4,
+    "stressed": 0.5,
+    "drawn": 20,
+    "outliers": 30,
     "temperature": 1.5,
     "accept_score": -2.5,
     "calibrated_on": "abc",
@@ -81,8 +84,9 @@ def test_every_field_has_another_value_here():
     assert not [key for key, value in OTHER.items() if getattr(Recipe(), key) == value]
 
 
-RESIDUAL = Recipe(block="residual", convs_per_block=2, dropout=(0.0, 0.25))  # what a plain block may be, it may not
-PLAIN = Recipe(**OTHER | {"block": "plain"})
+# What a plain block may be, a residual one may not; and who learns from outliers has no teacher.
+RESIDUAL = Recipe(block="residual", convs_per_block=2, dropout=(0.0, 0.25), outliers=30)
+PLAIN = Recipe(**OTHER | {"block": "plain", "outliers": 0})
 
 
 @pytest.mark.parametrize("recipe", [Recipe(), PLAIN, RESIDUAL], ids=["defaults", "plain", "residual"])

@@ -1,8 +1,12 @@
-"""`inkdigit evaluate`: how well a model does on labelled pictures."""
+"""`inkdigit evaluate`: how well a model does on labelled pictures, as they are or corrupted."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
@@ -11,6 +15,7 @@ from inkdigit.cli import talk
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
+    from inkdigit.report.robustness import Robustness, Row
     from inkdigit.types import Metrics, Split
 
 
@@ -19,6 +24,15 @@ def evaluate(
     data: Annotated[str, typer.Option(help="SOURCE: a name, a folder, a CSV or an .npz.")] = "mnist",
     split: Annotated[str, typer.Option(help="test or train; a source of one part is evaluated whole.")] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    corruptions: Annotated[
+        bool, typer.Option("--corruptions", help="Corrupt the pictures in fifteen ways, as MNIST-C does.")
+    ] = False,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="With --corruptions: only the first so many pictures.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="With --corruptions: write corruptions.html and .json there.")
+    ] = None,
 ) -> None:
     """Measure a model on labelled pictures: accuracy with its interval, and each class.
 
@@ -26,14 +40,88 @@ def evaluate(
     """
     if split not in ("test", "train"):
         raise UsageError(f"Unknown split {split!r}", expected="test or train")
+    if not corruptions and (limit is not None or out is not None):
+        raise UsageError(f"{'--limit' if out is None else '--out'} needs --corruptions")
+    part = cast("Split", split)
+    with talk.interruptible():
+        if corruptions:
+            _corrupt(model, data, part, limit, out, as_json=as_json)
+        else:
+            _evaluate(model, data, part, as_json=as_json)
+
+
+def _evaluate(model: str, data: str, split: Split, *, as_json: bool) -> None:
     from inkdigit.report.metrics import evaluate as measure
 
-    with talk.interruptible():
-        metrics = measure(model, data, split=cast("Split", split), log=talk.note)
+    metrics = measure(model, data, split=split, log=talk.note)
     if as_json:
         talk.say(json.dumps(metrics.to_json()))
     else:
         _print(metrics)
+
+
+def _corrupt(model: str, data: str, split: Split, limit: int | None, out: Path | None, *, as_json: bool) -> None:
+    from inkdigit.report import robustness, robustness_page
+
+    if out is not None:
+        robustness_page.claim(out)
+    with _bar() as progress:
+        found = robustness.evaluate_corruptions(model, data, split=split, limit=limit, log=talk.note, progress=progress)
+    if as_json:
+        talk.say(json.dumps(found.to_json()))
+    else:
+        _print_corruptions(found)
+    if out is not None:
+        talk.note(f"\nPage written to {robustness_page.write(out, found)}")
+    elif not as_json:
+        talk.next_steps(["inkdigit", "evaluate", model, "--corruptions", "--data", data, "--out", "corrupted"])
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar over tables of pictures, each of one kind and level."""
+    if not sys.stderr.isatty():
+        yield lambda _done, _all: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("corrupted pictures", total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _print_corruptions(found: Robustness) -> None:
+    clean, taught = found.clean, any(row.in_training for row in found.rows)
+    some = "" if clean.n == found.of else f"the first {clean.n:,} of "
+    talk.say(f"{clean.model} on {clean.data} ({found.split}), {some}{found.of:,} pictures")
+    talk.say(f"Not corrupted  {talk.percent(clean.accuracy)}")
+    spread = f"standard deviation {100 * found.deviation:.2f} over {len(found.rows)} kinds"
+    lowest = f"lowest: {found.lowest.kind.title}, {talk.percent(found.lowest.named.accuracy)}"
+    talk.say(f"Mean at *      {talk.percent(found.mean)}  ({spread}; {lowest})")
+    if found.mean_unseen is not None:
+        which = f"the {len(found.unseen)} kinds that training did nothing like"
+        talk.say(f"Mean, unseen   {talk.percent(found.mean_unseen)}  ({which})")
+    talk.say(f"Answered at *  {talk.percent(found.answered)}\n")
+    levels = max(len(row.levels) for row in found.rows)
+    header = ["kind", *(f"level {i + 1} " for i in range(levels)), "answered", "of these right", ""]
+    talk.table([header, *(_cells(row, levels) for row in found.rows)], left=1)
+    talk.say("\n* the severity that MNIST-C is made of; what is answered is told of it")
+    if taught:
+        talk.say("† training did something like it")
+    elif found.mean_unseen is None:
+        talk.say("The card does not say what training did to its pictures.")
+
+
+def _cells(row: Row, levels: int) -> list[str]:
+    """One line of the table of kinds."""
+    cells = [
+        f"{100 * metrics.accuracy:.2f}{'*' if i + 1 == row.kind.named else ' '}" for i, metrics in enumerate(row.levels)
+    ]
+    named = row.named
+    right = "–" if named.accuracy_answered is None else f"{100 * named.accuracy_answered:.2f}"
+    answered = f"{100 * named.answered / named.n:.2f}"
+    return [row.kind.title, *cells, *[""] * (levels - len(cells)), answered, right, "†" if row.in_training else ""]
 
 
 def _print(metrics: Metrics) -> None:
@@ -44,7 +132,13 @@ def _print(metrics: Metrics) -> None:
         answered += f", of these right {talk.percent(metrics.accuracy_answered)}"
     talk.say(answered)
     if metrics.nll is not None:
-        talk.say(f"Confidence  negative log-likelihood {metrics.nll:.4f}, calibration error {metrics.ece:.4f}")
+        talk.say(
+            f"Confidence  negative log-likelihood {metrics.nll:.4f}, Brier score {metrics.brier:.4f}, "
+            f"calibration error {metrics.ece:.4f}"
+        )
+    if metrics.coverage_at_999 is not None:
+        share = talk.percent(metrics.coverage_at_999)
+        talk.say(f"Coverage    {share} at 99.9 % accuracy (confidence from {metrics.confidence_at_999:.4f})")
     width = max(5, *(len(name) for name in metrics.classes))
     talk.say(f"\n{'class':>{width}}  precision  recall      F1  pictures")
     for name, row in metrics.per_class.items():

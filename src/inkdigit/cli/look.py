@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkdigit.cli import talk
+
+if TYPE_CHECKING:
+    from inkdigit.model.card import Calibration
 
 
 def recipes() -> None:
@@ -40,7 +43,6 @@ def info(
         talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
     data = card.provenance.get("data", {})
-    accept = card.calibration.accept_score
     lines: dict[str, Any] = {
         "name": card.name,
         "file": f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)",
@@ -49,15 +51,27 @@ def info(
         "prepare": f"{card.prepare}, version {card.prepare_version}",
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
-        "answers when": "always" if accept is None else f"the score is at least {accept:g}",
+        "answers when": _accepts(card.calibration),
+        **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
         **_members(card.provenance),
         "trained on": f"{data.get('name')}, {data.get('train', 0):,} training pictures",
+        **({"drawn for it": card.provenance["drawn"]} if "drawn" in card.provenance else {}),
         "licence": data.get("licence") or "unknown",
         "created": card.provenance.get("created"),
         "self test": f"{len(card.self_test.images)} pictures, passed",
     }
     for name, value in lines.items():
         talk.say(f"{name:<14}{value}")
+
+
+def _accepts(calibration: Calibration) -> str:
+    """Which pictures are answered."""
+    terms = []
+    if calibration.accept_score is not None:
+        terms.append(f"the score is at least {calibration.accept_score:g}")
+    if calibration.min_confidence:
+        terms.append(f"the confidence is at least {calibration.min_confidence:g}")
+    return " and ".join(terms) or "always"
 
 
 def _members(provenance: dict[str, Any]) -> dict[str, str]:

@@ -28,6 +28,11 @@ def predict(
     model: Model = "default",
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
+    accept_all: Annotated[bool, typer.Option("--accept-all", help="Answer whatever has ink, digit or not.")] = False,
+    min_confidence: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Unsure below this confidence, 0 to 1; else as the model says."),
+    ] = None,
     show: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Draw picture, ink, what the network saw, and answer.")
     ] = None,
@@ -40,7 +45,7 @@ def predict(
         raise UsageError("--json and --csv exclude each other", expected="one of them, or neither")
     from inkdigit.model.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model)
+    recognizer = Recognizer.load(model, accept_all=accept_all, min_confidence=min_confidence)
     entries = [entry for picture in pictures for entry in _expand(picture)]
     if show is not None:
         from inkdigit.runs import check_place

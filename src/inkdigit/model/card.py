@@ -19,22 +19,26 @@ from inkdigit.types import SIDE, Floats, Gray
 
 FORMAT = 1
 METADATA_KEY = "inkdigit.card"
+OUTPUTS, OUTLIERS_OUTPUT = ("probs", "score"), "outliers"  # of the graph; the last where the network knows outliers
 TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, by number type
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How confidences were made honest, and below which score the model does not answer."""
+    """How confidences were made honest, and below which score or confidence the model does not answer."""
 
     temperature: float = 1.0  # already inside the graph
     accept_score: float | None = None  # None: always answer
     keeps: float | None = None  # the share of held-out pictures that the threshold lets through
     fitted_on: str = "nothing"
+    min_confidence: float = 0.0  # below it the model is unsure
 
     def __post_init__(self) -> None:
-        """Check that the threshold can be compared with a score."""
+        """Check that the thresholds can be compared with a score and a confidence."""
         if not isinstance(self.accept_score, float | int | None):
             raise TypeError(f"accept_score: expected a number or nothing, got {self.accept_score!r}")
+        if not isinstance(self.min_confidence, float | int):
+            raise TypeError(f"min_confidence: expected a number, got {self.min_confidence!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,6 +66,7 @@ class Card:
     calibration: Calibration
     self_test: SelfTest
     numbers: str = "float32"  # or int8
+    outliers: tuple[str, ...] = ()  # what the network tells from its classes: a reason of refusal each
     figures: dict[str, Any] = field(default_factory=dict)
     provenance: dict[str, Any] = field(default_factory=dict)
 
@@ -77,6 +82,7 @@ class Card:
                 "prepare": {"kind": self.prepare, "version": self.prepare_version},
                 "parameters": self.parameters,
                 "numbers": self.numbers,
+                "outliers": list(self.outliers),
                 "calibration": asdict(self.calibration),
                 "figures": self.figures,
                 "provenance": self.provenance,
@@ -121,6 +127,7 @@ class Card:
                 probs=np.array(raw["self_test"]["probs"], np.float32).reshape(-1, len(classes)),
             ),
             numbers=str(raw["numbers"]),
+            outliers=tuple(str(name) for name in raw.get("outliers", ())),  # older files know of none
             figures=dict(raw["figures"]),
             provenance=dict(raw["provenance"]),
         )

@@ -25,12 +25,12 @@ from inkdigit.errors import (
     did_you_mean,
 )
 from inkdigit.machine import cores
-from inkdigit.model.card import METADATA_KEY, TOLERANCE, Card
+from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, TOLERANCE, Card
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
 from inkdigit.picture.read import read_each
 from inkdigit.runs import RECIPE, looking_up, model_path
-from inkdigit.types import SIDE, Floats, Gray, Prediction
+from inkdigit.types import NO_INK, SIDE, UNSURE, Floats, Gray, Prediction
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -51,20 +51,31 @@ class Recognizer:
         self._session = session
         self.card = card
         self.path = path
+        self._accept_score = card.calibration.accept_score
+        self._min_confidence = card.calibration.min_confidence
 
     @classmethod
-    def load(cls, model: str | Path = "default") -> Recognizer:
+    def load(
+        cls, model: str | Path = "default", *, accept_all: bool = False, min_confidence: float | None = None
+    ) -> Recognizer:
         """Open a model by bundled name, run directory or `.onnx` path, and run its self test.
 
+        It answers as its card says, unless `accept_all` has it answer whatever has ink; below `min_confidence` (0 to 1)
+        it is unsure in any case.
+
         Raises:
-            UsageError: no such model.
+            UsageError: no such model, or a confidence that is none.
             NotAModelFile: the file is no ONNX, or has no card.
             UnsupportedFormat: the card is of another format, or asks for a door that this release does not have.
             SelfTestFailed: the file answers otherwise than when it was written.
         """
+        if min_confidence is not None and not 0 <= min_confidence <= 1:
+            raise UsageError("This is no confidence", expected="min_confidence from 0 to 1", received=min_confidence)
         path = find(model)
         session, text = _open(path)
         card = Card.from_json(text, where=str(path))
+        if (len(session.get_outputs()) > len(OUTPUTS)) != bool(card.outliers):
+            raise NotAModelFile(f"{path}: its card and its network do not agree on outliers")
         if card.prepare not in KINDS or card.prepare_version > VERSION:
             raise UnsupportedFormat(
                 f"{path}: needs a preparation that this release does not have",
@@ -73,6 +84,10 @@ class Recognizer:
             )
         recognizer = cls(session, card, path=path)
         recognizer._test_itself()
+        if accept_all:
+            recognizer._accept_score, recognizer._min_confidence = None, 0.0
+        if min_confidence is not None:
+            recognizer._min_confidence = min_confidence
         return recognizer
 
     @property
@@ -152,22 +167,24 @@ class Recognizer:
         """One prediction for each of `images` uint8 (N, 28, 28), which have passed the door."""
         if not len(images):
             return []
-        probs, scores = self._run(images)
+        probs, scores, outliers = self._run(images)
         inked = np.any(images, axis=(1, 2)) if self.prepare == "ink" else np.ones(len(images), bool)
         columns = (column.tolist() for column in (probs.argmax(1), probs.max(1), scores, inked))
         return [
-            self._judge(row, best, confidence, score) if ink else Prediction(None, reason="no ink")
-            for row, best, confidence, score, ink in zip(probs, *columns, strict=True)
+            self._judge(row, best, confidence, score, outlier) if ink else Prediction(None, reason=NO_INK)
+            for row, outlier, best, confidence, score, ink in zip(probs, outliers, *columns, strict=True)
         ]
 
-    def _judge(self, probs: Floats, best: int, confidence: float, score: float) -> Prediction:
-        threshold = self.card.calibration.accept_score
-        if threshold is not None and score < threshold:
-            return Prediction(None, confidence, probs, score, "unsure")
-        return Prediction(self.classes[best], confidence, probs, score)
+    def _judge(self, probs: Floats, best: int, confidence: float, score: float, outlier: Floats) -> Prediction:
+        reason = None
+        if self._accept_score is not None and score < self._accept_score:
+            reason = self.card.outliers[int(outlier.argmax())] if self.card.outliers else UNSURE
+        elif confidence < self._min_confidence:
+            reason = UNSURE
+        return Prediction(None if reason else self.classes[best], confidence, probs, score, reason)
 
-    def _run(self, images: Gray) -> tuple[Floats, Floats]:
-        """The network on uint8 (N, 28, 28): probabilities (N, K) and scores (N,)."""
+    def _run(self, images: Gray) -> list[Floats]:
+        """The network on uint8 (N, 28, 28): probabilities (N, K), scores (N,), and shares of M outliers (N, M)."""
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
         if len(chunks) > 1 and self.threads > 1:
             from concurrent.futures import ThreadPoolExecutor  # for many pictures alone
@@ -176,16 +193,16 @@ class Recognizer:
                 parts = list(pool.map(self._ask, chunks))
         else:
             parts = [self._ask(chunk) for chunk in chunks]
-        return np.concatenate([p for p, _ in parts]), np.concatenate([s for _, s in parts])
+        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
-    def _ask(self, images: Gray) -> tuple[Floats, Floats]:
-        probs, scores = self._session.run(["probs", "score"], {"image": images})
-        return probs, scores
+    def _ask(self, images: Gray) -> list[Floats]:
+        answers: list[Floats] = self._session.run(None, {"image": images})
+        return answers if self.card.outliers else [*answers, np.zeros((len(images), 0), np.float32)]
 
     def _test_itself(self) -> None:
         test = self.card.self_test
         try:
-            probs, scores = self._run(test.images)
+            probs, scores, _ = self._run(test.images)
         except _broken() as exc:
             raise SelfTestFailed(f"{self.path}: the network does not run ({exc})") from exc
         fits = probs.shape == test.probs.shape and scores.shape == (len(probs),)
@@ -216,7 +233,8 @@ def _open(path: Path) -> tuple[ort.InferenceSession, str]:
         raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
     except _broken() as exc:
         raise NotAModelFile(f"{path}: no ONNX file that can be opened", hint="It may be cut short.") from exc
-    if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or outputs != ["probs", "score"]:
+    known = outputs in ([*OUTPUTS], [*OUTPUTS, OUTLIERS_OUTPUT])
+    if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or not known:
         raise NotAModelFile(
             f"{path}: an ONNX file, but not one of Inkdigit's",
             expected="image: uint8 [n, 28, 28] → probs, score",
@@ -289,6 +307,6 @@ def _at(path: Path) -> Path | None:
     raise UsageError(f"There is no model in {path}", expected="a run directory", hint=hint)
 
 
-def load(model: str | Path = "default") -> Recognizer:
+def load(model: str | Path = "default", *, accept_all: bool = False, min_confidence: float | None = None) -> Recognizer:
     """Open a model by bundled name, run directory or `.onnx` path; see `Recognizer.load`."""
-    return Recognizer.load(model)
+    return Recognizer.load(model, accept_all=accept_all, min_confidence=min_confidence)

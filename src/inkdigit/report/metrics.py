@@ -7,7 +7,6 @@ starts quickly.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
@@ -17,26 +16,21 @@ from numpy.typing import NDArray
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.types import ClassFigures, Dataset, Floats, Metrics, Part, Prediction, Split
+from inkdigit.types import (
+    ClassFigures,
+    Dataset,
+    Floats,
+    Metrics,
+    Part,
+    Prediction,
+    Reliability,
+    RiskCoverage,
+    Split,
+)
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
 Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 LEAST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reliability:
-    """Confidence against accuracy, one entry a bin of equal width; an empty bin holds NaN."""
-
-    count: NDArray[np.int64]  # (BINS,)
-    confidence: NDArray[np.float64]  # (BINS,) mean confidence
-    accuracy: NDArray[np.float64]  # (BINS,) fraction right
-
-    @property
-    def error(self) -> float | None:
-        """The expected calibration error: the mean gap, each bin weighted by its pictures. None without pictures."""
-        n = int(self.count.sum())
-        return float(np.nansum(self.count * abs(self.confidence - self.accuracy)) / n) if n else None
 
 
 def evaluate(
@@ -97,7 +91,17 @@ def measure(
     - accuracy: the fraction of all pictures whose most probable class is right, refused or not; a picture without
       probabilities (no ink, unreadable) is wrong. `accuracy_ci95` is Wilson's interval.
     - answered: how many got a label; `accuracy_answered` is the fraction right among these.
-    - nll, ece: mean −log p(true) and expected calibration error over the pictures with probabilities.
+    - nll, brier, reliability, ece: over the pictures with probabilities. Mean −log p(true); squared distance of the K
+      probabilities from 1 for the true class and 0 for the others, summed over classes, mean over pictures, 0 to 2
+      (Brier 1950); confidence against accuracy in 15 bins of equal width, and their mean gap (Naeini et al. 2015, Guo
+      et al. 2017).
+    - risk_coverage: over all pictures, by the confidence of the most probable class, refused or not: if the most
+      confident are accepted, how large a share of all is that, and what fraction of it is wrong (Geifman & El-Yaniv
+      2017)? A picture without probabilities is wrong and comes last, so the curve ends at 1 − accuracy. aurc is the
+      area under it (Geifman, Uziel & El-Yaniv 2019).
+    - coverage_at_999: the largest share with 99.9 % accuracy, None unless 1,000 pictures come to it;
+      `confidence_at_999` is the threshold. It is chosen on the very pictures that it is told of: that says how well
+      confidence ranks these, and promises nothing of others.
     - per class: by the most probable class; a picture without probabilities is a false negative of its class. Precision
       of a class never predicted, and recall of one that never occurs, are 0.
     - confusion (K, K): true × most probable class of the pictures with probabilities.
@@ -124,7 +128,9 @@ def measure(
         accuracy_answered=answered_right / len(answers) if answers else None,
         n=n,
         nll=_nll(probs[seen], labels[seen]),
-        ece=reliability(probs, labels).error,
+        brier=_brier(probs[seen], labels[seen]),
+        reliability=reliability(probs, labels),
+        risk_coverage=risk_coverage(probs, labels),
         classes=classes,
         per_class=_per_class(confusion, labels, classes),
         confusion=confusion,
@@ -156,6 +162,18 @@ def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:
         count=count,
         confidence=np.bincount(bins, weights=confidence, minlength=BINS) / weight,
         accuracy=np.bincount(bins, weights=right, minlength=BINS) / weight,
+    )
+
+
+def risk_coverage(probs: Floats, labels: NDArray[np.int64]) -> RiskCoverage:
+    """Accept pictures by confidence, the highest first; a row of NaN in `probs` (N, K) is wrong with confidence 0."""
+    confidence = np.nan_to_num(probs.max(axis=1)).astype(np.float64)
+    wrong = np.isnan(probs[:, 0]) | (probs.argmax(axis=1) != labels)
+    levels, place = np.unique(-confidence, return_inverse=True)  # ascending: the most confident first
+    return RiskCoverage(
+        confidence=-levels,
+        accepted=np.bincount(place).cumsum(),
+        wrong=np.bincount(place[wrong], minlength=len(levels)).cumsum(),
     )
 
 
@@ -203,6 +221,14 @@ def _nll(probs: Floats, labels: NDArray[np.int64]) -> float | None:
         return None
     true = probs[np.arange(len(labels)), labels].astype(np.float64)
     return float(-np.log(np.maximum(true, LEAST)).mean()) + 0.0  # a mean of −0.0 prints as 0.0
+
+
+def _brier(probs: Floats, labels: NDArray[np.int64]) -> float | None:
+    if not len(labels):
+        return None
+    gaps = probs.astype(np.float64)
+    gaps[np.arange(len(labels)), labels] -= 1
+    return float((gaps**2).sum(axis=1).mean())
 
 
 def _confusion(probs: Floats, labels: NDArray[np.int64]) -> NDArray[np.int64]:

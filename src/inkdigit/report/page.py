@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from inkdigit.report import insight, plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
 from inkdigit.report.insight import Insight
-from inkdigit.report.metrics import reliability, worst_mistakes
+from inkdigit.report.metrics import worst_mistakes
 from inkdigit.report.template import duration, number, percent, pictures, render
 from inkdigit.runs import PAGE, REPORT, write_aside, writing
 from inkdigit.types import Floats, Gray, Metrics, Prediction
@@ -132,9 +132,9 @@ def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
     if len(worst_mistakes(story.probs, story.labels, 1)):
         drawn["worst-mistakes"] = plots.worst(story.images, story.labels, story.probs, classes, theme=theme)
     drawn["answers"] = plots.answers(story.images, story.labels, story.predictions, classes, theme=theme)
-    bins = reliability(story.probs, story.labels)
-    if bins.count.any():
-        drawn["reliability"] = plots.reliability(bins, theme=theme)
+    if metrics.reliability.count.any():
+        drawn["reliability"] = plots.reliability(metrics.reliability, theme=theme)
+        drawn["risk-coverage"] = plots.risk_coverage(metrics, theme=theme)
     return drawn
 
 

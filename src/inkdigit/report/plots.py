@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inkdigit.report.canvas import MAX_TICKS, WIDTH_IN, Theme, Tile, drawing, name_ticks, plane, png, short, tile_grid
-from inkdigit.report.metrics import BINS, Reliability, worst_mistakes
-from inkdigit.types import Floats, Gray, Prediction
+from inkdigit.report.metrics import BINS, wilson, worst_mistakes
+from inkdigit.types import ONE_WRONG_IN, Floats, Gray, Metrics, Prediction, Reliability
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +26,7 @@ Rows = Sequence[Mapping[str, float]]
 MAX_CELLS = 12  # more classes than this and the numbers in a confusion matrix are dust
 MISTAKES = 20
 GRID = (3, 5)  # rows and columns of the grid of answers
+FEW = 10  # %: up to that coverage a risk–coverage curve may leave its plot, which is as wide at least
 GLIMPSE_SIDE = 112  # pixels: the raw pictures may be photos
 
 
@@ -177,18 +178,44 @@ def answers(
 
 
 def reliability(bins: Reliability, *, theme: Theme) -> bytes:
-    """Accuracy against confidence; the area of a point is the number of its pictures, the diagonal is honest."""
+    """Accuracy, with its 95 % interval, against confidence; a point is as large as its bin, the diagonal is honest."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
         filled = bins.count > 0
         axes.plot([0, 100], [0, 100], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
         size = 25 + 400 * bins.count[filled] / max(bins.count.sum(), 1)
         x, y = 100 * bins.confidence[filled], 100 * bins.accuracy[filled]
-        axes.plot(x, y, color=theme.blue, linewidth=1.2, alpha=0.6)
+        counted = zip(bins.count[filled].tolist(), bins.accuracy[filled].tolist(), strict=True)
+        low, high = np.transpose([wilson(round(n * right), n) for n, right in counted])
+        axes.vlines(x, 100 * low, 100 * high, color=theme.blue, linewidth=1.2, alpha=0.6)
         axes.scatter(x, y, s=size, color=theme.blue, edgecolor=theme.panel, linewidth=1.2, zorder=3, clip_on=False)
-        low = min(50, 100 * np.flatnonzero(filled).min(initial=BINS) / BINS)
+        left = min(50, 100 * np.flatnonzero(filled).min(initial=BINS) / BINS)
         ticks = range(0, 101, 20)
-        axes.set(xlabel="confidence, %", ylabel="right, %", xticks=ticks, yticks=ticks, xlim=(low, 104), ylim=(-3, 108))
+        axes.set(xlabel="confidence, %", ylabel="right, %", xticks=ticks, yticks=ticks, ylim=(-3, 108))
+        axes.set_xlim(left, 104)
+        return png(figure)
+
+
+def risk_coverage(metrics: Metrics, *, theme: Theme) -> bytes:
+    """The share wrong of the most confident pictures by how many are accepted, from the first mistake on.
+
+    The diamond is what the model itself accepts.
+    """
+    with drawing(theme):
+        figure, axes = plane(WIDTH_IN, 2.8)
+        curve, goal = metrics.risk_coverage, 100 / ONE_WRONG_IN
+        x, y = 100 * curve.coverage, 100 * curve.risk
+        axes.axhline(goal, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label=f"{100 - goal:g} % right")
+        axes.plot(x, y, color=theme.blue, linewidth=2, marker="o" if len(x) == 1 else "", label="by confidence")
+        left, top = x[y == 0].max(initial=0), y[x >= FEW].max()
+        if metrics.accuracy_answered is not None:
+            own = 100 * metrics.answered / metrics.n, 100 * (1 - metrics.accuracy_answered)
+            axes.scatter(*own, s=36, marker="D", color=theme.orange, label="as answered", zorder=3, clip_on=False)
+            left, top = min(left, own[0]), max(top, own[1])
+        left, top = min(100 - FEW, left // FEW * FEW), 1.15 * max(top, goal)
+        axes.set(xlabel="accepted, % of all pictures", ylabel="wrong of these, %", ylim=(-0.03 * top, top))
+        axes.set_xlim(left, 100 + 0.02 * (100 - left))
+        _legend(figure, axes)
         return png(figure)
 
 

@@ -1,8 +1,8 @@
 """Honest confidences: one temperature, and the score below which the model does not answer.
 
 In: logits (N, K) and labels (N,) of pictures that training never used to change a weight. Out: a `Calibration`. The
-temperature minimises the negative log-likelihood (Guo, Pleiss, Sun, Weinberger 2017); the score is the log-sum-exp of
-the logits (Liu, Wang, Owens, Li 2020), and its threshold lets through a stated share of these pictures.
+temperature minimises the negative log-likelihood (Guo, Pleiss, Sun, Weinberger 2017) of the classes alone, and the
+threshold of the score (`export.score_of`) lets through a stated share of these pictures.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkdigit.model.card import Calibration
+from inkdigit.training.export import score_of
 from inkdigit.training.loop import EVALUATE_BATCH, Tensors
 
 KEEPS = 0.999  # the share of held-out pictures that the threshold lets through
+MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below, it is more likely wrong than right
 MIN_PICTURES = 500  # fewer say nothing about a thousandth
 LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
 
 
 @torch.no_grad()
-def calibrate(net: nn.Module, held_out: Tensors, *, fitted_on: str) -> Calibration:
-    """Fit temperature and threshold on held-out pictures; too few of them leave the model as it is."""
+def calibrate(net: nn.Module, held_out: Tensors, *, classes: int, fitted_on: str) -> Calibration:
+    """Fit temperature and threshold on held-out pictures; too few of them leave the model as it is.
+
+    Outputs of `net` after the first `classes` are of outliers.
+    """
     if len(held_out.images) < MIN_PICTURES:
         return Calibration()
     net.eval()
     batches = torch.split(held_out.images, EVALUATE_BATCH)
-    logits = torch.cat([net(batch.unsqueeze(1).float()) for batch in batches]).double()  # (N, K)
-    temperature = fit_temperature(logits, held_out.labels)
-    score = torch.logsumexp(logits / temperature, 1)
+    logits = torch.cat([net(batch.unsqueeze(1).float()) for batch in batches]).double()  # (N, K + M)
+    temperature = fit_temperature(logits[:, :classes], held_out.labels)
+    score = score_of(logits / temperature, classes)
     threshold = float(torch.quantile(score, 1 - KEEPS))
-    return Calibration(round(temperature, 4), round(threshold, 4), KEEPS, fitted_on)
+    least = MIN_CONFIDENCE if logits.shape[1] > classes else 0.0
+    return Calibration(round(temperature, 4), round(threshold, 4), KEEPS, fitted_on, least)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

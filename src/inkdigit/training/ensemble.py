@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -90,14 +91,18 @@ def join(
         _check_twin(twin, recipes, dataset, views)
         temperatures = [member[TEMPERATURE] for member in twin.card.provenance[MEMBERS]]
     net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
-    parts = parts_of(dataset, recipes[0])
+    parts, classes = parts_of(dataset, recipes[0]), models[0].classes
     log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each picture.")
+    if twin is not None:
+        calibration = _taken_over(twin)
+    else:
+        calibration = _fitted(net, recipes, parts, classes=len(classes), log=log)
     return export.model_bytes(
         net,
         f"{name}-views{views}" if views > 1 else name,
-        classes=models[0].classes,
+        classes=classes,
         kind=models[0].prepare,
-        calibration=_taken_over(twin) if twin is not None else _fitted(net, recipes, parts, log=log),
+        calibration=calibration,
         samples=parts.train.images[:PARITY_PICTURES],
         provenance=_provenance(models, recipes, dataset, temperatures, views=views),
     )
@@ -138,6 +143,7 @@ def _check(models: Sequence[Recognizer], dataset: Dataset, views: int) -> None:
         for what, wanted, found in (
             ("classes", ", ".join(models[0].classes), ", ".join(model.classes)),
             ("kind of preparation", models[0].prepare, model.prepare),
+            ("outliers", ", ".join(models[0].card.outliers) or "none", ", ".join(model.card.outliers) or "none"),
         ):
             if wanted != found:
                 problem = f"{models[0].path} and {model.path} do not have the same {what}"
@@ -187,18 +193,21 @@ def _check_twin(twin: Recognizer, recipes: Sequence[Recipe], dataset: Dataset, v
 
 
 def _taken_over(twin: Recognizer) -> Calibration:
-    found = twin.card.calibration
-    return Calibration(found.temperature, found.accept_score, None, "the twin of this ensemble that held pictures out")
+    told = "the twin of this ensemble that held pictures out"
+    return replace(twin.card.calibration, keeps=None, fitted_on=told)
 
 
-def _fitted(net: Ensemble, recipes: Sequence[Recipe], parts: Parts, *, log: Callable[[str], None]) -> Calibration:
+def _fitted(
+    net: Ensemble, recipes: Sequence[Recipe], parts: Parts, *, classes: int, log: Callable[[str], None]
+) -> Calibration:
     """Fitted on what all members held out; nothing where each held out pictures of its own, or none."""
     together = all(len({getattr(recipe, field) for recipe in recipes}) == 1 for field in HELD_OUT_BY)
     if not together or parts.validation is None:
         return Calibration()
     held_out = loop.Tensors.of(parts.validation, CPU)
     log(f"Fitting one temperature on {len(held_out.images):,} pictures that all of them held out.")
-    return calibrate(net, held_out, fitted_on=f"{len(held_out.images):,} held-out training pictures")
+    told = f"{len(held_out.images):,} held-out training pictures"
+    return calibrate(net, held_out, classes=classes, fitted_on=told)
 
 
 def _provenance(

@@ -67,7 +67,18 @@ def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[
         "data": {**{k: v for k, v in about["data"].items() if k != "source"}, "licence": LICENCES.get(dataset.name)},
         "saw_mnist": saw_mnist,
         **({} if teacher is None else {"teacher": teacher}),
+        **({"drawn": drawn} if (drawn := _drawn(recipe)) else {}),
     }
+
+
+def _drawn(recipe: Recipe) -> str:
+    """What was drawn for a training, beside the pictures of its data."""
+    amounts = {
+        f"{recipe.stressed:g} stressed copies of each picture": recipe.stressed,
+        f"{recipe.drawn:,} digits": recipe.drawn,
+        f"{recipe.outliers:,} pictures of no digit or of several": recipe.outliers,
+    }
+    return ", ".join(told for told, amount in amounts.items() if amount)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from inkdigit.model.explain import occlusion
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.report.insight import Insight, Look
 from inkdigit.report.metrics import stack_probs, worst_mistakes
+from inkdigit.training import nets
 from inkdigit.training.nets import ACTIVATIONS
 from inkdigit.training.restore import restore
 from inkdigit.types import Floats, Gray, Part, Prediction
@@ -125,7 +126,7 @@ def internals(recognizer: Recognizer, images: Gray, classes: Sequence[int]) -> I
         NotAModelFile: the weights of the recipe on its card are not in it.
         MissingExtra: onnx is not installed.
     """
-    net, _ = restore(recognizer)
+    net = nets.only_classes(restore(recognizer)[0], len(recognizer.classes))
     try:
         shares, left_out = gradients(net, images, classes), None
     except MissingExtra as exc:

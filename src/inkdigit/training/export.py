@@ -1,8 +1,9 @@
 """From a trained network to the one-file model.
 
-In: network, name, what the card shall say. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n, K]`
-and `score: float32 [n]`. Normalisation, temperature and softmax are inside the graph; the initialisers keep their
-`state_dict` names, so that `restore` can take the weights back. Parity with the network is checked first.
+In: network, name, what the card shall say. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n, K]`,
+`score: float32 [n]` and, where the network knows M kinds of outliers, `outliers: float32 [n, M]`. Normalisation,
+temperature and softmax are inside the graph; the initialisers keep their `state_dict` names, so that `restore` can take
+the weights back. Parity with the network is checked first.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from torch import Tensor, nn
 
 from inkdigit.data.drawn import digit
 from inkdigit.errors import MissingExtra, ParityError
-from inkdigit.model.card import METADATA_KEY, Calibration, Card, SelfTest
+from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, Calibration, Card, SelfTest
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.training.nets import parameters
-from inkdigit.types import SIDE, Floats, Gray
+from inkdigit.types import OUTLIERS, SIDE, Floats, Gray
 
 PARITY = 1e-4  # of a probability, between network and model file
 SELF_TEST_PICTURES = 10
@@ -35,16 +36,29 @@ OPSET = 18
 class Answering(nn.Module):
     """A network with everything around it that turns a picture into an answer."""
 
-    def __init__(self, net: nn.Module, temperature: float) -> None:
-        """Wrap `net`, whose logits are divided by `temperature`."""
+    def __init__(self, net: nn.Module, temperature: float, *, classes: int) -> None:
+        """Wrap `net`, whose logits are divided by `temperature`; those after the first `classes` are of outliers."""
         super().__init__()
         self.net = net
         self.temperature = temperature
+        self.classes = classes
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 (N, 28, 28) → probabilities (N, K) and score (N,)."""
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """uint8 (N, 28, 28) → probabilities (N, K), score (N,) and, where there are any, outliers (N, M)."""
         logits = self.net(image.unsqueeze(1).float()) / self.temperature
-        return torch.softmax(logits, 1), torch.logsumexp(logits, 1)
+        inside, outside = logits[:, : self.classes], logits[:, self.classes :]
+        probs, score = torch.softmax(inside, 1), score_of(logits, self.classes)
+        return (probs, score, torch.softmax(outside, 1)) if outside.shape[1] else (probs, score)
+
+
+def score_of(logits: Tensor, classes: int) -> Tensor:
+    """How much each picture looks like any of the classes: logits (N, K) or (N, K + M) → (N,).
+
+    The log-sum-exp of the classes (Liu, Wang, Owens, Li 2020); where the network learnt from outliers, against that of
+    the outliers: the log odds that it is none (Hendrycks, Mazeika, Dietterich 2019, with classes of their own).
+    """
+    inside = torch.logsumexp(logits[:, :classes], 1)
+    return inside - torch.logsumexp(logits[:, classes:], 1) if logits.shape[1] > classes else inside
 
 
 def model_bytes(
@@ -64,18 +78,14 @@ def model_bytes(
     Raises:
         ParityError: the file answers otherwise than the network.
     """
-    answering = Answering(net.cpu().float().eval(), calibration.temperature)
+    answering = Answering(net.cpu().float().eval(), calibration.temperature, classes=len(classes))
     model = _to_onnx(answering)
     drawn = drawn_pictures(kind)
     images = np.concatenate([drawn, samples])
     with torch.no_grad():
         expected = [output.numpy() for output in answering(torch.from_numpy(images))]
-    probs, score = run_bytes(model.SerializeToString(), images)
-    # A score has no upper bound: it is compared by its share.
-    off = max(
-        float(np.abs(probs - expected[0]).max()),
-        float((np.abs(score - expected[1]) / np.maximum(1, np.abs(expected[1]))).max()),
-    )
+    answers = run_bytes(model.SerializeToString(), images)
+    off = max(_apart(said, wanted) for said, wanted in zip(answers, expected, strict=True))
     if not off <= PARITY:
         raise ParityError(
             "The exported file answers otherwise than the network", expected=f"within {PARITY}", received=f"{off:.2e}"
@@ -87,11 +97,17 @@ def model_bytes(
         prepare_version=VERSION,
         parameters=parameters(net),
         calibration=calibration,
-        self_test=SelfTest(drawn, probs[: len(drawn)]),
+        self_test=SelfTest(drawn, answers[0][: len(drawn)]),
+        outliers=OUTLIERS if len(answers) > len(OUTPUTS) else (),
         provenance=provenance,
     )
     set_card(model, card)
     return bytes(model.SerializeToString())
+
+
+def _apart(said: Floats, wanted: Floats) -> float:
+    """The largest difference; a score has no upper bound, so it is compared by its share."""
+    return float((np.abs(said - wanted) / np.maximum(1, np.abs(wanted))).max())
 
 
 def with_figures(data: bytes, figures: dict[str, Any]) -> bytes:
@@ -111,7 +127,7 @@ def verify(recognizer: Recognizer, answer: Callable[[Gray], Floats], *, what: st
         ParityError: it does not.
     """
     images = drawn_pictures(recognizer.prepare, PARITY_PICTURES)
-    expected, _ = run_bytes(recognizer.path.read_bytes(), images)
+    expected = run_bytes(recognizer.path.read_bytes(), images)[0]
     off = float(np.abs(answer(images) - expected).max())
     if not off <= PARITY:
         raise ParityError(
@@ -134,6 +150,7 @@ def _to_onnx(answering: Answering) -> Any:
     except ModuleNotFoundError as exc:
         raise MissingExtra("Writing the model file needs onnxscript", "train") from exc
     example = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
+    outputs = (*OUTPUTS, OUTLIERS_OUTPUT)[: len(answering(example))]
     noisy: Sequence[str] = ("torch.onnx", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in noisy}
     for name in noisy:
@@ -148,7 +165,7 @@ def _to_onnx(answering: Answering) -> Any:
                 optimize=False,  # folding batch norm would lose the weights' names
                 opset_version=OPSET,
                 input_names=["image"],
-                output_names=["probs", "score"],
+                output_names=list(outputs),
                 dynamic_shapes={"image": {0: torch.export.Dim("n")}},
                 verbose=False,
             )
@@ -188,11 +205,11 @@ def drop_zero_biases(graph: Any) -> None:
             needed.update(node.input)
 
 
-def run_bytes(data: bytes, images: Gray) -> tuple[Floats, Floats]:
-    """What the bytes of a model file say of uint8 (N, 28, 28): probabilities (N, K) and scores (N,)."""
+def run_bytes(data: bytes, images: Gray) -> list[Floats]:
+    """What the bytes of a model file say of uint8 (N, 28, 28): probabilities (N, K), scores (N,), outliers (N, M)."""
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-    probs, score = session.run(["probs", "score"], {"image": images})
-    return probs, score
+    answers: list[Floats] = session.run(None, {"image": images})
+    return answers
 
 
 def set_card(model: Any, card: Card) -> None:

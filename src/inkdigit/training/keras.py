@@ -1,8 +1,9 @@
 """From a model file to a Keras 3 file: stock layers only, opened by `keras.models.load_model` on any backend.
 
 In: a recogniser. Out: the bytes of a `.keras` file. Its input is float32 (N, 28, 28, 1), 0–255, as pictures leave the
-door; its output is the probabilities (N, K). Scaling is its first layer, temperature and softmax are its last; the
-layers between are called as those of the network. It is a `Sequential`, or functional where residual blocks branch.
+door; its output is the probabilities (N, K), without score and outliers. Scaling is its first layer, temperature and
+softmax are its last; the layers between are called as those of the network. It is a `Sequential`, or functional where
+residual blocks branch.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 on NumPy 2.4 has one of its own
         path = Path(folder) / f"model{SUFFIX}"
         name = re.sub(r"\W+", "_", f"inkdigit_{recipe.name}")
+        net = nets.only_classes(net, len(recognizer.classes))
         _model(keras, net, temperature=recognizer.card.calibration.temperature, name=name).save(path)
         written = keras.models.load_model(path)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import SIDE
+from inkdigit.types import OUTLIERS, SIDE
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -85,7 +85,9 @@ class Residual(nn.Module):
 
 
 def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
-    """Build the network that `recipe` describes for `classes` outputs, with freshly drawn weights.
+    """Build the network that `recipe` describes, with freshly drawn weights.
+
+    It has an output for each of the `classes` and, where it learns from outliers, one for each kind of those.
 
     Raises:
         UsageError: the blocks shrink the picture to nothing.
@@ -107,10 +109,22 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
         if share := recipe.per_block("dropout")[b - 1]:
             layers[f"block{b}_dropout"] = nn.Dropout(share)
     features = _add_head(layers, recipe, width, side)
-    layers["output"] = nn.Linear(features, classes)  # (N, K)
+    outputs = classes + (len(OUTLIERS) if recipe.outliers else 0)
+    layers["output"] = nn.Linear(features, outputs)  # (N, K), or (N, K + M) with M kinds of outliers
     net = nn.Sequential(layers)
     _initialize(net, recipe)
     return net
+
+
+def only_classes(net: nn.Sequential, classes: int) -> nn.Sequential:
+    """`net` without the outputs that are of outliers; it is `net` itself where there are none."""
+    output = net[-1]
+    assert isinstance(output, nn.Linear)
+    if output.out_features == classes:
+        return net
+    kept = nn.Linear(output.in_features, classes)
+    kept.weight, kept.bias = nn.Parameter(output.weight[:classes]), nn.Parameter(output.bias[:classes])
+    return nn.Sequential(OrderedDict([*list(net.named_children())[:-1], ("output", kept)])).train(net.training)
 
 
 def _add_convs(

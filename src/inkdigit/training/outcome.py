@@ -31,7 +31,7 @@ from inkdigit.report.insight import Insight
 from inkdigit.report.metrics import evaluate, measure, predict_part, stack_probs
 from inkdigit.training import environment, explain, export, loop, nets
 from inkdigit.training.augment import augment
-from inkdigit.training.calibrate import calibrate
+from inkdigit.training.calibrate import MIN_CONFIDENCE, calibrate
 from inkdigit.training.distill import Teacher
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
@@ -80,9 +80,11 @@ def _calibration(job: Job, net: torch.nn.Module) -> Calibration:
     recipe = job.recipe
     if job.parts.validation is not None:
         held_out = loop.Tensors.of(job.parts.validation, torch.device("cpu"))
-        return calibrate(net, held_out, fitted_on=f"{len(held_out.images):,} held-out training pictures")
+        told = f"{len(held_out.images):,} held-out training pictures"
+        return calibrate(net, held_out, classes=len(job.dataset.classes), fitted_on=told)
     if recipe.temperature is not None and recipe.calibrated_on == job.dataset.sha256:
-        return Calibration(recipe.temperature, recipe.accept_score, None, "the select twin of this recipe")
+        least = MIN_CONFIDENCE if recipe.outliers else 0.0
+        return Calibration(recipe.temperature, recipe.accept_score, None, "the select twin of this recipe", least)
     return Calibration()
 
 
@@ -133,7 +135,10 @@ def figures(metrics: Metrics) -> dict[str, Any]:
         "accuracy": metrics.accuracy,
         "accuracy_ci95": list(metrics.accuracy_ci95),
         "nll": metrics.nll,
+        "brier": metrics.brier,
         "ece": metrics.ece,
+        "aurc": metrics.aurc,
+        "coverage_at_999": metrics.coverage_at_999,
     }
 
 
@@ -203,7 +208,8 @@ def _write_predictions(job: Job, predictions: list[Prediction], classes: int) ->
     probs: Floats = stack_probs(predictions, classes)
     scores: NDArray[np.float32] = np.array([math.nan if p.score is None else p.score for p in predictions], np.float32)
     with np.errstate(divide="ignore"):
-        logits = np.log(probs) + scores[:, None]  # the score is the log-sum-exp of the logits
+        # The score is the log-sum-exp of the logits; where there are outliers, of logits less the outliers' own.
+        logits = np.log(probs) + scores[:, None]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
     runs.write_aside(job.folder / runs.PREDICTIONS, buffer.getvalue())

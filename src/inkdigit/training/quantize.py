@@ -84,7 +84,7 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
     recipe_of(recognizer)
     model = _quantized(recognizer.path, images)
     card, pictures = recognizer.card, recognizer.card.self_test.images
-    probs, _ = run_bytes(model.SerializeToString(), pictures)
+    probs = run_bytes(model.SerializeToString(), pictures)[0]
     named = replace(
         card,
         name=f"{card.name}-int8",

@@ -45,6 +45,9 @@ class Recipe(BaseModel):
     validation: float = Field(0.0, ge=0)  # held out of training: a count from 1 up, a fraction below; select needs some
     validation_split: Literal["auto", "stratified"] = "auto"  # auto: by whole writers where known; else by class
     test_fraction: float = Field(0.2, ge=0, lt=1)  # of a source that has no test part, kept aside as one
+    stressed: float = Field(0.0, ge=0)  # copies of each training picture as photographed, scanned, pencilled ink
+    drawn: int = Field(0, ge=0)  # digits drawn by strokes and printed in fonts, added to the training pictures
+    outliers: int = Field(0, ge=0)  # pictures of no digit, or of several; with any, the network learns to refuse
     normalize: Literal["unit", "standard"] = "unit"  # pixels to [0, 1]; standard: then to mean 0, deviation 1
 
     # Network: blocks of convolutions, each ending in pooling; then dense layers; then one output a class
@@ -136,6 +139,8 @@ class Recipe(BaseModel):
             raise ValueError("pool_first needs block = 'plain'")
         if self.whiten and (not self.filters or self.per_block("kernel")[0] < 2):
             raise ValueError("whiten needs a convolution with a kernel of 2 or more")
+        if self.outliers and self.teacher is not None:
+            raise ValueError("a teacher knows nothing of outliers: leave one of the two out")
         if self.needs_validation and self.protocol == "final" and not self.validation:
             raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
         return self

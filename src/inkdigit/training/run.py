@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 import inkdigit.runs as runs
+from inkdigit.data.generated import check_source
 from inkdigit.data.sources import NAMES, open_data
 from inkdigit.data.splits import Parts, split
 from inkdigit.errors import DataError, UsageError
@@ -101,7 +102,7 @@ def train(
         state = loop.start(net.to(target), recipe)
     checkpoint.write(folder, state)
     job = Job(folder, recipe, dataset, parts, about, target, teacher)
-    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
+    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick, log=log)
 
 
 def resume(
@@ -149,7 +150,7 @@ def resume(
         runs.truncate_rows(folder / runs.STEPS, sum(row["step"] <= state.step for row in steps))
     log(f"Going on after epoch {state.epoch}.")
     job = Job(folder, recipe, dataset, parts, about, target, teacher)
-    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick)
+    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick, log=log)
 
 
 def choose_device(name: str) -> torch.device:
@@ -169,11 +170,13 @@ def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Datas
     """Open the data, through the door that the recipe asks for.
 
     Raises:
-        UsageError: no such source, or a data set that went through another door.
+        UsageError: no such source, one that went through another door, or one for which nothing can be drawn.
         DataError: the data cannot be used.
     """
     wanted = None if recipe.prepare == "auto" else recipe.prepare
     dataset = source if isinstance(source, Dataset) else open_data(source, prepare=wanted, log=log)
+    if recipe.stressed or recipe.drawn or recipe.outliers:
+        check_source(dataset)
     if wanted not in (None, dataset.prepare):
         raise UsageError(
             f"The recipe and the data set {dataset.name!r} do not agree on how pictures are prepared",
@@ -239,9 +242,9 @@ def _before(import_seconds: float | None, load_seconds: float) -> dict[str, floa
     return {"load": load_seconds} if import_seconds is None else {"import": import_seconds, "load": load_seconds}
 
 
-def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: OnTick | None) -> Run:
+def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: OnTick | None, log: Log) -> Run:
     """Train to the end, export, answer, report; DONE comes last."""
-    _train(job, state, on_tick)
+    _train(job, state, on_tick, log)
     with _clock() as export_seconds:
         data = write_model(job, state)
     write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
@@ -249,7 +252,7 @@ def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: 
     return Run(job.folder)
 
 
-def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
+def _train(job: Job, state: loop.State, on_tick: OnTick | None, log: Log) -> None:
     """Run the loop; after each epoch write its row and a checkpoint.
 
     Raises:
@@ -258,7 +261,8 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None) -> None:
     smaller = f"or train anew with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
     try:
         with environment.gpu_memory(f"Go on with: inkdigit train --resume {job.folder} --device cpu; {smaller}."):
-            for row in trial.epochs(state, job.recipe, job.parts, job.device, teacher=job.teacher, on_tick=on_tick):
+            rows = trial.epochs(state, job.recipe, job.parts, job.device, teacher=job.teacher, on_tick=on_tick, log=log)
+            for row in rows:
                 _record(job.folder, row)
                 checkpoint.write(job.folder, state)
     except KeyboardInterrupt as exc:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
+from inkdigit.data.generated import Amounts, extend
 from inkdigit.data.splits import Parts
 from inkdigit.training import environment, loop, nets
 from inkdigit.training.distill import Teacher
@@ -45,16 +46,21 @@ def epochs(
     *,
     teacher: Teacher | None = None,
     on_tick: OnTick | None = None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> Iterator[loop.Row]:
     """Train to the end of the recipe, with nothing but kernels that repeat themselves; yield a row an epoch.
 
+    Pictures that the recipe has drawn are drawn first.
+
     Raises:
         Diverged: the loss is no longer a number.
+        DataError: a process that draws has failed.
     """
+    amounts = Amounts(round(recipe.stressed * len(parts.train)), recipe.drawn, recipe.outliers)
     rows = loop.train(
         state,
         recipe,
-        loop.Tensors.of(parts.train, device),
+        loop.Tensors.of(extend(parts.train, amounts, seed=recipe.seed, log=log), device),
         validation=None if parts.validation is None else loop.Tensors.of(parts.validation, device),
         bfloat16=uses_bfloat16(recipe, device),
         teacher=teacher,

@@ -45,7 +45,7 @@ def safetensors_bytes(recognizer: Recognizer) -> bytes:
     data = bytes(save({name: value.contiguous() for name, value in net.state_dict().items()}, about))
     written = nets.build(recipe, len(card.classes))
     written.load_state_dict(load(data))
-    answering = Answering(written, card.calibration.temperature).eval()
+    answering = Answering(written, card.calibration.temperature, classes=len(card.classes)).eval()
     verify(recognizer, lambda images: _probs(answering, images), what="safetensors file")
     return data
 
@@ -58,14 +58,15 @@ def pt2_bytes(recognizer: Recognizer) -> bytes:
         ParityError: the program answers otherwise than the model file.
     """
     net, _ = restore(recognizer)
-    answering = Answering(net, recognizer.card.calibration.temperature).eval()
+    card = recognizer.card
+    answering = Answering(net, card.calibration.temperature, classes=len(card.classes)).eval()
     program = torch.export.export(
         answering,
         (torch.zeros(2, SIDE, SIDE, dtype=torch.uint8),),
         dynamic_shapes={"image": {0: torch.export.Dim("n")}},
     )
     buffer = io.BytesIO()
-    torch.export.save(program, buffer, extra_files={"inkdigit.card.json": recognizer.card.to_json()})
+    torch.export.save(program, buffer, extra_files={"inkdigit.card.json": card.to_json()})
     written = torch.export.load(io.BytesIO(buffer.getvalue())).module()
     verify(recognizer, lambda images: _probs(written, images), what="exported program")
     return buffer.getvalue()

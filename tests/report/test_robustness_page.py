@@ -1,0 +1,103 @@
+"""The page of corrupted pictures: what stands on it, and where it cannot be written."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inkdigit.errors import MissingExtra, OutputError
+from inkdigit.report import robustness_page
+from inkdigit.report.corruptions import KINDS
+from inkdigit.report.metrics import measure
+from inkdigit.report.robustness import Robustness, Row
+from inkdigit.types import Metrics, Prediction
+
+
+def metrics(right: int) -> Metrics:
+    """`right` of twenty pictures, the last of which is not answered."""
+    probs = np.eye(2, dtype=np.float32)
+    told = [Prediction("ab"[i >= right], 1.0, probs[int(i >= right)], 1.0) for i in range(19)]
+    told.append(Prediction(None, 1.0, probs[int(right < 20)], 0.0, "unsure"))
+    labels = np.zeros(20, np.int64)
+    return measure(told, labels, classes=("a", "b"), model="<tiny>", data="drawn", split="test")
+
+
+def make(*, in_training: bool | None = False) -> Robustness:
+    rows = []
+    for kind in KINDS[8:11]:  # translate, stripe, fog
+        levels = tuple(metrics(19 - i) for i in range(len(kind.strengths)))
+        pictures = np.zeros((len(levels), 28, 28), np.uint8)
+        rows.append(Row(kind, levels, in_training, pictures, pictures))
+    return Robustness(metrics(20), "test", 10_000, tuple(rows))
+
+
+def write(folder: Path, found: Robustness) -> str:
+    robustness_page.claim(folder)
+    return robustness_page.write(folder, found).read_text(encoding="utf-8")
+
+
+def words(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+
+
+def test_the_page_and_its_figures_are_written(tmp_path):
+    found = make()
+    text = write(tmp_path / "new" / "folder", found)
+    folder = tmp_path / "new" / "folder"
+    assert sorted(path.name for path in folder.iterdir()) == ["corruptions.html", "corruptions.json"]
+    assert json.loads((folder / "corruptions.json").read_text()) == json.loads(json.dumps(found.to_json()))
+    assert "<script" not in text
+    assert "&lt;tiny&gt; on drawn (test)" in text
+    assert not re.search(r"(src|href)=\"(?!data:|#)", text)  # it stands alone
+
+
+def test_every_level_has_its_two_pictures_and_its_figure(tmp_path):
+    text = write(tmp_path, make())
+    assert text.count("<img") == 2 * (5 + 1 + 5)
+    assert text.count('class="named"') == 3
+    assert ">95.0<" in text
+    assert "Translate" in text
+    assert "inverted." in text
+
+
+def test_the_means_head_the_page(tmp_path):
+    text = words(write(tmp_path, make()))
+    assert "85.00 %" in text  # of 17, 19 and 15 of 20
+    assert "The first 20 of the 10,000 pictures" in text
+    assert "75.00 % lowest: fog" in text
+    assert "95.00 % answered" in text
+
+
+def test_what_training_did_is_marked(tmp_path):
+    found = make()
+    one = replace(found, rows=(replace(found.rows[0], in_training=True), *found.rows[1:]))
+    told = words(write(tmp_path, one))
+    assert "over the 2 kinds unseen in training" in told
+    assert told.count("† in training") == 1
+    assert "Training did nothing like any of them." in words(write(tmp_path, make()))
+    silent = words(write(tmp_path, make(in_training=None)))
+    assert "The card does not say" in silent
+    assert "†" not in silent
+
+
+def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OutputError):
+        robustness_page.claim(tmp_path / "file")
+    (tmp_path / "corruptions.json").mkdir()
+    with pytest.raises(OutputError) as caught:
+        robustness_page.claim(tmp_path)
+    assert caught.value.exit_code == 9
+
+
+def test_without_jinja_nothing_is_begun(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
+        robustness_page.claim(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
