@@ -1,0 +1,210 @@
+"""An audit: each picture is read by a network that has not learnt from it.
+
+In: a data set and a recipe. Out: a directory with `issues.csv`, `probs.npz` and `audit.html` (see `report.audit`), and
+the `Audit`. The training part is divided into folds, whole writers to one fold where enough are known; a network learns
+all folds but one and reads that one. The test part is read by all of these networks, by the mean of their logits, as an
+ensemble answers.
+
+    audits/20261120-101502-mnist-s0/     issues.csv · probs.npz · audit.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+import inkdigit.runs as runs
+from inkdigit.data.splits import DEFAULT_DIVISOR, split
+from inkdigit.errors import UsageError
+from inkdigit.report.audit import Audit, Looked, require_jinja, write
+from inkdigit.report.doubts import Doubts
+from inkdigit.training import loop, trial
+from inkdigit.training.calibrate import fit_temperature
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.run import choose_device, open_for
+from inkdigit.training.trial import OnTick
+from inkdigit.types import Dataset, Part
+
+ROOT = Path("audits")
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Audited:
+    """What an audit found, and the directory that tells it."""
+
+    folder: Path
+    audit: Audit
+
+
+def audit(
+    source: Dataset | str | Path,
+    *,
+    recipe: Recipe | str | Path = "fast",
+    folds: int = 5,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    top: int = 200,
+    log: Log = lambda _: None,
+    on_tick: OnTick | None = None,
+) -> Audited:
+    """Look for wrong labels and repeated pictures in every part of `source`; the page shows `top` of each.
+
+    Raises:
+        UsageError: an unknown recipe or source, folds that the data cannot be divided into, a recipe with a teacher.
+        DataError: the data cannot be used.
+        Diverged: the loss is no longer a number.
+        MissingExtra: Jinja is not installed.
+        OutputError: the directory is taken, or cannot be written.
+    """
+    chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    chosen = chosen if seed is None else chosen.change({"seed": seed})
+    if top < 1:
+        raise UsageError("A page that shows nothing is none", expected="a top of 1 or more", received=top)
+    if chosen.teacher is not None:
+        raise UsageError(
+            "A teacher may have learnt the very labels that are in question",
+            expected="a recipe without a teacher",
+            received=f"teacher = {chosen.teacher!r}",
+        )
+    require_jinja()
+    dataset = open_for(chosen, source, log=log)
+    train = _readable(dataset.train)
+    known = dataset.train.take(train)
+    by_writer = _knows_writers(known, folds)
+    fold_of = divide(known, folds, seed=chosen.seed, classes=dataset.classes)
+    folder = runs.create(dataset.name, seed=chosen.seed, out=None if out is None else Path(out), root=ROOT)
+    test = None if dataset.test is None else _readable(dataset.test)
+    unseen = None if dataset.test is None or test is None or not len(test) else dataset.test.take(test)
+    probs, test_probs = _read(replace(dataset, train=known), unseen, fold_of, chosen, log=log, on_tick=on_tick)
+    looked = [Looked("train", dataset.train, train, Doubts(known.labels, probs))]
+    if dataset.test is not None and test is not None and unseen is not None:
+        looked.append(Looked("test", dataset.test, test, Doubts(unseen.labels, test_probs)))
+    division = "whole writers in each" if by_writer else "the same share of each class in each"
+    found = Audit(dataset, tuple(looked), f"recipe {chosen.name}, seed {chosen.seed}, {folds} folds, {division}")
+    log("Looking for copies.")
+    write(folder, found, top=top)
+    return Audited(folder, found)
+
+
+def divide(part: Part, folds: int, *, seed: int, classes: tuple[str, ...]) -> NDArray[np.int64]:
+    """The fold (N,), from 0, of every picture: whole writers where there are as many as folds, else class by class.
+
+    Raises:
+        UsageError: fewer than two folds, or a class that a network would have to read and could not learn.
+    """
+    if folds < 2:
+        raise UsageError("A network learns all folds but one", expected="2 folds or more", received=folds)
+    counts = np.bincount(part.labels, minlength=len(classes))
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        raise UsageError("There is nothing to tell apart", expected="pictures of two classes or more")
+    rarest = present[counts[present].argmin()]
+    if counts[rarest] < folds:
+        raise UsageError(
+            f"{folds} folds are too many for these pictures",
+            expected="a picture of every class in each",
+            received=f"{counts[rarest]} of class {classes[rarest]!r}",
+            hint=f"Use --folds {counts[rarest]}." if counts[rarest] > 1 else "Add pictures of it, or leave it out.",
+        )
+    rng = np.random.default_rng(seed)
+    fold_of = (_by_writer if _knows_writers(part, folds) else _by_class)(part, folds, rng)
+    for fold in range(folds):
+        if absent := np.setdiff1d(present, part.labels[fold_of != fold]).tolist():
+            raise UsageError(
+                f"All pictures of class {classes[absent[0]]!r} are by writers of one fold: no network would learn it",
+                expected="writers of several classes",
+                hint="Use another --seed, or more --folds.",
+            )
+    return fold_of
+
+
+def _readable(part: Part) -> NDArray[np.int64]:
+    return np.setdiff1d(np.arange(len(part)), np.array(list(part.faults), np.int64))
+
+
+def _knows_writers(part: Part, folds: int) -> bool:
+    return part.writers is not None and len(np.unique(part.writers)) >= folds
+
+
+def _by_writer(part: Part, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Writers in a random order, those with the most pictures first, each to the fold that has the fewest."""
+    assert part.writers is not None
+    _, writer, written = np.unique(part.writers, return_inverse=True, return_counts=True)
+    order = rng.permutation(len(written))
+    fold_of_writer, sizes = np.zeros(len(written), np.int64), np.zeros(folds, np.int64)
+    for w in order[np.argsort(-written[order], kind="stable")]:
+        fold_of_writer[w] = sizes.argmin()
+        sizes[fold_of_writer[w]] += written[w]
+    return fold_of_writer[writer]
+
+
+def _by_class(part: Part, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """The pictures of a class in a random order, dealt out; the next class begins where the last one ended."""
+    order = rng.permutation(len(part))
+    order = order[np.argsort(part.labels[order], kind="stable")]
+    fold_of = np.zeros(len(part), np.int64)
+    fold_of[order] = np.arange(len(part)) % folds
+    return fold_of
+
+
+def _read(
+    dataset: Dataset,
+    unseen: Part | None,
+    fold_of: NDArray[np.int64],
+    recipe: Recipe,
+    *,
+    log: Log,
+    on_tick: OnTick | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Train a network a fold; return probabilities of the training pictures (N, K) and of the unseen ones (M, K).
+
+    One temperature for all, fitted on the training pictures as each was read by a network that did not learn it.
+    """
+    classes, device = len(dataset.classes), choose_device("auto")
+    logits = torch.zeros(len(dataset.train), classes, dtype=torch.float64)
+    test_logits = []
+    folds = int(fold_of.max()) + 1
+    for fold in range(folds):
+        held = np.flatnonzero(fold_of == fold)
+        net = _train(dataset, held, recipe, device, on_tick=on_tick)
+        logits[held] = _logits(net, dataset.train.take(held), device, classes)
+        right = (logits[held].argmax(1).numpy() == dataset.train.labels[held]).mean()
+        log(f"Fold {fold + 1} of {folds}: {100 * right:.2f} % of {len(held):,} pictures are read as labelled.")
+        if unseen is not None:
+            test_logits.append(_logits(net, unseen, device, classes))
+    temperature = fit_temperature(logits, torch.tensor(dataset.train.labels))
+    probs = torch.softmax(logits / temperature, 1).numpy()
+    if not test_logits:
+        return probs, np.zeros((0, classes))
+    return probs, torch.softmax(torch.stack(test_logits).mean(0) / temperature, 1).numpy()
+
+
+def _train(
+    dataset: Dataset, held: NDArray[np.int64], recipe: Recipe, device: torch.device, *, on_tick: OnTick | None
+) -> nn.Sequential:
+    """A network that has learnt all training pictures but those `held` back."""
+    rest = np.setdiff1d(np.arange(len(dataset.train)), held)
+    kept = replace(dataset, train=dataset.train.take(rest), test=dataset.train.take(held))
+    # What only measures and calibrates a run is learnt from here; what training decides by is held out again.
+    share = (recipe.validation or 1 / DEFAULT_DIVISOR) if recipe.needs_validation else 0
+    stratified = recipe.validation_split == "stratified"
+    parts = split(kept, protocol="final", validation=share, seed=recipe.seed, stratified=stratified)
+    state = loop.start(trial.build(recipe, parts, len(dataset.classes)).to(device), recipe)
+    for _ in trial.epochs(state, recipe, parts, device, on_tick=on_tick):
+        pass
+    return state.net.eval()
+
+
+@torch.no_grad()
+def _logits(net: nn.Sequential, part: Part, device: torch.device, classes: int) -> Tensor:
+    """What `net` says of a part, float64 (N, K) on the processor; outputs after the classes are of outliers."""
+    images = torch.tensor(part.images, device=device)
+    batches = torch.split(images, loop.EVALUATE_BATCH)
+    return torch.cat([net(batch.unsqueeze(1).float())[:, :classes].double().cpu() for batch in batches])
