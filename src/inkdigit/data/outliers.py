@@ -1,7 +1,7 @@
 """Pictures that a digit reader should refuse: letters, signs, shapes, scribbles, pieces of digits, several, noise.
 
-In: a random generator, and digits for what is made of them. Out: a gray picture `uint8 (H, W)`. What truly looks like a
-digit is left out as far as we can tell: a bare stroke is a 1, a ring is a 0.
+In: a random generator, and digits for what is made of them. Out: ink, gray `uint8 (H, W)`, 255 on 0. What truly looks
+like a digit is left out as far as we can tell: a bare stroke is a 1, a ring is a 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import numpy as np
 from inkdigit.data import drawn, printed
 from inkdigit.data.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
 from inkdigit.data.signs import SIGN_GLYPHS
-from inkdigit.data.stress import photograph
 from inkdigit.types import SIDE, Gray, Part
 
 INK_PX = (40, 120)  # the side of what is drawn
@@ -21,10 +20,10 @@ SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral
 
 
 def no_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
-    """A picture that is no digit, for some of which a piece of one of `digits` is taken: uint8 (H, W)."""
+    """What is no digit, some of it a piece of one of `digits`: uint8 (H, W)."""
     if rng.random() < 0.03:
         return _noise(rng)
-    return _shown(_half(digits, rng) if rng.random() < 0.06 else _sign(rng), rng)
+    return _half(digits, rng) if rng.random() < 0.06 else _sign(rng)
 
 
 def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
@@ -32,12 +31,7 @@ def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
     count = int(rng.choice([2, 3, 4], p=[0.7, 0.2, 0.1]))
     inks = [_tight(digits.images[i]) for i in rng.integers(len(digits), size=count)]
     stacked = count == 2 and rng.random() < 0.12
-    return _shown(_row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng), rng)
-
-
-def _shown(ink: Gray, rng: np.random.Generator) -> Gray:
-    """Ink as it is, or on paper."""
-    return photograph(ink, rng=rng) if ink.any() and rng.random() < 0.5 else np.pad(ink, 4)
+    return _row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng)
 
 
 def _sign(rng: np.random.Generator) -> Gray:
@@ -92,7 +86,7 @@ def _row(inks: list[Gray], rng: np.random.Generator) -> Gray:
 
 
 def _noise(rng: np.random.Generator) -> Gray:
-    """Noise, stripes or a chequered pattern of 28 px, of which the door makes what it can."""
+    """Noise, stripes or a chequered pattern of 28 px, of a texture."""
     noise = rng.integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
     step = int(rng.integers(2, 8))
     y, x = np.mgrid[:SIDE, :SIDE] // step

@@ -1,0 +1,203 @@
+"""Write `docs/robustness.md` from what `robustness.py` and `rejection.py` measured.
+
+In: `results/robustness.json`, `results/rejection.json`. Out: the page; with `--check` nothing is written, and the exit
+code is 1 if it is not what they say.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import generated
+import machine
+from inkdigit.report.seeds import spell
+from inkdigit.report.template import percent
+from tables import MET, NOT_MEASURED, Record, load, machine_line, row, table
+
+PAGE = machine.ROOT / "docs" / "robustness.md"
+RESULTS, SCORES = "robustness.json", "rejection.json"
+COMMAND = "`python benchmarks/robustness.py`"
+
+INTRO = """\
+# Pictures that are not MNIST
+
+<!-- Written by benchmarks/robustness_page.py. Edit that, not this. -->
+
+What the default model makes of photos, of other people's hands, of corrupted pictures, and of what is no digit. All
+pictures go through the door, as any picture does. MNIST and pictures that our own code draws have trained the model;
+nothing else on this page has."""
+
+BARS: tuple[tuple[str, str, str, float, Callable[[Record], float], Callable[[float], str]], ...] = (
+    (
+        "photos of single digits",
+        "answered right, none refused wrongly",
+        "≥",
+        67,
+        lambda r: r["photos"]["right"],
+        "{:.0f}".format,
+    ),
+    ("USPS, training part", "accuracy", "≥", 0.985, lambda r: r["usps"]["accuracy"], lambda x: f"{percent(x)} %"),
+    ("MNIST, test part", "accuracy", "≥", 0.996, lambda r: r["mnist"]["accuracy"], lambda x: f"{percent(x)} %"),
+    ("15 corruptions", "mean accuracy", "≥", 0.97, lambda r: r["corruptions"]["mean"], lambda x: f"{percent(x)} %"),
+    (
+        "digits against notMNIST",
+        "AUROC of the score",
+        "≥",
+        0.985,
+        lambda r: r["outliers"]["notmnist"]["auroc"],
+        "{:.4f}".format,
+    ),
+    (
+        "digits against drawn letters and scribbles",
+        "AUROC of the score",
+        "≥",
+        0.98,
+        lambda r: r["outliers"]["letters and scribbles"]["auroc"],
+        "{:.4f}".format,
+    ),
+    (
+        "notMNIST, where 99 % of digits are kept",
+        "refused",
+        "≥",
+        0.93,
+        lambda r: r["outliers"]["notmnist"]["refused_at_99"],
+        lambda x: f"{percent(x)} %",
+    ),
+    ("MNIST, test part", "calibration error", "≤", 0.003, lambda r: r["mnist"]["ece"], "{:.4f}".format),
+    ("door, 12-megapixel photo", "time", "≤", 150, lambda r: r["door"]["photo_12mp_ms"], "{:.0f} ms".format),
+    ("door, clean 28×28", "time", "≤", 0.06, lambda r: r["door"]["clean_28_ms"], lambda x: f"{x * 1000:.0f} µs"),
+)
+
+
+def bars(record: Record) -> str:
+    """What was asked, and what was measured."""
+    rows = []
+    for what, figure, sign, limit, value, show in BARS:
+        found = value(record)
+        holds = found >= limit if sign == "≥" else found <= limit
+        rows.append(row(what, figure, f"{sign} {show(limit)}", show(found), MET[holds]))
+    return table(["pictures", "figure", "bar", "measured", "met"], rows)
+
+
+def photos(record: Record) -> str:
+    """The photos by who took them."""
+    told = record["photos"]
+    rows = [
+        row(name, *(counts[key] for key in ("n", "right", "wrong", "refused")))
+        for name, counts in [*told["sources"].items(), ("all", told)]
+    ]
+    missed = ", ".join(
+        f"`{one['file']}` (a {one['label']}: {one['reason'] or 'answered ' + str(one['best'])})"
+        for one in told["missed"]
+    )
+    text = f"""\
+Phone photos, scans and drawings of single digits by {spell(len(told["sources"]))} other projects. The model learnt from
+none of them and its threshold was fitted on MNIST alone, so that leaving a source out changes nothing; the door was
+looked at with them."""
+    return "\n\n".join(
+        [
+            text,
+            table(["source", "pictures", "right", "wrong", "refused"], rows),
+            *([f"Missed: {missed}."] if missed else []),
+        ]
+    )
+
+
+def corruptions(record: Record) -> str:
+    """Kind by kind."""
+    told = record["corruptions"]
+    most = max(len(kind["levels"]) for kind in told["kinds"])
+    rows = []
+    for kind in told["kinds"]:
+        cells = [
+            f"**{percent(level['accuracy'])}**" if i == kind["named_level"] else percent(level["accuracy"])
+            for i, level in enumerate(kind["levels"], 1)
+        ]
+        seen = {True: "yes", False: "no", None: "unknown"}[kind["in_training"]]
+        rows.append(row(kind["kind"].replace("_", " "), seen, *cells, *[""] * (most - len(cells))))
+    text = f"""\
+The 15 kinds of MNIST-C (Mu and Gilmer 2019), made anew, on {told["n"]:,} pictures: accuracy in per cent at each level,
+that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard deviation over the kinds
+{percent(told["standard_deviation"])} points); over the {spell(told["unseen"])} kinds that training did nothing like:
+{percent(told["mean_unseen"]) if told["mean_unseen"] is not None else "–"} %. Not corrupted: {percent(told["clean"])} %.
+The same for any model: `inkdigit evaluate MODEL --corruptions`."""
+    return "\n\n".join([text, table(["kind", "like something in training", *map(str, range(1, most + 1))], rows)])
+
+
+def outliers(record: Record) -> str:
+    """What should be refused."""
+    rows = [
+        row(
+            name,
+            f"{one['n']:,}",
+            f"{one['auroc']:.4f}",
+            f"{percent(one['refused_at_99'])} %",
+            f"{percent(one['refused'])} %",
+        )
+        for name, one in record["outliers"].items()
+    ]
+    mnist = record["mnist"]
+    text = f"""\
+The score is high for what is one digit. *AUROC*: the chance that a digit's score is above an outlier's; digits are the
+{record["digits"]}. *Refused at 99 %*: with the threshold that keeps 99 % of those digits. *Refused*: with the threshold
+that ships, which was fitted to keep 99.9 % of held-out training digits and of the test part keeps
+{percent(mnist["answered"] / mnist["n"])} %. What is drawn is drawn anew, with a seed that no training has; half of it
+is shown on paper."""
+    return "\n\n".join([text, table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows)])
+
+
+def scores(record: Record) -> str:
+    """Which score tells best."""
+    header = ["score", *(f"{name}: AUROC" for name in record["outliers"]), "mean"]
+    rows = [
+        row(name, *(f"{told[kind]:.4f}" for kind in record["outliers"]), f"{told['mean']:.4f}")
+        for name, told in record["scores"].items()
+    ]
+    return "\n\n".join([record["about"], table(header, rows)])
+
+
+def calibration(record: Record) -> str:
+    """How honest the confidences are."""
+    mnist = record["mnist"]
+    known = mnist["coverage_at_999"]
+    return f"""\
+On the {record["digits"]}: calibration error {mnist["ece"]:.4f} (15 bins), negative log-likelihood {mnist["nll"]:.4f},
+Brier score {mnist["brier"]:.4f}, area under the risk–coverage curve {mnist["aurc"]:.1e}, coverage at 99.9 % accuracy
+{NOT_MEASURED if known is None else f"{percent(known)} %"}. One temperature, fitted on held-out training pictures, is
+inside the graph."""
+
+
+def render(record: Record | None, compared: Record | None) -> str:
+    """The whole page."""
+    if record is None:
+        return "\n\n".join([INTRO, f"{NOT_MEASURED.capitalize()}: {COMMAND}."]) + "\n"
+    parts: list[Any] = [
+        INTRO,
+        f"Model: `{record['model']}`. Written by {COMMAND}.",
+        "## Bars",
+        bars(record),
+        "## Photos",
+        photos(record),
+        "## Corruptions",
+        corruptions(record),
+        "## What is no digit",
+        outliers(record),
+        *(["## Which score", scores(compared)] if compared else []),
+        "## Calibration",
+        calibration(record),
+        "## Where and when",
+        machine_line("Robustness", record),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def files(results: Path, page: Path) -> generated.Files:
+    """What the page should hold."""
+    return generated.beside(page, render(load(results / RESULTS), load(results / SCORES)), {})
+
+
+if __name__ == "__main__":
+    sys.exit(generated.main(__doc__, PAGE, files, script="robustness_page.py"))
