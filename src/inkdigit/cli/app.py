@@ -13,6 +13,8 @@ from typing import Annotated
 import typer
 
 from inkdigit.cli import (
+    adapt,
+    audit,
     benchmark,
     compare,
     data,
@@ -47,7 +49,9 @@ app.command()(explain.explain)
 app.command()(train.kaggle)
 app.command()(export.export)
 app.command()(ensemble.ensemble)
+app.command()(adapt.adapt)
 app.add_typer(data.app, name="data")
+app.command()(audit.audit)
 app.command()(look.recipes)
 app.command()(models.models)
 app.command()(look.info)

@@ -1,0 +1,91 @@
+"""`adapt`: a table of before and after, a file that other commands take, what is wrong said before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.training import adapt as room
+
+from .conftest import Said, assert_one_error, draw
+
+
+@pytest.fixture(autouse=True)
+def little() -> Iterator[None]:
+    """Tiny networks forget, and see little at a time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "FORGETS", 1.0)
+        patch.setattr(room, "BATCH", 16)
+        yield
+
+
+@pytest.fixture
+def own(tmp_path) -> Path:
+    """A folder with a sub-folder a class; one picture cannot be read."""
+    folder = tmp_path / "my-digits"
+    for i, (image, label) in enumerate(zip(*draw(12, seed=4), strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(255 - image).save(folder / str(label) / f"{i}.png")
+    (folder / "0" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def adapt(inkdigit, model, source):
+    """The command with a model of the digits 0, 1 and 2, rehearsing an .npz."""
+
+    def call(*words: object, start: object = model) -> Said:
+        return inkdigit("adapt", start, "--replay", source, "--steps", 3, *words)
+
+    return call
+
+
+def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
+    out = tmp_path / "out" / "mine.onnx"
+    out.parent.mkdir()
+    said = adapt("--data", own, "--out", out)
+    assert said.code == 0, said.err
+    head, unseen, learnt, old, _, counts, written = said.out.splitlines()
+    assert head.split() == ["Read", "right", "before", "after", "pictures"]
+    assert unseen.startswith("your pictures, unseen ")
+    assert unseen.endswith(" 12  each by a network adapted without it")
+    assert learnt.endswith(" 12  flatters: the file learnt from these")
+    assert old.endswith(" 12  digits, test part")
+    assert counts == "Learnt from 4 × 0, 4 × 1, 4 × 2"
+    assert written == f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB)"
+    assert "Left out: 1 picture" in said.err
+    assert "digits is not what the model learnt from" in said.err
+    assert f"inkdigit evaluate {out} --data {own}" in said.err
+    figures = Recognizer.load(out).card.figures
+    assert f" {figures['accuracy'] * 100:.2f} % " in old
+    answered = inkdigit("predict", own / "1" / "1.png", "--model", out)
+    assert answered.code == 0, answered.err
+    assert "tiny-adapted" in inkdigit("info", out).out
+
+
+def test_what_is_still_misread_is_named_and_no_gain_is_said(adapt, own, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "_cross_validate", lambda _, own, **__: (own.labels + 1) % 3)
+    said = adapt("--data", own, "--out", tmp_path / "m.onnx")
+    assert "does no better than before" in said.err
+    assert "  0/0.png: labelled 0, read as 1" in said.err
+    assert "  and 2 more" in said.err
+
+
+def test_what_is_wrong_is_said_before_the_work(adapt, own, tmp_path):
+    out = tmp_path / "m.onnx"
+    assert_one_error(adapt("--data", own, "--out", tmp_path / "m.bin"), 2, "a name that ends in .onnx")
+    assert_one_error(adapt("--data", own, "--out", tmp_path / "none" / "m.onnx"), 9, "its folder does not exist")
+    assert_one_error(adapt("--data", own, "--out", out, start="nope"), 2, "There is no model 'nope'")
+    assert_one_error(adapt("--data", own, "--out", out, start="best"), 2, "has no trainable weights")
+    assert_one_error(adapt("--data", "nothing", "--out", out), 2, "'nothing'")
+    assert_one_error(adapt("--data", own, "--out", out, "--steps", 0), 2, "steps from 1")
+    assert adapt("--data", own).code == 2
+    assert not out.exists()
+    for label in "89":
+        (tmp_path / "odd" / label).mkdir(parents=True)
+        Image.fromarray(255 - draw(1)[0][0]).save(tmp_path / "odd" / label / "a.png")
+    assert_one_error(adapt("--data", tmp_path / "odd", "--out", out), 2, "'odd' has labels that")
