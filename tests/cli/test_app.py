@@ -36,7 +36,7 @@ COMMANDS = commands()
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
         *("train", "tune", "evaluate", "benchmark", "compare", "predict", "explain", "submit", "kaggle", "export"),
-        *("ensemble", "audit", "recipes", "models", "info"),
+        *("ensemble", "adapt", "audit", "recipes", "models", "info"),
         *("data get", "data check"),
     }
 
