@@ -17,6 +17,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 TORCH = {"torch"}
 TRAINING_LIBRARIES = TORCH | {"sklearn", "pandas", "polars", "matplotlib", "scipy", "onnx", "jinja2", "pooch"}
+PHOTO_ROOMS = {f"inkdigit.picture.{name}" for name in ("clean", "paper", "lines", "strokes")}  # OpenCV's
 ANSWERING = ("picture", "model", "types", "errors", "runs", "cli")
 
 MAX_FILE_LINES = 340
@@ -47,7 +48,7 @@ def imported_with(*rooms: str) -> set[str]:
 def forbidden(name: str) -> set[str]:
     """What importing the room `name` must not load."""
     answering = name == "inkdigit" or wing(name) in ANSWERING
-    photo = name == "inkdigit.picture.clean"  # OpenCV is its room
+    photo = name in PHOTO_ROOMS
     return (TRAINING_LIBRARIES if answering else TORCH) | (set() if photo or not answering else {"cv2"})
 
 

@@ -264,7 +264,7 @@ def test_ink_of_19_or_20_px_is_not_scaled():
 @pytest.mark.parametrize(("inked", "clean"), [(0, True), (39, True), (41, False), (60, False)])
 def test_a_small_picture_may_be_cropped_tightly(inked, clean):
     gray = np.zeros((16, 16), np.uint8)
-    gray[4:12, 7:9] = 255
+    gray[1:15, 7:9] = 255
     rim = [(0, x) for x in range(16)] + [(15, x) for x in range(16)] + [(y, x) for y in range(1, 15) for x in (0, 15)]
     for y, x in rim[:inked]:
         gray[y, x] = 90
@@ -274,6 +274,56 @@ def test_a_small_picture_may_be_cropped_tightly(inked, clean):
 def test_ink_that_is_larger_than_small_pictures_are_takes_the_photo_path():
     assert is_clean(np.pad(np.full((32, 5), 255, np.uint8), 8))
     assert not is_clean(np.pad(np.full((33, 5), 255, np.uint8), 8))
+
+
+def small(label: int, *, side: int = 28) -> np.ndarray:
+    """A digit as MNIST has it, in the middle of a larger picture."""
+    margin = (side - 28) // 2
+    return np.pad(prepare(clean_digit(label, 28)), margin)
+
+
+@pytest.mark.parametrize("label", range(10))
+def test_salt_and_pepper_are_taken_away(label):
+    rng = np.random.default_rng(label)
+    gray = small(label)
+    gray[rng.random(gray.shape) < 0.06] = 255
+    gray[rng.random(gray.shape) < 0.06] = 0
+    assert not is_clean(gray)
+    assert np.corrcoef(prepare(gray).ravel(), small(label).ravel())[0, 1] > 0.6  # a pixel of shift costs 0.3
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("label", range(10))
+def test_a_frame_around_a_small_digit_is_taken_away(label, place):
+    gray = small(label)
+    frame = np.ones((28 - 2 * place, 28 - 2 * place), bool)
+    frame[1:-1, 1:-1] = False
+    gray[np.pad(frame, place)] = 255
+    for framed in (gray, 255 - gray):
+        assert not is_clean(framed)
+        assert np.corrcoef(prepare(framed).ravel(), small(label).ravel())[0, 1] > 0.7
+
+
+def test_a_faint_blot_beyond_soft_edges_is_taken_away():
+    gray = small(1, side=36)
+    gray[14:17, 1:18] = np.maximum(gray[14:17, 1:18], 60)
+    assert not is_clean(gray)
+    box = ink_box(prepare(gray))
+    assert box is not None
+    assert box[1].stop - box[1].start < 14
+
+
+def test_ink_of_19_or_20_px_is_not_asked_for_specks():
+    gray = small(3)
+    gray[ink_box(gray)][0, 0] = 255
+    assert is_clean(gray)
+    assert np.array_equal(prepare(gray)[ink_box(prepare(gray))], gray[ink_box(gray)])
+
+
+def test_a_stroke_that_fills_its_box_is_no_frame():
+    for shape in ((24, 5), (11, 11), (5, 30)):
+        assert is_clean(np.pad(np.full(shape, 255, np.uint8), 2))
+    assert not is_clean(np.pad(np.full((24, 24), 255, np.uint8), 2))
 
 
 def test_the_ink_of_a_clean_picture_is_the_picture():

@@ -31,8 +31,10 @@ MAX_BYTES = 64 * 2**20
 USUAL_BYTES = 64 * 2**10  # what is read of a file at first
 MAX_PIXELS = 64_000_000
 MAX_SIDE = 20_000  # pixels
+NARROWEST = 8  # pixels: in a batch (N, H, W); five to seven would be channels that no picture has
 WORK_SIDE = 1024  # pixels: a JPEG is decoded at the smallest scale that is still this long
 
+DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel that whole numbers are stored with
 ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
 
@@ -105,7 +107,8 @@ def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> S
     (N, H, W); of four, (N, H, W, C).
 
     Raises:
-        PictureError: an array of another shape, or (N, H, 1): that is one picture with a needless axis, most likely.
+        PictureError: an array of another shape, or of three axes whose last is 1 or 5 to 7 long: that is one picture
+            with a needless axis or with more channels than colours have, most likely.
     """
     if isinstance(pictures, np.ndarray):
         return _split_array(pictures)
@@ -119,7 +122,7 @@ def _split_array(array: NDArray[Any]) -> Sequence[Picture]:
     batch_of_colour = array.ndim == 4 and 1 <= shape[3] <= 4
     if array.ndim == 2 or (array.ndim == 3 and 2 <= shape[2] <= 4):
         return [array]
-    if (array.ndim == 3 and shape[2] != 1) or batch_of_colour:
+    if (array.ndim == 3 and shape[2] >= NARROWEST) or batch_of_colour:
         if shape[0] == 0:
             return []
         # The range of a float array is judged over all of its pictures.
@@ -127,7 +130,7 @@ def _split_array(array: NDArray[Any]) -> Sequence[Picture]:
         return pixels[..., 0] if batch_of_colour and shape[3] == 1 else pixels  # type: ignore[return-value]
     raise PictureError(
         "An array of this shape is no picture and no batch of pictures",
-        expected="(H, W), (H, W, 2..4), (N, H, W) or (N, H, W, 1..4)",
+        expected=f"(H, W), (H, W, 2..4), (N, H, W) with W of {NARROWEST} or more, or (N, H, W, 1..4)",
         received=shape,
     )
 
@@ -248,12 +251,14 @@ def _gray(image: Image.Image) -> Gray:
 def _from_deep(pixels: NDArray[Any]) -> Gray:
     """16-bit and float pixels (H, W): floats as `to_uint8` has it, 16 bits from the full range.
 
-    Whole numbers that stay within 0–255 are what they say: a wider type alone makes no picture black.
+    Whole numbers that stay within 0–255 are what they say: a wider type alone makes no picture black. 10, 12 or 14 bits
+    that a scanner stores in 16 are taken from the full range of their own.
     """
     if pixels.dtype.kind == "f":
         return to_uint8(pixels)
-    step = 257 if pixels.max() > 255 else 1
-    gray: Gray = (np.clip(pixels, 0, 65535) // step).astype(np.uint8)
+    bits = next((bits for bits in DEPTHS if pixels.max() < 1 << bits), DEPTHS[-1])
+    full = (1 << bits) - 1
+    gray: Gray = (np.clip(pixels, 0, full).astype(np.int64) * 255 // full).astype(np.uint8)
     return gray
 
 

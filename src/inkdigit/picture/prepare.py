@@ -23,6 +23,8 @@ VERSION = 1  # rises only when the output for clean ink changes
 KINDS = ("ink", "plain")
 INK_SIDE = 20  # pixels: the longest side of the ink after the door
 CLEAN_SIDE = 32  # pixels: ink larger than this was drawn or photographed, and wants its specks removed
+FRAME_SIDE = 12  # pixels: a smaller square is a thick stroke
+BLOT, BLOT_EDGE = 0.45, 2  # of the strongest ink: what is fainter; how many pixels of it are a soft edge
 # MNIST leaves a margin: at most 6 of the 108 border pixels carry ink. Other small sets are cropped tightly: on USPS
 # (16×16) and scikit-learn's digits (8×8) up to two thirds of the border are ink.
 CLEAN_BORDER_MNIST, CLEAN_BORDER_OTHER = 0.9, 0.34
@@ -99,12 +101,17 @@ def find_ink(gray: Gray) -> Gray:
 def is_clean(gray: Gray) -> bool:
     """Whether the background of a picture is exactly 0 and its ink no larger than a small picture's.
 
-    A clean picture stays clean when zeros are added around it, and whatever leaves the door is clean.
+    Ink that is not 19 or 20 px long, as all that leaves the door is, must also hang together, have no faint blots, and
+    be no frame. A clean picture stays clean when zeros are added around it, and whatever leaves the door is clean.
     """
     box = ink_box(gray)
     longest = 0 if box is None else max(s.stop - s.start for s in box)
     if longest > CLEAN_SIDE:
         return False
+    if box is not None and longest not in (INK_SIDE - 1, INK_SIDE):  # what left the door is not asked again
+        ink = gray[box] > 0
+        if _is_frame(ink) or not _in_one_piece(ink) or (longest > INK_SIDE and _has_blots(gray[box])):
+            return False
     if gray.shape == (SIDE, SIDE) and longest <= INK_SIDE:
         return True
     border = np.concatenate((gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]))
@@ -119,6 +126,38 @@ def ink_box(ink: Gray) -> tuple[slice, slice] | None:
         return None
     cols = np.flatnonzero(ink.any(0))
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
+
+
+def _is_frame(ink: NDArray[np.bool_]) -> bool:
+    """Whether all four sides of a tight crop (h, w) are ink from end to end; a stroke alone may well be."""
+    return min(ink.shape) >= FRAME_SIDE and bool(
+        ink[0].all() and ink[-1].all() and ink[:, 0].all() and ink[:, -1].all()
+    )
+
+
+def _has_blots(ink: Gray) -> bool:
+    """Whether faint ink, beyond soft edges, makes a tight crop (h, w) larger than its strong ink is."""
+    strong = ink_box((ink > BLOT * int(ink.max())).view(np.uint8))
+    assert strong is not None
+    return any(max(s.start, side - s.stop) > BLOT_EDGE for s, side in zip(strong, ink.shape, strict=True))
+
+
+def _in_one_piece(ink: NDArray[np.bool_]) -> bool:
+    """Whether all ink of a small crop (h, w) hangs together: what else there is may be specks, or a frame.
+
+    The picture is one whole number, a bit a pixel: all of its pixels grow at once, in a few microseconds.
+    """
+    h, w = ink.shape
+    framed = np.zeros((h + 2, w + 2), bool)
+    framed[1:-1, 1:-1] = ink
+    every, row = int.from_bytes(np.packbits(framed).tobytes(), "big"), w + 2
+    piece = 1 << (every.bit_length() - 1)
+    while True:
+        broad = piece | piece << 1 | piece >> 1
+        grown = (broad | broad << row | broad >> row) & every
+        if grown == piece:
+            return piece == every
+        piece = grown
 
 
 def _scale(ink: Gray) -> Gray:

@@ -61,9 +61,10 @@ def _cell(picture: Gray) -> Image.Image:
 
 
 def _write_answer(pen: ImageDraw.ImageDraw, answer: Prediction, *, left: int, top: int) -> None:
-    label = answer.label or "—"
-    size = 96 if len(label) <= 2 else 30
-    pen.text((left + 4, top + 6), label[:10], INK, _font(size))
+    if answer.label is None:
+        pen.rectangle((left + 6, top + 62, left + 46, top + 68), INK)  # a dash, which the font does not have
+    else:
+        pen.text((left + 4, top + 6), answer.label[:10], INK, _font(96 if len(answer.label) <= 2 else 30))
     below = answer.reason if answer.label is None else f"{answer.sureness} sure"
     pen.text((left + 6, top + CELL - 46), below or "", INK, _font(17))
 

@@ -119,13 +119,12 @@ def measure(
     seen = ~np.isnan(probs[:, 0])
     confusion = _confusion(probs[seen], labels[seen])
     right = int(confusion.trace())
-    answers = [(p.label, classes[truth]) for p, truth in zip(predictions, labels, strict=True) if p.label is not None]
-    answered_right = sum(label == truth for label, truth in answers)
+    answers = [p.label == classes[truth] for p, truth in zip(predictions, labels, strict=True) if p.label is not None]
     return Metrics(
         accuracy=right / n,
         accuracy_ci95=wilson(right, n),
         answered=len(answers),
-        accuracy_answered=answered_right / len(answers) if answers else None,
+        accuracy_answered=sum(answers) / len(answers) if answers else None,
         n=n,
         nll=_nll(probs[seen], labels[seen]),
         brier=_brier(probs[seen], labels[seen]),
