@@ -16,6 +16,7 @@ from inkdigit.types import SIDE, Gray, Part
 INK_PX = (40, 120)  # the side of what is drawn
 # Halves that are left of no other digit: label → which part is kept.
 HALVES = {2: ("top", "bottom"), 3: ("left",), 4: ("top",), 5: ("left", "right"), 7: ("top",)}
+ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, …
 SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral", "tangle")
 
 
@@ -27,8 +28,8 @@ def no_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
 
 
 def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
-    """Two to four of `digits` in a row, or two on top of each other: uint8 (H, W)."""
-    count = int(rng.choice([2, 3, 4], p=[0.7, 0.2, 0.1]))
+    """Two to eight of `digits` in a row, or two on top of each other: uint8 (H, W)."""
+    count = int(rng.choice(len(ROW_SHARES), p=ROW_SHARES)) + 2
     inks = [_tight(digits.images[i]) for i in rng.integers(len(digits), size=count)]
     stacked = count == 2 and rng.random() < 0.12
     return _row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng)

@@ -18,6 +18,7 @@ from inkdigit.training.export import score_of
 from inkdigit.training.loop import EVALUATE_BATCH, Tensors
 
 KEEPS = 0.999  # the share of held-out pictures that the threshold lets through
+KEEPS_WARY = 0.998  # of a network that knows outliers: it refuses far more of them for that thousandth
 MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below, it is more likely wrong than right
 MIN_PICTURES = 500  # fewer say nothing about a thousandth
 LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
@@ -36,9 +37,11 @@ def calibrate(net: nn.Module, held_out: Tensors, *, classes: int, fitted_on: str
     logits = torch.cat([net(batch.unsqueeze(1).float()) for batch in batches]).double()  # (N, K + M)
     temperature = fit_temperature(logits[:, :classes], held_out.labels)
     score = score_of(logits / temperature, classes)
-    threshold = float(torch.quantile(score, 1 - KEEPS))
-    least = MIN_CONFIDENCE if logits.shape[1] > classes else 0.0
-    return Calibration(round(temperature, 4), round(threshold, 4), KEEPS, fitted_on, least)
+    wary = logits.shape[1] > classes
+    keeps = KEEPS_WARY if wary else KEEPS
+    threshold = float(torch.quantile(score, 1 - keeps))
+    least = MIN_CONFIDENCE if wary else 0.0
+    return Calibration(round(temperature, 4), round(threshold, 4), keeps, fitted_on, least)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
