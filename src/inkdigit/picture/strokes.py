@@ -16,6 +16,7 @@ from inkdigit.types import Gray
 PART_MASS = 0.04  # of the main strokes' mass: what is smaller is a speck
 PART_GAP = 0.3  # of the main strokes' longest side: what is farther off is another thing
 PEER_MASS, PEER_SIZE = 0.25, 0.5  # of the main strokes' mass, and of their height: what has so much is a digit too
+PEER_GAP = 4.0  # of the main strokes' longest side: people leave wide gaps between digits
 CHAIN_GAP = 0.04  # of the picture's longest side: pieces nearer than this are one stroke that is broken
 CUT_OFF = 0.3  # what touches the picture's border counts this much less: it is a neighbour, cut off
 THIN_STROKE = 0.1  # of the ink's longest side; MNIST's strokes are half as wide again
@@ -71,7 +72,7 @@ def _peers(
 ) -> Mask:
     """Which components (count,) are of another digit: a group as heavy as `least` and about as high as the main `box`.
 
-    It stands beside it, not farther off than the box is long, or above or below.
+    It stands beside it, or above or below, not too far off.
     """
     peers = np.zeros(len(groups), bool)
     width, height = box[2] - box[0], box[3] - box[1]
@@ -85,7 +86,7 @@ def _peers(
         below = min(right, box[2]) - max(left, box[0]) > PEER_SIZE * min(right - left, width)
         alike = PEER_SIZE < (bottom - top) / max(height, 1) < 1 / PEER_SIZE
         gap = max(left - box[2], box[0] - right, top - box[3], box[1] - bottom)
-        if alike and (beside or below) and gap <= max(width, height):
+        if alike and (beside or below) and gap <= PEER_GAP * max(width, height):
             peers |= of_it
     return peers
 
