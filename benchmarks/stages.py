@@ -90,9 +90,9 @@ def write_csv(path: Path, images: Gray) -> None:
 def cases(recognizer: Recognizer, images: Gray, files: Sequence[Path], csv: Path) -> dict[str, Case]:
     """Every stage and every whole by its key."""
     n, few = len(images), images[:SINGLY]
-    probs, scores = recognizer._run(images)
+    answers = recognizer._run(images)
     answering = copy(recognizer)
-    answering._run = lambda _: (probs, scores)  # type: ignore[method-assign]
+    answering._run = lambda _: answers  # type: ignore[method-assign]
     folder = files[0].parent.parent
     classes = [str(path) for path in sorted(folder.iterdir())]
     command = [str(machine.INKDIGIT), "predict", *classes, "--model", str(recognizer.path)]

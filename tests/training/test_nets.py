@@ -11,6 +11,7 @@ from torch import nn
 from inkdigit.errors import UsageError
 from inkdigit.training import nets
 from inkdigit.training.recipe import Recipe, bundled
+from inkdigit.types import OUTLIERS
 
 from .conftest import tiny
 
@@ -62,7 +63,8 @@ def test_unusual_forms_build_too(fields, classes):
 
 @pytest.mark.parametrize("name", bundled())
 def test_every_bundled_recipe_builds(name):
-    assert outputs(Recipe.load(name)).shape == (3, 10)
+    recipe = Recipe.load(name)
+    assert outputs(recipe).shape == (3, 10 + (len(OUTLIERS) if recipe.outliers else 0))
 
 
 @pytest.mark.parametrize(

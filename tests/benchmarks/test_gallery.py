@@ -1,0 +1,25 @@
+"""The gallery draws the same pictures again, and the default model reads its digits."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import gallery
+from inkdigit.types import DIGITS
+
+
+@pytest.mark.parametrize("title", gallery.SECTIONS)
+def test_the_pictures_are_always_the_same(title):
+    pytest.importorskip("matplotlib")
+    first, again = gallery.SECTIONS[title](), gallery.SECTIONS[title]()
+    assert all(np.array_equal(one.picture, other.picture) for one, other in zip(first, again, strict=True))
+    assert all(one.picture.dtype == np.uint8 and one.picture.ndim == 2 for one in first)
+
+
+@pytest.mark.parametrize("title", [title for title in gallery.SECTIONS if title != "What is refused"])
+def test_hard_digits_are_read(title, default_model):
+    pytest.importorskip("matplotlib")
+    hard = gallery.SECTIONS[title]()
+    best = [answer.best for answer in default_model.predict([one.picture for one in hard])]
+    assert [None if k is None else DIGITS[k] for k in best] == [one.label for one in hard]
