@@ -22,6 +22,8 @@ from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_each
 from inkdigit.report.rejection import auroc
+from inkdigit.training import nets
+from inkdigit.training.export import score_of
 from inkdigit.training.restore import restore
 from inkdigit.types import Dataset, Gray
 from robustness import EACH, held_out, outliers
@@ -37,6 +39,9 @@ and *nearest neighbours* (Sun, Ming, Zhu, Li 2022) measure how far the features 
 of 10,000 training pictures; *log odds* are those of the ten classes against the outliers' own, and are what ships."""
 
 
+Score = Callable[[Tensor, Tensor], Tensor]  # logits (N, K + M) and features (N, F) → (N,), higher for digits
+
+
 class Seen:
     """A network's logits and the features before its last layer."""
 
@@ -47,12 +52,12 @@ class Seen:
     @torch.no_grad()
     def __call__(self, images: Gray) -> tuple[Tensor, Tensor]:
         """uint8 (N, 28, 28) → logits (N, K + M) and features (N, F)."""
-        features = torch.cat([self.body(part.unsqueeze(1).float()) for part in torch.from_numpy(images).split(500)])
+        features = nets.logits(self.body, torch.from_numpy(images))
         return self.output(features), features
 
 
-def scores(seen: Seen, dataset: Dataset) -> dict[str, Callable[[Gray], Tensor]]:
-    """Name → what it says of prepared pictures (N, 28, 28): (N,), higher for digits."""
+def scores(seen: Seen, dataset: Dataset) -> dict[str, Score]:
+    """Every score by its name."""
     classes = len(dataset.classes)
     some = np.random.default_rng(0).permutation(len(dataset.train))[:KNOWN]
     _, known = seen(dataset.train.images[some])
@@ -61,42 +66,41 @@ def scores(seen: Seen, dataset: Dataset) -> dict[str, Callable[[Gray], Tensor]]:
     spread = torch.linalg.pinv(torch.cov((known - means[labels]).T.double())).float()
     directions = nn.functional.normalize(known, dim=1)
 
-    def mahalanobis(images: Gray) -> Tensor:
-        off = seen(images)[1][:, None] - means  # (N, K, F)
+    def mahalanobis(_: Tensor, features: Tensor) -> Tensor:
+        off = features[:, None] - means  # (N, K, F)
         return -torch.einsum("nkf,fg,nkg->nk", off, spread, off).amin(1)
 
-    def neighbours(images: Gray) -> Tensor:
-        near = nn.functional.normalize(seen(images)[1], dim=1) @ directions.T
+    def neighbours(_: Tensor, features: Tensor) -> Tensor:
+        near = nn.functional.normalize(features, dim=1) @ directions.T
         return near.topk(NEIGHBOURS, dim=1).values[:, -1]
 
-    told: dict[str, Callable[[Gray], Tensor]] = {
-        "maximum softmax": lambda images: seen(images)[0][:, :classes].softmax(1).amax(1),
-        "energy": lambda images: seen(images)[0][:, :classes].logsumexp(1),
+    told: dict[str, Score] = {
+        "maximum softmax": lambda logits, _: logits[:, :classes].softmax(1).amax(1),
+        "energy": lambda logits, _: score_of(logits[:, :classes], classes),
         "Mahalanobis": mahalanobis,
         "nearest neighbours": neighbours,
     }
     if seen.output.out_features > classes:
-        told["log odds"] = lambda images: (
-            seen(images)[0][:, :classes].logsumexp(1) - seen(images)[0][:, classes:].logsumexp(1)
-        )
+        told["log odds"] = lambda logits, _: score_of(logits, classes)
     return told
 
 
 def compare(path: str, dataset: Dataset, known: dict[str, Gray]) -> dict[str, dict[str, float]]:
     """Score → kind of outlier → AUROC, and their mean."""
     model = Recognizer.load(path)
-    digits = held_out(model, dataset)
+    seen = Seen(restore(model)[0])
+    inside = seen(held_out(model, dataset).images)
+    outside = {kind: (seen(images), images.any((1, 2))) for kind, images in known.items()}
     found = {}
-    for name, score in scores(Seen(restore(model)[0]), dataset).items():
-        inside = score(digits.images).double().numpy()
-        areas = {kind: auroc(inside, _refusing(score, images)) for kind, images in known.items()}
+    for name, score in scores(seen, dataset).items():
+        digits = score(*inside).double().numpy()
+        # An outlier of which the door leaves nothing is refused whatever the score.
+        areas = {
+            kind: auroc(digits, np.where(inked, score(*said).double().numpy(), -np.inf))
+            for kind, (said, inked) in outside.items()
+        }
         found[name] = {**areas, "mean": float(np.mean(list(areas.values())))}
     return found
-
-
-def _refusing(score: Callable[[Gray], Tensor], images: Gray) -> np.ndarray:
-    """The scores of outliers; one of which the door leaves nothing is refused whatever the score."""
-    return np.where(images.any((1, 2)), score(images).double().numpy(), -np.inf)
 
 
 def main() -> int:

@@ -106,6 +106,11 @@ class Part:
         """How many pictures."""
         return len(self.images)
 
+    @property
+    def readable(self) -> NDArray[np.int64]:
+        """The indices of the pictures that could be read."""
+        return np.setdiff1d(np.arange(len(self)), np.array(list(self.faults), np.int64))
+
     def take(self, index: NDArray[np.int64]) -> Part:
         """The pictures at `index` (M,), in that order."""
         return Part(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import MissingExtra, OutputError
-from inkdigit.report import audit
+from inkdigit.report import audit, template
 from inkdigit.report.audit import Audit, Looked
 from inkdigit.report.doubts import Doubts
 from inkdigit.types import Dataset, Part
@@ -151,7 +151,7 @@ def test_a_spotless_set_says_so(tmp_path):
 def test_without_jinja_all_but_the_page_is_written(found, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
-        audit.require_jinja()
+        template.require_jinja()
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
         audit.write(tmp_path, found, top=5)
     assert {path.name for path in tmp_path.iterdir()} == {audit.ISSUES, audit.PROBS}

@@ -11,6 +11,7 @@ import numpy as np
 from inkdigit.data import drawn, printed
 from inkdigit.data.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
 from inkdigit.data.signs import SIGN_GLYPHS
+from inkdigit.picture.prepare import tight
 from inkdigit.types import SIDE, Gray, Part
 
 INK_PX = (40, 120)  # the side of what is drawn
@@ -30,7 +31,7 @@ def no_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
 def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
     """Two to eight of `digits` in a row, or two on top of each other: uint8 (H, W)."""
     count = int(rng.choice(len(ROW_SHARES), p=ROW_SHARES)) + 2
-    inks = [_tight(digits.images[i]) for i in rng.integers(len(digits), size=count)]
+    inks = [tight(digits.images[i]) for i in rng.integers(len(digits), size=count)]
     stacked = count == 2 and rng.random() < 0.12
     return _row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng)
 
@@ -59,16 +60,16 @@ def _half(digits: Part, rng: np.random.Generator) -> Gray:
     known = np.flatnonzero(digits.labels == label)
     if not known.size:
         return _sign(rng)
-    ink = _tight(digits.images[rng.choice(known)])
+    ink = tight(digits.images[rng.choice(known)])
     h, w = (max(2, round(side * rng.uniform(0.4, 0.6))) for side in ink.shape)
     match rng.choice(HALVES[label]):
         case "top":
-            return _tight(ink[:h])
+            return tight(ink[:h])
         case "bottom":
-            return _tight(ink[-h:])
+            return tight(ink[-h:])
         case "left":
-            return _tight(ink[:, :w])
-    return _tight(ink[:, -w:])
+            return tight(ink[:, :w])
+    return tight(ink[:, -w:])
 
 
 def _row(inks: list[Gray], rng: np.random.Generator) -> Gray:
@@ -83,7 +84,7 @@ def _row(inks: list[Gray], rng: np.random.Generator) -> Gray:
         window = row[top : top + h, at : at + w]
         np.maximum(window, ink, out=window)
         at += max(w + gap, 3)
-    return _tight(row)
+    return tight(row)
 
 
 def _noise(rng: np.random.Generator) -> Gray:
@@ -99,8 +100,3 @@ def _noise(rng: np.random.Generator) -> Gray:
         case 2:
             return np.asarray((y % 2) * 255, np.uint8)
     return np.asarray(((x + y) % 2) * 255, np.uint8)
-
-
-def _tight(ink: Gray) -> Gray:
-    rows, cols = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    return ink[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] if rows.size else ink

@@ -137,7 +137,7 @@ def _count(validation: float, n: int) -> int:
 def _readable(part: Part) -> Part:
     if not part.faults:
         return part
-    return part.take(np.setdiff1d(np.arange(len(part)), np.array(list(part.faults), np.int64)))
+    return part.take(part.readable)
 
 
 def _by_writer(part: Part, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inkdigit.picture.prepare import tight
 from inkdigit.types import SIDE, Gray
 
 Map = NDArray[np.float32]  # (H, W): 0 to 1
@@ -49,7 +50,7 @@ def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
 
 def _lay(ink: Gray, side: int, rng: np.random.Generator) -> Map:
     """The ink somewhere on a square of `side`, turned, slanted and seen at an angle, its pen finer or broader."""
-    box = _tight(ink)
+    box = tight(ink)
     longest = float(rng.uniform(0.6, 0.8) if side == SIDE else rng.uniform(0.3, 0.85)) * side
     h, w = box.shape
     scale = longest / max(h, w)
@@ -62,11 +63,6 @@ def _lay(ink: Gray, side: int, rng: np.random.Generator) -> Map:
         pen = _hollow(pen)
     corners = _corners(size[0] + 2 * margin, size[1] + 2 * margin, side, rng)
     return _warp(pen, corners, side)
-
-
-def _tight(ink: Gray) -> Gray:
-    rows, cols = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    return ink[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
 
 
 def _repen(pen: Map, rng: np.random.Generator) -> Map:
@@ -119,8 +115,9 @@ def _strike(side: int, rng: np.random.Generator) -> Map:
     knots = rng.uniform(0.1, 0.9) + rng.uniform(0, 0.15) * rng.normal(0, 1, count)
     y = np.interp(along, np.linspace(0, 1, count), knots)
     x = along if rng.random() < 0.8 else y
-    dotted = rng.random() < 0.5 and (along * rng.uniform(6, 14)) % 1 < 0.5
-    on = np.ones(along.size, bool) if dotted is False else np.asarray(dotted)
+    on = np.ones(along.size, bool)
+    if rng.random() < 0.5:  # dotted
+        on = (along * rng.uniform(6, 14)) % 1 < 0.5
     rows, cols = (np.clip((line[on] * side).astype(int), 0, side - 1) for line in (y, x))
     line = np.zeros((side, side), np.float32)
     line[(rows, cols) if rng.random() < 0.7 else (cols, rows)] = 1

@@ -128,6 +128,12 @@ def ink_box(ink: Gray) -> tuple[slice, slice] | None:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(cols[0]), int(cols[-1]) + 1)
 
 
+def tight(ink: Gray) -> Gray:
+    """The ink within its box (h, w); of no ink the picture as it is."""
+    box = ink_box(ink)
+    return ink if box is None else ink[box]
+
+
 def _is_frame(ink: NDArray[np.bool_]) -> bool:
     """Whether all four sides of a tight crop (h, w) are ink from end to end; a stroke alone may well be."""
     return min(ink.shape) >= FRAME_SIDE and bool(

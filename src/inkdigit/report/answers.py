@@ -6,14 +6,12 @@ and `<stem>-answers.png` (the sample alone, 3 × 5).
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from inkdigit.report import template
 from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
@@ -101,17 +99,10 @@ def _values(
 
 
 def _answer(i: int, image: Gray, prediction: Prediction, classes: Sequence[str]) -> Answer:
-    picture = template.data_uri(_small_png(image))
+    picture = template.picture_uri(image)
     if prediction.best is None:
         return Answer(i + 1, picture, NO_ANSWER, prediction.reason or "no answer", None)
     return Answer(i + 1, picture, classes[prediction.best], prediction.sureness, prediction.runner_up(classes))
-
-
-def _small_png(gray: Gray) -> bytes:
-    """A small picture (H, W) as it is: a few hundred bytes, which the page scales up."""
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(gray)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _grid(images: Gray, predictions: Sequence[Prediction], classes: Sequence[str]) -> bytes:

@@ -7,7 +7,6 @@ probabilities, no pictures), `probs.npz` (what was said of every picture) and `a
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,8 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from inkdigit.data.copies import NEAR, find_copies
-from inkdigit.errors import MissingExtra
 from inkdigit.report import template
 from inkdigit.report.doubts import Doubts
 from inkdigit.runs import write_aside
@@ -165,16 +162,6 @@ class Audit:
         )
 
 
-def require_jinja() -> None:
-    """Fail before the work where writing the page would fail after it.
-
-    Raises:
-        MissingExtra: Jinja is not installed.
-    """
-    if importlib.util.find_spec("jinja2") is None:
-        raise MissingExtra("Writing a page needs Jinja", "train")
-
-
 def write(folder: Path, audit: Audit, *, top: int) -> None:
     """Write list, probabilities and page; the page shows `top` labels and as many copies, the list has all.
 
@@ -260,7 +247,5 @@ def _pair(audit: Audit, issue: Issue) -> str:
 
 
 def _picture(audit: Audit, at: Place) -> str:
-    """The picture at a place, as networks see it: a data URI of a few hundred bytes, which the page scales up."""
-    buffer = io.BytesIO()
-    Image.fromarray(audit.dataset.part(at.part).images[at.index]).save(buffer, "PNG")
-    return template.data_uri(buffer.getvalue())
+    """The picture at a place, as networks see it."""
+    return template.picture_uri(audit.dataset.part(at.part).images[at.index])

@@ -5,18 +5,12 @@ In: a `Robustness`. Out: `corruptions.html`, a picture of each kind at each leve
 
 from __future__ import annotations
 
-import importlib.util
-import io
 import json
 from pathlib import Path
 
-from PIL import Image
-
-from inkdigit.errors import MissingExtra
 from inkdigit.report import template
 from inkdigit.report.robustness import Robustness
 from inkdigit.runs import check_place, write_aside, writing
-from inkdigit.types import Gray
 
 TEMPLATE = "robustness.html.j2"
 PAGE, FIGURES = "corruptions.html", "corruptions.json"
@@ -29,8 +23,7 @@ def claim(folder: Path) -> None:
         OutputError: the folder cannot be made, or the files in it not written.
         MissingExtra: Jinja is not installed.
     """
-    if importlib.util.find_spec("jinja2") is None:
-        raise MissingExtra("Writing a page needs Jinja", "train")
+    template.require_jinja()
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for name in (PAGE, FIGURES):
@@ -47,15 +40,10 @@ def write(folder: Path, found: Robustness) -> Path:
     write_aside(folder / FIGURES, json.dumps(found.to_json(), indent=1) + "\n")
     pictures = {
         row.kind.name: [
-            (_data_uri(before), _data_uri(after)) for before, after in zip(row.before, row.after, strict=True)
+            (template.picture_uri(before), template.picture_uri(after))
+            for before, after in zip(row.before, row.after, strict=True)
         ]
         for row in found.rows
     }
     write_aside(folder / PAGE, template.render(TEMPLATE, {"found": found, "pictures": pictures}))
     return folder / PAGE
-
-
-def _data_uri(picture: Gray) -> str:
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
-    return template.data_uri(buffer.getvalue())

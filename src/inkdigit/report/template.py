@@ -7,13 +7,21 @@ as people do.
 from __future__ import annotations
 
 import base64
+import importlib.util
+import io
 import struct
 from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+import numpy as np
+from PIL import Image
+
 from inkdigit.errors import MissingExtra
 from inkdigit.report.canvas import DARK, LIGHT
+from inkdigit.types import Gray
+
+NO_JINJA = "Writing a page needs Jinja"
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
@@ -25,7 +33,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     try:
         import jinja2
     except ModuleNotFoundError as exc:
-        raise MissingExtra("Writing a page needs Jinja", "train") from exc
+        raise MissingExtra(NO_JINJA, "train") from exc
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,
@@ -35,6 +43,16 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     )
     environment.filters |= {"percent": percent, "bytes": byte_count, "duration": duration, "figure": number}
     return environment.get_template(template).render({**values, "light": LIGHT, "dark": DARK})
+
+
+def require_jinja() -> None:
+    """Fail before the work where writing a page would fail after it.
+
+    Raises:
+        MissingExtra: Jinja is not installed.
+    """
+    if importlib.util.find_spec("jinja2") is None:
+        raise MissingExtra(NO_JINJA, "train")
 
 
 def _read(template: str) -> str:
@@ -47,6 +65,13 @@ def pictures(figures: Mapping[str, Mapping[str, bytes]]) -> dict[str, Any]:
         "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
         "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
     }
+
+
+def picture_uri(picture: Gray) -> str:
+    """A small picture (H, W) as it is, as the source of an `img`: a few hundred bytes, which the page scales up."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", optimize=True)
+    return data_uri(buffer.getvalue())
 
 
 def data_uri(png: bytes) -> str:

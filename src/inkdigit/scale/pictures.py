@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from inkdigit.data.splits import DEFAULT_DIVISOR, Parts, hold_out, set_aside, split
 from inkdigit.scale.space import Budget
 from inkdigit.training.recipe import Recipe
@@ -48,7 +46,7 @@ def divide(dataset: Dataset, start: Recipe, budget: Budget) -> Pictures:
     """
     known = set_aside(dataset, start.test_fraction).train  # the test part stays closed
     if known.faults:
-        known = known.take(np.setdiff1d(np.arange(len(known)), np.array(list(known.faults), np.int64)))
+        known = known.take(known.readable)
     if start.validation_split == "stratified":
         known = replace(known, writers=None)
     rest, unseen = hold_out(known, max(1, len(known) // DEFAULT_DIVISOR), seed=SEED)

@@ -22,9 +22,10 @@ from torch import Tensor, nn
 import inkdigit.runs as runs
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
-from inkdigit.report.audit import Audit, Looked, require_jinja, write
+from inkdigit.report.audit import Audit, Looked, write
 from inkdigit.report.doubts import Doubts
-from inkdigit.training import loop, trial
+from inkdigit.report.template import require_jinja
+from inkdigit.training import loop, nets, trial
 from inkdigit.training.calibrate import fit_temperature
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import choose_device, open_for
@@ -75,12 +76,12 @@ def audit(
         )
     require_jinja()
     dataset = open_for(chosen, source, log=log)
-    train = _readable(dataset.train)
+    train = dataset.train.readable
     known = dataset.train.take(train)
     by_writer = _knows_writers(known, folds)
     fold_of = divide(known, folds, seed=chosen.seed, classes=dataset.classes)
     folder = runs.create(dataset.name, seed=chosen.seed, out=None if out is None else Path(out), root=ROOT)
-    test = None if dataset.test is None else _readable(dataset.test)
+    test = None if dataset.test is None else dataset.test.readable
     unseen = None if dataset.test is None or test is None or not len(test) else dataset.test.take(test)
     probs, test_probs = _read(replace(dataset, train=known), unseen, fold_of, chosen, log=log, on_tick=on_tick)
     looked = [Looked("train", dataset.train, train, Doubts(known.labels, probs))]
@@ -123,10 +124,6 @@ def divide(part: Part, folds: int, *, seed: int, classes: tuple[str, ...]) -> ND
                 hint="Use another --seed, or more --folds.",
             )
     return fold_of
-
-
-def _readable(part: Part) -> NDArray[np.int64]:
-    return np.setdiff1d(np.arange(len(part)), np.array(list(part.faults), np.int64))
 
 
 def _knows_writers(part: Part, folds: int) -> bool:
@@ -202,9 +199,6 @@ def _train(
     return state.net.eval()
 
 
-@torch.no_grad()
 def _logits(net: nn.Sequential, part: Part, device: torch.device, classes: int) -> Tensor:
     """What `net` says of a part, float64 (N, K) on the processor; outputs after the classes are of outliers."""
-    images = torch.tensor(part.images, device=device)
-    batches = torch.split(images, loop.EVALUATE_BATCH)
-    return torch.cat([net(batch.unsqueeze(1).float())[:, :classes].double().cpu() for batch in batches])
+    return nets.logits(net, torch.tensor(part.images, device=device))[:, :classes].double().cpu()

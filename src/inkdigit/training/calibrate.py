@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkdigit.model.card import Calibration
+from inkdigit.training import nets
 from inkdigit.training.export import score_of
-from inkdigit.training.loop import EVALUATE_BATCH, Tensors
+from inkdigit.training.loop import Tensors
 
 KEEPS = 0.999  # the share of held-out pictures that the threshold lets through
 KEEPS_WARY = 0.998  # of a network that knows outliers: it refuses far more of them for that thousandth
@@ -24,7 +25,6 @@ MIN_PICTURES = 500  # fewer say nothing about a thousandth
 LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
 
 
-@torch.no_grad()
 def calibrate(net: nn.Module, held_out: Tensors, *, classes: int, fitted_on: str) -> Calibration:
     """Fit temperature and threshold on held-out pictures; too few of them leave the model as it is.
 
@@ -32,9 +32,7 @@ def calibrate(net: nn.Module, held_out: Tensors, *, classes: int, fitted_on: str
     """
     if len(held_out.images) < MIN_PICTURES:
         return Calibration()
-    net.eval()
-    batches = torch.split(held_out.images, EVALUATE_BATCH)
-    logits = torch.cat([net(batch.unsqueeze(1).float()) for batch in batches]).double()  # (N, K + M)
+    logits = nets.logits(net, held_out.images).double()  # (N, K + M)
     temperature = fit_temperature(logits[:, :classes], held_out.labels)
     score = score_of(logits / temperature, classes)
     wary = logits.shape[1] > classes

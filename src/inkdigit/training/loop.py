@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from inkdigit.errors import Diverged
 from inkdigit.training.augment import augment
 from inkdigit.training.muon import Muon
+from inkdigit.training.nets import EVALUATE_BATCH
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
 Weights = dict[str, Tensor]
 
 SAMPLE_EVERY = 20  # steps between two samples of the loss, and two movements of the progress bar
-EVALUATE_BATCH = 1000
 STATISTICS_BATCH, STATISTICS_BATCHES = 256, 40  # at most, to compute batch-norm statistics for averaged weights
 
 

@@ -23,7 +23,7 @@ from inkdigit.data.splits import Parts, hold_out
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
-from inkdigit.training.loop import EVALUATE_BATCH
+from inkdigit.training import nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import parts_of
 from inkdigit.types import DIGITS, Dataset, Part
@@ -97,7 +97,7 @@ def _worth_learning(part: Part, log: Log) -> Part:
     """Each readable picture with ink once, for copies would be learnt from and measured by at the same time."""
     flat = part.images.reshape(len(part), -1)
     inked = np.flatnonzero(flat.max(axis=1, initial=0) > flat.min(axis=1, initial=255))
-    good = np.setdiff1d(inked, np.array([*part.faults], np.int64))
+    good = np.intersect1d(inked, part.readable)
     _, first = np.unique(np.column_stack([flat[good], part.labels[good]]), axis=0, return_index=True)
     kept = good[np.sort(first)]
     if len(kept) < len(part):
@@ -217,11 +217,7 @@ def _strokes(count: int, seed: int) -> Part:
     return Part(np.stack([prepare(image) for image in images]), labels)
 
 
-@torch.no_grad()
 def answer(net: nn.Module, part: Part, classes: int) -> NDArray[np.int64]:
     """The most probable of the first `classes` outputs for each picture: (N,)."""
-    net.eval()
-    images = torch.split(torch.from_numpy(part.images), EVALUATE_BATCH)
-    logits = [net(some.unsqueeze(1).float())[:, :classes] for some in images]
-    found: NDArray[np.int64] = torch.cat(logits).argmax(1).numpy()
+    found: NDArray[np.int64] = nets.logits(net, torch.from_numpy(part.images))[:, :classes].argmax(1).numpy()
     return found
