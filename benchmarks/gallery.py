@@ -118,7 +118,7 @@ def paper_and_light() -> list[Hard]:
         Hard("ruled paper, the lines cross the digit", on(0.93 - 0.35 * rules(squared=False), ink(5, 3)), "5"),
         Hard(
             "the edge of the page, and a table",
-            on(page, place(np.uint8(255 * ink(2, 4))[45:195, 45:195], left=75, top=30)),
+            on(page, place(drawn.digit(2, rng=np.random.default_rng(4), size_px=150, thickness=0.09), left=75, top=30)),
             "2",
         ),
         Hard("in a printed box", on(0.95, np.maximum(ink(4, 5), box(25))), "4"),

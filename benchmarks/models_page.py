@@ -28,8 +28,9 @@ RESULTS = "models.json"
 COMMAND = "`python benchmarks/models.py`"
 WHEN = {
     "tiny": "where every kilobyte counts: a page that downloads it, a small device",
-    "fast": "when in doubt; it answers when no model is named, and trains anew in seconds",
-    "best": "where a wrong answer costs more than a millisecond",
+    "fast": "many clean digits at once, scanned and cut out; it trains anew in seconds",
+    "general": "when in doubt: photos, forms, drawings; it refuses what is no digit, and answers if none is named",
+    "best": "clean digits, where a wrong answer costs more than a millisecond",
 }
 
 

@@ -23,14 +23,17 @@ PUBLIC = {
     "Recipe",
     "Recognizer",
     "Run",
+    "adapt",
+    "audit",
     "evaluate",
+    "evaluate_corruptions",
     "load",
     "open_data",
     "resume",
     "submit",
     "train",
 }
-NEEDS_TORCH = {"Run", "resume", "train"}
+NEEDS_TORCH = {"Run", "adapt", "audit", "resume", "train"}
 HEAVY = {"numpy", "PIL", "onnxruntime", "cv2", "torch", "polars", "sklearn", "matplotlib", "pydantic", "typer"}
 
 has_torch = importlib.util.find_spec("torch") is not None
@@ -81,6 +84,14 @@ def test_importing_the_package_loads_nothing():
     assert not loaded_after("import inkdigit") & HEAVY
 
 
+def test_onnx_runtime_reports_to_nobody(monkeypatch):
+    code = "import os, inkdigit; assert os.environ['ORT_DISABLE_TELEMETRY'] == {!r}"
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    loaded_after(code.format("1"))
+    monkeypatch.setenv("ORT_DISABLE_TELEMETRY", "0")  # who asks for it has it
+    loaded_after(code.format("0"))
+
+
 def test_answering_loads_no_training_library_and_no_opencv(tiny_file):
     code = f"import inkdigit\ninkdigit.load({str(tiny_file)!r}).predict(bytes.fromhex({one_pixel().hex()!r}))"
     loaded = loaded_after(code)
@@ -124,6 +135,9 @@ def test_the_signatures_are_the_promised_ones():
     assert names(inkdigit.Recognizer.predict) == ["self", "pictures"]
     assert names(inkdigit.open_data)[0] == "source"
     assert names(inkdigit.evaluate)[:2] == ["model", "data"]
+    assert names(inkdigit.adapt)[:3] == ["model", "data", "out"]
+    assert names(inkdigit.audit)[0] == "source"
+    assert names(inkdigit.evaluate_corruptions)[:2] == ["model", "data"]
     assert names(inkdigit.submit)[:3] == ["model", "csv", "out"]
     assert names(inkdigit.Prediction) == ["label", "confidence", "probs", "score", "reason"]
 

@@ -9,9 +9,14 @@ Names are handed on lazily (PEP 562): importing this costs nothing, and answerin
 from __future__ import annotations
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
+
+# ONNX Runtime's official builds tell their makers that they are used, unless this is set before they are loaded. Here
+# nothing leaves the machine; who wants otherwise sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from inkdigit.data.sources import open_data
@@ -19,6 +24,9 @@ if TYPE_CHECKING:
     from inkdigit.kaggle import submit
     from inkdigit.model.recognizer import Recognizer, load
     from inkdigit.report.metrics import evaluate
+    from inkdigit.report.robustness import evaluate_corruptions
+    from inkdigit.training.adapt import adapt
+    from inkdigit.training.audit import audit
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run, resume, train
     from inkdigit.types import Dataset, Metrics, Part, Prediction
@@ -32,7 +40,10 @@ _ROOMS = {
     "Recipe": "training.recipe",
     "Recognizer": "model.recognizer",
     "Run": "training.run",
+    "adapt": "training.adapt",
+    "audit": "training.audit",
     "evaluate": "report.metrics",
+    "evaluate_corruptions": "report.robustness",
     "load": "model.recognizer",
     "open_data": "data.sources",
     "resume": "training.run",
@@ -49,7 +60,10 @@ __all__ = [
     "Recipe",
     "Recognizer",
     "Run",
+    "adapt",
+    "audit",
     "evaluate",
+    "evaluate_corruptions",
     "load",
     "open_data",
     "resume",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,7 +65,9 @@ def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
     assert f" {figures['accuracy'] * 100:.2f} % " in old
     answered = inkdigit("predict", own / "1" / "1.png", "--model", out)
     assert answered.code == 0, answered.err
-    assert "tiny-adapted" in inkdigit("info", out).out
+    told = inkdigit("info", out).out
+    assert "tiny-adapted" in told
+    assert re.search(r"adapted to +my-digits, 12 pictures", told)
 
 
 def test_what_is_still_misread_is_named_and_no_gain_is_said(adapt, own, tmp_path, monkeypatch):

@@ -34,7 +34,7 @@ def three(monkeypatch, tmp_path) -> None:
     card = replace(tiny.card(), provenance=DATA, figures=FIGURES)
     told = {
         "best": replace(card, figures={**FIGURES, "seeds": SEEDS}),
-        "fast": replace(card, numbers="int8"),
+        recognizer.DEFAULT: replace(card, numbers="int8"),
         "tiny": tiny.card(),
     }
     paths = {name: tiny.write(tmp_path / f"{name}.onnx", text=card.to_json()) for name, card in told.items()}
@@ -45,13 +45,14 @@ def three(monkeypatch, tmp_path) -> None:
 def test_every_model_is_a_column_with_what_was_measured(inkdigit):
     said = inkdigit("models")
     rows = [re.split(r"\s{2,}", line.strip()) for line in said.out.splitlines()]
-    assert rows[0] == ["best", "fast (default)", "tiny"]
-    told = {label: cells for label, *cells in rows[1:]}
+    assert rows[0] == ["best", recognizer.DEFAULT, "tiny"]
+    assert rows[1] == ["default"]
+    told = {label: cells for label, *cells in rows[2:]}
     assert [cell.endswith("int8") for cell in told["File"]] == [False, True, False]
     assert told["Parameters"] == ["7,840"] * 3
     assert told["Accuracy"] == ["99.71 %", "99.71 %", "not measured"]
     assert told["95 % interval"] == ["99.58–99.80", "99.58–99.80", "–"]
-    assert told["Mean ± sd of seeds"] == ["99.712 ± 0.041 %", "–", "–"]
+    assert told["Mean ± sd, %"] == ["99.712 ± 0.041", "–", "–"]
     assert told["seeds"] == ["5", "–", "–"]
     assert told["Trained on"] == ["mnist", "mnist", "–"]
     assert told["licence"] == ["CC BY-SA 3.0", "CC BY-SA 3.0", "unknown"]
@@ -59,8 +60,7 @@ def test_every_model_is_a_column_with_what_was_measured(inkdigit):
     assert "inkdigit benchmark" in said.err
 
 
-@pytest.mark.usefixtures("three")
-def test_three_models_fit_into_a_plain_terminal(inkdigit):
+def test_the_bundled_models_fit_into_a_plain_terminal(inkdigit):
     assert max(map(len, inkdigit("models").out.splitlines())) <= 80
 
 
@@ -69,13 +69,13 @@ def test_the_same_can_be_had_as_json(inkdigit):
     said = inkdigit("models", "--json")
     assert said.err == ""
     found = json.loads(said.out)
-    assert found["default"] == "fast"
+    assert found["default"] == recognizer.DEFAULT
     assert found["machine"]["cores"] >= 1
-    best, fast, tiny = found["models"]
+    best, whole, tiny = found["models"]
     assert (best["name"], best["figures"]["seeds"], best["data"]["licence"]) == ("best", SEEDS, "CC BY-SA 3.0")
     assert best["throughput"]["batch"] == 8
     assert best["throughput"]["pictures_per_s"] > 0
-    assert (fast["numbers"], tiny["figures"], tiny["data"]) == ("int8", {}, None)
+    assert (whole["numbers"], tiny["figures"], tiny["data"]) == ("int8", {}, None)
 
 
 @pytest.mark.usefixtures("three")

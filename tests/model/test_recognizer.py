@@ -280,8 +280,8 @@ def test_a_model_is_a_path_a_run_directory_or_a_bundled_name(tiny_file, tmp_path
     (run / "model.onnx").write_bytes(tiny_file.read_bytes())
     for model in (tiny_file, str(tiny_file), run, str(run)):
         assert load(model).name == "tiny"
-    monkeypatch.setattr(room, "bundled", lambda: {"fast": tiny_file, "best": run / "model.onnx"})
-    assert load().path == load("default").path == load("fast").path == tiny_file
+    monkeypatch.setattr(room, "bundled", lambda: {room.DEFAULT: tiny_file, "best": run / "model.onnx"})
+    assert load().path == load("default").path == load(room.DEFAULT).path == tiny_file
     assert load("best").path == run / "model.onnx"
 
 

@@ -55,6 +55,7 @@ def info(
         **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
         **_members(card.provenance),
         "trained on": f"{data.get('name')}, {data.get('train', 0):,} training pictures",
+        **_adapted(card.provenance),
         **({"drawn for it": card.provenance["drawn"]} if "drawn" in card.provenance else {}),
         "licence": data.get("licence") or "unknown",
         "created": card.provenance.get("created"),
@@ -80,6 +81,14 @@ def _members(provenance: dict[str, Any]) -> dict[str, str]:
         return {}
     names = ", ".join(f"{member['name']} (seed {member['seed']})" for member in provenance["members"])
     return {"members": names, "views": str(provenance["views"])}
+
+
+def _adapted(provenance: dict[str, Any]) -> dict[str, str]:
+    """Whose pictures it was adapted to, the latest last."""
+    told = [
+        f"{step['data']['name']}, {sum(step['pictures'].values())} pictures" for step in provenance.get("adapted", [])
+    ]
+    return {"adapted to": "; ".join(told)} if told else {}
 
 
 def _measured(figures: dict[str, Any]) -> str:

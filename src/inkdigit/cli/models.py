@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from inkdigit.report.speed import Throughput
 
 ROWS = (
-    *("", "File", "Parameters"),
-    *("Accuracy", "  95 % interval", "  measured on", "  pictures", "Mean ± sd of seeds", "  seeds"),
+    *("", "", "File", "Parameters"),
+    *("Accuracy", "  95 % interval", "  measured on", "  pictures", "Mean ± sd, %", "  seeds"),
     *("Pictures/s here", "Trained on", "  licence"),
 )
 NOTHING = "–"
@@ -43,8 +43,8 @@ def models(
         found = {"default": DEFAULT, "machine": asdict(where), "models": told}
         talk.say(json.dumps(found, ensure_ascii=False))
         return
-    names = [f"{name} (default)" if name == DEFAULT else name for name in paths]
-    columns = [_cells(*one) for one in zip(names, recognizers, speeds, strict=True)]
+    marks = ["default" if name == DEFAULT else "" for name in paths]
+    columns = [_cells(*one) for one in zip(paths, marks, recognizers, speeds, strict=True)]
     talk.table([(*row, "") for row in zip(ROWS, *columns, strict=True)], left=1)
     talk.next_steps(["inkdigit", "info", DEFAULT], ["inkdigit", "benchmark"])
 
@@ -63,13 +63,13 @@ def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, 
     }
 
 
-def _cells(name: str, recognizer: Recognizer, speed: Throughput) -> tuple[str, ...]:
+def _cells(name: str, mark: str, recognizer: Recognizer, speed: Throughput) -> tuple[str, ...]:
     """One model, a cell for each of `ROWS`."""
     card = recognizer.card
     data = card.provenance.get("data") or {}
     whole = "" if card.numbers == "float32" else f", {card.numbers}"
     return (
-        *(name, f"{recognizer.path.stat().st_size / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
+        *(name, mark, f"{recognizer.path.stat().st_size / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
         *_measured(card.figures),
         *_seeds(card.figures.get("seeds")),
         f"{speed.pictures_per_s:,.0f}",
@@ -88,4 +88,4 @@ def _measured(figures: dict[str, Any]) -> tuple[str, ...]:
 def _seeds(seeds: dict[str, Any] | None) -> tuple[str, str]:
     if seeds is None:
         return NOTHING, NOTHING
-    return f"{100 * seeds['mean']:.3f} ± {100 * seeds['sd']:.3f} %", str(seeds["n"])
+    return f"{100 * seeds['mean']:.3f} ± {100 * seeds['sd']:.3f}", str(seeds["n"])

@@ -35,7 +35,7 @@ from inkdigit.types import NO_INK, SIDE, UNSURE, Floats, Gray, Prediction
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-DEFAULT = "fast"  # the bundled model that answers when none is named
+DEFAULT = "general"  # the bundled model that answers when none is named
 ZOO = Path(__file__).parent / "zoo"
 # Pictures that go through the network at a time. `fast` takes 11.4 µs of processor time for each of 32 or 64, 13 of
 # 512, 14 of 2,048 (the caches, most likely). The answers are the same bit for bit.
