@@ -22,6 +22,7 @@ Map = NDArray[np.float32]  # (H, W): 0 to 1
 
 SMALL_SHARE = 0.3  # of the pictures are 28 px, as MNIST's are; the others are larger
 LARGE_PX = (40, 150)
+CANVAS_SHARE = 0.2  # of them come from a drawing program: ink and what crosses it, on nothing
 # Kinds of corruption (`report/corruptions.py`) that resemble something drawn here.
 RESEMBLES = (
     *("impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness", "translate", "fog", "spatter"),
@@ -34,9 +35,14 @@ def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
     small = rng.random() < SMALL_SHARE
     side = SIDE if small else int(rng.integers(*LARGE_PX))
     cover = _lay(ink, side, rng)
-    for mark, share in ((_strike, 0.06), (_specks, 0.12), (_neighbour, 0.06 if small else 0.12)):
+    canvas = rng.random() < CANVAS_SHARE
+    strikes = 0.35 if canvas and small else 0.06
+    for mark, share in ((_strike, strikes), (_specks, 0.12), (_neighbour, 0.06 if small else 0.12)):
         if rng.random() < share:
             cover = np.maximum(cover, mark(side, rng))
+    if canvas:
+        drawn = np.rint(255 * np.clip(cover, 0, 1)).astype(np.uint8)
+        return 255 - drawn if rng.random() < 0.5 else drawn
     paper = _paper(side, rng)
     if rng.random() < (0.25 if small else 0.4):
         cover = cover * _pencil(side, rng)
@@ -110,7 +116,7 @@ def _pencil(side: int, rng: np.random.Generator) -> Map:
 
 def _strike(side: int, rng: np.random.Generator) -> Map:
     """A thin line, straight, dotted or zigzag, that has nothing to do with the digit."""
-    count = int(rng.integers(2, 6))
+    count = int(rng.integers(2, 6 if rng.random() < 0.5 else 15))
     along = np.linspace(0, 1, 4 * side)
     knots = rng.uniform(0.1, 0.9) + rng.uniform(0, 0.15) * rng.normal(0, 1, count)
     y = np.interp(along, np.linspace(0, 1, count), knots)
