@@ -17,6 +17,16 @@
     │   ├─ Diverged                           the loss is no longer a number
     │   └─ ParityError                        the exported file answers otherwise than the network
     ├─ MissingExtra                7    500   an optional library is not installed
+    ├─ ServiceError                8    500   the service and its client
+    │   ├─ Unauthorized                 401   no token, or another one
+    │   ├─ NotCollecting                403   a correction, and the service keeps none
+    │   ├─ NotFound                     404   no such page or model
+    │   ├─ MethodNotAllowed             405   the page is there, but not for this
+    │   ├─ TooSlow                      408   the request did not come, or the answer was not found, in time
+    │   ├─ RequestTooLarge              413   more bytes or pictures than the service takes
+    │   ├─ NotJson                      415   a body of another type where only JSON is taken
+    │   ├─ Unreachable                  502   nobody answers there, or it is no answer
+    │   └─ Busy                         503   more requests than the service can answer now
     └─ OutputError                 9    507   the result cannot be written
 
 A message says what is wrong, then `Expected: …. Received: ….`, then the next step. One tree, three renderings: a
@@ -158,6 +168,67 @@ class MissingExtra(InkdigitError):
         """Say what needs the extra, and the command that installs it."""
         super().__init__(what, hint=f"Install it with: pip install 'inkdigit[{extra}]'")
         self.extra = extra
+
+
+class ServiceError(InkdigitError):
+    """A request that the service does not answer, or an answer that the client does not get."""
+
+    exit_code = 8
+
+
+class Unauthorized(ServiceError):
+    """The service asks for a token, and the request has none or another one."""
+
+    http_status = 401
+
+
+class NotCollecting(ServiceError):
+    """A correction was sent to a service that keeps none."""
+
+    http_status = 403
+
+
+class NotFound(ServiceError):
+    """The service has no such page, and no such model."""
+
+    http_status = 404
+
+
+class MethodNotAllowed(ServiceError):
+    """There is such a page, but it takes no request of this method."""
+
+    http_status = 405
+
+
+class TooSlow(ServiceError):
+    """The request did not arrive in time, or its answer was not found in time."""
+
+    http_status = 408
+
+
+class RequestTooLarge(ServiceError):
+    """More bytes, or more pictures, than the service takes in one request."""
+
+    http_status = 413
+
+
+class NotJson(ServiceError):
+    """A body of another type where only JSON is taken, so that no foreign page can send it unasked."""
+
+    http_status = 415
+
+
+class Unreachable(ServiceError):
+    """Nobody answers at the address, or what answers is not Inkdigit."""
+
+    http_status = 502
+
+
+class Busy(ServiceError):
+    """The service has more requests than it can answer now; `retry_after_s` says when to come again."""
+
+    http_status = 503
+    retry_after_s = 1
 
 
 class OutputError(InkdigitError):

@@ -170,8 +170,8 @@ def test_json_and_csv_exclude_each_other(inkdigit, one):
 def test_an_unknown_model_is_refused_with_the_nearest_name(inkdigit, model, one, monkeypatch):
     from inkdigit.model import recognizer
 
-    monkeypatch.setattr(recognizer, "bundled", lambda: {"fast": model / "model.onnx"})
-    assert_one_error(inkdigit("predict", one, "--model", "fats"), 2, "Did you mean fast?")
+    monkeypatch.setattr(recognizer, "bundled", lambda: {recognizer.DEFAULT: model / "model.onnx"})
+    assert_one_error(inkdigit("predict", one, "--model", "genral"), 2, "Did you mean general?")
     assert inkdigit("predict", one).code == 0  # the default
 
 

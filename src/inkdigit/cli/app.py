@@ -17,6 +17,7 @@ from inkdigit.cli import (
     audit,
     benchmark,
     compare,
+    corrections,
     data,
     ensemble,
     evaluate,
@@ -25,6 +26,7 @@ from inkdigit.cli import (
     look,
     models,
     predict,
+    serve,
     train,
     tune,
 )
@@ -45,6 +47,8 @@ app.command()(benchmark.benchmark)
 app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(predict.submit)
+app.command()(serve.serve)
+app.add_typer(corrections.app, name="corrections")
 app.command()(explain.explain)
 app.command()(train.kaggle)
 app.command()(export.export)

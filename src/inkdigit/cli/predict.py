@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +17,11 @@ from inkdigit.errors import MissingExtra, PictureError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.types import Gray, Prediction
+    from inkdigit.types import Gray
+
+Entry = tuple[Path, PictureError | None]  # a file, or what is wrong with the folder that was named
+Answer = dict[str, Any]  # a line of --json
+Classes = Callable[[str], Sequence[str]]  # the name of a model → its classes
 
 CSV_COLUMNS = ("file", "label", "confidence", "reason", "error")
 
@@ -36,6 +41,12 @@ def predict(
     show: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Draw picture, ink, what the network saw, and answer.")
     ] = None,
+    server: Annotated[
+        str | None, typer.Option(metavar="URL", help="Have a running `inkdigit serve` answer, with a model of its own.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="The token that the server asks for.")
+    ] = None,
 ) -> None:
     """Read the digit in each picture, with its confidence.
 
@@ -43,45 +54,78 @@ def predict(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="one of them, or neither")
+    if server is not None and (accept_all or min_confidence is not None or show is not None):
+        raise UsageError("--server excludes --accept-all, --min-confidence and --show", hint="The server decides.")
+    failed = False
+    with talk.interruptible():
+        entries = [entry for picture in pictures for entry in _expand(picture)]
+        if server is None:
+            answers, classes = _answered_here(
+                entries, model, show, accept_all=accept_all, min_confidence=min_confidence
+            )
+        else:
+            answers, classes = _answered_there(entries, None if model == "default" else model, server, token=token)
+        if as_csv:
+            talk.say(_csv_line(CSV_COLUMNS))
+        for answer in answers:
+            talk.say(_line(answer, classes, as_json=as_json, as_csv=as_csv))
+            failed |= "error" in answer
+    if failed:
+        raise typer.Exit(PictureError.exit_code)
+
+
+def _answered_here(
+    entries: list[Entry], model: str, show: Path | None, *, accept_all: bool, min_confidence: float | None
+) -> tuple[Iterator[Answer], Classes]:
+    """Have this process answer the pictures, and draw a sheet of them if it is to."""
     from inkdigit.model.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, accept_all=accept_all, min_confidence=min_confidence)
-    entries = [entry for picture in pictures for entry in _expand(picture)]
     if show is not None:
         from inkdigit.runs import check_place
 
         check_place(show, reads=[file for file, _ in entries])
-    if as_csv:
-        talk.say(_csv_line(CSV_COLUMNS))
-    files = [file for file, _ in entries]
+    return _answers(entries, recognizer, show), lambda _: recognizer.classes
+
+
+def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) -> Iterator[Answer]:
     sources = [problem or file for file, problem in entries]
-    failed, sheet = False, []
     grays: dict[int, Gray] = {}
-    with talk.interruptible():
-        answers = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
-        for i, (file, answer) in enumerate(zip(files, answers, strict=True)):
-            talk.say(_line(file, answer, recognizer, as_json=as_json, as_csv=as_csv))
-            if isinstance(answer, PictureError):
-                failed = True
-            elif i in grays:
-                sheet.append((file, grays[i], answer))
+    sheet = []
+    answers = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
+    for i, ((file, _), answer) in enumerate(zip(entries, answers, strict=True)):
+        if isinstance(answer, PictureError):
+            yield {"file": str(file), "error": str(answer), "kind": answer.kind}
+            continue
+        if i in grays:
+            sheet.append((file, grays[i], answer))
+        yield {"file": str(file), **answer.to_json(), "model": recognizer.name}
     if show is not None and sheet:
         from inkdigit.picture.show import draw
         from inkdigit.runs import write_aside
 
         write_aside(show, draw(sheet, kind=recognizer.prepare))
         talk.note(f"Drawn into {show}")
-    if failed:
-        raise typer.Exit(PictureError.exit_code)
 
 
-def _expand(picture: Path) -> list[tuple[Path, PictureError | None]]:
+def _answered_there(
+    entries: list[Entry], model: str | None, server: str, *, token: str | None
+) -> tuple[Iterator[Answer], Classes]:
+    """Have the server answer the pictures; what its model's classes are, it is asked where that is to be said."""
+    from inkdigit.client import ask, classes
+
+    answers = ask(server, [problem or file for file, problem in entries], token=token, model=model)
+    named = ({**answer, "file": str(file)} for (file, _), answer in zip(entries, answers, strict=True))
+    return named, cache(lambda name: classes(server, name, token=token))
+
+
+def _expand(picture: Path) -> list[Entry]:
     """A folder stands for the pictures in it: sorted, not recursive, known suffixes; without any it is in error."""
-    from inkdigit.picture.decode import PICTURE_SUFFIXES, is_picture_name
-
     try:
         if not picture.is_dir():
             return [(picture, None)]
+        from inkdigit.picture.decode import PICTURE_SUFFIXES, is_picture_name
+
         files = sorted(file for file in picture.iterdir() if is_picture_name(file) and file.is_file())
     except OSError as exc:
         return [(picture, PictureError(f"{picture} cannot be opened: {exc.strerror}"))]
@@ -107,21 +151,34 @@ def _decoded(pictures: list[Path | PictureError], kept: dict[int, Gray]) -> Iter
             yield kept[i]
 
 
-def _line(file: Path, answer: Prediction | PictureError, recognizer: Recognizer, *, as_json: bool, as_csv: bool) -> str:
+def _line(answer: Answer, classes: Classes, *, as_json: bool, as_csv: bool) -> str:
     """One answer as text, JSON or CSV."""
-    if isinstance(answer, PictureError):
-        if as_json:
-            return json.dumps({"file": str(file), "error": str(answer), "kind": answer.kind}, ensure_ascii=False)
-        return _csv_line((file, None, None, None, answer)) if as_csv else f"{file}  error: {answer}"
     if as_json:
-        return json.dumps({"file": str(file), **answer.to_json(), "model": recognizer.name}, ensure_ascii=False)
+        return json.dumps(answer, ensure_ascii=False)
     if as_csv:
-        confidence = None if answer.confidence is None else f"{answer.confidence:.6f}"
-        return _csv_line((file, answer.label, confidence, answer.reason, None))
-    if answer.label is None:
-        guess = "" if answer.best is None else f" (perhaps {recognizer.classes[answer.best]})"
-        return f"{file}  —  {answer.reason}{guess}"
-    return f"{file}  {answer.label}  {answer.sureness}"
+        cells = {**answer, "confidence": _six_places(answer.get("confidence"))}
+        return _csv_line(tuple(cells.get(column) for column in CSV_COLUMNS))
+    file = answer["file"]
+    if "error" in answer:
+        return f"{file}  error: {answer['error']}"
+    if answer["label"] is None:
+        return f"{file}  —  {answer['reason']}{_guess(answer, classes)}"
+    return f"{file}  {answer['label']}  {_sureness(answer['confidence'])}"
+
+
+def _six_places(share: float | None) -> str | None:
+    return None if share is None else f"{share:.6f}"
+
+
+def _guess(answer: Answer, classes: Classes) -> str:
+    """The class that a refused picture is likest, in brackets."""
+    probs = answer["probs"]
+    return "" if probs is None else f" (perhaps {classes(answer['model'])[probs.index(max(probs))]})"
+
+
+def _sureness(confidence: float) -> str:
+    """`Prediction.sureness` of the rounded confidence, of which 1 is no certainty."""
+    return f"{min(round(confidence * 1_000_000) // 100, 9_999) / 100:.2f} %"
 
 
 def _csv_line(cells: tuple[Any, ...]) -> str:

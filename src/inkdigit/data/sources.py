@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from inkdigit.data import emnist, libsvm
+from inkdigit.data.corrections import is_sqlite, read_corrections
 from inkdigit.data.csvs import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
 from inkdigit.data.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
 from inkdigit.data.formats import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
@@ -46,7 +47,9 @@ _CLASSES = {
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
 PREPARE = {"fashion-mnist": "plain", "kmnist": "plain"}  # the kind of door, where it is not `ink`
-_KINDS_OF_SOURCE = "a folder of IDX files or pictures, a Kaggle CSV, a CSV with the columns file,label, or an .npz"
+_KINDS_OF_SOURCE = (
+    "a folder of IDX files or pictures, a Kaggle CSV, a CSV with the columns file,label, an .npz, or corrections"
+)
 
 
 def _quiet(_: str) -> None:
@@ -64,7 +67,7 @@ def open_data(
 
     `prepare` is the kind of door, else the source's own: `plain` for `fashion-mnist` and `kmnist`, `ink` elsewhere. A
     folder is read as IDX files if it has any, else as the pictures of its `labels.csv`, else as parts `train` and
-    `test`, else as one sub-folder a class.
+    `test`, else as one sub-folder a class. A file of corrections is known by its bytes, whatever it is called.
     With a list `problems` the bad cells of a Kaggle CSV are added to it instead of raised. A `Path` is never a name.
 
     Raises:
@@ -74,7 +77,7 @@ def open_data(
     """
     prepare = prepare or PREPARE.get(str(source), "ink")
     if isinstance(source, Path) or source not in NAMES:
-        return _open_path(Path(source).expanduser(), prepare, problems)
+        return _open_path(Path(source).expanduser(), prepare, problems, log)
     if source == SKLEARN_DIGITS:
         return _open_sklearn_digits(prepare)
     folder = find(source)
@@ -143,7 +146,7 @@ def _holds(folder: Path, name: str, *, nameless: bool) -> bool:
     return named and any(images and labels for images, labels, _ in find_idx(folder, before=before).values())
 
 
-def _open_path(path: Path, kind: str, problems: list[CellProblem] | None) -> Dataset:
+def _open_path(path: Path, kind: str, problems: list[CellProblem] | None, log: Callable[[str], None]) -> Dataset:
     with looking_up(path):
         folder, there = path.is_dir(), path.exists()
     if folder:
@@ -154,6 +157,8 @@ def _open_path(path: Path, kind: str, problems: list[CellProblem] | None) -> Dat
         raise _unknown(str(path))
     if path.suffix.lower() == ".csv":
         return _open_csv(path, kind, problems)
+    if is_sqlite(path):  # before it is looked at as a ZIP: a picture in it may end as one
+        return read_corrections(path, kind=kind, log=log)
     if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
         return read_npz(path, kind=kind)
     if "idx" in path.name:

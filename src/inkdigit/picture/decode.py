@@ -95,6 +95,33 @@ def decode(source: Picture) -> Gray:
     )
 
 
+def check_pixels(data: bytes, *, most: int) -> int:
+    """How many pixels a picture has in memory when it is decoded; its header tells. Fail if that is more than `most`.
+
+    A JPEG is decoded at a smaller scale, and may have as many as ever; a progressive one is in memory whole. Of bytes
+    that are no picture `decode` tells: they have none.
+
+    Raises:
+        PictureTooLarge: more pixels.
+    """
+    try:
+        with SILENCE:
+            image = _open(data, "the bytes")
+    except PictureError:
+        return 0
+    if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
+        return min(image.width * image.height, WORK_SIDE**2)
+    pixels: int = image.width * image.height
+    if pixels > most:
+        raise PictureTooLarge(
+            "the bytes: too many pixels",
+            expected=f"at most {most / 10**6:g} megapixels, or a JPEG that is not progressive",
+            received=f"{image.width:,}×{image.height:,}",
+            hint="Scale it down first.",
+        )
+    return pixels
+
+
 def is_picture_name(path: Path) -> bool:
     """Whether a file of a folder is taken for a picture by its name: a known suffix, and not hidden."""
     return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")

@@ -1,0 +1,127 @@
+"""Pictures that are none, or more than they seem: broken files of all formats, and bombs.
+
+In: a random generator. Out: the bytes of a file.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from functools import cache
+from io import BytesIO
+from math import isqrt
+from random import Random
+
+import numpy as np
+from PIL import Image
+
+from inkdigit.data import drawn
+from inkdigit.serve.service import MAX_PIXELS
+from inkdigit.types import Gray
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
+PNG = b"\x89PNG\r\n\x1a\n"
+FULL_SIDE = isqrt(MAX_PIXELS)  # pixels: squared, the most that is taken of any picture
+JPEG_SIDE = 8_000  # pixels: a JPEG may be larger, since it is read at a smaller scale
+
+
+def as_file(picture: Gray | Image.Image, kind: str) -> bytes:
+    """A picture as a file of that format."""
+    file = BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image.save(file, kind)
+    return file.getvalue()
+
+
+@cache
+def whole(kind: str) -> bytes:
+    """A file as it should be."""
+    return as_file(drawn.digit(7, rng=np.random.default_rng(0), size_px=64), kind)
+
+
+def broken(rng: Random) -> bytes:
+    """A file of any format with some bytes changed, lost, doubled or put in."""
+    data = bytearray(whole(rng.choice(FORMATS)))
+    at = rng.randrange(len(data))
+    damage = rng.randrange(5)
+    if damage == 0:
+        for _ in range(rng.choice([1, 5, 50])):
+            data[rng.randrange(len(data))] = rng.randrange(256)
+    elif damage == 1:
+        del data[at:]
+    elif damage == 2:
+        data[at:at] = data[at : at + 100] * rng.choice([1, 50])
+    elif damage == 3:
+        data[at:at] = bytes(rng.choice([1, 10, 1_000]))
+    else:  # the first bytes of one format, the rest of another
+        data[:8] = whole(rng.choice(FORMATS))[:8]
+    return bytes(data)
+
+
+def bomb(rng: Random) -> bytes:
+    """A small file that says that it is large, or becomes large when it is read."""
+    side = rng.choice([20_001, 65_535, 65_536, 2**24, 2**31 - 1, 2**32 - 1])
+    half = min(side, 65_535)
+    return rng.choice(
+        [
+            lambda: png(side, side, idat=zlib.compress(bytes(1_000))),
+            lambda: png(side, 1, idat=b""),
+            lambda: png(FULL_SIDE + 1, FULL_SIDE, colour=6, idat=zlib.compress(bytes(1_000))),
+            lambda: png(0, 0, idat=b""),
+            lambda: png(28, 28, idat=zlib.compress(bytes(10_000_000), 9)),
+            lambda: png(28, 28, idat=b"", extra=_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000), 9))),
+            lambda: png(28, 28, idat=b"", extra=_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(20_000_000), 9))),
+            lambda: png(28, 28, idat=b"", extra=_chunk(b"tEXt", b"a\0b") * 20_000),
+            lambda: b"GIF89a" + struct.pack("<HHBBB", half, half, 0, 0, 0) + whole("GIF")[13:],
+            lambda: _many_frames(500),
+            lambda: (
+                b"BM" + struct.pack("<IIIIiiHHIIiiII", 58, 0, 54, 40, min(side, 2**31 - 1), -5, 1, 8, 0, 4, 0, 0, 0, 0)
+            ),
+            lambda: _tiff([(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8)]),
+            lambda: _tiff([(256, 4, 28), (257, 4, 28)], following=8),
+            lambda: _tiff([(tag, 4, 2**31) for tag in range(256, 2_000)]),
+            lambda: _large_jpeg(half),
+            lambda: b"RIFF\x16\0\0\0WEBPVP8X\n\0\0\0\x10\0\0\0" + b"\xff" * 6,
+        ]
+    )()
+
+
+@cache
+def full() -> tuple[bytes, ...]:
+    """As many pixels as a picture may have, in a few kilobytes: in black and white, in colour, and as JPEG."""
+    side = FULL_SIDE
+    bits = zlib.compress(bytes((1 + -(-side // 8)) * side), 9)
+    colour = zlib.compress(bytes((1 + 3 * side) * side), 9)
+    photo = as_file(Image.new("L", (JPEG_SIDE, JPEG_SIDE), 255), "JPEG")
+    return png(side, side, depth=1, idat=bits), png(side, side, colour=2, idat=colour), photo
+
+
+def png(w: int, h: int, *, depth: int = 8, colour: int = 0, idat: bytes, extra: bytes = b"") -> bytes:
+    """A PNG with the header and the data that are asked for, whether they fit or not."""
+    header = _chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, 0))
+    return PNG + header + extra + _chunk(b"IDAT", idat) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+@cache
+def _many_frames(count: int) -> bytes:
+    first, *rest = [Image.new("L", (64, 64), i % 256) for i in range(count)]
+    file = BytesIO()
+    first.save(file, "GIF", save_all=True, append_images=rest)
+    return file.getvalue()
+
+
+def _tiff(tags: list[tuple[int, int, int]], *, following: int = 0) -> bytes:
+    """A TIFF of one directory of single values; `following` is where the next one is said to be."""
+    entries = b"".join(struct.pack("<HHII", tag, kind, 1, value % 2**32) for tag, kind, value in tags)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
+
+
+def _large_jpeg(side: int) -> bytes:
+    data = bytearray(whole("JPEG"))
+    frame = data.index(b"\xff\xc0")
+    data[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
+    return bytes(data)

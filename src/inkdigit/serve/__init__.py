@@ -1,0 +1,1 @@
+"""The service: the very line of `predict` behind HTTP, for programs and for the page."""

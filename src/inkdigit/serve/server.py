@@ -1,0 +1,160 @@
+"""Running the service: the socket, one process or several, and a stop that finishes what is in flight.
+
+In: `Settings`. Out: nothing until the service is told to stop.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from uvicorn import Config, Server
+from uvicorn.supervisors import Multiprocess
+
+from inkdigit.data.corrections import create
+from inkdigit.errors import OutputError, ServiceError, UsageError
+from inkdigit.serve import counts, log
+from inkdigit.serve.connection import Connection
+from inkdigit.serve.service import Service
+from inkdigit.serve.settings import ENVIRONMENT, Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+BACKLOG = 2048  # connections that wait to be taken
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 2**16  # mallopt(3): what is larger is a piece of its own
+CONNECTIONS = 10_000  # open at a time, where the system allows it
+KEEP_ALIVE_S = 30  # a connection without a request is closed then
+STARTUP_FAILURE = 3  # uvicorn's exit code for a process that never served
+
+
+def run(settings: Settings, *, tell: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; `tell` is told where it listens.
+
+    Raises:
+        UsageError: no such host or model.
+        ModelFileError: a model that cannot answer.
+        OutputError: the port is taken, or corrections cannot be written where they should be.
+        ServiceError: a worker process did not start.
+    """
+    log.start()
+    _allow_connections()
+    with _listen(settings.host, settings.port) as listener:
+        address, port, *_ = listener.getsockname()
+        settings = replace(settings, port=port)
+        several = settings.workers > 1
+        app = _check(settings) if several else make_app(settings)
+        _announce(settings, address, tell)
+        config = Config(app, workers=settings.workers, factory=several, **_options(settings))
+        if several:
+            _run_several(config, settings, listener)
+        else:
+            _run_one(config, listener)
+
+
+def make_app(settings: Settings | None = None) -> FastAPI:
+    """The application of one process; a worker process reads its settings from the environment."""
+    from inkdigit.serve.app import create_app
+
+    log.start()
+    _give_memory_back()
+    return create_app(settings or Settings.of_worker())
+
+
+def _check(settings: Settings) -> str:
+    """Fail here, once and clearly, where each worker process would fail for itself; where these find their app."""
+    Service(settings).close()
+    if settings.collect is not None:
+        create(settings.collect)
+    return f"{__name__}:{make_app.__name__}"
+
+
+def _run_one(config: Config, listener: socket.socket) -> None:
+    server = Server(config)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    # Before uvicorn has its own handlers, and after: it raises the signal that stopped it once more.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    server.run([listener])
+
+
+def _run_several(config: Config, settings: Settings, listener: socket.socket) -> None:
+    with tempfile.TemporaryDirectory(prefix="inkdigit-metrics-") as folder:
+        os.environ |= {ENVIRONMENT: settings.to_json(), counts.FOLDER: folder}
+        workers = Multiprocess(config, sockets=[listener])
+        workers.run()
+    failed = [process for process in workers.processes if process.exitcode == STARTUP_FAILURE]
+    if failed:
+        raise ServiceError("A worker process did not start", hint="Its log says why.")
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "http": Connection,
+        "ws": "none",
+        "lifespan": "on",
+        "log_config": None,
+        "access_log": False,  # ours has more in it
+        "server_header": False,
+        "proxy_headers": False,
+        "backlog": BACKLOG,
+        "timeout_keep_alive": KEEP_ALIVE_S,
+        "timeout_graceful_shutdown": int(2 * settings.time_limit_s) + 1,
+    }
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket at the address: from now on nobody else has it."""
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    except (OSError, UnicodeError) as exc:
+        raise UsageError(f"There is no host {host!r}", expected="a name or address of this machine") from exc
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as exc:
+        if exc.errno == errno.EADDRNOTAVAIL:
+            raise UsageError(f"{host} is no address of this machine", hint="127.0.0.1 and 0.0.0.0 always are.") from exc
+        hint = "Choose another: --port 0 takes any that is free."
+        raise OutputError(f"The service cannot listen at {host} port {port}: {exc.strerror}", hint=hint) from exc
+
+
+def _allow_connections() -> None:
+    """Let this process have more connections open than the few that systems begin with."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(most, CONNECTIONS)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _give_memory_back() -> None:
+    """Have glibc return what large pictures took: left to itself it keeps up to 32 MB a piece for the next ones.
+
+    After an overload with photos the process had 70 to 120 MB more than before, and 9 MB more like this.
+    """
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
+        libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
+
+
+def _announce(settings: Settings, address: str, tell: Callable[[str], None]) -> None:
+    """Say what to open, and warn where others can."""
+    host = "127.0.0.1" if address in ("0.0.0.0", "::") else f"[{address}]" if ":" in address else settings.host
+    tell(f"Open http://{host}:{settings.port}  (Ctrl-C stops)")
+    if settings.token is None and not ipaddress.ip_address(address).is_loopback:
+        tell("Warning: whoever reaches this machine can ask, since there is no --token.")

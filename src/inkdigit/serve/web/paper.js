@@ -1,0 +1,184 @@
+// The paper: strokes, their history, and two sheets of them. One is sharp, for the eye; the other is what is sent.
+// The network's door scales pictures, so nothing here does: both sheets are drawn from the same strokes.
+
+export const SIDE = 224; // of the sheet that is sent: a stroke's points are in its pixels
+const INK = "#14171f";
+const HISTORY = 200; // steps back
+
+export class Paper extends EventTarget {
+  #canvas;
+  #shown; // contexts: for the eye, and to be sent
+  #sheet;
+  #states = [EMPTY];
+  #at = 0;
+  #stroke = null; // while the pen is down
+  #pointer = null;
+  thickness = 14;
+
+  // `canvas` is for the eye. Events: "ink" while the pen moves, "change" when a step is done, undone or redone.
+  constructor(canvas) {
+    super();
+    this.#canvas = canvas;
+    this.#shown = canvas.getContext("2d");
+    const sheet = new OffscreenCanvas(SIDE, SIDE);
+    this.#sheet = sheet.getContext("2d", { alpha: false });
+    new ResizeObserver(() => this.#fit()).observe(canvas);
+    const on = (kind, call) => canvas.addEventListener(kind, call);
+    on("pointerdown", (event) => this.#begin(event));
+    on("pointermove", (event) => this.#move(event));
+    on("pointerup", (event) => this.#end(event));
+    on("pointercancel", (event) => this.#end(event));
+    on("contextmenu", (event) => this.#stroke && event.preventDefault());
+    this.#redraw();
+  }
+
+  // What lies there: `strokes`, or the `picture` (a File) that was put down.
+  get state() {
+    return this.#states[this.#at];
+  }
+  get drawing() {
+    return this.#stroke !== null;
+  }
+  get blank() {
+    return !this.drawing && !this.state.picture && !this.state.strokes.length;
+  }
+  get canUndo() {
+    return this.#at > 0;
+  }
+  get canRedo() {
+    return this.#at < this.#states.length - 1;
+  }
+
+  undo() {
+    if (this.canUndo && !this.drawing) this.#go(this.#at - 1);
+  }
+  redo() {
+    if (this.canRedo && !this.drawing) this.#go(this.#at + 1);
+  }
+  clear() {
+    if (!this.blank && !this.drawing) this.#push(EMPTY);
+  }
+  put(picture) {
+    if (!this.drawing) this.#push({ picture, strokes: [] });
+  }
+
+  // Draw a stroke as if by hand, in about `ms`; `points` are [x, y] in pixels of the sheet.
+  async trace(points, ms) {
+    const begun = performance.now();
+    this.#start(points[0]);
+    for (let i = 1; i < points.length && this.#stroke; ) {
+      const due = ms ? Math.ceil(((performance.now() - begun) / ms) * points.length) : points.length;
+      for (; i < Math.min(due, points.length); i++) this.#add([...points[i], 1]);
+      this.dispatchEvent(new Event("ink"));
+      if (i < points.length) await new Promise(requestAnimationFrame);
+    }
+    this.#finish();
+  }
+
+  // The sheet as it is now, or the very file that was put down: a Blob.
+  async blob() {
+    return this.state.picture && !this.drawing ? this.state.picture : this.#sheet.canvas.convertToBlob();
+  }
+
+  #begin(event) {
+    if (this.#stroke || event.button !== 0 || !event.isPrimary) return;
+    this.#canvas.setPointerCapture(event.pointerId);
+    this.#pointer = event.pointerId;
+    this.#start(this.#point(event));
+    this.dispatchEvent(new Event("ink"));
+  }
+
+  #move(event) {
+    if (!this.#stroke || event.pointerId !== this.#pointer) return;
+    const all = event.getCoalescedEvents?.() ?? [];
+    for (const one of all.length ? all : [event]) this.#add(this.#point(one));
+    this.dispatchEvent(new Event("ink"));
+  }
+
+  #end(event) {
+    if (event.pointerId !== this.#pointer) return;
+    this.#pointer = null;
+    this.#finish();
+  }
+
+  #start(point) {
+    if (this.state.picture) this.#wipe(); // a new drawing; undo brings the picture back
+    this.#stroke = { width: this.thickness, points: [] };
+    this.#add(point);
+  }
+
+  #add([x, y, press = 1]) {
+    const { points, width } = this.#stroke;
+    const last = points.at(-1);
+    if (last && Math.hypot(x - last[0], y - last[1]) < 0.6) return;
+    points.push([x, y, press]);
+    const [from, to] = points.length === 1 ? [0, 1] : [points.length - 2, points.length - 1]; // where it goes on is not known
+    for (const context of [this.#shown, this.#sheet]) draw(context, points, width, from, to);
+  }
+
+  #finish() {
+    const stroke = this.#stroke;
+    this.#stroke = null;
+    this.#push({ picture: null, strokes: [...this.state.strokes, stroke] });
+  }
+
+  // x and y in pixels of the sheet; how hard a pen presses, 1 for what has no pressure.
+  #point(event) {
+    const box = this.#canvas.getBoundingClientRect();
+    const press = event.pointerType === "pen" && event.pressure ? 0.45 + 1.1 * event.pressure : 1;
+    return [((event.clientX - box.left) / box.width) * SIDE, ((event.clientY - box.top) / box.height) * SIDE, press];
+  }
+
+  #push(state) {
+    this.#states = [...this.#states.slice(0, this.#at + 1), state].slice(-HISTORY);
+    this.#go(this.#states.length - 1);
+  }
+
+  #go(at) {
+    this.#at = at;
+    this.#redraw();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  // As many pixels as the screen has there.
+  #fit() {
+    const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
+    if (!side || side === this.#canvas.width) return;
+    this.#canvas.width = this.#canvas.height = side;
+    this.#redraw();
+  }
+
+  #wipe() {
+    const scale = this.#canvas.width / SIDE;
+    this.#shown.setTransform(scale, 0, 0, scale, 0, 0);
+    this.#shown.clearRect(0, 0, SIDE, SIDE);
+    this.#sheet.fillStyle = "#fff";
+    this.#sheet.fillRect(0, 0, SIDE, SIDE);
+  }
+
+  #redraw() {
+    this.#wipe();
+    for (const { points, width } of [...this.state.strokes, ...(this.#stroke ? [this.#stroke] : [])]) {
+      for (const context of [this.#shown, this.#sheet]) draw(context, points, width);
+    }
+  }
+}
+
+const EMPTY = { picture: null, strokes: [] };
+
+// A stroke, or its part around some points: curves from middle to middle of its pieces, each as wide as the pen pressed.
+function draw(context, points, width, from = 0, to = points.length) {
+  context.strokeStyle = INK;
+  context.lineCap = context.lineJoin = "round";
+  const middle = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
+  for (let i = from; i < to; i++) {
+    const [before, point, after] = [points[i - 1], points[i], points[i + 1]];
+    const begin = before ? middle(before, point) : point;
+    const end = after ? middle(point, after) : point;
+    context.lineWidth = width * (before ? (before[2] + point[2]) / 2 : point[2]);
+    context.beginPath();
+    context.moveTo(begin[0], begin[1]);
+    context.quadraticCurveTo(point[0], point[1], end[0], end[1]);
+    context.stroke();
+  }
+}

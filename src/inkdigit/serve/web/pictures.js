@@ -1,0 +1,37 @@
+// The ways a picture comes to the page: chosen, photographed, pasted, dropped.
+
+const $ = (id) => document.getElementById(id);
+
+// Call `put` with each file that comes.
+export function takePictures(put) {
+  for (const [button, input] of [["choose", "file"], ["photograph", "camera"]]) {
+    $(button).addEventListener("click", () => $(input).click());
+    $(input).addEventListener("change", () => {
+      put($(input).files[0]);
+      $(input).value = "";
+    });
+  }
+  addEventListener("paste", (event) => {
+    const file = [...event.clipboardData.files][0];
+    if (!file) return;
+    event.preventDefault();
+    put(file);
+  });
+  let inside = 0; // dragenter and dragleave come for every element on the way
+  addEventListener("dragenter", (event) => {
+    if (!event.dataTransfer.types.includes("Files")) return;
+    inside++;
+    $("dropping").hidden = false;
+  });
+  addEventListener("dragleave", () => {
+    inside = Math.max(0, inside - 1);
+    if (!inside) $("dropping").hidden = true;
+  });
+  addEventListener("dragover", (event) => event.preventDefault());
+  addEventListener("drop", (event) => {
+    event.preventDefault();
+    inside = 0;
+    $("dropping").hidden = true;
+    put(event.dataTransfer.files[0]);
+  });
+}

@@ -1,0 +1,105 @@
+"""`predict --server`: the same lines as without it, from a service that runs in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from inkdigit.errors import Unauthorized, Unreachable
+from inkdigit.model.card import Calibration
+
+from ..conftest import Tiny
+from ..serve.conftest import Served, make_server
+from .conftest import assert_one_error, run
+
+__all__ = ["make_server"]  # a fixture
+
+
+@pytest.fixture(scope="module")
+def served(make_server, tiny_file: Path) -> Served:
+    return make_server("--model", tiny_file, "--token", "sesame")
+
+
+@pytest.fixture
+def server(served, monkeypatch) -> str:
+    monkeypatch.setenv("INKDIGIT_TOKEN", "sesame")
+    return served.url
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+def test_a_service_answers_word_for_word_as_the_command_line(inkdigit, tiny_file, picture, server, tmp_path, form):
+    (tmp_path / "empty").mkdir()
+    words = (picture, tmp_path / "empty", tmp_path / "none.png", picture / "a.PNG", *form)
+    here, there = (inkdigit("predict", *words, *where) for where in (("--model", tiny_file), ("--server", server)))
+    assert here.code == there.code == 3
+    assert here.out == there.out
+    assert there.err == ""
+    assert inkdigit("predict", picture / "c.png", "--server", server, *form).code == 0
+
+
+def test_what_a_refused_picture_looks_like_is_told_as_here(inkdigit, picture, make_server, tmp_path):
+    file = Tiny(calibration=Calibration(accept_score=1e6)).write(tmp_path / "doubtful.onnx")
+    url = make_server("--model", file).url
+    one = picture / "a.PNG"
+    here, there = (inkdigit("predict", one, *where) for where in (("--model", file), ("--server", url)))
+    assert here.out == there.out
+    assert "unsure (perhaps " in there.out
+
+
+def test_the_model_is_one_that_the_server_has(inkdigit, picture, server):
+    one = picture / "a.PNG"
+    assert json.loads(inkdigit("predict", one, "--server", server, "--model", "tiny", "--json").out)["model"] == "tiny"
+    assert_one_error(inkdigit("predict", one, "--server", server, "--model", "../fast"), 2, "Expected: tiny")
+
+
+@pytest.mark.parametrize("form", ["--csv", "--json"])
+def test_a_wrong_token_is_one_error_and_no_answer(inkdigit, picture, server, form):
+    said = inkdigit("predict", picture, "--server", server, "--token", "wrong", form)
+    assert said.code == Unauthorized.exit_code
+    assert "asks for a token" in said.err
+
+
+def test_nobody_there_is_one_error_and_no_answer(inkdigit, picture):
+    said = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
+    assert_one_error(said, Unreachable.exit_code, "does not answer: Connection refused")
+
+
+@pytest.mark.parametrize("option", [("--accept-all",), ("--min-confidence", "0.5"), ("--show", "seen.png")])
+def test_what_the_server_decides_is_excluded(inkdigit, picture, server, option):
+    said = inkdigit("predict", picture, "--server", server, *option)
+    assert_one_error(said, 2, "--server excludes")
+
+
+def test_an_address_that_is_none_is_one_error(inkdigit, picture):
+    said = inkdigit("predict", picture, "--server", "localhost:8000")
+    assert_one_error(said, 2, "Did you mean http://localhost:8000?")
+
+
+def test_a_token_for_nobody_changes_nothing(inkdigit, tiny_file, picture, monkeypatch):
+    monkeypatch.setenv("INKDIGIT_TOKEN", "sesame")
+    assert inkdigit("predict", picture / "a.PNG", "--model", tiny_file).code == 0
+
+
+def test_neither_arrays_nor_pictures_nor_networks_are_loaded(picture, server):
+    """The start of Python and of the command line is all that an answer from a server costs."""
+    code = (
+        f"import sys\nfrom inkdigit.cli.app import app\n"
+        f"app(['predict', {str(picture / 'a.PNG')!r}, '--server', {server!r}], standalone_mode=False)\n"
+        f"assert not sys.modules.keys() & {{'numpy', 'PIL', 'onnxruntime', 'pydantic', 'fastapi', 'cv2'}}"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert run("predict", picture / "a.PNG", "--server", server).out == done.stdout
+
+
+def test_an_interruption_while_the_server_is_waited_for_is_one_line(inkdigit, picture, monkeypatch):
+    def pressed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("http.client.HTTPConnection.connect", pressed)
+    said = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
+    assert (said.code, said.out, said.err) == (130, "", "\nInterrupted.\n")

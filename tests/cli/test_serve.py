@@ -1,0 +1,65 @@
+"""`inkdigit serve`: what cannot be served is told at once, in one line, with its exit code."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+
+import pytest
+
+from inkdigit.cli import serve
+from inkdigit.cli.serve import parse_size
+from inkdigit.errors import UsageError
+
+from .conftest import assert_one_error
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("8MB", 8_000_000),
+        ("500kB", 500_000),
+        ("8MiB", 2**23),
+        ("1048576", 2**20),
+        ("1.5 mb", 1_500_000),
+        (" 2KiB", 2048),
+    ],
+)
+def test_a_size(text, size):
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "MB", "8XB", "-1", "1e6", "0", "1023", "9" * 20, "8 M B", "∞"])
+def test_what_is_no_size(text):
+    with pytest.raises(UsageError, match="no size of a request"):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "text"),
+    [
+        (["--model", "nothing"], 2, "There is no model 'nothing'"),
+        (["--host", "no.such.host.invalid"], 2, "There is no host"),
+        (["--host", "192.0.2.1"], 2, "no address of this machine"),
+        (["--max-bytes", "much"], 2, "no size of a request"),
+        (["--allow-origin", "*"], 2, "--allow-origin is no origin"),
+        (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is no origin"),
+        (["--token", "with space"], 2, "This token cannot be sent"),
+        (["--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
+        (["--workers", "2", "--model", "nothing"], 2, "There is no model 'nothing'"),
+        (["--workers", "2", "--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
+    ],
+)
+def test_what_cannot_be_served(inkdigit, options, code, text):
+    assert_one_error(inkdigit("serve", "--port", 0, *options), code, text)
+
+
+def test_a_port_that_is_taken(inkdigit):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        assert_one_error(inkdigit("serve", "--port", port), 9, f"port {port}: Address already in use")
+
+
+def test_without_the_libraries_it_says_what_to_install(inkdigit, monkeypatch):
+    monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else importlib.util.find_spec(name))
+    assert_one_error(inkdigit("serve"), 7, "pip install 'inkdigit[serve]'")

@@ -1,0 +1,109 @@
+"""Malformed requests to a running service: refused as they should be, and it answers as before."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+sys.path.insert(0, str(BENCHMARKS))
+
+import abuse  # noqa: E402
+import serving  # noqa: E402
+from malformed import CLOSED, END, SILENT, Attack, head, sent  # noqa: E402
+
+OF_EACH = 16
+TIME_LIMIT_S = 1.0
+KINDS = [kind for kind in abuse.KINDS if kind not in abuse.FEW]
+
+
+@pytest.fixture(scope="module")
+def service(make_server):
+    return make_server("--time-limit", TIME_LIMIT_S)
+
+
+@pytest.fixture
+def host(service):
+    return service.url.removeprefix("http://")
+
+
+@pytest.fixture(autouse=True)
+def answers_rightly_afterwards(service):
+    """Whatever was sent, the next one is answered, and no bug was logged."""
+    yield
+    answer = httpx.post(f"{service.url}/predict", content=serving.digit(), timeout=30)
+    assert answer.json()["predictions"][0]["label"] == str(serving.LABEL)
+    assert [line for line in service.said if "Traceback" in line] == []
+
+
+def ask(host: str, attack: Attack) -> list[int]:
+    """The statuses that are answered to one attack."""
+    answer = asyncio.run(abuse.send(host, attack))
+    return [SILENT] if answer is None else [int(status) for status in abuse.STATUS.findall(answer)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_is_answered_as_it_should_be(host, kind):
+    made = abuse.attacks(OF_EACH, seed=1, kinds=[kind])
+    tally = asyncio.run(abuse.assault(host, made))[kind]
+    assert tally.wrong == []
+    assert tally.statuses.total() == OF_EACH
+
+
+def test_a_body_that_comes_too_slowly_is_given_up(host):
+    start = head("POST", "/predict", "Content-Length: 100") + END
+    slow = Attack((start, *[step for _ in range(20) for step in (b"x", 0.2)]), frozenset({408}))
+    assert ask(host, slow) == [408]
+
+
+def test_more_bytes_than_are_taken_are_not_waited_for(host):
+    told = head("POST", "/predict", "Content-Length: 99999999") + END
+    assert ask(host, sent(told, 413)) == [413]
+    pieces = [f"{2**20:x}\r\n".encode() + bytes(2**20) + b"\r\n"] * 9
+    chunked = Attack((head("POST", "/predict", "Transfer-Encoding: chunked") + END, *pieces), frozenset({413}))
+    assert ask(host, chunked) == [413]
+
+
+def test_a_request_in_the_body_of_another_is_not_answered(host):
+    hidden = head("GET", "/models") + END
+    lengths = ("Content-Length: 5", "Transfer-Encoding: chunked")
+    assert ask(host, sent(head("POST", "/predict", *lengths) + END + b"0\r\n\r\n" + hidden, 400)) == [400]
+
+
+def test_an_answer_says_nothing_of_this_machine(service):
+    for path in ("/web/..%2f..%2fetc%2fpasswd", "/v2/models/..%2fgeneral", "/predict?model=/etc/passwd"):
+        answer = httpx.post(f"{service.url}{path}", content=serving.digit(), timeout=30)
+        assert answer.status_code in (404, 405)
+        assert set(json.loads(answer.content)) == {"error", "kind"}
+        assert not abuse.LEAKS.search(answer.content)
+
+
+def test_what_is_not_right_is_noticed():
+    attack = sent(b"GET / HTTP/1.1\r\n\r\n", 404)
+    wrong = {
+        b"HTTP/1.1 500 x\r\n\r\n": 1,
+        b"HTTP/1.1 200 x\r\n\r\n": 1,
+        b"HTTP/1.1 404 x\r\n\r\nHTTP/1.1 404 x\r\n\r\n": 1,
+        b'HTTP/1.1 404 x\r\n\r\n  File "/srv/app.py", line 1': 1,
+        b"": 1,
+        None: 1,
+        b"HTTP/1.1 404 x\r\n\r\n": 0,
+        b"HTTP/1.1 503 x\r\n\r\n": 0,
+    }
+    for answer, count in wrong.items():
+        tally = abuse.Tally()
+        abuse.judge(attack, answer, tally)
+        assert len(tally.wrong) == count, answer
+    assert abuse.WORDS == {CLOSED: "closed", SILENT: "no answer"}
+
+
+def test_the_same_seed_makes_the_same_requests():
+    made = abuse.attacks(200, seed=3)
+    assert made == abuse.attacks(200, seed=3)
+    assert made != abuse.attacks(200, seed=4)
+    assert {kind for kind, _ in made} == set(abuse.KINDS)

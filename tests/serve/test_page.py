@@ -1,0 +1,469 @@
+"""The page in a real browser: draw, drop, paste, choose; what it says, how it looks, and what it must not do."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from inkdigit.data.corrections import export, read_list
+from inkdigit.data.glyphs import DIGIT_GLYPHS
+from inkdigit.data.sources import open_data
+from inkdigit.model.recognizer import load
+
+from .browser import CHROMIUM, Watched, answer, draw, strokes
+from .conftest import MakeServer
+
+playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+WEB = Path(__file__).parents[2] / "src/inkdigit/serve/web"
+PHOTO = EXAMPLES / "7-pen-on-paper.png"
+WAIT_MS = 20_000  # a busy machine
+PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+SCRIBBLE = [[(0.5 + 0.5 * math.sin(7.3 * t / 60), 0.5 + 0.5 * math.cos(11.9 * t / 40)) for t in range(80)]]
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("there is no chromium here")
+    with playwright.sync_playwright() as started:
+        running = started.chromium.launch(executable_path=program, args=CHROMIUM)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def collecting(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """The address of a service that keeps corrections, and its file."""
+    file = tmp_path_factory.mktemp("kept") / "kept.db"
+    return make_server("--collect", file).url, file
+
+
+@pytest.fixture
+def open_page(browser: Any, server: str) -> Iterator[Open]:
+    """Open the page; in the end it has said nothing on its console, and asked nobody else."""
+    opened: list[Watched] = []
+
+    def open_(url: str = server, **options: Any) -> Any:
+        options = {"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce", **options}
+        context = browser.new_context(**options)
+        context.set_default_timeout(WAIT_MS)
+        opened.append(Watched(context.new_page()))
+        opened[-1].watch()
+        opened[-1].page.goto(url)
+        opened[-1].page.wait_for_selector("#model-line:not([hidden]), #token-form:not([hidden])")
+        return opened[-1].page
+
+    yield open_
+    for watched in opened:
+        host = re.match(r"\w+://[^/]+/", watched.page.url)
+        watched.page.context.close()
+        assert watched.said == []
+        assert host is not None
+        assert [url for url in watched.asked if not url.startswith((host[0], "blob:", "data:"))] == []
+
+
+@pytest.fixture
+def page(open_page: Open) -> Any:
+    return open_page()
+
+
+def says(page: Any, selector: str, text: str) -> None:
+    playwright.expect(page.locator(selector)).to_contain_text(text, timeout=WAIT_MS)
+
+
+def test_ten_digits_drawn_are_ten_digits_read(page):
+    for digit in range(10):
+        draw(page, strokes(digit))
+        answer(page, str(digit))
+        assert re.search(r"\d sure$|% sure$", page.inner_text("#sureness").strip())
+        page.click("#clear")
+        answer(page, "")
+
+
+def test_an_answer_comes_while_the_pen_is_down_and_its_reasons_when_it_rests(page):
+    draw(page, strokes(7), lift=False)
+    answer(page, "7")
+    assert page.get_attribute("#why", "aria-label") == "Nothing yet"
+    page.mouse.up()
+    playwright.expect(page.locator("#why")).to_have_attribute("aria-label", re.compile("speaks for 7"), timeout=WAIT_MS)
+    assert page.inner_text("#bars li.best").split()[0] == "7"
+    assert page.locator("#bars li").count() == 10
+    assert page.evaluate(_GREYS, "seen") > 0  # what the network saw has ink
+
+
+_GREYS = """id => {
+  const pixels = document.getElementById(id).getContext("2d").getImageData(0, 0, 28, 28).data;
+  return pixels.filter((value, i) => i % 4 < 3 && value > 100).length;
+}"""
+
+
+def test_the_bytes_of_a_chosen_file_are_sent_as_they_are(page):
+    page.evaluate(_LISTEN)
+    page.set_input_files("#file", PHOTO)
+    answer(page, "7")
+    assert bytes(page.evaluate("window.sent")) == PHOTO.read_bytes()
+    assert page.is_visible("#picture")
+    draw(page, strokes(3))  # a new drawing takes its place, and undo brings it back
+    answer(page, "3")
+    assert page.is_hidden("#picture")
+    page.click("#undo")
+    answer(page, "7")
+    assert page.is_visible("#picture")
+
+
+_LISTEN = """() => {
+  const fetch = window.fetch;
+  window.fetch = async (route, options) => {
+    window.sent = [...new Uint8Array(await options.body.arrayBuffer())];
+    return fetch(route, options);
+  };
+}"""
+
+
+@pytest.mark.parametrize("way", ["paste", "drop"])
+def test_a_picture_can_be_pasted_and_dropped(page, way):
+    page.evaluate(_HAND_OVER, [way, base64.b64encode(PHOTO.read_bytes()).decode()])
+    answer(page, "7")
+
+
+_HAND_OVER = """([way, data]) => {
+  const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+  const handed = new DataTransfer();
+  handed.items.add(new File([bytes], "seven.png", { type: "image/png" }));
+  const options = { bubbles: true, cancelable: true };
+  const event = way === "paste"
+    ? new ClipboardEvent("paste", { clipboardData: handed, ...options })
+    : new DragEvent("drop", { dataTransfer: handed, ...options });
+  document.body.dispatchEvent(event);
+}"""
+
+
+def test_a_scribble_is_refused_in_words(page):
+    draw(page, SCRIBBLE)
+    page.wait_for_selector("#answer[data-state=refusal]")
+    assert page.inner_text("#label") == "?"
+    assert "because" in page.inner_text("#said")
+    assert "Forced to guess" in page.inner_text("#said")
+
+
+@pytest.mark.parametrize(
+    ("reason", "title"),
+    [
+        ("no ink", "No ink"),
+        ("not a digit", "Not a digit"),
+        ("more than one digit", "One at a time"),
+        ("unsure", "Hard"),
+    ],
+)
+def test_each_reason_has_its_words(page, reason, title):
+    def refuse(route: Any) -> None:
+        answered = route.fetch().json()
+        answered["prediction"].update(label=None, reason=reason)
+        route.fulfill(json=answered)
+
+    page.route("**/explain*", refuse)
+    page.set_input_files("#file", PHOTO)
+    page.wait_for_selector("#answer[data-state=refusal]")
+    assert page.inner_text("#sureness").startswith(title)
+    assert "because" in page.inner_text("#said")
+
+
+def test_strokes_are_undone_done_again_and_cleared(page):
+    draw(page, strokes(1))
+    answer(page, "1")
+    draw(page, [[(0.1, 0.02), (0.3, 0.0), (0.5, 0.0)]])
+    drawn = page.evaluate(_INK)
+    page.keyboard.press("Control+z")
+    answer(page, "1")
+    assert page.evaluate(_INK) < drawn
+    page.keyboard.press("Control+Shift+z")
+    assert page.evaluate(_INK) == drawn
+    page.keyboard.press("Delete")
+    answer(page, "")
+    assert page.evaluate(_INK) == 0
+    assert page.is_disabled("#clear")
+    page.click("#undo")
+    assert page.evaluate(_INK) == drawn
+    page.click("#redo")
+    assert page.evaluate(_INK) == 0
+
+
+def test_the_pen_is_as_thick_as_it_is_set(page):
+    inks = []
+    for thickness in (5, 25):
+        page.fill("#thickness", str(thickness))
+        draw(page, strokes(1))
+        inks.append(page.evaluate(_INK))
+        page.click("#clear")
+    assert inks[1] > 2.5 * inks[0]
+
+
+_INK = """() => {
+  const sheet = document.getElementById("ink");
+  const pixels = sheet.getContext("2d").getImageData(0, 0, sheet.width, sheet.height).data;
+  return pixels.filter((value, i) => i % 4 === 3 && value > 127).length;
+}"""
+
+
+def test_everything_is_reached_by_keyboard(page):
+    page.focus("#show-me")
+    page.keyboard.press("Enter")  # draws a digit by itself
+    page.wait_for_selector("#answer[data-state=answer]")
+    reached = set()
+    page.focus("body")
+    for _ in range(24):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+    assert {"theme", "ink", "undo", "clear", "thickness", "choose", "show-me", "model-figure"} <= reached
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+
+
+def test_it_shows_how_each_digit_is_drawn(page):
+    page.evaluate("""() => { window.next = 0; Math.random = () => (window.next + 0.5) / 10; }""")
+    for digit in range(10):
+        page.evaluate("digit => { window.next = digit }", digit)
+        page.click("#show-me")
+        answer(page, str(digit))
+        page.click("#clear")
+        answer(page, "")
+
+
+def test_its_glyphs_are_those_of_the_package():
+    shown = re.findall(r'^  "(.*)",$', (WEB / "glyphs.js").read_text(), re.MULTILINE)
+    assert len(shown) == 10
+    assert all(glyph in DIGIT_GLYPHS[digit] for digit, glyph in enumerate(shown))
+
+
+def test_the_answer_is_read_out_once_the_pen_rests(page):
+    draw(page, strokes(4))
+    says(page, "#live", "4,")
+    page.click("#clear")
+    playwright.expect(page.locator("#live")).to_be_empty(timeout=WAIT_MS)
+
+
+def test_the_command_it_gives_answers_the_same(page, server):
+    draw(page, strokes(8))
+    answer(page, "8")
+    page.wait_for_timeout(300)
+    page.click("#code summary")
+    with page.expect_download() as saved:
+        page.click("#save")
+    words = shlex.split(page.inner_text("#curl"))
+    assert words[:3] == ["curl", "--data-binary", f"@{saved.value.suggested_filename}"]
+    assert words[3] == f"{server}/predict"
+    told = httpx.post(words[3], content=saved.value.path().read_bytes()).json()
+    assert told["predictions"][0]["label"] == "8"
+    page.click("#copy")
+    says(page, "#copy-told", "Copied")
+
+
+def test_model_and_figures_are_named(page, server):
+    told = httpx.get(f"{server}/models").json()
+    assert page.inner_text("#model-name") == told["default"]
+    share = math.floor(told["models"][0]["figures"]["accuracy"] * 10_000) / 100
+    assert f"{share:.2f}" in page.inner_text("#accuracy")
+    assert "Nothing is kept" in page.inner_text("#privacy")
+    draw(page, strokes(2))
+    answer(page, "2")
+    assert page.is_hidden("#correction")
+
+
+def test_another_model_may_answer(open_page, make_server):
+    page = open_page(make_server("--model", "fast", "--model", "tiny").url)
+    draw(page, strokes(6))
+    answer(page, "6")
+    with page.expect_response("**/explain?model=tiny") as answered:
+        page.select_option("#model", "tiny")
+    assert answered.value.json()["model"] == "tiny"
+    assert "model=tiny" in page.text_content("#curl")
+
+
+def test_a_correction_is_kept_if_the_person_agrees(open_page, collecting, tmp_path):
+    url, file = collecting
+    page = open_page(url)
+    assert "Only what you correct" in page.inner_text("#privacy")
+    draw(page, strokes(1))
+    answer(page, "1")
+    page.wait_for_selector("#correction")
+    seven = page.get_by_role("button", name="7", exact=True)
+    assert seven.is_disabled()
+    assert read_list(file) == []
+    page.check("#agreed")
+    seven.click()
+    says(page, "#correction-told", "Thank you")
+    (kept,) = read_list(file)
+    assert (kept.answered, kept.right, kept.model) == ("1", "7", load().name)
+    page.click("#clear")
+    assert page.is_hidden("#correction")
+    draw(page, SCRIBBLE)
+    page.wait_for_selector("#answer[data-state=refusal]")
+    page.get_by_role("button", name="No digit").click()  # agreed for this visit
+    says(page, "#correction-told", "Thank you")
+    assert [one.right for one in read_list(file)] == ["7", "none"]
+    export(file, tmp_path / "out")
+    data = open_data(str(tmp_path / "out"))
+    assert [data.classes[label] for label in data.train.labels] == ["7"]
+    page.route(
+        "**/corrections",
+        lambda route: route.fulfill(status=507, json={"error": "The disk is full.", "kind": "OutputError"}),
+    )
+    draw(page, strokes(1))
+    playwright.expect(seven).to_be_enabled(timeout=WAIT_MS)
+    page.get_by_role("button", name="7", exact=True).click()
+    says(page, "#correction-told", "disk is full")
+    assert seven.is_enabled()
+
+
+def test_a_token_is_asked_for_and_kept_for_the_visit(open_page, make_server):
+    page = open_page(make_server("--token", "open-sesame").url)
+    page.wait_for_selector("#token-form")
+    draw(page, strokes(5))
+    page.wait_for_selector("#answer[data-state=trouble]")
+    page.fill("#token", "wrong")
+    page.keyboard.press("Enter")
+    says(page, "#token-told", "not accepted")
+    page.fill("#token", "open-sesame")
+    page.keyboard.press("Enter")
+    answer(page, "5")
+    assert page.is_hidden("#token-form")
+    assert "Authorization: Bearer" in page.text_content("#curl")
+    assert "sesame" not in page.text_content("#curl")
+    page.reload()
+    page.wait_for_selector("#model-line")
+    assert page.is_hidden("#token-form")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [("notes.txt", b"no picture", "cannot be opened"), ("large.png", bytes(9_000_000), "larger than")],
+)
+def test_what_cannot_be_read_is_told_kindly(page, name, data, said):
+    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
+    page.wait_for_selector("#answer[data-state=trouble]")
+    assert said in page.inner_text("#said")
+    page.click("#clear")
+    draw(page, strokes(9))
+    answer(page, "9")
+
+
+def test_a_service_that_is_away_is_asked_again(page):
+    page.route("**/explain*", lambda route: route.abort())
+    paper = page.locator("#ink").bounding_box()
+    draw(page, strokes(3))
+    page.wait_for_selector("#notice:not([hidden])")
+    assert page.locator("#ink").bounding_box() == paper  # it does not move under the pen
+    assert "does not answer" in page.inner_text("#notice")
+    page.unroute("**/explain*")
+    answer(page, "3")  # nothing else was done
+    page.wait_for_selector("#notice", state="hidden")
+
+
+def test_a_busy_service_is_given_the_time_it_asks_for(page):
+    times = []
+
+    def refuse(route: Any) -> None:
+        times.append(route.request.timing["startTime"])
+        route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": "Busy.", "kind": "Busy"})
+
+    page.route("**/explain*", refuse, times=1)
+    page.set_input_files("#file", PHOTO)
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "much to do" in page.inner_text("#notice")
+    with page.expect_request("**/explain*") as again:
+        answer(page, "7")
+    assert again.value.timing["startTime"] - times[0] >= 950
+    assert page.is_hidden("#notice")
+
+
+def test_the_newest_drawing_wins(page):
+    held: list[Any] = []
+    page.route("**/explain*", lambda route: held.append(route) if not held else route.continue_())
+    page.set_input_files("#file", PHOTO)
+    page.wait_for_timeout(200)
+    page.click("#clear")
+    draw(page, strokes(2))
+    answer(page, "2")
+    page.wait_for_timeout(100)
+    assert page.inner_text("#label") == "2"
+
+
+def test_it_fits_a_phone_and_is_drawn_on_by_finger(open_page):
+    page = open_page(**PHONE)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    touch = page.context.new_cdp_session(page)
+    box = page.locator("#ink").bounding_box()
+    for stroke in strokes(7):
+        kind = "touchStart"
+        for x, y in stroke:
+            place = {"x": box["x"] + box["width"] * (0.2 + 0.6 * x), "y": box["y"] + box["width"] * (0.2 + 0.6 * y)}
+            touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [place]})
+            kind = "touchMove"
+        touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    answer(page, "7")
+    shown = page.locator("#label").bounding_box()
+    assert page.evaluate("scrollY") == 0
+    assert shown["y"] + shown["height"] <= 740  # seen without scrolling
+    assert page.is_visible("#photograph")
+    assert page.get_attribute("#camera", "capture") == "environment"
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 320
+
+
+def test_the_theme_is_the_systems_until_one_is_chosen(open_page):
+    page = open_page(color_scheme="dark")
+    assert page.evaluate(_PAPER) < 60
+    page.click("#theme")
+    assert page.evaluate(_PAPER) > 200
+    page.reload()
+    assert page.evaluate(_PAPER) > 200
+    assert page.get_attribute("#theme", "aria-pressed") == "false"
+
+
+_PAPER = "Number(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_to_mend(open_page, collecting, scheme):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+    source = (Path(axe.__file__).parent / "axe.min.js").read_text()
+    page = open_page(collecting[0], color_scheme=scheme, bypass_csp=True)
+    page.evaluate(source)
+
+    def check() -> None:
+        found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")["violations"]
+        assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+
+    check()
+    draw(page, strokes(3))
+    answer(page, "3")
+    page.check("#agreed")
+    page.click("#code summary")
+    page.wait_for_timeout(300)
+    check()
+    page.click("#clear")
+    draw(page, SCRIBBLE)
+    page.wait_for_selector("#answer[data-state=refusal]")
+    page.evaluate("for (const id of ['notice', 'token-form']) document.getElementById(id).hidden = false")
+    page.evaluate("document.getElementById('notice').textContent = 'The service does not answer.'")
+    check()
+
+
+def test_nothing_is_asked_while_nothing_is_drawn(page):
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.mouse.move(300, 400)
+    page.wait_for_timeout(400)
+    assert asked == []

@@ -1,0 +1,324 @@
+"""Asking a server from Python: what travels, what is told of a server that is none, and patience with a busy one."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from inkdigit import client
+from inkdigit.errors import (
+    Busy,
+    InkdigitError,
+    NotAPicture,
+    PictureError,
+    RequestTooLarge,
+    TooSlow,
+    Unauthorized,
+    Unreachable,
+    UsageError,
+)
+
+INFO = {"limits": {"max_bytes": 4000, "max_files": 3}}
+SEEN = {"label": "7", "confidence": 0.5, "score": 1.0, "reason": None, "probs": [0.5, 0.5], "model": "tiny"}
+Reply = tuple[int, object, dict[str, str]]
+
+
+@dataclass
+class Asked:
+    """A request as it arrived."""
+
+    path: str
+    headers: dict[str, str]
+    pictures: list[bytes]
+    port: int  # of the client's end: the same one, the same connection
+
+
+@dataclass
+class Server:
+    """A server that answers as a test says."""
+
+    url: str = ""
+    asked: list[Asked] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)  # to what is posted, in their order; then as Inkdigit does
+    info: object = field(default_factory=lambda: INFO)
+
+    def reply(self, asked: Asked) -> Reply:
+        if asked.path.endswith("/info"):
+            return 200, self.info, {}
+        if self.replies:
+            return self.replies.pop(0)
+        entries = [{"file": "1", **SEEN, "label": picture.decode()} for picture in asked.pictures]
+        return 200, {"model": "tiny", "predictions": entries}, {}
+
+    @property
+    def posted(self) -> list[Asked]:
+        return [asked for asked in self.asked if "/predict" in asked.path]
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    told = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            parts = body.split(b"--" + self.headers.get("Content-Type", "=").rpartition("=")[2].encode())[1:-1]
+            pictures = [part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts]
+            asked = Asked(self.path, dict(self.headers), pictures, self.client_address[1])
+            told.asked.append(asked)
+            status, answer, headers = told.reply(asked)
+            data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(data)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+            self.close_connection = "X-Last" in headers  # without a word of it
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.daemon_threads = True
+        thread = Thread(target=running.serve_forever, args=(0.01,))
+        thread.start()
+        told.url = f"http://127.0.0.1:{running.server_port}"
+        yield told
+        running.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """How long the client waited, each time; nobody waits for it."""
+    waited: list[float] = []
+    monkeypatch.setattr("time.sleep", waited.append)
+    return waited
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Callable[..., list[Path]]:
+    """Files that hold the words that are given."""
+
+    def write(*words: str) -> list[Path]:
+        for number, word in enumerate(words):
+            (tmp_path / f"{number}.png").write_text(word)
+        return [tmp_path / f"{number}.png" for number in range(len(words))]
+
+    return write
+
+
+def test_each_file_has_its_answer_in_its_place(server, files, tmp_path):
+    first, second = files("1", "2")
+    odd = [tmp_path, tmp_path / "none.png", tmp_path / ("a" * 300), PictureError("A folder without pictures")]
+    answers = list(client.ask(server.url, [first, *odd, second]))
+    assert answers[0] == {"file": str(first), **SEEN, "label": "1"}
+    assert list(answers[0]) == ["file", *SEEN]
+    assert [answer.get("kind") for answer in answers] == [None, "NotAPicture", *["PictureError"] * 3, None]
+    assert "is a directory" in answers[1]["error"]
+    assert answers[2]["error"] == f"There is no file {tmp_path / 'none.png'}."
+    assert "too long" in answers[3]["error"]
+    assert answers[4] == {"file": None, "error": "A folder without pictures.", "kind": "PictureError"}
+    assert answers[5]["label"] == "2"
+    assert not any(str(tmp_path) in str(asked) for asked in server.asked)  # how files are called stays here
+
+
+def test_a_few_travel_together_below_the_limits_of_the_server_over_one_connection(server, files):
+    words = ["1", "2", "3", "4", "5" * 2000, "6" * 2000, "7" * 3489, "8" * 3488, "9"]
+    answers = list(client.ask(server.url, files(*words)))
+    assert [len(asked.pictures) for asked in server.posted] == [3, 2, 1, 1, 1]
+    assert all(int(asked.headers["Content-Length"]) <= 4000 for asked in server.posted)
+    assert len({asked.port for asked in server.posted}) == 1
+    assert [answer.get("label", answer.get("kind")) for answer in answers] == [
+        *words[:6],
+        "PictureTooLarge",
+        *words[7:],
+    ]
+
+
+def test_a_file_is_read_when_its_turn_comes(server, files):
+    def endless() -> Iterator[Path]:
+        while True:
+            yield from files("1")
+
+    answers = client.ask(server.url, endless())
+    assert [next(answers)["label"] for _ in range(7)] == ["1"] * 7
+    answers.close()
+    assert len(server.posted) == 3
+
+
+def test_model_and_token_are_passed_on(server, files):
+    list(client.ask(f"{server.url}/base/", files("1"), token="secret", model="a b/c?"))
+    assert [asked.path for asked in server.asked] == ["/base/info", "/base/predict?model=a%20b%2Fc%3F"]
+    assert {asked.headers["Authorization"] for asked in server.asked} == {"Bearer secret"}
+    list(client.ask(server.url, files("1")))
+    assert server.asked[-1].path == "/predict"
+    assert "Authorization" not in server.asked[-1].headers
+
+
+def test_a_single_bad_picture_is_told_under_the_name_of_its_file(server, files):
+    (file,) = files("1")
+    server.replies = [(415, {"error": "the bytes: no picture.", "kind": "NotAPicture"}, {})]
+    told = {"file": str(file), "error": f"{file}: no picture.", "kind": NotAPicture.__name__}
+    assert list(client.ask(server.url, [file])) == [told]
+    entry = {"file": "2", "error": "the bytes: no picture.", "kind": "NotAPicture"}
+    server.replies = [(200, {"predictions": [{"file": "1", **SEEN}, entry]}, {})]
+    assert list(client.ask(server.url, [file, file]))[1] == told
+
+
+BUSY: Reply = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "2"})
+
+
+def test_a_busy_server_is_asked_again_when_it_says_so(server, files, waits):
+    odd = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"})
+    forever = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "100000"})
+    server.replies = [BUSY, odd, forever]
+    assert [answer["label"] for answer in client.ask(server.url, files("1"))] == ["1"]
+    assert waits == [2, 1, client.LONGEST_WAIT_S]
+
+
+def test_patience_with_a_busy_server_has_an_end(server, files, waits):
+    server.replies = [BUSY] * 100
+    with pytest.raises(Busy, match="Too much to do"):
+        list(client.ask(server.url, files("1")))
+    assert len(waits) == client.WAITS
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, UsageError),
+        (401, Unauthorized),
+        (404, UsageError),
+        (408, TooSlow),
+        (413, RequestTooLarge),
+        (500, Unreachable),
+        (507, Unreachable),
+    ],
+)
+def test_a_refusal_is_told_in_the_words_of_the_server(server, files, status, error):
+    server.replies = [(status, {"error": "Such is life.", "kind": "Whatever"}, {})]
+    with pytest.raises(InkdigitError, match="Such is life") as caught:
+        list(client.ask(server.url, files("1")))
+    assert type(caught.value) is error
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, b"<html>"),
+        (200, b""),
+        (200, b"[" * 100_000),
+        (200, b"\xff"),
+        (200, []),
+        (200, {"predictions": []}),
+        (200, {"predictions": [{}]}),
+        (200, {"predictions": ["7"]}),
+        (200, {"predictions": [{**SEEN, "probs": 7}]}),
+        (200, {"predictions": [{**SEEN, "confidence": "high"}]}),
+        (200, {"predictions": [SEEN, SEEN]}),
+        (301, {"moved": True}),
+        (404, {"detail": "Not Found"}),
+        (502, b"Bad Gateway"),
+    ],
+)
+def test_what_is_no_answer_of_inkdigit_is_one_error(server, files, status, answer):
+    server.replies = [(status, answer, {})]
+    with pytest.raises(Unreachable, match="does not answer as Inkdigit does"):
+        list(client.ask(server.url, files("1")))
+
+
+@pytest.mark.parametrize("info", [{}, [], "", {"limits": 3}, {"limits": {"max_bytes": "many", "max_files": 3}}])
+def test_a_server_that_is_another_is_told_before_the_first_answer(server, info):
+    server.info = info
+    with pytest.raises(Unreachable, match="does not say what it takes"):
+        client.ask(server.url, [])
+
+
+def test_nobody_answers(files):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(Unreachable, match=r"Connection refused\. Start one with: inkdigit serve") as caught:
+        client.ask(f"http://127.0.0.1:{port}", files("1"))
+    assert caught.value.exit_code == 8
+    with pytest.raises(Unreachable, match="does not answer"):
+        client.ask("http://no-such-host.invalid", [])
+
+
+def test_somebody_is_there_and_says_nothing():
+    with (
+        socket.create_server(("127.0.0.1", 0)) as silent,
+        pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"),
+    ):
+        client.ask(f"http://127.0.0.1:{silent.getsockname()[1]}", [], timeout=0.2)
+
+
+@pytest.mark.parametrize(("said", "told"), [(b"SSH-2.0-OpenSSH\r\n", "no HTTP"), (b"", "without response")])
+def test_somebody_is_there_and_speaks_something_else(said, told):
+    with socket.create_server(("127.0.0.1", 0)) as odd:
+
+        def speak() -> None:
+            for _ in range(2):  # a connection that breaks is tried once more
+                with odd.accept()[0] as line:
+                    line.recv(1000)
+                    line.sendall(said)
+
+        Thread(target=speak, daemon=True).start()
+        with pytest.raises(Unreachable, match=told):
+            client.ask(f"http://127.0.0.1:{odd.getsockname()[1]}", [])
+
+
+def test_https_to_a_server_of_http_is_one_error(server):
+    with pytest.raises(Unreachable, match="does not answer"):
+        client.ask(server.url.replace("http", "https"), [], timeout=5)
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_anew(server, files):
+    server.replies = [(200, {"predictions": [{"file": "1", **SEEN}] * 3}, {"X-Last": "yes"})]
+    assert len(list(client.ask(server.url, files(*"123456")))) == 6
+    assert len({asked.port for asked in server.posted}) == 2
+
+
+SCHEMES = ["", "localhost:8000", "ftp://localhost", "file:///etc/passwd", "http://", "http://:80"]
+PLACES = ["http://a:port", "http://a:99999", "http://[::1", f"http://{'a' * 64}", "http://a..b"]
+
+
+@pytest.mark.parametrize("address", [*SCHEMES, *PLACES, "http://user:secret@a", "http://a/?model=fast"])
+def test_an_address_that_is_none(address):
+    with pytest.raises(UsageError, match="no address of a server"):
+        client.ask(address, [])
+
+
+def test_the_next_step_after_an_address_without_its_scheme():
+    with pytest.raises(UsageError, match="Did you mean http://localhost:8000"):
+        client.ask("localhost:8000", [])
+
+
+@pytest.mark.parametrize("token", ["two\r\nlines", "geheim\n", "schlüssel"])
+def test_a_token_that_cannot_be_sent(server, token):
+    with pytest.raises(UsageError, match="This token cannot be sent"):
+        client.ask(server.url, [], token=token)
+
+
+def test_the_classes_of_a_model(server):
+    server.replies = [(200, {"models": [{"name": "other"}, {"name": "tiny", "classes": ["a", "b"]}]}, {})]
+    assert client.classes(server.url, "tiny") == ["a", "b"]
+
+
+@pytest.mark.parametrize("told", [{}, {"models": []}, {"models": [3]}, {"models": [{"name": "tiny"}]}])
+def test_a_server_that_does_not_say_its_classes(server, told):
+    server.replies = [(200, told, {})]
+    with pytest.raises(Unreachable, match="which classes"):
+        client.classes(server.url, "tiny")
