@@ -243,7 +243,7 @@ def test_an_array_is_not_written_to_and_need_not_be_writable():
         (np.array([[0.5, np.inf]]), "not finite"),
         (np.array([[0.5, -np.inf]]), "not finite"),
         (np.array([[0, -1]]), "Received: -1 to 0"),
-        (np.array([[0.0, -1e-6]]), "out of range"),
+        (np.array([[0.0, -1e-2]]), "out of range"),
         (np.array([[0, 300]]), "Received: 0 to 300"),
         (np.array([[0.0, 255.5]]), "out of range"),
         (np.array([[0, 65535]], np.uint16), "Received: 0 to 65535"),
@@ -309,6 +309,25 @@ def test_floats_of_a_batch_share_one_range():
     batch = np.stack([np.full((9, 9), 1.0), np.full((9, 9), 200.0)])
     assert [int(one[0, 0]) for one in split_pictures(batch)] == [1, 200]
     assert to_uint8(np.array([0.0, 0.5, 1.0])).tolist() == [0, 128, 255]
+
+
+def test_floats_a_hair_beyond_their_range_are_within_it():
+    assert to_uint8(np.array([-1e-4, 0.5, 1.0005])).tolist() == [0, 128, 255]
+    assert to_uint8(np.array([-1e-4, 127.6, 255.0])).tolist() == [0, 128, 255]
+    for bad in ([0.0, 1.5], [-0.1, 1.0], [0.0, 255.5], [0.0, np.nan]):
+        with pytest.raises(PictureError, match="out of range"):
+            to_uint8(np.array(bad))
+
+
+def test_pictures_laid_flat_are_told_from_a_wide_one():
+    flat = np.zeros((5, 28, 28), np.uint8)
+    flat[:, 5:20, 9:12] = 255
+    for table in (flat.reshape(5, 784), flat[:1].reshape(1, 784), flat.reshape(5, 784) / 255):
+        with pytest.raises(PictureError, match=r"reshape\(-1, 28, 28\)"):
+            split_pictures(table)
+    wide = np.zeros((40, 784), np.uint8)
+    wide[5:30, 300:420] = 255
+    assert len(split_pictures(wide)) == len(split_pictures(255 - wide)) == len(split_pictures(wide * 0)) == 1
 
 
 def test_one_thing_is_one_picture_and_a_list_is_itself():

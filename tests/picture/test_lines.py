@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from inkdigit.data.drawn import digit
 from inkdigit.picture.lines import find_lines, stroke_width
 
 from ..conftest import drawn
@@ -76,3 +77,10 @@ def test_how_broad_a_stroke_is(width):
     image, pen = blank()
     pen.line([(40, 120), (200, 120)], fill=255, width=width)
     assert abs(stroke_width(mask(image)) - width) <= 2
+
+
+@pytest.mark.parametrize("size_px", [60, 90, 130])
+def test_a_zero_alone_on_a_large_sheet_stays_whole(size_px):
+    for seed in range(12):
+        ink = digit(0, rng=np.random.default_rng(seed), size_px=size_px) > 127
+        assert not find_lines(np.pad(ink, (360 - size_px) // 2)).any(), seed

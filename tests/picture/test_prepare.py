@@ -87,6 +87,19 @@ def test_the_one_exception_is_moved_by_a_pixel(mnist):
     assert np.array_equal(prepare(out), out)
 
 
+@pytest.mark.parametrize("most", [1, 31, 64, 128, 199])
+@pytest.mark.parametrize("size_px", [16, 20, 28])
+def test_dim_ink_is_made_as_strong_as_any(size_px, most):
+    ink = np.pad(digit(3, rng=np.random.default_rng(2), size_px=size_px), (32 - size_px) // 2)
+    dim = np.rint(ink * (most / ink.max())).astype(np.uint8)
+    out = prepare(dim)
+    assert out.max() == 255
+    assert np.array_equal(prepare(out), out)
+    assert np.array_equal(prepare_all(dim[None])[0], out)
+    small = dim[2:-2, 2:-2]
+    assert np.array_equal(prepare_all(small[None])[0], prepare(small))
+
+
 # Golden ---------------------------------------------------------------------------------------------------------------
 
 

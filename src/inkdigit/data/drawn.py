@@ -59,6 +59,11 @@ def digit(
     return _draw(_strokes(glyphs[variant]), rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
 
 
+def pen(rng: np.random.Generator) -> float:
+    """The `thickness` of a pen that somebody takes: from a fine one to, now and then, a marker that closes holes."""
+    return float(rng.uniform(0.04, 0.16) if rng.random() < 0.8 else rng.uniform(0.16, 0.26))
+
+
 def letter(
     name: str, *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.09, jitter: float = 0.025
 ) -> Gray:

@@ -117,7 +117,7 @@ def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray,
     label, size = i % len(DIGITS), int(rng.integers(40, 120))
     if rng.random() < PRINTED_SHARE:
         return printed.digit(label, rng=rng, size_px=size), label
-    pen, jitter = float(rng.uniform(0.04, 0.16)), float(rng.uniform(0.01, 0.05))
+    pen, jitter = drawn.pen(rng), float(rng.uniform(0.01, 0.05))
     return drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True), label
 
 

@@ -38,7 +38,7 @@ def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
 
 def _sign(rng: np.random.Generator) -> Gray:
     """A letter by hand or in print, a sign, a shape or a scribble."""
-    size, pen = int(rng.integers(*INK_PX)), float(rng.uniform(0.04, 0.16))
+    size, pen = int(rng.integers(*INK_PX)), drawn.pen(rng)
     match rng.choice(["print", "letter", "sign", "shape", "scribble"], p=[0.42, 0.2, 0.18, 0.1, 0.1]):
         case "print":
             return printed.letter(rng=rng, size_px=size)

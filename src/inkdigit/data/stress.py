@@ -25,8 +25,8 @@ LARGE_PX = (40, 150)
 CANVAS_SHARE = 0.2  # of them come from a drawing program: ink and what crosses it, on nothing
 # Kinds of corruption (`report/corruptions.py`) that resemble something drawn here.
 RESEMBLES = (
-    *("impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness", "translate", "fog", "spatter"),
-    *("dotted_line", "zigzag", "canny_edges"),
+    *("shot_noise", "impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness", "translate", "fog"),
+    *("spatter", "dotted_line", "zigzag", "canny_edges"),
 )
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.types import Gray
+from inkdigit.types import SIDE, Gray
 
 Picture = str | Path | bytes | bytearray | memoryview | Image.Image | NDArray[Any]
 
@@ -34,6 +34,8 @@ MAX_SIDE = 20_000  # pixels
 NARROWEST = 8  # pixels: in a batch (N, H, W); five to seven would be channels that no picture has
 WORK_SIDE = 1024  # pixels: a JPEG is decoded at the smallest scale that is still this long
 
+ROUNDING = 1e-3  # how far beyond 0 and 1 floats may be that are meant to be within: resizing and float32 do that
+LEAST_OF_255 = 2.0  # floats whose greatest is between 1 and this are neither within 0–1 nor a picture of 0–255
 DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel that whole numbers are stored with
 ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
@@ -134,8 +136,8 @@ def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> S
     (N, H, W); of four, (N, H, W, C).
 
     Raises:
-        PictureError: an array of another shape, or of three axes whose last is 1 or 5 to 7 long: that is one picture
-            with a needless axis or with more channels than colours have, most likely.
+        PictureError: an array of another shape; of three axes whose last is 1 or 5 to 7 long, most likely one picture
+            with a needless axis or with more channels than colours have; or of rows that are pictures laid flat.
     """
     if isinstance(pictures, np.ndarray):
         return _split_array(pictures)
@@ -148,6 +150,13 @@ def _split_array(array: NDArray[Any]) -> Sequence[Picture]:
     shape = array.shape
     batch_of_colour = array.ndim == 4 and 1 <= shape[3] <= 4
     if array.ndim == 2 or (array.ndim == 3 and 2 <= shape[2] <= 4):
+        if _is_laid_flat(array):
+            raise PictureError(
+                "These rows are pictures of 28×28 laid flat",
+                expected="(N, 28, 28)",
+                received=shape,
+                hint="Use array.reshape(-1, 28, 28).",
+            )
         return [array]
     if (array.ndim == 3 and shape[2] >= NARROWEST) or batch_of_colour:
         if shape[0] == 0:
@@ -160,6 +169,16 @@ def _split_array(array: NDArray[Any]) -> Sequence[Picture]:
         expected=f"(H, W), (H, W, 2..4), (N, H, W) with W of {NARROWEST} or more, or (N, H, W, 1..4)",
         received=shape,
     )
+
+
+def _is_laid_flat(array: NDArray[Any]) -> bool:
+    """Whether a picture (N, 784) is a table of pictures: of most rows with ink, as 28×28, the rim is empty."""
+    if array.ndim != 2 or array.shape[1] != SIDE * SIDE or not array.any():
+        return False
+    pictures = array[array.any(axis=1)].reshape(-1, SIDE, SIDE) != 0
+    inner = pictures[:, 1:-1, 1:-1].any(axis=(1, 2))
+    rim = pictures[:, [0, -1]].any(axis=(1, 2)) | pictures[:, :, [0, -1]].any(axis=(1, 2))
+    return bool(np.mean(inner & ~rim) > 0.5)
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
@@ -177,14 +196,16 @@ def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype.kind not in "iuf":
         raise PictureError("These values are no brightness", expected="numbers", received=f"dtype {array.dtype}")
     low, high = array.min(), array.max()
-    if not (low >= 0 and high <= 255):  # false for NaN too
+    is_float = array.dtype.kind == "f"
+    near = ROUNDING if is_float else 0.0
+    if not (low >= -near and high <= 255) or (is_float and 1 + near < high < LEAST_OF_255):  # NaN is never within
         raise PictureError(
             "The values of the picture are out of range",
             expected="whole numbers 0 to 255, or floats within 0–1 or within 0–255",
             received=f"{low} to {high}" if np.isfinite(low) and np.isfinite(high) else "values that are not finite",
         )
-    if array.dtype.kind == "f":
-        array = np.rint(array * 255 if high <= 1 else array)
+    if is_float:
+        array = np.rint(np.clip(array * 255 if high <= 1 + near else array, 0, 255))
     pixels: NDArray[np.uint8] = array.astype(np.uint8)
     return pixels
 

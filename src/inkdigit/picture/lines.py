@@ -33,6 +33,7 @@ FINE = 0.4  # of the strokes' width: a line that is no broader is of another pen
 SWELL = 1.6  # of a line's thickness: where it is thicker, a stroke crosses it or runs along
 INSIDE = 0.9  # of what remains: so much of it lies inside a frame
 REMAINS = 0.3  # of the box of what is removed: what remains must be this long, or it was no frame
+HEART = 0.7  # of what remains inside a frame: so much is the digit; inside the arcs of a "0" there are its other arcs
 
 Runs = NDArray[np.int32]  # (H, W): how long the run of ink is that holds each pixel; 0 off the ink
 
@@ -182,5 +183,7 @@ def _around_a_digit(mask: Mask, lines: Mask) -> Mask:
         touching = i in outer
         inside = (xs >= left) & (xs < left + width) & (ys >= top) & (ys < top + height)
         size = max(np.ptp(ys), np.ptp(xs)) + 1
-        keep[i] = size >= REMAINS * min(width, height) and (touching or inside.mean() >= INSIDE)
+        framed = np.count_nonzero(rest[top : top + height, left : left + width])
+        around = inside.mean() >= INSIDE and len(ys) >= HEART * framed
+        keep[i] = size >= REMAINS * min(width, height) and (touching or around)
     return np.asarray(keep[labels] & lines, bool)

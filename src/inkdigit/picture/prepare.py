@@ -19,10 +19,11 @@ from PIL import Image
 from inkdigit.errors import UsageError
 from inkdigit.types import SIDE, Gray
 
-VERSION = 1  # rises only when the output for clean ink changes
+VERSION = 2  # rises only when the output for clean ink changes; since 2 dim ink is made as strong as any
 KINDS = ("ink", "plain")
 INK_SIDE = 20  # pixels: the longest side of the ink after the door
 CLEAN_SIDE = 32  # pixels: ink larger than this was drawn or photographed, and wants its specks removed
+STRONG = 200  # brightness: ink whose strongest pixel is below is dim. On MNIST the least is 254
 FRAME_SIDE = 12  # pixels: a smaller square is a thick stroke
 BLOT, BLOT_EDGE = 0.45, 2  # of the strongest ink: what is fainter; how many pixels of it are a soft edge
 # MNIST leaves a margin: at most 6 of the 108 border pixels carry ink. Other small sets are cropped tightly: on USPS
@@ -45,7 +46,7 @@ def prepare(gray: Gray, kind: str = "ink") -> Gray:
     _check(kind)
     ink = find_ink(gray)
     box = ink_box(ink)
-    return np.zeros((SIDE, SIDE), np.uint8) if box is None else _paste(_scale(ink[box]))
+    return np.zeros((SIDE, SIDE), np.uint8) if box is None else _paste(_scale(_strengthen(ink[box])))
 
 
 def prepare_all(images: Gray, kind: str = "ink") -> Gray:
@@ -166,6 +167,14 @@ def _in_one_piece(ink: NDArray[np.bool_]) -> bool:
         piece = grown
 
 
+def _strengthen(ink: Gray) -> Gray:
+    """Ink (…, h, w), none of it empty, as strong as ink is where it is dim: 255 at its strongest pixel."""
+    most = ink.max(axis=(-2, -1), keepdims=True)
+    if most.min() >= STRONG:
+        return ink
+    return np.where(most < STRONG, np.rint(ink * (255 / most)), ink).astype(np.uint8)
+
+
 def _scale(ink: Gray) -> Gray:
     """Bring the longest side of a tight crop (h, w) to 20 px, unless it is 19 or 20 already."""
     h, w = ink.shape
@@ -216,6 +225,10 @@ def _place_all(images: Gray) -> tuple[Gray, NDArray[np.bool_]]:
 def _place(images: Gray) -> tuple[Gray, NDArray[np.int64]]:
     """`images` (N, 28, 28) moved so that the centre of mass falls at 14, and how long each one's ink is: (N,)."""
     n = len(images)
+    most = images.reshape(n, -1).max(axis=1, initial=0)
+    if (dim := np.flatnonzero((most > 0) & (most < STRONG))).size:
+        images = images.copy()
+        images[dim] = _strengthen(images[dim])
     longest = np.zeros(n, np.int64)
     shifts = []
     for axis in (1, 2):
