@@ -49,7 +49,7 @@ def too_large(rng: Random) -> Attack:
     body = rng.randbytes(1_000) * (MOST // 1_000)
     if rng.random() < 0.5:
         return sent(post("/predict", body), 413)
-    start = b"POST /predict HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    start = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     return sent(start + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n", 413)
 
 

@@ -198,19 +198,19 @@ def other_protocols(rng: Random) -> Attack:
             b"GET /\r\n\r\n",
             b"GET / HTTP/0.9\r\n\r\n",
             b"GET / HTTP/1.1\r\n\r\n",
-            b"GET / HTTP/9.9\r\nHost: a\r\n\r\n",
-            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nConnection: close\r\n\r\n",
-            b"GET / HTTQ/1.1\r\nHost: a\r\n\r\n",
+            b"GET / HTTP/9.9\r\nHost: localhost\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: b\r\nConnection: close\r\n\r\n",
+            b"GET / HTTQ/1.1\r\nHost: localhost\r\n\r\n",
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(200),
             rng.randbytes(rng.choice([1, 100, 10_000])) + b"\r\n\r\n",
             b"\r\n" * rng.choice([1, 1_000]) + b"\r\n",
             b"SSH-2.0-OpenSSH_9.9\r\n",
             b"\0" * 1_000,
-            b"CONNECT localhost:22 HTTP/1.1\r\nHost: a\r\n\r\n",
-            b"GET http://example.org/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            b"OPTIONS * HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
-            b"GET /health/live HTTP/1.1\nHost: a\nConnection: close\n\n",
+            b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            b"GET http://example.org/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+            b"GET /health/live HTTP/1.1\nHost: localhost\nConnection: close\n\n",
         ]
     )
     return sent(said, 200, 400, 404, 405, 501, 505, CLOSED, end="half")
@@ -219,14 +219,15 @@ def other_protocols(rng: Random) -> Attack:
 def pipelines(rng: Random) -> Attack:
     """Many requests before the first answer; each is answered, in its turn."""
     count = rng.choice([2, 20, 100])
-    one = b"GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n"
+    one = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = head("GET", "/health/live") + END
     return sent(one * (count - 1) + last, 200, answers=count)
 
 
 def idle(rng: Random) -> Attack:
     """A connection on which nothing is said, or no request is ended, for as long as it may."""
-    return Attack((rng.choice([b"", b"G", b"POST /predict HTTP/1.1\r\nHost: a\r\n"]),), frozenset({408, CLOSED}))
+    said = rng.choice([b"", b"G", b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"])
+    return Attack((said,), frozenset({408, CLOSED}))
 
 
 KINDS: dict[str, Callable[[Random], Attack]] = {

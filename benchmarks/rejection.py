@@ -26,7 +26,7 @@ from inkdigit.training import nets
 from inkdigit.training.export import score_of
 from inkdigit.training.restore import restore
 from inkdigit.types import Dataset, Gray
-from robustness import EACH, held_out, outliers
+from robustness import held_out, outliers
 
 LIBRARIES = ("inkdigit", "torch", "numpy")
 KNOWN = 10_000  # training pictures whose features are remembered
@@ -60,7 +60,7 @@ def scores(seen: Seen, dataset: Dataset) -> dict[str, Score]:
     """Every score by its name."""
     classes = len(dataset.classes)
     some = np.random.default_rng(0).permutation(len(dataset.train))[:KNOWN]
-    _, known = seen(dataset.train.images[some])
+    outputs, known = seen(dataset.train.images[some])
     labels = torch.from_numpy(dataset.train.labels[some])
     means = torch.stack([known[labels == k].mean(0) for k in range(classes)])
     spread = torch.linalg.pinv(torch.cov((known - means[labels]).T.double())).float()
@@ -80,7 +80,7 @@ def scores(seen: Seen, dataset: Dataset) -> dict[str, Score]:
         "Mahalanobis": mahalanobis,
         "nearest neighbours": neighbours,
     }
-    if seen.output.out_features > classes:
+    if outputs.shape[1] > classes:
         told["log odds"] = lambda logits, _: score_of(logits, classes)
     return told
 
@@ -112,7 +112,7 @@ def main() -> int:
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     dataset = open_data("mnist")
-    pictures = outliers(Path(os.environ["INKDIGIT_DATA"]), each=20 if asked.smoke else EACH)
+    pictures = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=20 if asked.smoke else None)
     known = {kind: prepare_each(grays) for kind, grays in pictures.items()}
     about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "about": ABOUT}
     told = compare(asked.taught, dataset, known)

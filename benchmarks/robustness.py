@@ -39,7 +39,7 @@ from inkdigit.types import Dataset, Gray, Part
 LIBRARIES = ("inkdigit", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
 KEEPS = 0.99
 SEED = 20_000  # of the outliers that are drawn: no training has this one
-EACH = 2000  # of each kind of outlier
+EACH = 2000  # of each kind of outlier that is drawn
 CALLS = 20
 
 
@@ -62,10 +62,13 @@ def photos(model: Recognizer, folder: Path) -> dict[str, Any]:
     return {**total, "sources": sources, "missed": missed}
 
 
-def outliers(data: Path, *, each: int) -> dict[str, list[Gray]]:
-    """What should be refused, by kind: notMNIST, and what is drawn with a seed of its own, half of it on paper."""
+def outliers(data: Path, *, limit: int | None = None) -> dict[str, list[Gray]]:
+    """What should be refused, by kind: notMNIST, and what is drawn with a seed of its own, half of it on paper.
+
+    Of each kind there are `limit`; without one, the whole of notMNIST and `EACH` of what is drawn.
+    """
     notmnist = read_idx(next((data / "notmnist").glob("*images*")))
-    known = {"notmnist": list(notmnist if each == EACH else notmnist[:each]), **dict(_drawn(each))}
+    known = {"notmnist": list(notmnist[:limit]), **dict(_drawn(EACH if limit is None else limit))}
     return {**known, "letters and scribbles": known["letters by hand"] + known["scribbles"]}
 
 
@@ -90,7 +93,7 @@ def refusals(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) -> d
     inside = scores_of(predict_part(model, digits))
     told = {}
     for name, pictures in known.items():
-        answers = model.predict(pictures)
+        answers = model.predict([*pictures])
         outside = scores_of(answers)
         told[name] = {
             "n": len(pictures),
@@ -134,8 +137,8 @@ def held_out(model: Recognizer, dataset: Dataset) -> Part:
     return part
 
 
-def measure(model: Recognizer, data: Path, *, choosing: bool, limit: int | None, each: int) -> dict[str, Any]:
-    """Everything that `docs/robustness.md` says of one model."""
+def measure(model: Recognizer, data: Path, *, choosing: bool, limit: int | None, of_each: int | None) -> dict[str, Any]:
+    """Everything that `docs/robustness.md` says of one model: `limit` digits corrupted, `of_each` kind of outlier."""
     mnist = open_data("mnist")
     assert mnist.test is not None
     digits = held_out(model, mnist) if choosing else mnist.test
@@ -144,12 +147,14 @@ def measure(model: Recognizer, data: Path, *, choosing: bool, limit: int | None,
     usps = evaluate(model, open_data("usps"))
     return {
         "model": model.name,
+        "held_out": choosing,
+        "threshold": {"keeps": model.card.calibration.keeps, "fitted_on": model.card.calibration.fitted_on},
         "digits": f"{len(digits):,} {'held-out training' if choosing else 'test'} pictures of MNIST",
         "photos": photos(model, data / "photos" / "single"),
         "usps": {"n": usps.n, "accuracy": usps.accuracy, "answered": usps.answered},
         "mnist": evaluate(model, asked).to_json(),
         "corruptions": corrupted.to_json(),
-        "outliers": refusals(model, digits, outliers(data, each=each)),
+        "outliers": refusals(model, digits, outliers(data, limit=of_each)),
     }
 
 
@@ -164,9 +169,9 @@ def main() -> int:
     asked = options.parse_args()
     data = Path(os.environ["INKDIGIT_DATA"])
     model = Recognizer.load(asked.model)
-    about = {"smoke": asked.smoke or asked.held_out, **machine.describe(LIBRARIES)}
-    limit, each = (20, 20) if asked.smoke else (asked.limit, EACH)
-    told = measure(model, data, choosing=asked.held_out, limit=limit, each=each)
+    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES)}
+    limit, of_each = (20, 20) if asked.smoke else (asked.limit, None)
+    told = measure(model, data, choosing=asked.held_out, limit=limit, of_each=of_each)
     machine.write_json(asked.out, {**about, **told, "door": door_times()})
     return 0
 

@@ -1,25 +1,28 @@
 """Write `docs/robustness.md` from what `robustness.py` and `rejection.py` measured.
 
-In: `results/robustness.json`, `results/rejection.json`. Out: the page; with `--check` nothing is written, and the exit
-code is 1 if it is not what they say.
+In: `results/robustness.json`, `results/rejection.json`; a smoke run, or one that asked about held-out training
+pictures, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if it is not
+what they say.
 """
 
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import generated
 import machine
-from inkdigit.report.seeds import spell
+from inkdigit.report.robustness import UNSEEN
 from inkdigit.report.template import percent
 from tables import MET, NOT_MEASURED, Record, load, machine_line, row, table
 
 PAGE = machine.ROOT / "docs" / "robustness.md"
 RESULTS, SCORES = "robustness.json", "rejection.json"
 COMMAND = "`python benchmarks/robustness.py`"
+WIDTH = 120
 
 INTRO = """\
 # Pictures that are not MNIST
@@ -94,14 +97,15 @@ def photos(record: Record) -> str:
         for one in told["missed"]
     )
     text = f"""\
-Phone photos, scans and drawings of single digits by {spell(len(told["sources"]))} other projects. The model learnt from
-none of them and its threshold was fitted on MNIST alone, so that leaving a source out changes nothing; the door was
-looked at with them."""
+Phone photos, scans and drawings of single digits by {len(told["sources"])} other projects. The model learnt from none
+of them and its threshold was fitted on MNIST alone: for these two, leaving a source out would change nothing. The
+door's constants were chosen by people who had seen these photos: for the door there is no figure with a source left
+out."""
     return "\n\n".join(
         [
-            text,
+            _fill(text),
             table(["source", "pictures", "right", "wrong", "refused"], rows),
-            *([f"Missed: {missed}."] if missed else []),
+            *([_fill(f"Missed: {missed}.")] if missed else []),
         ]
     )
 
@@ -119,12 +123,19 @@ def corruptions(record: Record) -> str:
         seen = {True: "yes", False: "no", None: "unknown"}[kind["in_training"]]
         rows.append(row(kind["kind"].replace("_", " "), seen, *cells, *[""] * (most - len(cells))))
     text = f"""\
-The 15 kinds of MNIST-C (Mu and Gilmer 2019), made anew, on {told["n"]:,} pictures: accuracy in per cent at each level,
-that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard deviation over the kinds
-{percent(told["standard_deviation"])} points); over the {spell(told["unseen"])} kinds that training did nothing like:
-{percent(told["mean_unseen"]) if told["mean_unseen"] is not None else "–"} %. Not corrupted: {percent(told["clean"])} %.
-The same for any model: `inkdigit evaluate MODEL --corruptions`."""
-    return "\n\n".join([text, table(["kind", "like something in training", *map(str, range(1, most + 1))], rows)])
+The {len(rows)} kinds of MNIST-C (Mu and Gilmer 2019), made anew, on {told["n"]:,} pictures: accuracy in per cent at
+each level, that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard deviation over the
+kinds {percent(told["standard_deviation"])} points){_unseen(told)}. Not corrupted: {percent(told["clean"])} %. The same
+for any model: `inkdigit evaluate MODEL --corruptions`."""
+    header = ["kind", "like something in training", *map(str, range(1, most + 1))]
+    return "\n\n".join([_fill(text), _fill(UNSEEN), table(header, rows)])
+
+
+def _unseen(told: Record) -> str:
+    """The mean over the kinds that are unlike training, where the card tells of any."""
+    if told["mean_unseen"] is None:
+        return ""
+    return f"; over the {told['unseen']} unseen in training: {percent(told['mean_unseen'])} %"
 
 
 def outliers(record: Record) -> str:
@@ -140,22 +151,21 @@ def outliers(record: Record) -> str:
         for name, one in record["outliers"].items()
     ]
     mnist = record["mnist"]
+    keeps, fitted_on = record["threshold"]["keeps"], record["threshold"]["fitted_on"]
+    fitted = "" if keeps is None else f" was fitted to keep {100 * keeps:g} % of {fitted_on} and"
     text = f"""\
 The score is high for what is one digit. *AUROC*: the chance that a digit's score is above an outlier's; digits are the
 {record["digits"]}. *Refused at 99 %*: with the threshold that keeps 99 % of those digits. *Refused*: with the threshold
-that ships, which was fitted to keep 99.8 % of held-out training digits and of the test part keeps
-{percent(mnist["answered"] / mnist["n"])} %. What is drawn is drawn anew, with a seed that no training has; half of it
-is shown on paper."""
-    return "\n\n".join([text, table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows)])
+that ships, which{fitted} keeps {percent(mnist["answered"] / mnist["n"])} % of those digits. What is drawn is drawn
+anew, with a seed that no training has; half of it is shown on paper."""
+    return "\n\n".join([_fill(text), table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows)])
 
 
 def scores(record: Record) -> str:
     """Which score tells best."""
-    header = ["score", *(f"{name}: AUROC" for name in record["outliers"]), "mean"]
-    rows = [
-        row(name, *(f"{told[kind]:.4f}" for kind in record["outliers"]), f"{told['mean']:.4f}")
-        for name, told in record["scores"].items()
-    ]
+    columns = [*next(iter(record["scores"].values()))]  # kinds of outlier, and their mean
+    header = ["score", *(column if column == "mean" else f"{column}: AUROC" for column in columns)]
+    rows = [row(name, *(f"{told[column]:.4f}" for column in columns)) for name, told in record["scores"].items()]
     return "\n\n".join([record["about"], table(header, rows)])
 
 
@@ -163,11 +173,16 @@ def calibration(record: Record) -> str:
     """How honest the confidences are."""
     mnist = record["mnist"]
     known = mnist["coverage_at_999"]
-    return f"""\
+    return _fill(f"""\
 On the {record["digits"]}: calibration error {mnist["ece"]:.4f} (15 bins), negative log-likelihood {mnist["nll"]:.4f},
 Brier score {mnist["brier"]:.4f}, area under the risk–coverage curve {mnist["aurc"]:.1e}, coverage at 99.9 % accuracy
 {NOT_MEASURED if known is None else f"{percent(known)} %"}. One temperature, fitted on held-out training pictures, is
-inside the graph."""
+inside the graph.""")
+
+
+def _fill(paragraph: str) -> str:
+    """Its lines as long as a page's are, whatever figures were put in."""
+    return textwrap.fill(" ".join(paragraph.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def render(record: Record | None, compared: Record | None) -> str:
@@ -196,7 +211,10 @@ def render(record: Record | None, compared: Record | None) -> str:
 
 def files(results: Path, page: Path) -> generated.Files:
     """What the page should hold."""
-    return generated.beside(page, render(load(results / RESULTS), load(results / SCORES)), {})
+    record = load(results / RESULTS)
+    if record is not None and record["held_out"]:
+        record = None
+    return generated.beside(page, render(record, load(results / SCORES)), {})
 
 
 if __name__ == "__main__":

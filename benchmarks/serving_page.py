@@ -19,7 +19,8 @@ from inkdigit.errors import InkdigitError, ModelFileError, Unreachable
 from inkdigit.picture.decode import MAX_PIXELS as JPEG_PIXELS
 from inkdigit.report.template import byte_count
 from inkdigit.serve.connection import HEADER_BYTES
-from inkdigit.serve.service import MAX_PIXELS
+from inkdigit.serve.guard import OPEN, OPEN_BELOW
+from inkdigit.serve.service import BODIES, MAX_PIXELS, MAX_PIXELS_TOGETHER
 from inkdigit.serve.settings import Settings
 from tables import MET, NOT_MEASURED, Record, figure, load, machine_line, row, spread, table
 
@@ -62,20 +63,34 @@ def read_cases(results: Path) -> Cases:
 
 def render(cases: Cases, abused: Record | None) -> str:
     """The whole page."""
-    parts = {"limits": limits(), "errors": errors(), "load": load_part(cases), "abuse": abuse_part(abused)}
+    parts = {
+        "open": open_paths(),
+        "limits": limits(),
+        "errors": errors(),
+        "load": load_part(cases),
+        "abuse": abuse_part(abused),
+    }
     text = WORDS.read_text(encoding="utf-8")
-    return re.sub(r"^<!-- (\w+) -->$", lambda found: parts[found[1]], text, flags=re.MULTILINE)
+    return re.sub(r"<!-- (\w+) -->", lambda found: parts[found[1]], text)
+
+
+def open_paths() -> str:
+    """What is answered without a token."""
+    return ", ".join(f"`{path}`" for path in [*sorted(OPEN), *(f"{path}…" for path in sorted(OPEN_BELOW))])
 
 
 def limits() -> str:
     """What a request may be, by the code."""
     usual = Settings()
+    bodies = f"{BODIES} × `--max-bytes`"
     rows = [
         row("bytes of a request", byte_count(usual.max_bytes), "`--max-bytes`", 413),
         row("pixels of a picture; of a baseline JPEG", f"{MAX_PIXELS:,}; {JPEG_PIXELS:,}", "–", 413),
         row("pictures of a request", usual.max_files, "–", 413),
+        row("pixels of the pictures of a request together", f"{MAX_PIXELS_TOGETHER:,}", "–", 413),
         row("bytes of its headers", f"{HEADER_BYTES:,}", "–", 400),
         row("seconds for a request to come, and for its answer", f"{usual.time_limit_s:g}", "`--time-limit`", 408),
+        row("bytes of all requests together, in each process", byte_count(BODIES * usual.max_bytes), bodies, 503),
         row("requests that wait, in each process", usual.queue, "`--queue`", 503),
     ]
     return table(["limit", "at most", "option", "beyond it"], rows)

@@ -48,12 +48,15 @@ class Server:
     asked: list[Asked] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)  # to what is posted, in their order; then as Inkdigit does
     info: object = field(default_factory=lambda: INFO)
+    most_together: tuple[int, tuple[int, object]] | None = None  # pictures of a request, and what is said to more
 
     def reply(self, asked: Asked) -> Reply:
         if asked.path.endswith("/info"):
             return 200, self.info, {}
         if self.replies:
             return self.replies.pop(0)
+        if self.most_together and len(asked.pictures) > self.most_together[0]:
+            return *self.most_together[1], {}
         entries = [{"file": "1", **SEEN, "label": picture.decode()} for picture in asked.pictures]
         return 200, {"model": "tiny", "predictions": entries}, {}
 
@@ -176,6 +179,17 @@ def test_a_single_bad_picture_is_told_under_the_name_of_its_file(server, files):
     entry = {"file": "2", "error": "the bytes: no picture.", "kind": "NotAPicture"}
     server.replies = [(200, {"predictions": [{"file": "1", **SEEN}, entry]}, {})]
     assert list(client.ask(server.url, [file, file]))[1] == told
+
+
+@pytest.mark.parametrize(
+    "refusal", [(413, {"error": "!", "kind": "RequestTooLarge"}), (408, {"error": "!", "kind": "TooSlow"})]
+)
+def test_what_is_too_much_together_travels_in_smaller_parts_from_then_on(server, files, refusal):
+    server.info = {"limits": {"max_bytes": 100_000, "max_files": 64}}
+    server.most_together = 3, refusal
+    answers = list(client.ask(server.url, files(*"12345678123456781234")))
+    assert "".join(answer["label"] for answer in answers) == "12345678123456781234"
+    assert [len(asked.pictures) for asked in server.posted] == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
 
 
 BUSY: Reply = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "2"})

@@ -66,7 +66,10 @@ def test_the_generated_pages_are_what_the_code_says():
 
 @pytest.mark.parametrize(
     "script",
-    ["page.py", "notebooks_page.py", "accuracy_page.py", "models_page.py", "mistakes_page.py", "serving_page.py"],
+    [
+        *("page.py", "notebooks_page.py", "accuracy_page.py", "models_page.py", "mistakes_page.py"),
+        *("serving_page.py", "robustness_page.py"),
+    ],
 )
 def test_the_pages_of_figures_are_what_was_measured(script):
     done = subprocess.run(

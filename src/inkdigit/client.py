@@ -68,7 +68,7 @@ def ask(
         Unreachable: nobody answers there, or what answers is no Inkdigit.
         Unauthorized: the server asks for a token, or for another one.
         Busy: it had no room for us, however often it was asked.
-        TooSlow: a request took longer than it allows.
+        TooSlow: a request of one picture took longer than it allows.
     """
     with _Connection(server, token=token, timeout=timeout) as connection:  # at once, not with the first answer
         most_bytes, most_files = connection.limits()
@@ -155,6 +155,7 @@ class _Connection:
         self._server, self._timeout = server, timeout
         self._headers = {"Accept": "application/json", **_authorization(token)}
         self._http, self._prefix = _parse(server, timeout)
+        self._together = AT_A_TIME
 
     def __enter__(self) -> _Connection:
         return self
@@ -178,7 +179,19 @@ class _Connection:
         return told
 
     def predict(self, path: str, pictures: list[bytes]) -> list[Answer]:
-        """One answer a picture."""
+        """One answer a picture; where those of a request are too much together, half as many travel from then on."""
+        answers: list[Answer] = []
+        while some := pictures[len(answers) :][: self._together]:
+            try:
+                answers += self._predict(path, some)
+            except (RequestTooLarge, TooSlow):  # how many pixels they have is not known on this side
+                if len(some) == 1:
+                    raise
+                self._together = len(some) // 2
+        return answers
+
+    def _predict(self, path: str, pictures: list[bytes]) -> list[Answer]:
+        """One answer a picture, all of them in one request."""
         boundary = secrets.token_hex(16)
         body = b"".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{number}"\r\n\r\n'.encode()

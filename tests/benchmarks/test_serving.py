@@ -12,6 +12,8 @@ pytest.importorskip("uvicorn")
 import abuse
 import serving
 import serving_page
+from inkdigit.serve.guard import OPEN, OPEN_BELOW
+from inkdigit.serve.service import BODIES, MAX_PIXELS_TOGETHER
 from inkdigit.serve.settings import Settings
 
 
@@ -95,10 +97,18 @@ def test_without_results_the_page_says_so(tmp_path):
 def test_limits_and_statuses_are_those_of_the_code(tmp_path):
     text = page(tmp_path)
     assert f"| pictures of a request | {Settings().max_files} | – | 413 |" in text
+    assert f"| pixels of the pictures of a request together | {MAX_PIXELS_TOGETHER:,} | – | 413 |" in text
+    assert f"| bytes of all requests together, in each process | 16.78 MB | {BODIES} × `--max-bytes` | 503 |" in text
     assert "| 401 | `Unauthorized` |" in text
     assert "| 503 | `Busy` |" in text
     assert "`NotAModelFile`" not in text  # no service starts with one
     assert "`Unreachable`" not in text  # only the client says it
+
+
+def test_what_is_open_without_a_token_is_that_of_the_code(tmp_path):
+    text = page(tmp_path)
+    assert all(f"`{path}`" in text for path in OPEN)
+    assert all(f"`{path}…`" in text for path in OPEN_BELOW)
 
 
 def test_the_latest_measurement_counts(results, steady, crowd, abused):

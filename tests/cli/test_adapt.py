@@ -6,11 +6,14 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import adapt as room
+from inkdigit.training import rehearse
+from inkdigit.training.adapted import Reading
 
 from .conftest import Said, assert_one_error, draw
 
@@ -51,7 +54,7 @@ def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
     said = adapt("--data", own, "--out", out)
     assert said.code == 0, said.err
     head, unseen, learnt, old, _, counts, written = said.out.splitlines()
-    assert head.split() == ["Read", "right", "before", "after", "pictures"]
+    assert head.split() == ["Read", "right", "before", "after", "answered", "before", "after", "pictures"]
     assert unseen.startswith("your pictures, unseen ")
     assert unseen.endswith(" 12  each by a network adapted without it")
     assert learnt.endswith(" 12  flatters: the file learnt from these")
@@ -63,6 +66,7 @@ def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
     assert f"inkdigit evaluate {out} --data {own}" in said.err
     figures = Recognizer.load(out).card.figures
     assert f" {figures['accuracy'] * 100:.2f} % " in old
+    assert old.split("%")[2].strip() == "100.00"  # this model refuses nothing
     answered = inkdigit("predict", own / "1" / "1.png", "--model", out)
     assert answered.code == 0, answered.err
     told = inkdigit("info", out).out
@@ -70,9 +74,14 @@ def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
     assert re.search(r"adapted to +my-digits, 12 pictures", told)
 
 
-def test_what_is_still_misread_is_named_and_no_gain_is_said(adapt, own, tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "_cross_validate", lambda _, own, **__: (own.labels + 1) % 3)
+def test_what_is_still_misread_is_named_no_gain_and_what_flatters_are_said(adapt, own, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        room, "_cross_validate", lambda _, own, **__: Reading((own.labels + 1) % 3, np.arange(len(own)) < 9)
+    )
+    monkeypatch.setattr(rehearse.Old, "flatters", property(lambda _: "they were asked"))
     said = adapt("--data", own, "--out", tmp_path / "m.onnx")
+    assert " 75.00 % " in said.out.splitlines()[1]  # answered after
+    assert said.out.splitlines()[3].endswith("  digits, test part; flatters: they were asked")
     assert "does no better than before" in said.err
     assert "  0/0.png: labelled 0, read as 1" in said.err
     assert "  and 2 more" in said.err

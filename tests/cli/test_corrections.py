@@ -52,6 +52,12 @@ def test_no_corrections_are_no_error(inkdigit, tmp_path):
     assert inkdigit("corrections", "list", tmp_path / "c.db", "--json") == (0, "", "")
 
 
+def test_one_correction_is_one_picture(inkdigit, file, tmp_path):
+    inkdigit("corrections", "delete", file, *range(2, 7))
+    said = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
+    assert said.err.startswith("1 picture with its label, and 1 of no digit in none/\n")
+
+
 def test_an_export_is_a_folder_that_data_check_takes(inkdigit, file, tmp_path):
     said = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
     assert (said.code, said.out) == (0, f"{tmp_path / 'out'}\n")

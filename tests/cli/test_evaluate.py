@@ -113,7 +113,8 @@ def test_corrupted_pictures_as_a_table(inkdigit, model, two_parts):
     assert head[:5] == ["kind", "level", "1", "level", "2"]
     assert [row[0] for row in rows] == ["rotate", "brightness", "stripe"]
     assert [[i for i, cell in enumerate(row) if cell.endswith("*")] for row in rows] == [[2], [5], [1]]
-    assert "Mean, unseen" in said.out  # of a recipe that changes no picture
+    assert "(3 kinds unseen in training, see below)" in said.out  # of a recipe that changes no picture
+    assert "the door itself undoes stripes, impulses" in said.out
     assert "†" not in said.out
     assert "--corruptions" in said.err  # the next step
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from inkdigit.errors import Unauthorized, Unreachable
 from inkdigit.model.card import Calibration
@@ -39,6 +40,18 @@ def test_a_service_answers_word_for_word_as_the_command_line(inkdigit, tiny_file
     assert here.out == there.out
     assert there.err == ""
     assert inkdigit("predict", picture / "c.png", "--server", server, *form).code == 0
+
+
+def test_large_scans_are_answered_as_here_though_they_are_too_much_for_one_request(
+    inkdigit, tiny_file, server, tmp_path
+):
+    scan = Image.new("L", (4000, 3600), 250)
+    scan.paste(10, (1900, 900, 2100, 2700))
+    for number in range(5):  # 72 megapixels together
+        scan.save(tmp_path / f"{number}.png")
+    here, there = (inkdigit("predict", tmp_path, *where) for where in (("--model", tiny_file), ("--server", server)))
+    assert (there.code, there.err) == (0, "")
+    assert here.out == there.out
 
 
 def test_what_a_refused_picture_looks_like_is_told_as_here(inkdigit, picture, make_server, tmp_path):

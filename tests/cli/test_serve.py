@@ -44,6 +44,7 @@ def test_what_is_no_size(text):
         (["--max-bytes", "much"], 2, "no size of a request"),
         (["--allow-origin", "*"], 2, "--allow-origin is no origin"),
         (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is no origin"),
+        (["--time-limit", "nan"], 2, "--time-limit is no number"),
         (["--token", "with space"], 2, "This token cannot be sent"),
         (["--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
         (["--workers", "2", "--model", "nothing"], 2, "There is no model 'nothing'"),
@@ -57,7 +58,7 @@ def test_what_cannot_be_served(inkdigit, options, code, text):
 def test_a_port_that_is_taken(inkdigit):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        assert_one_error(inkdigit("serve", "--port", port), 9, f"port {port}: Address already in use")
+        assert_one_error(inkdigit("serve", "--port", port), 9, f"port {port}: Address already in use. ")
 
 
 def test_without_the_libraries_it_says_what_to_install(inkdigit, monkeypatch):

@@ -1,4 +1,4 @@
-"""Outliers: repeatable, never empty before the door, and of every kind."""
+"""Outliers: repeatable, and never empty before the door."""
 
 from __future__ import annotations
 

@@ -160,7 +160,7 @@ def test_below_the_least_confidence_it_is_unsure(wary):
         for accept_all in (False, True):
             (answer,) = load(wary, min_confidence=least, accept_all=accept_all).predict(PICTURES[3])
             assert (answer.label, answer.reason, answer.confidence) == (label, reason, kept.confidence)
-    for least in (-0.1, 1.01, float("nan")):
+    for least in (-0.1, 1.01, float("nan"), "x"):
         with pytest.raises(UsageError, match="from 0 to 1"):
             load(wary, min_confidence=least)
 

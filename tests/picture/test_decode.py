@@ -14,7 +14,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, decode, split_pictures, to_uint8
+from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, check_pixels, decode, split_pictures, to_uint8
 from inkdigit.picture.prepare import prepare
 
 from ..conftest import drawn
@@ -494,3 +494,17 @@ def test_what_holds_no_picture(thing):
 def test_one_colour_is_a_picture_without_ink(form, colour):
     data = encode(Image.new("RGB", (50, 40), (colour, colour, colour)), form)
     assert not prepare(decode(data)).any()
+
+
+@pytest.mark.parametrize("size", [(50, 40), (2047, 3000), (2049, 4001), (5001, 4096), (1024, 9000)])
+@pytest.mark.parametrize("form", ["JPEG", "PNG"])
+def test_the_pixels_that_are_counted_are_those_in_memory(size, form):
+    data = encode(Image.new("L", size, 200), form)
+    assert check_pixels(data, most=100_000_000) == decode(data).size
+
+
+def test_a_thin_jpeg_has_as_many_pixels_as_it_has():
+    thin = encode(Image.new("L", (20_000, 1500), 200), "JPEG")
+    assert check_pixels(encode(Image.new("L", (6000, 5000), 200), "JPEG"), most=16_000_000) < 16_000_000
+    with pytest.raises(PictureTooLarge, match="20,000×1,500"):
+        check_pixels(thin, most=16_000_000)

@@ -160,6 +160,11 @@ def test_an_interruption_ends_it(tiny):
         ({"recipe": "squish = 0.1"}, {"scale"}),
         ({"recipe": "stressed = 1.0"}, set(RESEMBLES)),
         ({"recipe": "", "members": [{"recipe": RECIPE}, {"recipe": "zoom = 0.1"}]}, {"rotate", "scale"}),
+        (
+            {"recipe": "", "adapted": [{"augmentation": {"shear": 0.1, "thickness": 0.2}}, {"augmentation": {}}]},
+            {"shear"},
+        ),
+        ({"recipe": "", "adapted": [{}]}, None),
         ({}, None),
         ({"recipe": None}, None),
         ({"recipe": "rotate_deg = = 3"}, None),

@@ -86,6 +86,12 @@ def test_what_training_did_is_marked(tmp_path):
     assert "†" not in silent
 
 
+def test_what_unseen_claims_is_said_where_something_is(tmp_path):
+    for in_training, said in ((False, True), (True, False), (None, False)):
+        text = words(write(tmp_path, make(in_training=in_training)))
+        assert ("the door itself undoes stripes, impulses and fog" in text) is said
+
+
 def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError):

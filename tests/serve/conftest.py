@@ -143,7 +143,7 @@ def _receive(connection: socket.socket) -> bytes:
 
 def post(body: bytes, *headers: str, path: str = "/predict") -> bytes:
     """A request as it goes over the line."""
-    lines = [f"POST {path} HTTP/1.1", "Host: here", f"Content-Length: {len(body)}", *headers]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", *headers]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 

@@ -155,7 +155,13 @@ def test_an_error_has_its_status_and_its_name(server, method, path, sent, error)
 def test_info_tells_what_a_client_needs(server):
     told = httpx.get(f"{server}/info").json()
     assert told["model"] == DEFAULT
-    assert told["limits"] == {"max_bytes": 2**23, "max_files": 64, "max_pixels": 16_000_000, "time_limit_s": 10.0}
+    assert told["limits"] == {
+        "max_bytes": 2**23,
+        "max_files": 64,
+        "max_pixels": 16_000_000,
+        "max_pixels_together": 64_000_000,
+        "time_limit_s": 10.0,
+    }
     assert (told["collects"], told["needs_token"]) == (False, False)
 
 
@@ -179,7 +185,29 @@ def test_what_is_not_there(server, path):
 def test_a_wrong_method_is_told_the_right_one(server, method, path):
     answer = httpx.request(method, f"{server}{path}")
     assert (answer.status_code, answer.json()["kind"]) == (405, "MethodNotAllowed")
-    assert answer.headers["allow"] == ("POST" if path == "/predict" else "GET")
+    assert answer.headers["allow"] == {"/predict": "POST", "/info": "GET", "/": "GET, HEAD"}[path]
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/web/app.js", "/health/live", "/health/ready", "/v2/health/ready"])
+def test_the_head_of_a_page_and_of_health(server, path):
+    answer, whole = httpx.head(f"{server}{path}"), httpx.get(f"{server}{path}")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-length"] == str(len(whole.content))
+
+
+def test_a_field_that_is_wrong_is_named(server, seven):
+    answer = httpx.post(f"{server}/explain?saliency=perhaps", content=seven)
+    assert (answer.status_code, answer.json()["kind"]) == (400, "UsageError")
+    assert "'saliency' in the query" in answer.json()["error"]
+    assert "Expected: a valid boolean" in answer.json()["error"]
+    assert "'perhaps'" in answer.json()["error"]
+
+
+def test_a_form_of_countless_parts_is_not_read_to_its_end(server):
+    body = b"--b\r\na:\r\n\r\n\r\n" * 400_000 + b"--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = ask(server, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["kind"]) == (413, "RequestTooLarge")
 
 
 def test_the_example_of_the_documentation_answers(server):

@@ -43,6 +43,8 @@ def test_what_was_asked_is_counted(make_server, seven):
 def test_each_application_counts_for_itself():
     one, other = Counts(), Counts()
     one.request("/predict", 200, 0.01)
-    assert re.search(r"^inkdigit_requests_total\{.*\} 1\.0$", one.text(0).decode(), re.MULTILINE)
-    assert "/predict" not in other.text(3).decode()
-    assert "inkdigit_queue 3.0" in other.text(3).decode()
+    assert re.search(r"^inkdigit_requests_total\{.*\} 1\.0$", one.text().decode(), re.MULTILINE)
+    other.queue(3)
+    other.queue(-1)
+    assert "/predict" not in other.text().decode()
+    assert "inkdigit_queue 2.0" in other.text().decode()

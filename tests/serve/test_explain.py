@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -79,3 +81,23 @@ def test_a_form_and_json_are_taken_as_by_predict(server):
 def test_what_cannot_be_explained_is_told(server, request_, status, kind):
     answer = httpx.post(f"{server}/explain", timeout=60, **request_)
     assert (answer.status_code, answer.json()["kind"]) == (status, kind)
+
+
+def counted(server: str) -> Counter[str]:
+    """How many pictures were counted so far, by what was answered."""
+    lines = re.findall(r'^inkdigit_pictures_total{label="(.*)",.*} (.*)$', httpx.get(f"{server}/metrics").text, re.M)
+    return Counter({label: int(float(number)) for label, number in lines})
+
+
+def test_pictures_are_counted_but_not_while_the_pen_moves(server):
+    before = counted(server)
+    for data in (SEVEN.read_bytes(), blank(), b"no picture"):
+        ask(server, data)
+        ask(server, data, saliency="false")
+    httpx.post(f"{server}/explain", json={"images": ["?"]}, timeout=60)
+    assert counted(server) - before == {
+        "7": 1,
+        "refused: no ink": 1,
+        "error: NotAPicture": 1,
+        "error: PictureError": 1,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,10 +11,10 @@ import httpx
 import numpy as np
 import pytest
 
-from inkdigit.errors import NotFound, UsageError
+from inkdigit.errors import NotFound, TooSlow, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.serve import kserve
-from inkdigit.types import Gray
+from inkdigit.types import SIDE, Gray
 
 from ..conftest import drawn
 
@@ -269,3 +270,23 @@ def test_the_example_of_the_documentation_is_answered(server, recognizer):
     example = told["requestBody"]["content"]["application/json"]["example"]
     assert post(server, recognizer.name, example).json()["outputs"][1]["data"] == ["no ink"]
     assert {"400", "401", "404", "408", "413", "503"} <= told["responses"].keys()
+
+
+def test_more_than_can_be_answered_in_time_is_given_up():
+    class Slow:
+        """A recognizer that takes a tenth of a second whatever it is asked."""
+
+        asked = 0
+
+        def predict(self, images: Gray) -> list[Any]:
+            self.asked += len(images)
+            time.sleep(0.1)
+            return [None] * len(images)
+
+    many = np.zeros((5000, SIDE, SIDE), np.uint8)
+    tensor = {"name": "image", "datatype": "UINT8", "shape": many.shape, "parameters": {"binary_data_size": many.size}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    slow = Slow()
+    with pytest.raises(TooSlow):
+        kserve._infer(slow, head + many.tobytes(), str(len(head)), until=time.monotonic() + 0.05)
+    assert slow.asked <= 1000

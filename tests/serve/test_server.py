@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import socket
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
 
 from inkdigit.errors import NotJson, UsageError
 
-from .conftest import post, read_answer, start
+from .conftest import Served, post, read_answer, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -67,3 +71,53 @@ def test_it_needs_no_home_and_writes_nothing_but_corrections(tmp_path):
         assert (answer.status_code, answer.json()["kind"]) == (error.http_status, error.__name__)
     assert served.stop() == 0
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_the_queue_is_that_of_all_workers(make_server, vast):
+    served = make_server("--workers", "2", "--time-limit", "60")
+    with ThreadPoolExecutor(8) as pool:
+        asked = [
+            pool.submit(httpx.post, f"{served}/predict", files=[("file", vast)] * 4, timeout=120) for _ in range(8)
+        ]
+        time.sleep(0.5)
+        first = _queue(served)
+        assert {each.result().status_code for each in asked} == {200}
+    assert first >= 6  # whichever worker is asked, and as if for the first time
+    assert [_queue(served) for _ in range(6)] == [0] * 6
+
+
+def _queue(served: Served) -> float:
+    told = re.search(r"^inkdigit_queue (.*)$", httpx.get(f"{served}/metrics", timeout=60).text, re.MULTILINE)
+    assert told
+    return float(told[1])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
+def test_a_worker_that_dies_is_told_and_replaced(make_server):
+    served = make_server("--workers", "2")
+    until = time.monotonic() + 30
+    while len(started := _said(served, "started")) < 2 and time.monotonic() < until:
+        time.sleep(0.05)
+    os.kill(started[0]["pid"], signal.SIGKILL)
+    while len(_said(served, "started")) < 3 and time.monotonic() < until:
+        time.sleep(0.05)
+    (died,) = _said(served, "worker_died")
+    assert (died["pid"], died["exitcode"], died["level"]) == (started[0]["pid"], -signal.SIGKILL, "error")
+    assert len(_said(served, "started")) == 3
+
+
+def _said(served: Served, event: str) -> list[dict]:
+    return [json.loads(line) for line in served.said if f'"event": "{event}"' in line]
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_what_it_says_to_open_can_be_opened(make_server, host):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("no IPv6 here")
+    served = make_server("--host", host)  # ready, at the address that it says
+    assert httpx.get(f"{served}/info").status_code == 200
+    port = served.url.rpartition(":")[2]
+    assert httpx.get(f"http://[::1]:{port}/info").status_code == 200

@@ -18,6 +18,7 @@ from inkdigit.serve.settings import ENVIRONMENT, Settings
             collect=Path("/kept/a b.db"),
             token="secret",
             origins=("https://a.example", "https://b.example"),
+            names=("localhost", "[::1]"),
             time_limit_s=0.5,
         ),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 from collections.abc import Iterator
@@ -9,12 +10,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from inkdigit.data.drawn import digit
 from inkdigit.errors import DataError, OutputError, TrainingError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
+from inkdigit.report.robustness import trained_kinds
 from inkdigit.training import adapt as room
 from inkdigit.training import environment, export, rehearse
 from inkdigit.training.adapt import Adapted, adapt
@@ -24,6 +27,7 @@ from inkdigit.training.restore import name_file, restore
 from inkdigit.types import Dataset, Part
 
 from .conftest import CLASSES, CPU, draw, fit, tiny, weights
+from .test_ensemble import relabelled
 
 STEPS = 12
 
@@ -102,6 +106,9 @@ def test_what_is_told_of_old_and_learnt_pictures_is_what_the_files_read(able, do
     for part, change in ((own.train, adapted.learnt), (drawn.test, adapted.old)):
         counted = right(able, part), right(adapted.model, part)
         assert (change.n, change.before, change.after) == (len(part), *counted)
+        given = [sum(p.label is not None for p in one.predict(part.images)) for one in (able, adapted.model)]
+        assert [change.answered_before, change.answered_after] == given
+    assert adapted.flatters is None
     assert adapted.replay == "drawn, test part"
     assert adapted.model.card.figures["accuracy"] == adapted.old.after / adapted.old.n
     assert adapted.pictures == {"0": 10, "1": 10, "2": 10}
@@ -136,6 +143,12 @@ def test_the_card_says_what_it_was_adapted_from_and_to(able, done, own, drawn):
     assert entry["pictures"] == {"0": 10, "1": 10, "2": 10}
     assert entry["replay"] == {"name": "drawn", "sha256": drawn.sha256}
     assert (entry["seed"], entry["steps"], entry["way"]) == (0, 40, done[0].way)
+    assert trained_kinds(card.provenance) == trained_kinds(before.provenance) | {
+        "rotate",
+        "scale",
+        "shear",
+        "translate",
+    }
     for key in ("recipe", "data", "saw_mnist"):
         assert card.provenance[key] == before.provenance[key]
     assert "before the model was adapted" in card.calibration.fitted_on  # too few pictures to fit it anew
@@ -161,6 +174,39 @@ def test_a_look_at_the_test_part_is_noted_beside_the_file(done):
     with (done[0].path.parent / OPENINGS).open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["data"], row["recipe"], row["run"]) == ("drawn", "able-adapted", "mine.onnx")
+
+
+def test_own_pictures_that_no_network_saw_are_refused_as_a_file_would(able, own, drawn, tmp_path):
+    strict = relabelled(able, tmp_path / "strict.onnx", card={"calibration": Calibration(0.8, 1e6)})
+    lax = relabelled(able, tmp_path / "lax.onnx", card={"calibration": Calibration(0.8, None)})
+    for model, answered in ((strict, 0), (lax, 30)):
+        told = adapt(model, own, out=tmp_path / "m.onnx", replay=drawn, steps=1).own
+        assert (told.answered_before, told.answered_after) == (answered, answered)
+
+
+@pytest.mark.parametrize(("shift", "threshold"), [(-3.0, "lower"), (3.0, "as before")])
+def test_as_many_of_the_watched_are_answered_as_before(able, drawn, shift, threshold, tmp_path, log):
+    net, recipe = restore(able)
+    old = rehearse.open_old(able, net, recipe, drawn, seed=0, log=log)
+    scores = rehearse.scores(net, old.watched, able.card.calibration, 3)
+    accept = float(np.quantile(scores, 0.2))
+    model = relabelled(able, tmp_path / "m.onnx", card={"calibration": Calibration(0.8, accept, 0.8, "something")})
+    job = room._job(model, net, recipe, old, old.watched, steps=1, on_tick=None)
+    changed = copy.deepcopy(net)
+    with torch.no_grad():
+        changed[-1].bias += shift
+    found = room._calibration(job, changed)
+    refused = int((scores < accept).sum())
+    now = int((rehearse.scores(changed, old.watched, found, 3) < found.accept_score).sum())
+    assert refused > 0
+    assert found.keeps is None
+    if threshold == "lower":
+        assert now == refused
+        assert f"lowered to answer as many of {len(scores)} pictures of drawn" in found.fitted_on
+    else:
+        assert found.accept_score == accept
+        assert now <= refused
+        assert "lowered" not in found.fitted_on
 
 
 def test_it_goes_no_farther_than_the_old_is_read(able, own, drawn, monkeypatch, tmp_path):

@@ -61,6 +61,15 @@ def test_the_card_does_not_say_where_the_data_lay(about, drawn):
     assert "/somewhere" not in json.dumps(kept)
 
 
+def test_the_card_says_what_was_drawn(about, drawn):
+    def told(**fields: float) -> str | None:
+        return environment.provenance(tiny(**fields), drawn, about).get("drawn")
+
+    assert told() is None
+    assert told(stressed=1.0, drawn=20_000) == "a stressed copy of each picture, 20,000 digits"
+    assert told(stressed=0.5, outliers=9) == "0.5 stressed copies of each picture, 9 pictures of no digit or of several"
+
+
 def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeypatch):
     by_name = Dataset("mnist", CLASSES, draw(3))
     kept = environment.provenance(tiny(), by_name, about)

@@ -10,9 +10,10 @@ import torch
 
 from inkdigit.data.drawn import digit
 from inkdigit.errors import UsageError
+from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
-from inkdigit.training import nets, rehearse
+from inkdigit.training import adapted, nets, rehearse
 from inkdigit.training.rehearse import DRAWN, as_known, draw, mix, open_old, open_own
 from inkdigit.training.restore import restore
 from inkdigit.training.run import parts_of
@@ -85,6 +86,42 @@ def test_auto_draws_digits_where_the_data_are_out_of_reach(reader, monkeypatch, 
     assert (old.dataset.name, old.unlearnt) == (DRAWN, None)
     for part in (old.parts.train, old.watched):  # it keeps what it knows; it is not taught what it does not
         assert (rehearse.answer(net, part, 10) == part.labels).all()
+
+
+def test_stressed_copies_of_drawn_digits_are_rehearsed_and_watched_where_the_model_knows_them(reader, monkeypatch, log):
+    monkeypatch.setattr(rehearse, "DRAWN_PICTURES", 80)
+    monkeypatch.setattr(rehearse, "answer", lambda _net, part, _classes: part.labels)  # it reads them all
+    net, recipe = restore(reader)
+    for stressed, copies in ((0.0, 0), (1.0, 20)):
+        recipe = recipe.change({"stressed": stressed, "outliers": 0})
+        old = open_old(reader, net, recipe, DRAWN, seed=0, log=log)
+        assert 20 + 0.9 * copies <= len(old.watched) <= 20 + copies  # some come out of the door empty
+        assert pixels(old.parts.report) == pixels(old.watched)
+        rehearsed = draw(old, recipe, 1000, seed=0, log=log)
+        assert 60 + 2.7 * copies <= len(rehearsed) <= 60 + 3 * copies
+        assert not pixels(rehearsed) & pixels(old.watched)
+
+
+def test_what_flatters_of_the_old_is_told(finished, reader, drawn, monkeypatch, log):
+    monkeypatch.setattr(rehearse, "DRAWN_PICTURES", 80)
+    net, recipe = restore(finished.model)
+    assert open_old(finished.model, net, recipe, drawn, seed=0, log=log).flatters is None
+    choosing = recipe.change({"protocol": "select"})
+    assert open_old(finished.model, net, choosing, drawn, seed=0, log=log).flatters == "they chose how far it goes"
+    told = open_old(reader, *restore(reader), DRAWN, seed=0, log=log).flatters
+    assert told == "all of these were read before, and they chose how far it goes"
+
+
+def test_a_network_reads_as_its_file_does(reader, ten, tmp_path):
+    scores = [one.score for one in reader.predict(ten.train.images)]
+    confidences = [one.confidence for one in reader.predict(ten.train.images)]
+    calibration = Calibration(1.0, float(np.quantile(scores, 0.3)), None, "", float(np.quantile(confidences, 0.3)))
+    model = relabelled(reader, tmp_path / "m.onnx", card={"calibration": calibration})
+    file, net = adapted.read(model, ten.train), rehearse.read(restore(model)[0], ten.train, calibration, 10)
+    assert 20 < file.answered.sum() < 160
+    assert (file.answered == net.answered).mean() > 0.98  # one may lie on the edge
+    assert (file.best == net.best).mean() > 0.98
+    assert np.allclose(rehearse.scores(restore(model)[0], ten.train, calibration, 10), scores, atol=1e-4)
 
 
 def test_nothing_is_drawn_for_a_model_of_other_things_than_the_ten_digits(finished, log):

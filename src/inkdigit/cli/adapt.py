@@ -11,7 +11,7 @@ from inkdigit.cli import talk
 from inkdigit.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from inkdigit.training.adapt import Adapted, Change
+    from inkdigit.training.adapted import Adapted, Change
 
 MISREAD = 10  # files that are named
 
@@ -61,12 +61,13 @@ def adapt(
 def _tell(done: Adapted) -> None:
     """Print the table of before and after, and what is to be known of it."""
     how = "each by a network adapted without it" if done.folds else "its test part"
+    flatters = "" if done.flatters is None else f"; flatters: {done.flatters}"
     talk.table(
         [
-            ("Read right", "before", "after", "pictures", ""),
+            ("Read right", "before", "after", "answered before", "after", "pictures", ""),
             _row("your pictures, unseen", done.own, how),
             _row("your pictures, learnt", done.learnt, "flatters: the file learnt from these"),
-            _row("old pictures", done.old, done.replay),
+            _row("old pictures", done.old, f"{done.replay}{flatters}"),
         ],
         left=1,
     )
@@ -87,6 +88,6 @@ def _tell(done: Adapted) -> None:
             talk.note(f"  and {len(done.misread) - MISREAD} more")
 
 
-def _row(name: str, change: Change, how: str) -> tuple[str, str, str, str, str]:
-    before, after = (talk.percent(right / change.n) for right in (change.before, change.after))
-    return name, before, after, f"{change.n:,}", how
+def _row(name: str, change: Change, how: str) -> tuple[str, ...]:
+    counts = (change.before, change.after, change.answered_before, change.answered_after)
+    return name, *(talk.percent(count / change.n) for count in counts), f"{change.n:,}", how

@@ -59,9 +59,8 @@ def export(
     with talk.interruptible():
         labelled, others = export(file, out)
     talk.say(out)
-    talk.note(
-        f"{labelled:,} pictures with their labels" + (f", and {others:,} of no digit in {NONE}/" if others else "")
-    )
+    pictures = "1 picture with its label" if labelled == 1 else f"{labelled:,} pictures with their labels"
+    talk.note(pictures + (f", and {others:,} of no digit in {NONE}/" if others else ""))
     talk.next_steps(
         ["inkdigit", "data", "check", str(out)],
         ["inkdigit", "adapt", "default", "--data", str(out), "--out", "mine.onnx"],

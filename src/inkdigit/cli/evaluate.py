@@ -92,6 +92,8 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
 
 
 def _print_corruptions(found: Robustness) -> None:
+    from inkdigit.report.robustness import UNSEEN
+
     clean, taught = found.clean, any(row.in_training for row in found.rows)
     some = "" if clean.n == found.of else f"the first {clean.n:,} of "
     talk.say(f"{clean.model} on {clean.data} ({found.split}), {some}{found.of:,} pictures")
@@ -100,8 +102,8 @@ def _print_corruptions(found: Robustness) -> None:
     lowest = f"lowest: {found.lowest.kind.title}, {talk.percent(found.lowest.named.accuracy)}"
     talk.say(f"Mean at *      {talk.percent(found.mean)}  ({spread}; {lowest})")
     if found.mean_unseen is not None:
-        which = f"the {len(found.unseen)} kinds that training did nothing like"
-        talk.say(f"Mean, unseen   {talk.percent(found.mean_unseen)}  ({which})")
+        kinds = f"{len(found.unseen)} kind{'s' if len(found.unseen) > 1 else ''} unseen in training, see below"
+        talk.say(f"Mean, unseen   {talk.percent(found.mean_unseen)}  ({kinds})")
     talk.say(f"Answered at *  {talk.percent(found.answered)}\n")
     levels = max(len(row.levels) for row in found.rows)
     header = ["kind", *(f"level {i + 1} " for i in range(levels)), "answered", "of these right", ""]
@@ -109,7 +111,9 @@ def _print_corruptions(found: Robustness) -> None:
     talk.say("\n* the severity that MNIST-C is made of; what is answered is told of it")
     if taught:
         talk.say("† training did something like it")
-    elif found.mean_unseen is None:
+    if found.unseen:
+        talk.say(UNSEEN)
+    elif not taught:
         talk.say("The card does not say what training did to its pictures.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from importlib.util import find_spec
 from pathlib import Path
@@ -57,7 +58,7 @@ def serve(
         workers=workers,
         max_bytes=parse_size(max_bytes),
         queue=queue,
-        time_limit_s=time_limit,
+        time_limit_s=_checked_seconds(time_limit),
         collect=None if collect is None else collect.absolute(),
         token=_checked_token(token),
         origins=tuple(map(_checked_origin, allow_origin or [])),
@@ -80,6 +81,13 @@ def parse_size(text: str) -> int:
             received=repr(text),
         )
     return size
+
+
+def _checked_seconds(seconds: float) -> float:
+    """A time limit; its range was checked, which lets through what is no number."""
+    if math.isnan(seconds):
+        raise UsageError("--time-limit is no number", expected="seconds", received=str(seconds))
+    return seconds
 
 
 def _checked_token(token: str | None) -> str | None:

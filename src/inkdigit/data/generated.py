@@ -138,6 +138,7 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, log: Callable[[str
         (folder / PLAN).write_text(json.dumps({"seed": seed, "blocks": blocks}), encoding="utf-8")
         workers = [_begin(folder, first, cores()) for first in range(cores())]
         for worker in workers:
+            stack.callback(worker.wait)  # after the kill, for the folder goes next: callbacks run backwards
             stack.callback(worker.kill)
         told = 0
         while any(worker.poll() is None for worker in workers):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
+from numbers import Real  # NumPy's numbers too
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,7 +70,7 @@ class Recognizer:
             UnsupportedFormat: the card is of another format, or asks for a door that this release does not have.
             SelfTestFailed: the file answers otherwise than when it was written.
         """
-        if min_confidence is not None and not 0 <= min_confidence <= 1:
+        if not (min_confidence is None or (isinstance(min_confidence, Real) and 0 <= min_confidence <= 1)):
             raise UsageError("This is no confidence", expected="min_confidence from 0 to 1", received=min_confidence)
         path = find(model)
         session, text = _open(path)

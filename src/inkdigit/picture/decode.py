@@ -6,6 +6,7 @@ transparent parts on white. Formats are allow-listed and pixels are counted from
 
 from __future__ import annotations
 
+import math
 import struct
 import warnings
 import zlib
@@ -33,6 +34,7 @@ MAX_PIXELS = 64_000_000
 MAX_SIDE = 20_000  # pixels
 NARROWEST = 8  # pixels: in a batch (N, H, W); five to seven would be channels that no picture has
 WORK_SIDE = 1024  # pixels: a JPEG is decoded at the smallest scale that is still this long
+JPEG_SCALES = (8, 4, 2)  # how much smaller it can be decoded
 
 ROUNDING = 1e-3  # how far beyond 0 and 1 floats may be that are meant to be within: resizing and float32 do that
 LEAST_OF_255 = 2.0  # floats whose greatest is between 1 and this are neither within 0–1 nor a picture of 0–255
@@ -100,8 +102,8 @@ def decode(source: Picture) -> Gray:
 def check_pixels(data: bytes, *, most: int) -> int:
     """How many pixels a picture has in memory when it is decoded; its header tells. Fail if that is more than `most`.
 
-    A JPEG is decoded at a smaller scale, and may have as many as ever; a progressive one is in memory whole. Of bytes
-    that are no picture `decode` tells: they have none.
+    A JPEG is decoded at a smaller scale, if its shorter side is long enough for that; a progressive one is in memory
+    whole. Of bytes that are no picture `decode` tells: they have none.
 
     Raises:
         PictureTooLarge: more pixels.
@@ -111,13 +113,14 @@ def check_pixels(data: bytes, *, most: int) -> int:
             image = _open(data, "the bytes")
     except PictureError:
         return 0
+    scale = 1
     if image.format in ("JPEG", "MPO") and not image.info.get("progressive"):
-        return min(image.width * image.height, WORK_SIDE**2)
-    pixels: int = image.width * image.height
+        scale = next((scale for scale in JPEG_SCALES if min(image.size) >= scale * WORK_SIDE), 1)
+    pixels = math.ceil(image.width / scale) * math.ceil(image.height / scale)
     if pixels > most:
         raise PictureTooLarge(
             "the bytes: too many pixels",
-            expected=f"at most {most / 10**6:g} megapixels, or a JPEG that is not progressive",
+            expected=f"at most {most / 10**6:g} megapixels, or a JPEG that is neither progressive nor thin",
             received=f"{image.width:,}×{image.height:,}",
             hint="Scale it down first.",
         )

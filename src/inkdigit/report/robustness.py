@@ -24,6 +24,11 @@ from inkdigit.report.corruptions import KINDS, Kind, corrupt
 from inkdigit.report.metrics import evaluate
 from inkdigit.types import Dataset, Gray, Metrics, Part, Split
 
+# What `mean_unseen` claims, and what it does not.
+UNSEEN = """\
+Unseen in training means: nothing drawn for it is made like that kind, and no augmentation does it. It does not mean
+unprepared for: drawn photos have blur, grain and noise of their own, and the door itself undoes stripes, impulses and
+fog."""
 # Fields of a recipe that, above 0, have training do something like a kind of corruption to its pictures.
 TAUGHT_BY = {
     "rotate_deg": ("rotate",),
@@ -103,12 +108,12 @@ class Robustness:
 
     @property
     def unseen(self) -> tuple[Row, ...]:
-        """The kinds that training did nothing like; empty where the card does not say."""
+        """The kinds that nothing in training was made like; empty where the card does not say."""
         return tuple(row for row in self.rows if row.in_training is False)
 
     @property
     def mean_unseen(self) -> float | None:
-        """The mean over the kinds that training did nothing like."""
+        """The mean over the kinds that nothing in training was made like; see `UNSEEN`."""
         return fmean(row.named.accuracy for row in self.unseen) if self.unseen else None
 
     def to_json(self) -> dict[str, Any]:
@@ -194,11 +199,12 @@ def _row(
 def trained_kinds(provenance: Mapping[str, Any]) -> frozenset[str] | None:
     """The kinds of corruption that resemble what a model's training did to its pictures, by the recipes on its card.
 
-    None where the card names no recipe, or none that can be read; of an ensemble, the kinds of any member.
+    What adapting it did counts too; of an ensemble, the kinds of any member. None where the card does not say.
     """
     try:
         told = provenance.get("members", [provenance])
         recipes = [tomllib.loads(str(one["recipe"])) for one in told]
+        recipes += [dict(step["augmentation"]) for one in told for step in one.get("adapted", [])]
     except (KeyError, TypeError, tomllib.TOMLDecodeError):
         return None
     used = {field for recipe in recipes for field in TAUGHT_BY if recipe.get(field)}

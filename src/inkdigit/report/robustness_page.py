@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from inkdigit.report import template
-from inkdigit.report.robustness import Robustness
+from inkdigit.report.robustness import UNSEEN, Robustness
 from inkdigit.runs import check_place, write_aside, writing
 
 TEMPLATE = "robustness.html.j2"
@@ -45,5 +45,5 @@ def write(folder: Path, found: Robustness) -> Path:
         ]
         for row in found.rows
     }
-    write_aside(folder / PAGE, template.render(TEMPLATE, {"found": found, "pictures": pictures}))
+    write_aside(folder / PAGE, template.render(TEMPLATE, {"found": found, "pictures": pictures, "unseen": UNSEEN}))
     return folder / PAGE

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from enum import Enum
 from importlib.metadata import version
 from typing import Any
 
@@ -21,6 +20,7 @@ from starlette.responses import Response
 import inkdigit.serve.corrections as corrections
 import inkdigit.serve.explain as explain
 import inkdigit.serve.files as files
+import inkdigit.serve.health as health
 import inkdigit.serve.kserve as kserve
 from inkdigit.data.corrections import create
 from inkdigit.errors import InkdigitError, MethodNotAllowed, NotFound, PictureError, UsageError
@@ -28,14 +28,12 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.serve import log
 from inkdigit.serve.answers import entry, error_response, json_response
 from inkdigit.serve.body import read_pictures
-from inkdigit.serve.documented import BODY, MODEL, REFUSALS, Answers, Info, Models
+from inkdigit.serve.documented import BODY, MODEL, REFUSALS, SERVICE, Answers, Info, Models
 from inkdigit.serve.guard import Guard
-from inkdigit.serve.service import MAX_PIXELS, Service
+from inkdigit.serve.service import MAX_PIXELS, MAX_PIXELS_TOGETHER, Service
 from inkdigit.serve.settings import Settings
 
 ABOUT = "Reads handwritten digits. Send a picture to `/predict`; the same answers as `inkdigit predict --json`."
-
-SERVICE: list[str | Enum] = ["Service"]
 
 router = APIRouter()
 
@@ -76,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(kind, _refuse)
     for room in (explain.router, corrections.router):
         app.include_router(room, tags=["Pictures"])
-    for room in (router, kserve.router, files.router):
+    for room in (router, health.router, kserve.router, files.router):
         app.include_router(room)
     return app
 
@@ -85,16 +83,28 @@ async def _refuse(request: Request, exc: Exception) -> Response:
     """Any error as `{"error", "kind"}` with its status."""
     headers = {}
     if isinstance(exc, HTTPException) and exc.status_code == 405:
-        headers = {"Allow": (exc.headers or {}).get("Allow", "")}
+        headers = {"Allow": ", ".join(sorted((exc.headers or {}).get("Allow", "").split(", ")))}
         exc = MethodNotAllowed("This takes no such request", expected=headers["Allow"])
     elif isinstance(exc, HTTPException):
         exc = NotFound("There is no such page")
+    elif isinstance(exc, RequestValidationError):
+        exc = _wrong_field(exc.errors()[0])
     elif not isinstance(exc, InkdigitError):
-        exc = UsageError("The request is not what is expected here")
+        raise exc
     request.app.state.service.counts.refused(exc)
     response = error_response(exc)
     response.headers.update(headers)
     return response
+
+
+def _wrong_field(fault: dict[str, Any]) -> UsageError:
+    """What is wrong with a field of a request, as far as FastAPI tells."""
+    place, *names = map(str, fault["loc"])
+    return UsageError(
+        f"{'.'.join(names)!r} in the {place} of the request is not what it should be",
+        expected=fault["msg"].removeprefix("Input should be ").partition(", ")[0],
+        received=repr(fault["input"])[:80],
+    )
 
 
 @router.post(
@@ -149,6 +159,7 @@ async def info(request: Request) -> Response:
         "max_bytes": settings.max_bytes,
         "max_files": settings.max_files,
         "max_pixels": MAX_PIXELS,
+        "max_pixels_together": MAX_PIXELS_TOGETHER,
         "time_limit_s": settings.time_limit_s,
     }
     return json_response(
@@ -160,19 +171,6 @@ async def info(request: Request) -> Response:
             "needs_token": settings.token is not None,
         }
     )
-
-
-@router.get("/health/live", tags=SERVICE, summary="Whether the process answers")
-async def live() -> Response:
-    """200 as long as the process answers."""
-    return json_response({"live": True})
-
-
-@router.get("/health/ready", tags=SERVICE, summary="Whether pictures are answered")
-async def ready(request: Request) -> Response:
-    """200 when every model has passed its self test."""
-    is_ready = request.app.state.service.ready
-    return json_response({"ready": is_ready}, 200 if is_ready else 503)
 
 
 @router.get("/openapi.json", include_in_schema=False)
@@ -189,4 +187,4 @@ async def description(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Requests, latency, refusals and classes, summed over the worker processes."""
     service: Service = request.app.state.service
-    return Response(service.counts.text(service.taken), media_type=CONTENT_TYPE_LATEST)
+    return Response(service.counts.text(), media_type=CONTENT_TYPE_LATEST)

@@ -6,7 +6,6 @@ In: a request. Out: names and bytes of pictures. Nothing is written to disk, and
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ from inkdigit.serve.service import Service
 
 Sent = tuple[str | None, bytes | PictureError]  # the name that the sender gives it, and the picture
 
+OTHER_PARTS = 16  # of a form, beside its pictures
 LARGE = 2**16  # bytes of a body: from here on it is taken apart on a thread, so that nobody waits for it
 KNOWN = 'a picture, multipart/form-data with one or more "file", or {"images": ["<base64>", …]} as application/json'
 
@@ -69,7 +69,7 @@ def _from_json(body: bytes, most: int) -> list[Sent]:
     if not isinstance(images, list):
         raise UsageError("The JSON is not what is expected here", expected='{"images": ["<base64>", …]}')
     _check_count(len(images), most)
-    return [(None, _from_base64(image, number)) for number, image in enumerate(images, 1)]
+    return [(None, _entry(image, number)) for number, image in enumerate(images, 1)]
 
 
 def parse_json(body: bytes) -> Any:
@@ -84,11 +84,23 @@ def parse_json(body: bytes) -> Any:
         raise UsageError("The body is no JSON that can be read") from exc
 
 
-def _from_base64(image: Any, number: int) -> bytes | PictureError:
+def from_base64(text: Any, what: str = "The picture") -> bytes:
+    """The bytes that a text of JSON stands for.
+
+    Raises:
+        PictureError: it is no base64, or no text; `what` it should have been.
+    """
     try:
-        return base64.b64decode(image, validate=True)
-    except (TypeError, ValueError, binascii.Error):
-        return PictureError(f"Picture {number} of the request is not base64")
+        return base64.b64decode(text, validate=True)
+    except (TypeError, ValueError) as exc:
+        raise PictureError(f"{what} is not base64") from exc
+
+
+def _entry(image: Any, number: int) -> bytes | PictureError:
+    try:
+        return from_base64(image, f"Picture {number} of the request")
+    except PictureError as exc:
+        return exc
 
 
 def _check_count(count: int, most: int) -> None:
@@ -114,6 +126,7 @@ class _Form:
 
     def __init__(self, most: int) -> None:
         self._most = most
+        self._parts = 0
         self.files: list[Sent] = []
         self.ended = False
 
@@ -124,6 +137,9 @@ class _Form:
 
     def part_begin(self) -> None:
         """A part begins: no headers and no data yet."""
+        self._parts += 1
+        if self._parts > self._most + OTHER_PARTS:
+            raise RequestTooLarge("The form in the request has too many parts", expected=f"at most {self._most} files")
         self._headers: dict[bytes, bytes] = {}
         self._field, self._value, self._data = b"", b"", bytearray()
 

@@ -5,7 +5,6 @@ In: a picture, what was answered, what is right. Out: the number under which it 
 
 from __future__ import annotations
 
-import base64
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from python_multipart.multipart import parse_options_header
 from starlette.responses import Response
 
 from inkdigit.data.corrections import NONE, add
-from inkdigit.errors import DataError, NotCollecting, NotJson, OutputError, PictureError, UsageError
+from inkdigit.errors import DataError, NotCollecting, NotJson, OutputError, UsageError
 from inkdigit.model.recognizer import DEFAULT
 from inkdigit.picture.decode import check_pixels, decode
 from inkdigit.serve import log
 from inkdigit.serve.answers import json_response
-from inkdigit.serve.body import parse_json, read_body
+from inkdigit.serve.body import from_base64, parse_json, read_body
 from inkdigit.serve.documented import REFUSALS, SEVEN, Refusal
 from inkdigit.serve.service import MAX_PIXELS, Service
 
@@ -106,10 +105,7 @@ def _keep(body: bytes, service: Service, path: Path) -> int:
 
 def _gray(encoded: Any) -> bytes:
     """The picture as a gray PNG, as the door gets it: where and when a photo was taken is nobody's business."""
-    try:
-        picture = base64.b64decode(encoded, validate=True)
-    except (TypeError, ValueError) as exc:
-        raise PictureError("The picture is not base64") from exc
+    picture = from_base64(encoded)
     check_pixels(picture, most=MAX_PIXELS)
     file = BytesIO()
     Image.fromarray(decode(picture)).save(file, "PNG")

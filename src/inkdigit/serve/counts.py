@@ -6,6 +6,7 @@ In: requests and answers. Out: the text of `/metrics`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -54,9 +55,12 @@ class Counts:
                 label = answer.label if answer.label is not None else f"refused: {answer.reason}"
             self._pictures.labels(model, label).inc()
 
-    def text(self, queue: int) -> bytes:
+    def queue(self, count: int) -> None:
+        """`count` more calls are at work or wait, or fewer if it is below 0."""
+        self._queue.inc(count)
+
+    def text(self) -> bytes:
         """All counts, those of the other worker processes included, as Prometheus reads them."""
-        self._queue.set(queue)
         folder = os.environ.get(FOLDER)
         if folder is None:
             return generate_latest(self._registry)
@@ -68,6 +72,8 @@ class Counts:
 
 def _forget_the_dead(folder: Path) -> None:
     """A process that was killed waits for nothing any more; what it counted stays counted."""
+    if sys.platform == "win32":
+        return  # signal 0 is Ctrl-C there
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])
         try:

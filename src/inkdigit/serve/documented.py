@@ -5,9 +5,13 @@ In: nothing. Out: models for FastAPI's documentation, and pieces of OpenAPI wher
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
+
+SERVICE: list[str | Enum] = ["Service"]
+KSERVE: list[str | Enum] = ["KServe v2"]
 
 # A 7 of 28×28 pixels, so that the example answers.
 SEVEN = (
@@ -94,7 +98,8 @@ class Limits(BaseModel):
 
     max_bytes: int
     max_files: int
-    max_pixels: int
+    max_pixels: int = Field(description="Of a picture.")
+    max_pixels_together: int = Field(description="Of all pictures of a request.")
     time_limit_s: float
 
 

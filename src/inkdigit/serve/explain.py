@@ -47,7 +47,8 @@ async def explain(request: Request, saliency: bool = True) -> Response:
 
     The body is that of `/predict`, with one picture. `seen` is the 28×28 picture after preparation, ink 255 on 0;
     `saliency` is how much the evidence for `saliency_for`, the most probable class, falls where ink is hidden. Both are
-    null where there is no ink; `?saliency=false` leaves the second out, which is half of the work.
+    null where there is no ink. `?saliency=false`, as the page asks while the pen moves, leaves the second out, which is
+    half of the work; such a picture is not counted in `/metrics`.
     """
     service: Service = request.app.state.service
     recognizer = service.recognizer(request.query_params.get("model"))
@@ -55,18 +56,22 @@ async def explain(request: Request, saliency: bool = True) -> Response:
     if len(sent) != 1:
         raise UsageError("Only one picture at a time is explained", expected="one picture", received=len(sent))
     file, picture = sent[0]
-    if isinstance(picture, PictureError):
-        raise picture
     answer, told = await service.work(lambda: _explained(recognizer, file, picture, saliency=saliency))
-    service.counts.pictures(recognizer.name, [answer])
+    if saliency:  # else the pen may still move: what is half drawn is no picture that was refused
+        service.counts.pictures(recognizer.name, [answer])
+    if isinstance(answer, PictureError):
+        raise answer
     return json_response(told)
 
 
 def _explained(
-    recognizer: Recognizer, file: str | None, picture: bytes, *, saliency: bool
-) -> tuple[Prediction, dict[str, Any]]:
-    check_pixels(picture, most=MAX_PIXELS)
-    seen = prepare(decode(picture), recognizer.prepare)
+    recognizer: Recognizer, file: str | None, picture: bytes | PictureError, *, saliency: bool
+) -> tuple[Prediction | PictureError, dict[str, Any]]:
+    """The answer, or what is wrong with the picture; and what is told of an answer."""
+    try:
+        seen = _seen(recognizer, picture)
+    except PictureError as exc:
+        return exc, {}
     (answer,) = recognizer.predict([seen])  # the same as of the picture itself: what has passed the door is unchanged
     inked = bool(seen.any())  # a plain picture may be black all over, and is answered
     decided = _saliency(recognizer, seen, answer) if saliency and inked else None
@@ -79,6 +84,13 @@ def _explained(
         "classes": list(recognizer.classes),
     }
     return answer, told
+
+
+def _seen(recognizer: Recognizer, picture: bytes | PictureError) -> Gray:
+    if isinstance(picture, PictureError):
+        raise picture
+    check_pixels(picture, most=MAX_PIXELS)
+    return prepare(decode(picture), recognizer.prepare)
 
 
 def _saliency(recognizer: Recognizer, seen: Gray, answer: Prediction) -> list[list[float]]:

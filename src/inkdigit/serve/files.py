@@ -9,9 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 
 from fastapi import APIRouter
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
-
-from inkdigit.errors import NotFound
 
 TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -20,6 +19,7 @@ TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
 }
+READ = ["GET", "HEAD"]
 PAGE = "index.html"
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
 DOCS = """\
@@ -53,25 +53,25 @@ _docs = {
 }
 
 
-@router.get("/")
+@router.api_route("/", methods=READ)
 async def page() -> Response:
     """The page to draw on."""
     return _response(_web, PAGE)
 
 
-@router.get("/web/{name}")
+@router.api_route("/web/{name}", methods=READ)
 async def web(name: str) -> Response:
     """What the page is made of."""
     return _response(_web, name)
 
 
-@router.get("/docs")
+@router.api_route("/docs", methods=READ)
 async def docs() -> Response:
     """The documentation of the service, to try it in."""
     return Response(DOCS, media_type=TYPES[".html"])
 
 
-@router.get("/docs/{name}")
+@router.api_route("/docs/{name}", methods=READ)
 async def docs_file(name: str) -> Response:
     """What the documentation is made of."""
     return _response(_docs, name)
@@ -79,5 +79,5 @@ async def docs_file(name: str) -> Response:
 
 def _response(table: dict[str, bytes], name: str) -> Response:
     if name not in table:
-        raise NotFound("There is no such page")
+        raise HTTPException(404)
     return Response(table[name], media_type=TYPES[Path(name).suffix])

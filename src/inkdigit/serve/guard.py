@@ -16,7 +16,7 @@ from time import perf_counter
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inkdigit.errors import InkdigitError, RequestTooLarge, TooSlow, Unauthorized
+from inkdigit.errors import InkdigitError, RequestTooLarge, TooSlow, Unauthorized, UsageError
 from inkdigit.serve import headers, log
 from inkdigit.serve.answers import error_response, json_response
 from inkdigit.serve.service import Service
@@ -24,6 +24,7 @@ from inkdigit.serve.service import Service
 OPEN = frozenset({"/", "/info", "/docs", "/openapi.json"})  # without a token: nothing is answered there
 OPEN_BELOW = ("/web/", "/docs/", "/health/", "/v2/health/")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+PORT = re.compile(rb":\d*$")
 CLIENT_GONE = 499  # as nginx logs it
 OURS = {
     "error": "Something went wrong on our side. The log of the service says what, under the request's X-Request-ID.",
@@ -41,6 +42,7 @@ class Guard:
         settings = service.settings
         self._token = None if settings.token is None else settings.token.encode()
         self._origins = frozenset(origin.encode() for origin in settings.origins)
+        self._names = frozenset(name.encode() for name in settings.names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -87,10 +89,18 @@ class Guard:
         """Refuse what need not be read.
 
         Raises:
+            UsageError: it was meant for another host. A foreign page may have a name of its own point to this machine,
+                and would then read what is answered, as if it were its own.
             Unauthorized: the service asks for a token, and this is another or none.
             RequestTooLarge: the body says that it is larger than what is taken.
             Busy: there is no room for another request that has a body.
         """
+        if self._names and PORT.sub(b"", asked.get(b"host", b"localhost").lower()) not in self._names:
+            raise UsageError(
+                "This service answers under the names of this machine alone",
+                expected=f"Host: {', '.join(sorted(self._service.settings.names))}",
+                hint="Others can ask where it is started with --host.",
+            )
         path = scope["path"]
         if self._token is not None and path not in OPEN and not path.startswith(OPEN_BELOW):
             scheme, _, token = asked.get(b"authorization", b"").partition(b" ")

@@ -11,6 +11,7 @@ import struct
 from collections.abc import Sequence
 from importlib.metadata import version
 from itertools import chain
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -21,15 +22,16 @@ from inkdigit.errors import NotFound, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.serve.answers import json_response, to_bytes
 from inkdigit.serve.body import parse_json, read_body
-from inkdigit.serve.documented import REFUSALS
-from inkdigit.serve.service import Service
+from inkdigit.serve.documented import KSERVE, REFUSALS
+from inkdigit.serve.service import Service, check_time
 from inkdigit.types import SIDE, Gray, Prediction
 
-router = APIRouter(prefix="/v2", tags=["KServe v2"])
+router = APIRouter(prefix="/v2", tags=KSERVE)
 
 HEADER = "Inference-Header-Content-Length"  # bytes of the JSON, where other bytes follow it
 INPUT, DATATYPE = "image", "UINT8"
 OUTPUTS = {"probs": "FP32", "score": "FP32", "label": "BYTES", "reason": "BYTES"}
+AT_A_TIME = 512  # pictures, between two looks at the clock
 VERSION = "1"  # of any model: a service has one of each
 LOWEST = float(np.finfo(np.float32).min)  # the score of a picture without ink; JSON knows no infinity
 KNOWN = f'one input {{"name": "{INPUT}", "datatype": "{DATATYPE}", "shape": [n, {SIDE}, {SIDE}]}}'
@@ -82,19 +84,6 @@ async def server() -> Response:
     return json_response({"name": "inkdigit", "version": version("inkdigit"), "extensions": ["binary_tensor_data"]})
 
 
-@router.get("/health/live", summary="Whether the server lives")
-async def live() -> Response:
-    """The process answers."""
-    return json_response({"live": True})
-
-
-@router.get("/health/ready", summary="Whether the server answers pictures")
-async def ready(request: Request) -> Response:
-    """Every model has passed its self test, or 503."""
-    is_ready = request.app.state.service.ready
-    return json_response({"ready": is_ready}, 200 if is_ready else 503)
-
-
 @router.get("/models/{name}", summary="What a model takes and gives", responses=REFUSED)
 @router.get("/models/{name}/versions/{number}", include_in_schema=False)
 async def model(request: Request, name: str, number: str = VERSION) -> Response:
@@ -136,7 +125,8 @@ async def infer(request: Request, name: str, number: str = VERSION) -> Response:
     if request.headers.get("content-encoding", "identity") != "identity":
         raise UsageError("The body is compressed", expected="none of Content-Encoding")
     size, body = request.headers.get(HEADER), await read_body(request)
-    predictions, response = await service.work(lambda: _infer(recognizer, body, size))
+    until = monotonic() + service.settings.time_limit_s
+    predictions, response = await service.work(lambda: _infer(recognizer, body, size, until=until))
     request.state.pictures = len(predictions)
     service.counts.pictures(recognizer.name, predictions)
     return response
@@ -149,11 +139,15 @@ def _recognizer(request: Request, name: str, number: str) -> Recognizer:
     return service.recognizer(name)
 
 
-def _infer(recognizer: Recognizer, body: bytes, size: str | None) -> tuple[list[Prediction], Response]:
-    """Read a request, answer it, and write the response; all of it may take a while."""
+def _infer(recognizer: Recognizer, body: bytes, size: str | None, *, until: float) -> tuple[list[Prediction], Response]:
+    """Read a request, answer it if there is time, and write the response; all of it may take a while."""
     asked, behind = _split(body, size)
     parts = _parts(asked)
-    predictions = recognizer.predict(_images(asked, behind))
+    images = _images(asked, behind)
+    predictions: list[Prediction] = []
+    for begin in range(0, len(images), AT_A_TIME):
+        check_time(until)
+        predictions += recognizer.predict(images[begin : begin + AT_A_TIME])
     names = {"id": asked["id"]} if "id" in asked else {}
     about = {"model_name": recognizer.name, "model_version": VERSION, **names}
     return predictions, _response(about, parts, predictions, classes=len(recognizer.classes))

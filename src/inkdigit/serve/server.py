@@ -51,10 +51,10 @@ def run(settings: Settings, *, tell: Callable[[str], None]) -> None:
     _allow_connections()
     with _listen(settings.host, settings.port) as listener:
         address, port, *_ = listener.getsockname()
-        settings = replace(settings, port=port)
+        settings = replace(settings, port=port, names=_names(settings.host, address))
         several = settings.workers > 1
         app = _check(settings) if several else make_app(settings)
-        _announce(settings, address, tell)
+        _announce(settings, listener, tell)
         config = Config(app, workers=settings.workers, factory=several, **_options(settings))
         if several:
             _run_several(config, settings, listener)
@@ -94,11 +94,23 @@ def _run_one(config: Config, listener: socket.socket) -> None:
 def _run_several(config: Config, settings: Settings, listener: socket.socket) -> None:
     with tempfile.TemporaryDirectory(prefix="inkdigit-metrics-") as folder:
         os.environ |= {ENVIRONMENT: settings.to_json(), counts.FOLDER: folder}
-        workers = Multiprocess(config, sockets=[listener])
+        workers = Workers(config, sockets=[listener])
         workers.run()
     failed = [process for process in workers.processes if process.exitcode == STARTUP_FAILURE]
     if failed:
         raise ServiceError("A worker process did not start", hint="Its log says why.")
+
+
+class Workers(Multiprocess):
+    """Worker processes, each started anew when it dies."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Say which died: somebody may want to know why."""
+        before = list(self.processes)
+        super().keep_subprocess_alive()
+        for process in before:
+            if process not in self.processes:
+                log.write("worker_died", level="error", pid=process.pid, exitcode=process.exitcode)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -119,16 +131,19 @@ def _options(settings: Settings) -> dict[str, Any]:
 def _listen(host: str, port: int) -> socket.socket:
     """A socket at the address: from now on nobody else has it."""
     try:
-        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as exc:
         raise UsageError(f"There is no host {host!r}", expected="a name or address of this machine") from exc
+    family, _, _, _, (address, *_) = found[0]
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        both = address == "::" and socket.has_dualstack_ipv6()  # IPv4 too: every address of this machine
+        return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as exc:
         if exc.errno == errno.EADDRNOTAVAIL:
             raise UsageError(f"{host} is no address of this machine", hint="127.0.0.1 and 0.0.0.0 always are.") from exc
+        reason = os.strerror(exc.errno) if exc.errno else "there is no such address"
         hint = "Choose another: --port 0 takes any that is free."
-        raise OutputError(f"The service cannot listen at {host} port {port}: {exc.strerror}", hint=hint) from exc
+        raise OutputError(f"The service cannot listen at {host} port {port}: {reason}", hint=hint) from exc
 
 
 def _allow_connections() -> None:
@@ -152,9 +167,23 @@ def _give_memory_back() -> None:
         libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
-def _announce(settings: Settings, address: str, tell: Callable[[str], None]) -> None:
+def _names(host: str, address: str) -> tuple[str, ...]:
+    """What requests may call this service: where others can reach it, whatever they know it by."""
+    if not ipaddress.ip_address(address).is_loopback:
+        return ()
+    own = f"[{host}]" if ":" in host else host
+    return tuple(sorted({"localhost", "127.0.0.1", "[::1]", own.lower()}))
+
+
+def _announce(settings: Settings, listener: socket.socket, tell: Callable[[str], None]) -> None:
     """Say what to open, and warn where others can."""
-    host = "127.0.0.1" if address in ("0.0.0.0", "::") else f"[{address}]" if ":" in address else settings.host
+    address = listener.getsockname()[0]
+    if address == "::" and listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
+        host = "[::1]"
+    elif address in ("0.0.0.0", "::"):
+        host = "127.0.0.1"
+    else:
+        host = f"[{address}]" if ":" in address else settings.host
     tell(f"Open http://{host}:{settings.port}  (Ctrl-C stops)")
     if settings.token is None and not ipaddress.ip_address(address).is_loopback:
         tell("Warning: whoever reaches this machine can ask, since there is no --token.")

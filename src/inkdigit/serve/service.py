@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
-from threading import Lock
 from time import monotonic, perf_counter
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image
@@ -28,7 +27,8 @@ T = TypeVar("T")
 
 MAX_PIXELS = 16_000_000  # of a picture: two or four at a time are in memory whole
 MAX_PIXELS_TOGETHER = 64_000_000  # of the pictures of a request
-LONGEST_WAIT_S = 1.0  # that a request may have before it, as far as the last ones tell
+LONGEST_WAIT_S = 2.0  # that a request may have before it, as far as the last ones tell
+ALWAYS_WAIT = 4  # calls a thread: so many may wait whatever they take
 LATEST = 0.1  # the weight of the last call in the mean time that one takes
 BODIES = 2  # times the largest body: what all that is being read and answered may hold together
 
@@ -58,7 +58,7 @@ class Service:
         self.taken = 0  # calls at work and waiting
         self._held = 0  # bytes of bodies
         self._mean_s = 0.0
-        self._lock = Lock()
+        self._free = asyncio.Semaphore(self.threads)  # who waits does so here, and leaves nothing when it is dropped
         self._pool = ThreadPoolExecutor(self.threads, thread_name_prefix="answer")
 
     def recognizer(self, name: str | None = None) -> Recognizer:
@@ -81,10 +81,11 @@ class Service:
         """Fail before a request is read that would wait too long.
 
         Raises:
-            Busy: as many calls as may wait do, or those that do are a second's work.
+            Busy: as many calls as may wait do, or those that do are two seconds' work.
         """
         waiting = self.taken - self.threads
-        if waiting >= self.settings.queue or waiting * self._mean_s > LONGEST_WAIT_S * self.threads:
+        is_long = waiting >= ALWAYS_WAIT * self.threads and waiting * self._mean_s > LONGEST_WAIT_S * self.threads
+        if is_long or waiting >= self.settings.queue:
             raise _busy()
 
     def hold(self, size: int) -> None:
@@ -106,14 +107,10 @@ class Service:
                 still waits is dropped, then or when nobody awaits it any more.
         """
         self.check_room()
-        with self._lock:
-            self.taken += 1
-        future = self._pool.submit(self._timed, call)
-        future.add_done_callback(self._give_back)
         limit_s = self.settings.time_limit_s
         try:
             async with asyncio.timeout(limit_s) as clock:
-                return await asyncio.wrap_future(future)
+                return await self._in_turn(call)
         except TimeoutError as exc:
             if not clock.expired():
                 raise
@@ -132,18 +129,37 @@ class Service:
         """Let what is at work end; what waits is dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _timed(self, call: Callable[[], T]) -> T:
-        began = perf_counter()
+    async def _in_turn(self, call: Callable[[], T]) -> T:
+        """Run `call` when a thread is free for it."""
+        self._take(1)
         try:
-            return call()
-        finally:
-            seconds = perf_counter() - began
-            with self._lock:
-                self._mean_s += LATEST * (seconds - self._mean_s)
+            await self._free.acquire()
+        except asyncio.CancelledError:
+            self._take(-1)
+            raise
+        began = perf_counter()
+        future = asyncio.wrap_future(self._pool.submit(call))
+        future.add_done_callback(lambda _: self._give_back(perf_counter() - began))
+        return await asyncio.shield(future)  # nobody may await it any more, but the thread is free only when it ends
 
-    def _give_back(self, _: Future[Any]) -> None:
-        with self._lock:
-            self.taken -= 1
+    def _give_back(self, seconds: float) -> None:
+        self._mean_s += LATEST * (seconds - self._mean_s)
+        self._free.release()
+        self._take(-1)
+
+    def _take(self, count: int) -> None:
+        self.taken += count
+        self.counts.queue(count)
+
+
+def check_time(until: float) -> None:
+    """Fail in the midst of a call that nobody waits for any more.
+
+    Raises:
+        TooSlow: it is later than `until`, as `monotonic` has it.
+    """
+    if monotonic() > until:
+        raise TooSlow("The pictures took too long")
 
 
 def _answers(
@@ -159,8 +175,7 @@ def _answers(
                 return [exc]
     answers = []
     for answer in recognizer.predict_each(_checked(pictures)):
-        if monotonic() > until:
-            raise TooSlow("The pictures took too long")
+        check_time(until)
         answers.append(answer)
     return answers
 

@@ -28,6 +28,7 @@ class Settings:
     collect: Path | None = None
     token: str | None = None
     origins: tuple[str, ...] = ()  # whose pages may ask
+    names: tuple[str, ...] = ()  # what a request may call this service in `Host`; anything where there are none
 
     def to_json(self) -> str:
         """The text that a worker process reads."""
@@ -38,7 +39,7 @@ class Settings:
         """Read what `to_json` wrote."""
         fields = json.loads(text)
         fields["collect"] = None if fields["collect"] is None else Path(fields["collect"])
-        return cls(**{**fields, "models": tuple(fields["models"]), "origins": tuple(fields["origins"])})
+        return cls(**{**fields, **{name: tuple(fields[name]) for name in ("models", "origins", "names")}})
 
     @classmethod
     def of_worker(cls) -> Settings:

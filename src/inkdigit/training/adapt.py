@@ -9,6 +9,7 @@ model reads as many of the old pictures that are kept from it as it did, but for
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,22 +18,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 import inkdigit.runs as runs
 from inkdigit.errors import TrainingError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report.metrics import predict_part
-from inkdigit.training import environment, export, loop, rehearse
+from inkdigit.training import adapted, environment, export, loop, rehearse
+from inkdigit.training.adapted import Adapted, Reading
 from inkdigit.training.calibrate import MIN_PICTURES, calibrate
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.rehearse import Old
 from inkdigit.training.restore import name_file, restore
 from inkdigit.training.trial import OnTick, uses_bfloat16
-from inkdigit.types import NO_ANSWER, Dataset, Metrics, Part
+from inkdigit.types import Dataset, Metrics, Part
 
 ADAPTED = "adapted"  # in a card's provenance: what the model was adapted to, and from which file; the latest last
 SUFFIX = "-adapted"
@@ -59,65 +59,26 @@ HOW = {
 AT_LEAST = {"rotate_deg": 8.0, "zoom": 0.08, "shift_px": 1.0, "shear": 0.1, "squish": 0.05, "thickness": 0.2}
 
 Log = Callable[[str], None]
-Indices = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """How many of `n` pictures were read right before, and how many after."""
-
-    n: int
-    before: int
-    after: int
-
-
-@dataclass(frozen=True, slots=True)
-class Misread:
-    """A user's picture that is read wrong even so: where it comes from, its label, and what is read."""
-
-    where: str
-    label: str
-    read: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Adapted:
-    """An adapted model file, and what it reads.
-
-    `own` are the user's pictures, each read by a network that did not learn from it: those of the data's test part, or
-    else each by that one of `folds` networks that was adapted without it. `learnt` are those that the file learnt from:
-    that figure flatters. `old` are the pictures of `replay` that were kept from it.
-    """
-
-    path: Path
-    pictures: dict[str, int]  # of each class that was learnt from
-    own: Change
-    folds: int | None  # None where the data have a test part
-    learnt: Change
-    old: Change
-    replay: str  # data and part that `old` counts
-    way: float  # from the old weights to the new ones: less than 1 where more would have been forgotten
-    misread: tuple[Misread, ...]
-
-    @property
-    def model(self) -> Recognizer:
-        """The adapted model, loaded from its file."""
-        return Recognizer.load(self.path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
     """What every adaptation of one command begins with."""
 
+    model: Recognizer
     net: nn.Sequential  # as it was
     recipe: Recipe  # of adapting
-    classes: int  # outputs after these are of outliers
+    old: Old
     rehearsal: Part
-    watched: Part  # old pictures that are not rehearsed
-    least: int  # of these are read right afterwards
+    least: int  # of the old pictures that are watched are read right afterwards
     ways: tuple[float, ...]  # as far as it may go
     steps: int
     on_tick: OnTick | None
+
+    @property
+    def classes(self) -> int:
+        """How many there are; outputs after these are of outliers."""
+        return len(self.model.classes)
 
 
 def adapt(
@@ -151,10 +112,10 @@ def adapt(
     own = dataset.train
     old = rehearse.open_old(recognizer, net, recipe, replay, seed=seed, log=log)
     rehearsal = rehearse.draw(old, recipe, round(steps * BATCH * (1 - OWN_SHARE)), seed=seed, log=log)
-    job = _job(net, _how(recipe, seed), old, rehearsal, classes=len(recognizer.classes), steps=steps, on_tick=on_tick)
+    job = _job(recognizer, net, _how(recipe, seed), old, rehearsal, steps=steps, on_tick=on_tick)
     log(f"Adapting to {len(own)} pictures of {dataset.name}, rehearsing {old.dataset.name}.")
     crossed = _cross_validate(job, own, log=log) if dataset.test is None else None
-    adapted, way = _learn(job, own)
+    learnt, way = _learn(job, own)
     if not way:
         raise TrainingError(
             f"Whatever is learnt of {dataset.name} costs too much of the old",
@@ -162,25 +123,32 @@ def adapt(
             hint="Look whether the labels are right: inkdigit data check.",
         )
     written = export.model_bytes(
-        adapted,
+        learnt,
         _name(recognizer),
         classes=recognizer.classes,
         kind=recognizer.prepare,
-        calibration=_calibration(recognizer, adapted, old),
+        calibration=_calibration(job, learnt),
         samples=own.images[:PARITY_PICTURES],
-        provenance=_provenance(recognizer, dataset, old, {"seed": seed, "steps": steps, "way": way}),
+        provenance=_provenance(recognizer, dataset, old, {"seed": seed, "steps": steps, "way": way}, job.recipe),
     )
     before, after = _write(out, written, recognizer, old, recipe, log=log)
-    return _told(recognizer, dataset, crossed, old=(before, after), path=out, way=way)
+    return _told(recognizer, dataset, crossed, old, changed=adapted.change_of(before, after), path=out, way=way)
 
 
 def _job(
-    net: nn.Sequential, how: Recipe, old: Old, rehearsal: Part, *, classes: int, steps: int, on_tick: OnTick | None
+    model: Recognizer,
+    net: nn.Sequential,
+    how: Recipe,
+    old: Old,
+    rehearsal: Part,
+    *,
+    steps: int,
+    on_tick: OnTick | None,
 ) -> _Job:
     forgets, farthest = (FORGETS_DRAWN, FARTHEST_DRAWN) if old.drawn else (FORGETS, 1.0)
-    least = _right(net, old.watched, classes) - int(forgets * len(old.watched))
+    least = _right(net, old.watched, len(model.classes)) - int(forgets * len(old.watched))
     ways = tuple(way for way in WAYS if way <= farthest)
-    return _Job(net, how, classes, rehearsal, old.watched, least, ways, steps, on_tick)
+    return _Job(model, net, how, old, rehearsal, least, ways, steps, on_tick)
 
 
 def _how(recipe: Recipe, seed: int) -> Recipe:
@@ -203,7 +171,7 @@ def _learn(job: _Job, own: Part) -> tuple[nn.Sequential, float]:
     new = copy.deepcopy(net.state_dict())
     for way in job.ways:
         net.load_state_dict({k: torch.lerp(old[k], v, way) if v.is_floating_point() else v for k, v in new.items()})
-        if _right(net, job.watched, job.classes) >= job.least:
+        if _right(net, job.old.watched, job.classes) >= job.least:
             return net.eval(), way
     net.load_state_dict(old)
     return net.eval(), 0.0
@@ -213,31 +181,44 @@ def _right(net: nn.Module, part: Part, classes: int) -> int:
     return int((rehearse.answer(net, part, classes) == part.labels).sum())
 
 
-def _cross_validate(job: _Job, own: Part, *, log: Log) -> Indices:
-    """What is read of each picture (N,) by a network that was adapted to the others, in `FOLDS` groups."""
+def _cross_validate(job: _Job, own: Part, *, log: Log) -> Reading:
+    """What is read of each picture by a network that was adapted to the others, in `FOLDS` groups."""
     rng = np.random.default_rng(job.recipe.seed)
     fold = np.empty(len(own), np.int64)
     fold[np.lexsort((rng.random(len(own)), own.labels))] = np.arange(len(own)) % FOLDS  # of each class its share
-    answers = np.empty(len(own), np.int64)
+    best, answered = np.empty(len(own), np.int64), np.empty(len(own), np.bool_)
     for k in range(FOLDS):
         log(f"Without a part of them, to be read afterwards: {k + 1} of {FOLDS}.")
         held = np.flatnonzero(fold == k)
         net, _ = _learn(job, own.take(np.flatnonzero(fold != k)))
-        answers[held] = rehearse.answer(net, own.take(held), job.classes)
-    return answers
+        reading = rehearse.read(net, own.take(held), _calibration(job, net), job.classes)
+        best[held], answered[held] = reading.best, reading.answered
+    return Reading(best, answered)
 
 
 def _name(model: Recognizer) -> str:
     return model.name.removesuffix(SUFFIX) + SUFFIX
 
 
-def _calibration(model: Recognizer, net: nn.Module, old: Old) -> Calibration:
-    """Fitted on old pictures that the model never learnt from; without enough of them, the model's own."""
+def _calibration(job: _Job, net: nn.Module) -> Calibration:
+    """Fitted on old pictures that the model never learnt from; without enough of them, the model's own.
+
+    That one's threshold goes down where `net` would refuse more of the old pictures that are watched than before.
+    """
+    model, old, before = job.model, job.old, job.model.card.calibration
     if old.unlearnt is not None and len(old.unlearnt) >= MIN_PICTURES:
         told = f"{len(old.unlearnt):,} held-out training pictures of {old.dataset.name}"
         return calibrate(net, loop.Tensors.of(old.unlearnt, CPU), classes=len(model.classes), fitted_on=told)
-    before = model.card.calibration
-    return replace(before, keeps=None, fitted_on=f"{before.fitted_on}, before the model was adapted")
+    told = f"{before.fitted_on}, before the model was adapted"
+    if before.accept_score is None:
+        return replace(before, keeps=None, fitted_on=told)
+    scores, now = (np.sort(rehearse.scores(one, old.watched, before, job.classes)) for one in (job.net, net))
+    refused = int((scores < before.accept_score).sum())
+    if refused == len(now) or now[refused] >= before.accept_score:
+        return replace(before, keeps=None, fitted_on=told)
+    threshold = math.floor(now[refused] * 1e4) / 1e4
+    lowered = f"lowered to answer as many of {len(now):,} pictures of {old.dataset.name} as then"
+    return replace(before, accept_score=threshold, keeps=None, fitted_on=f"{told}; {lowered}")
 
 
 def _write(out: Path, data: bytes, model: Recognizer, old: Old, recipe: Recipe, *, log: Log) -> tuple[Metrics, Metrics]:
@@ -257,14 +238,15 @@ def _write(out: Path, data: bytes, model: Recognizer, old: Old, recipe: Recipe, 
     return before, after
 
 
-def _provenance(model: Recognizer, own: Dataset, old: Old, how: dict[str, Any]) -> dict[str, Any]:
-    """The model's own, with what it was adapted to and from what; one adapted twice tells of both."""
+def _provenance(model: Recognizer, own: Dataset, old: Old, how: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """The model's own, with what it was adapted to, from what, and how; one adapted twice tells of both."""
     about, told = environment.describe(own, source=own.name, device=CPU), model.card.provenance
     entry = {
         "from": {"name": model.name, **name_file(model.path)},
         "data": {"name": own.name, "sha256": own.sha256},
         "pictures": _counts(own.train, own.classes),
         "replay": {"name": old.dataset.name, "sha256": old.dataset.sha256},
+        "augmentation": {field: getattr(recipe, field) for field in AT_LEAST},
         **how,
     }
     seen = {own.name, own.sha256, old.dataset.name, old.dataset.sha256}
@@ -285,43 +267,26 @@ def _counts(part: Part, classes: tuple[str, ...]) -> dict[str, int]:
 def _told(
     model: Recognizer,
     dataset: Dataset,
-    crossed: Indices | None,
+    crossed: Reading | None,
+    old: Old,
     *,
-    old: tuple[Metrics, Metrics],
+    changed: adapted.Change,
     path: Path,
     way: float,
 ) -> Adapted:
-    """What the written file reads, and `model` before; `crossed` are the answers of cross-validation, or None."""
+    """What the written file reads, and `model` before; `crossed` is the reading of cross-validation, or None."""
     own, final = dataset.train, Recognizer.load(path)
     unseen = own if dataset.test is None else dataset.test
-    read = _read(final, unseen) if crossed is None else crossed
-    before, after = old
+    reading = adapted.read(final, unseen) if crossed is None else crossed
     return Adapted(
         path=path,
         pictures=_counts(own, model.classes),
-        own=_change(unseen, _read(model, unseen), read),
+        own=adapted.change(unseen, adapted.read(model, unseen), reading),
         folds=None if crossed is None else FOLDS,
-        learnt=_change(own, _read(model, own), _read(final, own)),
-        old=Change(after.n, round(before.accuracy * before.n), round(after.accuracy * after.n)),
-        replay=f"{after.data}, {after.split} part",
+        learnt=adapted.change(own, adapted.read(model, own), adapted.read(final, own)),
+        old=changed,
+        replay=f"{old.dataset.name}, {old.parts.report_name} part",
+        flatters=old.flatters,
         way=way,
-        misread=_misread(unseen, read, model.classes),
-    )
-
-
-def _read(model: Recognizer, part: Part) -> Indices:
-    """The index of the class that is read of each picture (N,), answered or not; -1 where there is nothing to read."""
-    best = [prediction.best for prediction in predict_part(model, part)]
-    return np.array([-1 if index is None else index for index in best], np.int64)
-
-
-def _change(part: Part, before: Indices, after: Indices) -> Change:
-    return Change(len(part), int((before == part.labels).sum()), int((after == part.labels).sum()))
-
-
-def _misread(part: Part, read: Indices, classes: tuple[str, ...]) -> tuple[Misread, ...]:
-    wrong = [int(i) for i in np.flatnonzero(read != part.labels)]
-    where = part.files or [f"picture {i}" for i in range(len(part))]
-    return tuple(
-        Misread(where[i], classes[part.labels[i]], classes[read[i]] if read[i] >= 0 else NO_ANSWER) for i in wrong
+        misread=adapted.misread(unseen, reading, model.classes),
     )

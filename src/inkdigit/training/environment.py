@@ -73,8 +73,9 @@ def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[
 
 def _drawn(recipe: Recipe) -> str:
     """What was drawn for a training, beside the pictures of its data."""
+    copies = "a stressed copy" if recipe.stressed == 1 else f"{recipe.stressed:g} stressed copies"
     amounts = {
-        f"{recipe.stressed:g} stressed copies of each picture": recipe.stressed,
+        f"{copies} of each picture": recipe.stressed,
         f"{recipe.drawn:,} digits": recipe.drawn,
         f"{recipe.outliers:,} pictures of no digit or of several": recipe.outliers,
     }

@@ -21,12 +21,15 @@ from inkdigit.data.generated import Amounts, extend
 from inkdigit.data.sources import NAMES, has, open_data
 from inkdigit.data.splits import Parts, hold_out
 from inkdigit.errors import DataError, UsageError
+from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.training import nets
+from inkdigit.training.adapted import Reading
+from inkdigit.training.export import score_of
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import parts_of
-from inkdigit.types import DIGITS, Dataset, Part
+from inkdigit.types import DIGITS, Dataset, Floats, Part
 
 AUTO, DRAWN = "auto", "drawn"
 LEAST = 5  # pictures of the user's
@@ -49,6 +52,13 @@ class Old:
     unlearnt: Part | None
     drawn: bool = False  # whether we drew them
 
+    @property
+    def flatters(self) -> str | None:
+        """Why what is reported of them flatters, where it does."""
+        if self.drawn:
+            return "all of these were read before, and they chose how far it goes"
+        return "they chose how far it goes" if self.parts.report_name == "validation" else None
+
 
 def open_old(
     model: Recognizer, net: nn.Module, recipe: Recipe, source: Dataset | str | Path, *, seed: int, log: Log
@@ -62,7 +72,7 @@ def open_old(
     if source == AUTO:
         source = _learnt_from(model, log)
     if source == DRAWN:
-        return _drawn(model, net, seed=seed, log=log)
+        return _drawn(model, net, recipe, seed=seed, log=log)
     dataset = source if isinstance(source, Dataset) else open_data(source, prepare=model.prepare, log=log)
     dataset = as_known(model, dataset)
     parts = parts_of(dataset, recipe)
@@ -141,7 +151,7 @@ def draw(old: Old, recipe: Recipe, count: int, *, seed: int, log: Log) -> Part:
     """About `count` pictures to rehearse, outliers and whatever else was made for the recipe in their share."""
     part = old.parts.train
     if old.drawn:
-        of_each = (0.0, 0.0, 0.5 if recipe.outliers else 0.0)  # stressed, drawn, outliers: a picture of the part
+        of_each = (recipe.stressed, 0.0, 0.5 if recipe.outliers else 0.0)  # stressed, drawn, outliers a picture
     else:
         of_each = (recipe.stressed, recipe.drawn / len(part), recipe.outliers / len(part))
     order = np.random.default_rng(seed).permutation(len(part))
@@ -180,8 +190,10 @@ def _data(model: Recognizer) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _drawn(model: Recognizer, net: nn.Module, *, seed: int, log: Log) -> Old:
+def _drawn(model: Recognizer, net: nn.Module, recipe: Recipe, *, seed: int, log: Log) -> Old:
     """Drawn digits that the model reads right: it shall not learn them, but keep what it knows.
+
+    Where it learnt from stressed copies, such copies of those that are kept from the rehearsal are watched too.
 
     Raises:
         UsageError: the model does not read digits.
@@ -194,10 +206,15 @@ def _drawn(model: Recognizer, net: nn.Module, *, seed: int, log: Log) -> Old:
             hint="Say with --replay which pictures it shall go on to read.",
         )
     log(f"Drawing {DRAWN_PICTURES:,} digits.")
-    digits = _strokes(DRAWN_PICTURES, seed)
-    known = digits.take(np.flatnonzero(answer(net, digits, len(DIGITS)) == digits.labels))
-    rest, held = hold_out(known, len(known) // 4, seed=seed)
+    known = _read_right(net, _strokes(DRAWN_PICTURES, seed))
+    rest, clean = hold_out(known, len(known) // 4, seed=seed)
+    copies = Amounts(stressed=round(recipe.stressed * len(clean)))
+    held = _read_right(net, extend(clean, copies, seed=seed + 1, log=log))  # stressed otherwise than the rehearsed
     return Old(Dataset(DRAWN, DIGITS, rest, held), Parts(rest, held, held, "validation"), held, None, drawn=True)
+
+
+def _read_right(net: nn.Module, part: Part) -> Part:
+    return part.take(np.flatnonzero(answer(net, part, len(DIGITS)) == part.labels))
 
 
 def _strokes(count: int, seed: int) -> Part:
@@ -221,3 +238,20 @@ def answer(net: nn.Module, part: Part, classes: int) -> NDArray[np.int64]:
     """The most probable of the first `classes` outputs for each picture: (N,)."""
     found: NDArray[np.int64] = nets.logits(net, torch.from_numpy(part.images))[:, :classes].argmax(1).numpy()
     return found
+
+
+def scores(net: nn.Module, part: Part, calibration: Calibration, classes: int) -> Floats:
+    """The score of each picture (N,), as a file of this network and this temperature gives it."""
+    logits = nets.logits(net, torch.from_numpy(part.images)) / calibration.temperature
+    found: Floats = score_of(logits, classes).numpy()
+    return found
+
+
+def read(net: nn.Module, part: Part, calibration: Calibration, classes: int) -> Reading:
+    """What a file of this network and this calibration reads of pictures with ink."""
+    logits = nets.logits(net, torch.from_numpy(part.images)) / calibration.temperature
+    confidence, best = logits[:, :classes].softmax(1).max(1)
+    answered = confidence >= calibration.min_confidence
+    if calibration.accept_score is not None:
+        answered &= score_of(logits, classes) >= calibration.accept_score
+    return Reading(best.numpy(), answered.numpy())

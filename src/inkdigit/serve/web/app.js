@@ -25,6 +25,7 @@ function ask({ resting }) {
   const question = { blob: () => paper.blob(), model: $("model").value || null, resting, state: paper.state };
   if (paper.blank) {
     asker.forget();
+    notice(""); // nobody is asked any more
     last = null;
     showNothing(classes);
     say("");

@@ -1,0 +1,162 @@
+"""The page of pictures that are not MNIST says what was measured, whatever was found; what it asks about is there."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+import rejection
+import robustness
+import robustness_page
+from inkdigit.training import nets
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import DIGITS, Dataset, Part
+
+from ..conftest import template
+
+FIGURES = {"n": 40, "auroc": 0.99, "refused_at_99": 0.95, "refused": 0.9}
+KINDS = ("notmnist", "letters by hand", "scribbles", "letters and scribbles")
+
+
+def kind(name: str, levels: int, *, in_training: bool | None) -> dict:
+    told = [{"accuracy": 0.9 + i / 100} for i in range(levels)]
+    return {"kind": name, "in_training": in_training, "named_level": levels, "levels": told}
+
+
+@pytest.fixture
+def record(line) -> dict:
+    """What `robustness.py` writes."""
+    mnist = {"accuracy": 0.9971, "ece": 0.002, "answered": 9975, "n": 10_000}
+    mnist |= {"nll": 0.01, "brier": 0.005, "aurc": 2.5e-5, "coverage_at_999": 0.991}
+    photo = {"file": "a.png", "label": "7", "best": None, "reason": "no ink"}
+    other = {"file": "b.png", "label": "1", "best": "7", "reason": None}
+    return {
+        **{key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")},
+        "held_out": False,
+        "model": "general",
+        "threshold": {"keeps": 0.9975, "fitted_on": "2,971 held-out training pictures"},
+        "digits": "10,000 test pictures of MNIST",
+        "photos": {
+            **{"n": 9, "right": 7, "wrong": 1, "refused": 1},
+            "sources": {
+                "one": {"n": 4, "right": 3, "wrong": 0, "refused": 1},
+                "two": {"n": 5, "right": 4, "wrong": 1, "refused": 0},
+            },
+            "missed": [photo, other],
+        },
+        "usps": {"n": 7291, "accuracy": 0.99, "answered": 0.98},
+        "mnist": mnist,
+        "corruptions": {
+            **{"mean": 0.9812, "standard_deviation": 0.01, "mean_unseen": 0.97, "unseen": 1, "clean": 0.997, "n": 500},
+            "kinds": [kind("motion_blur", 5, in_training=True), kind("stripe", 1, in_training=False)],
+        },
+        "outliers": dict.fromkeys(KINDS, FIGURES),
+        "door": {"photo_12mp_ms": 120.4, "clean_28_ms": 0.03},
+    }
+
+
+@pytest.fixture
+def compared(line) -> dict:
+    """What `rejection.py` writes."""
+    areas = {**dict.fromkeys(KINDS, 0.98), "mean": 0.981}
+    told = {"about": rejection.ABOUT, "scores": {"energy, without outliers": areas, "log odds": areas}}
+    return {**{key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}, **told}
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_without_a_measurement_the_page_says_so():
+    assert "Not measured: `python benchmarks/robustness.py`." in robustness_page.render(None, None)
+
+
+def test_what_was_measured_is_told(record, compared):
+    text = robustness_page.render(record, compared)
+    assert "| photos of single digits | answered right, none refused wrongly | ≥ 67 | 7 | **no** |" in text
+    assert "| door, clean 28×28 | time | ≤ 60 µs | 30 µs | yes |" in text
+    assert "| two | 5 | 4 | 1 | 0 |" in text
+    assert "| motion blur | yes | 90.00 | 91.00 | 92.00 | 93.00 | **94.00** |" in text
+    assert "| stripe | no | **90.00** |  |  |  |  |" in text
+    assert "| log odds | 0.9800 | 0.9800 | 0.9800 | 0.9800 | 0.9810 |" in text
+    said = words(text)
+    assert "by 2 other projects" in said
+    assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: answered 7)." in said
+    assert "over the 1 unseen in training: 97.00 %" in said
+    assert "the door itself undoes stripes, impulses and fog" in said
+    assert "for the door there is no figure with a source left out" in said
+
+
+def test_what_the_threshold_promised_is_what_the_card_says(record):
+    said = words(robustness_page.outliers(record))
+    assert "was fitted to keep 99.75 % of 2,971 held-out training pictures and keeps 99.75 % of those digits" in said
+    record["threshold"] = {"keeps": None, "fitted_on": "the select twin of this recipe"}
+    assert "that ships, which keeps 99.75 % of those digits" in words(robustness_page.outliers(record))
+
+
+def test_what_is_not_known_is_left_out(record):
+    record["corruptions"] |= {"mean_unseen": None, "unseen": 0}
+    record["mnist"]["coverage_at_999"] = None
+    record["photos"]["missed"] = []
+    text = robustness_page.render(record, None)
+    assert "unseen in training:" not in text
+    assert "coverage at 99.9 % accuracy not measured" in words(text)
+    assert "Missed" not in text
+    assert "## Which score" not in text
+
+
+def test_lines_are_as_long_as_a_page_has_them(record, compared):
+    record["photos"]["missed"] *= 20
+    paragraphs = [one for one in robustness_page.render(record, compared).split("\n\n") if one[0] not in "|-<"]
+    assert max(len(line) for one in paragraphs for line in one.splitlines()) <= 120
+    told = next(one for one in paragraphs if "The score is high" in one)
+    assert all(len(line) > 90 for line in told.splitlines()[:-1])  # full, whatever was put in
+
+
+@pytest.mark.parametrize("field", ["smoke", "held_out"])
+def test_a_measurement_that_only_chooses_or_tries_is_not_shown(record, field, tmp_path):
+    page = tmp_path / "docs" / "robustness.md"
+    for flag, shown in ((False, True), (True, False)):
+        (tmp_path / "robustness.json").write_text(json.dumps({**record, field: flag}))
+        assert (b"Not measured" not in robustness_page.files(tmp_path, page)[page]) is shown
+
+
+def test_a_measurement_on_held_out_pictures_is_written_as_one(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(robustness, "measure", lambda *_, **options: asked.append(options) or {"held_out": True})
+    monkeypatch.setattr(robustness, "door_times", dict)
+    monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
+    out = tmp_path / "r.json"
+    monkeypatch.setattr(sys, "argv", ["robustness.py", "--model", "tiny", "--held-out", "--out", str(out)])
+    assert robustness.main() == 0
+    assert asked == [{"choosing": True, "limit": None, "of_each": None}]
+    told = json.loads(out.read_text())
+    assert (told["smoke"], told["held_out"]) == (False, True)
+
+
+def test_of_each_kind_of_outlier_there_are_as_many_as_asked_for(tmp_path, monkeypatch):
+    notmnist = np.arange(7, dtype=np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
+    (tmp_path / "notmnist").mkdir()
+    header = bytes([0, 0, 8, 3]) + b"".join(n.to_bytes(4, "big") for n in notmnist.shape)
+    (tmp_path / "notmnist" / "some-images-idx3-ubyte").write_bytes(header + notmnist.tobytes())
+    monkeypatch.setattr(robustness, "EACH", 3)
+    for limit, of_a_file, drawn in ((None, 7, 3), (3, 3, 3), (2, 2, 2)):
+        counts = {name: len(pictures) for name, pictures in robustness.outliers(tmp_path, limit=limit).items()}
+        assert counts.pop("notmnist") == of_a_file
+        assert counts.pop("letters and scribbles") == 2 * drawn
+        assert set(counts.values()) == {drawn}
+
+
+@pytest.mark.parametrize("taught", [True, False])
+def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught, monkeypatch):
+    monkeypatch.setattr(rejection, "NEIGHBOURS", 3)
+    digits = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
+    recipe = Recipe.from_fields({"filters": [4], "head": "global_max", "outliers": 9 if taught else 0})
+    seen = rejection.Seen(nets.build(recipe, 10))
+    found = rejection.scores(seen, Dataset("ten", DIGITS, digits))
+    assert ("log odds" in found) is taught
+    for score in found.values():
+        assert score(*seen(digits.images)).shape == (20,)
