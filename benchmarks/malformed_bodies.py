@@ -36,12 +36,12 @@ def picture_bombs(rng: Random) -> Attack:
 
 
 def full_pictures(rng: Random) -> Attack:
-    """As many pixels as a picture may have, in few bytes; once, or as often as a request may have pictures."""
+    """As many pixels as a picture may have, in few bytes; once, or so often that it is too much together."""
     one = rng.choice(pictures.full())
     if rng.random() < 0.5:
-        return sent(post("/predict", one), ANSWERED, 408)
+        return sent(post("/predict", one), ANSWERED)
     body = json.dumps({"images": [_text(pictures.full()[0])] * Settings().max_files}).encode()
-    return sent(post("/predict", body, JSON), ANSWERED, 408)
+    return sent(post("/predict", body, JSON), 413)
 
 
 def too_large(rng: Random) -> Attack:
