@@ -37,7 +37,7 @@ def test_these_are_the_commands():
     assert set(COMMANDS) == {
         *("train", "tune", "evaluate", "benchmark", "compare", "predict", "explain", "submit", "kaggle", "export"),
         *("ensemble", "adapt", "audit", "recipes", "models", "info"),
-        *("data get", "data check"),
+        *("data get", "data check", "serve", "corrections list", "corrections export", "corrections delete"),
     }
 
 

@@ -16,6 +16,7 @@ from inkdigit import runs
 from inkdigit.cli import talk
 from inkdigit.cli import train as train_command
 from inkdigit.errors import MissingData
+from inkdigit.model import recognizer
 from inkdigit.training import checkpoint, loop
 from inkdigit.training import run as training_run
 from inkdigit.training.recipe import Recipe
@@ -231,7 +232,7 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
         return digits(name, **more)
 
     monkeypatch.setattr(sources, "open_data", open_data)
-    monkeypatch.setattr("inkdigit.model.recognizer.bundled", lambda: {"fast": model / "model.onnx"})
+    monkeypatch.setattr("inkdigit.model.recognizer.bundled", lambda: {recognizer.DEFAULT: model / "model.onnx"})
     monkeypatch.setattr(train_command, "_run", lambda _, *, data: asked.append(data.name) or training_run.Run(model))
     (picture / "d.png").unlink()
     said = inkdigit("first-run", picture)

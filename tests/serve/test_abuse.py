@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from pathlib import Path
@@ -16,6 +15,8 @@ sys.path.insert(0, str(BENCHMARKS))
 import abuse  # noqa: E402
 import serving  # noqa: E402
 from malformed import CLOSED, END, SILENT, Attack, head, sent  # noqa: E402
+
+from .conftest import run_async  # noqa: E402
 
 OF_EACH = 16
 TIME_LIMIT_S = 1.0
@@ -43,14 +44,14 @@ def answers_rightly_afterwards(service):
 
 def ask(host: str, attack: Attack) -> list[int]:
     """The statuses that are answered to one attack."""
-    answer = asyncio.run(abuse.send(host, attack))
+    answer = run_async(abuse.send(host, attack))
     return [SILENT] if answer is None else [int(status) for status in abuse.STATUS.findall(answer)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_is_answered_as_it_should_be(host, kind):
     made = abuse.attacks(OF_EACH, seed=1, kinds=[kind])
-    tally = asyncio.run(abuse.assault(host, made))[kind]
+    tally = run_async(abuse.assault(host, made))[kind]
     assert tally.wrong == []
     assert tally.statuses.total() == OF_EACH
 

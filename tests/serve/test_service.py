@@ -17,6 +17,8 @@ from inkdigit.errors import Busy, NotFound, PictureError, TooSlow, UsageError
 from inkdigit.serve.service import ALWAYS_WAIT, BODIES, Service
 from inkdigit.serve.settings import Settings
 
+from .conftest import run_async
+
 
 @pytest.fixture
 def service(tiny_file: Path) -> Iterator[Service]:
@@ -45,7 +47,7 @@ def test_a_full_queue_refuses_and_an_emptied_one_does_not(service):
         assert await service.work(lambda: 1) == 1
         assert service.taken == 0
 
-    asyncio.run(go())
+    run_async(go())
 
 
 def test_whom_two_seconds_of_work_stand_before_is_refused(tiny_file):
@@ -62,7 +64,7 @@ def test_whom_two_seconds_of_work_stand_before_is_refused(tiny_file):
         gate.set()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    asyncio.run(go())
+    run_async(go())
     service.close()
 
 
@@ -79,7 +81,7 @@ def test_some_may_wait_whatever_the_last_took(tiny_file):
         gate.set()
         await asyncio.gather(*tasks)
 
-    asyncio.run(go())
+    run_async(go())
     service.close()
 
 
@@ -107,7 +109,7 @@ def test_work_that_nobody_awaits_any_more_holds_nothing(service):
         gate.set()
         await asyncio.gather(*tasks)
 
-    asyncio.run(go())
+    run_async(go())
 
 
 def test_work_that_nobody_awaits_any_more_is_not_begun(service):
@@ -123,7 +125,7 @@ def test_work_that_nobody_awaits_any_more_is_not_begun(service):
         await asyncio.sleep(0.05)
         assert (done, service.taken) == ([], 0)
 
-    asyncio.run(go())
+    run_async(go())
 
 
 def test_work_that_takes_too_long_is_left_alone_and_keeps_its_place(tiny_file):
@@ -138,7 +140,7 @@ def test_work_that_takes_too_long_is_left_alone_and_keeps_its_place(tiny_file):
         await asyncio.sleep(0.1)
         assert service.taken == 0
 
-    asyncio.run(go())
+    run_async(go())
     service.close()
 
 
@@ -147,7 +149,7 @@ def test_an_error_of_the_work_comes_out_as_it_is(service):
         raise TimeoutError("of its own")
 
     with pytest.raises(TimeoutError, match="of its own"):
-        asyncio.run(service.work(fail))
+        run_async(service.work(fail))
 
 
 def test_bodies_have_only_so_much_room_together(service):
@@ -168,7 +170,7 @@ def test_a_picture_that_is_in_error_is_answered_with_it(service, seven):
         one, other, third = await service.answer(recognizer, [seven, error, b"no picture"])
         assert (one.label, other, type(third).__name__) == ("7", error, "NotAPicture")
 
-    asyncio.run(go())
+    run_async(go())
 
 
 def test_models_by_the_name_on_their_card(service, tiny_file):
