@@ -1,4 +1,4 @@
-"""How many requests `inkdigit serve` answers, what it does with four times as many, and how soon it is ready.
+"""How many requests `inkdigit serve` answers, what it does with four times as many, how soon it and its page are there.
 
 In: an installed `inkdigit[serve]`. Out: lines of `results/serving.jsonl`, one a case. The service is a fresh process
 for each case; the generator (`load.py`) runs on the same cores, and takes its part of them.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+import hand
 import load
 import machine
 import service
@@ -137,6 +138,10 @@ def measure(asked: argparse.Namespace, about: dict[str, Any], *, log: Path) -> N
 
     if "start" in asked.only:
         keep("start", 1, starts(asked.starts, log=log))
+    if "page" in asked.only:
+        with service.running(log=log) as at, hand.browser() as running:
+            told = hand.times(running, at.url, [*range(10)] * asked.drawings)
+        keep("page", 1, told)
     pictures = {"digit": digit(), "photo": photo()}
     for workers in asked.workers:
         for name in (name for name in pictures if name in asked.only):
@@ -155,16 +160,17 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--seconds", type=float, default=30.0, help="of each load")
     options.add_argument("--starts", type=int, default=10, help="how often it is started to be timed")
+    options.add_argument("--drawings", type=int, default=10, help="how often each digit is drawn on the page")
     options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
-    cases = ["start", "digit", "photo", "overload"]
+    cases = ["start", "page", "digit", "photo", "overload"]
     options.add_argument("--only", nargs="+", choices=cases, default=cases)
     options.add_argument("--smoke", action="store_true", help="half a second each, one worker: measure nothing")
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
-    if asked.seconds <= 0 or asked.starts < 1 or min(asked.workers) < 1:
-        options.error("--seconds, --starts and --workers are above 0")
+    if asked.seconds <= 0 or min(asked.starts, asked.drawings, *asked.workers) < 1:
+        options.error("--seconds, --starts, --drawings and --workers are above 0")
     if asked.smoke:
-        asked.seconds, asked.starts, asked.workers = 0.5, 1, [1]
+        asked.seconds, asked.starts, asked.drawings, asked.workers = 0.5, 1, 1, [1]
     about = {"smoke": asked.smoke, "command": "python benchmarks/serving.py", **machine.describe(LIBRARIES)}
     with tempfile.TemporaryDirectory() as folder:
         measure(asked, about, log=Path(folder) / "serve.log")

@@ -121,6 +121,17 @@ def test_the_latest_measurement_counts(results, steady, crowd, abused):
     assert "| path traversal | 5,000 | 400 ×2,000, 404 ×3,000 | 0 |" in text
 
 
+def test_how_soon_the_page_answers(results, about):
+    took = {"median": 71.4, "p95": 98.6, "min": 50.2, "max": 160.0}
+    line = {**about, "case": "page", "n": 100, "right": 99, "answer_ms": took}
+    text = page(results(line))
+    assert "| ≤ 150 ms | 71 ms [50–160]; 99 ms | yes | 100 |" in text
+    assert "| all | 99 | **no** | 100 |" in text
+    assert "| ≤ 150 ms | 71 ms [50–160]; 151 ms | **no** |" in page(
+        results({**line, "answer_ms": {**took, "p95": 150.6}})
+    )
+
+
 def test_where_none_was_refused_nothing_is_said_of_how_soon(results, crowd):
     none = {**crowd["crowd"], "refused": 0, "refused_max_ms": None}
     text = page(results({**crowd, "crowd": none}))

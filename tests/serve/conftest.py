@@ -27,6 +27,8 @@ from inkdigit.data.drawn import digit
 from inkdigit.picture.prepare import prepare
 from inkdigit.types import Gray
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # the scripts that measure it, and draw on its page
+
 START_S = 60  # a busy machine
 T = TypeVar("T")
 

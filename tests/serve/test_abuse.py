@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
 
 import httpx
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
+import abuse
+import serving
+from malformed import CLOSED, END, SILENT, Attack, head, sent
 
-import abuse  # noqa: E402
-import serving  # noqa: E402
-from malformed import CLOSED, END, SILENT, Attack, head, sent  # noqa: E402
-
-from .conftest import run_async  # noqa: E402
+from .conftest import run_async
 
 OF_EACH = 16
 TIME_LIMIT_S = 1.0

@@ -9,18 +9,20 @@ import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import hand
+from hand import DESKTOP, draw, strokes
 from inkdigit.data.corrections import export, read_list
 from inkdigit.data.glyphs import DIGIT_GLYPHS
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import load
 
-from .browser import CHROMIUM, Watched, answer, draw, strokes
 from .conftest import MakeServer
 
 playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -31,19 +33,34 @@ PHOTO = EXAMPLES / "7-pen-on-paper.png"
 WAIT_MS = 20_000  # a busy machine
 PHONE = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 SCRIBBLE = [[(0.5 + 0.5 * math.sin(7.3 * t / 60), 0.5 + 0.5 * math.cos(11.9 * t / 40)) for t in range(80)]]
-DESKTOP = {"width": 1280, "height": 800}
 TOKEN = "open-sesame"
+
+
+@dataclass
+class Watched:
+    """A page, what it said on its console, and where it asked."""
+
+    page: Any
+    said: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Write down what is said and asked; a refused request is told by its status, and is no fault of the page."""
+        self.page.on("console", lambda one: self._hear(one.type, one.text))
+        self.page.on("pageerror", lambda error: self.said.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+
+    def _hear(self, kind: str, text: str) -> None:
+        if kind == "error" and not text.startswith("Failed to load resource"):
+            self.said.append(text)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    program = shutil.which("chromium")
-    if program is None:
+    if shutil.which(hand.PROGRAM) is None:
         pytest.skip("there is no chromium here")
-    with playwright.sync_playwright() as started:
-        running = started.chromium.launch(executable_path=program, args=CHROMIUM)
+    with hand.browser() as running:
         yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +128,11 @@ def give_token(page: Any) -> None:
     page.wait_for_selector("#model-line:not([hidden])")
 
 
+def answer(page: Any, label: str) -> None:
+    """Wait until the page shows `label`."""
+    page.wait_for_function("label => document.getElementById('label').textContent === label", arg=label)
+
+
 def says(page: Any, selector: str, text: str) -> None:
     playwright.expect(page.locator(selector)).to_contain_text(text, timeout=WAIT_MS)
 
@@ -122,6 +144,12 @@ def test_ten_digits_drawn_are_ten_digits_read(page):
         assert re.search(r"\d sure$|% sure$", page.inner_text("#sureness").strip())
         page.click("#clear")
         answer(page, "")
+
+
+def test_how_soon_it_answers_is_told(browser, server):
+    told = hand.times(browser, server, [4, 7])
+    assert (told["n"], told["right"]) == (2, 2)
+    assert 0 < told["answer_ms"]["min"] <= told["answer_ms"]["p95"] < WAIT_MS
 
 
 def test_an_answer_comes_while_the_pen_is_down_and_its_reasons_when_it_rests(page):
