@@ -1,28 +1,33 @@
-"""Write `docs/robustness.md` from what `robustness.py` and `rejection.py` measured.
+"""Write `docs/robustness.md` from what `robustness.py`, `rejection.py` and `adapting.py` measured.
 
-In: `results/robustness.json`, `results/rejection.json`; a smoke run, or one that asked about held-out training
-pictures, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if it is not
-what they say.
+In: `results/robustness.json`, `rejection.json`, `adapting.jsonl`; a smoke run, or one that asked about held-out
+training pictures, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if
+it is not what they say.
 """
 
 from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
+import adapting
 import generated
 import machine
 from inkdigit.report.robustness import UNSEEN
 from inkdigit.report.template import percent
-from tables import MET, NOT_MEASURED, Record, load, machine_line, row, table
+from tables import MET, NOT_MEASURED, Record, load, machine_line, middle, row, table
+from tables import percent as shares
 
 PAGE = machine.ROOT / "docs" / "robustness.md"
 RESULTS, SCORES = "robustness.json", "rejection.json"
 COMMAND = "`python benchmarks/robustness.py`"
 WIDTH = 120
+WHO = {"USPS": "USPS", "askew": f"drawn digits, turned by {adapting.TURN_DEG}°"}
+CHANGES = (("before", "after"), ("answered_before", "answered_after"))
 
 INTRO = """\
 # Pictures that are not MNIST
@@ -180,12 +185,43 @@ Brier score {mnist["brier"]:.4f}, area under the risk–coverage curve {mnist["a
 inside the graph.""")
 
 
+def adapted(runs: Sequence[Record]) -> str:
+    """What a user's few dozen pictures change."""
+    rows = []
+    for user in dict.fromkeys(run["user"] for run in runs):
+        some = [run for run in runs if run["user"] == user]
+
+        def right(part: str, when: str, some: Sequence[Record] = some) -> str:
+            return shares([run[part][when] / run[part]["n"] for run in some])
+
+        def refused(when: str, some: Sequence[Record] = some) -> str:
+            return shares([fmean(run[f"refused_{when}"].values()) for run in some])
+
+        rows.append(
+            row(
+                *(WHO[user], len(some)),
+                *(f"{right('own', before)} → {right('own', after)}" for before, after in CHANGES),
+                *(f"{right('old', before)} → {right('old', after)}" for before, after in CHANGES),
+                f"{refused('before')} → {refused('after')}",
+                f"{middle([run['seconds'] for run in some])} s",
+            )
+        )
+    pictures, unseen = runs[0]["learnt"], runs[0]["own"]["n"]
+    text = f"""\
+`inkdigit adapt` learnt {pictures} pictures of a user, {adapting.OF_EACH} of each digit, drawn by lot anew for each
+seed, and then read up to {unseen:,} others of the same hand. *Old* is MNIST's test part: at most 0.1 points of it may
+be lost. *Refused* is the mean over the kinds of outlier above, {adapting.OUTLIERS:,} of each. All are mean ± standard
+deviation over the seeds; time is the whole command but for its start, median [least–most], bar 120 s."""
+    header = ["user", "seeds", "theirs, right", "theirs, answered", "old, right", "old, answered", "refused", "time"]
+    return "\n\n".join([_fill(text), table(header, rows)])
+
+
 def _fill(paragraph: str) -> str:
     """Its lines as long as a page's are, whatever figures were put in."""
     return textwrap.fill(" ".join(paragraph.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def render(record: Record | None, compared: Record | None) -> str:
+def render(record: Record | None, compared: Record | None, runs: Sequence[Record] = ()) -> str:
     """The whole page."""
     if record is None:
         return "\n\n".join([INTRO, f"{NOT_MEASURED.capitalize()}: {COMMAND}."]) + "\n"
@@ -203,8 +239,11 @@ def render(record: Record | None, compared: Record | None) -> str:
         *(["## Which score", scores(compared)] if compared else []),
         "## Calibration",
         calibration(record),
+        *(["## Adapted to a hand", adapted(runs)] if runs else []),
         "## Where and when",
-        machine_line("Robustness", record),
+        "\n".join(
+            [machine_line("Robustness", record), *(machine_line("`benchmarks/adapting.py`", one) for one in runs[:1])]
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -214,7 +253,10 @@ def files(results: Path, page: Path) -> generated.Files:
     record = load(results / RESULTS)
     if record is not None and record["held_out"]:
         record = None
-    return generated.beside(page, render(record, load(results / SCORES)), {})
+    runs = {
+        (one["user"], one["seed"]): one for one in machine.read_lines(results / adapting.LEDGER) if not one["smoke"]
+    }
+    return generated.beside(page, render(record, load(results / SCORES), [*runs.values()]), {})
 
 
 if __name__ == "__main__":

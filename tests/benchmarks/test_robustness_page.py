@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+import adapting
 import rejection
 import robustness
 import robustness_page
@@ -66,6 +67,16 @@ def compared(line) -> dict:
     return {**{key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}, **told}
 
 
+@pytest.fixture
+def adapted(line) -> list[dict]:
+    """What `adapting.py` writes for one user and two seeds."""
+    change = {"n": 1000, "before": 700, "after": 900, "answered_before": 500, "answered_after": 800}
+    told = {"user": "askew", "learnt": 50, "own": change, "old": {**change, "n": 10_000}, "seconds": 31.4}
+    told |= {"refused_before": {"a": 1.0, "b": 0.98}, "refused_after": {"a": 0.98, "b": 0.98}}
+    about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
+    return [{**about, **told, "seed": 0}, {**about, **told, "seed": 1, "seconds": 40.0}]
+
+
 def words(text: str) -> str:
     return " ".join(text.split())
 
@@ -106,6 +117,25 @@ def test_what_is_not_known_is_left_out(record):
     assert "coverage at 99.9 % accuracy not measured" in words(text)
     assert "Missed" not in text
     assert "## Which score" not in text
+
+
+def test_what_adapting_gave_and_cost(record, adapted, tmp_path):
+    (tmp_path / "robustness.json").write_text(json.dumps(record))
+    again = [*adapted, {**adapted[1], "smoke": True, "seconds": 1.0}]
+    (tmp_path / adapting.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in again))
+    (text,) = robustness_page.files(tmp_path, tmp_path / "robustness.md").values()
+    cells = "70.00 ± 0.00 % → 90.00 ± 0.00 % | 50.00 ± 0.00 % → 80.00 ± 0.00 % | 7.00 ± 0.00 %"
+    assert f"| drawn digits, turned by 60° | 2 | {cells}" in text.decode()
+    assert "| 99.00 ± 0.00 % → 98.00 ± 0.00 % | 35.7 [31.4–40.0] s |" in text.decode()
+    assert "## Adapted" not in robustness_page.render(record, None)
+
+
+def test_a_user_learns_other_pictures_than_are_read_afterwards():
+    learnt, unseen = adapting.askew(np.random.default_rng(0))
+    assert np.bincount(learnt.labels).tolist() == [adapting.OF_EACH] * 10
+    assert np.bincount(unseen.labels).tolist() == [adapting.UNSEEN] * 10
+    both = np.concatenate([learnt.images, unseen.images]).reshape(-1, 784)
+    assert len(np.unique(both, axis=0)) == len(both)
 
 
 def test_lines_are_as_long_as_a_page_has_them(record, compared):
