@@ -192,7 +192,8 @@ def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[dict[str, A
     """Join the members' models in one file; its figures, and what training the members took together."""
     file = bench.place(entry, seed)
     models = [bench.model(member, seed) for member in entry.members]
-    call("ensemble", *models, "--out", file, "--name", viewed(1), "--views", entry.views)
+    name = entry.name if entry.views == 1 else viewed(1)  # the command itself adds how many views
+    call("ensemble", *models, "--out", file, "--name", name, "--views", entry.views)
     first = entries()[entry.members[0]].loaded(bench.changes)
     return {
         **answer(file, first),

@@ -42,6 +42,8 @@ ENSEMBLE = ("best", *MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel
 DISTILLED = "best"  # the ensemble of its seed teaches it
 ENSEMBLE_SEEDS = 3
+# A larger ensemble takes in those networks of the curve that are neither small nor as large as `best`.
+LARGER = ("curve-92k", "curve-160k", "curve-360k")
 # One family: about so many parameters → filters of the first block; the next ones have 2, 4 and 6 times as many.
 CURVE_BASE: tuple[str, dict[str, Any]] = (
     "best",
@@ -106,6 +108,7 @@ def entries() -> dict[str, Entry]:
             )
             for size, first in CURVE.items()
         ),
+        Entry(f"ensemble-{len(ENSEMBLE + LARGER)}", "ensemble", ENSEMBLE_SEEDS, members=ENSEMBLE + LARGER),
     ]
     return {entry.name: entry for entry in everything}
 

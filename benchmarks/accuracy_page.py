@@ -87,9 +87,9 @@ def openings(results: Path) -> list[str]:
         hashes = " ".join(one[:8] for one in sha256.split())
         rows.append(row(f"`{name}`", hashes, spell(seeds), len(group), "–".join(dict.fromkeys((days[0], days[-1])))))
     about = (
-        f"[{len(opened):,} openings]({LOG}): every training and joining by `benchmarks/accuracy.py`, and "
-        "those of `general`. More than one a "
-        "seed: trained or joined twice."
+        f"[{len(opened):,} openings]({LOG}): every training and joining by `benchmarks/accuracy.py`, those of "
+        "`general`, and each time that `benchmarks/adapting.py` adapted it. More than one a seed: trained, joined or "
+        "adapted more than once."
     )
     return [title, about, table(["recipe", "its hash", "seeds", "openings", "when"], rows), OUTSIDE]
 

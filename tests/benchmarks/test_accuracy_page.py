@@ -149,7 +149,7 @@ def test_differences_are_taken_seed_by_seed(measured):
     _, table, missing = accuracy_parts.pairs(groups)
     (row,) = table.splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (least: 0.25)", "3"]
-    assert missing == "Not measured yet: `ensemble` − `best`, `distilled` − `best`."
+    assert missing == "Not measured yet: `ensemble` − `best`, `ensemble-7` − `ensemble`, `distilled` − `best`."
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
