@@ -97,7 +97,7 @@ def _answers(connection: _Connection, path: str, batches: Iterator[Batch]) -> It
             pictures = [data for _, data in batch if isinstance(data, bytes)]
             answers = iter(connection.predict(path, pictures) if pictures else [])
             for name, data in batch:
-                yield _entry(name, next(answers)) if isinstance(data, bytes) else _failed(name, data)
+                yield _entry(name, next(answers)) if isinstance(data, bytes) else {"file": name, **data.to_json()}
 
 
 def _entry(name: str | None, answer: Answer) -> Answer:
@@ -107,10 +107,6 @@ def _entry(name: str | None, answer: Answer) -> Answer:
         own = f"{name}:{problem.removeprefix('the bytes:')}" if problem.startswith("the bytes:") else problem
         return {"file": name, "error": own, "kind": answer["kind"]}
     return {**answer, "file": name}
-
-
-def _failed(name: str | None, error: PictureError) -> Answer:
-    return {"file": name, "error": str(error), "kind": error.kind}
 
 
 def _batches(files: Iterable[Path | PictureError], most_bytes: int, most_files: int) -> Iterator[Batch]:

@@ -65,6 +65,10 @@ class InkdigitError(Exception):
         """The name of the leaf, as `--json` and HTTP give it."""
         return type(self).__name__
 
+    def to_json(self) -> dict[str, str]:
+        """What is told of it, by `--json` and HTTP alike."""
+        return {"error": str(self), "kind": self.kind}
+
 
 class UsageError(InkdigitError):
     """The request itself makes no sense: an unknown name, a bad option, options that exclude each other."""

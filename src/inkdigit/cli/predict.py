@@ -95,7 +95,7 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
     answers = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
     for i, ((file, _), answer) in enumerate(zip(entries, answers, strict=True)):
         if isinstance(answer, PictureError):
-            yield {"file": str(file), "error": str(answer), "kind": answer.kind}
+            yield {"file": str(file), **answer.to_json()}
             continue
         if i in grays:
             sheet.append((file, grays[i], answer))

@@ -28,13 +28,8 @@ def to_bytes(data: Any) -> bytes:
 def entry(file: str | None, answer: Prediction | PictureError, recognizer: Recognizer) -> dict[str, Any]:
     """One picture's answer with exactly the keys of a line of `predict --json`."""
     if isinstance(answer, PictureError):
-        return {"file": file, **error_fields(answer)}
+        return {"file": file, **answer.to_json()}
     return {"file": file, **answer.to_json(), "model": recognizer.name}
-
-
-def error_fields(exc: InkdigitError) -> dict[str, str]:
-    """What is told of an error."""
-    return {"error": str(exc), "kind": exc.kind}
 
 
 def error_response(exc: InkdigitError) -> Response:
@@ -44,4 +39,4 @@ def error_response(exc: InkdigitError) -> Response:
         headers["Retry-After"] = str(exc.retry_after_s)
     if isinstance(exc, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
-    return json_response(error_fields(exc), exc.http_status, headers)
+    return json_response(exc.to_json(), exc.http_status, headers)

@@ -14,7 +14,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from inkdigit.errors import InkdigitError, TooSlow, UsageError
 from inkdigit.serve import headers, log
-from inkdigit.serve.answers import error_fields, to_bytes
+from inkdigit.serve.answers import to_bytes
 from inkdigit.serve.service import Service
 
 HEADER_BYTES = 2**15  # of one request, its first line included
@@ -147,7 +147,7 @@ class Connection(HttpToolsProtocol):
 
     def _refuse(self, exc: InkdigitError) -> None:
         """Answer for the application, which never sees this request, and close."""
-        body = to_bytes(error_fields(exc))
+        body = to_bytes(exc.to_json())
         lines = [
             f"HTTP/1.1 {exc.http_status} {'Request Timeout' if exc.http_status == 408 else 'Bad Request'}".encode(),
             *(b"%s: %s" % line for line in headers.OWN_SITE),
