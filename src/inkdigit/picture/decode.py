@@ -296,7 +296,7 @@ def _gray(image: Image.Image) -> Gray:
         return np.array(image if image.mode == "L" else image.convert("L"), np.uint8)
     if image.has_transparency_data:
         image = _on_paper(image.convert("RGBA"))
-    return _one_channel(image.convert("RGB"))
+    return _one_channel(image if image.mode == "RGB" else image.convert("RGB"))  # which would copy it for nothing
 
 
 def _from_deep(pixels: NDArray[Any]) -> Gray:

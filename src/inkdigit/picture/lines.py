@@ -126,6 +126,8 @@ def _held(lines: list[Line], others: Mask, across: Runs, fine: float) -> list[Li
 
     One that is `fine` may also run into a stroke.
     """
+    if not lines:
+        return []
     h, w = others.shape
     longest = max(h, w)
     edge, reach = max(1, round(EDGE * longest)), max(2, round(MEET * longest))
@@ -164,6 +166,8 @@ def _thin(lines: list[Line], across: Runs) -> Mask:
 
 def _around_a_digit(mask: Mask, lines: Mask) -> Mask:
     """The lines (H, W) that lead to the picture's border or that go around what remains: the others are strokes."""
+    if not lines.any():
+        return lines
     rest = (mask & ~lines).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest, connectivity=8)
     if count < 2:
