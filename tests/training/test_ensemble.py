@@ -18,6 +18,7 @@ from inkdigit import runs
 from inkdigit.errors import OutputError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.report.robustness import trained_kinds
 from inkdigit.training import ensemble, export, nets
 from inkdigit.training.ensemble import join, shifted, write
 from inkdigit.training.outcome import OPENINGS
@@ -169,6 +170,18 @@ def test_the_card_says_what_it_was_joined_from(pair, joined, many):
     assert told["libraries"]["torch"]
     assert [recipe.name for recipe in recipes_of(joined)] == ["wide", "flat"]
     assert str(pair[0].path.parent.parent) not in card.to_json()
+
+
+def test_the_card_says_of_its_members_what_they_were_adapted_to(pair, many, tmp_path):
+    step = {"data": {"name": "mine"}, "pictures": {"0": 7}, "augmentation": {"shear": 0.2}}
+    told = {**pair[1].card.provenance, "adapted": [step], "saw_mnist": True}
+    adapted = relabelled(pair[1], tmp_path / "adapted.onnx", card={"provenance": told})
+    path = tmp_path / "both.onnx"
+    path.write_bytes(join([pair[0], adapted], many, name="both"))
+    provenance = Recognizer.load(path).card.provenance
+    assert [member.get("adapted") for member in provenance["members"]] == [None, [step]]
+    assert provenance["saw_mnist"]
+    assert "shear" in trained_kinds(provenance)
 
 
 def test_its_figures_are_those_of_the_file_on_the_part_that_its_members_report_on(joined, many):

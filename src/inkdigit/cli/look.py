@@ -84,9 +84,11 @@ def _members(provenance: dict[str, Any]) -> dict[str, str]:
 
 
 def _adapted(provenance: dict[str, Any]) -> dict[str, str]:
-    """Whose pictures it was adapted to, the latest last."""
+    """Whose pictures it, or members of it, were adapted to, the latest last."""
     told = [
-        f"{step['data']['name']}, {sum(step['pictures'].values())} pictures" for step in provenance.get("adapted", [])
+        f"{step['data']['name']}, {sum(step['pictures'].values())} pictures"
+        for one in provenance.get("members", [provenance])
+        for step in one.get("adapted", [])
     ]
     return {"adapted to": "; ".join(told)} if told else {}
 

@@ -30,11 +30,10 @@ from inkdigit.training.calibrate import MIN_PICTURES, calibrate
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.rehearse import Old
-from inkdigit.training.restore import name_file, restore
+from inkdigit.training.restore import ADAPTED, name_file, restore
 from inkdigit.training.trial import OnTick, uses_bfloat16
 from inkdigit.types import Dataset, Metrics, Part
 
-ADAPTED = "adapted"  # in a card's provenance: what the model was adapted to, and from which file; the latest last
 SUFFIX = "-adapted"
 STEPS, BATCH = 120, 128
 OWN_SHARE = 0.25  # of a batch: with more the old is forgotten sooner than the new is learnt better

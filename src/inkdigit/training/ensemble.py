@@ -27,7 +27,7 @@ from inkdigit.training import environment, export, loop
 from inkdigit.training.calibrate import calibrate
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.training.restore import MADE_FROM, MEMBERS, name_file, recipe_of, recipes_of, restore
+from inkdigit.training.restore import ADAPTED, MADE_FROM, MEMBERS, name_file, recipe_of, recipes_of, restore
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Metrics
 
@@ -219,7 +219,7 @@ def _provenance(
     views: int,
 ) -> dict[str, Any]:
     """What the card says of where the ensemble comes from; the data are those of every member."""
-    about, told = environment.describe(dataset, source=dataset.name, device=CPU), models[0].card.provenance
+    about = environment.describe(dataset, source=dataset.name, device=CPU)
     files = [name_file(model.path) for model in models]
     members = [
         {
@@ -229,6 +229,7 @@ def _provenance(
             "recipe_sha256": model.card.provenance.get("recipe_sha256", recipe.sha256),
             "seed": recipe.seed,
             TEMPERATURE: temperature,
+            **{key: told for key, told in model.card.provenance.items() if key == ADAPTED},
         }
         for file, model, recipe, temperature in zip(files, models, recipes, temperatures, strict=True)
     ]
@@ -238,5 +239,6 @@ def _provenance(
         VIEWS: views,
         "created": about["started"],
         **{key: about[key] for key in ("commit", "libraries")},
-        **{key: told[key] for key in ("data", "saw_mnist")},
+        "data": models[0].card.provenance["data"],
+        "saw_mnist": any(model.card.provenance["saw_mnist"] for model in models),
     }

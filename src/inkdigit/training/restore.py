@@ -20,6 +20,7 @@ from inkdigit.training.recipe import Recipe
 
 PREFIX = "net."  # the network's name inside the exported graph
 MEMBERS = "members"  # in a card's provenance: the recipes of an ensemble
+ADAPTED = "adapted"  # in a card's provenance, or a member's: what it was adapted to, from which file; the latest last
 MADE_FROM = "made_from"  # in a card's provenance: file and SHA-256 of the float files behind an int8 or ensemble file
 
 
