@@ -26,7 +26,7 @@ from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import adapted, environment, export, loop, rehearse
 from inkdigit.training.adapted import Adapted, Reading
-from inkdigit.training.calibrate import MIN_PICTURES, calibrate
+from inkdigit.training.calibrate import MIN_PICTURES, calibrate, stressed_copies
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.rehearse import Old
@@ -69,6 +69,7 @@ class _Job:
     recipe: Recipe  # of adapting
     old: Old
     rehearsal: Part
+    stressed: loop.Tensors | None  # copies of old pictures that it never learnt from, as photographed
     least: int  # of the old pictures that are watched are read right afterwards
     ways: tuple[float, ...]  # as far as it may go
     steps: int
@@ -147,7 +148,8 @@ def _job(
     forgets, farthest = (FORGETS_DRAWN, FARTHEST_DRAWN) if old.drawn else (FORGETS, 1.0)
     least = _right(net, old.watched, len(model.classes)) - int(forgets * len(old.watched))
     ways = tuple(way for way in WAYS if way <= farthest)
-    return _Job(model, net, how, old, rehearsal, least, ways, steps, on_tick)
+    stressed = None if old.unlearnt is None else stressed_copies(old.unlearnt, how)
+    return _Job(model, net, how, old, rehearsal, stressed, least, ways, steps, on_tick)
 
 
 def _how(recipe: Recipe, seed: int) -> Recipe:
@@ -207,7 +209,8 @@ def _calibration(job: _Job, net: nn.Module) -> Calibration:
     model, old, before = job.model, job.old, job.model.card.calibration
     if old.unlearnt is not None and len(old.unlearnt) >= MIN_PICTURES:
         told = f"{len(old.unlearnt):,} held-out training pictures of {old.dataset.name}"
-        return calibrate(net, loop.Tensors.of(old.unlearnt, CPU), classes=len(model.classes), fitted_on=told)
+        held_out = loop.Tensors.of(old.unlearnt, CPU)
+        return calibrate(net, held_out, classes=len(model.classes), fitted_on=told, stressed=job.stressed)
     told = f"{before.fitted_on}, before the model was adapted"
     if before.accept_score is None:
         return replace(before, keeps=None, fitted_on=told)

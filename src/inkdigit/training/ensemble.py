@@ -24,7 +24,7 @@ from inkdigit.errors import UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment, export, loop
-from inkdigit.training.calibrate import calibrate
+from inkdigit.training.calibrate import calibrate, stressed_copies
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.training.restore import ADAPTED, MADE_FROM, MEMBERS, name_file, recipe_of, recipes_of, restore
@@ -207,7 +207,8 @@ def _fitted(
     held_out = loop.Tensors.of(parts.validation, CPU)
     log(f"Fitting one temperature on {len(held_out.images):,} pictures that all of them held out.")
     told = f"{len(held_out.images):,} held-out training pictures"
-    return calibrate(net, held_out, classes=classes, fitted_on=told)
+    stressed = stressed_copies(parts.validation, recipes[0])
+    return calibrate(net, held_out, classes=classes, fitted_on=told, stressed=stressed)
 
 
 def _provenance(
