@@ -157,11 +157,11 @@ def outliers(record: Record) -> str:
     ]
     mnist = record["mnist"]
     keeps, fitted_on = record["threshold"]["keeps"], record["threshold"]["fitted_on"]
-    fitted = "" if keeps is None else f" was fitted to keep {100 * keeps:g} % of {fitted_on} and"
+    fitted = "" if keeps is None else f" fitted to keep {100 * keeps:g} % of {fitted_on},"
     text = f"""\
 The score is high for what is one digit. *AUROC*: the chance that a digit's score is above an outlier's; digits are the
 {record["digits"]}. *Refused at 99 %*: with the threshold that keeps 99 % of those digits. *Refused*: with the threshold
-that ships, which{fitted} keeps {percent(mnist["answered"] / mnist["n"])} % of those digits. What is drawn is drawn
+that ships,{fitted} which keeps {percent(mnist["answered"] / mnist["n"])} % of those digits. What is drawn is drawn
 anew, with a seed that no training has; half of it is shown on paper."""
     return "\n\n".join([_fill(text), table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows)])
 
