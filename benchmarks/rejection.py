@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from inkdigit.picture.prepare import prepare_each
 from inkdigit.report.rejection import auroc
 from inkdigit.training import nets
 from inkdigit.training.export import score_of
-from inkdigit.training.restore import restore
+from inkdigit.training.restore import recipes_of, restore
 from inkdigit.types import Dataset, Gray
 from robustness import held_out, outliers
 
@@ -103,6 +104,13 @@ def compare(path: str, dataset: Dataset, known: dict[str, Gray]) -> dict[str, di
     return found
 
 
+def trained(path: str) -> dict[str, Any]:
+    """What is to be known of a network: its recipe, and the commit that trained it."""
+    model = Recognizer.load(path)
+    recipe = recipes_of(model)[0]
+    return {"recipe": recipe.name, "epochs": recipe.epochs, "commit": model.card.provenance["commit"]}
+
+
 def main() -> int:
     """Compare, and write the results."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,7 +122,8 @@ def main() -> int:
     dataset = open_data("mnist")
     pictures = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=20 if asked.smoke else None)
     known = {kind: prepare_each(grays) for kind, grays in pictures.items()}
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "about": ABOUT}
+    networks = [trained(path) for path in (asked.taught, asked.untaught)]
+    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "about": ABOUT, "networks": networks}
     told = compare(asked.taught, dataset, known)
     plain = compare(asked.untaught, dataset, known)
     merged = {**{f"{name}, without outliers": areas for name, areas in plain.items()}, **told}

@@ -174,6 +174,14 @@ def scores(record: Record) -> str:
     return "\n\n".join([record["about"], table(header, rows)])
 
 
+def _compared(record: Record) -> str:
+    """The comparison of scores: by which command, of which networks."""
+    networks = dict.fromkeys(
+        f"`{one['recipe']}` of commit {one['commit']}, {one['epochs']} epochs" for one in record["networks"]
+    )
+    return f"`python benchmarks/rejection.py` ({'; '.join(networks)})"
+
+
 def calibration(record: Record) -> str:
     """How honest the confidences are."""
     mnist = record["mnist"]
@@ -242,7 +250,11 @@ def render(record: Record | None, compared: Record | None, runs: Sequence[Record
         *(["## Adapted to a hand", adapted(runs)] if runs else []),
         "## Where and when",
         "\n".join(
-            [machine_line("Robustness", record), *(machine_line("`benchmarks/adapting.py`", one) for one in runs[:1])]
+            [
+                machine_line(COMMAND, record),
+                *([machine_line(_compared(compared), compared)] if compared else []),
+                *(machine_line("`python benchmarks/adapting.py`", one) for one in runs[:1]),
+            ]
         ),
     ]
     return "\n\n".join(parts) + "\n"

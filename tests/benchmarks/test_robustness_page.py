@@ -64,6 +64,7 @@ def compared(line) -> dict:
     """What `rejection.py` writes."""
     areas = {**dict.fromkeys(KINDS, 0.98), "mean": 0.981}
     told = {"about": rejection.ABOUT, "scores": {"energy, without outliers": areas, "log odds": areas}}
+    told |= {"networks": [{"recipe": "general", "epochs": 12, "commit": "abc"}] * 2}
     return {**{key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}, **told}
 
 
@@ -93,6 +94,7 @@ def test_what_was_measured_is_told(record, compared):
     assert "| motion blur | yes | 90.00 | 91.00 | 92.00 | 93.00 | **94.00** |" in text
     assert "| stripe | no | **90.00** |  |  |  |  |" in text
     assert "| log odds | 0.9800 | 0.9800 | 0.9800 | 0.9800 | 0.9810 |" in text
+    assert "- `python benchmarks/rejection.py` (`general` of commit abc, 12 epochs): 2026-01-01" in text
     said = words(text)
     assert "by 2 other projects" in said
     assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: answered 7)." in said
@@ -103,7 +105,10 @@ def test_what_was_measured_is_told(record, compared):
 
 def test_what_the_threshold_promised_is_what_the_card_says(record):
     said = words(robustness_page.outliers(record))
-    assert "that ships, fitted to keep 99.75 % of 2,971 held-out training pictures, which keeps 99.75 % of those digits" in said
+    assert (
+        "that ships, fitted to keep 99.75 % of 2,971 held-out training pictures, which keeps 99.75 % of those digits"
+        in said
+    )
     record["threshold"] = {"keeps": None, "fitted_on": "the select twin of this recipe"}
     assert "that ships, which keeps 99.75 % of those digits" in words(robustness_page.outliers(record))
 
