@@ -177,7 +177,8 @@ def scores(record: Record) -> str:
 def _compared(record: Record) -> str:
     """The comparison of scores: by which command, of which networks."""
     networks = dict.fromkeys(
-        f"`{one['recipe']}` of commit {one['commit']}, {one['epochs']} epochs" for one in record["networks"]
+        f"`{one['recipe']}` of commit {(one['commit'] or 'unknown')[:12]}, {one['epochs']} epochs"
+        for one in record["networks"]
     )
     return f"`python benchmarks/rejection.py` ({'; '.join(networks)})"
 
