@@ -176,11 +176,11 @@ def scores(record: Record) -> str:
 
 def _compared(record: Record) -> str:
     """The comparison of scores: by which command, of which networks."""
-    networks = dict.fromkeys(
+    said = [
         f"`{one['recipe']}` of commit {(one['commit'] or 'unknown')[:12]}, {one['epochs']} epochs"
         for one in record["networks"]
-    )
-    return f"`python benchmarks/rejection.py` ({'; '.join(networks)})"
+    ]
+    return f"`python benchmarks/rejection.py` ({'; '.join(dict.fromkeys(said))})"
 
 
 def calibration(record: Record) -> str:
