@@ -23,7 +23,6 @@ Map = NDArray[np.float32]  # (H, W): 0 to 1
 SMALL_SHARE = 0.3  # of the pictures are 28 px, as MNIST's are; the others are larger
 LARGE_PX = (40, 150)
 CANVAS_SHARE = 0.2  # of them come from a drawing program: ink and what crosses it, on nothing
-SMALL_CANVAS_SHARE = 0.4  # the same, of those of 28 px
 # Kinds of corruption (`report/corruptions.py`) that resemble something drawn here.
 RESEMBLES = (
     *("shot_noise", "impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness", "translate", "fog"),
@@ -36,14 +35,12 @@ def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
     small = rng.random() < SMALL_SHARE
     side = SIDE if small else int(rng.integers(*LARGE_PX))
     cover = _lay(ink, side, rng)
-    canvas = rng.random() < (SMALL_CANVAS_SHARE if small else CANVAS_SHARE)
+    canvas = rng.random() < CANVAS_SHARE
     strikes = 0.35 if canvas and small else 0.06
     for mark, share in ((_strike, strikes), (_specks, 0.12), (_neighbour, 0.06 if small else 0.12)):
         if rng.random() < share:
             cover = np.maximum(cover, mark(side, rng))
     if canvas:
-        if rng.random() < 0.2:
-            cover = _blotches(cover, rng)
         drawn = np.rint(255 * np.clip(cover, 0, 1)).astype(np.uint8)
         return 255 - drawn if rng.random() < 0.5 else drawn
     paper = _paper(side, rng)
@@ -68,8 +65,8 @@ def _lay(ink: Gray, side: int, rng: np.random.Generator) -> Map:
     pen: Map = np.pad(_resize(np.asarray(box / 255, np.float32), size), margin)
     if scale > 1.5 or rng.random() < 0.5:
         pen = _repen(pen, rng)
-    if rng.random() < 0.06:
-        pen = _hollow(pen, 1.5 if side > SIDE else 0.8)
+    if side > SIDE and rng.random() < 0.06:
+        pen = _hollow(pen)
     corners = _corners(size[0] + 2 * margin, size[1] + 2 * margin, side, rng)
     return _warp(pen, corners, side)
 
@@ -80,9 +77,9 @@ def _repen(pen: Map, rng: np.random.Generator) -> Map:
     return np.asarray(np.clip(edge, 0, 1), np.float32)
 
 
-def _hollow(pen: Map, sigma: float) -> Map:
-    """The outline of the strokes alone, found where they are blurred by `sigma` pixels."""
-    broad = _blur(pen, sigma)
+def _hollow(pen: Map) -> Map:
+    """The outline of the strokes alone."""
+    broad = _blur(pen, 1.5)
     return np.asarray(np.clip(1.8 - 6 * np.abs(broad - 0.35), 0, 1), np.float32)
 
 
@@ -117,20 +114,11 @@ def _pencil(side: int, rng: np.random.Generator) -> Map:
     return np.asarray(np.clip(kept, 0, 1), np.float32)
 
 
-def _blotches(cover: Map, rng: np.random.Generator) -> Map:
-    """Ink of a pen that runs dry, or as few photons draw it (shot noise)."""
-    photons = 2 * 20 ** rng.random()
-    return np.asarray(rng.poisson(np.clip(cover, 0, 1) * photons) / photons, np.float32)
-
-
 def _strike(side: int, rng: np.random.Generator) -> Map:
     """A thin line, straight, dotted or zigzag, that has nothing to do with the digit."""
     count = int(rng.integers(2, 6 if rng.random() < 0.5 else 15))
     along = np.linspace(0, 1, 4 * side)
-    bends = rng.normal(0, 1, count)
-    if rng.random() < 0.3:  # even teeth, on a slope
-        bends = (-1.0) ** np.arange(count) + rng.uniform(-1, 1) * np.linspace(-1, 1, count)
-    knots = rng.uniform(0.1, 0.9) + rng.uniform(0, 0.15) * bends
+    knots = rng.uniform(0.1, 0.9) + rng.uniform(0, 0.15) * rng.normal(0, 1, count)
     y = np.interp(along, np.linspace(0, 1, count), knots)
     x = along if rng.random() < 0.8 else y
     on = np.ones(along.size, bool)
