@@ -2,7 +2,8 @@
 
 In: NAME, and a run or a folder of seeds. Of several seeds the first is taken: a choice would have to be made by what
 the test part shows. Out: the file, with the mean over the seeds on its card. With `--int8` it is an int8 file where
-that loses nothing on held-out training pictures, and gains.
+that loses nothing on held-out training pictures, and gains. With `--calibrate` its threshold is fitted again, as a
+training would fit it today; the network and its temperature stay.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import torch
 
 import inkdigit.runs as runs
 from inkdigit.data.sources import open_data
@@ -25,16 +27,19 @@ from inkdigit.report.ledger import read_finished
 from inkdigit.report.metrics import predict_part
 from inkdigit.report.seeds import Seeds, open_seeds, spell
 from inkdigit.report.speed import time_batches
+from inkdigit.training.calibrate import calibrate, stressed_copies
 from inkdigit.training.export import set_card
+from inkdigit.training.loop import Tensors
 from inkdigit.training.outcome import log_opening
 from inkdigit.training.quantize import choose, int8_bytes, quantize
 from inkdigit.training.recipe import Recipe, bundled
-from inkdigit.training.restore import recipe_of
+from inkdigit.training.restore import recipe_of, restore
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Part
 
 GAIN = 1 / 3  # of size or time: what makes an int8 file worth having
 SLACK = 1.1  # times as long as the float file: what a machine that does other things too may add
+ALIKE = 1e-3  # temperatures: they are found to so many digits on any machine
 TIMED = 256  # pictures of one call
 
 
@@ -55,11 +60,13 @@ class Judged:
         )
 
 
-def bundle(name: str, source: str, *, zoo: Path = ZOO, int8: bool = False, twin: str | None = None) -> Path:
+def bundle(
+    name: str, source: str, *, zoo: Path = ZOO, int8: bool = False, twin: str | None = None, again: bool = False
+) -> Path:
     """Write the bundled model `name` from the run or the folder of seeds `source`, and say what was done.
 
     `twin` is a run of the same recipe under `select`: what is held out there decides on `int8` where a recipe trains on
-    all pictures.
+    all pictures. `again` fits the threshold again.
 
     Raises:
         UsageError: the runs are not those of the bundled recipe, or nothing is held out to decide by.
@@ -75,7 +82,7 @@ def bundle(name: str, source: str, *, zoo: Path = ZOO, int8: bool = False, twin:
     for model in models:
         check(model, recipe, dataset)
     model = models[0]
-    data = model.path.read_bytes()
+    data = calibrated_again(model, dataset) if again else model.path.read_bytes()
     if int8 and pays(model if twin is None else open_twin(twin, recipe), dataset):
         folder = model.path.parent
         log_opening(folder, data=dataset.name, name=name, sha256=recipe.sha256, seed=str(recipe_of(model).seed))
@@ -193,6 +200,35 @@ def pays(model: Recognizer, dataset: Dataset) -> bool:
     return better
 
 
+def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
+    """The model file with the threshold that a training would fit today, on the pictures that its own held out.
+
+    Raises:
+        UsageError: it held nothing out, or its temperature, which is inside the graph, is not what is found today.
+    """
+    net, recipe = restore(model)
+    held_out, old = parts_of(dataset, recipe).validation, model.card.calibration
+    if held_out is None:
+        raise UsageError(f"{model.path} held nothing out to fit a threshold on")
+    found = calibrate(
+        net,
+        Tensors.of(held_out, torch.device("cpu")),
+        classes=len(model.classes),
+        fitted_on=f"{len(held_out):,} held-out training pictures",
+        stressed=stressed_copies(held_out, recipe),
+    )
+    if abs(found.temperature - old.temperature) > ALIKE:
+        raise UsageError(
+            f"{model.path} is no longer what it was calibrated as",
+            expected=f"temperature {old.temperature}",
+            received=found.temperature,
+        )
+    print(f"Answers from a score of {found.accept_score}; it was {old.accept_score}")
+    changed = onnx.load(model.path)
+    set_card(changed, replace(model.card, calibration=replace(found, temperature=old.temperature)))
+    return bytes(changed.SerializeToString())
+
+
 def judge(model: Recognizer, part: Part) -> Judged:
     """Measure a file on held-out pictures."""
     speed = time_batches(model, part.images[:TIMED]).pictures_per_s
@@ -228,12 +264,15 @@ def main() -> int:
     options.add_argument("source", help="a finished run, or a folder of seeds")
     options.add_argument("--int8", action="store_true", help="an int8 file, if it loses nothing")
     options.add_argument("--twin", metavar="RUN", help="its select twin: what that held out decides on --int8")
+    options.add_argument("--calibrate", action="store_true", help="fit its threshold again")
     options.add_argument("--zoo", type=Path, default=ZOO, help="where bundled models lie")
     asked = options.parse_args()
     if asked.twin and not asked.int8:
         options.error("--twin decides on --int8, which is not asked for")
+    if asked.calibrate and asked.int8:
+        options.error("--calibrate is for float files: one that was made int8 keeps the threshold of its float file")
     try:
-        bundle(asked.name, asked.source, zoo=asked.zoo, int8=asked.int8, twin=asked.twin)
+        bundle(asked.name, asked.source, zoo=asked.zoo, int8=asked.int8, twin=asked.twin, again=asked.calibrate)
     except InkdigitError as exc:
         print(f"Error: {exc}", file=sys.stderr)
         return exc.exit_code

@@ -23,7 +23,7 @@ from inkdigit.training import calibrate, outcome
 from inkdigit.training import recipe as recipes
 from inkdigit.training.outcome import OPENINGS
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import train
+from inkdigit.training.run import parts_of, train
 from inkdigit.training.seeds import train_seeds
 
 from ..training.conftest import draw, single_thread, tiny
@@ -140,6 +140,26 @@ def test_a_twin_decides_on_int8_where_a_recipe_holds_nothing_out(made, dataset, 
         bundle.pays(model, dataset)
 
 
+def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, dataset, zoo, monkeypatch):
+    run = str(made / "seeds" / "s0")
+    before = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo))
+    monkeypatch.setattr(calibrate, "MIN_PICTURES", 30)
+    monkeypatch.setattr(calibrate, "KEEPS", 0.5)
+    after = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo, again=True))  # its self test passes
+    old, new = before.card.calibration, after.card.calibration
+    assert new.accept_score > old.accept_score
+    assert (new.temperature, new.keeps, new.fitted_on) == (old.temperature, 0.5, old.fitted_on)
+    held_out = parts_of(dataset, Recipe.load("tiny")).validation
+    scores = [answer.score for answer in after.predict(held_out.images)]
+    assert np.mean(np.array(scores) >= new.accept_score) == pytest.approx(0.5, abs=0.03)
+    assert [p.probs.tolist() for p in after.predict(held_out.images)] == [
+        p.probs.tolist() for p in before.predict(held_out.images)
+    ]
+    monkeypatch.setattr(calibrate, "fit_temperature", lambda *_: 9.0)
+    with pytest.raises(UsageError, match="no longer what it was calibrated as"):
+        bundle.calibrated_again(before, dataset)
+
+
 @pytest.mark.parametrize(("change", "run"), [({}, "seeds/s0"), ({"learning_rate": 0.02}, "twin")])
 def test_another_run_is_no_twin(made, recipe, change, run):
     with pytest.raises(UsageError, match=r"is no twin of tiny.*protocol=select"):
@@ -199,3 +219,6 @@ def test_the_script_says_in_one_line_why_not(made, zoo, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         call("tiny", str(made / "seeds"), "--twin", str(made / "twin"))
     assert "--twin decides on --int8" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        call("tiny", str(made / "seeds"), "--int8", "--calibrate")
+    assert "--calibrate is for float files" in capsys.readouterr().err
