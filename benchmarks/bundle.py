@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import onnx
-import torch
 
 import inkdigit.runs as runs
 from inkdigit.data.sources import open_data
@@ -27,9 +26,8 @@ from inkdigit.report.ledger import read_finished
 from inkdigit.report.metrics import predict_part
 from inkdigit.report.seeds import Seeds, open_seeds, spell
 from inkdigit.report.speed import time_batches
-from inkdigit.training.calibrate import calibrate, stressed_copies
+from inkdigit.training.calibrate import calibrate_held_out
 from inkdigit.training.export import set_card
-from inkdigit.training.loop import Tensors
 from inkdigit.training.outcome import log_opening
 from inkdigit.training.quantize import choose, int8_bytes, quantize
 from inkdigit.training.recipe import Recipe, bundled
@@ -210,13 +208,7 @@ def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
     held_out, old = parts_of(dataset, recipe).validation, model.card.calibration
     if held_out is None:
         raise UsageError(f"{model.path} held nothing out to fit a threshold on")
-    found = calibrate(
-        net,
-        Tensors.of(held_out, torch.device("cpu")),
-        classes=len(model.classes),
-        fitted_on=f"{len(held_out):,} held-out training pictures",
-        stressed=stressed_copies(held_out, recipe),
-    )
+    found = calibrate_held_out(net, held_out, recipe, classes=len(model.classes))
     if abs(found.temperature - old.temperature) > ALIKE:
         raise UsageError(
             f"{model.path} is no longer what it was calibrated as",

@@ -30,6 +30,13 @@ MIN_PICTURES = 500  # fewer say nothing about a thousandth
 LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
 
 
+def calibrate_held_out(net: nn.Module, held_out: Part, recipe: Recipe, *, classes: int) -> Calibration:
+    """Fit temperature and threshold on the pictures that a run of `recipe` held out, as `calibrate` does."""
+    told = f"{len(held_out):,} held-out training pictures"
+    pictures, stressed = Tensors.of(held_out, torch.device("cpu")), stressed_copies(held_out, recipe)
+    return calibrate(net, pictures, classes=classes, fitted_on=told, stressed=stressed)
+
+
 def stressed_copies(held_out: Part, recipe: Recipe) -> Tensors | None:
     """Held-out pictures as photographed, if training had such ones and outliers; None also for too few of them."""
     if not (recipe.stressed and recipe.outliers) or len(held_out) < MIN_PICTURES:

@@ -23,8 +23,8 @@ from inkdigit.data.splits import Parts
 from inkdigit.errors import UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training import environment, export, loop
-from inkdigit.training.calibrate import calibrate, stressed_copies
+from inkdigit.training import environment, export
+from inkdigit.training.calibrate import calibrate_held_out
 from inkdigit.training.outcome import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.training.restore import ADAPTED, MADE_FROM, MEMBERS, name_file, recipe_of, recipes_of, restore
@@ -204,11 +204,8 @@ def _fitted(
     together = all(len({getattr(recipe, field) for recipe in recipes}) == 1 for field in HELD_OUT_BY)
     if not together or parts.validation is None:
         return Calibration()
-    held_out = loop.Tensors.of(parts.validation, CPU)
-    log(f"Fitting one temperature on {len(held_out.images):,} pictures that all of them held out.")
-    told = f"{len(held_out.images):,} held-out training pictures"
-    stressed = stressed_copies(parts.validation, recipes[0])
-    return calibrate(net, held_out, classes=classes, fitted_on=told, stressed=stressed)
+    log(f"Fitting one temperature on {len(parts.validation):,} pictures that all of them held out.")
+    return calibrate_held_out(net, parts.validation, recipes[0], classes=classes)
 
 
 def _provenance(

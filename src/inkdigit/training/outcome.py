@@ -31,7 +31,7 @@ from inkdigit.report.insight import Insight
 from inkdigit.report.metrics import evaluate, measure, predict_part, stack_probs
 from inkdigit.training import environment, explain, export, loop, nets
 from inkdigit.training.augment import augment
-from inkdigit.training.calibrate import MIN_CONFIDENCE, calibrate, stressed_copies
+from inkdigit.training.calibrate import MIN_CONFIDENCE, calibrate_held_out
 from inkdigit.training.distill import Teacher
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
@@ -79,10 +79,7 @@ def _calibration(job: Job, net: torch.nn.Module) -> Calibration:
     """Fitted on held-out training pictures; without any, taken over from the recipe if the data are the same."""
     recipe = job.recipe
     if job.parts.validation is not None:
-        held_out = loop.Tensors.of(job.parts.validation, torch.device("cpu"))
-        told = f"{len(held_out.images):,} held-out training pictures"
-        stressed = stressed_copies(job.parts.validation, recipe)
-        return calibrate(net, held_out, classes=len(job.dataset.classes), fitted_on=told, stressed=stressed)
+        return calibrate_held_out(net, job.parts.validation, recipe, classes=len(job.dataset.classes))
     if recipe.temperature is not None and recipe.calibrated_on == job.dataset.sha256:
         least = MIN_CONFIDENCE if recipe.outliers else 0.0
         return Calibration(recipe.temperature, recipe.accept_score, None, "the select twin of this recipe", least)
