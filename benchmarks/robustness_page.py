@@ -103,9 +103,9 @@ def photos(record: Record) -> str:
     )
     text = f"""\
 Phone photos, scans and drawings of single digits by {len(told["sources"])} other projects. The model learnt from none
-of them and its threshold was fitted on MNIST alone: for these two, leaving a source out would change nothing. The
-door's constants were chosen by people who had seen these photos: for the door there is no figure with a source left
-out."""
+of them, and its threshold was fitted on MNIST's pictures and on what our code makes of them: for these two, leaving a
+source out would change nothing. The door's constants were chosen by people who had seen these photos: for the door
+there is no figure with a source left out."""
     return "\n\n".join(
         [
             _fill(text),
@@ -129,9 +129,10 @@ def corruptions(record: Record) -> str:
         rows.append(row(kind["kind"].replace("_", " "), seen, *cells, *[""] * (most - len(cells))))
     text = f"""\
 The {len(rows)} kinds of MNIST-C (Mu and Gilmer 2019), made anew, on {told["n"]:,} pictures: accuracy in per cent at
-each level, that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard deviation over the
-kinds {percent(told["standard_deviation"])} points){_unseen(told)}. Not corrupted: {percent(told["clean"])} %. The same
-for any model: `inkdigit evaluate MODEL --corruptions`."""
+each level, answered or not, that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard
+deviation over the kinds {percent(told["standard_deviation"])} points){_unseen(told)}; {percent(told["answered"])} % are
+answered, with the threshold that ships. Not corrupted: {percent(told["clean"])} %. The same for any model: `inkdigit
+evaluate MODEL --corruptions`."""
     header = ["kind", "like something in training", *map(str, range(1, most + 1))]
     return "\n\n".join([_fill(text), _fill(UNSEEN), table(header, rows)])
 
