@@ -2,7 +2,8 @@
 
 In: a model (the default one unless named), and the data in INKDIGIT_DATA. Out: lines of `results/adapting.jsonl`, one a
 user and seed: what is read before and after of that user's other pictures, of MNIST's test part and of what is no
-digit, and how long it took. Each looks at the test part once, which `results/test-openings.csv` tells of.
+digit, and how long it took, cross-validation included, as where a user has no test part. Each looks at the test part
+once, which `results/test-openings.csv` tells of.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ LEDGER = "adapting.jsonl"
 LIBRARIES = ("inkdigit", "torch", "numpy", "pillow", "onnxruntime")
 OF_EACH = 5  # pictures of each class that are learnt
 UNSEEN = 100  # of each class that are read afterwards
-OUTLIERS = 1000  # of each kind
+OUTLIERS = 500  # of each kind
 TURN_DEG = 60  # of the hand that writes askew
 SIDE_PX = 160  # of its pictures: so large that nothing is cut off
 
@@ -79,10 +80,11 @@ def measure(
     model: Recognizer, user: str, seed: int, folder: Path, *, steps: int | None, known: Outliers
 ) -> dict[str, Any]:
     """Adapt to a user, and ask before and after."""
+    from inkdigit.training import adapted
     from inkdigit.training.adapt import STEPS, adapt  # brings PyTorch: the page needs none
 
     learnt, unseen = USERS[user](np.random.default_rng(seed))
-    data = Dataset(user, DIGITS, learnt, unseen, prepare=model.prepare)
+    data = Dataset(user, DIGITS, learnt, prepare=model.prepare)
     began = time.perf_counter()
     done = adapt(model, data, out=folder / f"{user}-{seed}.onnx", steps=steps or STEPS, seed=seed, log=print)
     seconds = time.perf_counter() - began
@@ -91,7 +93,7 @@ def measure(
         "seed": seed,
         "seconds": round(seconds, 1),
         "learnt": len(learnt),
-        "own": asdict(done.own),
+        "own": asdict(adapted.change(unseen, adapted.read(model, unseen), adapted.read(done.model, unseen))),
         "old": asdict(done.old),
         "replay": done.replay,
         "way": done.way,

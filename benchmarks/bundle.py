@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import onnx
+import torch
 
 import inkdigit.runs as runs
 from inkdigit.data.sources import open_data
@@ -27,6 +28,7 @@ from inkdigit.report.metrics import predict_part
 from inkdigit.report.seeds import Seeds, open_seeds, spell
 from inkdigit.report.speed import time_batches
 from inkdigit.training.calibrate import calibrate_held_out
+from inkdigit.training.environment import describe
 from inkdigit.training.export import set_card
 from inkdigit.training.outcome import log_opening
 from inkdigit.training.quantize import choose, int8_bytes, quantize
@@ -37,6 +39,7 @@ from inkdigit.types import Dataset, Part
 
 GAIN = 1 / 3  # of size or time: what makes an int8 file worth having
 SLACK = 1.1  # times as long as the float file: what a machine that does other things too may add
+CPU = torch.device("cpu")
 ALIKE = 1e-3  # temperatures: they are found to so many digits on any machine
 TIMED = 256  # pictures of one call
 
@@ -206,9 +209,9 @@ def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
     """
     net, recipe = restore(model)
     held_out, old = parts_of(dataset, recipe).validation, model.card.calibration
-    if held_out is None:
-        raise UsageError(f"{model.path} held nothing out to fit a threshold on")
-    found = calibrate_held_out(net, held_out, recipe, classes=len(model.classes))
+    found = None if held_out is None else calibrate_held_out(net, held_out, recipe, classes=len(model.classes))
+    if found is None or found.accept_score is None:
+        raise UsageError(f"{model.path} held too few pictures out to fit a threshold on")
     if abs(found.temperature - old.temperature) > ALIKE:
         raise UsageError(
             f"{model.path} is no longer what it was calibrated as",
@@ -217,7 +220,9 @@ def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
         )
     print(f"Answers from a score of {found.accept_score}; it was {old.accept_score}")
     changed = onnx.load(model.path)
-    set_card(changed, replace(model.card, calibration=replace(found, temperature=old.temperature)))
+    provenance = {**model.card.provenance, "calibrated_by": describe(dataset, source=recipe.data, device=CPU)["commit"]}
+    calibration = replace(found, temperature=old.temperature)
+    set_card(changed, replace(model.card, calibration=calibration, provenance=provenance))
     return bytes(changed.SerializeToString())
 
 

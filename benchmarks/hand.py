@@ -21,18 +21,28 @@ Line = Sequence[tuple[float, float]]  # in shares of the glyph's height
 PROGRAM = "chromium"
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-quic")
 DESKTOP = {"width": 1280, "height": 800}
+PATIENCE_MS = 10_000
 PACE_MS = 8  # between two points of a stroke: some 125 a second, as a mouse or a screen gives them
 
 # A stroke ends when the browser is told so; an answer is there in the frame that shows it with its reasons, which the
-# page asks for when the pen rests.
-STOPWATCH = """strokes => {
-  let ended = 0;
+# page asks for when the pen rests. Only what was asked after the last stroke counts; an answer without reasons counts
+# as PATIENCE_MS.
+STOPWATCH = """([strokes, patience]) => {
+  let ended = 0, answered = false;
+  const fetch = window.fetch;
+  window.fetch = async (...request) => {
+    const last = strokes === 0;
+    const response = await fetch(...request);
+    answered ||= last;
+    return response;
+  };
   addEventListener("pointerup", (event) => { strokes -= 1; ended = event.timeStamp; }, true);
   window.answered = new Promise((done) => {
     const why = document.getElementById("why");
-    const look = () => strokes === 0 && why.getAttribute("aria-label").includes("speaks for") && shown();
+    const look = () => answered && why.getAttribute("aria-label").includes("speaks for") && shown();
     const shown = () => requestAnimationFrame(() => setTimeout(() => done(performance.now() - ended)));
     new MutationObserver(look).observe(why, { attributes: true });
+    setTimeout(() => done(patience), patience);
   });
 }"""
 
@@ -101,7 +111,7 @@ def times(running: Any, url: str, digits: Sequence[int]) -> dict[str, Any]:
         page.goto(url)
         page.wait_for_selector("#model-line:not([hidden])")
         lines = strokes(digit)
-        page.evaluate(STOPWATCH, len(lines))
+        page.evaluate(STOPWATCH, [len(lines), PATIENCE_MS])
         draw(page, lines, pace_ms=PACE_MS)
         took.append(page.evaluate("window.answered"))
         right += page.inner_text("#label") == str(digit)

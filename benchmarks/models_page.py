@@ -248,11 +248,15 @@ def origins(models: Sequence[Model]) -> str:
                 data["licence"],
                 model.card.calibration.fitted_on,
                 told["created"][:10],
-                f"`{(told['commit'] or 'unknown')[:12]}`",
+                f"`{(told['commit'] or 'unknown')[:12]}`{_calibrated_by(told)}",
                 f"torch {told['libraries']['torch']}, onnxruntime {told['libraries']['onnxruntime']}",
             )
         )
     return table(header, rows)
+
+
+def _calibrated_by(told: dict[str, Any]) -> str:
+    return f"; calibrated again by `{(told['calibrated_by'] or 'unknown')[:12]}`" if "calibrated_by" in told else ""
 
 
 def _teacher(told: dict[str, Any]) -> str:

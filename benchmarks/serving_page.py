@@ -44,7 +44,8 @@ The load generator runs on the same cores as the service and takes its part of t
 sends its next request when the last is answered, for {seconds:g} s after a warm-up. A failure is whatever is not 200
 with the right label. The photo is drawn by our own code: a digit on paper, {size} of JPEG. Memory is what all
 processes of the service hold. On the page a driven Chromium draws each digit with the mouse, stroke by stroke; the page
-was just opened. The time runs from the end of the last stroke until the answer and its reasons are on the screen."""
+was just opened. The time runs from the end of the last stroke until the answer and its reasons are on the screen. The
+ten shapes are among those that training digits are drawn from: it is their times that are measured here."""
 
 CROWD = """\
 Four times as many requests as were answered above arrive, whether earlier ones are answered or not, on {connections}
@@ -161,7 +162,7 @@ def _start_bar(line: Record | None) -> str:
 
 def _page_bars(line: Record | None) -> list[str]:
     soon = ("page: the answer after the last stroke ends, median; 95 % of them", f"≤ {MOST_ANSWER_MS} ms")
-    right = ("page: digits drawn by hand and read rightly", "all")
+    right = ("page: digits drawn by the script and read rightly", "all")
     if line is None:
         return [row(*what, NOT_MEASURED, "–", "–") for what in (soon, right)]
     took, n = line["answer_ms"], line["n"]

@@ -155,8 +155,12 @@ def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, data
     assert [p.probs.tolist() for p in after.predict(held_out.images)] == [
         p.probs.tolist() for p in before.predict(held_out.images)
     ]
+    assert "calibrated_by" in after.card.provenance
     monkeypatch.setattr(calibrate, "fit_temperature", lambda *_: 9.0)
     with pytest.raises(UsageError, match="no longer what it was calibrated as"):
+        bundle.calibrated_again(before, dataset)
+    monkeypatch.setattr(calibrate, "MIN_PICTURES", 10_000)
+    with pytest.raises(UsageError, match="held too few pictures out"):
         bundle.calibrated_again(before, dataset)
 
 

@@ -73,7 +73,14 @@ def compared(line) -> dict:
 def adapted(line) -> list[dict]:
     """What `adapting.py` writes for one user and two seeds."""
     change = {"n": 1000, "before": 700, "after": 900, "answered_before": 500, "answered_after": 800}
-    told = {"user": "askew", "learnt": 50, "own": change, "old": {**change, "n": 10_000}, "seconds": 31.4}
+    told = {
+        "model": "general",
+        "user": "askew",
+        "learnt": 50,
+        "own": change,
+        "old": {**change, "n": 10_000, "after": 690},
+        "seconds": 31.4,
+    }
     told |= {"refused_before": {"a": 1.0, "b": 0.98}, "refused_after": {"a": 0.98, "b": 0.98}}
     about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
     return [{**about, **told, "seed": 0}, {**about, **told, "seed": 1, "seconds": 40.0}]
@@ -101,7 +108,7 @@ def test_what_was_measured_is_told(record, compared):
     assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: answered 7)." in said
     assert "over the 1 unseen in training: 97.00 %; 96.00 % are answered" in said
     assert "the door itself undoes stripes, impulses and fog" in said
-    assert "for the door there is no figure with a source left out" in said
+    assert "for these two there is no figure with a source left out" in said
 
 
 def test_what_the_threshold_promised_is_what_the_card_says(record):
@@ -127,12 +134,12 @@ def test_what_is_not_known_is_left_out(record):
 
 def test_what_adapting_gave_and_cost(record, adapted, tmp_path):
     (tmp_path / "robustness.json").write_text(json.dumps(record))
-    again = [*adapted, {**adapted[1], "smoke": True, "seconds": 1.0}]
+    again = [*adapted, {**adapted[1], "smoke": True, "seconds": 1.0}, {**adapted[1], "model": "fast", "seconds": 1.0}]
     (tmp_path / adapting.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in again))
     (text,) = robustness_page.files(tmp_path, tmp_path / "robustness.md").values()
-    cells = "70.00 ± 0.00 % → 90.00 ± 0.00 % | 50.00 ± 0.00 % → 80.00 ± 0.00 % | 7.00 ± 0.00 %"
+    cells = "70.00 ± 0.00 % → 90.00 ± 0.00 % | 50.00 ± 0.00 % → 80.00 ± 0.00 % | 7.00 ± 0.00 % → 6.90"
     assert f"| drawn digits, turned by 60° | 2 | {cells}" in text.decode()
-    assert "| 99.00 ± 0.00 % → 98.00 ± 0.00 % | 35.7 [31.4–40.0] s |" in text.decode()
+    assert "| 0.10 points: yes | 99.00 ± 0.00 % → 98.00 ± 0.00 % | 35.7 [31.4–40.0] s |" in text.decode()
     assert "## Adapted" not in robustness_page.render(record, None)
 
 

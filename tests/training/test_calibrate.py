@@ -11,6 +11,7 @@ from inkdigit.model.card import Calibration
 from inkdigit.training.calibrate import (
     KEEPS,
     KEEPS_STRESSED,
+    MIN_COPIES,
     MIN_PICTURES,
     calibrate,
     fit_temperature,
@@ -58,7 +59,7 @@ def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right()
     logits = net(images.float()).detach()
     held_out = Tensors(images, labelled(logits[:, :3] / 2))
     plain = calibrate(net, held_out, classes=3, fitted_on="them")
-    low = images[score_of(logits, 3).argsort()[:100]]
+    low = images[score_of(logits, 3).argsort()[:MIN_COPIES]]
     best = net(low.float()).detach()[:, :3].argmax(1)
     found = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low, best))
     assert found.accept_score is not None
@@ -68,6 +69,8 @@ def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right()
     assert float((score >= found.accept_score).float().mean()) == pytest.approx(KEEPS_STRESSED, abs=0.01)
     assert found.fitted_on == "them, and 97 % of 100 of them that are read right as photographed"
     assert (found.temperature, found.keeps) == (plain.temperature, plain.keeps)
+    few = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low[1:], best[1:]))
+    assert few == plain
     wrong = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low, (best + 1) % 3))
     assert wrong == plain
 

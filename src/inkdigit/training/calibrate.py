@@ -27,6 +27,7 @@ KEEPS_WARY = 0.998  # of a network that knows outliers: it refuses far more of t
 KEEPS_STRESSED = 0.97  # the share of those copies as photographed that it reads right: some can hardly be read
 MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below, it is more likely wrong than right
 MIN_PICTURES = 500  # fewer say nothing about a thousandth
+MIN_COPIES = 100  # read right; fewer say nothing about a hundredth
 LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
 
 
@@ -66,7 +67,7 @@ def calibrate(
     if stressed is not None:
         logits = nets.logits(net, stressed.images).double()
         right = logits[:, :classes].argmax(1) == stressed.labels
-        if right.any():
+        if int(right.sum()) >= MIN_COPIES:
             score = score_of(logits[right] / temperature, classes)
             threshold = min(threshold, float(torch.quantile(score, 1 - KEEPS_STRESSED)))
             fitted_on += (

@@ -205,7 +205,8 @@ def _fitted(
     if not together or parts.validation is None:
         return Calibration()
     log(f"Fitting one temperature on {len(parts.validation):,} pictures that all of them held out.")
-    return calibrate_held_out(net, parts.validation, recipes[0], classes=classes)
+    recipe = min(recipes, key=lambda one: one.stressed)  # copies as photographed only if every member learnt some
+    return calibrate_held_out(net, parts.validation, recipe, classes=classes)
 
 
 def _provenance(
