@@ -208,6 +208,7 @@ def adapted(runs: Sequence[Record]) -> str:
         def refused(when: str, some: Sequence[Record] = some) -> str:
             return shares([fmean(run[f"refused_{when}"].values()) for run in some])
 
+        timed = [run["seconds"] for run in some if "seconds" in run]  # an early version left cross-validation out
         most = max(run["old"]["before"] - run["old"]["after"] for run in some) / some[0]["old"]["n"]
         rows.append(
             row(
@@ -216,7 +217,7 @@ def adapted(runs: Sequence[Record]) -> str:
                 *(f"{right('old', before)} → {right('old', after)}" for before, after in CHANGES),
                 f"{100 * most:.2f} points: {MET[most <= MOST_LOST]}",
                 f"{refused('before')} → {refused('after')}",
-                f"{middle([run['seconds'] for run in some])} s",
+                f"{middle(timed)} s (n = {len(timed)})" if timed else NOT_MEASURED,
             )
         )
     pictures, unseen = runs[0]["learnt"], runs[0]["own"]["n"]
@@ -224,7 +225,7 @@ def adapted(runs: Sequence[Record]) -> str:
 `inkdigit adapt` learnt {pictures} pictures of a user, {adapting.OF_EACH} of each digit, drawn by lot anew for each
 seed, and then read up to {unseen:,} others from the same source. *Old* is MNIST's test part; *most lost* the seed that
 lost most of it, and whether that is within the bar of 0.1 points. *Refused* is the mean over five kinds of outlier,
-{adapting.OUTLIERS:,} of each. The others are mean ± standard deviation over the seeds. Time is the whole command, its
+{adapting.OUTLIERS:,} or more of each. The others are mean ± standard deviation over the seeds. Time is the whole command, its
 cross-validation included, but for its start: median [least–most]; the bar is 120 s."""
     header = ["user", "seeds", "theirs, right", "theirs, answered", "old, right", "old, answered", "most lost"]
     header += ["refused", "time"]

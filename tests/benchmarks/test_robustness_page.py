@@ -139,7 +139,7 @@ def test_what_adapting_gave_and_cost(record, adapted, tmp_path):
     (text,) = robustness_page.files(tmp_path, tmp_path / "robustness.md").values()
     cells = "70.00 ± 0.00 % → 90.00 ± 0.00 % | 50.00 ± 0.00 % → 80.00 ± 0.00 % | 7.00 ± 0.00 % → 6.90"
     assert f"| drawn digits, turned by 60° | 2 | {cells}" in text.decode()
-    assert "| 0.10 points: yes | 99.00 ± 0.00 % → 98.00 ± 0.00 % | 35.7 [31.4–40.0] s |" in text.decode()
+    assert "| 0.10 points: yes | 99.00 ± 0.00 % → 98.00 ± 0.00 % | 35.7 [31.4–40.0] s (n = 2) |" in text.decode()
     assert "## Adapted" not in robustness_page.render(record, None)
 
 
