@@ -225,8 +225,8 @@ def adapted(runs: Sequence[Record]) -> str:
 `inkdigit adapt` learnt {pictures} pictures of a user, {adapting.OF_EACH} of each digit, drawn by lot anew for each
 seed, and then read up to {unseen:,} others from the same source. *Old* is MNIST's test part; *most lost* the seed that
 lost most of it, and whether that is within the bar of 0.1 points. *Refused* is the mean over five kinds of outlier,
-{adapting.OUTLIERS:,} or more of each. The others are mean ± standard deviation over the seeds. Time is the whole command, its
-cross-validation included, but for its start: median [least–most]; the bar is 120 s."""
+{adapting.OUTLIERS:,} or more of each. The others are mean ± standard deviation over the seeds. Time is the whole
+command, its cross-validation included, but for its start: median [least–most]; the bar is 120 s."""
     header = ["user", "seeds", "theirs, right", "theirs, answered", "old, right", "old, answered", "most lost"]
     header += ["refused", "time"]
     return "\n\n".join([_fill(text), table(header, rows)])
