@@ -275,6 +275,7 @@ def commands(models: Sequence[Model]) -> str:
             if not tomllib.loads(model.card.provenance["recipe"])["validation"]:  # its twin held pictures out
                 train.append(f"inkdigit train {name} --set protocol=select --out {folder}-select")
                 make += f" --twin {folder}-select"
+        make += " --calibrate" * ("calibrated_by" in model.card.provenance)
         rows.append(row(f"`{name}`", ", ".join(f"`{command}`" for command in train), f"`{make}`"))
     return table(["model", "trained by", "bundled by"], rows)
 
