@@ -36,12 +36,8 @@ BARS = {
     "best": Bar(0.997, 3, (0.9975, 0.998)),
     "ensemble": Bar(0.9976, 3, (0.9983,)),
 }
-PAIRS = (
-    ("best", "minute"),
-    ("ensemble", "best"),
-    ("ensemble-7", "ensemble"),
-    ("distilled", "best"),
-)  # the first against the second
+# The first against the second.
+PAIRS = (("best", "minute"), ("ensemble", "best"), ("ensemble-7", "ensemble"), ("distilled", "best"))
 CDEOTTE = "[cdeotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
 HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # whom ours is held against
 UNTUNED = """\

@@ -97,7 +97,6 @@ def measure(
         "old": asdict(done.old),
         "replay": done.replay,
         "way": done.way,
-        "refused_before": refused(model, known),
         "refused_after": refused(done.model, known),
     }
 
@@ -115,6 +114,7 @@ def main() -> int:
     known = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=each)
     del known["letters and scribbles"]  # each is there on its own
     about = {"smoke": asked.smoke, "model": model.name, **machine.describe(LIBRARIES)}
+    about["refused_before"] = refused(model, known)  # the same for all
     for user in USERS:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,12 @@ sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers")]
 
 
 @pytest.fixture
+def about(line: Callable[..., dict[str, Any]]) -> dict[str, Any]:
+    """What any measurement says of itself."""
+    return {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
+
+
+@pytest.fixture
 def line() -> Callable[..., dict[str, Any]]:
     """Make one line of `bench.jsonl`; its last end of an epoch is what it reports."""
 

@@ -30,9 +30,8 @@ def said(rate: float) -> dict:
 
 
 @pytest.fixture
-def record(line) -> dict:
+def record(about) -> dict:
     """What `models.py` writes."""
-    about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
     told = [models.gather(name, path, [said(5100.4), said(4900), said(5200)]) for name, path in bundled().items()]
     return {**about, "command": "python benchmarks/models.py", "runs": 3, "models": told}
 

@@ -28,14 +28,14 @@ def kind(name: str, levels: int, *, in_training: bool | None) -> dict:
 
 
 @pytest.fixture
-def record(line) -> dict:
+def record(about) -> dict:
     """What `robustness.py` writes."""
     mnist = {"accuracy": 0.9971, "ece": 0.002, "answered": 9975, "n": 10_000}
     mnist |= {"nll": 0.01, "brier": 0.005, "aurc": 2.5e-5, "coverage_at_999": 0.991}
     photo = {"file": "a.png", "label": "7", "best": None, "reason": "no ink"}
     other = {"file": "b.png", "label": "1", "best": "7", "reason": None}
     return {
-        **{key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")},
+        **about,
         "held_out": False,
         "model": "general",
         "threshold": {"keeps": 0.9975, "fitted_on": "2,971 held-out training pictures"},
@@ -61,16 +61,16 @@ def record(line) -> dict:
 
 
 @pytest.fixture
-def compared(line) -> dict:
+def compared(about) -> dict:
     """What `rejection.py` writes."""
     areas = {**dict.fromkeys(KINDS, 0.98), "mean": 0.981}
     told = {"about": rejection.ABOUT, "scores": {"energy, without outliers": areas, "log odds": areas}}
     told |= {"networks": [{"recipe": "general", "epochs": 12, "commit": "abc"}] * 2}
-    return {**{key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}, **told}
+    return {**about, **told}
 
 
 @pytest.fixture
-def adapted(line) -> list[dict]:
+def adapted(about) -> list[dict]:
     """What `adapting.py` writes for one user and two seeds."""
     change = {"n": 1000, "before": 700, "after": 900, "answered_before": 500, "answered_after": 800}
     told = {
@@ -82,7 +82,6 @@ def adapted(line) -> list[dict]:
         "seconds": 31.4,
     }
     told |= {"refused_before": {"a": 1.0, "b": 0.98}, "refused_after": {"a": 0.98, "b": 0.98}}
-    about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
     return [{**about, **told, "seed": 0}, {**about, **told, "seed": 1, "seconds": 40.0}]
 
 

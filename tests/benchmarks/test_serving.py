@@ -18,9 +18,8 @@ from inkdigit.serve.settings import Settings
 
 
 @pytest.fixture
-def about(line) -> dict:
-    told = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
-    return {**told, "command": "python benchmarks/serving.py", "seconds": 30.0, "workers": 1}
+def about(about) -> dict:
+    return {**about, "command": "python benchmarks/serving.py", "seconds": 30.0, "workers": 1}
 
 
 @pytest.fixture
