@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import sys
 from math import sqrt
+from operator import itemgetter
 from pathlib import Path
 
 import accuracy
@@ -23,7 +24,7 @@ import page
 from accuracy_entries import identities
 from accuracy_parts import FROM_BENCH, Groups, bars, overlap, pairs, part, records
 from inkdigit.report.seeds import spell
-from tables import Record, machine_line, row, table
+from tables import Record, machine_line, row, span, table
 
 PAGE = machine.ROOT / "docs" / "accuracy.md"
 LOG = "../benchmarks/results/test-openings.csv"  # as the page links to it
@@ -85,7 +86,7 @@ def openings(results: Path) -> list[str]:
         days = sorted({line["date"][:10] for line in group})
         seeds = sorted({int(seed) for line in group for seed in line["seed"].split()})
         hashes = " ".join(one[:8] for one in sha256.split())
-        rows.append(row(f"`{name}`", hashes, spell(seeds), len(group), "–".join(dict.fromkeys((days[0], days[-1])))))
+        rows.append(row(f"`{name}`", hashes, spell(seeds), len(group), span(days)))
     about = (
         f"[{len(opened):,} openings]({LOG}): every training and joining by `benchmarks/accuracy.py`, those of "
         "`general`, and each time that `benchmarks/adapting.py` adapted it. More than one a seed: trained, joined or "
@@ -95,18 +96,18 @@ def openings(results: Path) -> list[str]:
 
 
 def machines(groups: Groups) -> list[str]:
-    """Where and when everything was measured, one line a measurement."""
-    told: dict[tuple[str, str], list[Record]] = {}
-    for name, group in groups.items():
-        for line in group if name not in FROM_BENCH else []:
-            told.setdefault((line["date"], line["commit"]), []).append(line)
+    """Where and when everything was measured, one line a commit, machine and set of versions."""
+    told: dict[tuple[str, ...], list[Record]] = {}
+    lines = [line for name, group in groups.items() if name not in FROM_BENCH for line in group]
+    for line in sorted(lines, key=itemgetter("date")):
+        box = {**line["machine"], "load_before": None}
+        told.setdefault((line["commit"], str(box), str(line["versions"]), line["precision"]), []).append(line)
     if not told:
         return []
     said = []
-    for _, lines in sorted(told.items()):
-        names = dict.fromkeys(f"`{line['name']}`" for line in lines)
-        precision = " and ".join(sorted({line["precision"] for line in lines}))
-        said.append(machine_line(f"{', '.join(names)} ({precision})", lines[0]))
+    for (*_, precision), alike in told.items():
+        names = dict.fromkeys(f"`{line['name']}`" for line in alike)
+        said.append(machine_line(f"{', '.join(names)} ({precision})", *alike))
     return ["## Where and when", "\n".join(said)]
 
 

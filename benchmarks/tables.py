@@ -77,12 +77,19 @@ def with_header(toml: str, words: str) -> str:
     return "".join([*(f"# {line}\n" for line in lines), *kept])
 
 
-def machine_line(what: str, record: Record) -> str:
-    """One sentence: when, on what, with which versions."""
-    box = record["machine"]
-    libraries = ", ".join(f"{name} {found}" for name, found in record["versions"].items() if found)
+def machine_line(what: str, *records: Record) -> str:
+    """One sentence: when, on what, with which versions; `records` differ in nothing but when, and the load then."""
+    box = records[0]["machine"]
+    days = sorted({record["date"][:10] for record in records})
+    loads = sorted({record["machine"]["load_before"] for record in records})
+    libraries = ", ".join(f"{name} {found}" for name, found in records[0]["versions"].items() if found)
     return (
-        f"- {what}: {record['date'][:10]}, commit {record['commit'] or 'unknown'}; {box['processor']}, "
-        f"{box['cores']} cores, {box['memory_gb']:.0f} GB, {box['platform']}, load {box['load_before']} before; "
+        f"- {what}: {span(days)}, commit {records[0]['commit'] or 'unknown'}; {box['processor']}, "
+        f"{box['cores']} cores, {box['memory_gb']:.0f} GB, {box['platform']}, load {span(loads)} before; "
         f"{libraries}."
     )
+
+
+def span(values: Sequence[object]) -> str:
+    """The first and the last, or the only one."""
+    return "–".join(str(value) for value in dict.fromkeys((values[0], values[-1])))

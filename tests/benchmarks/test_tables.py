@@ -37,3 +37,19 @@ def test_a_smoke_run_counts_as_not_measured(tmp_path):
     assert tables.load(path) is None
     path.write_text(json.dumps({"smoke": False, "n": 1}))
     assert tables.load(path) == {"smoke": False, "n": 1}
+
+
+def test_measurements_of_one_machine_share_a_line_that_tells_the_days_and_the_load():
+    box = {"processor": "Chip", "cores": 2, "memory_gb": 24.7, "platform": "Linux"}
+    told = [
+        {
+            "date": date,
+            "commit": "abc",
+            "machine": {**box, "load_before": load},
+            "versions": {"torch": "2", "keras": None},
+        }
+        for date, load in (("2026-01-02 10:00:00", 0.5), ("2026-01-01 09:00:00", 3.0), ("2026-01-01 08:00:00", 1.0))
+    ]
+    said = "commit abc; Chip, 2 cores, 25 GB, Linux, load"
+    assert tables.machine_line("it", told[0]) == f"- it: 2026-01-02, {said} 0.5 before; torch 2."
+    assert tables.machine_line("it", *told) == f"- it: 2026-01-01–2026-01-02, {said} 0.5–3.0 before; torch 2."
