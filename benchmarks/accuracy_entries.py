@@ -47,7 +47,7 @@ LARGER = ("curve-92k", "curve-160k", "curve-360k")
 # One family: about so many parameters → filters of the first block; the next ones have 2, 4 and 6 times as many.
 CURVE_BASE: tuple[str, dict[str, Any]] = (
     "best",
-    {"epochs": 8, "elastic_px": 0.0, "thickness": 0.0, "weight_decay": 5e-4},
+    {"epochs": 8, "shift_px": 2.0, "shift_inside": False, "thickness": 0.0},
 )
 CURVE = {
     "1k": 1,
