@@ -16,15 +16,18 @@ from inkdigit.training.recipe import Recipe
 # Recipe → seeds. `fast` and `minute` are measured by bench.py.
 RECIPES = {"tiny": 5, "best": 3}
 # Members of the ensemble that are no recipe of their own: base, and what is changed of it.
-HALVED_AT_ONCE = {
-    "convs_per_block": [1, 1, 2],
-    "pooling": ["stride", "average", "none"],
-    "padding": ["valid", "same", "valid"],
-    "epochs": 12,
-}
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "member-5x5": ("best", {**HALVED_AT_ONCE, "filters": [48, 96, 192], "kernel": [5, 3, 3]}),
-    "member-7x7": ("best", {**HALVED_AT_ONCE, "filters": [32, 64, 160], "kernel": [7, 5, 3]}),
+    "member-5x5": (
+        "best",
+        {
+            "filters": [48, 96, 192],
+            "kernel": [5, 3, 3],
+            "convs_per_block": [1, 1, 2],
+            "pooling": ["stride", "average", "none"],
+            "padding": ["valid", "same", "valid"],
+            "epochs": 16,
+        },
+    ),
     "member-residual": (
         "best",
         {
@@ -34,16 +37,15 @@ MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
             "pooling": "stride",
             "pool_first": False,
             "padding": "same",
-            "epochs": 12,
+            "epochs": 16,
         },
     ),
+    "member-moments": ("best", {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16}),
 }
 ENSEMBLE = ("best", *MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel
 DISTILLED = "best"  # the ensemble of its seed teaches it
 ENSEMBLE_SEEDS = 3
-# A larger ensemble takes in those networks of the curve that are neither small nor as large as `best`.
-LARGER = ("curve-92k", "curve-160k", "curve-360k")
 # One family: about so many parameters → filters of the first block; the next ones have 2, 4 and 6 times as many.
 CURVE_BASE: tuple[str, dict[str, Any]] = (
     "best",
@@ -108,7 +110,6 @@ def entries() -> dict[str, Entry]:
             )
             for size, first in CURVE.items()
         ),
-        Entry(f"ensemble-{len(ENSEMBLE + LARGER)}", "ensemble", ENSEMBLE_SEEDS, members=ENSEMBLE + LARGER),
     ]
     return {entry.name: entry for entry in everything}
 

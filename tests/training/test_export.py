@@ -171,9 +171,11 @@ def shrunk(recipe: Recipe) -> Recipe:
     return recipe.change({**small, "epochs": 1, "min_steps": 0, "batch": 16, "precision": "float32"})
 
 
-@pytest.mark.parametrize("name", bundled())
-def test_every_bundled_recipe_trains_exports_loads_and_restores(name, tmp_path):
-    recipe, data = shrunk(Recipe.load(name)), draw(32)
+@pytest.mark.parametrize(
+    ("name", "changes"), [*((name, {}) for name in bundled()), ("fast", {"moments": True})], ids=str
+)
+def test_every_bundled_recipe_trains_exports_loads_and_restores(name, changes, tmp_path):
+    recipe, data = shrunk(Recipe.load(name, changes)), draw(32)
     state, rows = fit(recipe, data, validation=draw(6) if recipe.needs_validation else None)
     assert rows[-1].step == 2
     path = tmp_path / "m.onnx"

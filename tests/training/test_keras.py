@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from inkdigit.errors import MissingExtra, ParityError
+from inkdigit.errors import MissingExtra, ParityError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import export, nets
@@ -127,6 +127,11 @@ def test_the_real_digits(mnist, default_model, tmp_path):
 
     probs = keras.models.load_model(path).predict(pictures[..., None].astype(np.float32), verbose=0)
     assert np.abs(probs - np.stack([p.probs for p in default_model.predict(pictures)])).max() <= 1e-4
+
+
+def test_what_keras_has_no_layer_for_is_said(tmp_path):
+    with pytest.raises(UsageError, match=r"m\.onnx normalises moments.*Export it as onnx"):
+        keras_bytes(fresh(Recipe(filters=(4,), moments=True), tmp_path / "m.onnx"))
 
 
 def test_a_file_that_answers_otherwise_is_not_handed_out(finished, monkeypatch):

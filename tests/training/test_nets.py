@@ -167,6 +167,38 @@ def test_normalisation_is_the_first_layer_and_travels_with_the_weights():
     assert float(other.get_buffer("normalize.std")) == pytest.approx(0.31)
 
 
+def stroke(*, slant: float, wide: int, at: tuple[int, int]) -> torch.Tensor:
+    """A bar of ink 16 pixels high: (28, 28)."""
+    picture = torch.zeros(28, 28)
+    for down in range(-8, 8):
+        left = at[1] + round(slant * down) - wide // 2
+        picture[at[0] + down, left : left + wide] = 255.0
+    return picture
+
+
+def moments(picture: torch.Tensor) -> tuple[float, ...]:
+    """Middle (down, right), standard deviation of the width, and slant of some ink, in pixels."""
+    y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
+    mass = picture / picture.sum()
+    y, x = y - (middle_y := (mass * y).sum()), x - (middle_x := (mass * x).sum())
+    return tuple(
+        map(float, (middle_y, middle_x, (mass * x * x).sum().sqrt(), (mass * x * y).sum() / (mass * y * y).sum()))
+    )
+
+
+def test_moments_are_normalised_before_anything_else():
+    net = nets.build(tiny(moments=True), 3)
+    assert [name for name, _ in net.named_children()][:2] == ["moments", "normalize"]
+    assert nets.parameters(net) == nets.parameters(nets.build(tiny(), 3))
+    pictures = torch.stack([stroke(slant=0.5, wide=9, at=(12, 15)), stroke(slant=-0.4, wide=14, at=(16, 12))])
+    upright = net[0](pictures.unsqueeze(1))[:, 0]
+    for picture in upright:
+        assert moments(picture) == pytest.approx((13.5, 13.5, 0.28 * 14, 0), abs=0.15)
+    narrow, blank = net[0](torch.stack([stroke(slant=0, wide=2, at=(14, 14)), torch.zeros(28, 28)]).unsqueeze(1))[:, 0]
+    assert moments(narrow)[2] < 1.5  # a one stays one
+    assert not blank.any()
+
+
 def test_global_heads_pool_the_whole_picture():
     x = torch.arange(8.0).reshape(1, 2, 2, 2)
     assert nets.GlobalMax()(x).tolist() == [[3, 7]]

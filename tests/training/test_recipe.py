@@ -21,6 +21,7 @@ OTHER = {  # for every field a value that is not its default
     "validation_split": "stratified",
     "test_fraction": 0.5,
     "normalize": "standard",
+    "moments": True,
     "block": "residual",
     "filters": (8, 16, 16),
     "kernel": (5, 3, 3),

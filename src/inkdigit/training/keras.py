@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from inkdigit.errors import MissingExtra
+from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import nets
 from inkdigit.training.export import verify
@@ -29,6 +29,7 @@ from inkdigit.training.restore import restore
 from inkdigit.types import SIDE, Floats, Gray
 
 SUFFIX = ".keras"  # Keras opens no other
+NO_MOMENTS = "Export it as onnx, or train it with moments = false."
 ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
     nn.ELU: "elu",
@@ -42,11 +43,13 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
     """The bytes of the `.keras` file, opened again and compared with the model file first.
 
     Raises:
-        UsageError: the file has no float weights.
+        UsageError: the file has no float weights, or a layer that Keras has not.
         ParityError: the Keras file answers otherwise than the model file.
         MissingExtra: Keras is not installed.
     """
     net, recipe = restore(recognizer)
+    if recipe.moments:
+        raise UsageError(f"{recognizer.path} normalises moments, and no stock layer of Keras does", hint=NO_MOMENTS)
     keras = _keras()
     with tempfile.TemporaryDirectory() as folder, keras.device("cpu"), _defaults(keras), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 on NumPy 2.4 has one of its own

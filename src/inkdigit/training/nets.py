@@ -1,8 +1,8 @@
 """The networks: a list of layers that can be read aloud.
 
 In: a recipe, the number of classes, the mean and deviation of the pixels. Out: an `nn.Sequential` whose input is float
-(N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation is its first layer, so that nobody
-can feed it wrongly.
+(N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation comes first, so that nobody can feed
+it wrongly.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
+UPRIGHT_WIDTH, STRETCHES = 0.28, (0.6, 1.6)  # of half a side; how much narrower or wider than that is set right
+SMALL = 1e-4  # a variance that is none: of no ink, or of one row
 WHITENING_FLOOR = 5e-3  # added to the variances, so that directions with next to none do not drown the others
 
 
@@ -44,6 +46,36 @@ class Normalize(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, 28, 28) → the same shape."""
         return (x / 255 - self.mean) / self.std
+
+
+class MomentNormalize(nn.Module):
+    """The ink centred, its slant undone and its width made the same, by the picture's moments (Casey 1970).
+
+    The height stays as it is, and a very narrow or wide digit is stretched only so far.
+    """
+
+    at: Tensor
+
+    def __init__(self) -> None:
+        """Nothing of it is learnt."""
+        super().__init__()
+        self.register_buffer("at", (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1, persistent=False)  # pixels in [−1, 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, 28, 28), ink above 0 → the same shape."""
+        ink = x[:, 0]
+        mass = ink.sum((1, 2)).clamp_min(1.0)[:, None]
+        columns, rows = ink.sum(1) / mass, ink.sum(2) / mass  # (N, 28)
+        middle_x, middle_y = ((part * self.at).sum(1, keepdim=True) for part in (columns, rows))
+        dx, dy = self.at - middle_x, self.at - middle_y
+        xx, yy = (columns * dx.square()).sum(1, keepdim=True), (rows * dy.square()).sum(1, keepdim=True)
+        xy = (ink * dx[:, None, :] * dy[:, :, None]).sum((1, 2))[:, None] / mass
+        slant = (xy / (yy + SMALL)).clamp(-1.0, 1.0)  # sideways a step down
+        width = (xx - slant * xy).clamp_min(SMALL).sqrt()  # of the upright ink, as a standard deviation
+        stretch = (width / UPRIGHT_WIDTH).clamp(*STRETCHES)
+        from_x = (middle_x + stretch * self.at)[:, None, :] + (slant * self.at)[:, :, None]  # (N, 28, 28)
+        from_y = (middle_y + self.at)[:, :, None].expand_as(from_x)
+        return F.grid_sample(x, torch.stack([from_x, from_y], dim=3), align_corners=False)
 
 
 class GlobalMax(nn.Module):
@@ -93,7 +125,8 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     Raises:
         UsageError: the blocks shrink the picture to nothing.
     """
-    layers: OrderedDict[str, nn.Module] = OrderedDict(normalize=Normalize(mean, std))
+    layers: OrderedDict[str, nn.Module] = OrderedDict(moments=MomentNormalize()) if recipe.moments else OrderedDict()
+    layers["normalize"] = Normalize(mean, std)
     width, side = 1, SIDE  # (N, 1, 28, 28)
     if recipe.block == "residual":
         kernel = recipe.per_block("kernel")[0]

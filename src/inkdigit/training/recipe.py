@@ -49,6 +49,7 @@ class Recipe(BaseModel):
     drawn: int = Field(0, ge=0)  # digits drawn by strokes and printed in fonts, added to the training pictures
     outliers: int = Field(0, ge=0)  # pictures of no digit, or of several; with any, the network learns to refuse
     normalize: Literal["unit", "standard"] = "unit"  # pixels to [0, 1]; standard: then to mean 0, deviation 1
+    moments: bool = False  # ink centred, slant undone, width made the same, inside the network (Casey 1970)
 
     # Network: blocks of convolutions, each ending in pooling; then dense layers; then one output a class
     block: Literal["plain", "residual"] = "plain"  # residual: two convolutions and a way around them (He et al. 2015)
