@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from choices import FIVE_BY_FIVE, RESIDUAL
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
@@ -17,29 +18,8 @@ from inkdigit.training.recipe import Recipe
 RECIPES = {"tiny": 5, "best": 3}
 # Members of the ensemble that are no recipe of their own: base, and what is changed of it.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "member-5x5": (
-        "best",
-        {
-            "filters": [48, 96, 192],
-            "kernel": [5, 3, 3],
-            "convs_per_block": [1, 1, 2],
-            "pooling": ["stride", "average", "none"],
-            "padding": ["valid", "same", "valid"],
-            "epochs": 16,
-        },
-    ),
-    "member-residual": (
-        "best",
-        {
-            "block": "residual",
-            "filters": [32, 64, 128],
-            "convs_per_block": 2,
-            "pooling": "stride",
-            "pool_first": False,
-            "padding": "same",
-            "epochs": 16,
-        },
-    ),
+    "member-5x5": ("best", {**FIVE_BY_FIVE, "epochs": 16}),
+    "member-residual": ("best", {**RESIDUAL, "epochs": 16}),
     "member-moments": ("best", {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16}),
 }
 ENSEMBLE = ("best", *MEMBERS)

@@ -16,7 +16,7 @@ from pathlib import Path
 import accuracy
 import accuracy_curve
 import bench_page
-import choose
+import choices
 import choose_page
 import generated
 import machine
@@ -28,7 +28,7 @@ from tables import Record, machine_line, row, span, table
 
 PAGE = machine.ROOT / "docs" / "accuracy.md"
 LOG = "../benchmarks/results/test-openings.csv"  # as the page links to it
-CHOSEN = ("tiny", "best")
+CHOSEN = ("tiny", "best", "pictures", "members")
 PROTOCOL = """\
 MNIST's test part has 10,000 pictures, and people have looked at it for decades. A figure on it means something only if
 nothing was chosen by it. So:
@@ -65,8 +65,8 @@ def read(results: Path) -> Groups:
 
 def chosen(results: Path) -> list[str]:
     """What was tried on held-out writers."""
-    lines = machine.read_lines(results / choose.LEDGER)
-    told = choose_page.part(lines, choose.hashes(), only=CHOSEN)
+    lines = machine.read_lines(results / choices.LEDGER)
+    told = choose_page.part(lines, choices.hashes(), only=CHOSEN)
     return told or [choose_page.heading(CHOSEN), "Not measured yet. `python benchmarks/choose.py` does it."]
 
 

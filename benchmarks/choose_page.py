@@ -8,52 +8,56 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import mean, stdev
 
-from choose import CHOICES
+from choices import CHOICES
 from inkdigit.report.template import signed
 from tables import Record, fields, middle, percent, row, table
 
 BASE = "as it is"  # the candidate that changes nothing
+HEADER = ("candidate", "parameters", "held-out accuracy", "difference", "seconds", "n")
 ABOUT = """\
-A candidate is one change, or several where its name says so, on 10,000 pictures by writers that training does not see
+A candidate is one change, or several where its name says so, on pictures by writers that training does not see
 (`protocol = "select"`); the test part is not looked at. Differences are from the recipe as it is, or from its start, in
 points of accuracy, seed by seed: mean ± standard deviation. Seconds are for scale: of {threads} thread{s}, other work
 may have been going on. Repeat it with `python benchmarks/choose.py`."""
 
 
 def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]], *, only: Sequence[str]) -> list[str]:
-    """The section on some recipes, or nothing where none of them has a line.
+    """The section on some recipes, a table each, or nothing where none of them has a line.
 
     `recipes` is recipe → candidate → its hash as it is now: older lines do not count.
     """
-    rows, shown = [], []
+    tables, shown = [], []
     for name in only:
         held = [line for line in lines if not line["smoke"] and line["recipe"] == name]
         groups = {
             what: [line for line in held if line["recipe_sha256"] == sha256] for what, sha256 in recipes[name].items()
         }
         base = {line["seed"]: line["accuracy"] for line in groups[BASE]}
-        rows += [_row(name, what, group, base) for what, group in groups.items() if group]
-        shown += [line for group in groups.values() for line in group]
-    if not rows:
+        rows = [_row(what, group, base, started=bool(CHOICES[name].start)) for what, group in groups.items() if group]
+        if rows:
+            shown += [line for group in groups.values() for line in group]
+            tables += [_about(name, shown[-1]["n"]), table(HEADER, rows)]
+    if not tables:
         return []
     threads = max(line["threads"] for line in shown)
-    header = ["recipe", "candidate", "parameters", "held-out accuracy", "difference", "seconds", "n"]
-    about = ABOUT.format(threads=threads, s="s" * (threads > 1))
-    starts = [_start(name) for name in only if CHOICES[name].start]
-    return [heading(only), about, *starts, table(header, rows)]
+    return [heading(only), ABOUT.format(threads=threads, s="s" * (threads > 1)), *tables]
 
 
 def heading(only: Sequence[str]) -> str:
     """The section's first line."""
-    return f"## What was tried for {' and '.join(f'`{name}`' for name in only)}"
+    return f"## What was tried for {' and '.join(f'`{name}`' for name in only if not CHOICES[name].about)}"
 
 
-def _start(name: str) -> str:
-    """What a recipe was made of that did not begin as it is now."""
-    return f"`{name}` started as `{CHOICES[name].base}` with {fields(CHOICES[name].start)}: *the start* below."
+def _about(name: str, pictures: int) -> str:
+    """What the candidates of a recipe are asked about, and what it was made of if it did not begin as it is now."""
+    choice = CHOICES[name]
+    said = f"**{choice.about or f'`{name}`'}**, on about {round(pictures, -3):,} held-out pictures"
+    if not choice.start:
+        return f"{said}."
+    return f"{said}. *The start* is `{choice.base}` with {fields(choice.start)}."
 
 
-def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) -> str:
+def _row(what: str, group: Sequence[Record], base: dict[int, float], *, started: bool) -> str:
     points = [100 * (line["accuracy"] - base[line["seed"]]) for line in group if line["seed"] in base]
     against = "–"
     if what != BASE and points:
@@ -61,5 +65,5 @@ def _row(name: str, what: str, group: Sequence[Record], base: dict[int, float]) 
         against = f"{signed(mean(points))}{spread}"
     reached = percent([line["accuracy"] for line in group])
     spent = middle([line["train_seconds"] for line in group])
-    called = "the start" if what == BASE and CHOICES[name].start else what
-    return row(f"`{name}`", called, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))
+    called = "the start" if what == BASE and started else what
+    return row(called, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))

@@ -14,7 +14,7 @@ import answering_page
 import bench
 import bench_page
 import bench_plots
-import choose
+import choices
 import choose_page
 import generated
 import loop_page
@@ -36,7 +36,7 @@ def read_bench(results: Path) -> list[Record]:
 def render(results: Path, *, figures: str = "benchmarks") -> str:
     """The whole page; `figures` is the folder of its figures beside it."""
     lines = read_bench(results)
-    choices = machine.read_lines(results / choose.LEDGER)
+    tried = machine.read_lines(results / choices.LEDGER)
     answering, int8 = load(results / "answering.json"), load(results / "int8.json")
     header = ["figure", "bar", "measured", "met", "n", "command"]
     parts = [
@@ -48,7 +48,7 @@ def render(results: Path, *, figures: str = "benchmarks") -> str:
         table(header, [*bench_page.bars(lines), *answering_page.bars(answering)]),
         *bench_page.part(lines, bench_plots.pictures(lines, folder=figures), bench.entrants()),
         *bench_page.gpu_part(lines),
-        *choose_page.part(choices, choose.hashes(), only=("fast", "minute")),
+        *choose_page.part(tried, choices.hashes(), only=("fast", "minute")),
     ]
     machines = bench_page.machines(lines)
     for what, record, lay_out in (
