@@ -27,7 +27,6 @@ def few(monkeypatch):
     monkeypatch.setattr(accuracy_entries, "RECIPES", {"fast": 2})
     monkeypatch.setattr(accuracy_entries, "MEMBERS", {"wide": ("fast", {"filters": [8, 16, 16]})})
     monkeypatch.setattr(accuracy_entries, "ENSEMBLE", ("fast", "wide"))
-    monkeypatch.setattr(accuracy_entries, "LARGER", ("curve-1k",))
     monkeypatch.setattr(accuracy_entries, "DISTILLED", "fast")
     monkeypatch.setattr(accuracy_entries, "CURVE", {"1k": 1})
 
@@ -99,14 +98,6 @@ def test_what_something_is_made_of_is_trained_first_with_its_seed(calls, bench):
     assert line["recipe_sha256"] == accuracy_entries.identities()["distilled"]
 
 
-def test_the_larger_ensemble_takes_in_networks_of_the_curve_under_its_own_name(calls, bench):
-    settle("ensemble-3", 0, bench)
-    joined = calls[-1]
-    assert joined[1:4] == [str(bench.runs / name / "s0" / MODEL) for name in ("fast", "wide", "curve-1k")]
-    assert joined[joined.index("--name") + 1] == "ensemble-3"
-    assert [told["name"] for told in ledger(bench)] == ["fast", "wide", "curve-1k", "ensemble-3"]
-
-
 def test_a_line_tells_figures_mistakes_and_what_it_took(calls, bench):
     line = settle("fast", 0, bench)
     assert line["recipe_sha256"] == Recipe.load("fast").sha256
@@ -141,7 +132,7 @@ def test_a_recipe_that_was_changed_is_measured_anew_but_overwrites_no_run(calls,
     monkeypatch.setattr(accuracy_entries, "MEMBERS", {"wide": ("fast", {"filters": [8, 16, 24]})})
     after = accuracy_entries.identities()
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"wide", "ensemble", "ensemble-views5", "ensemble-3", "distilled"}
+    assert changed == {"wide", "ensemble", "ensemble-views5", "distilled"}
     with pytest.raises(RuntimeError, match=r"wide/s0 holds another recipe .* move .*wide away"):
         settle("wide", 0, bench)
     assert len(calls) == 1

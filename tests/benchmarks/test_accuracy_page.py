@@ -66,6 +66,19 @@ def test_the_latest_line_of_a_seed_of_the_recipe_as_it_is_now_counts(results, me
     assert groups == {}
 
 
+def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
+    results([measured(seed=seed) for seed in range(2)])
+    assert accuracy_page.before(results.folder) == []
+    older = [
+        measured(seed=seed, accuracy=0.99, recipe_sha256="as it was", date="2025-01-02 10:00") for seed in range(2)
+    ]
+    results([*older, measured(), measured("nobody"), measured("no", smoke=True)])
+    *_, table = accuracy_page.before(results.folder)
+    best, nobody = (cells(row) for row in table.splitlines()[2:])
+    assert best[:4] == ["`best`", "as it wa", "2025-01-02", "99.000 ± 0.000 %"]
+    assert nobody[0] == "`nobody`"
+
+
 def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypatch):
     lines = [line("minute", seed=1), line("zoo_cnn")]
     monkeypatch.setattr(accuracy_page.page, "read_bench", lambda _: lines)
@@ -149,7 +162,7 @@ def test_differences_are_taken_seed_by_seed(measured):
     _, table, missing = accuracy_parts.pairs(groups)
     (row,) = table.splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (least: 0.25)", "3"]
-    assert missing == "Not measured yet: `ensemble` − `best`, `ensemble-7` − `ensemble`, `distilled` − `best`."
+    assert missing == "Not measured yet: `ensemble` − `best`, `distilled` − `best`."
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
