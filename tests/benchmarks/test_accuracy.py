@@ -27,7 +27,7 @@ def few(monkeypatch):
     monkeypatch.setattr(accuracy_entries, "RECIPES", {"fast": 2})
     monkeypatch.setattr(accuracy_entries, "MEMBERS", {"wide": ("fast", {"filters": [8, 16, 16]})})
     monkeypatch.setattr(accuracy_entries, "ENSEMBLE", ("fast", "wide"))
-    monkeypatch.setattr(accuracy_entries, "DISTILLED", "fast")
+    monkeypatch.setattr(accuracy_entries, "DISTILLED", "1k")
     monkeypatch.setattr(accuracy_entries, "CURVE", {"1k": 1})
 
 

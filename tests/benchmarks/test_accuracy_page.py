@@ -123,7 +123,8 @@ def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     names = ", ".join(f"`{name}`" for name in ENSEMBLE)
     assert f"- `ensemble`: the mean of {names} with the same seed, in one file; trained as long" in about
     assert f"- `ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
-    assert "- `distilled`: `best`; learns from the `ensemble` of its seed." in about
+    assert "- `distilled`: `best` with `epochs = 8`" in about
+    assert "`filters = [16, 32, 64, 96]`; learns from the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
 
@@ -162,7 +163,7 @@ def test_differences_are_taken_seed_by_seed(measured):
     _, table, missing = accuracy_parts.pairs(groups)
     (row,) = table.splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (least: 0.25)", "3"]
-    assert missing == "Not measured yet: `ensemble` − `best`, `distilled` − `best`."
+    assert missing == "Not measured yet: `ensemble` − `best`, `distilled` − `curve-160k`."
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
