@@ -70,7 +70,7 @@ def part(groups: Groups, *, folder: str) -> list[str]:
     about = (
         f"One family of networks from {next(iter(CURVE))} to {list(CURVE)[-1]} parameters: `{base}` with "
         f"{fields(changes)}, and blocks of f, 2f, 4f and 6f filters. Nothing is tuned to a size, so that the curve "
-        "shows what size alone does; a recipe made for its size does better."
+        "shows what size alone does."
     )
     names = [name for name in NAMES if name in groups]
     rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in names]

@@ -45,9 +45,10 @@ nothing was chosen by it. So:
 5. **What that leaves out** is the luck of the pictures: at 99.75 % on 10,000 pictures one standard error is
    {luck:.2f} points. It falls on all models alike, so differences between them are surer than any of the figures."""
 BEFORE = """\
-Recipes and ensembles that are made otherwise now, or no more, each measured as those above. `ensemble` and `ensemble-7`
-were two attempts at the bar of 99.76 %; both missed it on the test part, and the ensemble of today is a third one. What
-it is made of was chosen on held-out writers, but that it was made at all is owed to those two looks."""
+Recipes and ensembles that are made otherwise now, or no more; each was measured as those above, and its commit says how
+it was made. So today's `best` and `distilled` are second attempts, and `ensemble` is a third: these here had not
+reached what was hoped, on the test part. What took their place was chosen on held-out writers, but that anything did
+is owed to those looks."""
 OUTSIDE = """\
 Other scripts and commands read the test part and are not in it; nothing was chosen by any of them:
 `benchmarks/bench.py`, which measures `fast` and `minute` ([benchmarks](benchmarks.md)) and looks between epochs for its
@@ -75,12 +76,16 @@ def read(results: Path) -> Groups:
 def before(results: Path) -> list[str]:
     """What was measured of recipes and ensembles that are made otherwise now."""
     now = identities()
-    rows = [
-        row(f"`{name}`", sha256[:8], span(sorted({line["date"][:10] for line in lines})), *cells(lines))
-        for (name, sha256), lines in by_recipe(results).items()
-        if sha256 != now.get(name)
-    ]
-    return ["## What was measured before", BEFORE, table(["", "its hash", "when", *CELLS], rows)] if rows else []
+    rows = []
+    for (name, sha256), lines in by_recipe(results).items():
+        if sha256 != now.get(name):
+            made_of = ", ".join(f"`{member}`" for member in lines[-1].get("members", ())) or "–"
+            commits = ", ".join(dict.fromkeys(f"`{line['commit'][:8]}`" for line in lines))
+            rows.append(
+                row(f"`{name}`", made_of, commits, span(sorted({line["date"][:10] for line in lines})), *cells(lines))
+            )
+    header = ["", "made of", "commit", "when", *CELLS]
+    return ["## What was measured before", BEFORE, table(header, rows)] if rows else []
 
 
 def chosen(results: Path) -> list[str]:
@@ -116,7 +121,7 @@ def openings(results: Path) -> list[str]:
 
 
 def machines(groups: Groups) -> list[str]:
-    """Where and when everything was measured, one line a commit, machine and set of versions."""
+    """Where and when what counts now was measured, one line a commit, machine and set of versions."""
     told: dict[tuple[str, ...], list[Record]] = {}
     lines = [line for name, group in groups.items() if name not in FROM_BENCH for line in group]
     for line in sorted(lines, key=itemgetter("date")):
@@ -144,7 +149,8 @@ def render(results: Path, *, figures: str = "accuracy") -> str:
         PROTOCOL.format(luck=100 * sqrt(0.9975 * 0.0025 / 10_000)),
         "## Bars",
         table(header, bars(groups)),
-        "A bar, or a goal, is neither met nor missed (–) before all its seeds are there.",
+        "A bar, or a goal, is neither met nor missed (–) before all its seeds are there. `best` and `ensemble` are no "
+        "first attempts: see [what was measured before](#what-was-measured-before).",
         "## Recipes and ensembles",
         *part(groups),
         *records(groups),

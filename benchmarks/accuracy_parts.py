@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
 
-from accuracy_entries import ENSEMBLE, Entry, entries
+from accuracy_entries import DISTILLED, ENSEMBLE, Entry, entries
 from inkdigit.report.spread import Spread, flip_p
 from inkdigit.report.template import byte_count, duration, signed
 from tables import MET, NOT_MEASURED, Record, fields, percent, row, table
@@ -37,12 +37,13 @@ BARS = {
     "ensemble": Bar(0.9976, 3, (0.9983,)),
 }
 # The first against the second.
-PAIRS = (("best", "minute"), ("ensemble", "best"), ("distilled", "curve-160k"))
+PAIRS = (("best", "minute"), ("ensemble", "best"), ("distilled", f"curve-{DISTILLED}"))
 CDEOTTE = "[cdeotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
 HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # whom ours is held against
 MEMBERS_ARE = """\
-The members are differently shaped so that they err on different pictures; which ones, and how their pictures are
-changed, was chosen on held-out writers (below). How much `distilled` heeds its teacher was not tuned."""
+The members of `ensemble` are differently shaped so that they err on different pictures: smaller networks of their kinds
+were compared, alone and together, on held-out writers (below). `member-moments` sees each picture centred, so that
+further views by shifts say little to it. How much `distilled` heeds its teacher was not tuned."""
 RECORDS = (
     (f"{CDEOTTE}, one network", "99.65 ± 0.045 %", "327 k", "30 epochs, fixed beforehand; last weights"),
     (f"{CDEOTTE}, fifteen", "99.745 ± 0.020 % (n = 100)", "15 × 327 k", "30 epochs, fixed beforehand; last weights"),

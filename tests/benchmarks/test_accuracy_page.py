@@ -72,11 +72,12 @@ def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
     older = [
         measured(seed=seed, accuracy=0.99, recipe_sha256="as it was", date="2025-01-02 10:00") for seed in range(2)
     ]
-    results([*older, measured(), measured("nobody"), measured("no", smoke=True)])
+    results([*older, measured(), measured("nobody", members=["best", "tiny"]), measured("no", smoke=True)])
     *_, table = accuracy_page.before(results.folder)
     best, nobody = (cells(row) for row in table.splitlines()[2:])
-    assert best[:4] == ["`best`", "as it wa", "2025-01-02", "99.000 ± 0.000 %"]
-    assert nobody[0] == "`nobody`"
+    assert best[:4] == ["`best`", "–", "`abc`", "2025-01-02"]
+    assert best[4] == "99.000 ± 0.000 %"
+    assert nobody[:2] == ["`nobody`", "`best`, `tiny`"]
 
 
 def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypatch):

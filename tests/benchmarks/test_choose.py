@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 
 import numpy as np
@@ -22,11 +24,11 @@ def test_every_candidate_is_another_recipe_and_none_sees_the_test_part():
         assert next(iter(hashes)) == choose_page.BASE
         assert all(choices.candidate(name, what).protocol == "select" for what in choice.candidates)
         assert all(set(members) <= set(choice.candidates) for members in choice.together.values())
-        assert list(hashes) == [*choice.candidates, *choice.together]
 
 
 def line(what: str, seed: int, accuracy: float, **fields: object) -> dict:
     told = {"recipe": "fast", "candidate": what, "recipe_sha256": what, "seed": seed, "accuracy": accuracy, "n": 10_012}
+    told["machine"] = {"load_before": 0.5}
     return {**told, "smoke": False, "train_seconds": 2.0, "threads": 1, "parameters": 10, **fields}
 
 
@@ -61,11 +63,13 @@ def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
     assert title == "## What was tried for `best`"
     assert start.endswith(". *The start* is `minute` with `epochs = 12`.")
     assert table.splitlines()[2].startswith("| the start | 10 | 99.00 % | – |")
+    by_hand = line("b", 1, 0.98, recipe="best", machine={"load_before": None})
+    assert choose_page.part([*lines, by_hand], hashes, only=["best"])[-1] == choose_page.TAKEN_OVER
     assert members.startswith("**Which networks answer well together, for `ensemble`**, on about 10,000")
 
 
 @pytest.fixture
-def trained(monkeypatch, tmp_path):
+def trained(monkeypatch):
     """Two candidates, each sure and right about other pictures than the other one; training takes a blink."""
     start = choices.Choice("fast", 2, {"as it is": {}, "b": {"batch": 7}}, together={"both": ("as it is", "b")})
     labels, done = np.array([0, 1, 2, 3]), []
@@ -84,18 +88,53 @@ def trained(monkeypatch, tmp_path):
         monkeypatch.setattr(module, "CHOICES", {"fast": start})
     monkeypatch.setattr(choose, "train", train)
     monkeypatch.setattr(choose, "reached", reached)
-    monkeypatch.setattr(sys, "argv", ["choose.py", "--runs", str(tmp_path / "runs"), "--results", str(tmp_path)])
     return done
 
 
-def test_candidates_are_trained_once_and_then_answer_together(trained, tmp_path):
-    choose.main()
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """Run the script with some words; the lines that it has left."""
+
+    def call(*words: str) -> list[dict]:
+        where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
+        monkeypatch.setattr(sys, "argv", ["choose.py", *where, *words])
+        choose.main()
+        return machine.read_lines(tmp_path / choices.LEDGER)
+
+    return call
+
+
+def test_candidates_are_trained_once_and_then_answer_together(trained, run):
+    told = run()
     assert trained == [(False, 0), (True, 0), (False, 1), (True, 1)]
-    told = machine.read_lines(tmp_path / choices.LEDGER)
     assert [one["accuracy"] for one in told] == [0.5, 0.5, 0.5, 0.5, 1.0, 1.0]
     assert [(one["candidate"], one["seed"]) for one in told[4:]] == [("both", 0), ("both", 1)]
     assert [told[4][key] for key in ("train_seconds", "parameters", "threads", "n")] == [3.0, 14, 1, 4]
     assert told[4]["recipe_sha256"] == choices.hashes()["fast"]["both"]
-    choose.main()
+    assert run() == told
     assert len(trained) == 4
-    assert machine.read_lines(tmp_path / choices.LEDGER) == told
+
+
+def test_two_that_share_the_work_join_each_company_once_its_members_are_there(trained, run):
+    shares = [run("--share", share) for share in ("0/2", "1/2", "0/2")]
+    assert [[one["candidate"] for one in told] for told in shares] == [
+        ["as it is"] * 2,
+        ["as it is"] * 2 + ["b"] * 2 + ["both"],
+        ["as it is"] * 2 + ["b"] * 2 + ["both"] * 2,
+    ]
+    assert len(trained) == 4
+
+
+def test_a_member_whose_answers_are_elsewhere_is_trained_again_and_told_once(trained, run, tmp_path):
+    told = run()
+    (tmp_path / choices.LEDGER).write_text("".join(f"{json.dumps(one)}\n" for one in told[:4]))
+    shutil.rmtree(tmp_path / "runs")
+    assert [(one["candidate"], one["accuracy"]) for one in run()] == [
+        (one["candidate"], one["accuracy"]) for one in told
+    ]
+    assert len(trained) == 8
+
+
+def test_a_smoke_run_joins_nobody(trained, run):
+    assert [one["candidate"] for one in run("--smoke")] == ["as it is", "b"]
+    assert len(trained) == 2

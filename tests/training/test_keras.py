@@ -130,7 +130,7 @@ def test_the_real_digits(mnist, default_model, tmp_path):
 
 
 def test_what_keras_has_no_layer_for_is_said(tmp_path):
-    with pytest.raises(UsageError, match=r"m\.onnx normalises moments.*Export it as onnx"):
+    with pytest.raises(UsageError, match=r"m\.onnx normalises moments.*Use the model file as it is"):
         keras_bytes(fresh(Recipe(filters=(4,), moments=True), tmp_path / "m.onnx"))
 
 

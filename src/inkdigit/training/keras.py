@@ -29,7 +29,7 @@ from inkdigit.training.restore import restore
 from inkdigit.types import SIDE, Floats, Gray
 
 SUFFIX = ".keras"  # Keras opens no other
-NO_MOMENTS = "Export it as onnx, or train it with moments = false."
+NO_MOMENTS = "Use the model file as it is, or train it with moments = false."
 ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
     nn.ELU: "elu",

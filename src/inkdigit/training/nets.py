@@ -64,14 +64,14 @@ class MomentNormalize(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, 28, 28), ink above 0 → the same shape."""
         ink = x[:, 0]
-        mass = ink.sum((1, 2)).clamp_min(1.0)[:, None]
+        mass = ink.sum((1, 2)).clamp_min(1.0)[:, None]  # one gray level somewhere, or none
         columns, rows = ink.sum(1) / mass, ink.sum(2) / mass  # (N, 28)
         middle_x, middle_y = ((part * self.at).sum(1, keepdim=True) for part in (columns, rows))
         dx, dy = self.at - middle_x, self.at - middle_y
         xx, yy = (columns * dx.square()).sum(1, keepdim=True), (rows * dy.square()).sum(1, keepdim=True)
         xy = (ink * dx[:, None, :] * dy[:, :, None]).sum((1, 2))[:, None] / mass
         slant = (xy / (yy + SMALL)).clamp(-1.0, 1.0)  # sideways a step down
-        width = (xx - slant * xy).clamp_min(SMALL).sqrt()  # of the upright ink, as a standard deviation
+        width = (xx - slant * xy).clamp_min(SMALL).sqrt()  # one deviation, upright; more where slant is clamped
         stretch = (width / UPRIGHT_WIDTH).clamp(*STRETCHES)
         from_x = (middle_x + stretch * self.at)[:, None, :] + (slant * self.at)[:, :, None]  # (N, 28, 28)
         from_y = (middle_y + self.at)[:, :, None].expand_as(from_x)

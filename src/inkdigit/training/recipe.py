@@ -48,7 +48,9 @@ class Recipe(BaseModel):
     stressed: float = Field(0.0, ge=0)  # copies of each training picture as photographed, scanned, pencilled ink
     drawn: int = Field(0, ge=0)  # digits drawn by strokes and printed in fonts, added to the training pictures
     outliers: int = Field(0, ge=0)  # pictures of no digit, or of several; with any, the network learns to refuse
-    normalize: Literal["unit", "standard"] = "unit"  # pixels to [0, 1]; standard: then to mean 0, deviation 1
+    normalize: Literal["unit", "standard"] = (
+        "unit"  # pixels to [0, 1]; standard: then by mean and deviation in training
+    )
     moments: bool = False  # ink centred, slant undone, width made the same, inside the network (Casey 1970)
 
     # Network: blocks of convolutions, each ending in pooling; then dense layers; then one output a class
