@@ -178,7 +178,7 @@ CHOICES = {
             "two blocks of three": {**BLOCKS_OF_THREE, "filters": [48, 96]},
             "moments normalised": {"moments": True, "shift_px": 4.0},
         },
-        about="Which networks answer well together, for `ensemble`",
+        about="Which networks answer well together, by the mean of their logits, for `ensemble`",
         start={**HALVES, "filters": [24, 48, 96, 144], **STROKES, **INSIDE},
         together={
             "the start, 5×5, residual": ("as it is", "5×5 first", "residual"),

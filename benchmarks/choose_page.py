@@ -16,11 +16,10 @@ BASE = "as it is"  # the candidate that changes nothing
 HEADER = ("candidate", "parameters", "held-out accuracy", "difference", "seconds", "n")
 ABOUT = """\
 A candidate is one change, or several where its name says so, on pictures by writers that training does not see
-(`protocol = "select"`); the test part is not looked at. Several networks in one row answer together, by the mean of
-their logits. Differences are from the recipe as it is, or from its start, in points of accuracy, seed by seed: mean ±
-standard deviation. Two networks that do not differ may well be 0.05 points apart on 10,000 pictures, 0.03 on 30,000;
-among candidates so close the choice was one of taste. Seconds are for scale: of {threads} thread{s}, other work may
-have been going on. Repeat it with `python benchmarks/choose.py`."""
+(`protocol = "select"`); the test part is not looked at. Differences are from the recipe as it is, or from its start, in
+points of accuracy, seed by seed: mean ± standard deviation. Two networks that do not differ may well be 0.05 points
+apart on 10,000 pictures, 0.03 on 30,000; among candidates so close the choice was one of taste. Seconds are for scale:
+of {threads} thread{s}, other work may have been going on. Repeat it with `python benchmarks/choose.py`."""
 TAKEN_OVER = """\
 Lines of `choices.jsonl` without a load were measured by hand, by the same calls, before they were candidates there."""
 

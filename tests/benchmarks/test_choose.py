@@ -65,7 +65,9 @@ def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
     assert table.splitlines()[2].startswith("| the start | 10 | 99.00 % | – |")
     by_hand = line("b", 1, 0.98, recipe="best", machine={"load_before": None})
     assert choose_page.part([*lines, by_hand], hashes, only=["best"])[-1] == choose_page.TAKEN_OVER
-    assert members.startswith("**Which networks answer well together, for `ensemble`**, on about 10,000")
+    assert members.startswith(
+        "**Which networks answer well together, by the mean of their logits, for `ensemble`**, on about 10,000"
+    )
 
 
 @pytest.fixture
