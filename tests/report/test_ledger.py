@@ -109,6 +109,15 @@ def test_runs_that_differ_in_their_seed_alone_belong_together(tmp_path):
     assert found.sd == pytest.approx(statistics.stdev([39 / 40, 37 / 40]))
 
 
+def test_a_field_that_a_later_version_added_parts_no_seeds_unless_it_is_on(tmp_path):
+    made = [make_run(tmp_path / name, seed=seed) for seed, name in enumerate("abc")]
+    for folder, says in zip(made[1:], ("moments = false", "moments = true"), strict=True):
+        with (folder / runs.RECIPE).open("a", encoding="utf-8") as file:
+            file.write(f"{says}\n")
+    (found,) = group(read_all(made))
+    assert found.seeds == (0, 1)
+
+
 def test_of_one_seed_the_latest_run_counts(tmp_path):
     made = [
         make_run(tmp_path / "a", seed=0, wrong=(1,)),

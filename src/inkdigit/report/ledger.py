@@ -192,8 +192,11 @@ def group(entries: Sequence[Entry]) -> list[Group]:
 
 
 def kin(entry: Entry) -> str:
-    """What runs that differ in their seed alone have in common."""
-    fields = {key: value for key, value in entry.recipe.items() if key not in _NOT_THE_RECIPE}
+    """What runs that differ in their seed alone have in common.
+
+    A field that is off counts as one that is not there: a later version may have added it between two seeds.
+    """
+    fields = {key: value for key, value in entry.recipe.items() if value and key not in _NOT_THE_RECIPE}
     fields["teacher"] = entry.recipe.get("teacher") is not None  # each seed may have one of its own
     return json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
 
