@@ -1,0 +1,132 @@
+"""Text that others wrote → plain values: a file of text, TOML, JSON, each bounded in size and depth.
+
+In: a path or a text. Out: dictionaries, lists, strings and numbers. Whatever is wrong with a text is one `ValueError`
+that says so in a few words; the caller knows which error of the tree it is. Nothing here can be made to recurse or to
+take more than the text is long.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+MAX_TEXT_BYTES = 2**20  # of a report, a list of class names: ours have a few kilobytes
+MAX_TOML_CHARACTERS = 2**16  # of a recipe, a space: ours have two thousand
+# Python's parser takes time and memory as the square of the parts of a dotted key: 50,000 of them a minute.
+MAX_DOTS = 512  # in a line
+MAX_NUMBER = 2**63  # what a whole number must be below: TOML has no larger ones, and printing huge ones is refused
+MAX_DEPTH = 32  # of lists and tables in each other: ours have eight at most
+
+TOO_MANY_DIGITS = "a number in it has too many digits"
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file that has an end: no pipe to wait for, no device.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def read_bytes(path: Path, *, max_bytes: int) -> bytes:
+    """The bytes of a regular file.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is not a regular file, or larger than `max_bytes`.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        data = file.read(max_bytes + 1) if size <= max_bytes else b""
+    if size > max_bytes or len(data) > max_bytes:
+        raise ValueError(f"it is larger than {max_bytes:,} bytes")
+    return data
+
+
+def read_text(path: Path, *, max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """The text of a regular file in UTF-8.
+
+    Raises:
+        OSError: there is no such file, or it cannot be read.
+        ValueError: it is not a regular file, larger than `max_bytes`, or not UTF-8.
+    """
+    return read_bytes(path, max_bytes=max_bytes).decode("utf-8-sig")
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table that a TOML text describes.
+
+    Raises:
+        ValueError: it is not TOML, nested too deep, or a number in it has too many digits.
+    """
+    import tomllib  # answering pictures does without
+
+    if len(text) > MAX_TOML_CHARACTERS:
+        raise ValueError(f"it is longer than {MAX_TOML_CHARACTERS:,} characters")
+    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+        raise ValueError(f"a line in it has more than {MAX_DOTS} dots")
+    with _bounded():
+        table = tomllib.loads(text)
+    check_plain(table)
+    return table
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value that a JSON text describes.
+
+    Raises:
+        ValueError: it is not JSON, nested too deep, or a number in it has too many digits.
+    """
+    with _bounded():
+        value = json.loads(text)
+    check_plain(value)
+    return value
+
+
+@contextmanager
+def _bounded() -> Iterator[None]:
+    """Say in our words where a parser of Python gives up."""
+    try:
+        yield
+    except RecursionError as exc:
+        raise ValueError("it is nested too deep") from exc
+    except ValueError as exc:
+        if "integer string conversion" in str(exc):
+            raise ValueError(TOO_MANY_DIGITS) from exc
+        raise
+
+
+def check_plain(value: Any) -> None:
+    """Check that a value is not nested deeper than `MAX_DEPTH`, and that its strings and numbers can be written again.
+
+    Raises:
+        ValueError: it is, a whole number is too large, or a string holds half of a character (a lone surrogate).
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for one in level:
+            if isinstance(one, dict):
+                inner += one.keys()
+                inner += one.values()
+            elif isinstance(one, list):
+                inner += one
+            elif isinstance(one, str) and not one.isascii():
+                one.encode()  # UnicodeEncodeError is a ValueError
+            elif isinstance(one, int) and abs(one) >= MAX_NUMBER:
+                raise ValueError(TOO_MANY_DIGITS)
+        if not inner:
+            return
+        level = inner
+    raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
