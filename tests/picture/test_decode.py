@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import struct
+import threading
+import time
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +19,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, check_pixels, decode, split_pictures, to_uint8
+from inkdigit.picture.arrays import to_uint8
+from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, _Room, decode, open_picture, split_pictures
 from inkdigit.picture.prepare import prepare
 
 from ..conftest import drawn
@@ -250,9 +256,9 @@ def test_an_array_is_not_written_to_and_need_not_be_writable():
         (np.zeros((0, 5)), "no pixels"),
         (np.zeros((5, 0), np.uint8), "no pixels"),
         (PEN.astype(object), "dtype object"),
-        (PEN.astype(str), "no brightness"),
-        (PEN * 1j, "no brightness"),
-        (PEN.astype("m8[s]"), "no brightness"),
+        (PEN.astype(str), "not brightness"),
+        (PEN * 1j, "not brightness"),
+        (PEN.astype("m8[s]"), "not brightness"),
         (np.array(3), "not one picture"),
         (PEN[0], "not one picture"),
         (PEN[None, None, None], "not one picture"),
@@ -409,7 +415,7 @@ def test_a_directory_and_a_missing_file(tmp_path):
         decode(tmp_path / "nothing.png")
     with pytest.raises(PictureError, match="cannot be opened"):
         decode("n" * 5000)
-    with pytest.raises(PictureError, match="no file name"):
+    with pytest.raises(PictureError, match="not a file name"):
         decode("a\0b.png")
     (tmp_path / "plain").write_text("")
     with pytest.raises(PictureError):
@@ -499,12 +505,134 @@ def test_one_colour_is_a_picture_without_ink(form, colour):
 @pytest.mark.parametrize("size", [(50, 40), (2047, 3000), (2049, 4001), (5001, 4096), (1024, 9000)])
 @pytest.mark.parametrize("form", ["JPEG", "PNG"])
 def test_the_pixels_that_are_counted_are_those_in_memory(size, form):
-    data = encode(Image.new("L", size, 200), form)
-    assert check_pixels(data, most=100_000_000) == decode(data).size
+    opened = open_picture(encode(Image.new("L", size, 200), form))
+    opened.image.load()
+    assert opened.pixels == opened.image.width * opened.image.height
 
 
 def test_a_thin_jpeg_has_as_many_pixels_as_it_has():
     thin = encode(Image.new("L", (20_000, 1500), 200), "JPEG")
-    assert check_pixels(encode(Image.new("L", (6000, 5000), 200), "JPEG"), most=16_000_000) < 16_000_000
+    assert open_picture(encode(Image.new("L", (6000, 5000), 200), "JPEG"), max_pixels=16_000_000).pixels < 16_000_000
     with pytest.raises(PictureTooLarge, match="20,000×1,500"):
-        check_pixels(thin, most=16_000_000)
+        open_picture(thin, max_pixels=16_000_000)
+
+
+# Files that are small and cost much ----------------------------------------------------------------------------------
+
+
+def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(name, data) for name, data in chunks)
+
+
+HEAD = (b"IHDR", struct.pack(">IIBBBBB", 28, 28, 8, 0, 0, 0, 0))
+BODY = (b"IDAT", zlib.compress(bytes(29 * 28)))
+END = (b"IEND", b"")
+
+
+def tiff_of(entries: list[tuple[int, int, int, int]], tail: bytes = b"") -> bytes:
+    table = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + table + bytes(4) + tail
+
+
+def empty_chunks() -> bytes:
+    return png_of(HEAD) + chunk(b"npTC", b"") * 700_000 + png_of(BODY, END)[8:]
+
+
+def data_in_crumbs() -> bytes:
+    packed = zlib.compress(bytes(29 * 28)) + bytes(400_000)
+    return png_of(HEAD) + b"".join(chunk(b"IDAT", packed[i : i + 1]) for i in range(len(packed))) + chunk(*END)
+
+
+def segments() -> bytes:
+    good = encode(gray(), "JPEG")
+    return good[:2] + b"\xff\xfe\0\x02" * 2_000_000 + good[2:]
+
+
+def comments() -> bytes:
+    good = encode(gray(), "GIF")
+    at = good.index(b",")
+    return good[:at] + b"!\xfe\x01a\0" * 1_000_000 + good[at:]
+
+
+def tags_that_share_their_data() -> bytes:
+    size = [(256, 4, 1, 28), (257, 4, 1, 28), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    return tiff_of(sorted(size + [(tag, 1, 900_000, 8) for tag in range(1_000, 60_000)]), bytes(900_000))
+
+
+COSTLY = [empty_chunks, data_in_crumbs, segments, comments, tags_that_share_their_data]
+
+
+@pytest.mark.parametrize("make", COSTLY)
+def test_a_file_is_read_in_so_many_pieces_and_no_more(make):
+    data, began = make(), time.process_time()
+    with suppress(PictureError):
+        decode(data)
+    assert time.process_time() - began < 4  # it was up to a minute
+
+
+def test_a_palette_that_is_not_there():
+    header = struct.pack(">IIBBBBB", 28, 28, 8, 3, 0, 0, 0)
+    with pytest.raises(PictureError):
+        decode(png_of((b"IHDR", header), BODY, END))
+
+
+def test_an_error_holds_no_pixels():
+    errors = []
+    large = encode(Image.new("RGBA", (1500, 1500), (9, 9, 9, 255)), "PNG")
+    for _ in range(5):
+        with pytest.raises(PictureError) as caught:
+            decode(large[: len(large) // 2])
+        errors.append(caught.value)
+    gc.collect()
+    alive = [
+        one for one in gc.get_objects() if isinstance(one, Image.Image) and isinstance(one._im, Image.core.ImagingCore)
+    ]
+    assert not any(one.size == (1500, 1500) for one in alive)
+    assert len(errors) == 5
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_that_nobody_writes_to_is_empty_and_one_with_a_writer_is_read(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(NotAPicture, match="empty"):
+        decode(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)  # so that the writer need not wait
+    with pipe.open("wb") as writer:
+        writer.write(encode(gray(), "PNG"))
+        writer.flush()
+        thread = threading.Timer(0.3, writer.close)
+        thread.start()
+        assert np.array_equal(decode(pipe), PEN)
+        thread.join()
+    os.close(reader)
+
+
+def test_all_threads_together_decode_so_many_pixels_at_a_time():
+    room, most, inside, lock = _Room(10), [0], [0], threading.Lock()
+
+    def work(pixels):
+        with room.hold(pixels):
+            with lock:
+                inside[0] += min(pixels, 10)
+                most[0] = max(most[0], inside[0])
+            time.sleep(0.002)
+            with lock:
+                inside[0] -= min(pixels, 10)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(work, [1, 4, 9, 10, 25, 3, 3, 3, 10, 1] * 4))
+    assert 4 < most[0] <= 10
+
+
+def test_what_was_opened_is_decoded_once():
+    data = encode(gray(), "PNG")
+    opened = open_picture(data)
+    assert (opened.pixels, np.array_equal(decode(opened), PEN)) == (PEN.size, True)
+    with pytest.raises(PictureError):
+        decode(opened)
+    with pytest.raises(PictureTooLarge, match=r"at most 0\.0007 megapixels"):
+        decode(data, max_pixels=700)
+    for array in (np.zeros((28, 28)), np.zeros((28, 28, 3), np.uint8)):
+        with pytest.raises(PictureTooLarge):
+            decode(array, max_pixels=700)

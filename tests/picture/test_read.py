@@ -98,7 +98,12 @@ def test_a_bug_comes_out_and_leaves_no_thread(monkeypatch, at):
     assert threading.active_count() == before
 
 
-def test_the_filters_of_warnings_are_as_before_when_the_last_thread_is_done():
+def warn_as(module):
+    """A warning as if the code of `module` gave it."""
+    warnings.warn_explicit("of no use", UserWarning, "file.py", 1, module=module)
+
+
+def test_only_warnings_of_pillow_are_not_heard_and_the_filters_are_as_before_when_the_last_thread_is_done():
     before, entered, left = list(warnings.filters), threading.Event(), threading.Event()
 
     def other():
@@ -110,8 +115,14 @@ def test_the_filters_of_warnings_are_as_before_when_the_last_thread_is_done():
     with SILENCE:
         thread.start()
         entered.wait(30)
-        warnings.warn("not heard", stacklevel=1)
-    assert warnings.filters != before  # the other one is still at it
+        warn_as("PIL.TiffImagePlugin")
+        with pytest.raises(UserWarning):
+            warn_as("inkdigit.picture.decode")
+        warnings.filterwarnings("ignore", module="ours")  # what others set meanwhile stays
+    warn_as("PIL.PngImagePlugin")  # the other one is still at it
     left.set()
     thread.join()
-    assert warnings.filters == before
+    with pytest.raises(UserWarning):
+        warn_as("PIL.PngImagePlugin")
+    warn_as("ours")
+    assert warnings.filters[1:] == before

@@ -62,7 +62,7 @@ def _read(pictures: Chunk, kind: str, begun: dict[int, Future[Gray]]) -> Read:
                     raise picture
                 gray = begun[i].result() if i in begun else decode(picture)
             except PictureError as exc:
-                errors[i] = exc
+                errors[i] = exc.with_traceback(None)  # which would hold the bytes of the file
             else:
                 yield gray
 
@@ -74,7 +74,10 @@ def _prepared(picture: Any, kind: str) -> Gray:
 
 
 def _is_large(picture: object) -> bool:
-    """Whether a thread of its own pays for a file, bytes or an array. (A PIL image is not for two threads at once.)"""
+    """Whether a thread of its own pays for a file, bytes or an array.
+
+    A PIL image is not for two threads at once, and one that was opened before is decoded where it is asked for.
+    """
     match picture:
         case str() | Path():
             try:
@@ -83,6 +86,6 @@ def _is_large(picture: object) -> bool:
                 return False  # `decode` says what is wrong
         case np.ndarray():
             return picture.size >= LARGE
-        case bytes() | bytearray() | memoryview():
+        case bytes() | bytearray():
             return len(picture) >= LARGE
     return False

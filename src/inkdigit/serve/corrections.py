@@ -18,7 +18,7 @@ from starlette.responses import Response
 from inkdigit.data.corrections import NONE, add
 from inkdigit.errors import DataError, NotCollecting, NotJson, OutputError, UsageError
 from inkdigit.model.recognizer import DEFAULT
-from inkdigit.picture.decode import check_pixels, decode
+from inkdigit.picture.decode import decode
 from inkdigit.serve import log
 from inkdigit.serve.answers import json_response
 from inkdigit.serve.body import from_base64, parse_json, read_body
@@ -106,7 +106,7 @@ def _keep(body: bytes, service: Service, path: Path) -> int:
 def _gray(encoded: Any) -> bytes:
     """The picture as a gray PNG, as the door gets it: where and when a photo was taken is nobody's business."""
     picture = from_base64(encoded)
-    check_pixels(picture, most=MAX_PIXELS)
+    gray = decode(picture, max_pixels=MAX_PIXELS)
     file = BytesIO()
-    Image.fromarray(decode(picture)).save(file, "PNG")
+    Image.fromarray(gray).save(file, "PNG")
     return file.getvalue()

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.model.explain import occlusion
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.decode import check_pixels, decode
+from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare
 from inkdigit.serve.answers import entry, json_response
 from inkdigit.serve.body import read_pictures
@@ -89,8 +89,7 @@ def _explained(
 def _seen(recognizer: Recognizer, picture: bytes | PictureError) -> Gray:
     if isinstance(picture, PictureError):
         raise picture
-    check_pixels(picture, most=MAX_PIXELS)
-    return prepare(decode(picture), recognizer.prepare)
+    return prepare(decode(picture, max_pixels=MAX_PIXELS), recognizer.prepare)
 
 
 def _saliency(recognizer: Recognizer, seen: Gray, answer: Prediction) -> list[list[float]]:

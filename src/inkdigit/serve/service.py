@@ -18,14 +18,14 @@ from PIL import Image
 from inkdigit.errors import Busy, NotFound, PictureError, RequestTooLarge, TooSlow, UsageError, did_you_mean
 from inkdigit.machine import cores
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.decode import check_pixels
+from inkdigit.picture.decode import Opened, open_picture
 from inkdigit.serve.counts import Counts
 from inkdigit.serve.settings import Settings
 from inkdigit.types import Prediction
 
 T = TypeVar("T")
 
-MAX_PIXELS = 16_000_000  # of a picture: two or four at a time are in memory whole
+MAX_PIXELS = 16_000_000  # of a picture: four of them at a time are in memory whole, in all threads together
 MAX_PIXELS_TOGETHER = 64_000_000  # of the pictures of a request
 LONGEST_WAIT_S = 2.0  # that a request may have before it, as far as the last ones tell
 ALWAYS_WAIT = 4  # calls a thread: so many may wait whatever they take
@@ -169,25 +169,30 @@ def _answers(
     match pictures:
         case [bytes() as one]:  # the shortest way: most requests have one picture
             try:
-                check_pixels(one, most=MAX_PIXELS)
-                return [*recognizer.predict(one)]
+                return [*recognizer.predict(open_picture(one, max_pixels=MAX_PIXELS))]
             except PictureError as exc:
                 return [exc]
     answers = []
-    for answer in recognizer.predict_each(_checked(pictures)):
+    for answer in recognizer.predict_each(_open(pictures)):  # one after the other: they share the memory with others
         check_time(until)
         answers.append(answer)
     return answers
 
 
-def _checked(pictures: list[bytes | PictureError]) -> list[bytes | PictureError]:
-    """The pictures of a request, in place of one that is too large its error; not too much altogether."""
-    checked, pixels = list(pictures), 0
-    for i, picture in enumerate(pictures):
+def _open(pictures: list[bytes | PictureError]) -> list[Opened | PictureError]:
+    """The pictures of a request, in place of one that cannot be opened or is too large its error.
+
+    Raises:
+        RequestTooLarge: they have too many pixels together.
+    """
+    opened, pixels = [], 0
+    for picture in pictures:
         try:
-            pixels += check_pixels(picture, most=MAX_PIXELS) if isinstance(picture, bytes) else 0
+            one = picture if isinstance(picture, PictureError) else open_picture(picture, max_pixels=MAX_PIXELS)
         except PictureError as exc:
-            checked[i] = exc
+            one = exc
+        opened.append(one)
+        pixels += one.pixels if isinstance(one, Opened) else 0
     if pixels > MAX_PIXELS_TOGETHER:
         raise RequestTooLarge(
             "The pictures of the request have too many pixels together",
@@ -195,7 +200,7 @@ def _checked(pictures: list[bytes | PictureError]) -> list[bytes | PictureError]
             received=f"{pixels:,}",
             hint="Send fewer at a time.",
         )
-    return checked
+    return opened
 
 
 def _photo() -> bytes:

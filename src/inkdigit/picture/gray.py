@@ -1,0 +1,171 @@
+"""From a decoded PIL image of any mode to gray `uint8 (H, W)`.
+
+In: a PIL image whose pixels are in memory. Out: gray uint8 (H, W), turned as its EXIF says, its transparent parts on
+paper. A large image is reduced before anything else is made of it, a strip of rows at a time, so that beside its own
+pixels next to no memory is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from math import isqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from inkdigit.picture.arrays import scale_of_numbers
+from inkdigit.picture.prepare import CLEAN_SIDE, ink_box
+from inkdigit.types import Gray
+
+WORK_SIDE = 1024  # pixels: an image whose area is 4, 9, … times the square of this is reduced by 2, 3, … each way
+STRIP_PIXELS = 2**20  # of a large image, that are looked at together
+DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel that whole numbers are stored with
+ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
+LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
+LOW_CONTRAST = 40  # gray levels: with less on white, a transparent picture is laid on black if it has more there
+CLEARLY = 1.5  # times the luminance's deviation: what one colour must have to be taken instead
+SAMPLE_SIDE = 64  # pixels: of the small copy that the colours are compared on
+
+_TURNS: dict[int, Callable[[Gray], Gray]] = {  # EXIF 2.32, tag Orientation: how to undo each of its values
+    2: lambda gray: gray[:, ::-1],
+    3: lambda gray: gray[::-1, ::-1],
+    4: lambda gray: gray[::-1],
+    5: lambda gray: gray.T,
+    6: lambda gray: gray.T[:, ::-1],
+    7: lambda gray: gray[::-1, ::-1].T,
+    8: lambda gray: gray.T[::-1],
+}
+
+
+def to_gray(image: Image.Image) -> Gray:
+    """Make gray uint8 (H, W) of an image in memory, about 1,024 px a side where it is larger than 4 megapixels.
+
+    A small drawing on a large even sheet is cut out instead of reduced: it stays what it is, pixel for pixel.
+
+    Raises:
+        PictureError: floats that are not brightness.
+    """
+    factor = max(1, isqrt(image.width * image.height) // WORK_SIDE)
+    gray = _flatten(image, factor)
+    if factor > 1 and (box := _lone_drawing(gray, factor)) is not None:
+        gray = _flatten(image.crop(box), 1)
+    turn = _TURNS.get(_orientation(image))
+    return np.ascontiguousarray(turn(gray) if turn else gray)
+
+
+def _orientation(image: Image.Image) -> int:
+    value = image.getexif().get(ORIENTATION, UPRIGHT)
+    return value if isinstance(value, int) else UPRIGHT
+
+
+def _lone_drawing(gray: Gray, factor: int) -> tuple[int, int, int, int] | None:
+    """Where on an image, (left, top, right, bottom), all its ink lies, if that is small and the rest exactly even.
+
+    `gray` is the image reduced by `factor`. The box has a margin, and may reach beyond the image's right and bottom.
+    """
+    for ink in (gray, 255 - gray):
+        box = ink_box(ink)
+        if box is not None and max(side.stop - side.start for side in box) <= CLEAN_SIDE // factor + 2:
+            (top, bottom), (left, right) = (
+                (max(0, side.start * factor - CLEAN_SIDE), min(side.stop * factor + CLEAN_SIDE, length * factor))
+                for side, length in zip(box, gray.shape, strict=True)
+            )
+            return left, top, right, bottom
+    return None
+
+
+def _flatten(image: Image.Image, factor: int) -> Gray:
+    """Gray uint8 (H, W) of an image of any mode, reduced by `factor`."""
+    if image.mode == "F" or image.mode.startswith("I"):
+        return _from_deep(image, factor)
+    small = _reduce(image, factor)
+    if small.mode == "L":
+        return np.array(small, np.uint8)
+    return _one_channel(_on_paper(small) if small.mode == "RGBA" else small)
+
+
+def _reduce(image: Image.Image, factor: int) -> Image.Image:
+    """An image in mode L, RGB or RGBA, reduced by `factor`: each pixel the mean of a square of them."""
+    if factor == 1:
+        return _plain(image)
+    return _join(image, factor, map(_plain, _strips(image, factor)))
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    if image.mode in ("1", "L"):
+        mode = "L"
+    else:
+        mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # which would copy it for nothing
+
+
+def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
+    """The image from top to bottom, some rows at a time: as many as `factor` divides."""
+    rows = max(1, STRIP_PIXELS // image.width // factor) * factor
+    for top in range(0, image.height, rows):
+        yield image.crop((0, top, image.width, min(top + rows, image.height)))
+
+
+def _join(image: Image.Image, factor: int, strips: Iterator[Image.Image]) -> Image.Image:
+    """The strips of an image, each reduced by `factor`, below each other."""
+    reduced = [strip.reduce(factor) for strip in strips]
+    joined = Image.new(reduced[0].mode, (reduced[0].width, -(-image.height // factor)))
+    top = 0
+    for strip in reduced:
+        joined.paste(strip, (0, top))
+        top += strip.height
+    return joined
+
+
+def _from_deep(image: Image.Image, factor: int) -> Gray:
+    """16-bit, 32-bit and float pixels: floats within 0–1 or 0–255, whole numbers from the full range.
+
+    Whole numbers that stay within 0–255 are what they say: a wider type alone makes no picture black. 10, 12 or 14 bits
+    that a scanner stores in 16 are taken from the full range of their own.
+    """
+
+    def parts() -> Iterator[NDArray[Any]]:
+        return map(np.asarray, _strips(image, factor))
+
+    lows, highs = zip(*((part.min(), part.max()) for part in parts()), strict=True)
+    to_bytes = _float_bytes(min(lows), max(highs)) if image.mode == "F" else _integer_bytes(int(max(highs)))
+    return np.array(_join(image, factor, (Image.fromarray(to_bytes(part)) for part in parts())), np.uint8)
+
+
+def _float_bytes(low: Any, high: Any) -> Callable[[NDArray[Any]], Gray]:
+    """How floats from `low` to `high` become bytes."""
+    scale = scale_of_numbers(low, high, is_float=True)
+    return lambda pixels: np.rint(np.clip(pixels * scale, 0, 255)).astype(np.uint8)
+
+
+def _integer_bytes(high: int) -> Callable[[NDArray[Any]], Gray]:
+    """How whole numbers up to `high` become bytes: by a table of the values that their bits can have."""
+    bits = next((bits for bits in DEPTHS if high < 1 << bits), DEPTHS[-1])
+    full = (1 << bits) - 1
+    table = (np.arange(full + 1) * 255 // full).astype(np.uint8)
+    return lambda pixels: table[np.clip(pixels, 0, full)]
+
+
+def _on_paper(image: Image.Image) -> Image.Image:
+    """Lay a transparent picture on white, or on black if nothing would show on white."""
+    on_white, on_black = (Image.alpha_composite(Image.new("RGBA", image.size, p), image) for p in ("white", "black"))
+    return (on_black if _contrast(on_white) < LOW_CONTRAST <= _contrast(on_black) else on_white).convert("RGB")
+
+
+def _contrast(image: Image.Image) -> int:
+    low, high = image.convert("L").getextrema()
+    return int(high - low)  # type: ignore[operator]
+
+
+def _one_channel(image: Image.Image) -> Gray:
+    """Luminance, unless one colour channel shows clearly more: yellow ink on white is plain to see in blue."""
+    luminance: Gray = np.asarray(image.convert("L"), np.uint8)
+    sample = image.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.BOX) if min(image.size) > SAMPLE_SIDE else image
+    small = np.asarray(sample, np.float32)
+    spread = small.std((0, 1))  # (3,)
+    best = int(spread.argmax())
+    if spread[best] > CLEARLY * (small @ LUMINANCE).std():
+        return np.array(image, np.uint8)[..., best]
+    return luminance
