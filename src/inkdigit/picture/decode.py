@@ -36,7 +36,9 @@ NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
 USUAL_BYTES = 64 * 2**10  # what is read of a file at first
 MAX_PIXELS = 64_000_000  # of a picture, and of all that are decoded at a time
 MAX_SIDE = 20_000  # pixels
-COPIES = {"WEBP": 3}  # how often a format has each pixel in memory while it is decoded; the others once
+# How often a format has each pixel in memory while it is decoded; the others once. 64 megapixels of WebP were 1 GB.
+COPIES = {"WEBP": 3}
+WEBP_PIXELS = MAX_PIXELS // 2
 MAX_READS = 200_000  # pieces that a file is read in. The largest PNG of ordinary blocks (8 kB) has some 30,000
 MAX_TIMES, FIRST_BYTES = 4, 2**20  # how often a file may be read over, beside its first bytes: ours are read twice
 
@@ -254,7 +256,7 @@ def _open(data: bytes, name: str) -> Opened:
             whole = image.width * image.height
             image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
     except Image.DecompressionBombError as exc:
-        raise _too_large(name, "more than that") from exc
+        raise _too_large(name, "more than that", _limit(MAX_PIXELS)) from exc
     except UnidentifiedImageError as exc:
         raise NotAPicture(
             f"{name}: not a picture that can be opened", expected="PNG, JPEG, BMP, GIF, TIFF or WebP"
@@ -283,13 +285,17 @@ def _load(opened: Opened) -> Gray:
 
 
 def _check_size(image: Image.Image, name: str) -> None:
-    if image.width * image.height > MAX_PIXELS or max(image.size) > MAX_SIDE:
-        raise _too_large(name, image.size)
+    most = WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > most or max(image.size) > MAX_SIDE:
+        raise _too_large(name, image.size, _limit(most))
     if 0 in image.size:
         raise PictureError(f"{name}: no pixels in it", received=f"{image.width}×{image.height}")
 
 
-def _too_large(name: str, size: tuple[int, int] | str, limit: str | None = None) -> PictureTooLarge:
-    limit = limit or f"at most {MAX_PIXELS // 10**6} megapixels and {MAX_SIDE:,} pixels a side"
+def _limit(pixels: int) -> str:
+    return f"at most {pixels // 10**6} megapixels and {MAX_SIDE:,} pixels a side"
+
+
+def _too_large(name: str, size: tuple[int, int] | str, limit: str) -> PictureTooLarge:
     received = size if isinstance(size, str) else f"{size[0]:,}×{size[1]:,}"
     return PictureTooLarge(f"{name}: too many pixels", expected=limit, received=received, hint="Scale it down first.")
