@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import tracemalloc
+import zlib
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +19,14 @@ from inkdigit.model.card import FORMAT, Calibration, Card, SelfTest
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
 PROBS = np.array([[0.2, 0.8], [1.0, 0.0], [0.333333, 0.666667]], np.float32)
+FIGURES = {
+    "data": "mnist",
+    "part": "test",
+    "n": 10_000,
+    "accuracy": 0.99,
+    "accuracy_ci95": [0.98, 0.995],
+    "nested": {"list": [1, None]},
+}
 CARD = Card(
     name="tiny",
     classes=("a", "ß 数"),
@@ -24,7 +36,7 @@ CARD = Card(
     calibration=Calibration(1.5, -0.25, 0.99, "5,000 held-out pictures"),
     self_test=SelfTest(IMAGES, PROBS),
     numbers="int8",
-    figures={"accuracy": 0.99, "nested": {"list": [1, None]}},
+    figures=FIGURES,
     provenance={"saw_mnist": True, "recipe": "[net]\nx = 1\n"},
 )
 
@@ -59,7 +71,9 @@ def test_a_card_comes_back():
 
 names = st.text(max_size=20)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-values = st.recursive(st.none() | st.booleans() | st.integers() | numbers | names, st.lists, max_leaves=5)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**62), 2**62) | numbers | names, st.lists, max_leaves=5
+)
 
 
 @settings(max_examples=50, deadline=None, derandomize=True)
@@ -71,7 +85,7 @@ values = st.recursive(st.none() | st.booleans() | st.integers() | numbers | name
         classes=st.lists(names, min_size=2, max_size=2).map(tuple),
         parameters=st.integers(0, 10**12),
         calibration=st.builds(Calibration, numbers, st.none() | numbers, st.none() | numbers, names),
-        figures=st.dictionaries(names, values),
+        figures=st.just({}) | st.dictionaries(names, values).map(lambda free: free | FIGURES),
         provenance=st.dictionaries(names, values),
     )
 )
@@ -150,7 +164,109 @@ def test_a_self_test_has_a_picture_and_as_many_answers():
         SelfTest(IMAGES, PROBS[:2])
 
 
-def test_a_threshold_is_a_number_or_nothing():
-    assert Calibration(accept_score=3).accept_score == 3
-    with pytest.raises(TypeError, match="accept_score"):
-        Calibration(accept_score="3")
+# Cards that others wrote ---------------------------------------------------------------------------------------------
+
+
+def with_self_test(images: bytes, rows: int = 3) -> str:
+    raw = json.loads(CARD.to_json())
+    raw["self_test"] = {"images": base64.b64encode(images).decode(), "probs": [[0.2, 0.8]] * rows}
+    return json.dumps(raw)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 256, 10_000])
+def test_no_more_is_inflated_than_the_answers_that_are_there(rows):
+    bomb = zlib.compress(bytes(100_000_000), 9)  # 97 kB
+    text = with_self_test(bomb, rows)
+    tracemalloc.start()
+    with pytest.raises(NotAModelFile, match="self_test"):
+        Card.from_json(text, where="m.onnx")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000_000
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        *[
+            (["figures"], figures)
+            for figures in ({"accuracy": 0.5}, {**FIGURES, "accuracy": "high"}, {**FIGURES, "n": True})
+        ],
+        *[(["figures", "seeds"], seeds) for seeds in (3, {"n": 3}, {"n": 3, "mean": "x", "sd": 0.0})],
+        *[(["provenance", "data"], data) for data in ("mnist", {"name": 3}, {"train": "many"}, [1])],
+        *[(["provenance", "members"], members) for members in ({}, [], [3], [{"name": "a"}])],
+        *[(["provenance", "adapted"], steps) for steps in (3, [3], [{"data": {}}])],
+        *[(["provenance", "made_from"], files) for files in (3, ["a"], [{"file": "a"}])],
+        *[(["provenance", "recipe"], recipe) for recipe in (3, ["a"], "x" * 100_000)],
+        (["name"], ["fast"]),
+        (["name"], "x" * 10_000),
+        (["parameters"], True),
+        (["parameters"], -1),
+        (["parameters"], 1.5),
+        (["classes"], [1, 2]),
+        (["classes"], [f"{i}" for i in range(257)]),
+        (["calibration", "temperature"], float("nan")),
+        (["calibration", "min_confidence"], "0.5"),
+        (["outliers"], "letters"),
+        (["self_test", "probs"], [[0.5, float("nan")]] * 3),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_whatever_is_read_from_a_card_is_checked_before(path, value):
+    raw = json.loads(CARD.to_json())
+    place = raw
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with pytest.raises(NotAModelFile, match=f"its card is broken .*{path[0]}") as caught:
+        Card.from_json(json.dumps(raw), where="m.onnx")
+    assert len(str(caught.value)) < 300
+
+
+def test_a_card_within_bounds():
+    for text in ("[" * 2_000_000, " " * 5_000_000, changed("parameters", value=10**400), '{"format": 1e999}'):
+        with pytest.raises((NotAModelFile, UnsupportedFormat)):
+            Card.from_json(text, where="m.onnx")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 10**30) | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+def paths(value: object, before: tuple[object, ...] = ()) -> list[tuple[object, ...]]:
+    """Every place in a card."""
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [before, *(path for key, one in inner for path in paths(one, (*before, key)))]
+
+
+RICH = json.loads(CARD.to_json()) | {
+    "provenance": {
+        "recipe": "x = 1",
+        "data": {"name": "mnist", "sha256": "ab", "train": 60_000, "test": None, "licence": None},
+        "made_from": [{"file": "a.onnx", "sha256": "ab"}],
+        "members": [
+            {"file": "a", "sha256": "b", "name": "c", "recipe": "", "seed": 1, "temperature": 1.0, "adapted": []}
+        ],
+        "views": 1,
+        "adapted": [
+            {"data": {"name": "a", "sha256": "b"}, "pictures": {"1": 3}, "replay": {"name": "a", "sha256": "b"}}
+        ],
+        "saw_mnist": True,
+    }
+}
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(paths(RICH)[1:]), json_values)
+def test_any_value_in_any_place_is_a_card_or_an_error_of_ours(path, value):
+    raw = json.loads(json.dumps(RICH))
+    place = raw
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    with suppress(NotAModelFile, UnsupportedFormat):
+        card = Card.from_json(json.dumps(raw), where="m.onnx")
+        assert Card.from_json(card.to_json(), where="m.onnx").to_json() == card.to_json()

@@ -479,3 +479,62 @@ def test_a_changed_picture_is_answered_as_it_is(tiny):
 def test_what_is_not_prepared_is_no_prepared_picture(tiny, images):
     with pytest.raises(ValueError, match="expected uint8"):
         tiny.probs_as_prepared(images)
+
+
+# Files that others wrote ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["beside it", "elsewhere"])
+def test_weights_in_other_files_are_never_read(path, tmp_path, monkeypatch, where):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(bundled()["fast"])
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (tmp_path / "weights.bin").stat().st_size > 50_000
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path if where == "beside it" else elsewhere)
+    assert "files of their own" in str(refused(path, path.read_bytes()))
+
+
+def with_nodes(*nodes: object, constants: dict[str, np.ndarray]) -> bytes:
+    """The tiny model with more before its end: the sum of `large` is added to its score, and taken away again."""
+    import onnx
+
+    model = onnx.load_from_string(bundled()["tiny"].read_bytes())
+    for node in model.graph.node:
+        for i, name in enumerate(node.output):
+            if name == "score":
+                node.output[i] = "score without"
+    model.graph.initializer.extend(onnx.numpy_helper.from_array(array, name) for name, array in constants.items())
+    model.graph.node.extend(nodes)
+    make = onnx.helper.make_node
+    model.graph.node.append(make("ReduceMax", ["large"], ["most"], keepdims=0))
+    model.graph.node.append(make("Sub", ["most", "most"], ["nothing"]))
+    model.graph.node.append(make("Add", ["score without", "nothing"], ["score"]))
+    return model.SerializeToString()
+
+
+def test_a_network_that_asks_for_more_memory_than_there_is(path):
+    make = pytest.importorskip("onnx").helper.make_node
+    shape = np.array([1_000_000, 1_000_000], np.int64)
+    exc = refused(
+        path, with_nodes(make("ConstantOfShape", ["shape"], ["large"]), constants={"shape": shape}), SelfTestFailed
+    )
+    assert "the network does not run" in str(exc)
+    small = np.array([10, 10], np.int64)  # the same network with less
+    path.write_bytes(with_nodes(make("ConstantOfShape", ["shape"], ["large"]), constants={"shape": small}))
+    assert load(path).predict(PICTURES[3])[0].label == load("tiny").predict(PICTURES[3])[0].label
+
+
+def test_a_file_that_is_too_large_to_be_a_model(path):
+    with path.open("wb") as file:
+        file.truncate(room.MAX_BYTES + 1)  # sparse: nothing is written
+    with pytest.raises(NotAModelFile, match="larger than"):
+        load(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
+def test_a_pipe_is_not_a_model(path):
+    os.mkfifo(path)
+    with pytest.raises(UsageError, match="There is no model"):
+        load(path)

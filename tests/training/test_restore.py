@@ -80,8 +80,32 @@ def test_weights_that_are_not_there_are_named(finished, tmp_path):
         restore(edited(finished, tmp_path / "m.onnx", rename))
 
 
-@pytest.mark.parametrize("recipe", ['filters = [4, 9]\nhead = "global_max"\n', "epochz = 3\n", "epochs = \n", 7])
+@pytest.mark.parametrize("recipe", ['filters = [4, 9]\nhead = "global_max"\n', "epochz = 3\n", "epochs = \n"])
 def test_a_recipe_that_does_not_fit_is_refused(finished, tmp_path, recipe):
     odd = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].update(recipe=recipe))
     with pytest.raises(NotAModelFile, match=r"m\.onnx"):
         restore(odd)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda weight: weight.ClearField("raw_data"),
+        lambda weight: setattr(weight, "raw_data", weight.raw_data[:-3]),
+        lambda weight: setattr(weight, "data_type", 99),
+        lambda weight: setattr(weight, "data_type", onnx.TensorProto.STRING),
+        lambda weight: weight.dims.append(2**40),
+        lambda weight: setattr(weight, "data_location", onnx.TensorProto.EXTERNAL),
+    ],
+    ids=["no data", "data cut short", "unknown type", "text", "a large shape", "data in another file"],
+)
+def test_weights_that_changed_after_the_file_was_opened(finished, tmp_path, spoil):
+    recognizer = edited(finished, tmp_path / "m.onnx", lambda *_: None)
+    model = onnx.load(recognizer.path)
+    spoil(next(one for one in model.graph.initializer if one.name == "net.output.weight"))
+    recognizer.path.write_bytes(model.SerializeToString())
+    with pytest.raises(NotAModelFile):
+        restore(recognizer)
+    recognizer.path.write_bytes(b"not a model any more")
+    with pytest.raises(NotAModelFile):
+        restore(recognizer)

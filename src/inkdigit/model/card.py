@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from inkdigit.errors import NotAModelFile, UnsupportedFormat
+from inkdigit.model import schema
+from inkdigit.parsing import parse_json
 from inkdigit.types import SIDE, Floats, Gray
 
 FORMAT = 1
 METADATA_KEY = "inkdigit.card"
+MAX_CHARACTERS = 2**22  # of a card: ours have 7,000, of large ensembles some 100,000
 OUTPUTS, OUTLIERS_OUTPUT = ("probs", "score"), "outliers"  # of the graph; the last where the network knows outliers
 TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, by number type
 
@@ -32,13 +35,6 @@ class Calibration:
     keeps: float | None = None  # the share of held-out pictures that the threshold lets through
     fitted_on: str = "nothing"
     min_confidence: float = 0.0  # below it the model is unsure
-
-    def __post_init__(self) -> None:
-        """Check that the thresholds can be compared with a score and a confidence."""
-        if not isinstance(self.accept_score, float | int | None):
-            raise TypeError(f"accept_score: expected a number or nothing, got {self.accept_score!r}")
-        if not isinstance(self.min_confidence, float | int):
-            raise TypeError(f"min_confidence: expected a number, got {self.min_confidence!r}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,36 +94,61 @@ class Card:
             UnsupportedFormat: the card is of a format that this release does not read.
             NotAModelFile: the text is no card.
         """
+        if len(text) > MAX_CHARACTERS:
+            raise NotAModelFile(f"{where}: its card is too long", expected=f"at most {MAX_CHARACTERS:,} characters")
         try:
-            raw = json.loads(text)
+            raw = parse_json(text)
             number = raw["format"]
-        except (ValueError, TypeError, KeyError, RecursionError) as exc:
+        except (ValueError, TypeError, KeyError) as exc:
             raise NotAModelFile(f"{where}: its card is not readable ({exc})") from exc
-        if number != FORMAT:
+        if number != FORMAT or isinstance(number, bool):
             hint = "Upgrade inkdigit." if isinstance(number, int) and number > FORMAT else "Train the model again."
-            raise UnsupportedFormat(f"{where}: unknown card format", expected=FORMAT, received=repr(number), hint=hint)
+            received = repr(number)[:80]
+            raise UnsupportedFormat(f"{where}: unknown card format", expected=FORMAT, received=received, hint=hint)
         try:
+            schema.check(raw)
             return cls._from_fields(raw)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, zlib.error) as exc:
-            raise NotAModelFile(f"{where}: its card is broken ({exc!r})") from exc
+        except ValueError as exc:
+            raise NotAModelFile(f"{where}: its card is broken ({exc})") from exc
 
     @classmethod
     def _from_fields(cls, raw: dict[str, Any]) -> Card:
-        pixels = zlib.decompress(base64.b64decode(raw["self_test"]["images"]))
-        classes = tuple(str(name) for name in raw["classes"])
+        """A card of fields that were checked."""
+        test = raw["self_test"]
+        classes = tuple(raw["classes"])
+        if any(len(row) != len(classes) for row in test["probs"]):
+            raise ValueError(f"self_test.probs: not {len(classes)} probabilities, one a class")
         return cls(
-            name=str(raw["name"]),
+            name=raw["name"],
             classes=classes,
-            prepare=str(raw["prepare"]["kind"]),
-            prepare_version=int(raw["prepare"]["version"]),
-            parameters=int(raw["parameters"]),
+            prepare=raw["prepare"]["kind"],
+            prepare_version=raw["prepare"]["version"],
+            parameters=raw["parameters"],
             calibration=Calibration(**raw["calibration"]),
             self_test=SelfTest(
-                images=np.frombuffer(pixels, np.uint8).reshape(-1, SIDE, SIDE),
-                probs=np.array(raw["self_test"]["probs"], np.float32).reshape(-1, len(classes)),
+                images=_unpack(test["images"], len(test["probs"])), probs=np.array(test["probs"], np.float32)
             ),
-            numbers=str(raw["numbers"]),
-            outliers=tuple(str(name) for name in raw.get("outliers", ())),  # older files know of none
-            figures=dict(raw["figures"]),
-            provenance=dict(raw["provenance"]),
+            numbers=raw["numbers"],
+            outliers=tuple(raw.get("outliers", ())),
+            figures=raw["figures"],
+            provenance=raw["provenance"],
         )
+
+
+def _unpack(packed: str, count: int) -> Gray:
+    """The `count` pictures of a self test, uint8 (n, 28, 28); no more is inflated than they have.
+
+    Raises:
+        ValueError: it is not base64 of deflated data, or of more or fewer pictures.
+    """
+    size = count * SIDE * SIDE
+    stream = zlib.decompressobj()
+    try:
+        pixels = stream.decompress(base64.b64decode(packed, validate=True), size + 1)
+    except (ValueError, zlib.error) as exc:
+        raise ValueError(f"self_test.images: not deflated pictures in base64 ({exc})") from exc
+    if len(pixels) != size or not stream.eof:
+        raise ValueError(
+            f"self_test.images: not {count} pictures of {SIDE}×{SIDE}, one for each row of self_test.probs"
+        )
+    return np.frombuffer(pixels, np.uint8).reshape(count, SIDE, SIDE)

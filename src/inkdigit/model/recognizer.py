@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import cache
 from itertools import chain, islice
 from numbers import Real  # NumPy's numbers too
 from pathlib import Path
@@ -27,6 +29,7 @@ from inkdigit.errors import (
 )
 from inkdigit.machine import cores
 from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, TOLERANCE, Card
+from inkdigit.parsing import read_bytes
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
 from inkdigit.picture.read import read_each
@@ -42,6 +45,9 @@ ZOO = Path(__file__).parent / "zoo"
 # 512, 14 of 2,048 (the caches, most likely). The answers are the same bit for bit.
 CHUNK = 64
 MAX_THREADS = 4  # that take a chunk each
+MAX_BYTES = 2**28  # of a model file: the largest of our recipes makes one of 15 MB
+MAX_MEMORY = 2**31  # bytes that all networks of the process take together
+MAX_RECEIVED = 200  # characters of an unknown graph's description in an error
 
 
 class Recognizer:
@@ -197,15 +203,18 @@ class Recognizer:
         return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
 
     def _ask(self, images: Gray) -> list[Floats]:
-        answers: list[Floats] = self._session.run(None, {"image": images})
+        try:
+            answers: list[Floats] = self._session.run(None, {"image": images})
+        except _broken() as exc:
+            raise ModelFileError(f"{self.path}: the network does not run ({exc})") from exc
         return answers if self.card.outliers else [*answers, np.zeros((len(images), 0), np.float32)]
 
     def _test_itself(self) -> None:
         test = self.card.self_test
         try:
             probs, scores, _ = self._run(test.images)
-        except _broken() as exc:
-            raise SelfTestFailed(f"{self.path}: the network does not run ({exc})") from exc
+        except ModelFileError as exc:
+            raise SelfTestFailed(str(exc)) from exc
         fits = probs.shape == test.probs.shape and scores.shape == (len(probs),)
         off = np.abs(probs - test.probs).max() if fits else np.inf
         allowed = TOLERANCE.get(self.card.numbers, 1e-3)
@@ -220,39 +229,68 @@ class Recognizer:
 
 def _open(path: Path) -> tuple[ort.InferenceSession, str]:
     """The network of a model file, and the text of its card."""
+    data = read_file(path)
     try:
         session = ort.InferenceSession(
-            path.read_bytes(),
-            _options(),
+            data,
+            _options(path),
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # it would print, and try the same again
         )
         inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
         outputs = [o.name for o in session.get_outputs()]
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except OSError as exc:
-        raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
     except _broken() as exc:
-        raise NotAModelFile(f"{path}: no ONNX file that can be opened", hint="It may be cut short.") from exc
+        hint = "It may be cut short, or its weights lie in files of their own, which are never read."
+        raise NotAModelFile(f"{path}: not an ONNX file that can be opened", hint=hint) from exc
     known = outputs in ([*OUTPUTS], [*OUTPUTS, OUTLIERS_OUTPUT])
     if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or not known:
+        received = f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}"
         raise NotAModelFile(
             f"{path}: an ONNX file, but not one of Inkdigit's",
             expected="image: uint8 [n, 28, 28] → probs, score",
-            received=f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}",
+            received=received[:MAX_RECEIVED],
         )
     if text is None:
         raise NotAModelFile(f"{path}: an ONNX file, but not one of Inkdigit's: it has no card")
     return session, str(text)
 
 
-def _options() -> ort.SessionOptions:
+def read_file(path: Path) -> bytes:
+    """The bytes of a model file.
+
+    Raises:
+        ModelFileError: it cannot be read, or is too large to be one.
+    """
+    try:
+        return read_bytes(path, max_bytes=MAX_BYTES)
+    except OSError as exc:
+        raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise NotAModelFile(f"{path}: not a model file: {exc}") from exc
+
+
+def _options(path: Path) -> ort.SessionOptions:
+    _bound_memory()
     options = ort.SessionOptions()
     options.log_severity_level = 4  # a broken file is our error to tell
     # Networks as small as ours are through before a second thread is awake: with two, one picture takes 1.5 times as
     # long for `fast` and `resnet`, and no less for `vgg`. Many pictures are shared out among threads in `_run`.
     options.intra_op_num_threads = 1
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    # Weights in files of their own would be looked for in the current folder: the model would be another one there.
+    # There is no folder below a file, so none are found.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path / "weights"))
     return options
+
+
+@cache
+def _bound_memory() -> None:
+    """Set what all networks of the process may take together: a file of a few bytes can ask for any amount."""
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    usual = dict.fromkeys(("arena_extend_strategy", "initial_chunk_size_bytes", "max_dead_bytes_per_chunk"), -1)
+    with suppress(RuntimeError):  # somebody else in this process has set it, and it can be set only once
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": MAX_MEMORY, **usual}))
 
 
 def _in_order(answers: list[Prediction], errors: dict[int, PictureError]) -> Iterator[Prediction | PictureError]:

@@ -238,6 +238,6 @@ def _provenance(
         VIEWS: views,
         "created": about["started"],
         **{key: about[key] for key in ("commit", "libraries")},
-        "data": models[0].card.provenance["data"],
-        "saw_mnist": any(model.card.provenance["saw_mnist"] for model in models),
+        "data": models[0].card.provenance.get("data"),
+        "saw_mnist": any(model.card.provenance.get("saw_mnist") for model in models),
     }

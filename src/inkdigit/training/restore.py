@@ -6,7 +6,7 @@ In: a recogniser. Out: the `nn.Sequential` with its weights, ready to be explain
 from __future__ import annotations
 
 import hashlib
-import tomllib
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from inkdigit.errors import MissingExtra, NotAModelFile, UsageError
-from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.recognizer import Recognizer, read_file
+from inkdigit.parsing import parse_toml
 from inkdigit.training import nets
 from inkdigit.training.recipe import Recipe
 
@@ -31,17 +32,10 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
         UsageError: the file was made from another model file, and has no trainable weights.
         NotAModelFile: the file holds no trainable weights of the recipe on its card.
     """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ModuleNotFoundError as exc:
-        raise MissingExtra("Taking the weights out of a model file needs onnx", "train") from exc
-    card, recipe = recognizer.card, recipe_of(recognizer)
-    graph = onnx.load(recognizer.path).graph
-    arrays = {init.name.removeprefix(PREFIX): numpy_helper.to_array(init) for init in graph.initializer}
-    net = nets.build(recipe, len(card.classes))
+    recipe = recipe_of(recognizer)
+    net = nets.build(recipe, len(recognizer.card.classes))
     wanted = net.state_dict()
-    weights = {name: torch.from_numpy(np.array(arrays[name])) for name in wanted if name in arrays}
+    weights = _weights(recognizer.path, wanted.keys())
     missing = [name for name in wanted if name not in weights and not name.endswith("num_batches_tracked")]
     if missing:
         raise NotAModelFile(f"{recognizer.path}: the weights {', '.join(missing[:3])} are not in it")
@@ -50,6 +44,28 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
     except RuntimeError as exc:
         raise NotAModelFile(f"{recognizer.path}: its weights are not those of the recipe on its card") from exc
     return net.eval(), recipe
+
+
+def _weights(path: Path, names: Collection[str]) -> dict[str, torch.Tensor]:
+    """The weights of these names that are in a model file itself.
+
+    Raises:
+        NotAModelFile: it cannot be read any more, or a weight in it is broken.
+    """
+    try:
+        import onnx
+        from google.protobuf.message import DecodeError
+    except ModuleNotFoundError as exc:
+        raise MissingExtra("Taking the weights out of a model file needs onnx", "train") from exc
+    try:
+        graph = onnx.load_model_from_string(read_file(path)).graph
+        return {
+            name: torch.from_numpy(onnx.numpy_helper.to_array(weight).astype(np.float32))
+            for weight in graph.initializer
+            if weight.data_location != onnx.TensorProto.EXTERNAL and (name := weight.name.removeprefix(PREFIX)) in names
+        }
+    except (DecodeError, ValueError, TypeError, KeyError) as exc:
+        raise NotAModelFile(f"{path}: its weights cannot be read ({exc})") from exc
 
 
 def name_file(path: Path) -> dict[str, str]:
@@ -87,8 +103,11 @@ def recipes_of(recognizer: Recognizer) -> list[Recipe]:
     told = recognizer.card.provenance
     try:
         texts = [member["recipe"] for member in told[MEMBERS]] if MEMBERS in told else [told["recipe"]]
-        return [Recipe.from_fields(tomllib.loads(str(text)), where="the recipe on the card") for text in texts]
     except (KeyError, TypeError) as exc:
         raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from") from exc
-    except (tomllib.TOMLDecodeError, UsageError) as exc:
+    if not texts:
+        raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from")
+    try:
+        return [Recipe.from_fields(parse_toml(str(text)), where="the recipe on the card") for text in texts]
+    except (ValueError, UsageError) as exc:
         raise NotAModelFile(f"{recognizer.path}: the recipe on its card cannot be read ({exc})") from exc
