@@ -25,11 +25,11 @@ FULL_SIDE = isqrt(MAX_PIXELS)  # pixels: squared, the most that is taken of any 
 JPEG_SIDE = 8_000  # pixels: a JPEG may be larger, since it is read at a smaller scale
 
 
-def as_file(picture: Gray | Image.Image, kind: str) -> bytes:
-    """A picture as a file of that format."""
+def as_file(picture: Gray | Image.Image, kind: str, **options: object) -> bytes:
+    """A picture as a file of that format, written with Pillow's `options`."""
     file = BytesIO()
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
-    image.save(file, kind)
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -72,6 +72,10 @@ def bomb(rng: Random) -> bytes:
             lambda: png(28, 28, idat=b"", extra=_chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(20_000_000), 9))),
             lambda: png(28, 28, idat=b"", extra=_chunk(b"iCCP", b"a\0\0" + zlib.compress(bytes(20_000_000), 9))),
             lambda: png(28, 28, idat=b"", extra=_chunk(b"tEXt", b"a\0b") * 20_000),
+            lambda: png(28, 28, idat=zlib.compress(bytes(29 * 28)), extra=_chunk(b"npTC", b"") * 300_000),
+            lambda: png(28, 28, colour=3, idat=zlib.compress(bytes(29 * 28))),  # a palette that is not there
+            lambda: whole("JPEG")[:2] + b"\xff\xfe\0\x02" * 800_000 + whole("JPEG")[2:],
+            lambda: whole("GIF")[:13] + b"!\xfe\x01a\0" * 600_000 + whole("GIF")[13:],
             lambda: b"GIF89a" + struct.pack("<HHBBB", half, half, 0, 0, 0) + whole("GIF")[13:],
             lambda: _many_frames(500),
             lambda: (
@@ -80,6 +84,7 @@ def bomb(rng: Random) -> bytes:
             lambda: _tiff([(256, 4, side), (257, 4, side), (258, 3, 8), (259, 3, 1), (262, 3, 1), (273, 4, 8)]),
             lambda: _tiff([(256, 4, 28), (257, 4, 28)], following=8),
             lambda: _tiff([(tag, 4, 2**31) for tag in range(256, 2_000)]),
+            lambda: _tiff_that_repeats_itself(40_000, 500_000),
             lambda: _large_jpeg(half),
             lambda: b"RIFF\x16\0\0\0WEBPVP8X\n\0\0\0\x10\0\0\0" + b"\xff" * 6,
         ]
@@ -88,12 +93,20 @@ def bomb(rng: Random) -> bytes:
 
 @cache
 def full() -> tuple[bytes, ...]:
-    """As many pixels as a picture may have, in a few kilobytes: in black and white, in colour, and as JPEG."""
+    """As many pixels as a picture may have, in a few kilobytes: each kind of pixel, and a larger JPEG."""
     side = FULL_SIDE
-    bits = zlib.compress(bytes((1 + -(-side // 8)) * side), 9)
-    colour = zlib.compress(bytes((1 + 3 * side) * side), 9)
+    deep = png(side, side, depth=16, idat=zlib.compress(bytes((1 + 2 * side) * side), 9))
+    kinds = {"PNG": ("1", "RGB", "RGBA", "LA"), "TIFF": ("CMYK", "F"), "WEBP": ("RGBA",), "GIF": ("P",)}
+    packed = {"TIFF": {"compression": "tiff_deflate"}, "PNG": {"compress_level": 9}}
+    files = [
+        as_file(Image.new(mode, (side, side)), kind, **packed.get(kind, {}))
+        for kind, modes in kinds.items()
+        for mode in modes
+    ]
+    palette = Image.new("P", (side, side))
+    palette.info["transparency"] = 0
     photo = as_file(Image.new("L", (JPEG_SIDE, JPEG_SIDE), 255), "JPEG")
-    return png(side, side, depth=1, idat=bits), png(side, side, colour=2, idat=colour), photo
+    return *files, deep, as_file(palette, "PNG"), photo
 
 
 def png(w: int, h: int, *, depth: int = 8, colour: int = 0, idat: bytes, extra: bytes = b"") -> bytes:
@@ -118,6 +131,12 @@ def _tiff(tags: list[tuple[int, int, int]], *, following: int = 0) -> bytes:
     """A TIFF of one directory of single values; `following` is where the next one is said to be."""
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value % 2**32) for tag, kind, value in tags)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
+
+
+def _tiff_that_repeats_itself(tags: int, size: int) -> bytes:
+    """A TIFF each of whose tags says that its value is the same long row of bytes."""
+    entries = b"".join(struct.pack("<HHII", tag, 1, size, 8) for tag in range(300, 300 + tags))
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", tags) + entries + bytes(4 + size)
 
 
 def _large_jpeg(side: int) -> bytes:

@@ -93,3 +93,17 @@ def test_an_error_keeps_what_a_caller_asks_for():
 def test_the_kind_is_the_name_of_the_class(error):
     made = error("a", "b") if error in (errors.MissingExtra, errors.MalformedFile) else error("a")
     assert made.kind == error.__name__
+
+
+@pytest.mark.parametrize(
+    "words", ["two\nlines", "\x1b[31mred", "a\0b", "\u202eback", "half \ud800", "x" * 100_000, "\r" * 500]
+)
+def test_whatever_is_quoted_an_error_is_one_short_line_of_text(words):
+    text = str(InkdigitError(words, expected=words, received=words, hint=words))
+    assert text.isprintable()
+    assert len(text) < 15_000
+    text.encode()
+
+
+def test_what_is_quoted_whole_is_not_touched():
+    assert str(InkdigitError("Größe 5 × 3 …", received="'7'")) == "Größe 5 × 3 …. Received: '7'."

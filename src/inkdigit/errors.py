@@ -40,6 +40,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 
+MAX_WORDS, MAX_RECEIVED = 1_000, 300  # characters of what an error says, and of what it quotes
+
+
 class InkdigitError(Exception):
     """The root of the tree: `problem`, then what was expected and received, then the next step."""
 
@@ -50,13 +53,14 @@ class InkdigitError(Exception):
         self, problem: str, *, expected: object = None, received: object = None, hint: str | None = None
     ) -> None:
         """Join the parts of the message; leave out those that are None."""
+        problem = _one_line(problem, MAX_WORDS)
         parts = [problem if problem.endswith((".", "?", "!")) else f"{problem}."]
         if expected is not None:
-            parts.append(f"Expected: {expected}.")
+            parts.append(f"Expected: {_one_line(expected, MAX_WORDS)}.")
         if received is not None:
-            parts.append(f"Received: {received}.")
+            parts.append(f"Received: {_one_line(received, MAX_RECEIVED)}.")
         if hint:
-            parts.append(hint)
+            parts.append(_one_line(hint, MAX_WORDS))
         super().__init__(" ".join(parts))
         self.problem = problem
 
@@ -240,6 +244,16 @@ class OutputError(InkdigitError):
 
     exit_code = 9
     http_status = 507
+
+
+def _one_line(words: object, most: int) -> str:
+    """Words that may quote what others wrote, as one line of `most` characters that no terminal takes for orders."""
+    text = str(words)
+    if len(text) > most:
+        text = f"{text[: most - 1]}…"
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

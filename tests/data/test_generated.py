@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import numpy as np
 import pytest
 
@@ -99,3 +102,12 @@ def test_blocks_cover_every_picture_once():
 def test_only_digits_can_be_drawn(classes, kind):
     with pytest.raises(UsageError, match="Nothing can be drawn"):
         check_source(Dataset("others", classes, Part(DIGITS.images[:2], np.zeros(2, np.int64)), prepare=kind))
+
+
+def test_a_process_whose_parent_was_killed_draws_no_further(tmp_path):
+    np.savez(tmp_path / generated.GIVEN, images=DIGITS.images, labels=DIGITS.labels)
+    (tmp_path / generated.PLAN).write_text(json.dumps({"seed": 0, "blocks": [("drawn", 0, 1)]}))
+    generated._work(tmp_path, 0, 1, parent=-1)
+    assert not list(tmp_path.glob("*.made.npz"))
+    generated._work(tmp_path, 0, 1, parent=os.getppid())
+    assert [path.name for path in tmp_path.glob("*.made.npz")] == ["0.made.npz"]

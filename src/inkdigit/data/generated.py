@@ -155,7 +155,7 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, log: Callable[[str
 def _begin(folder: Path, first: int, step: int) -> subprocess.Popen[bytes]:
     """Start a process that draws every `step`-th block from the `first` one."""
     alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other processors are for the other processes
-    argv = [sys.executable, "-m", "inkdigit.data.generated", str(folder), str(first), str(step)]
+    argv = [sys.executable, "-m", "inkdigit.data.generated", str(folder), str(first), str(step), str(os.getpid())]
     return subprocess.Popen(argv, env={**os.environ, **alone}, stdout=subprocess.DEVNULL)
 
 
@@ -164,11 +164,13 @@ def _read(path: Path) -> Made:
         return stored["images"], stored["labels"]
 
 
-def _work(folder: Path, first: int, step: int) -> None:
-    """What such a process does."""
+def _work(folder: Path, first: int, step: int, parent: int) -> None:
+    """What such a process does, as long as the one that began it is there."""
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     part = Part(*_read(folder / GIVEN))
     for i in range(first, len(plan["blocks"]), step):
+        if os.getppid() != parent:
+            return  # it was killed: nobody waits for the rest
         kind, begin, count = plan["blocks"][i]
         images, labels = draw(part, (kind, begin, count), plan["seed"])
         with (folder / f"{i}.part").open("wb") as file:
@@ -177,4 +179,4 @@ def _work(folder: Path, first: int, step: int) -> None:
 
 
 if __name__ == "__main__":
-    _work(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    _work(Path(sys.argv[1]), *map(int, sys.argv[2:]))
