@@ -39,7 +39,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-
 MAX_WORDS, MAX_RECEIVED = 1_000, 300  # characters of what an error says, and of what it quotes
 
 
@@ -248,12 +247,10 @@ class OutputError(InkdigitError):
 
 def _one_line(words: object, most: int) -> str:
     """Words that may quote what others wrote, as one line of `most` characters that no terminal takes for orders."""
-    text = str(words)
-    if len(text) > most:
-        text = f"{text[: most - 1]}…"
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    text = str(words)[: most + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
