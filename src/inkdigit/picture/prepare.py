@@ -60,11 +60,12 @@ def prepare_all(images: Gray, kind: str = "ink") -> Gray:
     if kind == "plain" and small:
         return images.copy()
     out = np.zeros((len(images), SIDE, SIDE), np.uint8)
-    done = np.zeros(len(images), bool)
+    done = ~images.any(axis=(1, 2)) if kind == "ink" else np.zeros(len(images), bool)  # of nothing comes nothing
     if small:
         for begin in range(0, len(images), TOGETHER):
             some = slice(begin, begin + TOGETHER)
-            out[some], done[some] = _place_all(images[some])
+            out[some], known = _place_all(images[some])
+            done[some] |= known
     for i in np.flatnonzero(~done):
         out[i] = prepare(images[i], kind)
     return out
