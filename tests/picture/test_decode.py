@@ -572,7 +572,7 @@ def test_a_file_is_read_in_so_many_pieces_and_no_more(make):
 
 def test_a_palette_that_is_not_there():
     header = struct.pack(">IIBBBBB", 28, 28, 8, 3, 0, 0, 0)
-    with pytest.raises(PictureError):
+    with pytest.raises(PictureError, match="do not fit together"):
         decode(png_of((b"IHDR", header), BODY, END))
 
 

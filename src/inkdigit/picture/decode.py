@@ -276,7 +276,7 @@ def _load(opened: Opened) -> Gray:
             image.load()
             return to_gray(image)
     except _BROKEN as exc:
-        reason = str(exc)
+        reason = str(exc) or "its parts do not fit together"
     finally:
         if opened.is_ours:
             image.close()
