@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import inkdigit.model.recognizer as room
+import inkdigit.model.session as session
 import inkdigit.picture.read as reading
 from inkdigit.errors import (
     ModelFileError,
@@ -445,7 +446,7 @@ def test_the_library_has_no_errors_that_are_not_translated():
     """A new release of ONNX Runtime may raise something new: then decide whether `_broken` names it."""
     state = ort.capi.onnxruntime_pybind11_state
     raised = {name for name in dir(state) if isinstance(e := getattr(state, name), type) and issubclass(e, Exception)}
-    named = {error.__name__ for error in room._broken()}
+    named = {error.__name__ for error in session.broken()}
     elsewhere = {"DeviceReset", "EngineError", "ModelLoadCanceled", "ModelLoaded", "ModelRequiresCompilation"}
     assert raised - named <= elsewhere  # none of them comes of a file
 
@@ -528,7 +529,7 @@ def test_a_network_that_asks_for_more_memory_than_there_is(path):
 
 def test_a_file_that_is_too_large_to_be_a_model(path):
     with path.open("wb") as file:
-        file.truncate(room.MAX_BYTES + 1)  # sparse: nothing is written
+        file.truncate(session.MAX_BYTES + 1)  # sparse: nothing is written
     with pytest.raises(NotAModelFile, match="larger than"):
         load(path)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from functools import cache
 from itertools import chain, islice
 from numbers import Real  # NumPy's numbers too
 from pathlib import Path
@@ -28,8 +26,8 @@ from inkdigit.errors import (
     did_you_mean,
 )
 from inkdigit.machine import cores
-from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, TOLERANCE, Card
-from inkdigit.parsing import read_bytes
+from inkdigit.model.card import OUTPUTS, TOLERANCE, Card
+from inkdigit.model.session import broken, open_model
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
 from inkdigit.picture.read import read_each
@@ -45,9 +43,6 @@ ZOO = Path(__file__).parent / "zoo"
 # 512, 14 of 2,048 (the caches, most likely). The answers are the same bit for bit.
 CHUNK = 64
 MAX_THREADS = 4  # that take a chunk each
-MAX_BYTES = 2**28  # of a model file: the largest of our recipes makes one of 15 MB
-MAX_MEMORY = 2**31  # bytes that all networks of the process take together
-MAX_RECEIVED = 200  # characters of an unknown graph's description in an error
 
 
 class Recognizer:
@@ -79,7 +74,7 @@ class Recognizer:
         if not (min_confidence is None or (isinstance(min_confidence, Real) and 0 <= min_confidence <= 1)):
             raise UsageError("This is no confidence", expected="min_confidence from 0 to 1", received=min_confidence)
         path = find(model)
-        session, text = _open(path)
+        session, text = open_model(path)
         card = Card.from_json(text, where=str(path))
         if (len(session.get_outputs()) > len(OUTPUTS)) != bool(card.outliers):
             raise NotAModelFile(f"{path}: its card and its network do not agree on outliers")
@@ -205,7 +200,7 @@ class Recognizer:
     def _ask(self, images: Gray) -> list[Floats]:
         try:
             answers: list[Floats] = self._session.run(None, {"image": images})
-        except _broken() as exc:
+        except broken() as exc:
             raise ModelFileError(f"{self.path}: the network does not run ({exc})") from exc
         return answers if self.card.outliers else [*answers, np.zeros((len(images), 0), np.float32)]
 
@@ -227,87 +222,11 @@ class Recognizer:
             )
 
 
-def _open(path: Path) -> tuple[ort.InferenceSession, str]:
-    """The network of a model file, and the text of its card."""
-    data = read_file(path)
-    try:
-        session = ort.InferenceSession(
-            data,
-            _options(path),
-            providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # it would print, and try the same again
-        )
-        inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
-        outputs = [o.name for o in session.get_outputs()]
-        text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    except _broken() as exc:
-        hint = "It may be cut short, or its weights lie in files of their own, which are never read."
-        raise NotAModelFile(f"{path}: not an ONNX file that can be opened", hint=hint) from exc
-    known = outputs in ([*OUTPUTS], [*OUTPUTS, OUTLIERS_OUTPUT])
-    if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or not known:
-        received = f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}"
-        raise NotAModelFile(
-            f"{path}: an ONNX file, but not one of Inkdigit's",
-            expected="image: uint8 [n, 28, 28] → probs, score",
-            received=received[:MAX_RECEIVED],
-        )
-    if text is None:
-        raise NotAModelFile(f"{path}: an ONNX file, but not one of Inkdigit's: it has no card")
-    return session, str(text)
-
-
-def read_file(path: Path) -> bytes:
-    """The bytes of a model file.
-
-    Raises:
-        ModelFileError: it cannot be read, or is too large to be one.
-    """
-    try:
-        return read_bytes(path, max_bytes=MAX_BYTES)
-    except OSError as exc:
-        raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
-    except ValueError as exc:
-        raise NotAModelFile(f"{path}: not a model file: {exc}") from exc
-
-
-def _options(path: Path) -> ort.SessionOptions:
-    _bound_memory()
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # a broken file is our error to tell
-    # Networks as small as ours are through before a second thread is awake: with two, one picture takes 1.5 times as
-    # long for `fast` and `resnet`, and no less for `vgg`. Many pictures are shared out among threads in `_run`.
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.use_env_allocators", "1")
-    # Weights in files of their own would be looked for in the current folder: the model would be another one there.
-    # There is no folder below a file, so none are found.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path / "weights"))
-    return options
-
-
-@cache
-def _bound_memory() -> None:
-    """Set what all networks of the process may take together: a file of a few bytes can ask for any amount."""
-    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    usual = dict.fromkeys(("arena_extend_strategy", "initial_chunk_size_bytes", "max_dead_bytes_per_chunk"), -1)
-    with suppress(RuntimeError):  # somebody else in this process has set it, and it can be set only once
-        ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": MAX_MEMORY, **usual}))
-
-
 def _in_order(answers: list[Prediction], errors: dict[int, PictureError]) -> Iterator[Prediction | PictureError]:
     """The answers, and each error at its index among them."""
     rest = iter(answers)
     for i in range(len(answers) + len(errors)):
         yield errors[i] if i in errors else next(rest)
-
-
-def _broken() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises on bytes that are no model, or on a network that does not run."""
-    state = ort.capi.onnxruntime_pybind11_state
-    names = (
-        *("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoModel", "NotImplemented", "Fail", "NoSuchFile"),
-        *("NotFound", "RuntimeException", "EPFail"),
-    )
-    return UnicodeDecodeError, *(getattr(state, name) for name in names)
 
 
 def bundled() -> dict[str, Path]:

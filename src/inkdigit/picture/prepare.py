@@ -60,7 +60,9 @@ def prepare_all(images: Gray, kind: str = "ink") -> Gray:
     if kind == "plain" and small:
         return images.copy()
     out = np.zeros((len(images), SIDE, SIDE), np.uint8)
-    done = ~images.any(axis=(1, 2)) if kind == "ink" else np.zeros(len(images), bool)  # of nothing comes nothing
+    done = np.zeros(len(images), bool)
+    if kind == "ink":
+        done[~images.any(axis=(1, 2))] = True  # of nothing comes nothing
     if small:
         for begin in range(0, len(images), TOGETHER):
             some = slice(begin, begin + TOGETHER)

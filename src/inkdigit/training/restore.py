@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from inkdigit.errors import MissingExtra, NotAModelFile, UsageError
-from inkdigit.model.recognizer import Recognizer, read_file
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.session import read_file
 from inkdigit.parsing import parse_toml
 from inkdigit.training import nets
 from inkdigit.training.recipe import Recipe
