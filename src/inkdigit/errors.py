@@ -247,10 +247,15 @@ class OutputError(InkdigitError):
 
 def _one_line(words: object, most: int) -> str:
     """Words that may quote what others wrote, as one line of `most` characters that no terminal takes for orders."""
-    text = str(words)[: most + 1]
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    text = _without_middle(str(words), most)
+    if text.isprintable():
+        return text
+    return _without_middle("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), most)
+
+
+def _without_middle(text: str, most: int) -> str:
+    """A long text without what lies in its middle: what is wrong is often said at the end."""
+    return text if len(text) <= most else f"{text[: most // 2]}…{text[1 - most // 2 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
