@@ -26,7 +26,8 @@ WORKDIR /data
 EXPOSE 8000
 # SIGTERM lets it finish what is in flight.
 STOPSIGNAL SIGTERM
+# Asks at the port that the command of the container names with --port.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-  CMD ["python", "-c", "from http.client import HTTPConnection as C; c = C('127.0.0.1', 8000, timeout=2); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
+  CMD ["python", "-c", "import re; from http.client import HTTPConnection as C; port = ['8000', *re.findall(r'--port.(\\d+)', open('/proc/1/cmdline').read())][-1]; c = C('127.0.0.1', int(port), timeout=2); c.request('GET', '/health/ready'); raise SystemExit(c.getresponse().status != 200)"]
 ENTRYPOINT ["inkdigit", "serve"]
 CMD ["--host", "0.0.0.0"]

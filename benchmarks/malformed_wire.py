@@ -15,6 +15,8 @@ DIGIT = whole("PNG")
 SLOW_S = 1.0  # between two bytes of a slow sender
 SLOW_BYTES = 40
 CHUNKED = "Transfer-Encoding: chunked"
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+TUNNEL = b"CONNECT / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 JSON = "Content-Type: application/json"
 SECRETS = ("etc/passwd", "etc/hostname", "proc/self/environ", "app/serve.db", "pyproject.toml", "app.py")
 
@@ -208,6 +210,7 @@ def other_protocols(rng: Random) -> Attack:
             b"SSH-2.0-OpenSSH_9.9\r\n",
             b"\0" * 1_000,
             b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+            TUNNEL,
             b"GET http://example.org/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
             b"GET /health/live HTTP/1.1\nHost: localhost\nConnection: close\n\n",
@@ -217,11 +220,30 @@ def other_protocols(rng: Random) -> Attack:
 
 
 def pipelines(rng: Random) -> Attack:
-    """Many requests before the first answer; each is answered, in its turn."""
-    count = rng.choice([2, 20, 100])
-    one = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    """Many requests before the first answer; each is answered, in its turn, whatever protocol it offers besides."""
+    count = rng.choice([2, 20, 100, 1_500])
+    one = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n" + rng.choice([b"", UPGRADE]) + b"\r\n"
+    if rng.random() < 0.2:  # the last one is none
+        return sent(one * (count - 1) + rng.choice([b"\0\r\n\r\n", TUNNEL]), 400, answers=count)
     last = head("GET", "/health/live") + END
     return sent(one * (count - 1) + last, 200, answers=count)
+
+
+def endless_ends(rng: Random) -> Attack:
+    """Bytes that bring nothing: trailers, extensions of a chunk, empty lines."""
+    size = rng.choice([100_000, 1_000_000])
+    body = rng.choice(
+        [
+            b"0\r\n" + b"a:\r\n" * (size // 4),
+            b"0\r\na: " + b"b" * size,
+            b"1;" + b"b" * size,
+            b"1" + b" " * size,
+            b"0" * size,
+        ]
+    )
+    if rng.random() < 0.2:
+        return sent(b"\r\n" * (size // 2), 400, CLOSED)
+    return sent(head("POST", "/predict", CHUNKED) + END + body, 400, CLOSED)
 
 
 def idle(rng: Random) -> Attack:
@@ -243,4 +265,5 @@ KINDS: dict[str, Callable[[Random], Attack]] = {
     "wrong methods": wrong_methods,
     "other protocols, noise": other_protocols,
     "pipelining": pipelines,
+    "trailers and empty lines without end": endless_ends,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tomllib
@@ -143,16 +144,47 @@ def test_compose_holds_it_in():
     assert seconds > 2 * Settings().time_limit_s + 1  # reading and answering what is in flight
 
 
-def health(port: int | str) -> int:
-    """The exit code of the health check, asked of a service at `port` of this machine."""
+def health(command: Path, *, default: int | str = PORT) -> int:
+    """The exit code of the health check, where `command` is the file that holds the command of the container."""
     words = json.loads(last("HEALTHCHECK").partition("CMD")[2])
-    assert f"'127.0.0.1', {PORT}," in words[-1]
-    words[-1] = words[-1].replace(PORT, str(port))
+    assert words[-1].count("/proc/1/cmdline") == words[-1].count(f"'{PORT}'") == 1
+    words[-1] = words[-1].replace("/proc/1/cmdline", str(command)).replace(f"'{PORT}'", f"'{default}'")
     return subprocess.run([sys.executable, *words[1:]], capture_output=True, check=False).returncode
 
 
-def test_the_health_check_finds_a_service_that_is_ready(server):
-    assert health(server.rpartition(":")[2]) == 0
+def written(path: Path, *words: object) -> Path:
+    """A file like /proc/1/cmdline."""
+    path.write_text("".join(f"{word}\0" for word in ("/opt/inkdigit/bin/python", "inkdigit", "serve", *words)))
+    return path
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--port", "{}"],
+        ["--port={}"],
+        ["--host", "0.0.0.0", "--port", "{}", "--workers", "2"],
+        ["--port", "1", "--port={}"],
+    ],
+)
+def test_the_health_check_finds_a_service_that_is_ready(server, tmp_path, words):
+    port = server.rpartition(":")[2]
+    assert health(written(tmp_path / "cmdline", *(word.format(port) for word in words))) == 0
+
+
+def test_without_a_port_it_asks_at_the_usual_one(server, tmp_path):
+    command = written(tmp_path / "cmdline", "--host", "0.0.0.0")
+    assert health(command, default=server.rpartition(":")[2]) == 0
+    assert health(command, default=1) == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="no /proc on this system")
+def test_the_health_check_follows_the_port_of_a_running_service(make_server):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    service = make_server("--host", "0.0.0.0", "--port", port)
+    assert service.url.endswith(f":{port}")
+    assert health(Path(f"/proc/{service.process.pid}/cmdline"), default=1) == 0
 
 
 @pytest.fixture
@@ -174,9 +206,9 @@ def unready() -> Iterator[int]:
         thread.join()
 
 
-def test_the_health_check_fails_where_nothing_is_ready(unready):
-    assert health(unready) == 1
-    assert health(1) == 1
+def test_the_health_check_fails_where_nothing_is_ready(unready, tmp_path):
+    assert health(written(tmp_path / "cmdline", "--port", unready)) == 1
+    assert health(written(tmp_path / "cmdline", "--port", 1)) == 1
 
 
 def test_it_starts_and_answers_where_nothing_can_be_written(make_server, tmp_path):

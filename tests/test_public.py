@@ -60,6 +60,7 @@ def test_type_checkers_are_told_the_same_names():
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module != "__future__"]
     told = {alias.name: node.module for node in imports for alias in node.names if node.module != "typing"}
     assert told.pop("MissingExtra") == "inkdigit.errors"  # raised there, not handed on
+    assert told.pop("describe") == "inkdigit.__main__"
     assert told == {name: f"inkdigit.{room}" for name, room in inkdigit._ROOMS.items()}
     assert set(told) == PUBLIC
 
@@ -78,6 +79,22 @@ def test_a_name_that_is_not_there():
     with pytest.raises(AttributeError, match="module 'inkdigit' has no attribute 'predict'"):
         _ = inkdigit.predict  # type: ignore[attr-defined]
     assert not hasattr(inkdigit, "Recognise")
+
+
+@pytest.mark.parametrize(
+    ("name", "library", "text"),
+    [
+        ("load", "numpy", "Inkdigit needs numpy, which is not installed. Install it again with: pip install"),
+        ("Recognizer", "onnxruntime", "Inkdigit needs onnxruntime, which is not installed."),
+        ("train", "torch", r"inkdigit.train needs torch. Install it with: pip install 'inkdigit\[train\]'"),
+    ],
+)
+def test_a_name_whose_library_is_missing_is_an_error_of_ours(name, library, text):
+    code = f"sys.modules[{library!r}] = None\nimport inkdigit\ntry:\n    inkdigit.{name}\n"
+    code += (
+        f"except inkdigit.InkdigitError as exc:\n    import re; assert re.match({text!r}, str(exc)), exc\nelse: 1 / 0"
+    )
+    loaded_after(code)
 
 
 def test_importing_the_package_loads_nothing():

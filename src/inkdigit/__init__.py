@@ -77,12 +77,15 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'inkdigit' has no attribute {name!r}")
     try:
         return getattr(importlib.import_module(f"inkdigit.{_ROOMS[name]}"), name)
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").startswith("inkdigit"):
-            raise  # a bug of ours, no missing library
+    except ImportError as exc:
+        if (exc.name or "").partition(".")[0] == "inkdigit":
+            raise  # a bug of ours, not a missing library
+        from inkdigit.__main__ import describe
         from inkdigit.errors import MissingExtra
 
-        raise MissingExtra(f"inkdigit.{name} needs {exc.name}", "train") from exc
+        if isinstance(exc, ModuleNotFoundError) and _ROOMS[name].startswith("training."):
+            raise MissingExtra(f"inkdigit.{name} needs {exc.name}", "train") from exc
+        raise describe(exc) from exc
 
 
 def __dir__() -> list[str]:

@@ -1,6 +1,42 @@
-"""`python -m inkdigit` is the command line."""
+"""The command `inkdigit`, and `python -m inkdigit`: the command line, or one line about the library that it lacks.
 
-from inkdigit.cli.app import main
+In: `sys.argv`. Out: what the command says, and its exit code. Nothing is imported here that has to be installed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from inkdigit.errors import InkdigitError, MissingExtra
+
+
+def main() -> None:
+    """Run the command line; a library that cannot be loaded is one line and its exit code, a bug stays a traceback."""
+    try:
+        from inkdigit.cli.app import main as run
+
+        run()
+    except ImportError as exc:
+        if (exc.name or "").partition(".")[0] == "inkdigit":
+            raise  # of ours: a bug
+        sys.stderr.write(f"Error: {describe(exc)}\n")
+        sys.exit(MissingExtra.exit_code)
+
+
+def describe(exc: ImportError) -> InkdigitError:
+    """The error of a library that is not installed, or that cannot be loaded and says why."""
+    cause: BaseException = exc
+    while cause.__cause__ is not None:  # NumPy's own message is a page of advice; below it is what the system said
+        cause = cause.__cause__
+    library = (exc.name or getattr(cause, "name", None) or "A library").partition(".")[0]
+    if isinstance(cause, ModuleNotFoundError):
+        problem = f"Inkdigit needs {cause.name}, which is not installed"
+    else:
+        problem = f"{library} cannot be loaded: {' '.join(str(cause).split())[:500]}"
+    if library in sys.stdlib_module_names:
+        return InkdigitError(problem, hint="It belongs to Python: install a Python that has it.")
+    return InkdigitError(problem, hint="Install it again with: pip install --force-reinstall inkdigit")
+
 
 if __name__ == "__main__":
     main()

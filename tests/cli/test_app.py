@@ -6,16 +6,22 @@ import inspect
 import re
 import shlex
 import subprocess
-from importlib.metadata import version
+import sys
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
 import typer
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from inkdigit import __main__ as entry
 from inkdigit import errors
 from inkdigit.cli import app, look
 
-from .conftest import assert_one_error, command, environment, run
+from .conftest import Said, assert_one_error, command, environment, run
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "7-pen-on-paper.png"
 
 ERRORS = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.InkdigitError)]
 
@@ -135,3 +141,93 @@ def test_a_reader_that_has_enough_is_no_traceback():
         process.stdout.close()
         _, err = process.communicate(timeout=60)
     assert "Traceback" not in err
+
+
+def test_the_command_is_the_module():
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    assert 'inkdigit = "inkdigit.__main__:main"' in text
+    assert {found.attr for found in entry_points(group="console_scripts", name="inkdigit")} <= {"main"}
+
+
+BLOCK = """\
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] == {library!r}:
+            raise {error}
+sys.meta_path.insert(0, Block())
+sys.argv = ['inkdigit', *{words!r}]
+from inkdigit.__main__ import main
+main()
+"""
+GONE = "ModuleNotFoundError(f'No module named {name!r}', name=name)"
+BROKEN = "ImportError('libGL.so.1: cannot open shared object file', name=name + '.core', path='/x/core.so')"
+
+
+def run_without(library: str, error: str, *words: object) -> Said:
+    """Call the command line in a process that cannot import a library."""
+    code = BLOCK.format(library=library, error=error, words=[*map(str, words)])
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, encoding="utf-8", check=False
+    )
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("library", "words"),
+    [
+        ("cv2", ["predict", EXAMPLE, "--model", "tiny"]),
+        ("cv2", ["serve", "--port", "0"]),
+        ("numpy", ["predict", EXAMPLE]),
+        ("PIL", ["predict", EXAMPLE]),
+        ("onnxruntime", ["info"]),
+        ("pydantic", ["recipes"]),
+        ("rich", ["--help"]),
+        ("typer", ["--version"]),
+    ],
+)
+def test_a_library_that_is_missing_is_one_line(library, words):
+    said = run_without(library, GONE, *words)
+    assert_one_error(said, 7, f"Inkdigit needs {library}, which is not installed. Install it again with: pip install ")
+
+
+@pytest.mark.parametrize(("library", "words"), [("cv2", ["predict", EXAMPLE, "--model", "tiny"]), ("typer", ["info"])])
+def test_a_library_that_cannot_be_loaded_says_why(library, words):
+    said = run_without(library, BROKEN, *words)
+    assert_one_error(said, 7, f"{library} cannot be loaded: libGL.so.1: cannot open shared object file. Install ")
+
+
+@pytest.mark.parametrize("error", [GONE, BROKEN, "ImportError('no such name', name=name)"])
+def test_a_room_of_ours_that_is_missing_is_a_bug(error):
+    said = run_without("inkdigit", error.replace("raise", ""), "info")
+    assert said.code == 1
+    assert "Traceback" in said.err
+
+
+def test_what_serving_needs_is_an_extra():
+    said = run_without("click", GONE, "serve", "--port", "0")  # uvicorn's
+    assert_one_error(said, 7, "Serving needs click. Install it with: pip install 'inkdigit[serve]'")
+
+
+def test_what_belongs_to_python_is_not_installed_with_pip():
+    error = entry.describe(ModuleNotFoundError("No module named '_sqlite3'", name="_sqlite3"))
+    assert "pip" not in str(error)
+    assert "Python" in str(error)
+
+
+NAMES = st.none() | st.sampled_from(["cv2", "numpy._core.multiarray", "inkdigit.types", "_sqlite3"])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.tuples(st.text(max_size=900), NAMES), min_size=1, max_size=4), st.booleans())
+def test_whatever_a_library_says_is_one_line(chain, is_gone):
+    """NumPy explains itself over a page, and other libraries raise errors without a name."""
+    error: ImportError | None = None
+    for i, (text, name) in enumerate(chain):
+        kind = ModuleNotFoundError if is_gone and i == 0 else ImportError
+        one = kind(text, name=name)
+        one.__cause__, error = error, one
+    assert error is not None
+    text = str(entry.describe(error))
+    assert len(text) < 700
+    assert len(text.splitlines()) == 1

@@ -2,18 +2,49 @@
 
 from __future__ import annotations
 
+import ast
+import asyncio
+import inspect
 import json
+import re
 import socket
 import time
+from importlib.metadata import version
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
 import httpx
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from uvicorn import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
-from inkdigit.serve.connection import HEADER_BYTES
+from inkdigit.serve import connection as room
+from inkdigit.serve.connection import HEADER_BYTES, MAX_WAITING, PIECE_BYTES, Connection
+from inkdigit.serve.settings import Settings
 
-from .conftest import MakeServer, Served, post, raw, read_answer
+from .conftest import MakeServer, Served, post, raw, read_answer, run_async
 
 GET = b"GET /info HTTP/1.1\r\nHost: localhost\r\n\r\n"
+OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+CHUNKED = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+SHORTEST = len(b"GET / HTTP/1.1\r\n\r\n")
+
+# Of uvicorn, but not documented: what `serve/connection.py` uses or replaces, by the class that has it.
+LEANED_ON = {
+    HttpToolsProtocol: {
+        *("app_state", "loop", "transport", "flow", "parser", "url", "headers", "cycle", "pipeline"),
+        *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
+        *("on_message_begin", "on_headers_complete", "on_body", "on_message_complete", "on_response_complete"),
+        *("send_400_response", "_unset_keepalive_if_required"),
+    },
+    RequestResponseCycle: {"scope", "response_started", "response_complete", "disconnected", "message_event"},
+    FlowControl: {"pause_reading", "resume_reading"},
+}
 
 
 @pytest.fixture(scope="module")
@@ -195,3 +226,237 @@ def test_requests_one_after_the_other_on_one_line(server, seven):
             said += piece
         connection.sendall(GET)
         assert read_answer(connection).startswith(b"HTTP/1.1 200 ")
+
+
+def read_answers(connection: socket.socket, count: int) -> list[bytes]:
+    """The X-Request-ID of so many answers, in the order in which they come."""
+    said = b""
+    while said.count(b"x-request-id: ") < count or not said.endswith(b"}"):
+        piece = connection.recv(2**20)
+        assert piece, said[-500:]
+        said += piece
+    return re.findall(rb"x-request-id: (\S+)\r", said)
+
+
+@pytest.mark.parametrize("offer", [b"", OFFER], ids=["plain", "offer"])
+def test_a_packet_of_many_requests_is_answered_in_its_order(served, offer):
+    name = b"offer" if offer else b"plain"
+    one = b"GET /info HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: " + name + b"%d\r\n" + offer + b"\r\n"
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
+        connection.sendall(b"".join(one % i for i in range(1500)))
+        assert read_answers(connection, 1500) == [name + b"%d" % i for i in range(1500)]
+    until = time.monotonic() + 30
+    while (last := f'"{name.decode()}1499"') not in "".join(served.said[-5:]) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert last in "".join(served.said)
+    assert sum(f'"{name.decode()}' in line for line in served.said) == 1500
+    assert not [line for line in served.said if '"level": "error"' in line or "Traceback" in line]
+
+
+@pytest.mark.parametrize("bad", [b"\0\r\n\r\n", CHUNKED + b"no chunk", b"CONNECT / HTTP/1.1\r\n\r\n"])
+def test_what_is_no_request_does_not_cost_those_before_it_their_answers(bad):
+    told = run_async(talk([GET * 3 + bad + GET]))
+    assert [answer[9:12] for answer in told.answers] == [b"200", b"200", b"200", b"400"]
+    assert told.is_closed
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text"),
+    [
+        ([b"CONNECT / HTTP/1.1\r\nHost: localhost\r\n\r\n" + GET], "This service is not a proxy"),
+        ([b"CONNECT localhost:22 HTTP/1.1\r\nHost: localhost\r\n\r\n"], "This service is not a proxy"),
+        ([CHUNKED + b"0\r\n", *[b"a:\r\n" * 2000] * 5], "The chunk extensions or trailers are too large"),
+        ([CHUNKED + b"0\r\na: ", *[b"b" * 8000] * 5], "The chunk extensions or trailers are too large"),
+        ([CHUNKED + b"1;", *[b"b" * 8000] * 5], "The chunk extensions or trailers are too large"),
+        ([b"\r\n" * (HEADER_BYTES // 2), b"\r\n" * 10], "The headers are too large"),
+    ],
+)
+def test_what_brings_nothing_must_end_soon(pieces, text):
+    told = run_async(talk(pieces))
+    (answer,) = told.answers
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert text in json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert told.is_closed
+
+
+def test_who_has_an_answer_has_no_second_one():
+    told = run_async(talk([CHUNKED.replace(b"/predict", b"/early"), b"", b"no chunk"]))
+    assert [answer[:13] for answer in told.answers] == [b"HTTP/1.1 200 "]
+    assert told.is_closed
+
+
+def test_the_rest_of_a_body_that_is_answered_is_read_over():
+    early = CHUNKED.replace(b"/predict", b"/early")
+    told = run_async(talk([early, b"", *[b"1\r\na\r\n" * 5000] * 3, b"0\r\n\r\n" + GET]))
+    assert [answer[9:12] for answer in told.answers] == [b"200", b"200"]
+    assert not told.is_closed
+
+
+class Transport(asyncio.Transport):
+    """A client that has all its packets ready, and reads all answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_paused = self.is_closed = False
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        assert not self.is_closed, "an answer after the end"
+        self.written += data
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.is_closed
+
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Told(SimpleNamespace):
+    """What came of a connection: answers, requests as the application saw them, and the most that was held."""
+
+    answers: list[bytes]
+    seen: list[tuple[str, str, bytes]]
+    is_closed: bool
+    most_waiting: int
+    most_unread: int
+
+
+async def talk(packets: list[bytes], *, protocol: type[HttpToolsProtocol] = Connection) -> Told:
+    """Let a connection of its own have these packets, each when it reads on; an empty one gives it time to answer."""
+    seen = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        body, more = b"", scope["path"] != "/early"
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            more = message["more_body"]
+        seen.append((scope["method"], scope["path"], body))
+        await asyncio.sleep(0)
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    config = Config(app, lifespan="off", log_config=None)
+    config.load()
+    service = SimpleNamespace(settings=Settings(), counts=SimpleNamespace(refused=lambda _: None))
+    made: Any = protocol(config=config, server_state=ServerState(), app_state={"service": service})
+    transport, waiting, unread = Transport(), [0], [0]
+    made.connection_made(transport)
+    for packet in packets:
+        idle = 0  # turns of the event loop
+        while not transport.is_closed and idle < 10 and (transport.is_paused or not packet):
+            await asyncio.sleep(0)
+            idle += not made.server_state.tasks
+        if transport.is_closed:
+            break
+        assert not transport.is_paused, "it never reads on"
+        made.data_received(packet)
+        waiting.append(len(made.pipeline))
+        unread.append(len(getattr(made, "_unread", b"")))
+    while made.server_state.tasks and not transport.is_closed and not _waits_for_more(made):
+        await asyncio.sleep(0)
+    is_closed = transport.is_closed
+    made.connection_lost(None)
+    while made.server_state.tasks:
+        await asyncio.sleep(0)
+    answers = re.split(rb"(?=HTTP/1\.1 \d{3} )", transport.written)[1:]
+    return Told(answers=answers, seen=seen, is_closed=is_closed, most_waiting=max(waiting), most_unread=max(unread))
+
+
+def _waits_for_more(made: Any) -> bool:
+    """Whether the application waits for a body that does not come."""
+    return (
+        made.cycle is not None and made.cycle.more_body and not made.pipeline and not made.cycle.message_event.is_set()
+    )
+
+
+def request(number: int, *, body: bytes, is_chunked: bool, offers: bool) -> bytes:
+    """A request that says which one it is."""
+    lines = [b"POST /%d HTTP/1.1" % number, b"Host: localhost", *(OFFER.splitlines() if offers else [])]
+    lines += [b"Transfer-Encoding: chunked" if is_chunked else b"Content-Length: %d" % len(body)]
+    if is_chunked:
+        chunks = [body[i : i + 7] for i in range(0, len(body), 7)]
+        body = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + b"0\r\n\r\n"
+    return b"\r\n".join([*lines, b"", body])
+
+
+SENT = st.lists(st.tuples(st.binary(max_size=40), st.booleans(), st.booleans()), min_size=1, max_size=8)
+
+
+@settings(max_examples=60, deadline=None)
+@given(SENT, st.integers(1, 60), st.lists(st.floats(0, 1), max_size=6))
+def test_wherever_packets_are_cut_the_application_sees_the_same_requests(sent, times, cuts):
+    data = [request(i, body=b, is_chunked=c, offers=o) for i, (b, c, o) in enumerate(sent * times)]
+    whole = b"".join(data)
+    places = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
+    told = run_async(talk([whole[a:b] for a, b in pairwise(places) if b > a]))
+    assert told.seen == [("POST", f"/{i}", body) for i, (body, _, _) in enumerate(sent * times)]
+    assert len(told.answers) == len(data)
+    assert not told.is_closed
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_whatever_arrives_ends_in_answers(data):
+    """Requests with bytes changed, taken out or put in: each answered once at most, an error comes last."""
+    whole = b"".join(request(i, body=b, is_chunked=c, offers=o) for i, (b, c, o) in enumerate(data.draw(SENT)))
+    for at, much, other in data.draw(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 9), st.binary(max_size=9)))):
+        place = int(at * len(whole))
+        whole = whole[:place] + other + whole[place + much :]
+    cut = int(data.draw(st.floats(0, 1)) * len(whole))
+    told = run_async(talk([part for part in (whole[:cut], whole[cut:]) if part]))
+    bad = [i for i, answer in enumerate(told.answers) if answer.startswith(b"HTTP/1.1 400 ")]
+    assert bad in ([], [len(told.answers) - 1])
+    assert len(told.answers) <= len(told.seen) + 1
+
+
+def test_few_requests_are_parsed_before_their_turn():
+    whole, size = b"GET / HTTP/1.1\r\n\r\n" * 8000, 2**15
+    told = run_async(talk([whole[i : i + size] for i in range(0, len(whole), size)]))
+    assert len(told.answers) == len(told.seen) == 8000
+    assert told.most_waiting <= MAX_WAITING + PIECE_BYTES // SHORTEST
+    assert 0 < told.most_unread <= size
+
+
+def test_what_is_leaned_on_of_uvicorn_is_there():
+    """After a new release of uvicorn: adapt `serve/connection.py`, then raise the bound in `pyproject.toml`."""
+    parts: dict[type, object] = {}
+
+    class Plain(HttpToolsProtocol):
+        def on_response_complete(self) -> None:
+            parts.update({HttpToolsProtocol: self, RequestResponseCycle: self.cycle, FlowControl: self.flow})
+            super().on_response_complete()
+
+    run_async(talk([GET], protocol=Plain))
+    gone = [
+        f"{kind.__name__}.{name}"
+        for kind, names in LEANED_ON.items()
+        for name in names
+        if not hasattr(parts[kind], name)
+    ]
+    assert not gone, (
+        f"uvicorn {version('uvicorn')} has no {', '.join(sorted(gone))}, which serve/connection.py leans on"
+    )
+
+
+def test_what_is_leaned_on_of_uvicorn_is_named_here():
+    """What the classes of `serve/connection.py` use of themselves, and have not of their own."""
+    used, own = set(), {*vars(room.Connection), *vars(room.Flow)}
+    for node in ast.walk(ast.parse(inspect.getsource(room))):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "super()"):
+            (own if isinstance(node.ctx, ast.Store) else used).add(node.attr)
+    assert used - own <= set().union(*LEANED_ON.values())

@@ -128,6 +128,13 @@ def test_the_log_tells_what_was_asked_and_nothing_of_the_picture(served, seven):
     assert line["bytes"] > 3 * len(seven)
 
 
+def test_what_is_wrong_with_a_form_is_one_line_of_the_log(served):
+    form = {"Content-Type": "multipart/form-data; boundary=b", "X-Request-ID": "broken-form"}
+    assert httpx.post(f"{served}/predict", content=b"--bb\r\nno form", headers=form).status_code == 400
+    assert logged(served, "broken-form")["status"] == 400
+    assert [line for line in served.said if not line.startswith(("{", "Open http"))] == []
+
+
 def test_too_many_bytes_are_refused_by_their_length_before_they_come(strict):
     answer = raw(
         strict.url,

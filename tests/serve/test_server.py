@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -10,13 +11,19 @@ import socket
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
 
 import httpx
 import pytest
+from uvicorn import Config, Server
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors.multiprocess import Process
 
 from inkdigit.errors import NotJson, UsageError
+from inkdigit.serve import server
 
-from .conftest import Served, post, read_answer, start
+from .conftest import START_S, Served, post, read_answer, start
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -93,21 +100,75 @@ def _queue(served: Served) -> float:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
-def test_a_worker_that_dies_is_told_and_replaced(make_server):
+def test_a_worker_that_is_killed_comes_back_and_the_service_answers_on(make_server, seven):
     served = make_server("--workers", "2")
-    until = time.monotonic() + 30
-    while len(started := _said(served, "started")) < 2 and time.monotonic() < until:
-        time.sleep(0.05)
+    started = _wait_for(served, "started", 2)
     os.kill(started[0]["pid"], signal.SIGKILL)
-    while len(_said(served, "started")) < 3 and time.monotonic() < until:
-        time.sleep(0.05)
-    (died,) = _said(served, "worker_died")
+    (died,) = _wait_for(served, "worker_died", 1)
     assert (died["pid"], died["exitcode"], died["level"]) == (started[0]["pid"], -signal.SIGKILL, "error")
-    assert len(_said(served, "started")) == 3
+    for _ in range(5):  # by the other one
+        assert httpx.post(f"{served}/predict", content=seven, timeout=START_S).status_code == 200
+    assert len(_wait_for(served, "started", 3)) == 3
+    assert httpx.get(f"{served}/metrics", timeout=START_S).status_code == 200
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
+def test_if_the_parent_is_killed_its_workers_stop(tmp_path):
+    served = start("--workers", "2", env={"TMPDIR": str(tmp_path)})  # the counts of a parent that was killed stay
+    workers = {line["pid"] for line in _wait_for(served, "started", 2)}
+    served.stop(signal.SIGKILL)
+    assert {line["pid"] for line in _wait_for(served, "parent_died", 2)} == workers
+    assert {line["pid"] for line in _wait_for(served, "stopped", 2)} == workers
+    until = time.monotonic() + START_S
+    while _is_listening(served) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not _is_listening(served)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
+def test_a_single_process_that_is_killed_has_ended():
+    served = start()
+    assert served.stop(signal.SIGKILL) == -signal.SIGKILL
+    assert not _is_listening(served)
+
+
+def _wait_for(served: Served, event: str, count: int) -> list[dict]:
+    """The lines of the log about an event, when there are so many."""
+    until = time.monotonic() + START_S
+    while len(_said(served, event)) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    found = _said(served, event)
+    assert len(found) >= count, (event, served.said)
+    return found
 
 
 def _said(served: Served, event: str) -> list[dict]:
-    return [json.loads(line) for line in served.said if f'"event": "{event}"' in line]
+    return [json.loads(line) for line in [*served.said] if f'"event": "{event}"' in line]
+
+
+def _is_listening(served: Served) -> bool:
+    host, _, port = served.url.removeprefix("http://").partition(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=START_S).close()
+    except ConnectionError:
+        return False
+    return True
+
+
+def test_what_is_leaned_on_of_uvicorn_is_there():
+    """After a new release of uvicorn: adapt `serve/server.py`, then raise the bound in `pyproject.toml`."""
+    leaned_on = (
+        (Multiprocess, "run"),
+        (Multiprocess, "keep_subprocess_alive"),
+        (Process, "pid"),
+        (Process, "exitcode"),
+    )
+    gone = [f"{kind.__name__}.{name}" for kind, name in leaned_on if not hasattr(kind, name)]
+    gone += [] if hasattr(Server(Config("")), "should_exit") else ["Server.should_exit"]
+    gone += [] if "self.processes" in inspect.getsource(Multiprocess) else ["Multiprocess.processes"]
+    assert not gone, f"uvicorn {version('uvicorn')} has no {', '.join(gone)}, which serve/server.py leans on"
+    assert list(inspect.signature(Multiprocess).parameters) == ["config", "sockets"]
+    assert server.STARTUP_FAILURE == STARTUP_FAILURE
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")

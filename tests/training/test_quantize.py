@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 
 import numpy as np
 import onnx
+import onnxruntime.quantization
 import pytest
 
 from inkdigit.errors import UsageError
@@ -84,6 +86,32 @@ def test_the_pictures_that_fix_the_ranges_are_always_the_same():
     assert len(choose(images)) == PICTURES
     assert np.array_equal(choose(images), choose(images))
     assert len(choose(images[:7])) == 7
+
+
+def test_what_the_quantiser_says_to_the_root_logger_is_kept_back(finished, monkeypatch, capfd):
+    """For that time alone: what others say is heard, and the root logger is afterwards what it was before."""
+    root, heard = logging.getLogger(), []
+    kept, root.handlers = root.handlers, []  # pytest's: `logging` gives the root logger one where it has none
+    real = onnxruntime.quantization.quantize_static
+    advice = compile("import logging\nlogging.warning('Axis 1')", onnxruntime.quantization.__file__, "exec")
+
+    def speak(*args, **kwargs):
+        exec(advice, {})
+        logging.getLogger("other").warning("heard")
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_static", speak)
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())
+    logging.getLogger("other").addHandler(handler)
+    try:
+        int8_bytes(finished.model, draw(3).images)
+        assert root.handlers == []
+        assert root.filters == []
+        assert (heard, capfd.readouterr().err) == (["heard"], "")
+    finally:
+        root.handlers = kept
+        logging.getLogger("other").removeHandler(handler)
 
 
 @pytest.mark.parametrize("wants_weights", [restore, recipe_of, lambda model: int8_bytes(model, draw(3).images)])

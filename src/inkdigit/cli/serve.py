@@ -48,8 +48,13 @@ def serve(
     """
     if missing := next((library for library in NEEDS if find_spec(library) is None), None):
         raise MissingExtra(f"Serving needs {missing}", "serve")
-    from inkdigit.serve import server
-    from inkdigit.serve.settings import Settings
+    try:
+        from inkdigit.serve import server
+        from inkdigit.serve.settings import Settings
+    except ModuleNotFoundError as exc:  # what those libraries need themselves
+        if (exc.name or "").partition(".")[0] == "inkdigit":
+            raise
+        raise MissingExtra(f"Serving needs {exc.name}", "serve") from exc
 
     settings = Settings(
         models=tuple(model or ["default"]),

@@ -26,11 +26,16 @@ def write(event: str, *, level: str = "info", **fields: Any) -> None:
 
 
 def start() -> None:
-    """Have uvicorn's warnings and errors come as lines of ours."""
-    logger = logging.getLogger("uvicorn")
-    logger.handlers = [_Lines()]
-    logger.propagate = False
-    logger.setLevel(logging.WARNING)
+    """Have the warnings and errors of uvicorn and of the event loop come as lines of ours.
+
+    What is wrong with a form is not logged besides: whoever sent it has it as an answer.
+    """
+    logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
+    for name in ("uvicorn", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers = [_Lines()]
+        logger.propagate = False
+        logger.setLevel(logging.WARNING)
 
 
 class _Lines(logging.Handler):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import ipaddress
+import multiprocessing
 import os
 import signal
 import socket
@@ -15,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Thread
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +70,22 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
     log.start()
     _give_memory_back()
+    _stop_with_parent()
     return create_app(settings or Settings.of_worker())
+
+
+def _stop_with_parent() -> None:
+    """Have a worker process stop when its parent was killed: nobody else would, and it would keep the port."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        parent.join()
+        log.write("parent_died", level="error", pid=os.getpid(), parent=parent.pid)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Thread(target=watch, name="parent", daemon=True).start()
 
 
 def _check(settings: Settings) -> str:

@@ -140,6 +140,7 @@ class Service:
         began = perf_counter()
         future = asyncio.wrap_future(self._pool.submit(call))
         future.add_done_callback(lambda _: self._give_back(perf_counter() - began))
+        future.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be there to ask for it
         return await asyncio.shield(future)  # nobody may await it any more, but the thread is free only when it ends
 
     def _give_back(self, seconds: float) -> None:

@@ -8,7 +8,10 @@ between close classes, and take next to no time.
 
 from __future__ import annotations
 
+import logging
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -125,20 +128,43 @@ def _quantized(path: Path, images: Gray) -> Any:
                 f"{path} has no layer to make integers of",
                 expected="a convolution or a dense layer before the output layer, which stays float",
             )
-        quantize_static(
-            folded,
-            out,
-            _Pictures(images),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            reduce_range=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=[node.name for node in nodes[output:]],
-        )
+        with _without_advice():
+            quantize_static(
+                folded,
+                out,
+                _Pictures(images),
+                quant_format=QuantFormat.QDQ,
+                per_channel=True,
+                reduce_range=True,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=[node.name for node in nodes[output:]],
+            )
         model = onnx.load(out)
     model.producer_name, model.producer_version = "inkdigit", ""
     return model
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep what the quantiser says to the root logger from the user, for whom it is about nodes that he never sees.
+
+    It speaks by functions of `logging` that give the root logger a handler where it has none: for good. One that does
+    nothing is there meanwhile.
+    """
+    root, folder = logging.getLogger(), str(Path(ort.__file__).parent)
+
+    def is_other(record: logging.LogRecord) -> bool:
+        return not record.pathname.startswith(folder)
+
+    nothing = logging.NullHandler()
+    root.addHandler(nothing)
+    root.addFilter(is_other)
+    try:
+        yield
+    finally:
+        root.removeFilter(is_other)
+        root.removeHandler(nothing)
 
 
 def _folded(model: Any, folder: Path) -> Any:
