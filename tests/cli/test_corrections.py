@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,18 @@ def test_a_list_as_json_is_one_object_a_line(inkdigit, file):
     found = [json.loads(line) for line in inkdigit("corrections", "list", file, "--json").out.splitlines()]
     assert [one["right"] for one in found] == ["0", "1", "2", "0", "1", "2", "none"]
     assert set(found[0]) == {"id", "time", "model", "answered", "right", "bytes"}
+
+
+def test_what_a_file_says_cannot_spoil_the_table(inkdigit, file):
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE corrections SET model = char(27) || '[2J' || char(10) WHERE id = 1")
+        connection.execute("UPDATE corrections SET model = printf('%.5000c', 'm') WHERE id = 2")
+        connection.execute("UPDATE corrections SET model = x'ff' WHERE id = 3")
+    said = inkdigit("corrections", "list", file)
+    _, *rows = [line.split() for line in said.out.splitlines()]
+    assert [row[2] for row in rows][:4] == ["\ufffd[2J\ufffd", "m" * 60 + "…", "\ufffd", "tiny"]
+    found = [json.loads(line) for line in inkdigit("corrections", "list", file, "--json").out.splitlines()]
+    assert [one["model"] for one in found][:3] == ["\x1b[2J\n", "m" * 5000, "\ufffd"]
 
 
 def test_no_corrections_are_no_error(inkdigit, tmp_path):
@@ -91,7 +105,7 @@ def test_what_is_no_file_of_corrections_is_one_error(inkdigit, tmp_path, monkeyp
     command, *options = words
     assert_one_error(inkdigit("corrections", command, "absent.db", *options), 4, "There is no file absent.db")
     Path("other.db").write_bytes(b"no database" * 100)
-    assert_one_error(inkdigit("corrections", command, "other.db", *options), 4, "no file of corrections")
+    assert_one_error(inkdigit("corrections", command, "other.db", *options), 4, "not a file of corrections")
     assert not Path("out").exists()
 
 

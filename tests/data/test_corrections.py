@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.data import corrections
+from inkdigit.data import database
 from inkdigit.data.corrections import add, create, delete, export, read_corrections, read_list
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, MalformedFile, MissingData, OutputError, UsageError
@@ -214,7 +214,7 @@ def test_a_number_that_is_not_there_deletes_nothing(three, log):
 
 
 def test_who_reads_meanwhile_is_told_of_and_takes_the_rest_along(three, log, lines, monkeypatch):
-    monkeypatch.setattr(corrections, "WAIT_S", 0.1)
+    monkeypatch.setattr(database, "WAIT_S", 0.1)
     with closing(sqlite3.connect(three)) as reader:
         rows = reader.execute("SELECT picture FROM corrections")
         next(rows)
@@ -225,7 +225,7 @@ def test_who_reads_meanwhile_is_told_of_and_takes_the_rest_along(three, log, lin
 
 
 def test_a_file_that_is_full_takes_no_more_and_loses_nothing(path, monkeypatch):
-    monkeypatch.setattr(corrections, "MAX_BYTES", 40_000)
+    monkeypatch.setattr(database, "MAX_BYTES", 40_000)
     with pytest.raises(OutputError, match="the file has reached") as caught:
         put(path, *["1"] * 200)
     assert (caught.value.exit_code, caught.value.http_status) == (9, 507)
@@ -251,7 +251,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_somebody_who_never_stops_writing(three, monkeypatch):
-    monkeypatch.setattr(corrections, "WAIT_S", 0.05)
+    monkeypatch.setattr(database, "WAIT_S", 0.05)
     with closing(sqlite3.connect(three, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OutputError, match="others were writing"):
@@ -261,7 +261,7 @@ def test_somebody_who_never_stops_writing(three, monkeypatch):
 
 def test_where_nobody_may_write_it_is_read_all_the_same(three, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr(corrections, "_check", lambda *_: assert_alone(three))
+    monkeypatch.setattr(database, "_check", lambda *_: assert_alone(three))
     assert len(read_list(three)) == 3
 
 

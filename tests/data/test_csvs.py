@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from inkdigit.data import csvs, packed
 from inkdigit.data.csvs import CellProblem, read_kaggle_csv, read_kaggle_test
 from inkdigit.data.formats import read_idx
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra
@@ -204,6 +210,50 @@ def test_without_polars_the_error_says_how_to_get_it(tmp_path, rows, monkeypatch
     with pytest.raises(MissingExtra, match=r"pip install 'inkdigit\[train\]'") as caught:
         read_kaggle_csv(write_rows(tmp_path / "train.csv", rows))
     assert caught.value.exit_code == 7
+
+
+BAD_CELLS = st.sampled_from(
+    ["", "256", "-1", "nan", "1e400", "9" * 999, "７", '"', "\0", "\r", "5.0", "1_0", "\ud7ff", "\ufeff"]
+)
+CHANGES = st.lists(
+    st.tuples(st.floats(0, 1), BAD_CELLS | st.text(max_size=3) | st.sampled_from(["\n", ","])), max_size=8
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(CHANGES, st.booleans())
+def test_any_csv_is_a_data_set_or_one_error(changes, collected):
+    text = ",".join(HEADER) + "\n" + "\n".join(",".join(map(str, row)) for row in kaggle_rows(IMAGES, LABELS))
+    cells = text.split(",")
+    for place, change in changes:
+        cells[int(place * (len(cells) - 1))] = change
+    with tempfile.TemporaryDirectory() as folder, suppress(MalformedFile):
+        (Path(folder) / "a.csv").write_bytes(",".join(cells).encode("utf-8", "surrogatepass"))
+        problems: list[CellProblem] | None = [] if collected else None
+        data = read_kaggle_csv(Path(folder) / "a.csv", problems=problems)
+        assert bool(problems) == bool(data.train.faults)
+
+
+@pytest.mark.parametrize("line", ["", ",", "1", "x", "," * 783, "\r"])
+def test_thousands_of_bad_rows_take_no_minute(tmp_path, line):
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(HEADER) + "\n" + f"{line}\n" * 1_000 + "1" + ",0" * 784, newline="")
+    problems: list[CellProblem] = []
+    begin = time.process_time()
+    data = read_kaggle_csv(path, problems=problems)
+    assert time.process_time() - begin < 2
+    assert len(data.train.faults) == 1_000
+
+
+def test_blank_rows_are_not_taken_by_the_million(tmp_path, monkeypatch):
+    monkeypatch.setattr(packed, "LEAST_BYTES", 784_000)
+    path = tmp_path / "a.csv"
+    path.write_text(",".join(HEADER) + "\n" + "\n" * 10_000 + "1")
+    with pytest.raises(MalformedFile, match=r"more pictures.*Received: 10,000"):
+        read_kaggle_csv(path)
+    monkeypatch.setattr(csvs, "MAX_BYTES", 1_000)
+    with pytest.raises(MalformedFile, match="too large"):
+        read_kaggle_csv(path)
 
 
 def test_42000_rows_take_seconds(mnist, tmp_path):

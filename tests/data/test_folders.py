@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from contextlib import suppress
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from inkdigit.data import folders, packed
 from inkdigit.data.folders import read_labels_csv, read_picture_folder
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.picture.prepare import prepare
+from inkdigit.picture.read import read_each
 from inkdigit.types import DIGITS
 
 from .conftest import draw, write_picture
@@ -191,5 +197,80 @@ def test_a_broken_list(listed, text, said):
 
 def test_a_list_that_is_no_text(listed):
     listed.write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(MalformedFile, match="no CSV text"):
+    with pytest.raises(MalformedFile, match="not a CSV text"):
+        read_labels_csv(listed)
+
+
+def test_a_list_names_files_anywhere(listed, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    write_picture(elsewhere / "d.png", D)
+    relative = os.path.relpath(elsewhere, listed.parent)
+    listed.write_text(f"file,label\n{elsewhere}/d.png,1\n{relative}/d.png,2\n2/../2/c.bmp,3\n")
+    data = read_labels_csv(listed)
+    assert data.train.faults == {}
+    assert np.array_equal(data.train.images, np.stack([prepare(gray) for gray in (D, D, C)]))
+    assert data.train.files == (f"{elsewhere}/d.png", f"{relative}/d.png", "2/../2/c.bmp")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes and devices are files on POSIX systems alone")
+def test_what_is_not_a_file_is_a_fault(listed):
+    os.mkfifo(listed.parent / "10" / "pipe.png")
+    (listed.parent / "10" / "zero.png").symlink_to("/dev/zero")
+    (listed.parent / "10" / "folder.png").mkdir()
+    listed.write_text("file,label\n/dev/zero,0\n10/pipe.png,1\n.,2\n2/c.bmp,3\n10/zero.png,4\n10/a\0.png,5\n")
+    part = read_labels_csv(listed).train
+    assert sorted(part.faults) == [0, 1, 2, 4, 5]
+    assert all("not a regular file" in part.faults[i] for i in (0, 1, 2, 4))
+    listed.unlink()
+    part = read_picture_folder(listed.parent).train
+    assert sorted(part.files[i] for i in part.faults) == ["10/folder.png", "10/pipe.png", "10/zero.png"]
+
+
+def test_a_file_that_is_listed_often_is_read_once(listed, monkeypatch):
+    read: list[object] = []
+    monkeypatch.setattr(folders, "read_each", lambda paths, kind: read_each(map(kept(read), paths), kind))
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 500 + "absent.png,2\n" * 500 + "10/a.png,1\n")
+    part = read_labels_csv(listed).train
+    assert len(read) == 3
+    assert sorted(part.faults) == list(range(500, 1000))
+    assert np.array_equal(part.images[[0, 499, 1000]], np.stack([prepare(gray) for gray in (C, C, B)]))
+
+
+def kept(seen: list[object]) -> Callable[[object], object]:
+    def keep(one: object) -> object:
+        seen.append(one)
+        return one
+
+    return keep
+
+
+def test_a_list_is_no_longer_than_a_list_can_be(listed, monkeypatch):
+    monkeypatch.setattr(folders, "MAX_LIST_ROWS", 3)
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 4)
+    with pytest.raises(MalformedFile, match=r"too many rows.*at most 3"):
+        read_labels_csv(listed)
+    monkeypatch.setattr(folders, "MAX_LIST_BYTES", 20)
+    with pytest.raises(MalformedFile, match="larger than 20 bytes"):
+        read_labels_csv(listed)
+
+
+def test_a_list_does_not_repeat_one_file_for_ever(listed, monkeypatch):
+    monkeypatch.setattr(packed, "LEAST_BYTES", 7_840)
+    monkeypatch.setattr(packed, "MOST_TIMES", 1)
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 12)
+    with pytest.raises(MalformedFile, match=r"more pictures.*at most 10.*Received: 11"):
+        read_labels_csv(listed)
+
+
+CELLS = st.text(st.characters(codec="utf-8"), max_size=5) | st.sampled_from(
+    ["2/c.bmp", "10/a.png", "", ".", "/dev/zero", "\0", '"', "9" * 5000, "x" * 200_000, "," * 50]
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(CELLS, max_size=4), max_size=6), st.sampled_from([",", '","', "\r"]))
+def test_any_list_is_a_data_set_or_one_error(listed, rows, between):
+    text = "\n".join(["file,label", "2/c.bmp,7", *map(between.join, rows)])
+    listed.write_bytes(text.encode())
+    with suppress(DataError, UsageError):
         read_labels_csv(listed)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
+from inkdigit.data import packed
 from inkdigit.data.formats import find_idx, read_classes, read_idx, read_idx_folder, read_npz, sorted_names
-from inkdigit.errors import DataError, MalformedFile, MissingData
+from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 
 from .conftest import draw, write_idx, write_idx_part
 
@@ -79,6 +83,37 @@ def test_a_broken_idx_file_is_one_clear_error(tmp_path, name, data, where):
 def test_a_file_that_is_not_there_or_a_folder_is_missing_data(tmp_path, path):
     with pytest.raises(MissingData, match="Cannot read"):
         read_idx(tmp_path / path)
+
+
+def test_a_small_gzip_does_not_unpack_to_much(tmp_path, monkeypatch):
+    zeros = np.zeros((2_000, 28, 28), np.uint8)
+    packed_path = write_idx(tmp_path / "x.gz", zeros)
+    assert read_idx(packed_path).shape == zeros.shape
+    monkeypatch.setattr(packed, "LEAST_BYTES", 10**6)
+    with pytest.raises(MalformedFile, match=r"bytes 4–15: It unpacks to more than.*1,568,000 bytes.*gunzip x\.gz"):
+        read_idx(packed_path)
+    assert read_idx(write_idx(tmp_path / "x", zeros)).shape == zeros.shape
+
+
+def test_tiny_pictures_are_not_taken_by_the_million(tmp_path, monkeypatch):
+    write_idx_part(tmp_path, "", np.zeros((3_000, 1, 1), np.uint8), np.zeros(3_000), suffix="")
+    assert len(read_idx_folder(tmp_path).train) == 3_000
+    monkeypatch.setattr(packed, "LEAST_BYTES", 10**6)
+    with pytest.raises(MalformedFile, match=r"images-idx3-ubyte: There are more pictures.*Received: 3,000"):
+        read_idx_folder(tmp_path)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 1), st.binary(max_size=6)), min_size=1), st.booleans())
+def test_a_damaged_idx_file_is_an_array_or_one_error(mutations, gzipped):
+    data = bytearray(gzip.compress(GOOD, mtime=0) if gzipped else GOOD)
+    for place, written in mutations:
+        at = int(place * min(len(data), 40))
+        data[at : at + len(written) if written else None] = written
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "x").write_bytes(data)
+        with suppress(MalformedFile):
+            read_idx(Path(folder) / "x")
 
 
 def test_a_folder_of_both_parts(tmp_path):
@@ -157,12 +192,21 @@ def test_classes_txt_names_more_classes(tmp_path):
         (b"", "2 to 256"),
         ("\n".join(map(str, range(257))).encode(), "2 to 256"),
         (b"a\nb\na\n", "twice"),
-        (b"\xff\xfe\0", "no text"),
+        (b"\xff\xfe\0", "read as text"),
+        (b"a\n" + b"9" * 5000, "name that cannot be used"),
+        (b"a\n" * 2**20, "larger than"),
     ],
 )
 def test_a_broken_classes_txt(tmp_path, data, said):
     (tmp_path / "classes.txt").write_bytes(data)
     with pytest.raises(MalformedFile, match=said):
+        read_classes(tmp_path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes are files on POSIX systems alone")
+def test_a_classes_txt_that_is_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "classes.txt")
+    with pytest.raises(MalformedFile, match="not a regular file"):
         read_classes(tmp_path)
 
 
@@ -196,6 +240,22 @@ def test_npz_labels_may_be_names(tmp_path, y, classes, labels):
     data = read_npz(tmp_path / "some.npz")
     assert data.classes == classes
     assert data.train.labels.tolist() == labels
+
+
+@pytest.mark.parametrize("name", ["9" * 5000, "\ud800"])
+def test_a_label_that_cannot_be_a_name(tmp_path, name):
+    codes = np.array([[ord(letter)] * 2 for letter in name], "<u4").T  # NumPy itself writes no half of a character
+    np.savez(tmp_path / "a.npz", X=draw(2), y=np.ascontiguousarray(codes).view(f"<U{len(name)}").ravel())
+    with pytest.raises(MalformedFile, match=r"a\.npz"):
+        read_npz(tmp_path / "a.npz")
+
+
+def test_as_many_classes_as_pictures_are_refused_soon(tmp_path):
+    np.savez(tmp_path / "a.npz", X=np.zeros((30_000, 2, 2), np.uint8), y=np.arange(30_000))
+    begin = time.process_time()
+    with pytest.raises(UsageError, match="2 to 256 classes"):
+        read_npz(tmp_path / "a.npz")
+    assert time.process_time() - begin < 2
 
 
 def test_npz_follows_classes_txt(tmp_path):

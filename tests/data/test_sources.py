@@ -220,8 +220,8 @@ def test_a_path_that_is_not_there(nowhere, path):
     [
         ("a.csv", b"a,b\n1,2\n", MalformedFile, "neither kind of CSV"),
         ("a.csv", b"pixel0\n1\n", MalformedFile, "no column 'label'"),
-        ("a.npz", b"text", MalformedFile, "no .npz"),
-        ("a.txt", b"text", UsageError, "no data set"),
+        ("a.npz", b"text", MalformedFile, "not an .npz"),
+        ("a.txt", b"text", UsageError, "not a data set"),
         ("train-images-idx3-ubyte", b"text", UsageError, "Give their folder"),
     ],
 )

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkdigit.data.splits import hold_out, split
+from inkdigit.data.splits import Division, hold_out, split, worth_learning
 from inkdigit.errors import UsageError
+from inkdigit.training.recipe import HELD_OUT_BY, Recipe
+from inkdigit.training.run import parts_of
 
 from .conftest import make_dataset, make_part
 
@@ -156,3 +160,26 @@ def test_pictures_of_one_class_alone_are_refused(protocol):
     with pytest.raises(UsageError, match=r"Expected: training pictures of two classes or more.*'3' alone") as caught:
         split(dataset, protocol=protocol, validation=0, seed=0)
     assert caught.value.exit_code == 2
+
+
+def test_a_division_has_the_fields_and_the_defaults_of_a_recipe():
+    assert sorted(Division.__slots__) == sorted(HELD_OUT_BY)
+    assert Division() == Division(**{name: Recipe.model_fields[name].default for name in HELD_OUT_BY})
+
+
+def test_a_division_divides_as_its_recipe():
+    recipe = Recipe(protocol="select", validation=0.25, validation_split="stratified", seed=7)
+    data = make_dataset(make_part(LABELS, writers=[i % 9 for i in range(100)]))
+    one, other = Division.of(recipe.model_dump()).parts(data), parts_of(data, recipe)
+    assert (one.report_name, len(one.report)) == ("validation", 20)
+    for mine, theirs in ((one.train, other.train), (one.report, other.report)):
+        assert np.array_equal(mine.images, theirs.images)
+
+
+def test_each_picture_that_is_worth_learning_is_taken_once():
+    part = make_part([0, 1, 0, 1, 2, 3])
+    images = part.images.copy()
+    images[2], images[3], images[5] = images[0], images[0], 9  # a copy, one with another label, an even one
+    messy = replace(part, images=images, faults={4: "cut short"})
+    assert worth_learning(messy).tolist() == [0, 1, 3]
+    assert worth_learning(messy.take(np.array([], np.int64))).tolist() == []

@@ -15,6 +15,8 @@ app = typer.Typer(
     help="Look through the corrections that people sent, take them out, or delete them.", no_args_is_help=True
 )
 
+MAX_SHOWN = 60  # characters of a cell of the table; --json has them all
+
 File = Annotated[Path, typer.Argument(metavar="FILE.db", help="The file that inkdigit serve --collect wrote.")]
 
 
@@ -40,9 +42,16 @@ def list_all(
             talk.note(f"{file} holds no corrections yet.")
             return
         rows = [
-            (str(one.id), one.time, one.model, one.answered or NO_ANSWER, f"{one.bytes:,}", one.right) for one in found
+            (str(one.id), *map(_cell, (one.time, one.model, one.answered or NO_ANSWER, f"{one.bytes:,}", one.right)))
+            for one in found
         ]
         talk.table([("id", "time", "model", "answered", "bytes", "right"), *rows], left=4)
+
+
+def _cell(text: str) -> str:
+    """A text of the file as it fits into a table: on one line, not too long, and with nothing that moves the cursor."""
+    shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: MAX_SHOWN + 1])
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
 
 
 @app.command()

@@ -11,57 +11,43 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from PIL import Image
 
 import inkdigit.runs as runs
+from inkdigit.data.database import VERSION, connect
 from inkdigit.data.folders import FILE, LABEL, LABELS_FILE
-from inkdigit.data.formats import GLIMPSES, sorted_names, thin
-from inkdigit.errors import DataError, InkdigitError, MalformedFile, MissingData, OutputError, PictureError, UsageError
-from inkdigit.picture.decode import FORMATS, decode
+from inkdigit.data.formats import GLIMPSES, index_names, sorted_names, thin
+from inkdigit.data.packed import check_count
+from inkdigit.errors import DataError, MissingData, UsageError
+from inkdigit.picture.decode import decode
 from inkdigit.picture.read import read_each
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
 
 NONE = "none"  # what is right where the picture is of no class: no digit
-MAX_BYTES = 2**30  # of the file: whoever may send corrections must not fill the disk
-WAIT_S = 5.0  # for others to finish writing
-MAGIC = b"SQLite format 3\0"
 
-APPLICATION_ID = int.from_bytes(b"Inkd", "big")  # bytes 68 to 71 of the file tell that it is one of ours
-VERSION = 1  # of the table
-_TABLE = """
-CREATE TABLE corrections (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the number of a deleted one is not given again
-    time TEXT NOT NULL,                    -- UTC
-    model TEXT NOT NULL,
-    answered TEXT,                         -- NULL where the model did not answer
-    "right" TEXT NOT NULL,
-    picture BLOB NOT NULL                  -- a gray PNG, without what its file told besides
-)"""
 # A file that others made may hold any type in any column; text in place of a picture would be taken for a path.
 _ABOUT = 'id, CAST(time AS TEXT), CAST(model AS TEXT), CAST(answered AS TEXT), CAST("right" AS TEXT), length(picture)'
 _PICTURE = "CAST(picture AS BLOB)"
 _OF_A_CLASS = f"FROM corrections WHERE CAST(\"right\" AS TEXT) != '{NONE}'"
 
-_SUFFIXES = {"JPEG": ".jpg", "MPO": ".jpg", "TIFF": ".tif"}  # others are called as their format
-_BROKEN = {sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR}
-_CAUSES = {
-    sqlite3.SQLITE_FULL: f"the disk is full, or the file has reached {MAX_BYTES >> 30} GiB",
-    sqlite3.SQLITE_BUSY: f"others were writing for longer than {WAIT_S:.0f} s",
-    sqlite3.SQLITE_READONLY: "it may only be read",
+# What a picture's file is called at its end, by how it begins.
+_SUFFIXES = {
+    b"\x89PNG": ".png",
+    b"\xff\xd8\xff": ".jpg",
+    b"BM": ".bmp",
+    b"GIF8": ".gif",
+    b"II": ".tif",
+    b"MM": ".tif",
+    b"RIFF": ".webp",
 }
-
 Log = Callable[[str], None]
-Mode = Literal["read", "write", "make"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +66,6 @@ class Correction:
         return asdict(self)
 
 
-def is_sqlite(path: Path) -> bool:
-    """Whether a file can be read and begins as SQLite's files do."""
-    try:
-        with path.open("rb") as file:
-            return file.read(len(MAGIC)) == MAGIC
-    except OSError:
-        return False
-
-
 def create(path: Path) -> None:
     """Make a file for corrections, or check that the one which is there can take more.
 
@@ -97,7 +74,7 @@ def create(path: Path) -> None:
         MalformedFile: another kind of file is there.
     """
     runs.check_place(path)
-    with _open(path, "make") as connection:
+    with connect(path, "make") as connection:
         connection.execute(f"PRAGMA user_version = {VERSION}")  # what it is already: this writes, and changes nothing
 
 
@@ -109,7 +86,7 @@ def add(path: Path, *, picture: bytes, model: str, answered: str | None, right: 
         MalformedFile: another kind of file is there.
     """
     row = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", model, answered, right, picture
-    with _open(path, "make") as connection:
+    with connect(path, "make", thorough=False) as connection:
         insert = 'INSERT INTO corrections (time, model, answered, "right", picture) VALUES (?, ?, ?, ?, ?)'
         number = connection.execute(insert, row).lastrowid
     assert number is not None
@@ -122,7 +99,7 @@ def read_list(path: Path) -> list[Correction]:
     Raises:
         DataError: no such file, or another kind of file.
     """
-    with _open(path, "read") as connection:
+    with connect(path, "read") as connection:
         return [Correction(*row) for row in connection.execute(f"SELECT {_ABOUT} FROM corrections ORDER BY id")]
 
 
@@ -134,7 +111,7 @@ def delete(path: Path, ids: Sequence[int] | None, *, log: Log) -> int:
         DataError: no such file, or another kind of file.
         OutputError: it cannot be written.
     """
-    with _open(path, "write") as connection:
+    with connect(path, "write") as connection:
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("BEGIN IMMEDIATE")
         known = {number for (number,) in connection.execute("SELECT id FROM corrections")}
@@ -162,7 +139,7 @@ def export(path: Path, out: Path) -> tuple[int, int]:
         DataError: no such file, or another kind of file.
         OutputError: `out` is taken, or cannot be written.
     """
-    with _open(path, "read") as connection:
+    with connect(path, "read") as connection:
         stored = connection.execute(f"SELECT {_ABOUT}, {_PICTURE} FROM corrections ORDER BY id")
         runs.create(path.stem, seed=0, out=out)
         listed: dict[Path, list[tuple[str, Correction]]] = {out: [], out / NONE: []}
@@ -191,7 +168,7 @@ def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", 
         MalformedFile: another kind of file.
         DataError: not one of the pictures can be read.
     """
-    with _open(path, "read") as connection:
+    with connect(path, "read") as connection:
         connection.execute("BEGIN")  # numbers and pictures of the same moment
         (total,) = connection.execute("SELECT count(*) FROM corrections").fetchone()
         rows = connection.execute(f'SELECT id, CAST("right" AS TEXT) {_OF_A_CLASS} ORDER BY id').fetchall()
@@ -200,9 +177,10 @@ def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", 
             raise MissingData(f"{path} holds no corrections to learn from", received=others)
         if len(rows) < total:
             log(f"{path}: {total - len(rows)} of {total} corrections are of no class ({NONE!r}), and left out.")
+        check_count(path, len(rows))
         found = {label for _, label in rows}
         classes = DIGITS if found <= set(DIGITS) else sorted_names(found)
-        labels = np.array([classes.index(label) for _, label in rows], np.int64)
+        _, labels = index_names([label for _, label in rows], classes, path)
         images, faults = _read_pictures(connection, len(rows), kind)
         if len(faults) == len(rows):
             raise DataError(f"Not one of the {len(rows)} pictures of {path} can be read. The first: {faults[0]}")
@@ -237,13 +215,8 @@ def _glimpses(connection: sqlite3.Connection, part: Part) -> tuple[tuple[int, Gr
 
 
 def _suffix(picture: bytes) -> str:
-    """What a file of this picture is called at its end; nothing where it is none."""
-    with (
-        suppress(PictureError, OSError, ValueError, SyntaxError),
-        Image.open(io.BytesIO(picture), formats=FORMATS) as image,
-    ):
-        return _SUFFIXES.get(image.format or "", f".{image.format}".lower())
-    return ""
+    """What a file of this picture is called at its end; nothing where it is of no format that is read."""
+    return next((suffix for begin, suffix in _SUFFIXES.items() if picture.startswith(begin)), "")
 
 
 def _labels_csv(rows: Sequence[tuple[str, Correction]]) -> str:
@@ -252,78 +225,3 @@ def _labels_csv(rows: Sequence[tuple[str, Correction]]) -> str:
     writer.writerow([FILE, LABEL, "answered", "model", "time"])
     writer.writerows([name, one.right, one.answered or "", one.model, one.time] for name, one in rows)
     return text.getvalue()
-
-
-@contextmanager
-def _open(path: Path, mode: Mode) -> Iterator[sqlite3.Connection]:
-    """A connection of its own to a file of corrections; what SQLite raises in the block is translated."""
-    with runs.looking_up(path):
-        if mode != "make" and not path.is_file():
-            raise MissingData(f"There is no file {path}", expected="one that inkdigit serve --collect wrote")
-        # Who reads is let in as a writer too, for the last to leave folds the write-ahead log into the file. Where
-        # nobody may write, SQLite reads what cannot change meanwhile, and nothing else.
-        place = path.resolve()
-        still = mode == "read" and not os.access(place.parent, os.W_OK) and not Path(f"{place}-wal").exists()
-        uri = f"{place.as_uri()}?mode={'ro&immutable=1' if still else 'rwc' if mode == 'make' else 'rw'}"
-    try:
-        with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None)) as connection:
-            connection.execute("PRAGMA trusted_schema = OFF")
-            if mode == "read":
-                connection.execute("PRAGMA query_only = ON")
-            if mode == "make":
-                _make(connection)
-            _check(connection, path)
-            if mode == "make":
-                _make_ready(connection)
-            yield connection
-    except sqlite3.Error as exc:
-        raise _translated(exc, path, mode) from exc
-
-
-def _make(connection: sqlite3.Connection) -> None:
-    """Make the table where there is nothing yet."""
-    if not _is_empty(connection):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    if _is_empty(connection):  # still: another process may have been faster
-        connection.execute(_TABLE)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.execute("COMMIT")
-
-
-def _make_ready(connection: sqlite3.Connection) -> None:
-    """Set how it is written: with a write-ahead log, and up to its largest size."""
-    connection.execute("PRAGMA journal_mode = WAL")
-    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
-    connection.execute(f"PRAGMA max_page_count = {MAX_BYTES // page_bytes}")
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    (version,) = connection.execute("PRAGMA schema_version").fetchone()
-    return bool(version == 0)
-
-
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    (kind,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if kind != APPLICATION_ID:
-        expected = "a file that inkdigit serve --collect wrote"
-        raise MalformedFile(path, "This SQLite file holds no corrections", expected=expected)
-    if version != VERSION:
-        raise MalformedFile(
-            path,
-            "Another release wrote these corrections",
-            expected=VERSION,
-            received=version,
-            hint="Upgrade inkdigit.",
-        )
-
-
-def _translated(exc: sqlite3.Error, path: Path, mode: Mode) -> InkdigitError:
-    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if code in _BROKEN:
-        return MalformedFile(path, "This is no file of corrections, or it is damaged", received=exc)
-    if mode == "read":
-        return MissingData(f"{path} cannot be read: {exc}")
-    return OutputError(f"{path} cannot be written: {_CAUSES.get(code, exc)}", hint="Put that right first.")

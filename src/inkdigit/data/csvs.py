@@ -7,15 +7,17 @@ One scan finds every bad cell; training refuses the file for them, `data check` 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.data.formats import CLASSES_FILE, read_arrays, read_classes
-from inkdigit.errors import MalformedFile, MissingData, MissingExtra
+from inkdigit.data.packed import check_count, reading
+from inkdigit.errors import MalformedFile, MissingExtra
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
 
 LABEL = "label"
@@ -23,7 +25,10 @@ PIXELS = tuple(f"pixel{i}" for i in range(SIDE * SIDE))
 
 CellKind = Literal["missing", "not a whole number", "outside 0–255", "unknown label", "extra cells"]
 
+MAX_BYTES = 2**32  # of a CSV: Kaggle's has 77 million
+MAX_HEADER = 2**20  # bytes of its first line: Kaggle's has 8 thousand
 _SHOWN = 3  # problems that an error names; it counts the others
+_GOOD = frozenset(map(str, range(256)))  # how a pixel is usually written
 _MAX_TEXT = 20  # characters of a bad cell that an error quotes
 
 
@@ -66,12 +71,8 @@ def read_header(path: Path) -> tuple[str, ...]:
         MalformedFile: an empty file, or bytes that are no text.
         MissingData: the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            first = file.readline(2**20)
-    except OSError as exc:
-        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
-    return _split_header(first, path)
+    with reading(path) as file:
+        return _split_header(file.readline(MAX_HEADER), path)
 
 
 def read_kaggle_csv(
@@ -155,16 +156,15 @@ def _split_header(line: bytes, path: Path) -> tuple[str, ...]:
 
 def _read_table(path: Path, wanted: tuple[str, ...], k: int) -> _Table:
     """Read the columns `wanted`; labels are numbers below `k`."""
-    try:
-        header, _, body = path.read_bytes().partition(b"\n")
-    except OSError as exc:
-        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
-    columns = _split_header(header, path)
+    with reading(path) as file:
+        columns = _split_header(file.readline(MAX_HEADER), path)
+        body = _read_body(file, path)
     _check_columns(columns, wanted, path)
     if b"\0" in body:
         row = body[: body.index(b"\0")].count(b"\n") + 1
         raise MalformedFile(path, "This is no text", where=f"row {row}", expected="a CSV in UTF-8")
     body = body.rstrip(b"\r\n")
+    check_count(path, body.count(b"\n"))
     lines = body.split(b"\n") if body else []
     if not lines:
         raise MalformedFile(path, "There are no rows below the header", where="row 1")
@@ -176,6 +176,14 @@ def _read_table(path: Path, wanted: tuple[str, ...], k: int) -> _Table:
         rows |= set(np.flatnonzero(cells[:, columns.index(LABEL)] >= k).tolist())
     problems = [problem for i in sorted(rows) for problem in _mend(lines[i], cells[i], columns, i + 1, k)]
     return _Table(cells, columns, problems)
+
+
+def _read_body(file: BinaryIO, path: Path) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_BYTES:
+        expected, hint = f"at most {MAX_BYTES:,} bytes", "Save the pictures as .npz: that is faster, too."
+        raise MalformedFile(path, "This CSV is too large", expected=expected, received=f"{size:,}", hint=hint)
+    return file.read(size)
 
 
 def _check_columns(columns: tuple[str, ...], wanted: tuple[str, ...], path: Path) -> None:
@@ -226,14 +234,18 @@ def _mend(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: 
     """
     if _mend_numbers(line, cells, columns, k):
         return []
-    texts = [text.strip().strip('"').strip() for text in line.decode("utf-8", "replace").split(",")]
+    texts = line.decode("utf-8", "replace").split(",")
     bad: dict[CellKind, list[int]] = {}
-    for i, name in enumerate(columns):
-        kind, cells[i] = _judge(texts[i] if i < len(texts) else "", k if name == LABEL else None)
+    for i, (name, text) in enumerate(zip(columns, texts, strict=False)):
+        if text in _GOOD and name != LABEL:
+            continue  # it was read right, as nearly all of them
+        kind, cells[i] = _judge(_bare(text), k if name == LABEL else None)
         if kind:
             bad.setdefault(kind, []).append(i)
+    if len(texts) < len(columns):
+        bad.setdefault("missing", []).extend(range(len(texts), len(columns)))
     problems = [
-        CellProblem(row, columns[at[0]], kind, "".join(texts[at[0] : at[0] + 1])[:_MAX_TEXT], len(at))
+        CellProblem(row, columns[at[0]], kind, _bare("".join(texts[at[0] : at[0] + 1]))[:_MAX_TEXT], len(at))
         for kind, at in bad.items()
     ]
     if len(texts) > len(columns):
@@ -241,8 +253,14 @@ def _mend(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: 
     return problems
 
 
+def _bare(text: str) -> str:
+    return text.strip().strip('"').strip()
+
+
 def _mend_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], k: int) -> bool:
     """The same for a row that is nothing but good numbers written as `5.0`: a whole file of them takes seconds so."""
+    if line.count(b",") != len(columns) - 1:
+        return False
     try:
         values = np.array(line.split(b","), np.float64)
     except ValueError:

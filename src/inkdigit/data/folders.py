@@ -3,27 +3,37 @@
 In: a folder, or the path of such a CSV. Out: a `Dataset` whose pictures have passed the door some at a time, so that
 memory stays small. A picture that cannot be read becomes a blank with an entry in its part's `faults`: it does
 not stop the others, and evaluation counts it as wrong.
+
+A list of pictures may lie beside its pictures or elsewhere: the files that it names may be anywhere that its reader may
+read, by an absolute path or with `..`. Only regular files are read: a pipe, a device or a folder is a fault.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 
 from inkdigit.data.formats import GLIMPSES, Reading, index_names, read_classes, sorted_names, thin, to_dataset
-from inkdigit.errors import DataError, MalformedFile, MissingData, PictureError
+from inkdigit.data.packed import check_count
+from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, PictureError
+from inkdigit.parsing import read_text
 from inkdigit.picture.decode import PICTURE_SUFFIXES, decode, is_picture_name
 from inkdigit.picture.read import read_each
+from inkdigit.runs import looking_up
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
 LABELS_FILE = "labels.csv"
 FILE, LABEL = "file", "label"
 
 _PARTS: tuple[Split, ...] = ("train", "test")
+MAX_LIST_BYTES = 64 * 2**20  # of a labels.csv
+MAX_LIST_ROWS = 10**6
 _SHOWN = 3  # problems that an error names; it counts the others
 
 Entry = tuple[Path, str]  # where a picture is, and the name of its class
@@ -45,7 +55,7 @@ def read_picture_folder(folder: Path, *, name: str | None = None, kind: str = "i
     names: set[str] = set()
     entries: dict[Split, list[Entry]] = {}
     for split, part in parts.items():
-        if (part / LABELS_FILE).is_file():
+        if _has_list(part):
             entries[split] = _read_rows(part / LABELS_FILE)
             names |= _listed_names(entries[split])
         else:
@@ -56,13 +66,14 @@ def read_picture_folder(folder: Path, *, name: str | None = None, kind: str = "i
 
 
 def read_labels_csv(path: Path, *, name: str | None = None, kind: str = "ink") -> Dataset:
-    """Read the pictures that a CSV with the columns `file,label` names, relative to its folder.
+    """Read the pictures that a CSV with the columns `file,label` names, relative to its folder or by absolute paths.
 
-    Further columns are free. Classes are those of `classes.txt` beside it, else the ten digits if every label is one
-    of them, else the labels themselves in order.
+    Further columns are free. A file that several rows name is read once. Classes are those of `classes.txt` beside it,
+    else the ten digits if every label is one of them, else the labels themselves in order.
 
     Raises:
-        MalformedFile: no such columns, no rows, or a row without file or label; rows are counted from 1.
+        MalformedFile: no such columns, no rows, more than a million of them, or a row without file or label; rows are
+            counted from 1.
         DataError: not one of the pictures can be read.
     """
     entries = _read_rows(path)
@@ -86,26 +97,43 @@ def _read(
 
 def _read_pictures(entries: Sequence[Entry], classes: tuple[str, ...], root: Path, source: Path, kind: str) -> Reading:
     _, labels = index_names([label for _, label in entries], classes, source)
-    images = np.zeros((len(entries), SIDE, SIDE), np.uint8)
-    faults: dict[int, str] = {}
-    glimpses: dict[int, list[Gray]] = {k: [] for k in range(len(classes))}
+    at = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in entries))}  # a list may repeat a file
+    once, unread = _read_once(list(at), kind)
+    rows = np.array([at[path] for path, _ in entries])
+    faults = {i: unread[row] for i, row in enumerate(rows.tolist()) if row in unread}
+    if len(faults) == len(entries):
+        raise DataError(f"Not one of the {len(entries)} pictures of {root} can be read. The first: {faults[0]}")
 
-    paths = [path for path, _ in entries]
+    glimpses: dict[int, list[Gray]] = {k: [] for k in range(len(classes))}
+    for i, (path, _) in enumerate(entries):
+        if i not in faults and len(kept := glimpses[int(labels[i])]) < GLIMPSES:
+            with suppress(PictureError):  # it may be gone by now
+                kept.append(thin(decode(path)))  # anew: for these few, not all of them are kept
+    files = tuple(_relative(path, root) for path, _ in entries)
+    kept_all = tuple((k, gray) for k, grays in glimpses.items() for gray in grays)
+    images = once if len(once) == len(rows) else once[rows]
+    return Reading(Part(images, labels, files=files, faults=faults), kept_all)
+
+
+def _read_once(paths: Sequence[Path], kind: str) -> tuple[Gray, dict[int, str]]:
+    """Prepared pictures uint8 (N, 28, 28), and why those that are blank could not be read."""
+    images = np.zeros((len(paths), SIDE, SIDE), np.uint8)
+    faults: dict[int, str] = {}
     begin = 0
-    for some, unread in read_each(paths, kind):
+    for some, unread in read_each((_regular(path) for path in paths), kind):
         end = begin + len(some) + len(unread)
         faults |= {begin + i: str(exc) for i, exc in unread.items()}
         images[[i for i in range(begin, end) if i not in faults]] = some
         begin = end
-    for i, path in enumerate(paths):
-        if i not in faults and len(kept := glimpses[int(labels[i])]) < GLIMPSES:
-            with suppress(PictureError):  # it may be gone by now
-                kept.append(thin(decode(path)))  # anew: for these few, not all of them are kept
-    if len(faults) == len(entries):
-        raise DataError(f"Not one of the {len(entries)} pictures of {root} can be read. The first: {faults[0]}")
-    files = tuple(_relative(path, root) for path, _ in entries)
-    kept_all = tuple((k, gray) for k, grays in glimpses.items() for gray in grays)
-    return Reading(Part(images, labels, files=files, faults=faults), kept_all)
+    return images, faults
+
+
+def _regular(path: Path) -> Path | PictureError:
+    """The path, or the error for what has no end that is known; what else may be wrong `decode` says."""
+    with suppress(OSError, ValueError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            return NotAPicture(f"{path} is not a regular file", expected="a picture file")
+    return path
 
 
 def _listed_names(entries: Sequence[Entry]) -> set[str]:
@@ -126,7 +154,10 @@ def _subfolders(folder: Path) -> list[Path]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if is_picture_name(path))
+    try:
+        return sorted(path for path in folder.iterdir() if is_picture_name(path))
+    except OSError as exc:
+        raise MissingData(f"Cannot read {folder}: {exc.strerror or exc}") from exc
 
 
 def _part_names(folder: Path) -> set[str]:
@@ -136,33 +167,53 @@ def _part_names(folder: Path) -> set[str]:
     """
     subs = _subfolders(folder)
     parts = {sub.name for sub in subs}
-    if (folder / LABELS_FILE).is_file() or not parts or not parts <= set(_PARTS):
+    if _has_list(folder) or not parts or not parts <= set(_PARTS):
         return set()
-    return parts if all((sub / LABELS_FILE).is_file() or _subfolders(sub) for sub in subs) else set()
+    return parts if all(_has_list(sub) or _subfolders(sub) for sub in subs) else set()
+
+
+def _has_list(folder: Path) -> bool:
+    with looking_up(folder):
+        return (folder / LABELS_FILE).is_file()
 
 
 def _read_rows(path: Path) -> list[Entry]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except (UnicodeDecodeError, csv.Error) as exc:
-        raise MalformedFile(path, "This is no CSV text", expected="a CSV in UTF-8") from exc
+        return _parse_rows(csv.reader(StringIO(read_text(path, max_bytes=MAX_LIST_BYTES), newline="")), path)
+    except (ValueError, csv.Error) as exc:
+        problem = f"This is not a CSV text that can be read ({str(exc)[:80]})"
+        raise MalformedFile(path, problem, expected="a CSV in UTF-8") from exc
     except OSError as exc:
         raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
-    header = [cell.strip() for cell in rows[0]] if rows else []
+
+
+def _parse_rows(rows: Iterator[list[str]], path: Path) -> list[Entry]:
+    """Rows are looked at one by one: of each, two cells are kept, however many there are."""
+    header = [cell.strip() for cell in next(rows, [])]
     if not {FILE, LABEL} <= set(header):
         received = ",".join(header)[:80] or "an empty file"
         raise MalformedFile(
             path, "The columns file and label are not there", where="header", expected="file,label", received=received
         )
-    while rows and not any(cell.strip() for cell in rows[-1]):
-        rows.pop()
     file_at, label_at = header.index(FILE), header.index(LABEL)
-    cells = [[(row[at] if at < len(row) else "").strip() for at in (file_at, label_at)] for row in rows[1:]]
-    bad = [i for i, pair in enumerate(cells, 1) if not all(pair)]
-    if bad or not cells:
+    entries: list[Entry] = []
+    bad: list[int] = []
+    end = 0  # the last row that is not empty
+    for i, row in enumerate(rows, 1):
+        if i > MAX_LIST_ROWS:
+            raise MalformedFile(path, "There are too many rows in it", expected=f"at most {MAX_LIST_ROWS:,}")
+        file, label = ((row[at] if at < len(row) else "").strip() for at in (file_at, label_at))
+        if file and label:
+            entries.append((path.parent / file, label))
+        else:
+            bad.append(i)
+        if any(cell.strip() for cell in row):
+            end = i
+    bad = [i for i in bad if i <= end]
+    if bad or not entries:
         where = f"row {bad[0]}" if bad else "row 1"
         problem = f"{len(bad)} rows lack a file or a label" if bad else "There are no rows below the header"
         also = f"Rows {', '.join(map(str, bad[:_SHOWN]))}{' …' if len(bad) > _SHOWN else ''}." if len(bad) > 1 else None
         raise MalformedFile(path, problem, where=where, expected="file,label", hint=also)
-    return [(path.parent / file, label) for file, label in cells]
+    check_count(path, len(entries) - len({file for file, _ in entries}))  # repetitions, which cost nobody a file
+    return entries

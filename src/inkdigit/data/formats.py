@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
-import zipfile
+import os
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,16 +18,18 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from inkdigit.data.packed import check_count, load_npz, most_bytes, reading, too_much
 from inkdigit.errors import MalformedFile, MissingData
+from inkdigit.parsing import read_text
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.types import DIGITS, MAX_CLASSES, MIN_CLASSES, Dataset, Gray, Part, Split
 
 CLASSES_FILE = "classes.txt"
+MAX_NAME = 200  # characters of a class's name
 GLIMPSES = 5  # raw pictures kept of each class
 GLIMPSE_SIDE = 256  # pixels: a larger raw picture is thinned out to about this, so that photos stay cheap to keep
 
 _GZIP = b"\x1f\x8b"
-_GZIP_RATIO = 1032  # deflate never packs tighter: a header that promises more than this lies
 _UNSIGNED_BYTE = 8  # the third byte of an IDX file: its data type
 _IDX_PREFIXES: dict[Split, tuple[str, ...]] = {"train": ("train-", ""), "test": ("t10k-", "test-")}
 
@@ -44,7 +46,9 @@ def read_arrays(
     images: Gray, labels: NDArray[np.int64], *, kind: str = "ink", writers: NDArray[np.int32] | None = None
 ) -> Reading:
     """Put raw pictures uint8 (N, H, W) with labels (N,) through the door and keep glimpses of each class."""
-    firsts = [np.flatnonzero(labels == k)[:GLIMPSES] for k in np.unique(labels)]
+    by_class = np.argsort(labels, kind="stable")
+    _, begins = np.unique(labels[by_class], return_index=True)
+    firsts = [first[:GLIMPSES] for first in np.split(by_class, begins[1:])]
     glimpses = [(int(labels[i]), thin(images[i])) for first in firsts for i in first]
     return Reading(Part(prepare_all(images, kind), labels, writers=writers), tuple(glimpses))
 
@@ -66,30 +70,47 @@ def read_classes(folder: Path) -> tuple[str, ...] | None:
     """The class names that `classes.txt` in a folder lists, one a line, in the order of the labels; None without it.
 
     Raises:
-        MalformedFile: no text, a name twice, or fewer than 2 or more than 256 names.
+        MalformedFile: not a text, a name twice, or fewer than 2 or more than 256 names.
     """
     path = folder / CLASSES_FILE
-    if not path.is_file():
-        return None
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip())
-    except (UnicodeDecodeError, OSError) as exc:
-        raise MalformedFile(path, "This is no text", expected="one class name a line, UTF-8") from exc
+        names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as exc:
+        problem = f"This cannot be read as text ({getattr(exc, 'strerror', None) or exc})"
+        raise MalformedFile(path, problem, expected="one class name a line, UTF-8") from exc
     if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
         raise MalformedFile(
             path, "Wrong number of class names", expected=f"{MIN_CLASSES} to {MAX_CLASSES}", received=len(names)
         )
     for row, name in enumerate(names, 1):
         if name in names[: row - 1]:
-            raise MalformedFile(path, f"The class {name!r} stands here twice", where=f"name {row}")
+            raise MalformedFile(path, f"The class {name[:MAX_NAME]!r} stands here twice", where=f"name {row}")
+    check_names(names, path)
     return names
+
+
+def check_names(names: Iterable[str], path: Path) -> None:
+    """Check that class names found in `path` can be written down: a folder's name or a label need not be text.
+
+    Raises:
+        MalformedFile: one of them is not text, or longer than 200 characters.
+    """
+    for name in names:
+        halves = not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)  # of characters
+        if halves or len(name) > MAX_NAME:
+            expected, received = f"text of at most {MAX_NAME} characters", ascii(name[:40])
+            raise MalformedFile(path, "A class has a name that cannot be used", expected=expected, received=received)
 
 
 def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
     """Class names in order: by number where all are numbers, else by the alphabet."""
     distinct = set(names)
-    numbers = all(name.isascii() and name.isdigit() for name in distinct)
-    return tuple(sorted(distinct, key=lambda name: (int(name), name) if numbers else (0, name)))
+    if not all(name.isascii() and name.isdigit() for name in distinct):
+        return tuple(sorted(distinct))
+    by_digits = {name: name.lstrip("0") for name in distinct}  # not `int`, which refuses thousands of digits
+    return tuple(sorted(distinct, key=lambda name: (len(by_digits[name]), by_digits[name], name)))
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -99,24 +120,25 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     the MNIST page (LeCun, Cortes, Burges).
 
     Raises:
-        MalformedFile: empty, truncated, a wrong magic number, counts and bytes that disagree, gzip that is none.
+        MalformedFile: empty, truncated, a wrong magic number, counts and bytes that disagree, gzip that is not gzip or
+            unpacks to more than a file of its size should.
         MissingData: the file cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            gzipped = file.read(2) == _GZIP
-            file.seek(0)
-            most = path.stat().st_size * (_GZIP_RATIO if gzipped else 1)
-            stream = cast(BinaryIO, gzip.open(file)) if gzipped else file  # noqa: SIM115 (ends with `file`)
-            return _parse_idx(stream, path, most_bytes=most)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
-        raise MalformedFile(path, f"The gzip data is truncated or damaged ({exc})", hint="Fetch it again.") from exc
-    except OSError as exc:
-        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
+    with reading(path) as file:
+        gzipped = file.read(2) == _GZIP
+        file.seek(0)
+        size = os.fstat(file.fileno()).st_size
+        if not gzipped:
+            return _parse_idx(file, path, size, packed=False)
+        try:
+            with gzip.open(file) as stream:
+                return _parse_idx(cast(BinaryIO, stream), path, size, packed=True)
+        except (EOFError, gzip.BadGzipFile, zlib.error) as exc:
+            raise MalformedFile(path, f"The gzip data is truncated or damaged ({exc})", hint="Fetch it again.") from exc
 
 
-def _parse_idx(stream: BinaryIO, path: Path, *, most_bytes: int) -> NDArray[np.uint8]:
-    """`most_bytes` is what the stream can hold at the most, so that a lying count costs no memory."""
+def _parse_idx(stream: BinaryIO, path: Path, size: int, *, packed: bool) -> NDArray[np.uint8]:
+    """`stream` is the content of a file of `size` bytes: more than that can hold is not read: lies cost nothing."""
     magic = stream.read(4)
     if not magic:
         raise MalformedFile(path, "The file is empty", expected="an IDX file")
@@ -130,17 +152,24 @@ def _parse_idx(stream: BinaryIO, path: Path, *, most_bytes: int) -> NDArray[np.u
     if len(header) < 4 * magic[3]:
         raise MalformedFile(path, "The header is truncated", where=f"byte {4 + len(header)}")
     shape = np.frombuffer(header, ">u4").tolist()  # the counts, as whole numbers of any size
-    promised = math.prod(shape)
-    body = stream.read(promised + 1) if promised <= most_bytes else b""
+    promised, where = math.prod(shape), f"bytes 4–{3 + len(header)}"
+    if packed and promised > most_bytes(size):
+        hint = f"If that is right, unpack it: gunzip {path.name}"
+        raise too_much(path, size, where=where, received=promised, hint=hint)
+    can_be = packed or promised <= size
+    body = stream.read(promised + 1) if can_be else b""
     if len(body) != promised:
-        held = f"{len(body)} bytes" if len(body) < promised <= most_bytes else "more" if body else "less"
+        held = f"{len(body)} bytes" if can_be and len(body) < promised else "more" if body else "less"
         raise MalformedFile(
             path,
             f"The header promises {' × '.join(map(str, shape))} bytes, the file holds {held}",
-            where=f"bytes 4–{3 + len(header)}",
+            where=where,
             expected=f"{promised} bytes after the header",
             received=held,
         )
+    if not promised:
+        what = "pictures" if len(shape) == 3 else "labels"
+        raise MalformedFile(path, f"There are no {what} in it", where=where, received=f"shape {tuple(shape)}")
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
@@ -200,12 +229,11 @@ def read_idx_pair(images: Path, labels: Path, k: int, *, first_label: int = 0) -
     if pixels.ndim != 3 or numbers.ndim != 1:
         wrong, is_, want = (images, "labels", "pictures") if pixels.ndim != 3 else (labels, "pictures", "labels")
         raise MalformedFile(wrong, f"These are {is_}", where="byte 3", expected=want)
-    if not pixels.size:
-        raise MalformedFile(images, "There are no pictures in it", where="bytes 4–15", received=f"shape {pixels.shape}")
     if len(pixels) != len(numbers):
         raise MalformedFile(
             labels, f"Not one label for each picture of {images.name}", expected=len(pixels), received=len(numbers)
         )
+    check_count(images, len(pixels))
     classes = numbers.astype(np.int64) - first_label
     if (outside := np.flatnonzero((classes < 0) | (classes >= k))).size:
         at = int(outside[0])
@@ -229,7 +257,7 @@ def _read_writers(path: Path, n: int) -> NDArray[np.int32] | None:
     """`writer` int32 (N,): the number of the person who wrote each picture, where the file is there."""
     if not path.is_file():
         return None
-    (writers,) = _load_npz(path, "writer")
+    (writers,) = load_npz(path, "writer")
     if writers.shape != (n,) or writers.dtype.kind not in "iu":
         received = f"{writers.dtype} {writers.shape}"
         raise MalformedFile(
@@ -244,15 +272,17 @@ def read_npz(path: Path, *, name: str | None = None, kind: str = "ink") -> Datas
     Numbers 0–9 are the ten digits; others name their classes themselves, unless a `classes.txt` lies beside the file.
 
     Raises:
-        MalformedFile: no `.npz`, an array that is missing or of another shape or type, a pickle, a label without name.
+        MalformedFile: not an `.npz`, an array that is missing or of another shape or type, a pickle, a label without
+            name, or more than a file of its size should hold.
     """
-    images, y = _load_npz(path, "X", "y")
+    images, y = load_npz(path, "X", "y")
     if images.dtype != np.uint8 or images.ndim != 3 or not images.size:
         received = f"{images.dtype} {images.shape}"
         raise MalformedFile(path, "No gray pictures", where="X", expected="uint8 (N, H, W)", received=received)
     if y.shape != (len(images),) or y.dtype.kind not in "iuUS":
         expected, received = f"({len(images)},) whole numbers or names", f"{y.dtype} {y.shape}"
         raise MalformedFile(path, "Not one label for each picture", where="y", expected=expected, received=received)
+    check_count(path, len(images))
     classes, labels = _name_labels(y, path)
     return to_dataset(name or path.stem, classes, {"train": read_arrays(images, labels, kind=kind)}, kind=kind)
 
@@ -273,30 +303,12 @@ def index_names(names: list[str], classes: tuple[str, ...], path: Path) -> tuple
     """`classes`, and each of `names` as its index int64 (N,) into them.
 
     Raises:
-        MalformedFile: a name that `classes.txt` beside `path` does not list.
+        MalformedFile: a name that `classes.txt` beside `path` does not list, or that cannot be written down.
     """
+    check_names(classes, path)
     index = {name: k for k, name in enumerate(classes)}
     for row, name in enumerate(names, 1):
         if name not in index:
-            raise MalformedFile(path, f"{CLASSES_FILE} beside it lists no class {name!r}", where=f"label {row}")
+            problem = f"{CLASSES_FILE} beside it lists no class {name[:MAX_NAME]!r}"
+            raise MalformedFile(path, problem, where=f"label {row}")
     return classes, np.array([index[name] for name in names], np.int64)
-
-
-def _load_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
-    """The arrays of an `.npz` file under `keys`; a pickled object is never loaded."""
-    expected = f"an .npz file with {' and '.join(keys)}"
-    try:
-        with path.open("rb") as file:
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise MalformedFile(path, "This is a single array", expected=expected)
-            if missing := [key for key in keys if key not in arrays]:
-                received = ", ".join(arrays.files[:8]) or "nothing"
-                raise MalformedFile(path, f"No array {missing[0]!r} in it", expected=expected, received=received)
-            return [arrays[key] for key in keys]
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError, RuntimeError) as exc:
-        # MemoryError: a header that promises an absurd shape. RuntimeError: an encrypted or unknown compression.
-        reason = "an array in it is a pickled object" if "allow_pickle" in str(exc) else "or it is truncated"
-        raise MalformedFile(path, f"This is no .npz of plain arrays, {reason}", received=str(exc)[:80]) from exc
-    except OSError as exc:
-        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc

@@ -24,8 +24,9 @@ from pathlib import Path
 import numpy as np
 
 from inkdigit.data import emnist, libsvm
-from inkdigit.data.corrections import is_sqlite, read_corrections
+from inkdigit.data.corrections import read_corrections
 from inkdigit.data.csvs import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
+from inkdigit.data.database import is_sqlite
 from inkdigit.data.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
 from inkdigit.data.formats import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
 from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
@@ -148,9 +149,11 @@ def _holds(folder: Path, name: str, *, nameless: bool) -> bool:
 
 def _open_path(path: Path, kind: str, problems: list[CellProblem] | None, log: Callable[[str], None]) -> Dataset:
     with looking_up(path):
-        folder, there = path.is_dir(), path.exists()
+        folder, there, regular = path.is_dir(), path.exists(), path.is_file()
     if folder:
         return _open_folder(path, kind)
+    if there and not regular:  # of a pipe or a device nobody knows the end
+        raise MissingData(f"{path} is not a regular file", expected=_KINDS_OF_SOURCE)
     if not there:
         if path.suffix or len(path.parts) > 1:
             raise MissingData(f"There is no {path}", expected=_KINDS_OF_SOURCE)
@@ -163,13 +166,15 @@ def _open_path(path: Path, kind: str, problems: list[CellProblem] | None, log: C
         return read_npz(path, kind=kind)
     if "idx" in path.name:
         raise UsageError(f"{path} is one IDX file of several", hint=f"Give their folder: {path.parent}")
-    raise UsageError(f"{path} is no data set that can be read", expected=_KINDS_OF_SOURCE)
+    raise UsageError(f"{path} is not a data set that can be read", expected=_KINDS_OF_SOURCE)
 
 
 def _open_folder(folder: Path, kind: str) -> Dataset:
-    if find_idx(folder):
+    with looking_up(folder):
+        has_idx, has_list = bool(find_idx(folder)), (folder / LABELS_FILE).is_file()
+    if has_idx:
         return read_idx_folder(folder, kind=kind)
-    if (folder / LABELS_FILE).is_file():
+    if has_list:
         return read_labels_csv(folder / LABELS_FILE, kind=kind)
     return read_picture_folder(folder, kind=kind)
 

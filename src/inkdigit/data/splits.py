@@ -6,14 +6,16 @@ out by whole writers where these are known, else by class. Protocol `final` repo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Literal
+from math import isfinite
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.errors import UsageError
-from inkdigit.types import Dataset, Part
+from inkdigit.types import SIDE, Dataset, Part
 
 Protocol = Literal["select", "final"]
 
@@ -33,6 +35,43 @@ class Parts:
     validation: Part | None
     report: Part
     report_name: Literal["validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """How a run divides a data set: what a recipe says of it, with a recipe's defaults."""
+
+    protocol: Protocol = "final"
+    validation: float = 0.0
+    validation_split: Literal["auto", "stratified"] = "auto"
+    test_fraction: float = 0.2
+    seed: int = 0
+
+    @classmethod
+    def of(cls, recipe: Mapping[str, Any]) -> Division:
+        """The division of a recipe that was written by whomever.
+
+        Raises:
+            UsageError: a value that none of its fields can have.
+        """
+        found = cls(**{field: recipe[field] for field in cls.__slots__ if field in recipe})
+        for number in (found.validation, found.test_fraction, found.seed):
+            if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number) or number < 0:
+                raise UsageError("This is not a division", expected="a number from 0", received=repr(number))
+        if not isinstance(found.seed, int) or found.validation_split not in ("auto", "stratified"):
+            raise UsageError("This is not a division", received=f"{found.seed!r}, {found.validation_split!r}")
+        return found
+
+    def parts(self, dataset: Dataset) -> Parts:
+        """The parts of a data set; see `split`."""
+        return split(
+            dataset,
+            protocol=self.protocol,
+            validation=self.validation,
+            seed=self.seed,
+            test_fraction=self.test_fraction,
+            stratified=self.validation_split == "stratified",
+        )
 
 
 def split(
@@ -104,6 +143,16 @@ def hold_out(part: Part, count: int, *, seed: int) -> tuple[Part, Part]:
         expected=f"some, but not all of {len(part)}, and one of each class to learn from",
         received=count,
     )
+
+
+def worth_learning(part: Part) -> NDArray[np.int64]:
+    """The indices (M,) of pictures that can be read and are not even, each of them once, in their old order."""
+    flat = part.images.reshape(len(part), SIDE * SIDE)
+    uneven = flat.max(axis=1, initial=0) > flat.min(axis=1, initial=255)
+    kept: dict[tuple[bytes, int], int] = {}
+    for i in part.readable[uneven[part.readable]].tolist():
+        kept.setdefault((flat[i].tobytes(), int(part.labels[i])), i)
+    return np.array(list(kept.values()), np.int64)
 
 
 def _check(protocol: str, validation: float, test_fraction: float) -> None:

@@ -1,0 +1,211 @@
+"""Files that others made, read within bounds: regular files alone, and packed ones no further than their size allows.
+
+In: paths. Out: open files, arrays of an `.npz`, the content of a bzip2 file. A few kilobytes of zeros unpack to
+gigabytes, so sizes are taken from the headers before memory is spent on them. A pickled object is never loaded.
+Gzipped IDX files, read in `formats`, keep to the same bound.
+"""
+
+from __future__ import annotations
+
+import bz2
+import math
+import os
+import re
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, BinaryIO, Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.errors import MalformedFile, MissingData
+from inkdigit.parsing import open_regular
+from inkdigit.types import SIDE
+
+# MNIST comes to 5 times its gzip. A file that comes to more than this is empty, or means harm.
+LEAST_BYTES = 64 * 2**20
+MOST_TIMES = 64
+
+_MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 10_000  # bytes of an array's header: 118 are usual, and NumPy reads no more either
+_PLAIN = "?biufSU"  # the kinds of NumPy's types whose values are numbers or text
+_PACKED_BY_NUMPY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_BROKEN = (ValueError, TypeError, EOFError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
+
+_PIECE = 2**20  # bytes that are unpacked at a time
+
+Order = Literal["C", "F"]
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """Open a regular file and translate what goes wrong while it is read: of a pipe or a device nobody knows the end.
+
+    Raises:
+        MissingData: there is no such file, it is not a regular one, or it cannot be read.
+    """
+    try:
+        file = open_regular(path)
+    except (OSError, ValueError) as exc:
+        raise MissingData(f"Cannot read {path}: {getattr(exc, 'strerror', None) or exc}") from exc
+    with file:
+        try:
+            yield file
+        except OSError as exc:
+            raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
+
+
+def most_bytes(file_bytes: int) -> int:
+    """How many bytes a file of so many bytes may come to: 64 times as many, or 64 MiB."""
+    return max(LEAST_BYTES, MOST_TIMES * file_bytes)
+
+
+def check_count(path: Path, n: int) -> None:
+    """Check that a file does not speak of many more pictures than its size lets expect: prepared, each has 784 bytes.
+
+    Raises:
+        MalformedFile: it does.
+    """
+    most = most_bytes(path.stat().st_size) // SIDE**2
+    if n > most:
+        raise MalformedFile(
+            path,
+            "There are more pictures in it than a file of its size should hold",
+            expected=f"at most {most:,}",
+            received=f"{n:,}",
+            hint="Leave out the empty and the tiny ones.",
+        )
+
+
+def too_much(
+    path: Path, size: int, *, where: str | None = None, received: int | None = None, hint: str
+) -> MalformedFile:
+    """The error for a packed file of `size` bytes that unpacks to more than it may."""
+    return MalformedFile(
+        path,
+        f"It unpacks to more than a file of {size:,} bytes should",
+        where=where,
+        expected=f"at most {most_bytes(size):,} bytes",
+        received=None if received is None else f"{received:,} bytes",
+        hint=hint,
+    )
+
+
+def load_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
+    """The arrays of an `.npz` file under `keys`, read-only; the others are not looked at.
+
+    Raises:
+        MalformedFile: not an `.npz`, a key that is missing, an array of another type than numbers and text, one that is
+            damaged, or one that unpacks to more than `most_bytes`.
+        MissingData: the file cannot be read.
+    """
+    with reading(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                infos = [_find(archive, key, path, keys) for key in keys]
+                for key, info in zip(keys, infos, strict=True):
+                    _check_size(path, key, info, os.fstat(file.fileno()).st_size)
+                return [_load(archive, info) for info in infos]
+        except _BROKEN as exc:
+            problem = f"This is not an .npz file of plain arrays, or it is damaged ({str(exc)[:80]})"
+            raise MalformedFile(path, problem, expected=_expected(keys)) from exc
+
+
+def _expected(keys: tuple[str, ...]) -> str:
+    return f"an .npz file with {' and '.join(keys)}"
+
+
+def _find(archive: zipfile.ZipFile, key: str, path: Path, keys: tuple[str, ...]) -> zipfile.ZipInfo:
+    names = archive.namelist()
+    for name in (f"{key}.npy", key):
+        if name in names:
+            return archive.getinfo(name)
+    received = ", ".join(name.removesuffix(".npy")[:20] for name in names[:8]) or "nothing"
+    raise MalformedFile(path, f"No array {key!r} in it", expected=_expected(keys), received=received)
+
+
+def _check_size(path: Path, key: str, info: zipfile.ZipInfo, size: int) -> None:
+    """`size` is the file's: what is stored as it is may be as large as that, whatever it is."""
+    if info.compress_type not in _PACKED_BY_NUMPY:
+        hint = "Save it with np.savez or np.savez_compressed."
+        raise MalformedFile(path, "It is packed in a way that NumPy does not use", where=key, hint=hint)
+    most = size if info.compress_type == zipfile.ZIP_STORED else most_bytes(size)
+    if info.compress_size > size or info.file_size > most:
+        hint = "If that is right, save it unpacked: np.savez instead of np.savez_compressed."
+        raise too_much(path, size, where=key, received=info.file_size, hint=hint)
+
+
+def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
+    """One array; the sizes in its header must be those of the file, to the byte.
+
+    Raises:
+        ValueError: they are not, or the header is not one of a plain array.
+    """
+    with archive.open(info) as member:
+        begin = _read_exactly(member, len(_MAGIC) + 2)
+        if begin[:-2] != _MAGIC or begin[-2] not in (1, 2, 3):
+            raise ValueError("not NumPy's magic number")
+        count = struct.Struct("<H" if begin[-2] == 1 else "<I")
+        (length,) = count.unpack(_read_exactly(member, count.size))
+        if length > _MAX_HEADER:
+            raise ValueError("the header of an array is too long")
+        dtype, order, shape = _parse_header(_read_exactly(member, length).decode("latin-1"))
+        promised, there = math.prod(shape) * dtype.itemsize, info.file_size - len(begin) - count.size - length
+        if promised != there:
+            raise ValueError(f"its header promises {promised:,} bytes, and there are {there:,}")
+        return np.ndarray(shape, dtype, _read_exactly(member, promised), order=order)
+
+
+def _read_exactly(stream: IO[bytes], n: int) -> bytes:
+    data = stream.read(n)
+    if len(data) < n:
+        raise ValueError("an array in it is cut short")
+    return data
+
+
+def _parse_header(text: str) -> tuple[np.dtype[Any], Order, tuple[int, ...]]:
+    """`{'descr': '<u1', 'fortran_order': False, 'shape': (60000, 28, 28), }` → type, order and shape.
+
+    It is read field by field and never evaluated: an array of plain values has no header of another kind.
+    """
+    descr = _field(text, "descr", r"['\"]([<>|=]?[?a-zA-Z]\d{0,9})['\"]")
+    if "O" in descr:
+        raise ValueError("an array in it is a pickled object")
+    if not any(kind in descr for kind in _PLAIN):
+        raise ValueError(f"an array in it is of the type {descr}")
+    order = cast(Order, {"False": "C", "True": "F"}[_field(text, "fortran_order", "(False|True)")])
+    sizes = _field(text, "shape", r"\(([\d\sL,]*)\)").replace("L", "").split(",")  # Python 2 wrote 28L
+    return np.dtype(descr), order, tuple(int(one) for one in sizes if one.strip())
+
+
+def _field(text: str, name: str, pattern: str) -> str:
+    found = re.search(rf"['\"]{name}['\"]\s*:\s*{pattern}", text)
+    if found is None:
+        raise ValueError(f"an array in it is not a plain one: {name}")
+    return found[1]
+
+
+def unpack_bz2(path: Path) -> bytes:
+    """The content of a bzip2 file.
+
+    Raises:
+        MalformedFile: it is damaged, or unpacks to more than `most_bytes`.
+        MissingData: the file cannot be read.
+    """
+    with reading(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        pieces, unpacked = [], 0
+        try:
+            with bz2.BZ2File(file) as stream:
+                while piece := stream.read(_PIECE):
+                    pieces.append(piece)
+                    unpacked += len(piece)
+                    if unpacked > most_bytes(size):
+                        raise too_much(path, size, hint="Fetch it again.")
+        except (ValueError, EOFError, OSError) as exc:
+            raise MalformedFile(path, "The bzip2 data is truncated or damaged", hint="Fetch it again.") from exc
+    return b"".join(pieces)
