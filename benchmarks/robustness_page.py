@@ -127,22 +127,26 @@ def corruptions(record: Record) -> str:
             for i, level in enumerate(kind["levels"], 1)
         ]
         seen = {True: "yes", False: "no", None: "unknown"}[kind["in_training"]]
-        rows.append(row(kind["kind"].replace("_", " "), seen, *cells, *[""] * (most - len(cells))))
+        undone = "yes" if kind["undone"] else "no"
+        rows.append(row(kind["kind"].replace("_", " "), seen, undone, *cells, *[""] * (most - len(cells))))
     text = f"""\
 The {len(rows)} kinds of MNIST-C (Mu and Gilmer 2019), made anew, on {told["n"]:,} pictures: accuracy in per cent at
 each level, answered or not, that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard
 deviation over the kinds {percent(told["standard_deviation"])} points){_unseen(told)}; {percent(told["answered"])} % are
 answered, with the threshold that ships. Not corrupted: {percent(told["clean"])} %. The same for any model: `inkdigit
 evaluate MODEL --corruptions`."""
-    header = ["kind", "like something in training", *map(str, range(1, most + 1))]
-    return "\n\n".join([_fill(text), _fill(UNSEEN), table(header, rows)])
+    header = ["kind", "like something in training", "undone by the preprocessing", *map(str, range(1, most + 1))]
+    how = [f"{kind['kind'].replace('_', ' ')} ({kind['undone']})" for kind in told["kinds"] if kind["undone"]]
+    undone = f"What the preprocessing undoes says little of the network: {', '.join(how)}." if how else ""
+    return "\n\n".join([_fill(text), _fill(f"{UNSEEN} {undone}"), table(header, rows)])
 
 
 def _unseen(told: Record) -> str:
-    """The mean over the kinds that are unlike training, where the card tells of any."""
+    """The mean over the kinds that are new to the model, where the card tells of any."""
     if told["mean_unseen"] is None:
         return ""
-    return f"; over the {told['unseen']} unseen in training: {percent(told['mean_unseen'])} %"
+    kinds = "only kind" if told["unseen"] == 1 else f"{told['unseen']} kinds"
+    return f"; over the {kinds} unseen: {percent(told['mean_unseen'])} %"
 
 
 def outliers(record: Record) -> str:

@@ -28,6 +28,7 @@ PUBLIC = {
     "evaluate",
     "evaluate_corruptions",
     "load",
+    "open_arrays",
     "open_data",
     "resume",
     "submit",

@@ -19,6 +19,7 @@ __version__ = "0.2.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
+    from inkdigit.data.arrays import open_arrays
     from inkdigit.data.sources import open_data
     from inkdigit.errors import InkdigitError
     from inkdigit.kaggle import submit
@@ -45,6 +46,7 @@ _ROOMS = {
     "evaluate": "report.metrics",
     "evaluate_corruptions": "report.robustness",
     "load": "model.recognizer",
+    "open_arrays": "data.arrays",
     "open_data": "data.sources",
     "resume": "training.run",
     "submit": "kaggle",
@@ -65,6 +67,7 @@ __all__ = [
     "evaluate",
     "evaluate_corruptions",
     "load",
+    "open_arrays",
     "open_data",
     "resume",
     "submit",

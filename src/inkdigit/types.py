@@ -26,6 +26,7 @@ NO_INK, UNSURE = "no ink", "unsure"  # reasons not to answer
 OUTLIERS = ("not a digit", "more than one digit")  # and those that a network can learn, in the order of its outputs
 NO_ANSWER = "—"  # stands where a label would
 ONE_WRONG_IN = 1000  # 99.9 % accuracy
+OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the pictures."  # a hint
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +83,8 @@ class Part:
     """The training or the test part of a data set, every picture already through the door.
 
     `files` names where each picture came from (file sources only), `writers` who wrote it (where known), and `faults`
-    maps the index of a picture that could not be read to the reason; such a picture is blank here.
+    maps the index of a picture that could not be read to the reason; such a picture is blank here. Raises UsageError
+    for a column of another type or length.
     """
 
     images: Gray  # uint8 (N, 28, 28), ink 255 on 0
@@ -92,15 +94,16 @@ class Part:
     faults: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check shapes and dtypes."""
-        n = len(self.images)
-        if self.images.dtype != np.uint8 or self.images.shape != (n, SIDE, SIDE):
-            raise ValueError(f"images: expected uint8 (N, 28, 28), got {self.images.dtype} {self.images.shape}")
-        if self.labels.dtype != np.int64 or self.labels.shape != (n,):
-            raise ValueError(f"labels: expected int64 ({n},), got {self.labels.dtype} {self.labels.shape}")
-        for name, column in (("files", self.files), ("writers", self.writers)):
-            if column is not None and len(column) != n:
-                raise ValueError(f"{name}: expected {n} entries, got {len(column)}")
+        """Check types and lengths; whether pictures are prepared is looked at where they are used."""
+        n = len(self.images) if isinstance(self.images, np.ndarray) and self.images.ndim else 0
+        _check("images", self.images, "uint8", (n, SIDE, SIDE))
+        _check("labels", self.labels, "int64", (n,))
+        for name, column, kind in (("files", self.files, tuple), ("writers", self.writers, np.ndarray)):
+            if column is not None and not (isinstance(column, kind) and len(column) == n):
+                expected = f"{kind.__name__} of {n}, one for each picture"
+                raise UsageError(f"{name}: not as in a part", expected=expected, received=type(column).__name__)
+        if outside := [i for i in self.faults if i not in range(n)]:
+            raise UsageError("faults: not as in a part", expected=f"0 to below {n}", received=repr(outside[0]))
 
     def __len__(self) -> int:
         """How many pictures."""
@@ -127,7 +130,7 @@ class Dataset:
     """A labelled data set: a training part, a test part where the source has one, and the names of its classes.
 
     `prepare` is the kind of door its pictures went through, `glimpses` a few pictures (label, gray (H, W)) as they
-    were before it.
+    were before it. Raises UsageError for names that are no distinct lines of text, or a label outside of them.
     """
 
     name: str
@@ -139,18 +142,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check the classes, and that every label names one."""
-        if not MIN_CLASSES <= len(self.classes) <= MAX_CLASSES:
-            raise UsageError(
-                f"The data set {self.name!r} cannot be classified",
-                expected=f"{MIN_CLASSES} to {MAX_CLASSES} classes",
-                received=f"{len(self.classes)}: {', '.join(self.classes[:5])}",
-            )
-        odd = [name for name in self.classes if any(ord(letter) < 32 or ord(letter) == 127 for letter in name)]
-        if odd:
-            raise UsageError(f"{self.name!r} has a class whose name is no line of text", received=repr(odd[0]))
-        for part in (self.train, self.test):
-            if part is not None and len(part) and not 0 <= part.labels.min() <= part.labels.max() < len(self.classes):
-                raise ValueError(f"labels outside 0..{len(self.classes) - 1} in {self.name!r}")
+        _check_classes(self.name, self.classes)
+        if not (isinstance(self.train, Part) and isinstance(self.test, Part | None)):
+            raise UsageError(f"{self.name!r} is not made of parts", expected="Part", hint=OPEN_ARRAYS)
+        labels = np.concatenate([part.labels for part in (self.train, self.test) if part is not None])
+        if outside := labels[(labels < 0) | (labels >= len(self.classes))][:1].tolist():
+            expected = f"0 to {len(self.classes) - 1}"
+            raise UsageError(f"{self.name!r} has labels outside its classes", expected=expected, received=outside[0])
 
     def part(self, split: Split) -> Part:
         """The part that `split` names; a data set of one part is its own test part."""
@@ -164,6 +162,29 @@ class Dataset:
         digest = hashlib.sha256(self.train.images.tobytes())
         digest.update(self.train.labels.astype("<i8").tobytes())
         return digest.hexdigest()
+
+
+def _check_classes(name: str, classes: tuple[str, ...]) -> None:
+    """Check the class names of the data set `name`."""
+    if not isinstance(classes, tuple) or not all(isinstance(one, str) for one in classes):
+        raise UsageError(f"{name!r} has no names of classes", expected="a tuple of texts", received=repr(classes)[:80])
+    if not MIN_CLASSES <= len(classes) <= MAX_CLASSES:
+        raise UsageError(
+            f"The data set {name!r} cannot be classified",
+            expected=f"{MIN_CLASSES} to {MAX_CLASSES} classes",
+            received=f"{len(classes)}: {', '.join(classes[:5])}",
+        )
+    if odd := [one for one in classes if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in one)]:
+        raise UsageError(f"{name!r} has a class whose name is no line of text", received=repr(odd[0]))
+    if len(set(classes)) < len(classes):
+        raise UsageError(f"{name!r} has two classes of the same name", received=repr(classes)[:80])
+
+
+def _check(name: str, column: Any, dtype: str, shape: tuple[int, ...]) -> None:
+    """Check that a column of a part is a plain array of this type and shape."""
+    found = f"{column.dtype} {column.shape}" if isinstance(column, np.ndarray) else type(column).__name__
+    if found != f"{dtype} {shape}" or isinstance(column, np.ma.MaskedArray):
+        raise UsageError(f"{name}: not as in a part", expected=f"{dtype} {shape}", received=found, hint=OPEN_ARRAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +285,7 @@ class Metrics:
     model: str
     data: str
     split: str
+    warning: str | None = None  # why the figures may say little of other pictures: these trained the model
 
     @property
     def ece(self) -> float | None:
@@ -310,4 +332,5 @@ class Metrics:
             "model": self.model,
             "data": self.data,
             "split": self.split,
+            "warning": self.warning,
         }

@@ -108,8 +108,8 @@ def test_four_models_fit_side_by_side_into_a_plain_terminal(inkdigit, monkeypatc
 def test_what_cannot_be_measured_is_one_error(inkdigit, tmp_path):
     (tmp_path / "broken.onnx").write_bytes(b"broken")
     assert_one_error(inkdigit("benchmark", "fats"), 2, "Did you mean fast?")
-    assert_one_error(inkdigit("benchmark", "broken.onnx"), 5, "no ONNX file")
-    assert_one_error(inkdigit("benchmark", "fast", "broken.onnx", "--json"), 5, "no ONNX file")
+    assert_one_error(inkdigit("benchmark", "broken.onnx"), 5, "not an ONNX file")
+    assert_one_error(inkdigit("benchmark", "fast", "broken.onnx", "--json"), 5, "not an ONNX file")
 
 
 def test_ctrl_c_is_130(inkdigit, monkeypatch, tiny_file):

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from inkdigit.data.sources import open_data
+from inkdigit.data.splits import set_aside
+from inkdigit.model.recognizer import Recognizer
 from inkdigit.report import corruptions, robustness
+from inkdigit.report.metrics import evaluate
+from inkdigit.types import Part
 
+from ..conftest import Tiny
+from ..training.conftest import drawn_digits
 from .conftest import assert_one_error, draw
 
 KEYS = [
     *("accuracy", "answered", "accuracy_answered", "accuracy_ci95", "n"),
     *("nll", "brier", "ece", "aurc", "coverage_at_999", "confidence_at_999"),
-    *("classes", "per_class", "confusion", "reliability", "risk_coverage", "model", "data", "split"),
+    *("classes", "per_class", "confusion", "reliability", "risk_coverage", "model", "data", "split", "warning"),
 ]
 FIGURES = ["precision", "recall", "f1", "support", "tp", "fp", "fn", "tn"]
 
@@ -60,6 +69,62 @@ def test_a_source_of_one_part_is_measured_whole(inkdigit, model, tmp_path):
     for split in ("test", "train"):
         found = json.loads(inkdigit("evaluate", model, "--data", folder, "--split", split, "--json").out)
         assert found["n"] == 9
+
+
+def write_idx(folder: Path, part: Part, before: str) -> None:
+    """A part as two IDX files, in its order."""
+    for stem, array in (("images-idx3", part.images), ("labels-idx1", part.labels.astype(np.uint8))):
+        header = bytes((0, 0, 8, array.ndim)) + np.array(array.shape, ">u4").tobytes()
+        (folder / f"{before}-{stem}-ubyte").write_bytes(header + array.tobytes())
+
+
+def test_pictures_that_trained_a_run_are_told(inkdigit, model, tmp_path):
+    data = drawn_digits()
+    (tmp_path / "classes.txt").write_text("\n".join(data.classes))
+    write_idx(tmp_path, data.train, "train")
+    for split in ("test", "train"):  # the run reported on a test part of its own, which is not there
+        said = inkdigit("evaluate", model, "--data", tmp_path, "--split", split, "--json")
+        found = json.loads(said.out)
+        assert (found["n"], found["split"]) == (120, "all")
+        assert found["warning"].startswith(f"These pictures trained the model ({tmp_path.name}, SHA-256 ")
+        assert said.err == f"Warning: {found['warning']}\n"
+    write_idx(tmp_path, data.test, "t10k")
+    said = inkdigit("evaluate", model, "--data", tmp_path, "--json")
+    found, figures = json.loads(said.out), Recognizer.load(model).card.figures
+    assert (found["warning"], said.err) == (None, "")
+    assert (found["split"], found["n"], found["accuracy"]) == tuple(figures[key] for key in ("part", "n", "accuracy"))
+
+
+@pytest.fixture
+def learnt(source: Path, tmp_path: Path) -> Path:
+    """A model whose run held out a fifth of `source`, as its card says."""
+    data = open_data(source)
+    told = {"name": data.name, "sha256": data.sha256, "train": 60, "test": None}
+    recipe = 'protocol = "final"\ntest_fraction = 0.2\n'
+    figures = {"data": data.name, "part": "test", "n": 12, "accuracy": 1.0, "accuracy_ci95": [0.8, 1.0]}
+    card = replace(Tiny().card(), provenance={"data": told, "recipe": recipe}, figures=figures)
+    return Tiny().write(tmp_path / "learnt.onnx", text=card.to_json())
+
+
+def test_of_pictures_that_trained_a_model_those_that_were_held_out_are_measured(inkdigit, learnt, source):
+    said = inkdigit("evaluate", learnt, "--data", source, "--json")
+    found, held = json.loads(said.out), evaluate(learnt, set_aside(open_data(source), 0.2))
+    assert (found["n"], found["split"], found["warning"]) == (12, "test", None)
+    assert (found["accuracy"], found["nll"]) == (held.accuracy, held.nll)
+    assert said.err == "digits trained the model. Measured: the 12 of its 60 pictures that were held out.\n"
+    whole = json.loads(inkdigit("evaluate", learnt, "--data", source, "--split", "train", "--json").out)
+    assert (whole["n"], whole["split"]) == (60, "all")
+    assert whole["warning"].endswith("12 of them were held out: split test measures these alone.")
+
+
+@pytest.mark.usefixtures("few_kinds")
+def test_the_same_holds_for_corrupted_pictures(inkdigit, learnt, source, tmp_path):
+    found = json.loads(inkdigit("evaluate", learnt, "--data", source, "--corruptions", "--json").out)
+    assert (found["n"], found["split"], found["warning"]) == (12, "test", None)
+    words = ("evaluate", learnt, "--data", source, "--split", "train", "--corruptions", "--limit", 9, "--out", tmp_path)
+    said = inkdigit(*words)
+    assert said.err.startswith("Warning: These pictures trained the model (digits, SHA-256 ")
+    assert "These pictures trained the model (digits" in (tmp_path / "corruptions.html").read_text()
 
 
 def test_unreadable_and_blank_pictures_count_as_wrong(inkdigit, model, tmp_path):
@@ -113,8 +178,9 @@ def test_corrupted_pictures_as_a_table(inkdigit, model, two_parts):
     assert head[:5] == ["kind", "level", "1", "level", "2"]
     assert [row[0] for row in rows] == ["rotate", "brightness", "stripe"]
     assert [[i for i, cell in enumerate(row) if cell.endswith("*")] for row in rows] == [[2], [5], [1]]
-    assert "(3 kinds unseen in training, see below)" in said.out  # of a recipe that changes no picture
-    assert "the door itself undoes stripes, impulses" in said.out
+    assert "(1 kind without a mark, see below)" in said.out  # of a recipe that changes no picture
+    assert [row[-1] for row in rows] == ["0.00" if row[0] == "rotate" else "‡" for row in rows]
+    assert "‡ the preprocessing undoes it\nUnseen means" in said.out
     assert "†" not in said.out
     assert "--corruptions" in said.err  # the next step
 

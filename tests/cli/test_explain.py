@@ -147,7 +147,7 @@ def test_neither_the_model_nor_its_run_is_overwritten(inkdigit, one, model, tiny
     assert_one_error(inkdigit("explain", one, "--model", model, "--out", report), 9, "belongs to a run")
 
 
-@pytest.mark.parametrize(("name", "text"), [("d.png", "no picture"), ("nope.png", "no file"), ("", "directory")])
+@pytest.mark.parametrize(("name", "text"), [("d.png", "not a picture"), ("nope.png", "no file"), ("", "directory")])
 def test_what_is_no_picture_is_one_error(inkdigit, model, picture, name, text):
     assert_one_error(inkdigit("explain", picture / name, "--model", model), 3, text)
 

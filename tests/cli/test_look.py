@@ -39,5 +39,5 @@ def test_a_card_can_be_had_as_json(inkdigit, model):
 
 def test_what_is_no_model_is_one_error(inkdigit, model, tmp_path):
     assert_one_error(inkdigit("info", "nope"), 2, "There is no model 'nope'")
-    assert_one_error(inkdigit("info", model / "recipe.toml"), 5, "no ONNX file that can be opened")
+    assert_one_error(inkdigit("info", model / "recipe.toml"), 5, "not an ONNX file that can be opened")
     assert_one_error(inkdigit("info", tmp_path), 2, "There is no model in")

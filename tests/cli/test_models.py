@@ -97,7 +97,7 @@ def test_a_broken_model_is_one_error(inkdigit, monkeypatch, tmp_path):
     monkeypatch.setattr(recognizer, "bundled", lambda: {"fast": tmp_path / "fast.onnx"})
     said = inkdigit("models")
     assert (said.code, said.out) == (5, "")
-    assert "no ONNX file" in said.err
+    assert "not an ONNX file" in said.err
 
 
 def test_it_answers_in_a_process_of_its_own():

@@ -57,7 +57,7 @@ def test_csv_has_its_header_and_one_row_a_picture(inkdigit, model, picture):
     assert 0 < float(rows[0]["confidence"]) <= 1
     assert [row["reason"] for row in rows] == ["", "", "no ink", ""]
     assert rows[2]["label"] == rows[2]["confidence"] == ""
-    assert "no picture that can be opened" in rows[3]["error"]
+    assert "not a picture that can be opened" in rows[3]["error"]
 
 
 def test_text_says_the_label_and_how_sure(inkdigit, model, picture):

@@ -28,12 +28,12 @@ def metrics(right: int) -> Metrics:
     return measure(told, labels, classes=("a", "b"), model="<tiny>", data="drawn", split="test")
 
 
-def make(*, in_training: bool | None = False) -> Robustness:
+def make(*, in_training: bool | None = False, undone: str | None = None) -> Robustness:
     rows = []
     for kind in KINDS[8:11]:  # translate, stripe, fog
         levels = tuple(metrics(19 - i) for i in range(len(kind.strengths)))
         pictures = np.zeros((len(levels), 28, 28), np.uint8)
-        rows.append(Row(kind, levels, in_training, pictures, pictures))
+        rows.append(Row(kind, levels, in_training, undone, pictures, pictures))
     return Robustness(metrics(20), "test", 10_000, tuple(rows))
 
 
@@ -78,7 +78,7 @@ def test_what_training_did_is_marked(tmp_path):
     found = make()
     one = replace(found, rows=(replace(found.rows[0], in_training=True), *found.rows[1:]))
     told = words(write(tmp_path, one))
-    assert "over the 2 kinds unseen in training" in told
+    assert "unseen: over the 2 kinds neither in training nor undone" in told
     assert told.count("† in training") == 1
     assert "Training did nothing like any of them." in words(write(tmp_path, make()))
     silent = words(write(tmp_path, make(in_training=None)))
@@ -89,7 +89,25 @@ def test_what_training_did_is_marked(tmp_path):
 def test_what_unseen_claims_is_said_where_something_is(tmp_path):
     for in_training, said in ((False, True), (True, False), (None, False)):
         text = words(write(tmp_path, make(in_training=in_training)))
-        assert ("the door itself undoes stripes, impulses and fog" in text) is said
+        assert ("no step of the preprocessing undoes it" in text) is said
+
+
+def test_what_the_preprocessing_undoes_is_marked_and_not_counted_as_unseen(tmp_path):
+    found = make()
+    one = replace(found, rows=(found.rows[0], replace(found.rows[1], undone="turned <back>"), found.rows[2]))
+    html = write(tmp_path, one)
+    told = words(html)
+    assert one.mean_unseen == pytest.approx((found.rows[0].named.accuracy + found.rows[2].named.accuracy) / 2)
+    assert told.count("‡ undone by the preprocessing") == 1
+    assert "Undone: turned &lt;back&gt;." in html
+    assert "unseen: over the 2 kinds" in told
+    assert "unseen:" not in words(write(tmp_path, make(undone="all of it")))
+    assert make(undone="all of it").mean_unseen is None
+
+
+def test_pictures_that_trained_the_model_are_told_on_the_page(tmp_path):
+    assert 'class="warning"' not in write(tmp_path, make())
+    assert "These pictures trained &amp;" in write(tmp_path, replace(make(), warning="These pictures trained & so on."))
 
 
 def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path):

@@ -148,7 +148,7 @@ def test_the_figures_as_json_have_their_units_in_their_names(tiny_file):
     assert set(model["cold_start"]) == {"starts", "cold_start_s", "libraries_s", "peak_mb"}
     assert set(model["array"]) == set(model["png"]) == {"calls", "p50_ms", "p99_ms"}
     assert set(model["batch"]) == {"rounds", "batch", "pictures_per_s", "best_pictures_per_s"}
-    assert set(model["accuracy"]) == {"n", "accuracy", "accuracy_ci95"}
+    assert set(model["accuracy"]) == {"n", "accuracy", "accuracy_ci95", "warning"}
 
 
 def test_without_mnist_drawn_pictures_are_timed_and_the_next_step_is_said(tiny_file, lines, log):

@@ -6,6 +6,7 @@ is imported inside the command that needs it.
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from typing import Annotated
@@ -27,6 +28,7 @@ from inkdigit.cli import (
     models,
     predict,
     serve,
+    talk,
     train,
     tune,
 )
@@ -68,7 +70,7 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
     if version:
         from importlib.metadata import version as installed
 
-        typer.echo(installed("inkdigit"))
+        talk.say(installed("inkdigit"))
         raise typer.Exit
 
 
@@ -78,7 +80,12 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file need not be text
     try:
-        app()
+        try:
+            app()
+        except OSError as exc:  # Typer prints help itself. Of a file of ours, `runs.writing` would have said it
+            if exc.errno != errno.ENOSPC:
+                raise
+            raise talk.stdout_fails(exc) from exc
     except InkdigitError as exc:
         typer.echo(f"Error: {exc}", err=True)
         sys.exit(exc.exit_code)

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def evaluate(
     model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
     data: Annotated[str, typer.Option(help="SOURCE: a name, a folder, a CSV or an .npz.")] = "mnist",
-    split: Annotated[str, typer.Option(help="test or train; a source of one part is evaluated whole.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="test or train; of a source of one part, test is all that the model has not learnt.")
+    ] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     corruptions: Annotated[
         bool, typer.Option("--corruptions", help="Corrupt the pictures in fifteen ways, as MNIST-C does.")
@@ -102,8 +104,8 @@ def _print_corruptions(found: Robustness) -> None:
     lowest = f"lowest: {found.lowest.kind.title}, {talk.percent(found.lowest.named.accuracy)}"
     talk.say(f"Mean at *      {talk.percent(found.mean)}  ({spread}; {lowest})")
     if found.mean_unseen is not None:
-        kinds = f"{len(found.unseen)} kind{'s' if len(found.unseen) > 1 else ''} unseen in training, see below"
-        talk.say(f"Mean, unseen   {talk.percent(found.mean_unseen)}  ({kinds})")
+        kinds = f"{len(found.unseen)} kind{'s' if len(found.unseen) > 1 else ''} without a mark"
+        talk.say(f"Mean, unseen   {talk.percent(found.mean_unseen)}  ({kinds}, see below)")
     talk.say(f"Answered at *  {talk.percent(found.answered)}\n")
     levels = max(len(row.levels) for row in found.rows)
     header = ["kind", *(f"level {i + 1} " for i in range(levels)), "answered", "of these right", ""]
@@ -111,9 +113,11 @@ def _print_corruptions(found: Robustness) -> None:
     talk.say("\n* the severity that MNIST-C is made of; what is answered is told of it")
     if taught:
         talk.say("† training did something like it")
+    if any(row.undone for row in found.rows):
+        talk.say("‡ the preprocessing undoes it")
     if found.unseen:
         talk.say(UNSEEN)
-    elif not taught:
+    elif any(row.in_training is None for row in found.rows):
         talk.say("The card does not say what training did to its pictures.")
 
 
@@ -125,7 +129,8 @@ def _cells(row: Row, levels: int) -> list[str]:
     named = row.named
     right = "–" if named.accuracy_answered is None else f"{100 * named.accuracy_answered:.2f}"
     answered = f"{100 * named.answered / named.n:.2f}"
-    return [row.kind.title, *cells, *[""] * (levels - len(cells)), answered, right, "†" if row.in_training else ""]
+    marks = f"{'†' if row.in_training else ' '}{'‡' if row.undone else ''}"
+    return [row.kind.title, *cells, *[""] * (levels - len(cells)), answered, right, marks]
 
 
 def _print(metrics: Metrics) -> None:

@@ -10,7 +10,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import typer
@@ -32,7 +32,17 @@ def say(line: object = "") -> None:
     except BrokenPipeError:
         raise  # whoever reads has enough, as `head` does
     except OSError as exc:
-        raise OutputError(f"The answer cannot be written to stdout: {exc.strerror}") from exc
+        raise stdout_fails(exc) from exc
+
+
+def stdout_fails(exc: OSError) -> OutputError:
+    """The error of an answer that cannot be written; nothing more is written to stdout then.
+
+    What Python still holds of it would be written when the process ends, and fail once more, at length.
+    """
+    with suppress(OSError, ValueError):  # it is closed, or not a file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return OutputError(f"The answer cannot be written to stdout: {exc.strerror}")
 
 
 def note(line: str) -> None:

@@ -7,15 +7,17 @@ starts quickly.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.data.sources import open_data
+from inkdigit.data.arrays import as_dataset
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.report.learnt import choose
 from inkdigit.types import (
     ClassFigures,
     Dataset,
@@ -42,14 +44,28 @@ def evaluate(
 ) -> Metrics:
     """Measure a model on one part of a data set, class names matched by name; a data set of one part is taken whole.
 
-    `model` is a recogniser, a bundled name, a run directory or a model file; `data` a data set or a SOURCE.
+    `model` is a recogniser, a bundled name, a run directory or a model file; `data` a data set or a SOURCE. Of pictures
+    that the model learnt from, by its card, only those that its training held out are measured. Where there are none,
+    or `split` is "train", all are: then the figures have a `warning`. `log` is told either.
 
     Raises:
         UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
         DataError: the data cannot be read, or the part holds no picture.
     """
     recognizer = Recognizer.load(model) if isinstance(model, str | Path) else model
-    dataset = open_data(data, prepare=recognizer.prepare, log=log) if isinstance(data, str | Path) else data
+    dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
+    check_fits(recognizer, dataset)
+    chosen = choose(recognizer, dataset, split, log=log)
+    metrics = measure_part(recognizer, dataset, chosen.part, split=chosen.split)
+    return replace(metrics, warning=chosen.warning)
+
+
+def check_fits(recognizer: Recognizer, dataset: Dataset) -> None:
+    """Check that a model and a data set go together.
+
+    Raises:
+        UsageError: the pictures went through another kind of door.
+    """
     if dataset.prepare != recognizer.prepare:
         raise UsageError(
             f"The pictures of {dataset.name!r} are not prepared as the model {recognizer.name!r} learnt them",
@@ -57,7 +73,15 @@ def evaluate(
             received=f"prepare {dataset.prepare!r}",
             hint=f"Open the data with prepare={recognizer.prepare!r}.",
         )
-    part = dataset.part(split)
+
+
+def measure_part(recognizer: Recognizer, dataset: Dataset, part: Part, *, split: str) -> Metrics:
+    """Measure a model on `part`, whose classes are those of `dataset`, whatever it learnt from; `split` is its name.
+
+    Raises:
+        UsageError: the model lacks one of the classes.
+        DataError: the part holds no picture.
+    """
     index = _class_index(recognizer, dataset)
     return measure(
         predict_part(recognizer, part),
@@ -65,7 +89,7 @@ def evaluate(
         classes=recognizer.classes,
         model=recognizer.name,
         data=dataset.name,
-        split=split if dataset.test is not None else "all",
+        split=split,
     )
 
 

@@ -95,11 +95,12 @@ class Throughput:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """The share of MNIST's test pictures that are read right."""
+    """The share of MNIST's test pictures that are read right; `warning` as in `Metrics`."""
 
     n: int
     accuracy: float
     accuracy_ci95: tuple[float, float]
+    warning: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def benchmark(models: Sequence[str] = (), *, log: Callable[[str], None] = lambda
     speeds = []
     for asked, recognizer, start in zip(paths, recognizers, starts, strict=True):
         log(f"{asked}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
-        speeds.append(_measure(asked, recognizer, start, mnist if _reads_digits(recognizer) else {}))
+        speeds.append(_measure(asked, recognizer, start, mnist if _reads_digits(recognizer) else {}, log=log))
     return Benchmark(where, tuple(speeds))
 
 
@@ -231,7 +232,9 @@ def _open_mnist(recognizers: Sequence[Recognizer], *, log: Callable[[str], None]
     return tested
 
 
-def _measure(asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset]) -> ModelSpeed:
+def _measure(
+    asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Callable[[str], None]
+) -> ModelSpeed:
     mnist = opened.get(recognizer.prepare)
     images = mnist.part("test").images[:BATCH] if mnist else np.resize(_drawn(DRAWN), (BATCH, SIDE, SIDE))
     singles = list(images[:DRAWN])
@@ -242,7 +245,7 @@ def _measure(asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[
         file_kb=recognizer.path.stat().st_size / 1e3,
         parameters=recognizer.card.parameters,
         threads=recognizer.threads,
-        accuracy=_accuracy(recognizer, mnist) if mnist else None,
+        accuracy=_accuracy(recognizer, mnist, log=log) if mnist else None,
         cold_start=start,
         array=time_singles(recognizer, singles),
         png=time_singles(recognizer, [_png(image) for image in singles]),
@@ -250,9 +253,9 @@ def _measure(asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[
     )
 
 
-def _accuracy(recognizer: Recognizer, mnist: Dataset) -> Accuracy:
-    metrics = evaluate(recognizer, mnist)
-    return Accuracy(metrics.n, metrics.accuracy, metrics.accuracy_ci95)
+def _accuracy(recognizer: Recognizer, mnist: Dataset, *, log: Callable[[str], None]) -> Accuracy:
+    metrics = evaluate(recognizer, mnist, log=log)
+    return Accuracy(metrics.n, metrics.accuracy, metrics.accuracy_ci95, metrics.warning)
 
 
 def _start(words: Sequence[str]) -> machine.Sample:

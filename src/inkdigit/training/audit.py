@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 import inkdigit.runs as runs
+from inkdigit.data.arrays import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
 from inkdigit.report.audit import Audit, Looked, write
@@ -75,7 +76,7 @@ def audit(
             received=f"teacher = {chosen.teacher!r}",
         )
     require_jinja()
-    dataset = open_for(chosen, source, log=log)
+    dataset = as_dataset(open_for(chosen, source, log=log), log=log)  # its test part too, whatever the protocol
     train = dataset.train.readable
     known = dataset.train.take(train)
     by_writer = _knows_writers(known, folds)

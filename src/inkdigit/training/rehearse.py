@@ -16,10 +16,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from inkdigit.data.arrays import as_dataset
 from inkdigit.data.drawn import digit
 from inkdigit.data.generated import Amounts, extend
-from inkdigit.data.sources import NAMES, has, open_data
-from inkdigit.data.splits import Parts, hold_out
+from inkdigit.data.sources import NAMES, has
+from inkdigit.data.splits import Parts, hold_out, worth_learning
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
@@ -73,7 +74,7 @@ def open_old(
         source = _learnt_from(model, log)
     if source == DRAWN:
         return _drawn(model, net, recipe, seed=seed, log=log)
-    dataset = source if isinstance(source, Dataset) else open_data(source, prepare=model.prepare, log=log)
+    dataset = as_dataset(source, prepare=model.prepare, log=log)
     dataset = as_known(model, dataset)
     parts = parts_of(dataset, recipe)
     if learnt_sha256(model) not in (None, dataset.sha256):
@@ -91,7 +92,7 @@ def open_own(model: Recognizer, data: Dataset | str | Path, *, log: Log) -> Data
         UsageError: no such source, or labels that the model does not know.
         DataError: the data cannot be read, or leave too few pictures.
     """
-    dataset = data if isinstance(data, Dataset) else open_data(data, prepare=model.prepare, log=log)
+    dataset = as_dataset(data, prepare=model.prepare, log=log)
     dataset = as_known(model, dataset)
     train = _worth_learning(dataset.train, log)
     if len(train) < LEAST:
@@ -105,11 +106,7 @@ def open_own(model: Recognizer, data: Dataset | str | Path, *, log: Log) -> Data
 
 def _worth_learning(part: Part, log: Log) -> Part:
     """Each readable picture with ink once, for copies would be learnt from and measured by at the same time."""
-    flat = part.images.reshape(len(part), -1)
-    inked = np.flatnonzero(flat.max(axis=1, initial=0) > flat.min(axis=1, initial=255))
-    good = np.intersect1d(inked, part.readable)
-    _, first = np.unique(np.column_stack([flat[good], part.labels[good]]), axis=0, return_index=True)
-    kept = good[np.sort(first)]
+    kept = worth_learning(part)
     if len(kept) < len(part):
         log(f"Left out: {len(part) - len(kept)} pictures that cannot be read, hold no ink or repeat another.")
     return part.take(kept)
