@@ -19,7 +19,7 @@ TRAIN := $(or $(wildcard $(DEV)),.venv/.train-$(KEY))
 # The peers live apart, so that neither side sees the other's libraries.
 PEERS := .venv-peers/.done-$(shell { cat benchmarks/requirements-peers.txt; echo '$(TORCH)'; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: help run test lint bench clean venv
+.PHONY: help run test lint fuzz soak bench clean venv
 .NOTPARALLEL:
 
 help:  ## say what there is to make (the default)
@@ -42,6 +42,14 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: ten minutes
+	$(PY) benchmarks/fuzz.py
+	$(PY) benchmarks/hardening_page.py
+
+soak: $(DEV)  ## fifty kills, full disks, two commands at once: half an hour
+	$(PY) benchmarks/soak.py
+	$(PY) benchmarks/hardening_page.py
 
 bench: $(TRAIN) $(PEERS)  ## measure all that docs/benchmarks.md says: an hour or two on a quiet machine
 	-$(PY) benchmarks/bench.py

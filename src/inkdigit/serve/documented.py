@@ -34,7 +34,7 @@ EXAMPLE: dict[str, Any] = {
         },
         {
             "file": "notes.txt",
-            "error": "the bytes: no picture that can be opened. Expected: PNG, JPEG, BMP, GIF, TIFF or WebP.",
+            "error": "the bytes: not a picture that can be opened. Expected: PNG, JPEG, BMP, GIF, TIFF or WebP.",
             "kind": "NotAPicture",
         },
     ],

@@ -1,0 +1,82 @@
+"""The fuzzer: what it calls a fault, and a short run of it over every kind of input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fuzz
+import fuzz_mutate
+from inkdigit.errors import UsageError
+
+from .conftest import BENCHMARKS
+
+
+def told_of(call) -> dict:
+    return fuzz._try(lambda _: call, Random(0))
+
+
+def test_an_answer_an_error_of_ours_and_faults():
+    def divide() -> float:
+        return 1 / 0
+
+    def refuse() -> None:
+        raise UsageError("No", hint="Try again.")
+
+    row = fuzz.Row()
+    for call in (lambda: 1, refuse, divide, lambda: (_ for _ in ()).throw(AssertionError("no")), refuse):
+        row.add(told_of(call))
+    row.add({"case": 5, "outcome": "hang"})
+    row.add({"case": 6, "outcome": "killed"})
+    row.add({"case": 7, "outcome": "answered", "seconds": fuzz.MAX_SECONDS + 1, "mb": fuzz.MAX_MB + 1})
+    counted = row.to_json()
+    assert (counted["n"], counted["answered"], counted["refused"]) == (8, 2, 2)
+    assert [counted[name] for name in ("traceback", "hang", "killed", "large", "slow")] == [2, 1, 1, 1, 1]
+    assert counted["errors"] == {"UsageError": 2}
+    assert sorted(fault["fault"] for fault in row.faults) == [
+        "hang",
+        "killed",
+        "large",
+        "slow",
+        "traceback",
+        "traceback",
+    ]
+
+
+def test_what_costs_time_or_memory_is_seen():
+    held = []
+    assert told_of(lambda: sum(range(3_000_000)))["seconds"] > 0.005
+    before = told_of(lambda: None)["mb"]
+    assert told_of(lambda: held.append(bytearray(b"x") * 200_000_000))["mb"] > before + 150
+
+
+def test_an_input_is_the_same_for_the_same_seed():
+    for mutate, good in ((fuzz_mutate.mutate_bytes, b"some bytes"), (fuzz_mutate.mutate_text, "a = 1\nb = 2\n")):
+        assert mutate(Random("7"), good) == mutate(Random("7"), good)
+        assert len({mutate(Random(i), good) for i in range(50)}) > 30
+
+
+@given(st.integers(0, 10**6), st.binary(max_size=50))
+def test_bytes_can_be_changed_whatever_they_are(seed, data):
+    assert isinstance(fuzz_mutate.mutate_bytes(Random(seed), data, others=[b"other", b""]), bytes)
+    assert isinstance(fuzz_mutate.mutate_text(Random(seed), data.decode("latin-1")), bytes)
+
+
+def test_every_kind_has_its_share():
+    counts = fuzz.shares(10_000, fuzz.KINDS)
+    assert abs(sum(counts.values()) - 10_000) < len(counts)
+    assert min(counts.values()) > 100
+
+
+@pytest.mark.timeout(280)
+def test_twenty_seconds_of_all_kinds_without_a_fault(tmp_path):
+    command = [sys.executable, BENCHMARKS / "fuzz.py", "--smoke", "--seconds=20", f"--seed={fuzz.SEED + 1}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["n"] >= len(fuzz.KINDS)
