@@ -172,7 +172,10 @@ def run_kind(name: str, count: int, *, seed: int, seconds: float = math.inf) -> 
 def _lines(name: str, seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
     """What one process tells, until it is through, or silent for too long, or dead."""
     command = [sys.executable, __file__, "--child", name, str(seed), str(first), str(count)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with (
+        tempfile.TemporaryFile("w+") as said,  # a pipe that nobody empties would stop who writes much
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True) as process,
+    ):
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=_pass_on, args=(process, lines), daemon=True).start()
         begun: int | None = None
@@ -188,7 +191,8 @@ def _lines(name: str, seed: int, first: int, count: int) -> Iterator[dict[str, A
             process.kill()
         if begun is None and process.wait() == 0:
             return
-        words = (process.stderr.read() if process.stderr else "")[-400:]
+        said.seek(0)
+        words = said.read()[-400:]
         if begun is None:
             sys.exit(f"The process of {name} does not start:\n{words}")
         yield {"case": begun, "outcome": "killed", "words": words}

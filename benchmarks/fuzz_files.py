@@ -354,6 +354,11 @@ def _refused(code: int) -> None:
     raise UsageError(f"Refused with {code}")
 
 
+def _word(rng: Random) -> str:
+    """A word as Python gets it from a shell: without NUL, and what is not UTF-8 as the file system has it."""
+    return os.fsdecode(rng.choice(WORDS).replace("\0", "").encode(errors="surrogatepass"))
+
+
 def command_line(folder: Path) -> Make:
     """`inkdigit` with words and files changed: an answer, or one line and an exit code of ours."""
     from inkdigit.cli.app import main
@@ -387,7 +392,7 @@ def command_line(folder: Path) -> Make:
             path.write_bytes(mutate_bytes(rng, data) if rng.random() < 0.3 else data)
         words = [str(word) for word in rng.choice(commands)]
         for _ in range(rng.randrange(3)):
-            at, word = rng.randrange(len(words)), rng.choice(WORDS).replace("\0", "")
+            at, word = rng.randrange(len(words)), _word(rng)
             match rng.randrange(3):
                 case 0:
                     words[at] = word

@@ -11,7 +11,7 @@ import numpy as np
 
 from inkdigit.data.formats import Reading, read_arrays, to_dataset
 from inkdigit.data.packed import check_count, unpack_bz2
-from inkdigit.errors import MalformedFile
+from inkdigit.errors import MalformedFile, MissingData
 from inkdigit.types import DIGITS, Dataset, Gray, Split
 
 FILES: dict[Split, str] = {"train": "usps.bz2", "test": "usps.t.bz2"}
@@ -31,6 +31,8 @@ def read_usps(folder: Path, *, name: str = "usps", kind: str = "ink") -> Dataset
         MalformedFile: a file that is damaged or unpacks to too much, or a row that is not one of USPS.
         MissingData: a file that cannot be read.
     """
+    if not has_usps(folder):
+        raise MissingData(f"{folder} holds no USPS", expected=FILES["train"])
     paths = {split: folder / file for split, file in FILES.items() if (folder / file).is_file()}
     return to_dataset(name, DIGITS, {split: _read_part(path, kind) for split, path in paths.items()}, kind=kind)
 

@@ -30,6 +30,7 @@ BLOT, BLOT_EDGE = 0.45, 2  # of the strongest ink: what is fainter; how many pix
 # (16×16) and scikit-learn's digits (8×8) up to two thirds of the border are ink.
 CLEAN_BORDER_MNIST, CLEAN_BORDER_OTHER = 0.9, 0.34
 BORDER = np.pad(np.zeros((SIDE - 2, SIDE - 2), bool), 1, constant_values=True)  # (28, 28): which pixels it is
+REMEMBERED = 4096  # pictures of a set, so that the same one is prepared once
 TOGETHER = 512  # pictures that are looked at together: as many as the processor's cache holds
 
 
@@ -68,8 +69,10 @@ def prepare_all(images: Gray, kind: str = "ink") -> Gray:
             some = slice(begin, begin + TOGETHER)
             out[some], known = _place_all(images[some])
             done[some] |= known
-    for i in np.flatnonzero(~done):
-        out[i] = prepare(images[i], kind)
+    before: dict[bytes, int] = {}  # a picture that takes long may be there a thousand times
+    for i in np.flatnonzero(~done).tolist():
+        same = before.setdefault(images[i].tobytes(), i) if len(before) < REMEMBERED else i
+        out[i] = out[same] if same != i else prepare(images[i], kind)
     return out
 
 
