@@ -7,12 +7,16 @@ import math
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inkdigit import runs
 from inkdigit.errors import MalformedFile, OutputError, UsageError
+from inkdigit.lock import alone
 
 
 def made(root: Path, name: str) -> Path:
@@ -289,13 +293,63 @@ def test_seeds_are_found_by_path_name_or_part_of_it_but_a_run_comes_first(tmp_pa
         runs.find_seeds(300 * "x")
 
 
-def test_two_never_do_the_same_work_in_a_folder(tmp_path):
-    with runs.alone(tmp_path, "training"):
-        told = f"Another training is at work in {re.escape(str(tmp_path))}"
-        with pytest.raises(UsageError, match=told), runs.alone(tmp_path, "training"):
-            pass
-    with runs.alone(tmp_path, "training"):
-        pass
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"), runs.alone(tmp_path / "file", "training"):
-        pass
+def test_a_lock_that_is_left_over_takes_no_directory(tmp_path):
+    (tmp_path / runs.LOCK).write_text("")
+    assert runs.create("fast", seed=0, out=tmp_path) == tmp_path
+    (tmp_path / "thesis.tex").write_text("mine")
+    with alone(tmp_path, "training"), pytest.raises(OutputError, match="is taken"):
+        runs.check_free(tmp_path)
+
+
+def test_a_directory_in_use_is_told_apart_from_one_that_is_taken(tmp_path):
+    (tmp_path / runs.RECIPE).write_text("")
+    with alone(tmp_path, "training"), pytest.raises(UsageError, match="at work"):
+        runs.create("fast", seed=0, out=tmp_path)
+    with pytest.raises(OutputError, match="is taken"):
+        runs.create("fast", seed=0, out=tmp_path)
+
+
+def test_the_lock_of_a_finished_run_goes_once_it_is_finished(tmp_path):
+    with alone(tmp_path, "training"):
+        runs.finish(tmp_path)
+        assert inside(tmp_path) == [runs.DONE]
+    assert inside(tmp_path) == [runs.DONE]
+
+
+@pytest.mark.parametrize("name", ["x" * 100, "é" * 100, "\U0001d4b3" * 100, "..", "a/b\x00c"])
+def test_whatever_a_recipe_is_called_its_runs_have_a_directory(tmp_path, name):
+    run = runs.create(name, seed=2**31 - 1, root=tmp_path)
+    assert run.is_dir()
+    assert run.parent == tmp_path
+
+
+@given(st.binary(max_size=60) | st.text("0123456789,.en-\n", max_size=60).map(str.encode))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_a_file_of_rows_holds_it_is_read_or_refused(tmp_path, content):
+    path = tmp_path / runs.METRICS
+    path.write_bytes(content)
+    with suppress(MalformedFile):
+        rows = runs.read_rows(path)
+        runs.truncate_rows(path, len(rows))
+        assert str(runs.read_rows(path)) == str(rows)
+
+
+def test_rows_without_an_end_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / runs.METRICS
+    path.write_text("a,b\n" + "1,2\n" * 50)
+    monkeypatch.setattr(runs, "MAX_ROWS", 50)
+    assert len(runs.read_rows(path)) == 50
+    monkeypatch.setattr(runs, "MAX_ROWS", 49)
+    with pytest.raises(MalformedFile, match="more than 49 rows"):
+        runs.read_rows(path)
+    monkeypatch.setattr(runs, "MAX_ROWS_BYTES", 50)
+    with pytest.raises(MalformedFile, match="larger than 50 bytes"):
+        runs.read_rows(path)
+
+
+def test_a_pipe_is_not_a_run(tmp_path):
+    (tmp_path / "pipe").mkdir()
+    os.mkfifo(tmp_path / "pipe" / runs.RECIPE)
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "gone" / runs.RECIPE).symlink_to("nowhere")
+    assert runs.list_runs(tmp_path) == []

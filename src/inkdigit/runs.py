@@ -7,7 +7,6 @@ In: a recipe's name and a seed, or the text by which a user means a run. Out: pa
 
 from __future__ import annotations
 
-import csv
 import errno
 import io
 import math
@@ -15,12 +14,14 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
-from itertools import chain, count
+from itertools import chain, count, islice
 from pathlib import Path
 
 from inkdigit.errors import MalformedFile, OutputError, UsageError
+from inkdigit.lock import LOCK, check_unlocked
+from inkdigit.parsing import read_bytes
 
 ROOT = Path("runs")
 RECIPE = "recipe.toml"
@@ -33,7 +34,8 @@ REPORT = "report.json"
 PAGE = "report.html"
 DONE = "DONE"
 SEEDS = "seeds.json"  # beside runs that differ in their seed alone: what they come to together
-LOCK = ".lock"
+MAX_ROWS, MAX_ROWS_BYTES = 1_000_000, 2**27  # of a CSV: there is a row every twenty steps
+MAX_LABEL_BYTES = 180  # of a directory's name, which has room for 255 with date and number
 OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, ENVIRONMENT, STEPS, REPORT, PAGE, DONE}
 
 _CAUSES = {
@@ -56,11 +58,17 @@ def create(recipe_name: str, *, seed: int, out: Path | None = None, root: Path =
     A name under `root` that is taken gets -2, -3. `out` must not exist, or be an empty directory.
 
     Raises:
+        UsageError: somebody is at work in `out`.
         OutputError: `out` is taken, or the directory cannot be made.
     """
-    if out is not None:
-        return _claim(out)
-    return create_named(f"{recipe_name}-s{seed}", root=root)
+    if out is None:
+        return create_named(f"{recipe_name}-s{seed}", root=root)
+    with writing(out):
+        out.mkdir(parents=True, exist_ok=True)
+        if first_entry(out) is not None:
+            check_unlocked(out)
+    check_free(out)
+    return out
 
 
 def create_named(label: str, *, root: Path = ROOT) -> Path:
@@ -69,7 +77,7 @@ def create_named(label: str, *, root: Path = ROOT) -> Path:
     Raises:
         OutputError: the directory cannot be made.
     """
-    words = re.sub(r"[^\w.-]+", "-", label)
+    words = re.sub(r"[^\w.-]+", "-", label).encode()[:MAX_LABEL_BYTES].decode(errors="ignore")
     name = f"{datetime.now():%Y%m%d-%H%M%S}-{words}"
     with writing(root):
         root.mkdir(parents=True, exist_ok=True)
@@ -86,27 +94,34 @@ def _make(run: Path) -> bool:
     return True
 
 
-def _claim(out: Path) -> Path:
+def check_free(out: Path) -> None:
+    """Refuse a directory that holds something; for who is alone in it (see `lock`) that is then certain.
+
+    Raises:
+        OutputError: it does.
+    """
     with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        entry = next(out.iterdir(), None)
+        entry = first_entry(out)
     if entry is not None:
-        raise OutputError(
-            f"{out} is taken",
-            expected="a new name, or an empty directory",
-            received=f"a directory that holds {entry.name}",
-            hint="Choose another name: nothing is overwritten.",
-        )
-    return out
+        expected, received = "a new name, or an empty directory", f"a directory that holds {entry.name}"
+        hint = "Choose another name: nothing is overwritten."
+        raise OutputError(f"{out} is taken", expected=expected, received=received, hint=hint)
+
+
+def first_entry(folder: Path) -> Path | None:
+    """Something that a directory holds; a lock, which a run that did not begin may leave, is nothing."""
+    return next((entry for entry in folder.iterdir() if entry.name != LOCK), None)
 
 
 def finish(run: Path) -> None:
-    """Mark `run` as finished: DONE, with the time, is the last file that is written.
+    """Mark `run` as finished: DONE, with the time, is the last file that is written, and only then the lock goes.
 
     Raises:
         OutputError: DONE cannot be written.
     """
     write_aside(run / DONE, f"{datetime.now():%Y-%m-%d %H:%M:%S}\n")
+    with suppress(OSError):  # Windows removes no open file
+        (run / LOCK).unlink()
 
 
 def is_finished(run: Path) -> bool:
@@ -121,8 +136,8 @@ def model_path(run: Path) -> Path:
 
 def list_runs(root: Path = ROOT) -> list[Path]:
     """The runs under `root`, finished or not, oldest first: the directories that hold a recipe."""
-    recipes = sorted(root.glob(f"*/{RECIPE}"), key=lambda recipe: (recipe.stat().st_mtime_ns, recipe))
-    return [recipe.parent for recipe in recipes]
+    recipes = [(recipe.stat().st_mtime_ns, recipe) for recipe in root.glob(f"*/{RECIPE}") if recipe.is_file()]
+    return [recipe.parent for _, recipe in sorted(recipes)]
 
 
 def find(text: str | Path, *, root: Path = ROOT) -> Path:
@@ -164,27 +179,6 @@ def find_seeds(text: str | Path, *, root: Path = ROOT) -> Path | None:
     matches = [found.parent for found in sorted(root.glob(f"*/{SEEDS}")) if str(text) in found.parent.name]
     is_run = sum(str(text) in run.name for run in list_runs(root)) == 1
     return matches[0] if len(matches) == 1 and not is_run else None
-
-
-@contextmanager
-def alone(folder: Path, work: str) -> Iterator[None]:
-    """Nobody else does the same `work` in the folder meanwhile; the lock goes with the process, however that ends.
-
-    Raises:
-        UsageError: somebody does.
-    """
-    from filelock import FileLock, Timeout  # PyTorch brings it along
-
-    lock = FileLock(folder / LOCK)
-    with writing(folder):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as exc:
-            raise UsageError(f"Another {work} is at work in {folder}", hint="Wait, or name another --out.") from exc
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -270,13 +264,10 @@ def append_row(path: Path, row: Mapping[str, float | None]) -> None:
     Raises:
         OutputError: the row cannot be written.
     """
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+    cells = ",".join("" if value is None else str(value) for value in row.values())
     with writing(path), path.open("a", encoding="utf-8", newline="") as file:
-        if file.tell() == 0:
-            writer.writeheader()
-        writer.writerow(row)
-        file.write(text.getvalue())
+        header = "" if file.tell() else f"{','.join(row)}\n"
+        file.write(f"{header}{cells}\n")
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
@@ -285,36 +276,43 @@ def read_rows(path: Path) -> list[dict[str, float]]:
     A last line without its newline was being written when the run was stopped, and does not count.
 
     Raises:
-        MalformedFile: a cell is no number, or a row has too few or too many cells.
+        MalformedFile: a cell is not a number, a row has too few or too many cells, or there are too many rows.
     """
-    header, *lines = [line.split(",") for line in _whole_lines(path)] or [[]]
+    lines = _whole_lines(path)
+    header = next(lines, "").split(",")
     rows = []
-    for number, cells in enumerate(lines, start=2):
+    for number, line in enumerate(lines, start=2):
+        cells = line.split(",", len(header))
         try:
             rows.append({name: float(cell) if cell else math.nan for name, cell in zip(header, cells, strict=True)})
         except ValueError as exc:
-            raise MalformedFile(
-                path,
-                "a row of figures that cannot be read",
-                where=f"line {number}",
-                expected=f"{len(header)} numbers ({', '.join(header)})",
-                received=", ".join(cells),
-            ) from exc
+            problem, wanted = "a row of figures that cannot be read", ", ".join(header)[:200]
+            expected = f"{len(header)} numbers ({wanted})"
+            raise MalformedFile(path, problem, where=f"line {number}", expected=expected, received=line[:200]) from exc
+        if len(rows) > MAX_ROWS:
+            raise MalformedFile(path, f"there are more than {MAX_ROWS:,} rows")
     return rows
 
 
 def truncate_rows(path: Path, keep: int) -> None:
-    """Keep the header and the first `keep` rows, as a resumed run needs that starts again after epoch `keep`.
+    """Keep the header and the first `keep` rows, as a resumed run needs; of no rows nothing is kept.
 
     Raises:
+        MalformedFile: the file cannot be read.
         OutputError: the file cannot be written.
     """
-    lines = _whole_lines(path)[: keep + 1]
-    if lines:
+    if path.is_file():
+        lines = islice(_whole_lines(path), keep + 1 if keep else 0)
         write_aside(path, "".join(f"{line}\n" for line in lines))
 
 
-def _whole_lines(path: Path) -> list[str]:
+def _whole_lines(path: Path) -> Iterator[str]:
     if not path.is_file():
-        return []
-    return path.read_text(encoding="utf-8", errors="replace").split("\n")[:-1]
+        return
+    try:
+        data = read_bytes(path, max_bytes=MAX_ROWS_BYTES)
+    except (OSError, ValueError) as exc:
+        raise MalformedFile(path, f"the rows cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+    for line in io.BytesIO(data):
+        if line.endswith(b"\n"):
+            yield line.decode(errors="replace").rstrip("\r\n")

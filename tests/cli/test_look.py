@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 
+import onnx
+import pytest
+
 from inkdigit.training.recipe import Recipe, bundled
 
 from .conftest import assert_one_error
@@ -41,3 +44,23 @@ def test_what_is_no_model_is_one_error(inkdigit, model, tmp_path):
     assert_one_error(inkdigit("info", "nope"), 2, "There is no model 'nope'")
     assert_one_error(inkdigit("info", model / "recipe.toml"), 5, "not an ONNX file that can be opened")
     assert_one_error(inkdigit("info", tmp_path), 2, "There is no model in")
+
+
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {},
+        {"data": None},
+        {"data": {"name": "drawn"}},
+        {"members": [{"file": "a", "sha256": "b", "name": "c", "recipe": "", "seed": 0, "temperature": 1.0}]},
+        {"adapted": [{"data": {"name": "mine"}, "pictures": {}}]},
+    ],
+)
+def test_a_card_may_say_little_of_where_its_model_comes_from(inkdigit, model, tmp_path, provenance):
+    file = onnx.load(model / "model.onnx")
+    card = json.loads(file.metadata_props[0].value)
+    file.metadata_props[0].value = json.dumps({**card, "provenance": provenance, "figures": {}})
+    (tmp_path / "m.onnx").write_bytes(file.SerializeToString())
+    said = inkdigit("info", tmp_path / "m.onnx")
+    assert (said.code, said.err) == (0, "")
+    assert "not measured" in said.out

@@ -24,7 +24,10 @@ def test_seeds_are_read(text, seeds):
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "-1", "0-", "4-0", "0,,1", "0-2-4", "1.5", "0-1000", "0-999,1000", "²"])
+WRONG = ["", "a", "-1", "0-", "4-0", "0,,1", "0-2-4", "1.5", "0-1000", "0-999,1000", "²", "9" * 5000, "0-" + "9" * 5000]
+
+
+@pytest.mark.parametrize("text", WRONG)
 def test_what_names_no_seeds(text):
     with pytest.raises(UsageError, match=r"names no seeds|are a slip"):
         parse_seeds(text)

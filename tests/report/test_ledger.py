@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import io
+import json
+import math
 import os
 import statistics
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inkdigit import runs
-from inkdigit.errors import MalformedFile, MissingData, UsageError
+from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.report.compare import compare
 from inkdigit.report.ledger import group, read, read_all, read_finished, why_other_pictures
 
 from .made_runs import LABELS, make_run
@@ -145,10 +151,10 @@ def test_predictions_that_are_missing_or_broken(tmp_path):
     np.save(array, LABELS)
     for broken in (b"", b"no zip", b"PK\x03\x04 half of one", array.getvalue()):
         (entry.folder / "predictions.npz").write_bytes(broken)
-        with pytest.raises(MalformedFile, match="no predictions"):
+        with pytest.raises(MalformedFile, match=r"predictions\.npz.*an .npz file with probs and labels"):
             _ = entry.right_and_labels
     np.savez(entry.folder / "predictions.npz", probs=np.zeros((3, 2)))
-    with pytest.raises(MalformedFile, match="no predictions"):
+    with pytest.raises(MalformedFile, match=r"predictions\.npz.*an .npz file with probs and labels"):
         _ = entry.right_and_labels
     (entry.folder / "predictions.npz").unlink()
     with pytest.raises(MissingData, match=r"has no predictions\.npz"):
@@ -190,3 +196,89 @@ def test_of_a_set_of_one_part_the_recipe_sets_the_test_part_aside(tmp_path):
     one = read(make_run(tmp_path / "one", test=None, test_fraction=0.2))
     other = read(make_run(tmp_path / "other", test=None, test_fraction=0.3))
     assert why_other_pictures(one, other) == "another test part (test_fraction 0.3, not 0.2)"
+
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, 10**9, 2**70, 1e-320, 1e300, math.inf, math.nan, "", "../..", "\\x00"])
+    | st.floats()
+    | st.text(max_size=3)
+    | st.just([])
+    | st.just({})
+    | st.lists(st.floats(0, 1), max_size=3)
+)
+FIELDS = ("accuracy", "accuracy_ci95", "n", "data", "report_name", "train_seconds", "epochs", "model", "environment")
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(changes=st.dictionaries(st.sampled_from(FIELDS), JUNK, min_size=1, max_size=2), inside=st.booleans())
+def test_whatever_a_report_says_it_is_shown_or_refused(one_and_other, changes, inside):
+    one, other = one_and_other
+    report = json.loads((one / runs.REPORT).read_text())
+    kept = dict(report)
+    if inside:
+        report["environment"]["data"].update(changes)
+        report["model"].update(changes)
+    else:
+        report.update(changes)
+    (one / runs.REPORT).write_text(json.dumps(report))
+    listed, _ = read_all([one, other])
+    json.dumps(listed.to_json())
+    with suppress(DataError):
+        json.dumps(compare([one, other]).to_json())
+        json.dumps([each.to_json() for each in group(read_all([one, other]))])
+        assert listed.state == "finished"
+    (one / runs.REPORT).write_text(json.dumps(kept))
+
+
+@pytest.fixture(scope="module")
+def one_and_other(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs")
+    return make_run(folder / "one"), make_run(folder / "other", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (runs.RECIPE, "x" + ".x" * 50_000 + " = 1"),
+        (runs.RECIPE, "seed = " + "9" * 5000),
+        (runs.RECIPE, "seed = -1"),
+        (runs.RECIPE, "name = 3"),
+        (runs.RECIPE, "made = 1979-05-27"),
+        (runs.REPORT, "[" * 100_000),
+        (runs.REPORT, "[]"),
+        (runs.REPORT, '{"accuracy": ' + "9" * 5000 + "}"),
+    ],
+)
+def test_a_run_whose_files_are_damaged_is_unreadable_and_does_not_stop_the_others(tmp_path, name, content):
+    good, bad = make_run(tmp_path / "good"), make_run(tmp_path / "bad")
+    (bad / name).write_text(content)
+    assert [entry.state for entry in read_all([good, bad])] == ["finished", "unreadable"]
+    with pytest.raises(MalformedFile, match=name) as caught:
+        compare([good, bad])
+    assert len(str(caught.value)) < 400
+
+
+def test_a_pipe_in_the_place_of_a_report_does_not_hold_anybody_up(tmp_path):
+    run = make_run(tmp_path / "run")
+    (run / runs.REPORT).unlink()
+    os.mkfifo(run / runs.REPORT)
+    assert [entry.state for entry in read_all([run])] == ["unreadable"]
+
+
+@pytest.mark.parametrize(
+    "rows", ["train_loss\n1\n", "epoch,train_loss\ninf,1\n", "epoch,train_loss\n1,1e300\n", "epoch\n-1\n", "epoch\n\n"]
+)
+def test_curves_that_cannot_be_drawn_are_refused(tmp_path, rows):
+    entry = read(make_run(tmp_path / "run", history=rows))
+    with pytest.raises(MalformedFile, match="These are not the figures of epochs"):
+        _ = entry.history
+
+
+def test_predictions_of_other_pictures_than_the_report_counts_are_refused(tmp_path):
+    one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", labels=LABELS[:20])
+    (other / runs.REPORT).write_text((one / runs.REPORT).read_text())
+    with pytest.raises(MalformedFile, match="20 of 40 pictures"):
+        compare([one, other])

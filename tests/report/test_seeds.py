@@ -152,3 +152,34 @@ def test_a_summary_that_is_none(tmp_path, content):
     with pytest.raises(MalformedFile, match="no summary of seeds") as caught:
         open_seeds(str(tmp_path))
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        "[" * 100_000,
+        "[]",
+        "{}",
+        '{"runs": 3}',
+        '{"runs": [{}]}',
+        '{"runs": [{"seed": "0", "state": "finished", "run": "s0"}]}',
+        '{"runs": [{"seed": -1, "state": "finished", "run": "s0"}]}',
+        '{"runs": [{"seed": 0, "state": "finished", "run": null}]}',
+        '{"runs": [{"seed": 0, "state": "finished", "run": 7}]}',
+        '{"runs": [{"seed": 0, "state": "unfinished", "run": null}]}',
+        '{"runs": [{"seed": 0, "state": "elsewhere", "run": "s0"}]}',
+        '{"runs": [{"seed": ' + "9" * 5000 + ', "state": "finished", "run": "s0"}]}',
+    ],
+)
+def test_a_summary_that_is_none_of_ours_is_refused(tmp_path, summary):
+    make_run(tmp_path / "s0")
+    (tmp_path / runs.SEEDS).write_text(summary)
+    with pytest.raises(MalformedFile, match=r"seeds\.json: This is no summary of seeds"):
+        open_seeds(str(tmp_path))
+
+
+@pytest.mark.parametrize("way", ["", "x" * 5000, "\\u0000", "../nowhere", "/dev/null", "seeds.json"])
+def test_a_summary_that_names_no_run_is_refused(tmp_path, way):
+    (tmp_path / runs.SEEDS).write_text(f'{{"runs": [{{"seed": 0, "state": "finished", "run": "{way}"}}]}}')
+    with pytest.raises(MalformedFile, match="This is no recipe"):
+        open_seeds(str(tmp_path))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from datetime import datetime
+
 import optuna
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from inkdigit.errors import UsageError
 from inkdigit.scale.space import FOLDER, Budget, Choices, Range, Space
@@ -144,3 +149,64 @@ def test_every_bundled_space_belongs_to_a_recipe():
     own, general = Space.load(None, Recipe.load("classic")), Space.load(None, Recipe(name="mine"))
     assert "filters" in own.dimensions
     assert "filters" not in general.dimensions
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "learning_rate = " + "9" * 5000,
+        "learning_rate = " + "[" * 100_000,
+        "x" + ".x" * 50_000 + " = 1",
+        "# " + "x" * 2_000_000,
+    ],
+)
+def test_toml_that_is_too_deep_or_too_long_is_refused_at_once(tmp_path, text):
+    with pytest.raises(UsageError, match=r"space\.toml is no TOML file: ") as caught:
+        read(text, tmp_path)
+    assert len(str(caught.value)) < 400
+
+
+def test_a_file_without_an_end_is_not_a_space(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(UsageError, match="not a regular file"):
+        Space.load(tmp_path / "pipe.toml", START)
+
+
+def test_a_name_is_not_the_path_of_a_space(tmp_path):
+    (tmp_path / "mine.toml").write_text("learning_rate = { low = 0.1, high = 0.2 }")
+    assert Space.load(None, Recipe(name=str(tmp_path / "mine"))).describe() == Space.load(None, START).describe()
+
+
+def test_more_choices_than_a_search_tries_are_refused(tmp_path):
+    assert len(read(f"batch = {{ choices = {list(range(1, 101))} }}", tmp_path).dimensions["batch"].values) == 100
+    with pytest.raises(UsageError, match=r"batch has 101 choices\. Expected: 100 at most"):
+        read(f"batch = {{ choices = {list(range(1, 102))} }}", tmp_path)
+
+
+NUMBERS = (
+    st.integers(-3, 100) | st.floats() | st.sampled_from([2**62, 2**70, 5e-324, 1e308, True, "x", None, datetime.now()])
+)
+RANGES = st.fixed_dictionaries({"low": NUMBERS, "high": NUMBERS}, optional={"log": st.booleans(), "step": NUMBERS})
+ENTRIES = st.fixed_dictionaries({"choices": st.lists(NUMBERS | st.lists(NUMBERS, max_size=3), max_size=4)}) | RANGES
+NAMES = st.sampled_from([*sorted(Recipe.model_fields), "budget", "more"])
+
+
+@settings(max_examples=250, deadline=None)
+@given(st.dictionaries(NAMES, ENTRIES | NUMBERS, min_size=1, max_size=3))
+def test_whatever_a_space_says_it_is_searched_or_refused_in_one_line(entries):
+    said = ""
+    try:
+        space = Space.from_entries(entries, START)
+    except UsageError as exc:
+        said = str(exc)
+    else:
+        assert space.fits(space.params(START))
+        assert space.describe()
+    assert len(said) < 1200
+
+
+def test_what_a_trial_holds_is_told_from_what_it_cannot_hold(tmp_path):
+    space = read("kernel = { low = 3, high = 7, step = 2 }\nactivation = { choices = ['relu', 'elu'] }", tmp_path)
+    assert space.fits({"kernel": 5, "activation": "elu"})
+    for wrong in ({"kernel": 4}, {"kernel": "5"}, {"activation": "gelu"}, {"activation": 1}, {"dropout": 0.1}):
+        assert not space.fits(wrong)

@@ -9,6 +9,7 @@ from inkdigit.errors import OutputError, TrainingError, UsageError
 from inkdigit.runs import LOCK, ROOT
 from inkdigit.scale import duel, pool
 from inkdigit.scale import study as memory
+from inkdigit.scale import tune as module
 from inkdigit.scale.pool import End
 from inkdigit.scale.tune import PAGE, START, WINNER, Tuned, tune
 from inkdigit.training.recipe import Recipe
@@ -270,7 +271,30 @@ def test_what_is_in_the_way_is_an_error_before_anything_is_trained(run, tmp_path
     for wrong in ({"trials": 0}, {"jobs": 0}):
         with pytest.raises(UsageError, match="There is nothing to do"):
             run(**wrong)
+    with pytest.raises(UsageError, match="So many jobs are a slip"):
+        run(jobs=10**6)
     run(trials=1)
     with FileLock(tmp_path / "out" / LOCK), pytest.raises(UsageError, match="Another search is at work"):
         run(trials=2)
     assert len(in_turn) == 1
+
+
+@pytest.mark.parametrize("left", ["start.toml", "thesis.tex"])
+def test_a_directory_that_somebody_came_to_meanwhile(run, tmp_path, in_turn, monkeypatch, left):
+    """It is found empty; before the lock is taken, a search begins there and is killed, or something is put there."""
+    out, make = tmp_path / "out", module._make
+
+    def slow(named, start):
+        folder = make(named, start)
+        (out / left).write_text(start.change({"name": "other"}).to_toml())
+        return folder
+
+    monkeypatch.setattr(module, "_make", slow)
+    if left == START:
+        run(trials=1)
+        assert 'name = "tiny"' in (out / START).read_text()
+    else:
+        with pytest.raises(OutputError, match="is taken"):
+            run(trials=1)
+        assert 'name = "other"' in (out / left).read_text()
+    assert len(in_turn) == (left == START)

@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
@@ -141,7 +140,7 @@ def test_no_run_is_not_resumed(tmp_path, monkeypatch):
 def test_a_run_is_not_resumed_on_other_data(drawn, tmp_path):
     out = begin(RECIPES["sgd"], drawn, tmp_path / "run", stop=STEPS_PER_EPOCH + 1)
     images = drawn.train.images.copy()
-    images[0] = np.roll(images[0], 1)
+    images[0] = images[1]  # moved alone, it would be prepared to what it was
     changed = Dataset("drawn", drawn.classes, Part(images, drawn.train.labels), drawn.test)
     with pytest.raises(DataError, match=r"is not the data that .* began with\. Expected: SHA-256"):
         run.resume(out, data=changed)
@@ -150,28 +149,6 @@ def test_a_run_is_not_resumed_on_other_data(drawn, tmp_path):
 @pytest.fixture
 def stopped(drawn, tmp_path) -> Path:
     return begin(RECIPES["sgd"], drawn, tmp_path / "stopped", stop=STEPS_PER_EPOCH + 1)
-
-
-@pytest.mark.parametrize("cut", [0, 4, 60, 0.5, -1])
-def test_a_checkpoint_cut_short_is_refused(drawn, stopped, cut):
-    path = stopped / checkpoint.FILE
-    data = path.read_bytes()
-    path.write_bytes(data[: int(cut * len(data)) if isinstance(cut, float) else cut])
-    with pytest.raises(DataError, match=r"the checkpoint cannot be read .* Train the run anew"):
-        run.resume(stopped, data=drawn)
-
-
-@pytest.mark.parametrize("content", [b"not a checkpoint at all", b"\xff" * 100, b"{}"])
-def test_what_is_no_checkpoint_is_refused(drawn, stopped, content):
-    (stopped / checkpoint.FILE).write_bytes(content)
-    with pytest.raises(DataError, match="the checkpoint cannot be read"):
-        run.resume(stopped, data=drawn)
-
-
-def test_a_checkpoint_of_another_network_is_refused(stopped):
-    recipe = tiny(filters=(5, 7))
-    with pytest.raises(DataError, match="the checkpoint cannot be read"):
-        checkpoint.read(stopped, nets.build(recipe, 3), recipe, device=CPU)
 
 
 def test_a_run_without_checkpoint_is_refused(drawn, stopped):
@@ -202,6 +179,6 @@ def test_a_state_comes_back_as_it_was_written(stopped, tmp_path):
 def test_a_checkpoint_is_safetensors_and_json(stopped):
     data = (stopped / checkpoint.FILE).read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    assert set(json.loads(header["__metadata__"]["inkdigit"])) == {*checkpoint.COUNTERS, "optimizer"}
+    assert set(json.loads(header["__metadata__"]["inkdigit"])) == {*checkpoint.COUNTERS, "optimizer", "sha256"}
     assert {name.partition("/")[0] for name in header} == {"__metadata__", "net", "optimizer"}
-    assert [path.name for path in (stopped / "checkpoint").iterdir()] == ["state.safetensors"]
+    assert {path.name for path in (stopped / "checkpoint").iterdir()} == {"state.safetensors", "previous.safetensors"}

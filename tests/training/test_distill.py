@@ -14,7 +14,7 @@ import inkdigit
 from inkdigit.data.splits import split
 from inkdigit.errors import DataError, ModelFileError, UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training import distill, loop, run, trial
+from inkdigit.training import distill, environment, loop, run, trial
 from inkdigit.training.export import set_card, with_figures
 from inkdigit.training.seeds import train_seeds
 
@@ -120,7 +120,7 @@ def test_a_run_is_not_resumed_with_another_teacher(finished, tmp_path, monkeypat
     with pytest.raises(KeyboardInterrupt):
         run.train(tiny(teacher="teacher", epochs=3), data=drawn_digits(), out="student", on_tick=stop_at(5))
     monkeypatch.chdir(finished.folder)  # it finds its teacher from anywhere
-    assert run.read_environment(tmp_path / "student")["teacher"]["file"] == "teacher/model.onnx"
+    assert environment.read(tmp_path / "student")["teacher"]["file"] == "teacher/model.onnx"
     teacher.write_bytes(inkdigit.load("fast").path.read_bytes())
     with pytest.raises(UsageError, match="another classes"):
         run.resume(tmp_path / "student", data=drawn_digits())

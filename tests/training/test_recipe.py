@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+import os
 import tomllib
+from datetime import datetime
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkdigit.errors import UsageError
+from inkdigit.parsing import parse_toml
 from inkdigit.training.recipe import Recipe, bundled, parse_changes
+from inkdigit.training.size import MOST_PARAMETERS, MOST_VALUES
 
 OTHER = {  # for every field a value that is not its default
     "name": "other",
@@ -102,7 +107,7 @@ def test_every_field_survives_toml(recipe, tmp_path):
 @given(
     rate=st.floats(1e-9, 1e3),
     filters=st.lists(st.integers(1, 512), max_size=5),
-    about=st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from('\n\t"\\'), max_size=20),
+    about=st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from('\n\t"\\\x00\x7f\x85'), max_size=20),
 )
 def test_numbers_lists_and_text_survive_toml(rate, filters, about):
     recipe = Recipe(learning_rate=rate, filters=tuple(filters), about=about)
@@ -185,6 +190,33 @@ def test_an_unknown_key_is_named_with_the_nearest_one():
         ("data", {"path": "x"}),
         ("teacher_weight", 1.1),
         ("thickness", -0.1),
+        ("name", "a\x1b[31mb"),
+        ("name", "x" * 101),
+        ("about", "x" * 1001),
+        ("data", "x" * 5000),
+        ("teacher", "x" * 5000),
+        ("filters", [2**40, 8]),
+        ("filters", [8] * 17),
+        ("kernel", 57),
+        ("kernel", [3, 10**18]),
+        ("convs_per_block", 10**18),
+        ("dense", [10**12]),
+        ("dense", [8] * 17),
+        ("epochs", 10**18),
+        ("min_steps", 10**18),
+        ("batch", 10**18),
+        ("drawn", 10**12),
+        ("outliers", 10**12),
+        ("stressed", 1e300),
+        ("validation", 1e300),
+        ("weight_decay", 1e300),
+        ("learning_rate", 1e300),
+        ("elastic_sigma_px", 1e-300),
+        ("elastic_sigma_px", 1e9),
+        ("temperature", 1e-300),
+        ("accept_score", 1e300),
+        ("plateau_patience_epochs", 10**18),
+        ("early_stopping_patience_epochs", 10**18),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_key(key, value):
@@ -261,3 +293,100 @@ def test_residual_units_have_same_padding_and_pool_last():
     for fields in ({"padding": ["same", "valid"]}, {"pool_first": True}, {"convs_per_block": 1}):
         with pytest.raises(UsageError, match=r"residual|plain"):
             Recipe.from_fields({"block": "residual", "convs_per_block": 2, **fields})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epochs = " + "9" * 5000,
+        "filters = " + "[" * 100_000,
+        "filters = " + "[" * 40 + "]" * 40,
+        "x" + ".x" * 50_000 + " = 1",
+        "# " + "x" * 2_000_000,
+        'about = "\udcff"',
+    ],
+)
+def test_toml_that_is_too_deep_or_too_long_is_refused_at_once(tmp_path, text):
+    (tmp_path / "r.toml").write_text(text, errors="surrogateescape")
+    with pytest.raises(UsageError, match=r"r\.toml is no TOML file: ") as caught:
+        Recipe.load(tmp_path / "r.toml")
+    assert len(str(caught.value)) < 400
+
+
+def test_a_file_without_an_end_is_not_a_recipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.toml")
+    with pytest.raises(UsageError, match="There is no recipe"):
+        Recipe.load(tmp_path / "pipe.toml")
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000, "x" * 100_000, "{a" + ".a" * 600 + "=1}"])
+def test_a_change_that_is_too_deep_or_too_long_is_refused_with_its_key(value):
+    with pytest.raises(UsageError, match=r"--set 'epochs': .* Received: ") as caught:
+        parse_changes([f"epochs={value}"])
+    assert len(str(caught.value)) < 400
+
+
+def test_a_change_is_one_value():
+    assert parse_changes(["about=3\nbatch = 5"]) == {"about": "3\nbatch = 5"}
+
+
+JUNK = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([0, 1, -1, 2**31, 2**63, 10**400, 1e-320, 1e300, math.inf, math.nan])
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["x" * 100_000, "\x00", "\udcff", datetime.now()])
+)
+NESTED = st.recursive(
+    JUNK, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=2)
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(st.sampled_from(sorted(Recipe.model_fields)), NESTED, min_size=1, max_size=4))
+def test_whatever_a_field_is_set_to_it_is_taken_or_refused_in_a_line_that_names_a_field(fields):
+    try:
+        recipe = Recipe.from_fields(fields)
+    except UsageError as exc:
+        said = str(exc)
+    else:
+        said = ""
+        assert Recipe.from_fields(parse_toml(recipe.to_toml())) == recipe
+    assert not said or any(name in said for name in Recipe.model_fields)
+    assert len(said) < 1200
+
+
+@pytest.mark.parametrize("name", ["seed", "zoom", "filters", "about"])
+def test_a_number_that_cannot_even_be_printed_is_refused(name):
+    with pytest.raises(UsageError, match="too many digits"):
+        Recipe.from_fields({name: 10**5000})
+    with pytest.raises(UsageError):
+        Recipe.from_fields({name: (10**5000,)})
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"filters": [4096] * 16, "kernel": 55, "convs_per_block": 64}, "parameters"),
+        ({"filters": [8], "pooling": "none", "dense": [65_536]}, "parameters"),
+        ({"filters": [4096], "pooling": "none", "head": "global_max"}, "values in one layer"),
+        ({"filters": [64, 64], "pooling": "none", "head": "global_max", "batch": 65_536}, "values in a batch"),
+    ],
+)
+def test_an_absurd_network_is_refused_before_it_is_built(fields, what):
+    with pytest.raises(UsageError, match=rf"filters, kernel, .*: they make a network of [\d,]+ {what}; [\d,]+ at most"):
+        Recipe.from_fields(fields)
+
+
+@pytest.mark.parametrize("recipe", [Recipe.load(name) for name in bundled()], ids=list(bundled()))
+def test_no_bundled_recipe_comes_near_the_bounds(recipe):
+    size = recipe.size()
+    assert 50 * size.parameters < MOST_PARAMETERS
+    assert 10 * size.kept * recipe.batch < MOST_VALUES
+
+
+def test_their_identities_are_those_that_measurements_are_filed_under():
+    assert Recipe.load("fast").sha256 == "b572061b6b245cf77b1e68fbe302fae39b39846a0ac6dde2ec71da01fc6b0ae3"
+    assert Recipe.load("best").sha256 == "b14bdc53dd25051c27c8e405e37c33641189d76464e4c2defd2e22832a884c6d"

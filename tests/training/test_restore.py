@@ -80,7 +80,18 @@ def test_weights_that_are_not_there_are_named(finished, tmp_path):
         restore(edited(finished, tmp_path / "m.onnx", rename))
 
 
-@pytest.mark.parametrize("recipe", ['filters = [4, 9]\nhead = "global_max"\n', "epochz = 3\n", "epochs = \n"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        'filters = [4, 9]\nhead = "global_max"\n',
+        "epochz = 3\n",
+        "epochs = \n",
+        "epochs = " + "9" * 5000,
+        "filters = " + "[" * 60_000,
+        "filters = [4096, 4096]\nkernel = 55",
+        "x" + ".x" * 30_000 + " = 1",
+    ],
+)
 def test_a_recipe_that_does_not_fit_is_refused(finished, tmp_path, recipe):
     odd = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].update(recipe=recipe))
     with pytest.raises(NotAModelFile, match=r"m\.onnx"):

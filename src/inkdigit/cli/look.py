@@ -42,7 +42,7 @@ def info(
         del fields["self_test"]
         talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
-    data = card.provenance.get("data", {})
+    data = card.provenance.get("data") or {}
     lines: dict[str, Any] = {
         "name": card.name,
         "file": f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)",
@@ -80,7 +80,7 @@ def _members(provenance: dict[str, Any]) -> dict[str, str]:
     if "members" not in provenance:
         return {}
     names = ", ".join(f"{member['name']} (seed {member['seed']})" for member in provenance["members"])
-    return {"members": names, "views": str(provenance["views"])}
+    return {"members": names, "views": str(provenance.get("views", 1))}
 
 
 def _adapted(provenance: dict[str, Any]) -> dict[str, str]:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from inkdigit.training.run import Run
     from inkdigit.training.seeds import Trained
 
-MAX_SEEDS = 1_000
+MAX_SEEDS, SEED_DIGITS = 1_000, 10  # a recipe's seed is below two thousand million
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Another seed than the recipe's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")]
@@ -137,10 +137,11 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for piece in text.split(","):
         low, dash, high = (word.strip() for word in piece.partition("-"))
-        if not low.isdecimal() or (dash and not high.isdecimal()) or int(high or low) < int(low):
-            raise UsageError(f"--seeds {text!r} names no seeds", expected="numbers from 0 up, as in 0-4 or 0,2,5")
+        numbers = all(word.isdecimal() and len(word) <= SEED_DIGITS for word in ((low, high) if dash else (low,)))
+        if not numbers or int(high or low) < int(low):
+            raise UsageError(f"--seeds {text[:80]!r} names no seeds", expected="numbers from 0 up, as in 0-4 or 0,2,5")
         if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
-            raise UsageError("So many seeds are a slip", expected=f"{MAX_SEEDS:,} at most", received=text)
+            raise UsageError("So many seeds are a slip", expected=f"{MAX_SEEDS:,} at most", received=text[:80])
         seeds += range(int(low), int(high or low) + 1)
     return seeds
 

@@ -8,22 +8,71 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import tomllib
-import zipfile
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
 import inkdigit.runs as runs
+from inkdigit.data.packed import load_npz
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.parsing import parse_json, parse_toml, read_text
 
+MOST = 1e30  # figures are below: beyond it no axis can be drawn
+MAX_BYTES = 2**23  # of a report; one of 256 classes has a megabyte
 _NOT_THE_RECIPE = ("seed", "data", "about")  # fields that may differ within a group
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Checked(BaseModel):
+    """What the table, the tests and the page read of a file; more may be there."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Recipe(_Checked):
+    name: str = "–"
+    data: str = "–"
+    protocol: str = "final"
+    seed: Count | None = None
+
+
+class _Model(_Checked):
+    parameters: Count | None = None
+
+
+class _Data(_Checked):
+    sha256: str | None = None
+    test: Count | None = None
+
+
+class _Environment(_Checked):
+    data: _Data = _Data()
+
+
+class _Report(_Checked):
+    accuracy: Share
+    accuracy_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    n: Annotated[int, Field(ge=1)]
+    data: str | None = None
+    report_name: str = "test"
+    train_seconds: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    epochs: Count | None = None
+    model: _Model = _Model()
+    environment: _Environment = _Environment()
+
+
+def can_be_drawn(row: Mapping[str, float]) -> bool:
+    """Whether no axis fails over the figures of an epoch; one that is not a number is left out of a curve."""
+    return not any(MOST < abs(value) < math.inf for value in row.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,8 +129,16 @@ class Entry:
 
     @cached_property
     def history(self) -> list[dict[str, float]]:
-        """One row an epoch."""
-        return runs.read_rows(self.folder / runs.METRICS)
+        """One row an epoch.
+
+        Raises:
+            MalformedFile: they cannot be read, or do not say of which epoch they are.
+        """
+        path = self.folder / runs.METRICS
+        rows = runs.read_rows(path)
+        if not all(0 < row.get("epoch", 0) < math.inf and can_be_drawn(row) for row in rows):
+            raise MalformedFile(path, "These are not the figures of epochs", hint="Train the run anew.")
+        return rows
 
     @cached_property
     def right_and_labels(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
@@ -94,12 +151,13 @@ class Entry:
         path = self.folder / runs.PREDICTIONS
         if not path.is_file():
             raise MissingData(f"{self.folder} has no {runs.PREDICTIONS}", hint="Train the run anew.")
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-                probs, labels = kept["probs"], kept["labels"]
-            right = ~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) == labels)
-        except (OSError, ValueError, TypeError, KeyError, IndexError, EOFError, zipfile.BadZipFile, zlib.error) as exc:
-            raise MalformedFile(path, "These are no predictions", expected="probs (N, K) and labels (N,)") from exc
+        probs, labels = load_npz(path, "probs", "labels")
+        numbers = probs.dtype.kind == "f" and labels.dtype.kind in "iu"
+        if not (numbers and probs.ndim == 2 and probs.size and labels.shape == probs.shape[:1]):
+            received = f"{probs.dtype} {probs.shape} and {labels.dtype} {labels.shape}"
+            expected = "probs (N, K) and labels (N,)"
+            raise MalformedFile(path, "These are not predictions", expected=expected, received=received)
+        right = ~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) == labels)
         return right, labels.astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
@@ -145,10 +203,10 @@ def read(folder: Path) -> Entry:
     Raises:
         MalformedFile: its recipe or its report cannot be read.
     """
-    recipe = _toml(folder / runs.RECIPE)
+    recipe = _read_recipe(folder / runs.RECIPE)
     if not runs.is_finished(folder):
         return Entry(folder, "unfinished", recipe, {})
-    return Entry(folder, "finished", recipe, _json(folder / runs.REPORT))
+    return Entry(folder, "finished", recipe, read_report(folder))
 
 
 def read_finished(folder: Path) -> Entry:
@@ -237,32 +295,44 @@ def why_other_pictures(one: Entry, other: Entry) -> str | None:
         here, there = (entry.recipe.get(field, default) for entry in (one, other))
         if here != there:
             return f"another {one.part} part ({field} {there}, not {here})"
-    if not np.array_equal(one.right_and_labels[1], other.right_and_labels[1]):
+    if not np.array_equal(_labels(one), _labels(other)):
         return "other labels in predictions.npz"
     return None
 
 
-def _toml(path: Path) -> dict[str, Any]:
+def _labels(entry: Entry) -> NDArray[np.int64]:
+    """The labels (N,) of the pictures that a run reports on.
+
+    Raises:
+        MalformedFile: there are not as many as it says.
+    """
+    labels, n = entry.right_and_labels[1], entry.report["n"]
+    if len(labels) != n:
+        received = f"{len(labels):,} of {n:,} pictures"
+        raise MalformedFile(entry.folder / runs.PREDICTIONS, "It does not fit the report", received=received)
+    return labels
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What report.json says of a finished run.
+
+    Raises:
+        MalformedFile: it cannot be read, or lacks a figure that every run has.
+    """
+    path = folder / runs.REPORT
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        report: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
+        _Report.model_validate(report)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is no recipe", expected="TOML", hint="Train the run anew.") from exc
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        report: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        _check(report)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as exc:
         raise MalformedFile(path, "This is no report of a run", hint="Train the run anew.") from exc
     return report
 
 
-def _check(report: dict[str, Any]) -> None:
-    """Stumble over what the table or the page would stumble over."""
-    low, high = report["accuracy_ci95"]
-    optional = (report.get("train_seconds"), report.get("epochs"), report.get("model", {}).get("parameters"))
-    figures = [report["accuracy"], low, high, report["n"], *(value for value in optional if value is not None)]
-    if not all(map(math.isfinite, figures)):
-        raise ValueError("a figure is not finite")
-    report.get("environment", {}).get("data", {}).get("sha256")
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        recipe = parse_toml(read_text(path))
+        _Recipe.model_validate(recipe)
+        json.dumps(recipe)  # a recipe has no dates, which `kin` could not write
+    except (OSError, ValueError, TypeError) as exc:
+        raise MalformedFile(path, "This is no recipe", expected="TOML", hint="Train the run anew.") from exc
+    return recipe

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import math
 import time
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inkdigit.parsing import parse_toml
 from inkdigit.report import insight, plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
 from inkdigit.report.insight import Insight
@@ -91,7 +91,7 @@ def write(folder: Path, story: Story) -> dict[str, Any]:
 
 def summary(story: Story) -> dict[str, Any]:
     """What `report.json` holds: strict JSON types, null for what is not a number."""
-    recipe = tomllib.loads(story.recipe_toml)
+    recipe = parse_toml(story.recipe_toml)
     figures = story.metrics.to_json()
     report = {
         "title": story.title,

@@ -5,21 +5,22 @@ In: finished runs, or the text by which a user means them. Out: `Seeds`; `seeds.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import inkdigit.runs as runs
 from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.report.ledger import Entry, kin, read_finished, why_other_pictures
+from inkdigit.parsing import parse_json, read_text
+from inkdigit.report.ledger import MAX_BYTES, Entry, kin, read_finished, why_other_pictures
 from inkdigit.report.spread import Spread
 from inkdigit.report.template import duration, percent
 
@@ -139,6 +140,29 @@ def _check_kin(entries: Sequence[Entry]) -> None:
         )
 
 
+class _Row(BaseModel):
+    """One seed of a summary; more may be there."""
+
+    model_config = ConfigDict(strict=True)
+
+    seed: int = Field(ge=0)
+    state: Literal["finished", "unfinished"]
+    run: str | None  # where its directory lies
+    reason: str | None = None  # why it has no figures
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.run if self.state == "finished" else self.reason) is None:
+            raise ValueError("a finished seed has a run, another one a reason")
+        return self
+
+
+class _Summary(BaseModel):
+    """A seeds.json, as far as anybody reads it."""
+
+    runs: list[_Row]
+
+
 def read_summary(folder: Path) -> dict[str, Any]:
     """Read the seeds.json of a folder.
 
@@ -147,10 +171,9 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """
     path = folder / runs.SEEDS
     try:
-        summary: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for row in summary["runs"]:
-            _ = int(row["seed"]), row["state"] == "finished" or row["reason"], folder / (row["run"] or "")
-    except (OSError, ValueError, KeyError, TypeError) as exc:
+        summary: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
+        _Summary.model_validate(summary)
+    except (OSError, ValueError) as exc:
         raise MalformedFile(path, "This is no summary of seeds", hint="Train them anew, or name the runs.") from exc
     return summary
 

@@ -20,6 +20,7 @@ from inkdigit.scale.pool import End, Training
 from inkdigit.scale.search import Search, start_trial
 
 if TYPE_CHECKING:
+    from optuna import Study
     from optuna.trial import FrozenTrial
 
 SEEDS = 3
@@ -81,7 +82,7 @@ def fight(search: Search, best: FrozenTrial) -> Duel | None:
     sides = {"start": start, f"trial {best.number}": search.recipe(best.params)}
     seeds = [(start.seed + i) % 2**31 for i in range(1, SEEDS + 1)]
     keys = [(side, seed) for seed in seeds for side in sides]  # alternating: both sides see the machine alike
-    waiting = [key for key in keys if _attr(*key) not in study.user_attrs]
+    waiting = [key for key in keys if _stored(study, *key) is None]
     search.log(f"Comparing trial {best.number} with the start: {len(waiting)} whole trainings.")
 
     def take() -> Training | None:
@@ -104,8 +105,15 @@ def fight(search: Search, best: FrozenTrial) -> Duel | None:
     pool.train_all(take, jobs=search.jobs, on_epoch=lambda *_: True, on_end=on_end)
     unseen = search.pictures.duel.test
     assert unseen is not None
-    begun, won = (tuple(study.user_attrs[_attr(side, seed)]["accuracy"] for seed in seeds) for side in sides)
+    begun, won = (tuple(_stored(study, side, seed) or 0.0 for seed in seeds) for side in sides)
     return Duel(tuple(seeds), begun, won, len(unseen))
+
+
+def _stored(study: Study, side: str, seed: int) -> float | None:
+    """The accuracy of one full training, where the study remembers one."""
+    kept = study.user_attrs.get(_attr(side, seed))
+    accuracy = kept.get("accuracy") if isinstance(kept, dict) else None
+    return accuracy if isinstance(accuracy, float) and 0 <= accuracy <= 1 else None
 
 
 def _attr(side: str, seed: int) -> str:

@@ -46,7 +46,8 @@ def _winner(search: Search, best: FrozenTrial) -> Recipe:
         return start
     about = f"{start.name}, tuned: trial {best.number} of {len(memory.over(search.study))}"
     unfitted = {"temperature": None, "accept_score": None, "calibrated_on": None}
-    return search.recipe(best.params).change({"name": f"{start.name}-tuned", "about": about, **unfitted})
+    name = f"{start.name[:90]}-tuned"  # a name has a hundred characters at most
+    return search.recipe(best.params).change({"name": name, "about": about, **unfitted})
 
 
 def tell_story(search: Search, best: FrozenTrial, duel: Duel | None) -> Story:

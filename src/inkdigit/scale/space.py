@@ -13,21 +13,22 @@ from __future__ import annotations
 
 import json
 import math
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.parsing import parse_toml, read_text
 from inkdigit.runs import looking_up
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import Recipe, shorten
 
 if TYPE_CHECKING:
     from optuna import Trial
 
 FOLDER = Path(__file__).parent / "spaces"
 BUDGET = "budget"
+MOST_CHOICES = 100  # of one field: each is tried out before the search, and no search gets round to more
 
 # What a search holds still, and why.
 UNTOUCHED = {
@@ -63,6 +64,10 @@ class Range:
             return False
         return not self.whole or (value - self.low) % self.step == 0
 
+    def proposes(self, param: Any) -> bool:
+        """Whether `suggest` can give this."""
+        return self.holds(param)
+
     def __str__(self) -> str:
         """As the page says it."""
         steps = f", step {self.step}" if self.step > 1 else ""
@@ -84,6 +89,10 @@ class Choices:
         """Whether a search can come upon the value."""
         return label(value) in map(label, self.values)
 
+    def proposes(self, param: Any) -> bool:
+        """Whether `suggest` can give this."""
+        return param in map(label, self.values)
+
     def __str__(self) -> str:
         """As the page says it."""
         return " | ".join(map(label, self.values))
@@ -91,7 +100,7 @@ class Choices:
 
 def label(value: Any) -> str:
     """A value as text: `relu`, `[16, 32]`, `true`."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +131,20 @@ class Space:
             UsageError: no such file, an unknown field, a value that the field does not take, an empty range.
         """
         if path is None:
-            own = FOLDER / f"{start.name}.toml"
-            path = own if own.is_file() else FOLDER / "default.toml"
+            own = {file.stem: file for file in FOLDER.glob("*.toml")}
+            path = own.get(start.name, FOLDER / "default.toml")
         path = Path(path)
         with looking_up(path):
             try:
-                entries = tomllib.loads(path.read_text(encoding="utf-8"))
+                text = read_text(path)
             except FileNotFoundError:
                 raise UsageError(f"There is no space file {path}", expected="the path of a TOML file") from None
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+            except ValueError as exc:
                 raise UsageError(f"{path} is no TOML file: {exc}") from exc
+        try:
+            entries = parse_toml(text)
+        except ValueError as exc:
+            raise UsageError(f"{path} is no TOML file: {exc}") from exc
         return cls.from_entries(entries, start, where=path.name)
 
     @classmethod
@@ -163,6 +176,10 @@ class Space:
             return next(value for value in dimension.values if label(value) == param)
         return param
 
+    def fits(self, params: Mapping[str, Any]) -> bool:
+        """Whether parameters are those of a trial in this space."""
+        return all(name in self.dimensions and self.dimensions[name].proposes(param) for name, param in params.items())
+
     def params(self, recipe: Recipe) -> dict[str, Any]:
         """A recipe as the parameters of a trial; fields whose value the space does not hold are left out."""
         values = {name: getattr(recipe, name) for name in self.dimensions}
@@ -180,19 +197,22 @@ class Space:
 def _budget(entry: Any, where: str) -> Budget:
     known = {f.name for f in fields(Budget)}
     if not isinstance(entry, dict):
-        raise UsageError(f"{where}: [budget] is a table", expected=" and ".join(sorted(known)), received=repr(entry))
+        raise UsageError(f"{where}: [budget] is a table", expected=" and ".join(sorted(known)), received=shorten(entry))
     for key, value in entry.items():
         if key not in known:
-            raise UsageError(f"{where}: unknown key {key!r} in [budget]", hint=did_you_mean(key, known))
+            hint = did_you_mean(key[:40], known)
+            raise UsageError(f"{where}: unknown key {shorten(key)} in [budget]", hint=hint)
         if type(value) is not int or value < 0:
-            raise UsageError(f"{where}: budget.{key}", expected="a whole number, 0 for no limit", received=repr(value))
+            raise UsageError(
+                f"{where}: budget.{key}", expected="a whole number, 0 for no limit", received=shorten(value)
+            )
     return Budget(**{**asdict(Budget()), **entry})
 
 
 def _dimension(name: str, entry: Any, where: str) -> Range | Choices:
     if name not in Recipe.model_fields:
-        hint = did_you_mean(name, Recipe.model_fields) or "See all fields in docs/recipes.md."
-        raise UsageError(f"{where}: unknown recipe field {name!r}", hint=hint)
+        hint = did_you_mean(name[:40], Recipe.model_fields) or "See all fields in docs/recipes.md."
+        raise UsageError(f"{where}: unknown recipe field {shorten(name)}", hint=hint)
     if name in UNTOUCHED:
         raise UsageError(f"{where}: a search may not change {name}: {UNTOUCHED[name]}")
     if isinstance(entry, dict) and set(entry) == {"choices"}:
@@ -202,37 +222,46 @@ def _dimension(name: str, entry: Any, where: str) -> Range | Choices:
     raise UsageError(
         f"{where}: {name} is no range and no choice",
         expected="{ low = …, high = …, log = true } or { choices = […] }",
-        received=repr(entry),
+        received=shorten(entry),
     )
 
 
 def _choices(name: str, values: Any, where: str) -> Choices:
     if not isinstance(values, list) or not values:
-        raise UsageError(f"{where}: {name} has no choices", expected="a list of values", received=repr(values))
+        raise UsageError(f"{where}: {name} has no choices", expected="a list of values", received=shorten(values))
+    if len(values) > MOST_CHOICES:
+        raise UsageError(f"{where}: {name} has {len(values):,} choices", expected=f"{MOST_CHOICES} at most")
     return Choices(tuple(values))
 
 
 def _range(name: str, entry: Mapping[str, Any], where: str) -> Range:
-    kinds = {Recipe.model_fields[name].annotation, *get_args(Recipe.model_fields[name].annotation)}
+    kinds = _kinds(Recipe.model_fields[name].annotation)
     if not kinds & {int, float}:
-        raise UsageError(f"{where}: {name} is no number", expected="{ choices = […] }", received=repr(dict(entry)))
+        raise UsageError(f"{where}: {name} is no number", expected="{ choices = […] }", received=shorten(dict(entry)))
     whole = float not in kinds
     number = (int,) if whole else (int, float)
     low, high, log, step = entry["low"], entry["high"], entry.get("log", False), entry.get("step", 1)
     for value in (low, high):
         if type(value) not in number or not math.isfinite(value):
             wanted = "whole numbers" if whole else "numbers"
-            raise UsageError(f"{where}: the ends of {name} are {wanted}", received=repr(value))
+            raise UsageError(f"{where}: the ends of {name} are {wanted}", received=shorten(value))
     if type(log) is not bool:
-        raise UsageError(f"{where}: {name}: log is true or false", received=repr(log))
+        raise UsageError(f"{where}: {name}: log is true or false", received=shorten(log))
     if "step" in entry and (type(step) is not int or step < 1 or not whole or log):
         problem = f"{where}: {name}: a step goes with whole numbers that are not on a log scale"
-        raise UsageError(problem, expected="a whole number from 1 up", received=repr(step))
+        raise UsageError(problem, expected="a whole number from 1 up", received=shorten(step))
     if low > high:
         raise UsageError(f"{where}: the range of {name} is empty", expected="low ≤ high", received=f"{low} > {high}")
     if log and low <= 0:
         raise UsageError(f"{where}: the range of {name} is empty", expected="low > 0 on a log scale", received=low)
     return Range(low, high - (high - low) % step if whole else high, log, step, whole)
+
+
+def _kinds(annotation: Any) -> set[Any]:
+    """The types that a field takes, without the bounds that they have there."""
+    if get_origin(annotation) is Annotated:
+        return {get_args(annotation)[0]}
+    return {annotation, *(kind for one in get_args(annotation) for kind in _kinds(one))}
 
 
 def _ends(dimension: Range | Choices) -> tuple[Any, ...]:
@@ -251,6 +280,10 @@ def _fit(change: dict[str, Any], firsts: Mapping[str, Any], start: Recipe, where
             ((name, value),) = change.items()
             problem = alone.problem.removeprefix(f"{start.name}: ")
             raise UsageError(
-                f"{where}: {name} = {label(value)} does not go with the recipe {start.name}: {problem}",
+                f"{where}: {name} = {_cut(label(value))} does not go with the recipe {start.name}: {problem}",
                 hint="Change the space, or name another with --space.",
             ) from alone
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:119]}…"

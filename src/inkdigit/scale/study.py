@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,10 @@ OWNER = "owner"  # the machine and directory of the command that runs it
 ATTEMPT = "attempt"  # how often its workers have died
 REASON = "reason"  # why it was pruned or given up
 SECONDS = "seconds"  # of its epochs
+FIXED = "fixed_params"  # Optuna's own: what a queued trial begins with
+
+# What a damaged study makes Optuna raise while it is read: an unknown kind of trial, text where a number should be.
+UNCHECKED = (LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError)
 
 ATTEMPTS = 3  # a trial whose workers die so often is given up
 
@@ -59,22 +64,23 @@ def open_study(url: str, name: str, *, about: Mapping[str, Any], seed: int) -> S
     """Open the study `name` in the storage `url`, or make it; `about` is what its trials have in common.
 
     Raises:
-        UsageError: the storage cannot be opened, or the study is about something else.
+        UsageError: the storage cannot be opened or read, or the study is about something else.
     """
     import optuna
 
     with opening(url):
         plain = url.replace("{", "{{").replace("}", "}}")  # Optuna fills in a template
         study = optuna.create_study(storage=plain, study_name=name, direction="maximize", load_if_exists=True)
-        known = study.user_attrs.get("about")
-        if known is None:
-            if study.trials:
-                raise UsageError(f"The study {name!r} is another program's", hint="Choose another --out or --storage.")
+        known, trials = study.user_attrs.get("about"), study.get_trials(deepcopy=False)
+    if known is None:
+        if trials:
+            raise UsageError(f"The study {name!r} is another program's", hint="Choose another --out or --storage.")
+        with storing():
             study.set_user_attr("about", dict(about))
-        else:
-            _check_same(name, json.loads(json.dumps(about)), known)
+    else:
+        _check_same(name, json.loads(json.dumps(about)), known if isinstance(known, dict) else {})
     # A search that is taken up again must not draw what it drew before: the seed moves with the trials.
-    study.sampler = optuna.samplers.TPESampler(seed=seed + len(study.trials))
+    study.sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_EPOCHS)
     return study
 
@@ -87,12 +93,13 @@ def _check_same(name: str, wanted: dict[str, Any], known: dict[str, Any]) -> Non
             continue
         expected, received = str(theirs), str(ours)
         if isinstance(ours, dict) and isinstance(theirs, dict):
-            entry = next(key for key in [*theirs, *ours] if ours.get(key) != theirs.get(key))
-            expected, received = (f"{entry}: {side.get(entry, 'absent')}" for side in (theirs, ours))
+            absent = "absent"
+            entry = next(key for key in [*theirs, *ours] if ours.get(key, absent) != theirs.get(key, absent))
+            expected, received = (f"{entry}: {side.get(entry, absent)}" for side in (theirs, ours))
         raise UsageError(
             f"The study {name!r} was made for another {topic}",
-            expected=expected,
-            received=received,
+            expected=one_line(expected),
+            received=one_line(received),
             hint="Give what it was made for, or choose another --out.",
         )
 
@@ -102,16 +109,20 @@ def opening(url: str) -> Iterator[None]:
     """Translate what goes wrong while a storage is opened.
 
     Raises:
-        UsageError: in place of what SQLAlchemy, its drivers and Optuna raise.
+        UsageError: in place of what SQLAlchemy, its drivers and Optuna raise, who do not check what they read.
+        OutputError: the disk is full.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, ValueError) as exc:
+    except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, *UNCHECKED) as exc:
+        problem = f"The storage {_without_password(url)} cannot be opened: {_cause(exc)}"
+        if _is_full(exc):
+            raise OutputError(problem, hint="Put that right, or choose another place.") from exc
         raise UsageError(
-            f"The storage {_without_password(url)} cannot be opened: {_cause(exc)}",
+            problem,
             expected="a database that is there, as in sqlite:///study.db",
         ) from exc
 
@@ -136,6 +147,11 @@ def storing() -> Iterator[None]:
         raise OutputError(f"The study cannot be stored: {_cause(exc)}", hint=hint) from exc
 
 
+def _is_full(exc: BaseException) -> bool:
+    """Whether SQLite found no room."""
+    return getattr(_root(exc), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
 def _was_interrupted(exc: BaseException | None) -> bool:
     return exc is not None and (
         isinstance(exc, KeyboardInterrupt) or _was_interrupted(exc.__cause__ or exc.__context__)
@@ -144,9 +160,19 @@ def _was_interrupted(exc: BaseException | None) -> bool:
 
 def _cause(exc: BaseException) -> str:
     """The first line of the error that began it, without SQLAlchemy's frame around it."""
+    return one_line(_root(exc)).rstrip(".") or type(exc).__name__
+
+
+def _root(exc: BaseException) -> BaseException:
     while exc.__cause__ is not None:
         exc = exc.__cause__
-    return (str(getattr(exc, "orig", None) or exc) or type(exc).__name__).splitlines()[0].rstrip(".")
+    return getattr(exc, "orig", None) or exc
+
+
+def one_line(what: object) -> str:
+    """The first line of a text that may quote a file: printable, and not too long."""
+    line = (str(what).splitlines() or [""])[0][:200]
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
 def _without_password(url: str) -> str:
@@ -178,7 +204,7 @@ def take_up(study: Study, start: Mapping[str, Any], *, by: str) -> int:
     left = [trial for trial in running if trial.user_attrs.get(OWNER, by) == by]
     for trial in left:
         # One that was killed before it had drawn all of its parameters draws the others anew.
-        queued = trial.system_attrs.get("fixed_params", {})
+        queued = trial.system_attrs.get(FIXED, {})
         _queue(study, trial.user_attrs, {**queued, **trial.params}, {})
         study.tell(trial.number, state=TrialState.FAIL)
     return len(left)

@@ -14,8 +14,10 @@ from typing import Any
 
 import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, TrainingError, UsageError
+from inkdigit.lock import alone
 from inkdigit.machine import cores
 from inkdigit.scale import study as memory
+from inkdigit.scale.checks import check_file, check_trials
 from inkdigit.scale.duel import Duel, fight
 from inkdigit.scale.outcome import tell_story, winner_toml
 from inkdigit.scale.pictures import divide
@@ -28,6 +30,7 @@ from inkdigit.types import Dataset
 START = "start.toml"
 WINNER = "winner.toml"
 PAGE = "study.html"
+MOST_JOBS = 1024  # processes; each has a library of its own in memory, of some hundred megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ def tune(
     chosen = Space.load(space, start)
     if trials < 1 or (jobs is not None and jobs < 1):
         raise UsageError("There is nothing to do", expected="at least one trial and one job")
+    if jobs is not None and jobs > MOST_JOBS:
+        raise UsageError("So many jobs are a slip", expected=f"{MOST_JOBS} at most", received=jobs)
     memory.require_optuna()
     try:
         from inkdigit.training.run import open_for, source_of
@@ -91,9 +96,12 @@ def tune(
         named = named or runs.ROOT / f"tune-{start.name}"
         study = memory.open_study(storage, named.resolve().name, about=about, seed=start.seed)
     folder = _make(named, start)
-    with runs.alone(folder, "search"):
+    with alone(folder, "search"):
+        _begin(folder, start)
         if storage is None:
+            check_file(folder)
             study = memory.open_study(memory.sqlite(folder), "search", about=about, seed=start.seed)
+        check_trials(study, fits=chosen.fits)
         search = Search(folder, start, chosen, pictures, study, trials, min(jobs or cores(), trials), log)
         with memory.storing():
             return _run(search)
@@ -109,9 +117,19 @@ def _make(named: Path | None, start: Recipe) -> Path:
     """The directory of the search: one that holds a search already, or a new one."""
     if named is not None and (named / START).is_file():
         return named
-    folder = runs.create(f"tune-{start.name}", seed=start.seed, out=named)
-    runs.write_aside(folder / START, start.to_toml())
-    return folder
+    return runs.create(f"tune-{start.name}", seed=start.seed, out=named)
+
+
+def _begin(folder: Path, start: Recipe) -> None:
+    """Write what the search begins at, unless it has begun.
+
+    Raises:
+        OutputError: the directory holds something else by now.
+    """
+    if not (folder / START).is_file():
+        runs.check_free(folder)
+    if not (folder / memory.DATABASE).exists():
+        runs.write_aside(folder / START, start.to_toml())
 
 
 def _run(search: Search) -> Tuned:

@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inkdigit.errors import TrainingError
+from inkdigit.errors import DataError, TrainingError
 from inkdigit.machine import processor
+from inkdigit.parsing import parse_json, read_text
+from inkdigit.runs import ENVIRONMENT
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 
@@ -27,6 +30,7 @@ LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "ope
 # The prepared training part of MNIST, so that it is known under whatever name or folder it comes.
 MNIST_SHA256 = "625d77de004da9ab432032544f7e6d5622442b033c71ce1aa72665ded471b711"
 HOLDS_MNIST = ("mnist", "emnist-digits")  # both are cut from NIST's Special Database 19 and its forerunners
+MOST_THREADS = 1024  # that a run can have had: no machine of today has more processors
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
 
 
@@ -50,6 +54,58 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
             "test": None if dataset.test is None else len(dataset.test),
         },
     }
+
+
+class _Data(BaseModel):
+    """What env.json says of the data."""
+
+    model_config = ConfigDict(strict=True)
+
+    source: str
+    name: str
+    sha256: str
+
+
+class _Teacher(BaseModel):
+    """What env.json says of a teacher."""
+
+    model_config = ConfigDict(strict=True)
+
+    file: str
+    sha256: str
+    saw_mnist: bool
+
+
+class _Environment(BaseModel):
+    """What a run that is taken up reads of env.json; more may be there."""
+
+    model_config = ConfigDict(strict=True)
+
+    started: str
+    commit: str | None
+    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
+    libraries: dict[str, str | None]
+    data: _Data
+    teacher: _Teacher | None = None  # a run that began before 0.3 says nothing of one
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """What env.json says of a run; resuming needs it.
+
+    Raises:
+        DataError: it is missing, or damaged.
+    """
+    path = folder / ENVIRONMENT
+    try:
+        about: dict[str, Any] = parse_json(read_text(path))
+        _Environment.model_validate(about)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        told = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+        raise DataError(f"{path} cannot be read ({told})", hint="Train the run anew.") from exc
+    except (OSError, ValueError) as exc:
+        raise DataError(f"{path} cannot be read ({exc})", hint="Train the run anew.") from exc
+    return about
 
 
 def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:

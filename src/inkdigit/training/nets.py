@@ -123,8 +123,10 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     It has an output for each of the `classes` and, where it learns from outliers, one for each kind of those.
 
     Raises:
-        UsageError: the blocks shrink the picture to nothing.
+        UsageError: the blocks shrink the picture to nothing, or so many classes make the network too large.
     """
+    if problem := recipe.too_large(classes):
+        raise UsageError(f"{recipe.name}: {problem}", received=f"{classes} classes")
     layers: OrderedDict[str, nn.Module] = OrderedDict(moments=MomentNormalize()) if recipe.moments else OrderedDict()
     layers["normalize"] = Normalize(mean, std)
     width, side = 1, SIDE  # (N, 1, 28, 28)

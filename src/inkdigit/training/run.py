@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property
@@ -20,11 +20,14 @@ from typing import Any
 import torch
 
 import inkdigit.runs as runs
+from inkdigit.data.arrays import as_dataset
 from inkdigit.data.generated import check_source
-from inkdigit.data.sources import NAMES, open_data
+from inkdigit.data.sources import NAMES
 from inkdigit.data.splits import Parts, split
-from inkdigit.errors import DataError, UsageError
+from inkdigit.errors import DataError, MalformedFile, UsageError
+from inkdigit.lock import alone
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.report.ledger import can_be_drawn, read_report
 from inkdigit.training import checkpoint, environment, loop, trial
 from inkdigit.training.distill import open_teacher, where
 from inkdigit.training.outcome import Job, write_model, write_report
@@ -33,6 +36,8 @@ from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset
 
 Log = Callable[[str], None]
+EPOCH_ROW = tuple(field.name for field in fields(loop.Row) if field.name != "samples")  # the columns of metrics.csv
+STEP_ROW = ("epoch", *(field.name for field in fields(loop.Sample)))  # and those of steps.csv
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +54,7 @@ class Run:
     @cached_property
     def report(self) -> dict[str, Any]:
         """What `report.json` holds."""
-        report: dict[str, Any] = json.loads((self.folder / runs.REPORT).read_text(encoding="utf-8"))
-        return report
+        return read_report(self.folder)
 
     @cached_property
     def model(self) -> Recognizer:
@@ -75,7 +79,8 @@ def train(
     what the caller spent on loading this, for the report.
 
     Raises:
-        UsageError: an unknown recipe, source or device, parts that the data cannot give, an unfit teacher.
+        UsageError: an unknown recipe, source or device, parts that the data cannot give, an unfit teacher; or another
+            training is at work in `out`.
         DataError: the data cannot be used.
         ModelFileError: the teacher's file cannot be used.
         Diverged: the loss is no longer a number.
@@ -92,17 +97,19 @@ def train(
         teacher = open_teacher(recipe, dataset)
         parts = parts_of(dataset, recipe)
         net = trial.build(recipe, parts, len(dataset.classes))
-        folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
         recipe = recipe.change(sources_of(data, recipe))  # so that recipe.toml alone repeats the run
         about = environment.describe(dataset, source=recipe.data, device=target)
         about["teacher"] = None if teacher is None else teacher.describe()
+        folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
+    with alone(folder, "training"):
+        runs.check_free(folder)  # another training may have been here meanwhile
         runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
         runs.write_aside(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
-    with environment.gpu_memory("Train on the processor: --device cpu."):
-        state = loop.start(net.to(target), recipe)
-    checkpoint.write(folder, state)
-    job = Job(folder, recipe, dataset, parts, about, target, teacher)
-    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick, log=log)
+        with environment.gpu_memory("Train on the processor: --device cpu."):
+            state = loop.start(net.to(target), recipe)
+        checkpoint.write(folder, state)
+        job = Job(folder, recipe, dataset, parts, about, target, teacher)
+        return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick, log=log)
 
 
 def resume(
@@ -119,38 +126,76 @@ def resume(
     `data` is needed only if the run began with a data set that no source opens.
 
     Raises:
-        UsageError: no such run, or it is finished.
-        DataError: data or teacher are not those that the run began with, or the checkpoint is damaged.
+        UsageError: no such run, it is finished, or another training is at work on it.
+        DataError: data or teacher are not those that the run began with, or its files are damaged.
         TrainingError: the GPU's memory is full.
     """
     folder = runs.find(run)
+    _check_unfinished(folder)
+    with alone(folder, "training"):
+        _check_unfinished(folder)  # it may have come to its end meanwhile
+        with _clock() as seconds:
+            job, state = _take_up(folder, data, device, log)
+        log(f"Going on after epoch {state.epoch}.")
+        return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick, log=log)
+
+
+def _check_unfinished(folder: Path) -> None:
     if runs.is_finished(folder):
         raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train anew.")
-    recipe = Recipe.load(folder / runs.RECIPE)
-    with _clock() as seconds:
-        target = choose_device(device)
-        about = read_environment(folder)
-        torch.set_num_threads(about.get("threads", torch.get_num_threads()))  # another number rounds differently
-        dataset = open_for(recipe, data if data is not None else about["data"]["source"], log=log)
-        if dataset.sha256 != about["data"]["sha256"]:
-            raise DataError(
-                f"{about['data']['source']} is not the data that {folder} began with",
-                expected=f"SHA-256 {about['data']['sha256'][:12]}…",
-                received=f"{dataset.sha256[:12]}…",
-            )
-        teacher = open_teacher(recipe, dataset)
-        if teacher is not None and teacher.describe() != about.get("teacher"):
-            raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
-        parts = parts_of(dataset, recipe)
-        net = trial.build(recipe, parts, len(dataset.classes))
-        with environment.gpu_memory("Go on on the processor: --device cpu."):
-            state = checkpoint.read(folder, net, recipe, device=target)
-        runs.truncate_rows(folder / runs.METRICS, state.epoch)
-        steps = runs.read_rows(folder / runs.STEPS)
-        runs.truncate_rows(folder / runs.STEPS, sum(row["step"] <= state.step for row in steps))
-    log(f"Going on after epoch {state.epoch}.")
-    job = Job(folder, recipe, dataset, parts, about, target, teacher)
-    return _finish(job, state, seconds=_before(import_seconds, seconds()), on_tick=on_tick, log=log)
+
+
+def _take_up(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple[Job, loop.State]:
+    """A run as it stands after its last good checkpoint; rows of later epochs are cut off its curves.
+
+    Raises:
+        DataError: data or teacher are not those that the run began with, or its files are damaged.
+    """
+    recipe, about, target = Recipe.load(folder / runs.RECIPE), environment.read(folder), choose_device(device)
+    torch.set_num_threads(about.get("threads") or torch.get_num_threads())  # another number rounds differently
+    dataset = open_for(recipe, data if data is not None else about["data"]["source"], log=log)
+    if dataset.sha256 != about["data"]["sha256"]:
+        raise DataError(
+            f"{about['data']['source']} is not the data that {folder} began with",
+            expected=f"SHA-256 {about['data']['sha256'][:12]}…",
+            received=f"{dataset.sha256[:12]}…",
+        )
+    teacher = open_teacher(recipe, dataset)
+    if teacher is not None and teacher.describe() != about.get("teacher"):
+        raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
+    parts = parts_of(dataset, recipe)
+    net = trial.build(recipe, parts, len(dataset.classes))
+    with environment.gpu_memory("Go on on the processor: --device cpu."):
+        state = checkpoint.read(folder, net, recipe, device=target, log=log)
+    _cut_rows(folder, state)
+    return Job(folder, recipe, dataset, parts, about, target, teacher), state
+
+
+def _cut_rows(folder: Path, state: loop.State) -> None:
+    """Leave the rows of the curves up to the state, so that those of the epochs after it are not there twice.
+
+    Raises:
+        DataError: the files are damaged.
+    """
+    for name, columns in ((runs.METRICS, EPOCH_ROW), (runs.STEPS, STEP_ROW)):
+        rows = _check_rows(folder / name, columns)
+        runs.truncate_rows(folder / name, sum(row["step"] <= state.step for row in rows))
+
+
+def _check_rows(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
+    """Read rows whose columns are those that a run writes: it would write more under the wrong names.
+
+    Raises:
+        MalformedFile: they are others, or the file cannot be read.
+    """
+    rows = runs.read_rows(path)
+    if rows and tuple(rows[0]) != tuple(columns):
+        expected, received = ", ".join(columns), ", ".join(rows[0])[:200]
+        raise MalformedFile(path, "the columns are others", where="line 1", expected=expected, received=received)
+    for number, row in enumerate(rows, 2):
+        if not can_be_drawn(row) or not 0 < row["step"] < math.inf:
+            raise MalformedFile(path, "figures that no training has", where=f"line {number}")
+    return rows
 
 
 def choose_device(name: str) -> torch.device:
@@ -174,7 +219,7 @@ def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Datas
         DataError: the data cannot be used.
     """
     wanted = None if recipe.prepare == "auto" else recipe.prepare
-    dataset = source if isinstance(source, Dataset) else open_data(source, prepare=wanted, log=log)
+    dataset = as_dataset(source, prepare=wanted, test=recipe.protocol == "final", log=log)  # select never looks there
     if recipe.stressed or recipe.drawn or recipe.outliers:
         check_source(dataset)
     if wanted not in (None, dataset.prepare):
@@ -223,20 +268,6 @@ def _clock() -> Iterator[Callable[[], float]]:
     ended = time.perf_counter()
 
 
-def read_environment(folder: Path) -> dict[str, Any]:
-    """What env.json says of a run; resuming needs it.
-
-    Raises:
-        DataError: it is missing, or broken.
-    """
-    try:
-        about: dict[str, Any] = json.loads((folder / runs.ENVIRONMENT).read_text(encoding="utf-8"))
-        _ = about["data"]["source"], about["data"]["sha256"]  # what resuming needs
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise DataError(f"{folder / runs.ENVIRONMENT} cannot be read ({exc})", hint="Train the run anew.") from exc
-    return about
-
-
 def _before(import_seconds: float | None, load_seconds: float) -> dict[str, float]:
     """The stages before training; how long an import took is known only to who imported."""
     return {"load": load_seconds} if import_seconds is None else {"import": import_seconds, "load": load_seconds}
@@ -248,6 +279,7 @@ def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: 
     with _clock() as export_seconds:
         data = write_model(job, state)
     write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
+    checkpoint.forget_previous(job.folder)
     runs.finish(job.folder)
     return Run(job.folder)
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import inkdigit.runs as runs
 from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
+from inkdigit.lock import alone, check_unlocked
 from inkdigit.model.recognizer import find
 from inkdigit.report.ledger import Entry, read_finished
 from inkdigit.report.seeds import NOT_YET, PAGE, Seeds, gather, read_summary, seen, seen_from, spell, to_markdown
 from inkdigit.report.template import percent
-from inkdigit.training import checkpoint, run, trial
+from inkdigit.training import checkpoint, environment, run, trial
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.restore import name_file
@@ -45,12 +46,13 @@ class _Plan:
     folder: Path
     recipe: Recipe  # its data is what opens the data again
     seeds: tuple[int, ...]
-    places: dict[int, Path]  # seed → run directory, once that has a name
+    named: bool  # the folder, by --out: the runs lie inside it
     data: Dataset | None  # where no source opens it
     identity: dict[str, Any]
     device: str
     log: Log
     on_tick: OnTick | None
+    places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once that has a name
     entries: dict[int, Entry] = field(default_factory=dict)  # of the seeds that are finished
     missing: dict[int, str] = field(default_factory=dict)  # of the others: why
 
@@ -87,26 +89,32 @@ def train_seeds(
     dataset = _look_ahead([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
     recipe = recipe.change(run.sources_of(data, recipe))
     identity = _identity(recipe, dataset.sha256, recipe.teacher and name_file(find(recipe.teacher))["sha256"])
-    folder, places = _find_places(recipe, identity, seeds, out=None if out is None else Path(out), log=log)
     plan = _Plan(
-        folder,
+        _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
         recipe,
         tuple(sorted(seeds)),
-        places,
+        named=out is not None,
         data=data if isinstance(data, Dataset) else None,
         identity=identity,
         device=device,
         log=log,
         on_tick=on_tick,
     )
-    _take_over(plan)
-    with runs.writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with runs.alone(folder, "training"):
+    try:
+        _look_around(plan)
+    except OutputError:
+        check_unlocked(plan.folder)  # what is in the way may only be in the making
+        raise
+    with runs.writing(plan.folder):
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    with alone(plan.folder, "training"):
+        _look_around(plan)  # another training may have been here meanwhile
+        for seed, entry in plan.entries.items():
+            log(f"Seed {seed}: taken over from {entry.folder}")
         _train_all(plan, import_seconds)
     if not plan.entries:
         raise TrainingError("No seed could be trained", received=next(iter(plan.missing.values())))
-    return Trained(folder, _seeds(plan))
+    return Trained(plan.folder, _seeds(plan))
 
 
 def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
@@ -120,34 +128,37 @@ def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, de
     return dataset
 
 
-def _find_places(
-    recipe: Recipe, identity: dict[str, Any], seeds: Sequence[int], *, out: Path | None, log: Log
-) -> tuple[Path, dict[int, Path]]:
-    """The folder of the summary, and where runs are or will be; without `out` these are named when they begin.
+def _find_folder(recipe: Recipe, identity: dict[str, Any], seeds: Sequence[int], *, log: Log) -> Path:
+    """The folder under `runs/` where the same work was stopped, else a new one."""
+    for folder in sorted((path.parent for path in runs.ROOT.glob(f"*/{runs.SEEDS}")), reverse=True):
+        if _is_stopped(folder, {**identity, "seeds": spell(sorted(seeds))}):
+            log(f"Going on with {folder}, which was stopped.")
+            return folder
+    return runs.create_named(f"{recipe.name}-seeds")
+
+
+def _find_places(plan: _Plan) -> dict[int, Path]:
+    """Where runs are or will be; if the folder was not named, those to come are named when they begin.
 
     Raises:
-        OutputError: `out` is a run, or holds other seeds or another recipe.
+        OutputError: the folder is a run, or holds other seeds or another recipe.
     """
-    if out is None:
-        for folder in sorted((path.parent for path in runs.ROOT.glob(f"*/{runs.SEEDS}")), reverse=True):
-            if _is_stopped(folder, {**identity, "seeds": spell(sorted(seeds))}):
-                log(f"Going on with {folder}, which was stopped.")
-                return folder, _recorded(folder)
-        return runs.create_named(f"{recipe.name}-seeds"), {}
-    places = {seed: out / f"s{seed}" for seed in seeds}
-    taken = "Choose another name: nothing is overwritten."
-    if (out / runs.RECIPE).exists():
-        raise OutputError(f"{out} is taken", expected="a folder for several runs", received="a run", hint=taken)
-    if not (out / runs.SEEDS).exists():
-        return out, places
-    kept = read_summary(out)
-    if any(kept.get(key) != value for key, value in identity.items()):
-        raise OutputError(f"{out} is taken", expected="seeds of this recipe and data", received="others", hint=taken)
-    places |= _recorded(out)
-    if others := sorted(set(places) - set(seeds)):
-        hint = f"Name them all: --seeds {spell(sorted(places))}."
-        raise OutputError(f"{out} holds other seeds too", received=spell(others), hint=hint)
-    return out, places
+    folder = plan.folder
+    recorded = _recorded(folder) if (folder / runs.SEEDS).exists() else {}
+    if not plan.named:
+        return recorded
+    places, taken = {seed: folder / f"s{seed}" for seed in plan.seeds}, "Choose another name: nothing is overwritten."
+    if (folder / runs.RECIPE).exists():
+        raise OutputError(f"{folder} is taken", expected="a folder for several runs", received="a run", hint=taken)
+    if not (folder / runs.SEEDS).exists():
+        return places
+    kept = read_summary(folder)
+    if any(kept.get(key) != value for key, value in plan.identity.items()):
+        raise OutputError(f"{folder} is taken", expected="seeds of this recipe and data", received="others", hint=taken)
+    if others := sorted(set(recorded) - set(plan.seeds)):
+        hint = f"Name them all: --seeds {spell(sorted({*recorded, *plan.seeds}))}."
+        raise OutputError(f"{folder} holds other seeds too", received=spell(others), hint=hint)
+    return places | recorded
 
 
 def _identity(recipe: Recipe, data_sha256: str, teacher_sha256: str | None) -> dict[str, Any]:
@@ -168,17 +179,19 @@ def _recorded(folder: Path) -> dict[int, Path]:
     return {row["seed"]: seen(folder, row["run"]) for row in read_summary(folder)["runs"] if row["run"] is not None}
 
 
-def _take_over(plan: _Plan) -> None:
-    """Look at what exists already: finished runs are entries, unfinished ones will be resumed.
+def _look_around(plan: _Plan) -> None:
+    """Look at what exists: finished runs are entries, unfinished ones will be resumed.
 
     Raises:
         OutputError: something else is in the way.
     """
+    for known in (plan.places, plan.entries, plan.missing):
+        known.clear()
+    plan.places.update(_find_places(plan))
     for seed in plan.seeds:
         place = plan.places.get(seed)
         if place is not None and _exists(plan, seed, place) and runs.is_finished(place):
             plan.entries[seed] = read_finished(place)
-            plan.log(f"Seed {seed}: taken over from {place}")
         else:
             plan.missing[seed] = NOT_YET
 
@@ -190,11 +203,11 @@ def _exists(plan: _Plan, seed: int, place: Path) -> bool:
         OutputError: what is there is no run of this recipe, data and seed, or cannot be gone on with.
     """
     with runs.writing(place):
-        if not place.exists() or (place.is_dir() and next(place.iterdir(), None) is None):
+        if not place.exists() or (place.is_dir() and runs.first_entry(place) is None):
             return False
     try:
         found = Recipe.load(place / runs.RECIPE)
-        about = run.read_environment(place)
+        about = environment.read(place)
         taught_by = (about.get("teacher") or {}).get("sha256")
         same = found.seed == seed and _identity(found, about["data"]["sha256"], taught_by) == plan.identity
     except (UsageError, DataError):
@@ -206,7 +219,7 @@ def _exists(plan: _Plan, seed: int, place: Path) -> bool:
             received="something else",
             hint="Choose another --out: nothing is overwritten.",
         )
-    if not runs.is_finished(place) and not (place / checkpoint.FILE).is_file():
+    if not runs.is_finished(place) and not checkpoint.exists(place):
         raise OutputError(f"{place} was stopped before it began", hint="Remove it: nothing was trained.")
     return True
 

@@ -1,0 +1,90 @@
+"""How large a network is, worked out from the numbers of its recipe before anything is built.
+
+In: blocks of convolutions, dense layers, outputs. Out: a `Size` in Python's own integers, which do not overflow. The
+bounds here stop a slip of the keyboard from taking all memory; what people train stays far below them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from inkdigit.types import SIDE
+
+MOST_PARAMETERS = 2**26  # a model file of 268 MB; ResNet-18 has 11 million, our largest network 0.65
+MOST_VALUES = 2**31  # that training keeps for one batch: 8 GiB of float32
+MOST_IN_A_LAYER = 2**20  # for one picture: validation answers a thousand pictures at a time, which is 4 GiB
+MOST_TO_DRAW = 2 * 10**10  # operations of the decomposition behind orthogonal weights: some seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of convolutions, as a recipe describes it."""
+
+    filters: int
+    kernel: int
+    convs: int
+    pooling: str
+    padding: str
+
+    def sides(self, side: int, *, striding: int) -> Iterator[int]:
+        """The side of the picture after each convolution; the one of number `striding` halves it if any does."""
+        padding = self.kernel // 2 if self.padding == "same" else 0
+        for number in range(self.convs):
+            stride = 2 if self.pooling == "stride" and number == striding else 1
+            side = max(0, (side + 2 * padding - self.kernel) // stride + 1)
+            yield side
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer with weights: a matrix (rows, columns), its other numbers, the values that leave it."""
+
+    rows: int
+    columns: int
+    others: int  # biases, or the scales and shifts of batch norm
+    values: int  # of one picture
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a network comes to; values are those of one picture."""
+
+    parameters: int
+    largest: int  # values that leave one layer
+    kept: int  # values that training keeps on the way forward, for the way back
+    to_draw: int  # operations that drawing the largest matrix orthogonally takes
+
+
+def measure(
+    blocks: Sequence[Block], dense: Sequence[int], *, outputs: int, residual: bool, flatten: bool, batch_norm: bool
+) -> Size:
+    """The size of the network that `nets.build` would build."""
+    layers, width, side = [], 1, SIDE
+
+    def add(filters: int, kernel: int, after: int) -> None:
+        numbers = 2 if batch_norm else 1  # a filter: scale and shift, or a bias
+        layers.append(Layer(filters, width * kernel * kernel, numbers * filters, filters * after * after))
+
+    if residual:  # one convolution before the blocks
+        add(blocks[0].filters, blocks[0].kernel, side)
+        width = blocks[0].filters
+    for block in blocks:
+        striding = 0 if residual else block.convs - 1
+        for number, after in enumerate(block.sides(side, striding=striding)):
+            add(block.filters, block.kernel, after)
+            strides = block.pooling == "stride" and number == striding
+            if residual and number % 2 == 0 and (strides or width != block.filters):
+                add(block.filters, 1, after)  # on the way around the unit, whose shape changes
+            width, side = block.filters, after
+        side = side // 2 if block.pooling in ("max", "average") else side
+    features = width * side * side if flatten else width
+    for units in (*dense, outputs):
+        layers.append(Layer(units, features, units, units))
+        features = units
+    return Size(
+        parameters=sum(layer.rows * layer.columns + layer.others for layer in layers),
+        largest=max(layer.values for layer in layers),
+        kept=sum(3 * layer.values for layer in layers),  # of the layer, its batch norm, its activation
+        to_draw=max(layer.rows * layer.columns * min(layer.rows, layer.columns) for layer in layers),
+    )
