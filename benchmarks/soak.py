@@ -26,6 +26,7 @@ import soak_disk
 import soak_kills
 import soak_material
 import soak_pairs
+import soak_print
 from inkdigit.machine import cores
 from soak_commands import Drill
 from soak_material import Material, Task
@@ -51,10 +52,11 @@ class Part:
 PARTS = {
     "killed: train": Part(soak_kills.training, 24, 1),
     "full disk: commands with torch": Part(soak_disk.long_files, ALL, 0),
-    "stdout full: commands with torch": Part(soak_disk.printing_long, ALL, 0),
+    "stdout full: commands with torch": Part(soak_print.long, ALL, 0),
     "two at once: train": Part(soak_pairs.train, 3, 0),
     "killed: tune": Part(soak_kills.tune, 5, 0),
     "full disk: train, then resume": Part(soak_disk.training, 5, 0),
+    "full disk: temporary files": Part(soak_disk.temporary, ALL, 0),
     "full disk: tune, then go on": Part(soak_disk.searching, 2, 0),
     "killed: export, ensemble": Part(soak_kills.export, 7, 0),
     "killed: adapt": Part(soak_kills.adapt, 5, 0),
@@ -67,7 +69,7 @@ PARTS = {
     "two at once: one file": Part(soak_pairs.files, 2, 0, trained=False),
     "killed: serve --collect": Part(soak_corrections.kill, 7, 1, trained=False),
     "full disk: commands without torch": Part(soak_disk.short_files, ALL, 2, trained=False),
-    "stdout full: commands without torch": Part(soak_disk.printing, ALL, 5, trained=False),
+    "stdout full: commands without torch": Part(soak_print.short, ALL, 5, trained=False),
     "full disk: serve --collect": Part(soak_disk.collecting, 1, 1, trained=False),
     "two at once: serve --collect": Part(soak_corrections.both, 2, 1, trained=False),
     "two at once: serve on one port": Part(soak_pairs.one_port, 2, 1, trained=False),

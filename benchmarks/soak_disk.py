@@ -1,4 +1,4 @@
-"""A disk that is full: every command that writes, every command that prints, and the service.
+"""A disk that is full: every command that writes, and the service.
 
 In: an empty folder. Out: a `Drill` each; `n` counts commands. The disk is a tmpfs of a few megabytes; where mounting is
 refused, a limit on the size of files (RLIMIT_FSIZE) stands in. Expected are exit code 9, one line on stderr, and no
@@ -18,18 +18,18 @@ from itertools import islice
 from pathlib import Path
 
 import service
-from soak_commands import FULL, Drill, refused, run, start, went_well
+from inkdigit import runs
+from soak_commands import FULL, Drill, Ended, refused, run, start, went_well
 from soak_corrections import NO_ROOM, Sent, collect, judge, post
 from soak_kills import adaptation, kept_or_whole, search
 from soak_material import DATA, Material, Task
-from soak_whole import can_be_resumed, compare_runs, half_written
+from soak_whole import can_be_resumed, compare_runs, half_written, left_aside
 
 Words = Sequence[str | Path]
 SIZE = "4m"
 FILLER = "filler"
 PAGE = 4096  # bytes that a tmpfs gives at a time
 OLD = b"the old file\n"
-DEV_FULL = Path("/dev/full")
 OK, CREATED = 200, 201
 SENT = 20  # corrections in each stage
 # What is free meanwhile, None for all, and what is answered: the last page may do for one more.
@@ -54,6 +54,20 @@ class Disk:
         about = os.statvfs(self.folder)
         (self.folder / FILLER).write_bytes(bytes(max(0, about.f_bavail * about.f_frsize - size)))
         return None
+
+    @property
+    def codes(self) -> set[int]:
+        """How a command that finds no room ends: a limit on all files is met by what is only read, too."""
+        return {FULL} if self.mounted else {2, 4, FULL}
+
+    def fits(self, ended: Ended) -> str | None:
+        """What is not right about a command that should find no room: a limit on each file may be enough for all."""
+        return None if ended.code == 0 and not self.mounted else self.refused(ended)
+
+    def refused(self, ended: Ended) -> str | None:
+        """What is not right about a command that found no room: it says so, and of the right place."""
+        problem = refused(ended, codes=self.codes)
+        return problem or (f"{ended}; it was not stdout" if "stdout" in ended.last else None)
 
     def leave_all(self) -> None:
         """Give all of the room back."""
@@ -113,6 +127,28 @@ def long_cases(material: Material) -> list[Case]:
     ]
 
 
+def temporary(drill: Drill, task: Task) -> None:
+    """Leave no room for temporary files, but for what is written in the end."""
+    model, place = task.material.run(0), task.place
+    commands: list[Case] = [
+        Case(["export", model, "--format", "onnx-int8", "--out"], "int8.onnx"),
+        Case(["export", model, "--format", "keras", "--out"], "model.keras"),
+        Case(["export", model, "--format", "pt2", "--out"], "program.pt2"),
+        Case(adaptation(task.material, task.material.model, seed=0), "adapted.onnx"),
+        Case(["ensemble", model, task.material.run(1), "--out"], "joined.onnx"),
+    ]
+    with small_disk(place / "disk") as disk:
+        for case in commands[: task.n]:
+            target = place / case.target
+            limit = disk.leave(2 * PAGE)
+            ended = start([*case.words, target], cwd=place, limit=limit, more={"TMPDIR": str(disk.folder)}).end()
+            problems = [went_well(ended) and disk.refused(ended), kept_or_whole(target, None)]
+            disk.empty()
+            drill.n += 1
+            drill.counts["succeeded"] += ended.code == 0
+            drill.whole += drill.check([one for one in problems if one], where="no room for temporary files")
+
+
 def short_files(drill: Drill, task: Task) -> None:
     """Have the quick commands write on a disk that is full, or has room for a page."""
     _files(drill, short_cases(task.material)[: task.n], task.place, (0, PAGE))
@@ -142,12 +178,12 @@ def _write(drill: Drill, case: Case, disk: Disk, room: int, *, old: bytes | None
     limit = disk.leave(room)
     ended = run([*case.words, target], cwd=disk.folder, limit=limit)
     disk.leave_all()
-    problem = went_well(ended) if ended.code == 0 else refused(ended, codes={FULL})
-    problems = [problem] if problem else []
+    problems = [problem] if (problem := went_well(ended) and disk.refused(ended)) else []
     if target.suffix and (problem := kept_or_whole(target, old)):
         problems.append(problem)
     elif not target.suffix:
         problems += half_written(disk.folder)
+    problems += [f"{path.name} is left" for path in left_aside(disk.folder)]
     drill.n += 1
     drill.counts["succeeded"] += ended.code == 0
     drill.whole += drill.check(problems, where=f"{case.words[0]}, {room} bytes free")
@@ -163,11 +199,13 @@ def training(drill: Drill, task: Task) -> None:
             disk.empty()
             where = f"{room} bytes free"
             ended = run(material.train(out, seed=0), cwd=place, limit=disk.leave(room))
-            well = drill.check(refused(ended, codes={FULL}), where=where)
+            well = drill.check(disk.fits(ended), where=where)
             disk.leave_all()
             drill.n += 1
             drill.whole += drill.check(half_written(out), where=where) and well
-            if can_be_resumed(out):
+            if runs.is_finished(out):
+                drill.check(compare_runs(out, material.run(0)), where=where)
+            elif can_be_resumed(out):
                 drill.check(went_well(run(["train", "--resume", out], cwd=place)), where=where)
                 drill.resumed += drill.check(compare_runs(out, material.run(0)), where=f"{where}, resumed")
             else:
@@ -185,7 +223,7 @@ def searching(drill: Drill, task: Task) -> None:
             disk.empty()
             where = f"{room} bytes free"
             ended = run(words, cwd=task.place, limit=disk.leave(room))
-            well = drill.check(refused(ended, codes={FULL}), where=where)
+            well = drill.check(disk.fits(ended), where=where)
             disk.leave_all()
             drill.n += 1
             drill.whole += drill.check(half_written(out), where=where) and well
@@ -225,75 +263,3 @@ def _collect(
             yield f"status {status} with {room} bytes free: {answer}"
     if at.get("/health/ready") != OK:
         yield "the service is not ready any more"
-
-
-def printing(drill: Drill, task: Task) -> None:
-    """Have quick commands print to /dev/full."""
-    _print(drill, short_prints(task.material, task.place)[: task.n], task.place)
-
-
-def printing_long(drill: Drill, task: Task) -> None:
-    """Have the others print to /dev/full; what they wrote is whole."""
-    place = task.place
-    _print(drill, long_prints(task.material, place)[: task.n], place)
-    drill.check(half_written(place), where="what was written")
-    drill.check(compare_runs(place / "run", task.material.run(0)), where="train")
-
-
-def short_prints(material: Material, place: Path) -> list[Words]:
-    """The commands that print and need no torch."""
-    picture, table, kept = material.picture, material.train_csv, material.corrections
-    return [
-        ["predict", picture],
-        ["predict", picture, "--json"],
-        ["predict", picture, "--csv"],
-        ["recipes"],
-        ["info"],
-        ["info", "--json"],
-        ["models"],
-        ["data", "check", table],
-        ["data", "check", table, "--json"],
-        ["evaluate", "fast", "--data", table],
-        ["evaluate", "fast", "--data", table, "--json"],
-        ["explain", picture, "--model", "fast"],
-        ["submit", material.test_csv, "--model", "fast", "--out", place / "submission.csv"],
-        ["corrections", "list", kept],
-        ["corrections", "list", kept, "--json"],
-        ["corrections", "export", kept, "--out", place / "corrections"],
-        ["predict", "--help"],
-        ["--help"],
-        ["--version"],
-    ]
-
-
-def long_prints(material: Material, place: Path) -> list[Words]:
-    """The commands that print, and train or compare; the training comes first."""
-    model, other, copied = material.run(0), material.run(1), place / "copy.db"
-    shutil.copyfile(material.corrections, copied)
-    return [
-        material.train(place / "run", seed=0),
-        ["compare", model, other],
-        ["compare", model, other, "--json"],
-        ["benchmark", model],
-        ["export", model, "--format", "safetensors", "--out", place / "w.safetensors"],
-        ["export", model, "--format", "onnx-int8", "--out", place / "int8.onnx"],
-        ["ensemble", model, other, "--out", place / "joined.onnx"],
-        [*adaptation(material, material.model, seed=0), place / "adapted.onnx"],
-        ["corrections", "delete", copied, "--all"],
-        ["audit", material.train_csv, "--recipe", material.start, "--folds", "2", "--out", place / "audit"],
-        search(material, place / "search"),
-        ["kaggle", material.train_csv, material.test_csv, "--recipe", material.recipe, "--out", place / "k.csv"],
-        ["compare"],  # lists the run that it left
-    ]
-
-
-def _print(drill: Drill, commands: Sequence[Words], place: Path) -> None:
-    if not DEV_FULL.exists():
-        return
-    for words in commands:
-        if not drill.in_time():
-            return
-        with DEV_FULL.open("wb") as full:
-            ended = start(words, cwd=place, stdout=full).end()
-        drill.n += 1
-        drill.whole += drill.check(refused(ended, codes={FULL}), where="> /dev/full")

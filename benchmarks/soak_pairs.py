@@ -17,7 +17,7 @@ import service
 from soak_commands import LOOK_S, Drill, Ended, Moment, refused, start, strike, together, went_well
 from soak_kills import adaptation, search
 from soak_material import DATA, TRAIN_PHASES, Task, training_phase
-from soak_whole import broken, compare_runs, half_written, initialisers
+from soak_whole import broken, compare_runs, half_written, initialisers, left_aside
 
 LOSES = {2, 9}  # another is at work there; the place is taken
 PORT_TAKEN = 9
@@ -141,6 +141,7 @@ def _into_one(
         problems = [problem for one in ended if (problem := went_well(one))] or half_written(out.parent)
         if not problems and (broken(out) or not is_one(out)):
             problems = [f"{name} is neither of the two"]
+        problems += [f"{path.name} is left" for path in left_aside(out.parent)]
         _count(drill, problems, f"{name}, round {number + 1}")
 
 
@@ -210,5 +211,6 @@ def _answers(port: int) -> bool:
 
 
 def _count(drill: Drill, problems: Sequence[str], where: str) -> None:
+    """Count a pair, and what is not right about what it left."""
     drill.n += 1
     drill.whole += drill.check(problems, where=where)

@@ -7,7 +7,7 @@ nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from inkdigit.errors import OutputError, UsageError
@@ -36,6 +36,12 @@ def alone(folder: Path, work: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def forget(folder: Path) -> None:
+    """Remove the file of a lock that is held: what was to be done alone is done, and nobody shall begin it again."""
+    with suppress(OSError):  # Windows removes no open file
+        (folder / LOCK).unlink()
 
 
 def check_unlocked(folder: Path) -> None:

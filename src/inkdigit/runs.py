@@ -13,14 +13,15 @@ import math
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import chain, count, islice
 from pathlib import Path
 
 from inkdigit.errors import MalformedFile, OutputError, UsageError
-from inkdigit.lock import LOCK, check_unlocked
+from inkdigit.lock import LOCK, check_unlocked, forget
 from inkdigit.parsing import read_bytes
 
 ROOT = Path("runs")
@@ -45,6 +46,7 @@ _CAUSES = {
     errno.EPERM: "no permission to write there",
     errno.EROFS: "the file system is read-only",
     errno.EISDIR: "it is a directory",
+    errno.ENOTEMPTY: "it is not empty",
     errno.EEXIST: "a file of that name is in the way",
     errno.ENOENT: "its folder does not exist",
     errno.ENOTDIR: "what should be its folder is a file",
@@ -85,6 +87,26 @@ def create_named(label: str, *, root: Path = ROOT) -> Path:
         return next(root / free for free in names if _make(root / free))
 
 
+@contextmanager
+def made_aside(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to fill, which becomes `out` at the end: it is there whole or not at all.
+
+    Raises:
+        OutputError: `out` is taken, before or when it is filled; or it cannot be made.
+    """
+    with writing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.exists():
+            check_free(out)
+        aside = out.resolve().with_name(f".{secrets.token_hex(6)}.part")
+        aside.mkdir()
+    try:
+        yield aside
+        aside.rename(out)  # onto an empty directory too, but onto nothing else
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def _make(run: Path) -> bool:
     # mkdir asks and takes in one step: two runs that start in the same second never share a directory.
     try:
@@ -120,8 +142,7 @@ def finish(run: Path) -> None:
         OutputError: DONE cannot be written.
     """
     write_aside(run / DONE, f"{datetime.now():%Y-%m-%d %H:%M:%S}\n")
-    with suppress(OSError):  # Windows removes no open file
-        (run / LOCK).unlink()
+    forget(run)
 
 
 def is_finished(run: Path) -> bool:

@@ -98,7 +98,7 @@ def test_what_cannot_be_trained_is_one_error(inkdigit, tmp_path, monkeypatch, wo
 def test_a_recipe_with_nonsense_is_one_error(inkdigit, tmp_path, source):
     for text, problem in [
         ("epochs = 'three'", "epochs: Input should be a valid integer"),
-        ("epochs = ", "is no TOML file"),
+        ("epochs = ", "is not a TOML file"),
     ]:
         (tmp_path / "r.toml").write_text(text)
         assert_one_error(inkdigit("train", tmp_path / "r.toml", "--data", source), 2, problem)

@@ -95,7 +95,7 @@ def test_a_broken_run_does_not_stop_the_others(tmp_path, content):
 def test_a_broken_recipe(tmp_path):
     folder = make_run(tmp_path / "one")
     (folder / runs.RECIPE).write_text("name = ")
-    with pytest.raises(MalformedFile, match="This is no recipe"):
+    with pytest.raises(MalformedFile, match="This is not a recipe"):
         read(folder)
 
 

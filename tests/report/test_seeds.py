@@ -149,7 +149,7 @@ def test_an_unfinished_run_in_a_list_is_named(tmp_path):
 )
 def test_a_summary_that_is_none(tmp_path, content):
     (tmp_path / runs.SEEDS).write_text(content)
-    with pytest.raises(MalformedFile, match="no summary of seeds") as caught:
+    with pytest.raises(MalformedFile, match="not a summary of seeds") as caught:
         open_seeds(str(tmp_path))
     assert caught.value.exit_code == 4
 
@@ -174,12 +174,12 @@ def test_a_summary_that_is_none(tmp_path, content):
 def test_a_summary_that_is_none_of_ours_is_refused(tmp_path, summary):
     make_run(tmp_path / "s0")
     (tmp_path / runs.SEEDS).write_text(summary)
-    with pytest.raises(MalformedFile, match=r"seeds\.json: This is no summary of seeds"):
+    with pytest.raises(MalformedFile, match=r"seeds\.json: This is not a summary of seeds"):
         open_seeds(str(tmp_path))
 
 
 @pytest.mark.parametrize("way", ["", "x" * 5000, "\\u0000", "../nowhere", "/dev/null", "seeds.json"])
 def test_a_summary_that_names_no_run_is_refused(tmp_path, way):
     (tmp_path / runs.SEEDS).write_text(f'{{"runs": [{{"seed": 0, "state": "finished", "run": "{way}"}}]}}')
-    with pytest.raises(MalformedFile, match="This is no recipe"):
+    with pytest.raises(MalformedFile, match="This is not a recipe"):
         open_seeds(str(tmp_path))

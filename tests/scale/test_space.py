@@ -60,10 +60,10 @@ def test_what_is_proposed_lies_in_the_space_and_makes_a_recipe(tmp_path):
         ("protocol = { choices = ['final'] }", "may not change protocol"),
         ("temperature = { low = 1.0, high = 2.0 }", "may not change temperature: they are fitted after"),
         ("epochs = { low = 1, high = 9 }", "may not change epochs: how long a trial lasts is said under [budget]"),
-        ("learning_rate = 0.1", "learning_rate is no range and no choice"),
-        ("learning_rate = { low = 0.1 }", "learning_rate is no range and no choice"),
-        ("learning_rate = { low = 0.1, hihg = 1 }", "learning_rate is no range and no choice"),
-        ("learning_rate = { low = 0.1, high = 1, choices = [1] }", "learning_rate is no range and no choice"),
+        ("learning_rate = 0.1", "learning_rate is neither a range nor a choice"),
+        ("learning_rate = { low = 0.1 }", "learning_rate is neither a range nor a choice"),
+        ("learning_rate = { low = 0.1, hihg = 1 }", "learning_rate is neither a range nor a choice"),
+        ("learning_rate = { low = 0.1, high = 1, choices = [1] }", "learning_rate is neither a range nor a choice"),
         ("learning_rate = { low = '1', high = 2 }", "the ends of learning_rate are numbers"),
         ("learning_rate = { low = 0.1, high = inf }", "the ends of learning_rate are numbers"),
         ("kernel = { low = 1.0, high = 5.0 }", "the ends of kernel are whole numbers"),
@@ -88,7 +88,7 @@ def test_what_is_proposed_lies_in_the_space_and_makes_a_recipe(tmp_path):
         ("[budget]\npicture = 3", "unknown key 'picture' in [budget]. Did you mean pictures?"),
         ("[budget]\npictures = 0.5", "budget.pictures. Expected: a whole number, 0 for no limit. Received: 0.5"),
         ("[budget]\nepochs = -1", "budget.epochs. Expected: a whole number"),
-        ("filters = ", "is no TOML file"),
+        ("filters = ", "is not a TOML file"),
     ],
 )
 def test_a_space_that_is_wrong_is_one_error(tmp_path, text, message):
@@ -161,7 +161,7 @@ def test_every_bundled_space_belongs_to_a_recipe():
     ],
 )
 def test_toml_that_is_too_deep_or_too_long_is_refused_at_once(tmp_path, text):
-    with pytest.raises(UsageError, match=r"space\.toml is no TOML file: ") as caught:
+    with pytest.raises(UsageError, match=r"space\.toml is not a TOML file: ") as caught:
         read(text, tmp_path)
     assert len(str(caught.value)) < 400
 

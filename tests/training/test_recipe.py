@@ -142,7 +142,7 @@ def test_an_unknown_recipe_is_refused(wanted, hint):
 def test_what_is_no_toml_is_refused(tmp_path, content):
     path = tmp_path / "r.toml"
     path.write_bytes(content)
-    with pytest.raises(UsageError, match=r"r\.toml is no TOML file"):
+    with pytest.raises(UsageError, match=r"r\.toml is not a TOML file"):
         Recipe.load(path)
 
 
@@ -308,7 +308,7 @@ def test_residual_units_have_same_padding_and_pool_last():
 )
 def test_toml_that_is_too_deep_or_too_long_is_refused_at_once(tmp_path, text):
     (tmp_path / "r.toml").write_text(text, errors="surrogateescape")
-    with pytest.raises(UsageError, match=r"r\.toml is no TOML file: ") as caught:
+    with pytest.raises(UsageError, match=r"r\.toml is not a TOML file: ") as caught:
         Recipe.load(tmp_path / "r.toml")
     assert len(str(caught.value)) < 400
 

@@ -191,7 +191,7 @@ def test_a_folder_of_seeds_is_of_one_recipe_and_none_is_forgotten(go):
     with pytest.raises(OutputError, match=r"out holds other seeds too\. Received: 0\. Name them all: --seeds 0-2\."):
         go(1, 2, out="out")
     (Path("out") / runs.SEEDS).write_text("{")
-    with pytest.raises(DataError, match="no summary of seeds"):
+    with pytest.raises(DataError, match="not a summary of seeds"):
         go(0, 1, out="out")
     (Path("out") / runs.SEEDS).write_bytes(before)
 

@@ -24,6 +24,8 @@ RECIPE = tiny(epochs=3, batch=20)
 TRAIN = """
 import sys
 from pathlib import Path
+import torch
+torch.set_num_threads(1)  # as in these tests: a resumed run sets as many as it began with
 sys.path.insert(0, sys.argv[1])
 from tests.training.conftest import drawn_digits, tiny
 from inkdigit.training import run

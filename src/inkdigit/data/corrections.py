@@ -139,22 +139,21 @@ def export(path: Path, out: Path) -> tuple[int, int]:
         DataError: no such file, or another kind of file.
         OutputError: `out` is taken, or cannot be written.
     """
-    with connect(path, "read") as connection:
+    with connect(path, "read") as connection, runs.writing(out), runs.made_aside(out) as aside:
         stored = connection.execute(f"SELECT {_ABOUT}, {_PICTURE} FROM corrections ORDER BY id")
-        runs.create(path.stem, seed=0, out=out)
-        listed: dict[Path, list[tuple[str, Correction]]] = {out: [], out / NONE: []}
+        listed: dict[Path, list[tuple[str, Correction]]] = {aside: [], aside / NONE: []}
         for *about, picture in stored:
             one = Correction(*about)
-            folder = out / NONE if one.right == NONE else out
+            folder = aside / NONE if one.right == NONE else aside
             name = f"{one.id}{_suffix(picture)}"
             with runs.writing(folder):
                 folder.mkdir(exist_ok=True)
             runs.write_aside(folder / name, picture)
             listed[folder].append((name, one))
-    for folder, rows in listed.items():
-        if rows:
-            runs.write_aside(folder / LABELS_FILE, _labels_csv(rows))
-    return len(listed[out]), len(listed[out / NONE])
+        for folder, rows in listed.items():
+            if rows:
+                runs.write_aside(folder / LABELS_FILE, _labels_csv(rows))
+    return len(listed[aside]), len(listed[aside / NONE])
 
 
 def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", log: Log = lambda _: None) -> Dataset:

@@ -324,7 +324,7 @@ def read_report(folder: Path) -> dict[str, Any]:
         report: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
         _Report.model_validate(report)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is no report of a run", hint="Train the run anew.") from exc
+        raise MalformedFile(path, "This is not a report of a run", hint="Train the run anew.") from exc
     return report
 
 
@@ -334,5 +334,5 @@ def _read_recipe(path: Path) -> dict[str, Any]:
         _Recipe.model_validate(recipe)
         json.dumps(recipe)  # a recipe has no dates, which `kin` could not write
     except (OSError, ValueError, TypeError) as exc:
-        raise MalformedFile(path, "This is no recipe", expected="TOML", hint="Train the run anew.") from exc
+        raise MalformedFile(path, "This is not a recipe", expected="TOML", hint="Train the run anew.") from exc
     return recipe

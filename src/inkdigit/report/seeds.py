@@ -174,7 +174,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
         summary: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
         _Summary.model_validate(summary)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is no summary of seeds", hint="Train them anew, or name the runs.") from exc
+        raise MalformedFile(path, "This is not a summary of seeds", hint="Train them anew, or name the runs.") from exc
     return summary
 
 

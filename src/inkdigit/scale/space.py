@@ -140,11 +140,11 @@ class Space:
             except FileNotFoundError:
                 raise UsageError(f"There is no space file {path}", expected="the path of a TOML file") from None
             except ValueError as exc:
-                raise UsageError(f"{path} is no TOML file: {exc}") from exc
+                raise UsageError(f"{path} is not a TOML file: {exc}") from exc
         try:
             entries = parse_toml(text)
         except ValueError as exc:
-            raise UsageError(f"{path} is no TOML file: {exc}") from exc
+            raise UsageError(f"{path} is not a TOML file: {exc}") from exc
         return cls.from_entries(entries, start, where=path.name)
 
     @classmethod
@@ -220,7 +220,7 @@ def _dimension(name: str, entry: Any, where: str) -> Range | Choices:
     if isinstance(entry, dict) and {"low", "high"} <= set(entry) <= {"low", "high", "log", "step"}:
         return _range(name, entry, where)
     raise UsageError(
-        f"{where}: {name} is no range and no choice",
+        f"{where}: {name} is neither a range nor a choice",
         expected="{ low = …, high = …, log = true } or { choices = […] }",
         received=shorten(entry),
     )

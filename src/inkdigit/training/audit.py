@@ -23,6 +23,7 @@ import inkdigit.runs as runs
 from inkdigit.data.arrays import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
+from inkdigit.lock import alone, forget
 from inkdigit.report.audit import Audit, Looked, write
 from inkdigit.report.doubts import Doubts
 from inkdigit.report.template import require_jinja
@@ -82,17 +83,35 @@ def audit(
     by_writer = _knows_writers(known, folds)
     fold_of = divide(known, folds, seed=chosen.seed, classes=dataset.classes)
     folder = runs.create(dataset.name, seed=chosen.seed, out=None if out is None else Path(out), root=ROOT)
+    with alone(folder, "audit"):
+        runs.check_free(folder)  # another audit may have been here meanwhile
+        division = "whole writers in each" if by_writer else "the same share of each class in each"
+        how = f"recipe {chosen.name}, seed {chosen.seed}, {folds} folds, {division}"
+        found = Audit(dataset, _look(dataset, train, known, fold_of, chosen, log=log, on_tick=on_tick), how)
+        log("Looking for copies.")
+        write(folder, found, top=top)
+        forget(folder)
+    return Audited(folder, found)
+
+
+def _look(
+    dataset: Dataset,
+    train: NDArray[np.intp],
+    known: Part,
+    fold_of: NDArray[np.int64],
+    chosen: Recipe,
+    *,
+    log: Log,
+    on_tick: OnTick | None,
+) -> tuple[Looked, ...]:
+    """Train a network a fold, and look at both parts with those that have not seen them."""
     test = None if dataset.test is None else dataset.test.readable
     unseen = None if dataset.test is None or test is None or not len(test) else dataset.test.take(test)
     probs, test_probs = _read(replace(dataset, train=known), unseen, fold_of, chosen, log=log, on_tick=on_tick)
     looked = [Looked("train", dataset.train, train, Doubts(known.labels, probs))]
     if dataset.test is not None and test is not None and unseen is not None:
         looked.append(Looked("test", dataset.test, test, Doubts(unseen.labels, test_probs)))
-    division = "whole writers in each" if by_writer else "the same share of each class in each"
-    found = Audit(dataset, tuple(looked), f"recipe {chosen.name}, seed {chosen.seed}, {folds} folds, {division}")
-    log("Looking for copies.")
-    write(folder, found, top=top)
-    return Audited(folder, found)
+    return tuple(looked)
 
 
 def divide(part: Part, folds: int, *, seed: int, classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -20,9 +20,10 @@ import numpy as np
 import onnxruntime as ort
 
 import inkdigit.runs as runs
-from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.model.card import SelfTest
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.session import broken
 from inkdigit.training.export import drop_zero_biases, run_bytes, set_card, with_figures
 from inkdigit.training.outcome import evaluate_reported, figures
 from inkdigit.training.restore import MADE_FROM, name_file, recipe_of
@@ -118,7 +119,7 @@ def _quantized(path: Path, images: Gray) -> Any:
         from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     except ModuleNotFoundError as exc:
         raise MissingExtra(f"Writing an int8 file needs {exc.name}", "train") from exc
-    with tempfile.TemporaryDirectory() as folder:
+    with _temporary_folder() as folder:
         out = Path(folder) / "int8.onnx"
         folded = _folded(onnx.load(path), Path(folder))
         nodes = list(folded.graph.node)
@@ -143,6 +144,21 @@ def _quantized(path: Path, images: Gray) -> Any:
         model = onnx.load(out)
     model.producer_name, model.producer_version = "inkdigit", ""
     return model
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[str]:
+    """A folder for what ONNX Runtime writes and reads again.
+
+    Raises:
+        OutputError: there is no room for it.
+    """
+    place = Path(tempfile.gettempdir())
+    try:
+        with runs.writing(place), tempfile.TemporaryDirectory() as folder:
+            yield folder
+    except broken() as exc:  # the network ran before, so that what fails is writing it
+        raise OutputError(f"Temporary files cannot be written in {place} ({exc})") from exc
 
 
 @contextmanager

@@ -218,7 +218,7 @@ class Recipe(BaseModel):
         except OSError as exc:
             raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
         except ValueError as exc:
-            raise UsageError(f"{path} is no TOML file: {exc}") from exc
+            raise UsageError(f"{path} is not a TOML file: {exc}") from exc
         return cls.from_fields({"name": path.stem, **fields, **(changes or {})}, where=str(recipe))
 
     @classmethod
@@ -305,7 +305,7 @@ def find(recipe: str) -> Path:
 
 
 def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
-    """Read `key=value` as TOML does; a value that is no TOML is taken as text.
+    """Read `key=value` as TOML does; a value that is not TOML is taken as text.
 
     Raises:
         UsageError: an assignment without `=`, or a value that is too long, too deep, or a number of too many digits.

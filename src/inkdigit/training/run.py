@@ -23,7 +23,7 @@ import inkdigit.runs as runs
 from inkdigit.data.arrays import as_dataset
 from inkdigit.data.generated import check_source
 from inkdigit.data.sources import NAMES
-from inkdigit.data.splits import Parts, split
+from inkdigit.data.splits import Division, Parts
 from inkdigit.errors import DataError, MalformedFile, UsageError
 from inkdigit.lock import alone
 from inkdigit.model.recognizer import Recognizer
@@ -250,14 +250,7 @@ def parts_of(dataset: Dataset, recipe: Recipe) -> Parts:
     Raises:
         UsageError: sizes that leave nothing to learn from or nothing to report on.
     """
-    return split(
-        dataset,
-        protocol=recipe.protocol,
-        validation=recipe.validation,
-        seed=recipe.seed,
-        test_fraction=recipe.test_fraction,
-        stratified=recipe.validation_split == "stratified",
-    )
+    return Division.of(recipe.model_dump()).parts(dataset)
 
 
 @contextmanager
