@@ -30,6 +30,7 @@ import soak_print
 from inkdigit.machine import cores
 from soak_commands import Drill
 from soak_material import Material, Task
+from tables import load
 
 RESULTS = "soak.json"
 LIBRARIES = ("inkdigit", "numpy", "torch", "onnxruntime", "optuna", "filelock", "safetensors", "uvicorn")
@@ -124,16 +125,22 @@ def soak(names: list[str], *, seed: int, seconds: float, jobs: int, smoke: bool)
         return [one.result() for one in waiting]
 
 
-def summary(drills: list[Drill], *, seconds: float) -> dict[str, Any]:
+def summary(drills: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
     """What all of them came to."""
-    kills = [drill for drill in drills if drill.name.startswith("killed")]
     return {
-        "kills": sum(drill.n for drill in kills),
-        "n": sum(drill.n for drill in drills),
-        "failures": sum(len(drill.failures) for drill in drills),
+        "kills": sum(drill["n"] for drill in drills if drill["drill"].startswith("killed")),
+        "n": sum(drill["n"] for drill in drills),
+        "failures": sum(len(drill["failures"]) for drill in drills),
         "seconds": round(seconds, 1),
-        "drills": [drill.to_json() for drill in drills],
+        "drills": drills,
     }
+
+
+def put_in(record: dict[str, Any], again: list[dict[str, Any]], *, commit: str | None) -> dict[str, Any]:
+    """A record of all drills in which some were done again, each of these with the commit of its code."""
+    newer = {drill["drill"]: {**drill, "commit": commit} for drill in again}
+    drills = [newer.pop(drill["drill"], drill) for drill in record["drills"]]
+    return {**record, **summary([*drills, *newer.values()], seconds=record["seconds"])}
 
 
 def main() -> int:
@@ -142,7 +149,7 @@ def main() -> int:
     options.add_argument("--seed", type=int, default=SEED, help="of the moments of the kills")
     options.add_argument("--seconds", type=float, default=SECONDS, help="nothing new begins after so many")
     options.add_argument("--jobs", type=int, default=cores(), help="drills side by side")
-    options.add_argument("--only", nargs="+", metavar="WORDS", help="drills whose names hold one of these")
+    options.add_argument("--only", nargs="+", metavar="WORDS", help="these alone; put into the results that are there")
     options.add_argument("--smoke", action="store_true", help="each of the short drills once")
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
@@ -155,8 +162,10 @@ def main() -> int:
     about = {"smoke": asked.smoke, "command": "python benchmarks/soak.py", **machine.describe(LIBRARIES)}
     began = time.monotonic()
     drills = soak(names, seed=asked.seed, seconds=asked.seconds, jobs=asked.jobs, smoke=asked.smoke)
-    record = {**about, "seed": asked.seed, **summary(drills, seconds=time.monotonic() - began)}
-    machine.write_json(asked.results / RESULTS, record)
+    done = [drill.to_json() for drill in drills]
+    record = {**about, "seed": asked.seed, **summary(done, seconds=time.monotonic() - began)}
+    before = load(asked.results / RESULTS) if asked.only and not asked.smoke else None
+    machine.write_json(asked.results / RESULTS, put_in(before, done, commit=about["commit"]) if before else record)
     return int(record["failures"] > 0)
 
 

@@ -230,7 +230,7 @@ def _write(out: Path, data: bytes, model: Recognizer, old: Old, recipe: Recipe, 
     """
     parts = old.parts
     log(f"Reading the {len(parts.report):,} pictures of the {parts.report_name} part of {old.dataset.name}.")
-    with tempfile.TemporaryDirectory() as folder:
+    with runs.writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
         runs.write_aside(path, data)
         before, after = (evaluate_reported(one, old.dataset, parts) for one in (model, Recognizer.load(path)))

@@ -116,7 +116,7 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
     Raises:
         OutputError: the file or the note cannot be written.
     """
-    with tempfile.TemporaryDirectory() as folder:
+    with runs.writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
         runs.write_aside(path, data)
         model = Recognizer.load(path)

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import nn
 
+import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import nets
@@ -51,7 +52,13 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
     if recipe.moments:
         raise UsageError(f"{recognizer.path} normalises moments, and no stock layer of Keras does", hint=NO_MOMENTS)
     keras = _keras()
-    with tempfile.TemporaryDirectory() as folder, keras.device("cpu"), _defaults(keras), warnings.catch_warnings():
+    with (
+        runs.writing(Path(tempfile.gettempdir())),
+        tempfile.TemporaryDirectory() as folder,
+        keras.device("cpu"),
+        _defaults(keras),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 on NumPy 2.4 has one of its own
         path = Path(folder) / f"model{SUFFIX}"
         name = re.sub(r"\W+", "_", f"inkdigit_{recipe.name}")
