@@ -43,11 +43,11 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m mypy
 	.venv/bin/lint-imports
 
-fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: ten minutes
+fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: two or three minutes
 	$(PY) benchmarks/fuzz.py
 	$(PY) benchmarks/hardening_page.py
 
-soak: $(DEV)  ## fifty kills, full disks, two commands at once: half an hour
+soak: $(DEV)  ## fifty kills, full disks, two commands at once: a quarter of an hour
 	$(PY) benchmarks/soak.py
 	$(PY) benchmarks/hardening_page.py
 

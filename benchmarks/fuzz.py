@@ -208,7 +208,7 @@ def _pass_on(process: subprocess.Popen[str], lines: queue.SimpleQueue[str]) -> N
 def shares(total: int, names: Iterable[str]) -> dict[str, int]:
     """How many inputs each kind gets."""
     weights = {name: KINDS[name].weight for name in names}
-    return {name: max(1, round(total * weight / sum(weights.values()))) for name, weight in weights.items()}
+    return {name: math.ceil(total * weight / sum(weights.values())) for name, weight in weights.items()}
 
 
 def main() -> None:

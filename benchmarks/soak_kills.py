@@ -231,8 +231,9 @@ def _files(
         if not drill.check(went_well(ended) or broken(target), where=f"undisturbed, {name}"):
             continue
         usual |= {"writing": WRITING_S}
-        for moment, old in zip(_spread(share, rng), cycle((b"the old file", None)), strict=False):
-            if drill.in_time():
+        enough = drill.n + share
+        for moment, old in zip(_spread(MORE * share, rng), cycle((b"the old file", None)), strict=False):
+            if drill.n < enough and drill.in_time():
                 _strike_file(drill, words, target, moment, usual, old)
         drill.check(went_well(run(words, cwd=folder)) or broken(target), where=f"{name}, after the kills")
 
