@@ -124,6 +124,9 @@ def soak_parts(record: Record | None) -> dict[str, str]:
 
 
 def _drills(record: Record, part: str, names: str | tuple[str, ...]) -> str:
+    again = [drill for drill in record["drills"] if drill["drill"].startswith(names) and "commit" in drill]
+    lines = [machine_line(f"`{record['command']}`, seed {record['seed']}", record)]
+    lines += [f"- Done again, alone, with commit {drill['commit']}: {drill['drill']}." for drill in again]
     rows = [
         row(drill["drill"], drill["n"], drill["resumed"] or "–", drill["whole"], len(drill["failures"]))
         for drill in record["drills"]
@@ -133,7 +136,7 @@ def _drills(record: Record, part: str, names: str | tuple[str, ...]) -> str:
         [
             ABOUT_SOAK[part].format(kills=record["kills"]),
             table(["drill", "n", "resumed", "whole", "failures"], rows),
-            machine_line(f"`{record['command']}`, seed {record['seed']}", record),
+            "\n".join(lines),
         ]
     )
 
