@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inkdigit.errors import MissingExtra, OutputError
+from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.report import robustness_page
 from inkdigit.report.corruptions import KINDS
 from inkdigit.report.metrics import measure
@@ -125,3 +125,10 @@ def test_without_jinja_nothing_is_begun(tmp_path, monkeypatch):
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
         robustness_page.claim(tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_do_not_evaluate_into_one_folder_and_no_lock_is_left(tmp_path):
+    page = tmp_path / "page"
+    with robustness_page.claimed(page), pytest.raises(UsageError, match="Another"), robustness_page.claimed(page):
+        pass
+    assert not list(page.iterdir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -65,17 +65,18 @@ def _evaluate(model: str, data: str, split: Split, *, as_json: bool) -> None:
 def _corrupt(model: str, data: str, split: Split, limit: int | None, out: Path | None, *, as_json: bool) -> None:
     from inkdigit.report import robustness, robustness_page
 
-    if out is not None:
-        robustness_page.claim(out)
-    with _bar() as progress:
-        found = robustness.evaluate_corruptions(model, data, split=split, limit=limit, log=talk.note, progress=progress)
-    if as_json:
-        talk.say(json.dumps(found.to_json()))
-    else:
-        _print_corruptions(found)
-    if out is not None:
-        talk.note(f"\nPage written to {robustness_page.write(out, found)}")
-    elif not as_json:
+    with nullcontext() if out is None else robustness_page.claimed(out):
+        with _bar() as progress:
+            found = robustness.evaluate_corruptions(
+                model, data, split=split, limit=limit, log=talk.note, progress=progress
+            )
+        if as_json:
+            talk.say(json.dumps(found.to_json()))
+        else:
+            _print_corruptions(found)
+        if out is not None:
+            talk.note(f"\nPage written to {robustness_page.write(out, found)}")
+    if out is None and not as_json:
         talk.next_steps(["inkdigit", "evaluate", model, "--corruptions", "--data", data, "--out", "corrupted"])
 
 

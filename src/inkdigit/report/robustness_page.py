@@ -6,8 +6,11 @@ In: a `Robustness`. Out: `corruptions.html`, a picture of each kind at each leve
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from inkdigit.lock import alone, forget
 from inkdigit.report import template
 from inkdigit.report.robustness import UNSEEN, Robustness
 from inkdigit.runs import check_place, write_aside, writing
@@ -28,6 +31,23 @@ def claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     for name in (PAGE, FIGURES):
         check_place(folder / name)
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Claim the folder, and let nobody else evaluate into it meanwhile: figures and page would be of two models.
+
+    Raises:
+        UsageError: somebody does.
+        OutputError: the folder cannot be made, or the files in it not written.
+        MissingExtra: Jinja is not installed.
+    """
+    claim(folder)
+    with alone(folder, "evaluation"):
+        try:
+            yield
+        finally:
+            forget(folder)
 
 
 def write(folder: Path, found: Robustness) -> Path:
