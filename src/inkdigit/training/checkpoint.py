@@ -133,8 +133,6 @@ def read(
         except (OSError, ValueError, SafetensorError) as exc:
             damaged = damaged or f"{path}: the checkpoint is damaged ({_short(exc)})"
             continue
-        if header.epoch > max(recipe.epochs, recipe.min_steps):
-            raise DataError(f"{path}: it is of epoch {header.epoch}, which the recipe does not reach")
         if damaged:
             log(f"{damaged}; the run's last good one is {path} of epoch {header.epoch}.")
         if path != run / FILE:
