@@ -1,0 +1,215 @@
+"""What must not change while the house is rebuilt: answers, trained weights, and every name that others rely on.
+
+`golden/answers.npz` holds pictures with the answers of the bundled models, the map of one explanation, and the
+weights of two short trainings. On the processor and with the libraries that wrote it, they are compared bit for bit;
+elsewhere sums round differently, and they are compared closely. `golden/surface.json` holds the names: commands and
+their options, keys of JSON, fields, files, routes, exit codes. After a change that was meant, write both anew:
+
+    WRITE_GOLDEN=1 python -m pytest tests/test_golden.py
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import platform
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import typer
+
+import inkdigit
+from inkdigit import errors
+from inkdigit.cli.app import app
+from inkdigit.data.drawn import letter, scribble
+from inkdigit.model.explain import occlusion
+from inkdigit.model.recognizer import Recognizer, bundled, load
+from inkdigit.picture.prepare import prepare
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import bundled as bundled_recipes
+from inkdigit.training.run import Run
+
+from .conftest import drawn, on_paper
+from .training.conftest import draw, finish, fit, single_thread, tiny
+
+FOLDER = Path(__file__).parent / "golden"
+ANSWERS, SURFACE = FOLDER / "answers.npz", FOLDER / "surface.json"
+WRITE = "WRITE_GOLDEN" in os.environ
+CLOSE = 2e-4  # of a probability, a weight, or a nat: what another processor may round away
+RECIPES = {
+    "adam": tiny(filters=(4,), epochs=1, rotate_deg=8.0, shift_px=1.0),
+    "muon": tiny(filters=(4,), epochs=1, optimizer="muon", keep="last", ema_decay=0.9, thickness=0.2),
+}
+
+
+def processor() -> str:
+    """What sums depend on beside the code: the processor and the libraries."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    libraries = [f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "opencv-python-headless")]
+    return "; ".join([platform.machine(), model, *libraries, f"torch {torch.__version__}"])
+
+
+# Answers --------------------------------------------------------------------------------------------------------------
+
+
+def pictures() -> dict[str, np.ndarray]:
+    """Pictures of every way through the preprocessing: name → gray (H, W)."""
+    rng = np.random.default_rng(18)
+    clean = {f"clean-{k}": drawn(k, seed=18, size_px=20 + 2 * k) for k in range(10)}
+    photos = {f"photo-{k}": on_paper(drawn(k, seed=19, size_px=56), seed=k) for k in range(10)}
+    others = {
+        "letter": on_paper(letter("W", rng=rng, size_px=56)),
+        "scribble": on_paper(scribble(rng=rng, size_px=56)),
+        "two": np.hstack([drawn(1, seed=2, size_px=40), drawn(0, seed=3, size_px=40)]),
+        "empty": np.zeros((28, 28), np.uint8),
+        "full": np.full((30, 20), 255, np.uint8),
+    }
+    return {**clean, **photos, **others}
+
+
+def answers(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """All that is compared by its bits: what is made and said of the pictures `given`."""
+    prepared = np.stack([prepare(picture) for picture in given.values()])
+    out: dict[str, np.ndarray] = {"prepared": prepared}
+    for name in bundled():
+        model = load(name)
+        said = model.predict(list(given.values()))
+        blank = np.full(len(model.classes), np.nan, np.float32)
+        out[f"{name}-probs"] = np.stack([blank if p.probs is None else p.probs for p in said])
+        out[f"{name}-score"] = np.array([np.nan if p.score is None else p.score for p in said], np.float32)
+        out[f"{name}-label"] = np.array([p.label or "" for p in said])
+        out[f"{name}-reason"] = np.array([p.reason or "" for p in said])
+    seven = prepared[list(given).index("photo-7")]
+    out["explanation"] = occlusion(load("fast"), seven, class_index=7)
+    with single_thread():
+        for name, recipe in RECIPES.items():
+            state, _ = fit(recipe, draw(120), validation=draw(40, seed=1))
+            out |= {f"{name}.{key}": value.numpy() for key, value in state.net.state_dict().items()}
+    return out
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    if WRITE:
+        given = pictures()
+        stored = {f"given-{name}": picture for name, picture in given.items()}
+        FOLDER.mkdir(exist_ok=True)
+        np.savez_compressed(ANSWERS, processor=processor(), **stored, **answers(given))
+    with np.load(ANSWERS) as file:
+        return dict(file)
+
+
+@pytest.fixture(scope="module")
+def today(golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return answers({key.removeprefix("given-"): golden[key] for key in golden if key.startswith("given-")})
+
+
+def test_nothing_is_answered_learnt_or_explained_otherwise(golden, today):
+    wanted = {key: value for key, value in golden.items() if not key.startswith("given-") and key != "processor"}
+    assert set(today) == set(wanted)
+    same_machine = str(golden["processor"]) == processor()
+    for key, value in wanted.items():
+        assert today[key].dtype.kind == value.dtype.kind, key
+        if value.dtype.kind != "f" or same_machine:
+            np.testing.assert_array_equal(today[key], value, err_msg=key)
+        else:
+            np.testing.assert_allclose(today[key], value, atol=CLOSE, rtol=CLOSE, err_msg=key)
+
+
+# Names ----------------------------------------------------------------------------------------------------------------
+
+
+def commands(group: Any, words: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Every command with its parameters, their spellings and defaults."""
+    out: dict[str, dict[str, Any]] = {}
+    for name, command in getattr(group, "commands", {}).items():
+        out |= commands(command, (*words, name))
+    if words:
+        out[" ".join(words)] = {
+            param.name: {"spelt": [*param.opts, *param.secondary_opts], "default": repr(param.default)}
+            for param in group.params
+        }
+    return out
+
+
+def keys(value: Any, *, depth: int = 4) -> Any:
+    """The keys of nested objects, of a list those of its first entry."""
+    if isinstance(value, dict) and depth:
+        return {key: keys(inner, depth=depth - 1) for key, inner in sorted(value.items())}
+    if isinstance(value, list) and value and depth:
+        return [keys(value[0], depth=depth - 1)]
+    return None
+
+
+def run_files(run: Run) -> dict[str, Any]:
+    """What a run directory holds: names, columns, keys."""
+    folder = run.folder
+    header = {path.name: path.read_text(encoding="utf-8").splitlines()[0] for path in folder.glob("*.csv")}
+    with np.load(folder / "predictions.npz") as predictions:
+        arrays = sorted(predictions)
+    return {
+        "files": sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")),
+        "columns": header,
+        "arrays": arrays,
+        "env.json": keys(json.loads((folder / "env.json").read_text(encoding="utf-8"))),
+        "report.json": keys(json.loads((folder / "report.json").read_text(encoding="utf-8"))),
+        "card": keys(json.loads(Recognizer.load(folder).card.to_json())),
+    }
+
+
+def service() -> dict[str, Any]:
+    """What the service takes and answers: routes with their fields, and the names of its figures."""
+    fastapi = pytest.importorskip("fastapi")
+    from inkdigit.serve.app import create_app
+    from inkdigit.serve.settings import Settings
+
+    made = create_app(Settings(models=("tiny",)))
+    described = fastapi.openapi.utils.get_openapi(title="", version="", routes=made.routes)
+    schemas = described["components"]["schemas"]
+    figures = made.state.service.counts.text().decode()
+    return {
+        "routes": {path: sorted(methods) for path, methods in sorted(described["paths"].items())},
+        "fields": {name: sorted(schema.get("properties", {})) for name, schema in sorted(schemas.items())},
+        "figures": sorted({line.split()[2] for line in figures.splitlines() if line.startswith("# TYPE")}),
+    }
+
+
+def surface(run: Run) -> dict[str, Any]:
+    """Every name that scripts, files and programs of others may rely on."""
+    tree = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.InkdigitError)]
+    functions = {name: getattr(inkdigit, name) for name in inkdigit.__all__}
+    return {
+        "commands": commands(typer.main.get_command(app)),
+        "errors": {c.__name__: [c.exit_code, c.http_status] for c in tree},
+        "python": {
+            name: sorted(inspect.signature(function).parameters)
+            for name, function in functions.items()
+            if inspect.isroutine(function)
+        },
+        "names": sorted(inkdigit.__all__),
+        "recipe": {name: repr(field.default) for name, field in Recipe.model_fields.items()},
+        "recipes": {name: Recipe.load(name).sha256 for name in bundled_recipes()},
+        "prediction": sorted(load("tiny").predict(np.zeros((28, 28), np.uint8))[0].to_json()),
+        "run": run_files(run),
+        "service": service(),
+    }
+
+
+def test_every_name_that_others_rely_on_is_still_there(tmp_path_factory):
+    now = json.loads(json.dumps(surface(finish(tmp_path_factory)), sort_keys=True))
+    if WRITE:
+        SURFACE.write_text(json.dumps(now, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert now == json.loads(SURFACE.read_text(encoding="utf-8"))
+
+
+def test_the_golden_answers_cover_every_bundled_model():
+    with np.load(ANSWERS) as file:
+        assert {f"{name}-probs" for name in bundled()} <= set(file)
