@@ -123,7 +123,7 @@ def add_openings(logged: Path, kept: Path) -> None:
 
 def _trained(entry: Entry, seed: int, bench: Bench) -> dict[str, Any]:
     """Train a seed, or go on with it, or find it finished; its figures."""
-    from inkdigit.training.restore import name_file  # brings PyTorch: the pages need none
+    from inkdigit.training.convert.restore import name_file  # brings PyTorch: the pages need none
 
     run, settings = bench.place(entry, seed), {"name": entry.name, **entry.changes, **bench.changes}
     teacher = bench.model(entry.teacher, seed) if entry.teacher else None
@@ -208,8 +208,8 @@ def answer(file: Path, recipe: Recipe) -> dict[str, Any]:
     """The figures of a model file on the test part of the recipe's data: the answers that its card tells of."""
     from inkdigit.data.sources import open_data
     from inkdigit.data.splits import set_aside
+    from inkdigit.measure.metrics import measure, predict_part, stack_probs
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.report.metrics import measure, predict_part, stack_probs
 
     model = Recognizer.load(file)
     part = set_aside(open_data(recipe.data), recipe.test_fraction).test

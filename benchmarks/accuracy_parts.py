@@ -11,7 +11,7 @@ from itertools import combinations
 from statistics import median
 
 from accuracy_entries import DISTILLED, ENSEMBLE, Entry, entries
-from inkdigit.report.spread import Spread, flip_p
+from inkdigit.measure.stats import Spread, flip_p
 from inkdigit.report.template import byte_count, duration, signed
 from tables import MET, NOT_MEASURED, Record, fields, percent, row, table
 

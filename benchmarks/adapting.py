@@ -23,10 +23,10 @@ from PIL import Image
 
 import machine
 from accuracy import OPENINGS, add_openings
-from inkdigit.data import drawn
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_each
+from inkdigit.synth import drawn
 from inkdigit.types import DIGITS, Dataset, Gray, Part
 from robustness import outliers
 
@@ -80,8 +80,8 @@ def measure(
     model: Recognizer, user: str, seed: int, folder: Path, *, steps: int | None, known: Outliers
 ) -> dict[str, Any]:
     """Adapt to a user, and ask before and after."""
-    from inkdigit.training import adapted
-    from inkdigit.training.adapt import STEPS, adapt  # brings PyTorch: the page needs none
+    from inkdigit.training.adapt import outcome
+    from inkdigit.training.adapt.adapt import STEPS, adapt  # brings PyTorch: the page needs none
 
     learnt, unseen = USERS[user](np.random.default_rng(seed))
     data = Dataset(user, DIGITS, learnt, prepare=model.prepare)
@@ -93,7 +93,7 @@ def measure(
         "seed": seed,
         "seconds": round(seconds, 1),
         "learnt": len(learnt),
-        "own": asdict(adapted.change(unseen, adapted.read(model, unseen), adapted.read(done.model, unseen))),
+        "own": asdict(outcome.change(unseen, outcome.read(model, unseen), outcome.read(done.model, unseen))),
         "old": asdict(done.old),
         "replay": done.replay,
         "way": done.way,

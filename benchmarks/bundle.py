@@ -21,19 +21,19 @@ import torch
 import inkdigit.runs as runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import InkdigitError, UsageError
+from inkdigit.measure.ledger import read_finished
+from inkdigit.measure.metrics import predict_part
+from inkdigit.measure.speed import time_batches
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import ZOO, Recognizer
-from inkdigit.report.ledger import read_finished
-from inkdigit.report.metrics import predict_part
 from inkdigit.report.seeds import Seeds, open_seeds, spell
-from inkdigit.report.speed import time_batches
-from inkdigit.training.calibrate import calibrate_held_out
+from inkdigit.training.convert.calibrate import calibrate_held_out
+from inkdigit.training.convert.export import set_card
+from inkdigit.training.convert.int8 import choose, int8_bytes, quantize
+from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.environment import describe
-from inkdigit.training.export import set_card
-from inkdigit.training.outcome import log_opening
-from inkdigit.training.quantize import choose, int8_bytes, quantize
 from inkdigit.training.recipe import Recipe, bundled
-from inkdigit.training.restore import recipe_of, restore
+from inkdigit.training.results import log_opening
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Part
 

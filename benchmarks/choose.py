@@ -24,7 +24,8 @@ import machine
 from choices import CHOICES, LEDGER, candidate, companies
 from inkdigit.data.sources import open_data
 from inkdigit.runs import write_aside
-from inkdigit.training import loop, nets, trial
+from inkdigit.training import trial
+from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import parts_of
 from inkdigit.types import Floats

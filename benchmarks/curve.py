@@ -24,11 +24,12 @@ def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, cl
     """Train the recipe with `changes`, return the line of `entrant`; `clock` began when Python and NumPy were there."""
     import torch
 
+    from inkdigit.measure import metrics
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.report import metrics
-    from inkdigit.training import environment, loop, trial
-    from inkdigit.training.outcome import Job, write_model
+    from inkdigit.training import environment, trial
+    from inkdigit.training.network import loop
     from inkdigit.training.recipe import Recipe
+    from inkdigit.training.results import Job, write_model
     from inkdigit.training.run import choose_device, open_for, parts_of
 
     clock.stop("import")

@@ -49,7 +49,8 @@ def recipes(folder: Path) -> Make:
     """Recipe files and `--set`: words and values changed; what is a recipe builds its network and takes two steps."""
     import torch
 
-    from inkdigit.training import loop, trial
+    from inkdigit.training import trial
+    from inkdigit.training.network import loop
     from inkdigit.training.recipe import Recipe, bundled, parse_changes
     from inkdigit.training.run import parts_of
 
@@ -85,8 +86,8 @@ def recipes(folder: Path) -> Make:
 
 def spaces(folder: Path) -> Make:
     """Search spaces with words, numbers and values changed."""
-    from inkdigit.scale.space import FOLDER, Space
     from inkdigit.training.recipe import Recipe
+    from inkdigit.tune.space import FOLDER, Space
 
     texts = [path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.toml"))]
     start = Recipe.load("fast")
@@ -125,7 +126,7 @@ def checkpoints(folder: Path) -> Make:
     """The checkpoint of a run: its bytes, the JSON of its header, names and shapes of its tensors."""
     import torch
 
-    from inkdigit.training import checkpoint, nets
+    from inkdigit.training.network import checkpoint, nets
     from inkdigit.training.recipe import Recipe
 
     run = _run(folder)
@@ -157,8 +158,8 @@ def checkpoints(folder: Path) -> Make:
 
 def run_folders(folder: Path) -> Make:
     """The files of a run, changed one or two at a time: listed, compared, read, drawn as a page."""
+    from inkdigit.measure.ledger import group, read_all
     from inkdigit.report.compare import compare
-    from inkdigit.report.ledger import group, read_all
     from inkdigit.training.run import Run, resume
 
     run = _run(folder)
@@ -203,7 +204,7 @@ def run_folders(folder: Path) -> Make:
 
 def databases(folder: Path) -> Make:
     """The file of corrections: bytes, pages, header, rows of other types, other tables, hostile files beside it."""
-    from inkdigit.data.corrections import add, create, delete, export, read_corrections, read_list
+    from inkdigit.data.readers.corrections import add, create, delete, export, read_corrections, read_list
 
     path = folder / "good.db"
     create(path)

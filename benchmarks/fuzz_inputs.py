@@ -36,7 +36,7 @@ COMPRESSIONS = (None, "tiff_deflate", "tiff_lzw", "packbits", "jpeg")
 
 def digits(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
     """Pictures uint8 (N, 28, 28), and labels uint8 (N,)."""
-    from inkdigit.data import drawn
+    from inkdigit.synth import drawn
 
     labels = np.arange(n, dtype=np.uint8) % 10
     rng = np.random.default_rng(0)
@@ -222,7 +222,7 @@ def idx(folder: Path) -> Make:
 
 def csv(folder: Path) -> Make:
     """Kaggle's train.csv and test.csv with words, lines and bytes changed."""
-    from inkdigit.data.csvs import read_kaggle_test
+    from inkdigit.data.readers.kaggle_csv import read_kaggle_test
     from inkdigit.data.sources import open_data
 
     images, labels = digits(12)
@@ -315,7 +315,7 @@ def usps(folder: Path) -> Make:
     """USPS as published: LIBSVM text in bzip2, changed before and after it is packed, and large when it is unpacked."""
     import bz2
 
-    from inkdigit.data.libsvm import read_usps
+    from inkdigit.data.readers.libsvm import read_usps
 
     line = "7 " + " ".join(f"{i}:{(i % 5 - 2) / 2}" for i in range(1, 257)) + "\n"
     text, zeros = line * 8, bz2.compress(b"\0" * 300_000_000)
@@ -386,7 +386,7 @@ def models(folder: Path) -> Make:
 
     from inkdigit.model.card import METADATA_KEY
     from inkdigit.model.recognizer import Recognizer, bundled
-    from inkdigit.training.restore import restore
+    from inkdigit.training.convert.restore import restore
 
     files = [bundled()[name].read_bytes() for name in ("tiny", "fast", "best")]
     picture = digits(4)[0][3]

@@ -17,11 +17,11 @@ from PIL import Image
 
 import generated
 import machine
-from inkdigit.data import drawn, printed
-from inkdigit.data.stress import Map
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
-from inkdigit.picture.show import sheet
+from inkdigit.picture.sheet import sheet
+from inkdigit.synth import drawn, printed
+from inkdigit.synth.stress import Map
 from inkdigit.types import Gray
 from tables import row, table
 

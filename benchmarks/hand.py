@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median, quantiles
 from typing import Any
 
-from inkdigit.data.glyphs import DIGIT_GLYPHS
+from inkdigit.synth.glyphs import DIGIT_GLYPHS
 
 Line = Sequence[tuple[float, float]]  # in shares of the glyph's height
 

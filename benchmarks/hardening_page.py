@@ -15,7 +15,7 @@ import generated
 import machine
 import soak
 from inkdigit import parsing
-from inkdigit.data import database, packed
+from inkdigit.data.readers import corrections_db, packed
 from inkdigit.model import card, schema, session
 from inkdigit.picture import decode
 from tables import MET, Record, load, machine_line, row, table
@@ -66,7 +66,7 @@ def limits() -> str:
         ),
         row("characters of a recipe or a search space", f"{parsing.MAX_TOML_CHARACTERS:,}"),
         row("lists and tables in each other; a whole number", f"{parsing.MAX_DEPTH}; below 2⁶³"),
-        row("bytes of a file of corrections", _mib(database.MAX_BYTES)),
+        row("bytes of a file of corrections", _mib(corrections_db.MAX_BYTES)),
     ]
     return table(["what", "at most"], rows)
 

@@ -19,7 +19,7 @@ import onnxruntime as ort
 import machine
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.quantize import quantize
+from inkdigit.training.convert.int8 import quantize
 
 LIBRARIES = ("inkdigit", "numpy", "onnxruntime", "onnx")
 PICTURES = 512  # answered at once

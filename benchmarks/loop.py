@@ -23,7 +23,8 @@ from inkdigit.data.sources import open_data
 from inkdigit.data.splits import Parts
 from inkdigit.machine import time_process
 from inkdigit.runs import METRICS, STEPS, append_row
-from inkdigit.training import checkpoint, loop, trial
+from inkdigit.training import trial
+from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset

@@ -15,8 +15,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
-from inkdigit.data import drawn
 from inkdigit.serve.service import MAX_PIXELS
+from inkdigit.synth import drawn
 from inkdigit.types import Gray
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")

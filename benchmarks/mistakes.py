@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 import inkdigit.runs as runs
 import machine
 from inkdigit.data.sources import open_data
-from inkdigit.report.ledger import Entry, kin, read_finished
+from inkdigit.measure.ledger import Entry, kin, read_finished
 from inkdigit.report.seeds import gather
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import parts_of

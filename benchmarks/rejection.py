@@ -20,12 +20,12 @@ from torch import Tensor, nn
 
 import machine
 from inkdigit.data.sources import open_data
+from inkdigit.measure.rejection import auroc
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_each
-from inkdigit.report.rejection import auroc
-from inkdigit.training import nets
-from inkdigit.training.export import score_of
-from inkdigit.training.restore import recipes_of, restore
+from inkdigit.training.convert.export import score_of
+from inkdigit.training.convert.restore import recipes_of, restore
+from inkdigit.training.network import nets
 from inkdigit.types import Dataset, Gray
 from robustness import held_out, outliers
 

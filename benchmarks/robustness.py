@@ -22,18 +22,18 @@ import numpy as np
 from PIL import Image
 
 import machine
-from inkdigit.data import drawn, printed
-from inkdigit.data.formats import read_idx
-from inkdigit.data.glyphs import LETTER_GLYPHS
-from inkdigit.data.signs import SIGN_GLYPHS
+from inkdigit.data.readers.idx_npz import read_idx
 from inkdigit.data.sources import open_data
-from inkdigit.data.stress import photograph
+from inkdigit.measure.metrics import evaluate, predict_part
+from inkdigit.measure.rejection import auroc, refused_at, scores_of
+from inkdigit.measure.robustness import evaluate_corruptions
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare
-from inkdigit.report.metrics import evaluate, predict_part
-from inkdigit.report.rejection import auroc, refused_at, scores_of
-from inkdigit.report.robustness import evaluate_corruptions
+from inkdigit.synth import drawn, printed
+from inkdigit.synth.glyphs import LETTER_GLYPHS
+from inkdigit.synth.signs import SIGN_GLYPHS
+from inkdigit.synth.stress import photograph
 from inkdigit.types import Dataset, Gray, Part
 
 LIBRARIES = ("inkdigit", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
@@ -129,7 +129,7 @@ def door_times() -> dict[str, float]:
 
 def held_out(model: Recognizer, dataset: Dataset) -> Part:
     """The training pictures that the model's run held out."""
-    from inkdigit.training.restore import recipes_of
+    from inkdigit.training.convert.restore import recipes_of
     from inkdigit.training.run import parts_of
 
     part = parts_of(dataset, recipes_of(model)[0]).validation

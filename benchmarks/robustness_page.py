@@ -17,7 +17,7 @@ from typing import Any
 import adapting
 import generated
 import machine
-from inkdigit.report.robustness import UNSEEN
+from inkdigit.measure.robustness import UNSEEN
 from inkdigit.report.template import percent
 from tables import MET, NOT_MEASURED, Record, load, machine_line, middle, row, table
 from tables import percent as shares

@@ -23,7 +23,7 @@ import hand
 import load
 import machine
 import service
-from inkdigit.data import drawn
+from inkdigit.synth import drawn
 from inkdigit.types import Gray
 
 LEDGER = "serving.jsonl"

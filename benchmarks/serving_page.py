@@ -18,8 +18,8 @@ import serving
 from inkdigit.errors import InkdigitError, ModelFileError, Unreachable
 from inkdigit.picture.decode import MAX_PIXELS as JPEG_PIXELS
 from inkdigit.report.template import byte_count
-from inkdigit.serve.connection import HEADER_BYTES
-from inkdigit.serve.guard import OPEN, OPEN_BELOW
+from inkdigit.serve.http.connection import HEADER_BYTES
+from inkdigit.serve.http.guard import OPEN, OPEN_BELOW
 from inkdigit.serve.service import BODIES, MAX_PIXELS, MAX_PIXELS_TOGETHER
 from inkdigit.serve.settings import Settings
 from tables import MET, NOT_MEASURED, Record, figure, load, machine_line, row, spread, table

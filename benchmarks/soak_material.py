@@ -17,8 +17,9 @@ import numpy as np
 from PIL import Image
 
 from inkdigit import runs
-from inkdigit.data import corrections, drawn
+from inkdigit.data.readers import corrections
 from inkdigit.model.recognizer import find
+from inkdigit.synth import drawn
 from soak_commands import watch
 from soak_whole import CHECKPOINT
 

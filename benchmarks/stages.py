@@ -25,8 +25,8 @@ from PIL import Image
 
 import machine
 import tables
-from inkdigit.data.csvs import PIXELS, read_kaggle_test
-from inkdigit.data.folders import read_picture_folder
+from inkdigit.data.readers.folders import read_picture_folder
+from inkdigit.data.readers.kaggle_csv import PIXELS, read_kaggle_test
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import CHUNK, Recognizer
 from inkdigit.picture.decode import decode

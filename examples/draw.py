@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from inkdigit.data.drawn import digit
+from inkdigit.synth.drawn import digit
 
 Colour = tuple[int, int, int]
 Cover = NDArray[np.float64]  # (H, W): 0 bare, 1 full of ink

@@ -12,10 +12,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from inkdigit.data.drawn import digit
 from inkdigit.model.card import METADATA_KEY, Calibration, Card, SelfTest
 from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.picture.prepare import VERSION, prepare
+from inkdigit.synth.drawn import digit
 from inkdigit.types import DIGITS, Gray
 
 

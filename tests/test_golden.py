@@ -27,10 +27,10 @@ import typer
 import inkdigit
 from inkdigit import errors
 from inkdigit.cli.app import app
-from inkdigit.data.drawn import letter, scribble
 from inkdigit.model.explain import occlusion
 from inkdigit.model.recognizer import Recognizer, bundled, load
 from inkdigit.picture.prepare import prepare
+from inkdigit.synth.drawn import letter, scribble
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.recipe import bundled as bundled_recipes
 from inkdigit.training.run import Run

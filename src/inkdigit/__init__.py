@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from inkdigit.data.sources import open_data
     from inkdigit.errors import InkdigitError
     from inkdigit.kaggle import submit
+    from inkdigit.measure.metrics import evaluate
+    from inkdigit.measure.robustness import evaluate_corruptions
     from inkdigit.model.recognizer import Recognizer, load
-    from inkdigit.report.metrics import evaluate
-    from inkdigit.report.robustness import evaluate_corruptions
-    from inkdigit.training.adapt import adapt
+    from inkdigit.training.adapt.adapt import adapt
     from inkdigit.training.audit import audit
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run, resume, train
@@ -41,10 +41,10 @@ _ROOMS = {
     "Recipe": "training.recipe",
     "Recognizer": "model.recognizer",
     "Run": "training.run",
-    "adapt": "training.adapt",
+    "adapt": "training.adapt.adapt",
     "audit": "training.audit",
-    "evaluate": "report.metrics",
-    "evaluate_corruptions": "report.robustness",
+    "evaluate": "measure.metrics",
+    "evaluate_corruptions": "measure.robustness",
     "load": "model.recognizer",
     "open_arrays": "data.arrays",
     "open_data": "data.sources",

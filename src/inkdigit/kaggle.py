@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from inkdigit.data.csvs import read_kaggle_test
+from inkdigit.data.readers.kaggle_csv import read_kaggle_test
 from inkdigit.errors import UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import check_place, write_aside

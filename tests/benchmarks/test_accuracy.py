@@ -13,10 +13,10 @@ import accuracy
 import accuracy_entries
 from inkdigit.data.sources import open_data
 from inkdigit.data.splits import set_aside
-from inkdigit.report.metrics import evaluate
+from inkdigit.measure.metrics import evaluate
 from inkdigit.runs import DONE, ENVIRONMENT, MODEL, PREDICTIONS, RECIPE, REPORT
+from inkdigit.training.convert.restore import name_file
 from inkdigit.training.recipe import Recipe, parse_changes
-from inkdigit.training.restore import name_file
 
 HEADER = "date,data,recipe,recipe_sha256,seed,run\n"
 

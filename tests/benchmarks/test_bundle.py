@@ -18,11 +18,12 @@ from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report import page
-from inkdigit.training import calibrate, outcome
+from inkdigit.report import run as run_page
 from inkdigit.training import recipe as recipes
-from inkdigit.training.outcome import OPENINGS
+from inkdigit.training import results
+from inkdigit.training.convert import calibrate
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.results import OPENINGS
 from inkdigit.training.run import parts_of, train
 from inkdigit.training.seeds import train_seeds
 
@@ -40,15 +41,15 @@ def made(tmp_path_factory) -> Path:
     (folder / "recipes" / "tiny.toml").write_text(recipe.to_toml(), encoding="utf-8")
     with single_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "MIN_PICTURES", 30)
-        patch.setattr(outcome.explain, "insight", lambda *_: None)
-        patch.setattr(outcome.page, "write", write_report)  # the page alone would take longer than all else
+        patch.setattr(results.explain, "insight", lambda *_: None)
+        patch.setattr(results.run_page, "write", write_report)  # the page alone would take longer than all else
         train_seeds(recipe, [0, 1], out=folder / "seeds", device="cpu")
         train(recipe.change({"protocol": "select"}), out=folder / "twin", device="cpu")
     return folder
 
 
-def write_report(folder: Path, story: page.Story) -> None:
-    (folder / runs.REPORT).write_text(json.dumps(page.summary(story)))
+def write_report(folder: Path, story: run_page.Story) -> None:
+    (folder / runs.REPORT).write_text(json.dumps(run_page.summary(story)))
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 import curve
-from inkdigit.training import loop, trial
+from inkdigit.training import trial
+from inkdigit.training.network import loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import open_for, parts_of
 from peers import form

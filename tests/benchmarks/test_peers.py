@@ -10,8 +10,8 @@ import form
 import numpy as np
 import pytest
 
-from inkdigit.data.drawn import digit
 from inkdigit.picture.prepare import prepare
+from inkdigit.synth.drawn import digit
 
 FORM = {"entrant", "kind", "seed", "parameters", "threads", "device", "accuracy", "n", "peak_mb", "curve", "versions"}
 FORM |= {f"{stage}_seconds" for stage in ("import", "load", "train", "answer")}

@@ -12,7 +12,7 @@ import adapting
 import rejection
 import robustness
 import robustness_page
-from inkdigit.training import nets
+from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import DIGITS, Dataset, Part
 

@@ -12,7 +12,7 @@ pytest.importorskip("uvicorn")
 import abuse
 import serving
 import serving_page
-from inkdigit.serve.guard import OPEN, OPEN_BELOW
+from inkdigit.serve.http.guard import OPEN, OPEN_BELOW
 from inkdigit.serve.service import BODIES, MAX_PIXELS_TOGETHER
 from inkdigit.serve.settings import Settings
 

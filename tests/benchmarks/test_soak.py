@@ -36,7 +36,7 @@ import soak_material
 import soak_pairs
 import soak_whole
 from inkdigit import runs
-from inkdigit.data import corrections
+from inkdigit.data.readers import corrections
 from inkdigit.model.recognizer import find
 from soak_commands import Drill, Ended, Moment
 

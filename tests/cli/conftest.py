@@ -15,8 +15,8 @@ import pytest
 from PIL import Image
 
 from inkdigit.cli import app
-from inkdigit.data.csvs import LABEL, PIXELS
-from inkdigit.data.drawn import digit
+from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS
+from inkdigit.synth.drawn import digit
 
 from ..training import conftest as training
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training import adapt as room
-from inkdigit.training import rehearse
-from inkdigit.training.adapted import Reading
+from inkdigit.training.adapt import adapt as room
+from inkdigit.training.adapt import rehearse
+from inkdigit.training.adapt.outcome import Reading
 
 from .conftest import Said, assert_one_error, draw
 

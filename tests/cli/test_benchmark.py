@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from inkdigit.report import speed
+from inkdigit.measure import speed
 
 from .conftest import assert_one_error
 

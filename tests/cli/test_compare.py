@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..report.made_runs import make_run
+from ..measure.made_runs import make_run
 from .conftest import assert_one_error
 
 

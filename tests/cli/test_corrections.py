@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from inkdigit.data.corrections import add, create
+from inkdigit.data.readers.corrections import add, create
 
 from .conftest import assert_one_error, draw
 

@@ -12,10 +12,10 @@ import pytest
 from inkdigit.data.sources import open_data
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.ensemble import join, write
+from inkdigit.training.convert.ensemble import join, write
 
 from ..training.conftest import tiny
-from ..training.test_ensemble import member_file, relabelled
+from ..training.convert.test_ensemble import member_file, relabelled
 from .conftest import Said, assert_one_error, draw
 
 

@@ -12,9 +12,9 @@ from PIL import Image
 
 from inkdigit.data.sources import open_data
 from inkdigit.data.splits import set_aside
+from inkdigit.measure import corruptions, robustness
+from inkdigit.measure.metrics import evaluate
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report import corruptions, robustness
-from inkdigit.report.metrics import evaluate
 from inkdigit.types import Part
 
 from ..conftest import Tiny

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from inkdigit.measure import speed
 from inkdigit.model import recognizer
-from inkdigit.report import speed
 
 from ..conftest import Tiny
 from .conftest import run

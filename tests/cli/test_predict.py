@@ -131,10 +131,10 @@ def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
 
 
 def test_what_is_drawn_is_what_was_answered(inkdigit, model, picture, tmp_path, monkeypatch):
-    from inkdigit.picture import show
+    from inkdigit.picture import sheet
 
     drawn = []
-    monkeypatch.setattr(show, "draw", lambda entries, **_: drawn.extend(entries) or b"")
+    monkeypatch.setattr(sheet, "draw", lambda entries, **_: drawn.extend(entries) or b"")
     monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 2)
     (tmp_path / "empty").mkdir()
     words = (tmp_path / "empty", picture, tmp_path / "none.png", picture / "b.png")
@@ -151,7 +151,7 @@ def test_an_interruption_ends_the_answers_with_one_line(inkdigit, model, picture
     def pressed(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("inkdigit.picture.read.decode", pressed)
+    monkeypatch.setattr("inkdigit.picture.batch.decode", pressed)
     said = inkdigit("predict", picture, "--model", model)
     assert (said.code, said.out, said.err) == (130, "", "\nInterrupted.\n")
 

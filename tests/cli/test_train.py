@@ -18,8 +18,8 @@ from inkdigit.cli import train as train_command
 from inkdigit.data import arrays
 from inkdigit.errors import MissingData
 from inkdigit.model import recognizer
-from inkdigit.training import checkpoint, loop
 from inkdigit.training import run as training_run
+from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 
 from ..training.conftest import one_thread

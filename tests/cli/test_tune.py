@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from inkdigit.scale import study as memory
-from inkdigit.scale.tune import PAGE, START, WINNER
 from inkdigit.training.recipe import Recipe
+from inkdigit.tune import study as memory
+from inkdigit.tune.tune import PAGE, START, WINNER
 
 from .conftest import TINY, assert_one_error, command, environment
 

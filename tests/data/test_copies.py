@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from inkdigit.data.copies import NEAR, ROWS, Copy, find_copies
-from inkdigit.data.drawn import digit
 from inkdigit.picture.prepare import prepare
+from inkdigit.synth.drawn import digit
 
 
 def digits(n: int, *, seed: int = 0) -> np.ndarray:

@@ -15,7 +15,7 @@ from PIL import Image
 
 import inkdigit.model.recognizer as room
 import inkdigit.model.session as session
-import inkdigit.picture.read as reading
+import inkdigit.picture.batch as reading
 from inkdigit.errors import (
     ModelFileError,
     NotAModelFile,

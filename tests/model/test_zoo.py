@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from inkdigit.data.sources import open_data
+from inkdigit.measure.metrics import evaluate
 from inkdigit.model.recognizer import DEFAULT, ZOO, Recognizer, bundled
-from inkdigit.report.metrics import evaluate
 from inkdigit.training import recipe
 from inkdigit.types import DIGITS
 

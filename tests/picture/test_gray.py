@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import inkdigit.picture.gray as rooms
-from inkdigit.data import drawn
 from inkdigit.picture.decode import decode
 from inkdigit.picture.gray import WORK_SIDE, to_gray
 from inkdigit.picture.prepare import prepare
+from inkdigit.synth import drawn
 
 DIGIT = drawn.digit(4, rng=np.random.default_rng(4), size_px=28)  # ink on 0
 SHEETS = {

@@ -14,10 +14,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inkdigit.data.drawn import digit
-from inkdigit.data.formats import read_idx
+from inkdigit.data.readers.idx_npz import read_idx
 from inkdigit.errors import UsageError
 from inkdigit.picture.prepare import KINDS, VERSION, find_ink, ink_box, is_clean, prepare, prepare_all, prepare_each
+from inkdigit.synth.drawn import digit
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 NAMES = [f"{label}-{way}" for label in range(10) for way in ("12px", "20px", "28px", "36px", "corner", "inset")]

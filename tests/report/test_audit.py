@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import MissingExtra, OutputError
+from inkdigit.measure.doubts import Doubts
 from inkdigit.report import audit, template
 from inkdigit.report.audit import Audit, Looked
-from inkdigit.report.doubts import Doubts
 from inkdigit.types import Dataset, Part
 
 CLASSES = ("0", "1", "<i>2")

@@ -13,7 +13,7 @@ from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.report.canvas import LIGHT
 from inkdigit.report.compare import compare, count_discordant, draw, exact_p, holm, write_page
 
-from .made_runs import make_run
+from ..measure.made_runs import make_run
 
 
 @pytest.mark.parametrize(

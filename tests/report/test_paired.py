@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from inkdigit.errors import UsageError
-from inkdigit.report.ledger import read_finished
+from inkdigit.measure.ledger import read_finished
 from inkdigit.report.paired import pair, sentences, table
 from inkdigit.report.seeds import Seeds, gather
 
-from .made_runs import make_run
+from ..measure.made_runs import make_run
 
 
 def seeds(folder: Path, wrong: dict[int, int], **fields: object) -> Seeds:

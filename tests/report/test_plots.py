@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
+from inkdigit.measure.metrics import measure
 from inkdigit.report import plots
 from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
-from inkdigit.report.metrics import measure
 from inkdigit.types import Metrics, Prediction
 
 

@@ -9,10 +9,10 @@ import pytest
 
 from inkdigit import runs
 from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.report.ledger import read_finished
+from inkdigit.measure.ledger import read_finished
 from inkdigit.report.seeds import gather, open_seeds, sentences, spell, table, to_markdown
 
-from .made_runs import make_run
+from ..measure.made_runs import make_run
 
 
 def made(folder: Path, *wrong: tuple[int, ...], **fields: object) -> list:

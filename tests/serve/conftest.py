@@ -23,8 +23,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.data.drawn import digit
 from inkdigit.picture.prepare import prepare
+from inkdigit.synth.drawn import digit
 from inkdigit.types import Gray
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # the scripts that measure it, and draw on its page

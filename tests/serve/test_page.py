@@ -18,10 +18,10 @@ import pytest
 
 import hand
 from hand import DESKTOP, draw, strokes
-from inkdigit.data.corrections import export, read_list
-from inkdigit.data.glyphs import DIGIT_GLYPHS
+from inkdigit.data.readers.corrections import export, read_list
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import load
+from inkdigit.synth.glyphs import DIGIT_GLYPHS
 
 from .conftest import MakeServer
 

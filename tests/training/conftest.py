@@ -13,9 +13,10 @@ import torch
 from filelock import FileLock  # torch brings it along
 
 from inkdigit import runs
-from inkdigit.data.drawn import digit
 from inkdigit.picture.prepare import prepare
-from inkdigit.training import loop, nets, run
+from inkdigit.synth.drawn import digit
+from inkdigit.training import run
+from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import Run
 from inkdigit.types import Dataset, Part

@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 
 from inkdigit import runs
 from inkdigit.errors import DataError, UsageError
-from inkdigit.training import checkpoint, nets, run
+from inkdigit.training import run
+from inkdigit.training.network import checkpoint, nets
 
 from .conftest import CPU
-from .test_checkpoint import RECIPES, STEPS_PER_EPOCH, begin, rows
+from .network.test_checkpoint import RECIPES, STEPS_PER_EPOCH, begin, rows
 
 
 @pytest.fixture(autouse=True)

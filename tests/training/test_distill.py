@@ -14,8 +14,9 @@ import inkdigit
 from inkdigit.data.splits import split
 from inkdigit.errors import DataError, ModelFileError, UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training import distill, environment, loop, run, trial
-from inkdigit.training.export import set_card, with_figures
+from inkdigit.training import distill, environment, run, trial
+from inkdigit.training.convert.export import set_card, with_figures
+from inkdigit.training.network import loop
 from inkdigit.training.seeds import train_seeds
 
 from .conftest import CPU, draw, drawn_digits, stop_at, tiny

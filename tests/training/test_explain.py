@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from inkdigit.errors import MissingExtra
-from inkdigit.training import explain, nets
-from inkdigit.training.restore import restore
+from inkdigit.training import explain
+from inkdigit.training.convert.restore import restore
+from inkdigit.training.network import nets
 from inkdigit.types import Part, Prediction
 
 from .conftest import draw, tiny

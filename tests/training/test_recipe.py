@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from inkdigit.errors import UsageError
 from inkdigit.parsing import parse_toml
+from inkdigit.training.network.size import MOST_PARAMETERS, MOST_VALUES
 from inkdigit.training.recipe import Recipe, bundled, parse_changes
-from inkdigit.training.size import MOST_PARAMETERS, MOST_VALUES
 
 OTHER = {  # for every field a value that is not its default
     "name": "other",

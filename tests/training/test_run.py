@@ -12,9 +12,10 @@ import pytest
 from inkdigit import runs
 from inkdigit.errors import DataError, Diverged, MissingData, OutputError, UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training import checkpoint, run
-from inkdigit.training.outcome import OPENINGS
+from inkdigit.training import run
+from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.results import OPENINGS
 from inkdigit.types import Dataset, Part
 
 from .conftest import CLASSES, FINISHED, draw, tiny

@@ -12,8 +12,9 @@ from filelock import FileLock
 from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, Diverged, OutputError, TrainingError, UsageError
-from inkdigit.report.metrics import wilson
-from inkdigit.training import checkpoint, loop, outcome, run, trial
+from inkdigit.measure.metrics import wilson
+from inkdigit.training import results, run, trial
+from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seeds import Trained, train_seeds
 
@@ -24,7 +25,7 @@ from .conftest import drawn_digits, stop_at, tiny
 def go(drawn, tmp_path, monkeypatch):
     """Train seeds of a tiny recipe in a folder of its own; of a report there is what a summary reads."""
 
-    def write_report(job: outcome.Job, state: loop.State, *_: object, **__: object) -> None:
+    def write_report(job: results.Job, state: loop.State, *_: object, **__: object) -> None:
         part = job.parts.report
         probs = state.net(run.torch.from_numpy(part.images).unsqueeze(1).float()).softmax(1).detach().numpy()
         right, n = int((probs.argmax(1) == part.labels).sum()), len(part)

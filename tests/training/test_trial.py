@@ -7,7 +7,8 @@ import torch
 
 from inkdigit.data.splits import split
 from inkdigit.errors import UsageError
-from inkdigit.training import checkpoint, loop, nets, run, trial
+from inkdigit.training import run, trial
+from inkdigit.training.network import checkpoint, loop, nets
 
 from .conftest import CPU, FINISHED, drawn_digits, tiny, weights
 

@@ -13,7 +13,8 @@ import pytest
 
 from inkdigit import runs
 from inkdigit.errors import UsageError
-from inkdigit.training import checkpoint, run
+from inkdigit.training import run
+from inkdigit.training.network import checkpoint
 from inkdigit.training.seeds import train_seeds
 
 from .conftest import drawn_digits, tiny

@@ -11,7 +11,7 @@ from inkdigit.cli import talk
 from inkdigit.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from inkdigit.training.adapted import Adapted, Change
+    from inkdigit.training.adapt.outcome import Adapted, Change
 
 MISREAD = 10  # files that are named
 
@@ -37,7 +37,7 @@ def adapt(
         raise UsageError("This writes a model file", expected="--out with a name that ends in .onnx", received=out)
     with talk.interruptible(), talk.training_bar() as bar:
         try:
-            from inkdigit.training import adapt as adapting
+            from inkdigit.training.adapt import adapt as adapting
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Adapting a model needs {exc.name}", "train") from exc
         done = adapting.adapt(

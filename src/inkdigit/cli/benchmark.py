@@ -12,7 +12,7 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
-    from inkdigit.report.speed import ModelSpeed
+    from inkdigit.measure.speed import ModelSpeed
 
 ROWS = (
     *("", "File", "Parameters", "Threads", "Accuracy, MNIST (test)", "  95 % interval"),
@@ -36,7 +36,7 @@ def benchmark(
     Example: inkdigit benchmark fast
     """
     with talk.interruptible():
-        from inkdigit.report.speed import benchmark as measure
+        from inkdigit.measure.speed import benchmark as measure
 
         found = measure(models or (), log=talk.note)
     if as_json:

@@ -13,8 +13,8 @@ from inkdigit.cli import talk
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
+    from inkdigit.measure.ledger import Entry, Group
     from inkdigit.report.compare import Comparison
-    from inkdigit.report.ledger import Entry, Group
     from inkdigit.report.paired import Paired
     from inkdigit.report.seeds import Seeds
 
@@ -43,7 +43,7 @@ def compare(
 
 
 def _list(*, as_json: bool) -> None:
-    from inkdigit.report.ledger import group, read_all
+    from inkdigit.measure.ledger import group, read_all
     from inkdigit.runs import ROOT, list_runs
 
     entries = read_all(list_runs())

@@ -29,7 +29,7 @@ def list_all(
 
     Example: inkdigit corrections list corrections.db
     """
-    from inkdigit.data.corrections import read_list
+    from inkdigit.data.readers.corrections import read_list
     from inkdigit.types import NO_ANSWER
 
     with talk.interruptible():
@@ -63,7 +63,7 @@ def export(
 
     Example: inkdigit corrections export corrections.db --out corrections
     """
-    from inkdigit.data.corrections import NONE, export
+    from inkdigit.data.readers.corrections import NONE, export
 
     with talk.interruptible():
         labelled, others = export(file, out)
@@ -88,7 +88,7 @@ def delete(
     """
     if bool(ids) == everything:
         raise UsageError("Which corrections are to be deleted?", expected="either their numbers or --all")
-    from inkdigit.data.corrections import delete
+    from inkdigit.data.readers.corrections import delete
 
     with talk.interruptible():
         deleted = delete(file, None if everything else ids, log=talk.note)

@@ -42,7 +42,7 @@ def ensemble(
     check_place(out, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
     with talk.interruptible():
         try:
-            from inkdigit.training.ensemble import join, write
+            from inkdigit.training.convert.ensemble import join, write
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Joining models needs {exc.name}", "train") from exc
         dataset = open_source(data or learnt_from(members[0]), members[0], named=data is not None)

@@ -15,7 +15,7 @@ from inkdigit.cli import talk
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inkdigit.report.robustness import Robustness, Row
+    from inkdigit.measure.robustness import Robustness, Row
     from inkdigit.types import Metrics, Split
 
 
@@ -53,7 +53,7 @@ def evaluate(
 
 
 def _evaluate(model: str, data: str, split: Split, *, as_json: bool) -> None:
-    from inkdigit.report.metrics import evaluate as measure
+    from inkdigit.measure.metrics import evaluate as measure
 
     metrics = measure(model, data, split=split, log=talk.note)
     if as_json:
@@ -63,7 +63,8 @@ def _evaluate(model: str, data: str, split: Split, *, as_json: bool) -> None:
 
 
 def _corrupt(model: str, data: str, split: Split, limit: int | None, out: Path | None, *, as_json: bool) -> None:
-    from inkdigit.report import robustness, robustness_page
+    from inkdigit.measure import robustness
+    from inkdigit.report import robustness as robustness_page
 
     with nullcontext() if out is None else robustness_page.claimed(out):
         with _bar() as progress:
@@ -95,7 +96,7 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
 
 
 def _print_corruptions(found: Robustness) -> None:
-    from inkdigit.report.robustness import UNSEEN
+    from inkdigit.measure.robustness import UNSEEN
 
     clean, taught = found.clean, any(row.in_training for row in found.rows)
     some = "" if clean.n == found.of else f"the first {clean.n:,} of "

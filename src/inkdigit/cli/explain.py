@@ -15,7 +15,7 @@ from inkdigit.runs import check_place, write_aside
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.report.insight import Explained, Insight
+    from inkdigit.report.explain import Explained, Insight
     from inkdigit.training.explain import Internals
     from inkdigit.types import Floats, Gray, Prediction
 
@@ -62,7 +62,7 @@ def explain(
                 chosen = [] if model == "default" else ["--model", model]
                 talk.next_steps(["inkdigit", "explain", str(picture), *chosen, "--out", "explained.html"])
             return
-        from inkdigit.report.insight import Explained
+        from inkdigit.report.explain import Explained
 
         told = None if fall is None else _insight(recognizer, seen, answer, fall)
         page = Explained(
@@ -80,9 +80,9 @@ def explain(
 
 def _write_page(out: Path, explained: Explained) -> None:
     """Write the page of a picture, and say what is not on it."""
-    from inkdigit.report import insight
+    from inkdigit.report import explain
 
-    write_aside(out, insight.page(explained))
+    write_aside(out, explain.page(explained))
     talk.say(f"\nPage        {out}")
     if explained.insight is not None and explained.insight.left_out:
         talk.note(explained.insight.left_out)
@@ -158,7 +158,7 @@ def _without_margin(lines: list[str]) -> list[str]:
 
 def _insight(recognizer: Recognizer, seen: Gray, answer: Prediction, fall: Floats) -> Insight:
     """What the page shows; without PyTorch, or without weights in the file, occlusion alone and a word why."""
-    from inkdigit.report.insight import Insight, Look
+    from inkdigit.report.explain import Insight, Look
 
     best = answer.best or 0
     look = Look(seen, _label(answer), _sureness(answer, recognizer), fall)

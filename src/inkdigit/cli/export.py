@@ -70,7 +70,7 @@ def _default(model: str, recognizer: Recognizer, format_: str) -> Path:
 
 
 def _convert(recognizer: Recognizer, format_: str) -> bytes:
-    from inkdigit.training import keras, weights
+    from inkdigit.training.convert import keras, weights
 
     if format_ == "keras":
         return keras.keras_bytes(recognizer)
@@ -78,7 +78,7 @@ def _convert(recognizer: Recognizer, format_: str) -> bytes:
 
 
 def _quantize(recognizer: Recognizer, data: str | None) -> bytes:
-    from inkdigit.training.quantize import quantize
+    from inkdigit.training.convert.int8 import quantize
 
     source = data or learnt_from(recognizer)
     talk.note(f"Ranges from {source}, then both files answer the part that the model reports on.")
@@ -101,8 +101,8 @@ def _figures(metrics: Metrics) -> str:
 
 def learnt_from(recognizer: Recognizer) -> str:
     """The data that the model learnt from: its own run knows where they lie, its card what they are called."""
+    from inkdigit.training.convert.restore import recipe_of
     from inkdigit.training.recipe import Recipe
-    from inkdigit.training.restore import recipe_of
 
     recipe, beside = recipe_of(recognizer), recognizer.path.parent / RECIPE
     try:

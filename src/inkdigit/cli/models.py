@@ -11,8 +11,8 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
+    from inkdigit.measure.speed import Throughput
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.report.speed import Throughput
 
 ROWS = (
     *("", "", "File", "Parameters"),
@@ -30,8 +30,8 @@ def models(
     Example: inkdigit models
     """
     with talk.interruptible():
+        from inkdigit.measure.speed import describe_machine, glance
         from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
-        from inkdigit.report.speed import describe_machine, glance
 
         where, paths = describe_machine(), bundled()
         if where.busy:

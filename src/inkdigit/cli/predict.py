@@ -92,8 +92,8 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
     sources = [problem or file for file, problem in entries]
     grays: dict[int, Gray] = {}
     sheet = []
-    answers = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
-    for i, ((file, _), answer) in enumerate(zip(entries, answers, strict=True)):
+    predictions = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
+    for i, ((file, _), answer) in enumerate(zip(entries, predictions, strict=True)):
         if isinstance(answer, PictureError):
             yield {"file": str(file), **answer.to_json()}
             continue
@@ -101,7 +101,7 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
             sheet.append((file, grays[i], answer))
         yield {"file": str(file), **answer.to_json(), "model": recognizer.name}
     if show is not None and sheet:
-        from inkdigit.picture.show import draw
+        from inkdigit.picture.sheet import draw
         from inkdigit.runs import write_aside
 
         write_aside(show, draw(sheet, kind=recognizer.prepare))
@@ -114,8 +114,8 @@ def _answered_there(
     """Have the server answer the pictures; what its model's classes are, it is asked where that is to be said."""
     from inkdigit.client import ask, classes
 
-    answers = ask(server, [problem or file for file, problem in entries], token=token, model=model)
-    named = ({**answer, "file": str(file)} for (file, _), answer in zip(entries, answers, strict=True))
+    predictions = ask(server, [problem or file for file, problem in entries], token=token, model=model)
+    named = ({**answer, "file": str(file)} for (file, _), answer in zip(entries, predictions, strict=True))
     return named, cache(lambda name: classes(server, name, token=token))
 
 
@@ -208,11 +208,11 @@ def write_submission(model: Recognizer | str, test_csv: Path, out: Path) -> None
     talk.say(f"Submission  {submission.path}")
     if not out.is_file():
         return  # a pipe or a device: nothing lies beside it
-    from inkdigit.report import answers
+    from inkdigit.report import predictions
 
     recognizer = submission.model
     try:
-        page, grid = answers.write(
+        page, grid = predictions.write(
             out, submission.images, submission.predictions, classes=recognizer.classes, model=recognizer.name
         )
     except MissingExtra as exc:

@@ -18,7 +18,7 @@ import typer
 from inkdigit.errors import OutputError
 
 if TYPE_CHECKING:
-    from inkdigit.training.loop import Tick
+    from inkdigit.training.network.loop import Tick
 
 
 def say(line: object = "") -> None:

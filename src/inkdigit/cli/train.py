@@ -79,7 +79,7 @@ def kaggle(
     Example: inkdigit kaggle train.csv test.csv
     """
     from inkdigit.cli.predict import write_submission
-    from inkdigit.data.csvs import read_kaggle_test
+    from inkdigit.data.readers.kaggle_csv import read_kaggle_test
     from inkdigit.training.recipe import Recipe
 
     # What would fail after the training should fail before it.

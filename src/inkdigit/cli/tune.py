@@ -10,7 +10,7 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
-    from inkdigit.scale.tune import Tuned
+    from inkdigit.tune.tune import Tuned
 
 
 def tune(
@@ -33,7 +33,7 @@ def tune(
 
     Example: inkdigit tune classic --trials 20 --jobs 2
     """
-    from inkdigit.scale import tune as search
+    from inkdigit.tune import tune as search
 
     with talk.interruptible():
         tuned = search.tune(
@@ -43,8 +43,8 @@ def tune(
 
 
 def _tell(tuned: Tuned) -> None:
-    from inkdigit.scale.duel import spread
-    from inkdigit.scale.tune import PAGE, WINNER
+    from inkdigit.tune.comparison import spread
+    from inkdigit.tune.tune import PAGE, WINNER
 
     start = "" if tuned.start is None else f"; the start {talk.percent(tuned.start)}"
     talk.say(

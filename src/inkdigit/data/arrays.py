@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.data.formats import GLIMPSES, Reading, sorted_names, thin, to_dataset
+from inkdigit.data.readers.idx_npz import GLIMPSES, Reading, sorted_names, thin, to_dataset
 from inkdigit.data.sources import open_data
 from inkdigit.errors import UsageError
 from inkdigit.picture.decode import Picture, decode, split_pictures

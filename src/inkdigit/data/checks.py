@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from inkdigit.data.csvs import CellKind, CellProblem
+from inkdigit.data.readers.kaggle_csv import CellKind, CellProblem
 from inkdigit.data.sources import open_data
 from inkdigit.types import Dataset, Part
 

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigit.data import emnist, libsvm
-from inkdigit.data.corrections import read_corrections
-from inkdigit.data.csvs import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
-from inkdigit.data.database import is_sqlite
-from inkdigit.data.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
-from inkdigit.data.formats import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
 from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
+from inkdigit.data.readers import emnist, libsvm
+from inkdigit.data.readers.corrections import read_corrections
+from inkdigit.data.readers.corrections_db import is_sqlite
+from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
+from inkdigit.data.readers.idx_npz import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
+from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
 from inkdigit.runs import looking_up
 from inkdigit.types import DIGITS, Dataset

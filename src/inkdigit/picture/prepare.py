@@ -100,7 +100,7 @@ def find_ink(gray: Gray) -> Gray:
         return gray
     if is_clean(inverted := 255 - gray):
         return inverted
-    from inkdigit.picture.clean import clean  # OpenCV, 0.2 s: loaded for the first photo
+    from inkdigit.picture.photo.clean import clean  # OpenCV, 0.2 s: loaded for the first photo
 
     return clean(gray)
 

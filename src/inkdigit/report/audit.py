@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.data.copies import NEAR, find_copies
+from inkdigit.measure.doubts import Doubts
 from inkdigit.report import template
-from inkdigit.report.doubts import Doubts
 from inkdigit.runs import write_aside
 from inkdigit.types import Dataset, Part, Split
 

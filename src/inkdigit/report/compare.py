@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.errors import UsageError
+from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_pictures
 from inkdigit.report import template
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
-from inkdigit.report.ledger import Entry, Group, group, read_finished, why_other_pictures
 from inkdigit.runs import write_aside
 
 if TYPE_CHECKING:

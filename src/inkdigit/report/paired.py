@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from inkdigit.errors import UsageError
-from inkdigit.report.ledger import why_other_pictures
+from inkdigit.measure.ledger import why_other_pictures
+from inkdigit.measure.stats import Spread, flip_p
 from inkdigit.report.seeds import Seeds
-from inkdigit.report.spread import Spread, flip_p
 from inkdigit.report.template import percent, signed
 
 

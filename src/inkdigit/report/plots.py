@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inkdigit.measure.metrics import BINS, wilson, worst_mistakes
 from inkdigit.report.canvas import MAX_TICKS, WIDTH_IN, Theme, Tile, drawing, name_ticks, plane, png, short, tile_grid
-from inkdigit.report.metrics import BINS, wilson, worst_mistakes
 from inkdigit.types import ONE_WRONG_IN, Floats, Gray, Metrics, Prediction, Reliability
 
 if TYPE_CHECKING:

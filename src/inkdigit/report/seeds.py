@@ -19,9 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import inkdigit.runs as runs
 from inkdigit.errors import MalformedFile, UsageError
+from inkdigit.measure.ledger import MAX_BYTES, Entry, kin, read_finished, why_other_pictures
+from inkdigit.measure.stats import Spread
 from inkdigit.parsing import parse_json, read_text
-from inkdigit.report.ledger import MAX_BYTES, Entry, kin, read_finished, why_other_pictures
-from inkdigit.report.spread import Spread
 from inkdigit.report.template import duration, percent
 
 PAGE = "seeds.md"

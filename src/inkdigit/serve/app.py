@@ -17,19 +17,19 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-import inkdigit.serve.corrections as corrections
-import inkdigit.serve.explain as explain
-import inkdigit.serve.files as files
-import inkdigit.serve.health as health
-import inkdigit.serve.kserve as kserve
-from inkdigit.data.corrections import create
+import inkdigit.serve.http.files as files
+import inkdigit.serve.routes.corrections as corrections
+import inkdigit.serve.routes.explain as explain
+import inkdigit.serve.routes.health as health
+import inkdigit.serve.routes.kserve as kserve
+from inkdigit.data.readers.corrections import create
 from inkdigit.errors import InkdigitError, MethodNotAllowed, NotFound, PictureError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.serve import log
-from inkdigit.serve.answers import entry, error_response, json_response
-from inkdigit.serve.body import read_pictures
-from inkdigit.serve.documented import BODY, MODEL, REFUSALS, SERVICE, Answers, Info, Models
-from inkdigit.serve.guard import Guard
+from inkdigit.serve.http.answers import entry, error_response, json_response
+from inkdigit.serve.http.body import read_pictures
+from inkdigit.serve.http.documented import BODY, MODEL, REFUSALS, SERVICE, Answers, Info, Models
+from inkdigit.serve.http.guard import Guard
 from inkdigit.serve.service import MAX_PIXELS, MAX_PIXELS_TOGETHER, Service
 from inkdigit.serve.settings import Settings
 

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 from uvicorn import Config, Server
 from uvicorn.supervisors import Multiprocess
 
-from inkdigit.data.corrections import create
+from inkdigit.data.readers.corrections import create
 from inkdigit.errors import OutputError, ServiceError, UsageError
 from inkdigit.serve import counts, log
-from inkdigit.serve.connection import Connection
+from inkdigit.serve.http.connection import Connection
 from inkdigit.serve.service import Service
 from inkdigit.serve.settings import ENVIRONMENT, Settings
 

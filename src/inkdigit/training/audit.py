@@ -24,11 +24,12 @@ from inkdigit.data.arrays import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
 from inkdigit.lock import alone, forget
+from inkdigit.measure.doubts import Doubts
 from inkdigit.report.audit import Audit, Looked, write
-from inkdigit.report.doubts import Doubts
 from inkdigit.report.template import require_jinja
-from inkdigit.training import loop, nets, trial
-from inkdigit.training.calibrate import fit_temperature
+from inkdigit.training import trial
+from inkdigit.training.convert.calibrate import fit_temperature
+from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import choose_device, open_for
 from inkdigit.training.trial import OnTick

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from inkdigit.errors import UsageError
 from inkdigit.model.recognizer import Recognizer, bundled, find
+from inkdigit.training.convert.restore import name_file, recipes_of
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.training.restore import name_file, recipes_of
 from inkdigit.types import Dataset
 
 

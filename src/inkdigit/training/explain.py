@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from inkdigit.errors import MissingExtra
+from inkdigit.measure.metrics import stack_probs, worst_mistakes
 from inkdigit.model.explain import occlusion
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report.insight import Insight, Look
-from inkdigit.report.metrics import stack_probs, worst_mistakes
-from inkdigit.training import nets
-from inkdigit.training.nets import ACTIVATIONS
-from inkdigit.training.restore import restore
+from inkdigit.report.explain import Insight, Look
+from inkdigit.training.convert.restore import restore
+from inkdigit.training.network import nets
+from inkdigit.training.network.nets import ACTIVATIONS
 from inkdigit.types import Floats, Gray, Part, Prediction
 
 PATH_STEPS = 32  # points on the way from paper to the picture

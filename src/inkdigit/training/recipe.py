@@ -19,7 +19,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.parsing import check_plain, parse_toml, read_text
 from inkdigit.runs import RECIPE, looking_up
-from inkdigit.training.size import MOST_IN_A_LAYER, MOST_PARAMETERS, MOST_TO_DRAW, MOST_VALUES, Block, Size, measure
+from inkdigit.training.network.size import (
+    MOST_IN_A_LAYER,
+    MOST_PARAMETERS,
+    MOST_TO_DRAW,
+    MOST_VALUES,
+    Block,
+    Size,
+    measure,
+)
 from inkdigit.types import DIGITS, OUTLIERS, SIDE
 
 # Every number has an upper bound, far above what anybody trains: beyond it a slip would take all memory, or not end.

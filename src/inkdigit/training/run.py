@@ -21,17 +21,18 @@ import torch
 
 import inkdigit.runs as runs
 from inkdigit.data.arrays import as_dataset
-from inkdigit.data.generated import check_source
 from inkdigit.data.sources import NAMES
 from inkdigit.data.splits import Division, Parts
 from inkdigit.errors import DataError, MalformedFile, UsageError
 from inkdigit.lock import alone
+from inkdigit.measure.ledger import can_be_drawn, read_report
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report.ledger import can_be_drawn, read_report
-from inkdigit.training import checkpoint, environment, loop, trial
+from inkdigit.synth.generated import check_source
+from inkdigit.training import environment, trial
 from inkdigit.training.distill import open_teacher, where
-from inkdigit.training.outcome import Job, write_model, write_report
+from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset
 

@@ -18,14 +18,15 @@ from typing import Any
 import inkdigit.runs as runs
 from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
 from inkdigit.lock import alone, check_unlocked
+from inkdigit.measure.ledger import Entry, read_finished
 from inkdigit.model.recognizer import find
-from inkdigit.report.ledger import Entry, read_finished
 from inkdigit.report.seeds import NOT_YET, PAGE, Seeds, gather, read_summary, seen, seen_from, spell, to_markdown
 from inkdigit.report.template import percent
-from inkdigit.training import checkpoint, environment, run, trial
+from inkdigit.training import environment, run, trial
+from inkdigit.training.convert.restore import name_file
 from inkdigit.training.distill import open_teacher
+from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.restore import name_file
 from inkdigit.training.run import Log
 from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset

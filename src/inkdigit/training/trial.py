@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from inkdigit.data.generated import Amounts, extend
 from inkdigit.data.splits import Parts
-from inkdigit.training import environment, loop, nets
+from inkdigit.synth.generated import Amounts, extend
+from inkdigit.training import environment
 from inkdigit.training.distill import Teacher
+from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 

@@ -1,0 +1,1 @@
+"""One file format each: bytes on disk to pictures and labels."""

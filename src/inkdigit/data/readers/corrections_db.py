@@ -1,0 +1,233 @@
+"""The SQLite file of corrections: made, opened, and checked before anybody relies on what is in it.
+
+In: a path. Out: a connection of its own. A file may come from anywhere, and SQLite believes what it says: so it must
+hold our table and nothing else, what SQLite may take is bounded in length and in steps, and whoever reads has its
+structure checked first. In a sound file each page belongs to one place, and reading it comes to an end.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Literal
+
+import inkdigit.runs as runs
+from inkdigit.data.readers.packed import reading
+from inkdigit.errors import InkdigitError, MalformedFile, MissingData, OutputError
+from inkdigit.picture.decode import MAX_BYTES as MAX_PICTURE_BYTES
+
+MAX_BYTES = 2**30  # of the file: whoever may send corrections must not fill the disk
+MAX_ROW_BYTES = MAX_PICTURE_BYTES + 2**20  # of a row, or a value: pictures are not read beyond that either
+WAIT_S = 5.0  # for others to finish writing
+
+MAGIC = b"SQLite format 3\0"
+APPLICATION_ID = int.from_bytes(b"Inkd", "big")  # bytes 68 to 71 of the file tell that it is one of ours
+VERSION = 1  # of the table
+_TABLE = """
+CREATE TABLE corrections (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the number of a deleted one is not given again
+    time TEXT NOT NULL,                    -- UTC
+    model TEXT NOT NULL,
+    answered TEXT,                         -- NULL where the model did not answer
+    "right" TEXT NOT NULL,
+    picture BLOB NOT NULL                  -- a gray PNG, without what its file told besides
+)"""
+_SCHEMA = [
+    ("table", "corrections", "corrections", _TABLE.strip()),
+    ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
+]
+_MAX_SQL = 10_000  # characters of a statement, ours or one of the file's
+
+# Steps of SQLite's virtual machine: a row takes some twenty, and 10 million a second are done.
+_STEPS, _STEPS_A_BYTE = 10_000_000, 4
+_STEPS_AT_A_TIME = 100_000
+
+_JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
+_JOURNAL_PAGES = slice(16, 20)  # of the journal: how many pages the file had before
+
+_BROKEN = {
+    *(sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA),
+    *(sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG),
+}
+_CAUSES = {
+    sqlite3.SQLITE_FULL: f"the disk is full, or the file has reached {MAX_BYTES >> 30} GiB",
+    sqlite3.SQLITE_BUSY: f"others were writing for longer than {WAIT_S:.0f} s",
+    sqlite3.SQLITE_READONLY: "it may only be read",
+    sqlite3.SQLITE_TOOBIG: f"a picture has more than {MAX_PICTURE_BYTES >> 20} MiB",
+}
+
+Mode = Literal["read", "write", "make"]
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether a file can be read and begins as SQLite's files do."""
+    try:
+        with reading(path) as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except MissingData:
+        return False
+
+
+@contextmanager
+def connect(path: Path, mode: Mode, *, thorough: bool = True) -> Iterator[sqlite3.Connection]:
+    """Open a file of corrections; what SQLite raises in the block is translated.
+
+    A `thorough` opening looks at each page of the file: a second for some hundred megabytes. Without it the file must
+    have been opened thoroughly by somebody, and is not read in the block.
+
+    Raises:
+        DataError: no such file, another kind of file, or a damaged one.
+        OutputError: it cannot be written, or holds 1 GiB already.
+    """
+    with runs.looking_up(path):
+        if path.exists() and not path.is_file():
+            problem = f"{path} is not a regular file"
+            raise OutputError(problem, hint="Name another one.") if mode == "make" else MissingData(problem)
+        if mode != "make" and not path.exists():
+            raise MissingData(f"There is no file {path}", expected="one that inkdigit serve --collect wrote")
+        place = path.resolve()
+        size = _check_files(place)
+        # Who reads is let in as a writer too, for the last to leave folds the write-ahead log into the file. Where
+        # nobody may write, SQLite reads what cannot change meanwhile, and nothing else.
+        still = mode == "read" and not os.access(place.parent, os.W_OK) and not Path(f"{place}-wal").exists()
+        uri = f"{place.as_uri()}?mode={'ro&immutable=1' if still else 'rwc' if mode == 'make' else 'rw'}"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None)) as connection:
+            _set_bounds(connection, size)
+            if mode == "read":
+                connection.execute("PRAGMA query_only = ON")
+            if mode == "make":
+                _make(connection)
+            _check(connection, path)
+            if thorough:
+                _check_pages(connection, path)
+            if mode != "read":
+                _make_ready(connection)
+            yield connection
+    except (sqlite3.Error, UnicodeDecodeError) as exc:  # the second where an error quotes bytes of the file
+        raise _translated(exc, path, mode) from exc
+
+
+def _check_files(place: Path) -> int:
+    """Look at a file, if it is there, and at those that SQLite keeps beside it; return how many bytes there are.
+
+    Raises:
+        MalformedFile: the file is too large, or one beside it is not a regular file, or a journal that is not ours.
+    """
+    size = 0
+    for beside in (place, *(Path(f"{place}-{kind}") for kind in ("wal", "shm", "journal"))):
+        try:
+            status = beside.lstat()
+        except FileNotFoundError:
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            raise MalformedFile(beside, "This is not a regular file")
+        if beside == place and status.st_size > MAX_BYTES:
+            expected = f"at most {MAX_BYTES:,} bytes"
+            raise MalformedFile(place, "This file is too large", expected=expected, received=f"{status.st_size:,}")
+        size += status.st_size
+    _check_journal(Path(f"{place}-journal"))
+    return size
+
+
+def _check_journal(journal: Path) -> None:
+    """Check that what SQLite would undo is the making of a new file: all later writes go to the write-ahead log.
+
+    A journal may also name a further file, which SQLite deletes in the end.
+    """
+    try:
+        with reading(journal) as file:
+            begin = file.read(_JOURNAL_PAGES.stop)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - len(_JOURNAL_MAGIC)))
+            end = file.read(len(_JOURNAL_MAGIC))
+    except MissingData:  # as nearly always; it may also be gone by now
+        return
+    undoes = begin.startswith(_JOURNAL_MAGIC) and any(begin[_JOURNAL_PAGES])
+    if undoes or end == _JOURNAL_MAGIC:
+        raise MalformedFile(journal, "This journal was not written by Inkdigit", hint="Move it to another place first.")
+
+
+def _set_bounds(connection: sqlite3.Connection, size: int) -> None:
+    """Bound what a file of `size` bytes can make SQLite do: its memory, its steps, its trust."""
+    connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES)
+    connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, _MAX_SQL)
+    rounds = iter(range((_STEPS + _STEPS_A_BYTE * size) // _STEPS_AT_A_TIME))
+    connection.set_progress_handler(lambda: next(rounds, None) is None, _STEPS_AT_A_TIME)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    for pragma in ("trusted_schema = OFF", "cell_size_check = ON", "mmap_size = 0"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _make(connection: sqlite3.Connection) -> None:
+    """Make the table where there is nothing yet."""
+    if not _is_empty(connection):
+        return
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("BEGIN IMMEDIATE")
+    if _is_empty(connection):  # still: another process may have been faster
+        connection.execute(_TABLE)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.execute("COMMIT")
+
+
+def _make_ready(connection: sqlite3.Connection) -> None:
+    """Set how it is written: with a write-ahead log, and up to its largest size."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+    connection.execute(f"PRAGMA max_page_count = {MAX_BYTES // page_bytes}")
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    (version,) = connection.execute("PRAGMA schema_version").fetchone()
+    return bool(version == 0)
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a file says that it is one of ours, and that it holds our table and nothing else."""
+    kind, version, pages, page_bytes = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0]
+        for name in ("application_id", "user_version", "page_count", "page_size")
+    )
+    if kind != APPLICATION_ID:
+        expected = "a file that inkdigit serve --collect wrote"
+        raise MalformedFile(path, "This SQLite file does not hold corrections", expected=expected)
+    if version != VERSION:
+        raise MalformedFile(
+            path,
+            "Another release wrote these corrections",
+            expected=VERSION,
+            received=version,
+            hint="Upgrade inkdigit.",
+        )
+    if pages * page_bytes > MAX_BYTES:
+        raise MalformedFile(path, "It says that it is too large", expected=f"at most {MAX_BYTES:,} bytes")
+    asked = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name LIMIT ?"
+    if connection.execute(asked, (len(_SCHEMA) + 1,)).fetchall() != _SCHEMA:
+        raise MalformedFile(path, "It does not hold the table of corrections, and nothing else")
+
+
+def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the pages of a file fit together, and that no value is missing."""
+    problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if problem != "ok":
+        raise MalformedFile(path, "This file of corrections is damaged", received=_one_line(problem))
+
+
+def _one_line(text: object) -> str:
+    """What SQLite says, which may quote the file."""
+    words = " ".join(str(text).removeprefix("*** in database main ***").split())
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)[:100]
+
+
+def _translated(exc: sqlite3.Error | UnicodeDecodeError, path: Path, mode: Mode) -> InkdigitError:
+    code = getattr(exc, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in _BROKEN and not (code == sqlite3.SQLITE_TOOBIG and mode == "make"):
+        return MalformedFile(path, "This is not a file of corrections, or it is damaged", received=_one_line(exc))
+    if mode == "read":
+        return MissingData(f"{path} cannot be read: {_one_line(exc)}")
+    return OutputError(f"{path} cannot be written: {_CAUSES.get(code, _one_line(exc))}", hint="Put that right first.")

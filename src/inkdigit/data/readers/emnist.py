@@ -1,0 +1,34 @@
+"""EMNIST as published (IDX) → a labelled data set: digits, or letters without regard to case.
+
+In: the folder that holds the files. Out: a `Dataset` whose pictures have passed the door. Two things set EMNIST apart
+from MNIST (Cohen et al. 2017, arXiv:1702.05373): each picture is stored with rows and columns exchanged, and the labels
+of the letters begin at 1.
+"""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+
+from inkdigit.data.readers.idx_npz import Reading, find_idx, read_arrays, read_idx_pair, to_dataset
+from inkdigit.errors import MissingData
+from inkdigit.types import DIGITS, Dataset, Split
+
+CLASSES = {"emnist-digits": DIGITS, "emnist-letters": tuple(string.ascii_uppercase)}
+FIRST_LABEL = {"emnist-digits": 0, "emnist-letters": 1}
+
+
+def read_emnist(folder: Path, *, name: str, kind: str = "ink") -> Dataset:
+    """Read the parts of `emnist-digits` or `emnist-letters`: files `<name>-train-images-idx3-ubyte` and so on.
+
+    Raises:
+        MissingData: pictures without labels, or labels without pictures.
+        MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
+    """
+    classes, readings = CLASSES[name], dict[Split, Reading]()
+    for split, (images, labels, _) in find_idx(folder, before=f"{name}-").items():
+        if images is None or labels is None:
+            raise MissingData(f"{images or labels} has no {'labels' if images else 'pictures'} beside it")
+        pixels, numbers = read_idx_pair(images, labels, len(classes), first_label=FIRST_LABEL[name])
+        readings[split] = read_arrays(pixels.transpose(0, 2, 1), numbers, kind=kind)
+    return to_dataset(name, classes, readings, kind=kind)

@@ -1,0 +1,289 @@
+"""Kaggle's Digit Recognizer files: `train.csv` (`label,pixel0…pixel783`) and `test.csv` (without the label).
+
+In: a path. Out: a `Dataset` whose pictures have passed the door, or for `test.csv` raw pictures uint8 (N, 28, 28).
+Rows are counted as in Kaggle's `ImageId`: 1 is the first row below the header. Columns are found by name.
+One scan finds every bad cell; training refuses the file for them, `data check` lists them.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.data.readers.idx_npz import CLASSES_FILE, read_arrays, read_classes
+from inkdigit.data.readers.packed import check_count, reading
+from inkdigit.errors import MalformedFile, MissingExtra
+from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
+
+LABEL = "label"
+PIXELS = tuple(f"pixel{i}" for i in range(SIDE * SIDE))
+
+CellKind = Literal["missing", "not a whole number", "outside 0–255", "unknown label", "extra cells"]
+
+MAX_BYTES = 2**32  # of a CSV: Kaggle's has 77 million
+MAX_HEADER = 2**20  # bytes of its first line: Kaggle's has 8 thousand
+_SHOWN = 3  # problems that an error names; it counts the others
+_GOOD = frozenset(map(str, range(256)))  # how a pixel is usually written
+_MAX_TEXT = 20  # characters of a bad cell that an error quotes
+
+
+@dataclass(frozen=True, slots=True)
+class CellProblem:
+    """The bad cells of one kind in one row: the row (1 is the first), the first such column, its text, how many."""
+
+    row: int
+    column: str
+    kind: CellKind
+    text: str
+    count: int
+
+    def __str__(self) -> str:
+        """One clause for a message: `row 7, pixel12: 'abc' is not a whole number (and 2 more in this row)`."""
+        said = {
+            "missing": "is missing",
+            "not a whole number": f"{self.text!r} is not a whole number",
+            "outside 0–255": f"{self.text!r} is outside 0–255",
+            "unknown label": f"{self.text!r} names no class",
+            "extra cells": "there are cells after the last column",
+        }[self.kind]
+        more = f" (and {self.count - 1} more in this row)" if self.count > 1 else ""
+        return f"row {self.row}, {self.column}: {said}{more}"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Table:
+    """A CSV as read: `cells` uint8 (N, C) with 0 for a bad one, in the order of `columns`, and what is bad."""
+
+    cells: NDArray[np.uint8]
+    columns: tuple[str, ...]
+    problems: list[CellProblem]
+
+
+def read_header(path: Path) -> tuple[str, ...]:
+    """The column names of a CSV, which say what kind of CSV it is.
+
+    Raises:
+        MalformedFile: an empty file, or bytes that are no text.
+        MissingData: the file cannot be read.
+    """
+    with reading(path) as file:
+        return _split_header(file.readline(MAX_HEADER), path)
+
+
+def read_kaggle_csv(
+    path: Path, *, name: str | None = None, kind: str = "ink", problems: list[CellProblem] | None = None
+) -> Dataset:
+    """Read Kaggle's `train.csv`: one part, 28×28, classes from `classes.txt` beside it or the ten digits.
+
+    With a list `problems` bad cells are added to it instead of raised, and their row becomes a blank picture with an
+    entry in the part's `faults`.
+
+    Raises:
+        MalformedFile: missing or extra columns, no rows, bad cells; the message names the first rows and columns.
+        MissingExtra: polars is not installed.
+    """
+    classes = read_classes(path.parent) or DIGITS
+    table = _read_table(path, (LABEL, *PIXELS), len(classes))
+    if problems is None:
+        _refuse(path, table.problems, len(classes))
+    else:
+        problems.extend(table.problems)
+    images, numbers = _pixels(table), table.cells[:, table.columns.index(LABEL)].astype(np.int64)
+    faults: dict[int, str] = {}
+    for problem in table.problems:
+        faults.setdefault(problem.row - 1, str(problem))
+    images[list(faults)] = 0
+    reading = read_arrays(images, numbers, kind=kind)
+    part = Part(reading.part.images, numbers, faults=faults)
+    glimpses = tuple((k, gray) for k, gray in reading.glimpses if gray.any()) if faults else reading.glimpses
+    return Dataset(name or path.name, classes, part, prepare=kind, glimpses=glimpses)
+
+
+def read_kaggle_test(path: Path) -> Gray:
+    """Read Kaggle's `test.csv`: raw pictures uint8 (N, 28, 28), not yet through the door.
+
+    Raises:
+        MalformedFile: missing or extra columns (a label among them), no rows, bad cells.
+        MissingExtra: polars is not installed.
+    """
+    table = _read_table(path, PIXELS, len(DIGITS))
+    _refuse(path, table.problems, len(DIGITS))
+    return _pixels(table)
+
+
+def _pixels(table: _Table) -> Gray:
+    """The pixel columns in the order of their numbers: uint8 (N, 28, 28)."""
+    order = [table.columns.index(name) for name in PIXELS]
+    inverse = slice(order[0], order[-1] + 1) if order == list(range(order[0], order[0] + len(order))) else order
+    return np.ascontiguousarray(table.cells[:, inverse]).reshape(-1, SIDE, SIDE)
+
+
+def _refuse(path: Path, problems: list[CellProblem], k: int) -> None:
+    if not problems:
+        return
+    first = problems[0]
+    others = len({p.row for p in problems}) - len({p.row for p in problems[:_SHOWN]})
+    also = "; ".join(map(str, problems[1:_SHOWN]))
+    tail = f" ({also}{f'; and {others} more rows' if others else ''})" if also else ""
+    raise MalformedFile(
+        path,
+        f"{str(first).split(': ', 1)[1]}{tail}",
+        where=f"row {first.row}, {first.column}",
+        expected=f"whole numbers, pixels 0–255 and labels 0–{k - 1}",
+        received=f"bad cells in {len({p.row for p in problems})} rows",
+        hint=f"Labels above 9 need a {CLASSES_FILE} beside the file." if first.kind == "unknown label" else None,
+    )
+
+
+def _split_header(line: bytes, path: Path) -> tuple[str, ...]:
+    if not line.strip():
+        raise MalformedFile(path, "The file or its first line is empty", where="header", expected="the column names")
+    try:
+        text = line.decode("utf-8-sig")
+    except UnicodeDecodeError as exc:
+        raise MalformedFile(path, "This is no text", where="header", expected="a CSV in UTF-8") from exc
+    if not text.strip().isprintable():
+        raise MalformedFile(
+            path, "This is no text", where="header", expected="a CSV in UTF-8", received=text[:_MAX_TEXT]
+        )
+    return tuple(cell.strip().strip('"') for cell in text.split(","))
+
+
+def _read_table(path: Path, wanted: tuple[str, ...], k: int) -> _Table:
+    """Read the columns `wanted`; labels are numbers below `k`."""
+    with reading(path) as file:
+        columns = _split_header(file.readline(MAX_HEADER), path)
+        body = _read_body(file, path)
+    _check_columns(columns, wanted, path)
+    if b"\0" in body:
+        row = body[: body.index(b"\0")].count(b"\n") + 1
+        raise MalformedFile(path, "This is no text", where=f"row {row}", expected="a CSV in UTF-8")
+    body = body.rstrip(b"\r\n")
+    check_count(path, body.count(b"\n"))
+    lines = body.split(b"\n") if body else []
+    if not lines:
+        raise MalformedFile(path, "There are no rows below the header", where="row 1")
+    cells, suspects = _parse(body, columns, path)
+    if len(cells) != len(lines):
+        raise MalformedFile(path, "The rows cannot be told apart", expected=len(lines), received=len(cells))
+    rows = set(suspects) | {i for i, line in enumerate(lines) if line.count(b",") >= len(columns)}
+    if LABEL in columns:
+        rows |= set(np.flatnonzero(cells[:, columns.index(LABEL)] >= k).tolist())
+    problems = [problem for i in sorted(rows) for problem in _mend(lines[i], cells[i], columns, i + 1, k)]
+    return _Table(cells, columns, problems)
+
+
+def _read_body(file: BinaryIO, path: Path) -> bytes:
+    size = os.fstat(file.fileno()).st_size
+    if size > MAX_BYTES:
+        expected, hint = f"at most {MAX_BYTES:,} bytes", "Save the pictures as .npz: that is faster, too."
+        raise MalformedFile(path, "This CSV is too large", expected=expected, received=f"{size:,}", hint=hint)
+    return file.read(size)
+
+
+def _check_columns(columns: tuple[str, ...], wanted: tuple[str, ...], path: Path) -> None:
+    expected = f"{len(wanted)} columns, {', '.join(wanted[:2])} … {wanted[-1]}"
+    received = f"{len(columns)} columns, {', '.join(columns[:2])} … {columns[-1]}"[:120]
+    there = set(columns)
+    if missing := [name for name in wanted if name not in there]:
+        hint = "Kaggle's test.csv has no labels: it is for submissions." if missing == [LABEL] else None
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        problem = f"There is no column {missing[0]!r}{more}"
+        raise MalformedFile(path, problem, where="header", expected=expected, received=received, hint=hint)
+    if len(columns) > len(wanted):
+        extra = next((name for name in columns if name not in set(wanted)), "one that stands there twice")
+        raise MalformedFile(
+            path, f"There is a column too many, {extra!r}", where="header", expected=expected, received=received
+        )
+
+
+def _parse(body: bytes, columns: tuple[str, ...], path: Path) -> tuple[NDArray[np.uint8], list[int]]:
+    """Every cell as uint8 (N, C), 0 where it is none, and the rows with such a cell.
+
+    Quotes mean nothing here and short rows are filled up, so that every line of the file is one row of the result.
+    """
+    try:
+        import polars as pl
+    except ImportError as exc:
+        raise MissingExtra("Reading a CSV needs polars", "train") from exc
+    header = ",".join(f"c{i}" for i in range(len(columns)))
+    try:
+        frame = pl.read_csv(
+            b"\n".join((header.encode(), body)),
+            schema={f"c{i}": pl.UInt8 for i in range(len(columns))},
+            ignore_errors=True,  # a cell that is no uint8 becomes null, and is looked at again in `_mend`
+            truncate_ragged_lines=True,
+            quote_char=None,
+        )
+    except pl.exceptions.PolarsError as exc:
+        raise MalformedFile(path, f"This is no CSV of numbers ({str(exc).splitlines()[0]})") from exc
+    suspects = frame.select(pl.any_horizontal(pl.all().is_null())).to_series().arg_true()
+    cells = frame.fill_null(0).to_numpy()
+    return cells if cells.flags.writeable else cells.copy(), suspects.to_list()
+
+
+def _mend(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: int, k: int) -> list[CellProblem]:
+    """Read one suspect row again, cell by cell: put right in `cells` (C,) what is a number after all (`5.0`, `"5"`).
+
+    Returns one problem for each kind of bad cell.
+    """
+    if _mend_numbers(line, cells, columns, k):
+        return []
+    texts = line.decode("utf-8", "replace").split(",")
+    bad: dict[CellKind, list[int]] = {}
+    for i, (name, text) in enumerate(zip(columns, texts, strict=False)):
+        if text in _GOOD and name != LABEL:
+            continue  # it was read right, as nearly all of them
+        kind, cells[i] = _judge(_bare(text), k if name == LABEL else None)
+        if kind:
+            bad.setdefault(kind, []).append(i)
+    if len(texts) < len(columns):
+        bad.setdefault("missing", []).extend(range(len(texts), len(columns)))
+    problems = [
+        CellProblem(row, columns[at[0]], kind, _bare("".join(texts[at[0] : at[0] + 1]))[:_MAX_TEXT], len(at))
+        for kind, at in bad.items()
+    ]
+    if len(texts) > len(columns):
+        problems.append(CellProblem(row, f"column {len(columns) + 1}", "extra cells", "", len(texts) - len(columns)))
+    return problems
+
+
+def _bare(text: str) -> str:
+    return text.strip().strip('"').strip()
+
+
+def _mend_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], k: int) -> bool:
+    """The same for a row that is nothing but good numbers written as `5.0`: a whole file of them takes seconds so."""
+    if line.count(b",") != len(columns) - 1:
+        return False
+    try:
+        values = np.array(line.split(b","), np.float64)
+    except ValueError:
+        return False
+    most = np.array([k - 1 if name == LABEL else 255 for name in columns])
+    if values.shape != most.shape or not ((values >= 0) & (values <= most) & (values == np.floor(values))).all():
+        return False
+    cells[:] = values
+    return True
+
+
+def _judge(text: str, k: int | None) -> tuple[CellKind | None, int]:
+    """What is wrong with a cell, if anything, and its value; `k` is the number of classes where it is a label."""
+    if not text:
+        return "missing", 0
+    try:
+        value = float(text)
+    except ValueError:
+        return "not a whole number", 0
+    if "_" in text:  # Python reads 2_5 as 25, nobody else does
+        return "not a whole number", 0
+    if not value.is_integer():  # NaN and infinity are none either
+        return "not a whole number", 0
+    if k is not None:
+        return (None, int(value)) if 0 <= value < k else ("unknown label", 0)
+    return (None, int(value)) if 0 <= value <= 255 else ("outside 0–255", 0)

@@ -1,0 +1,1 @@
+"""Numbers about models, runs and data; no pages."""

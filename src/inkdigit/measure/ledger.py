@@ -1,0 +1,338 @@
+"""The runs that were made, one line each, and what runs of one recipe come to together.
+
+In: run directories. Out: `Entry`s, finished or not, and `Group`s of the same recipe with different seeds.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+import inkdigit.runs as runs
+from inkdigit.data.readers.packed import load_npz
+from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.parsing import parse_json, parse_toml, read_text
+
+MOST = 1e30  # figures are below: beyond it no axis can be drawn
+MAX_BYTES = 2**23  # of a report; one of 256 classes has a megabyte
+_NOT_THE_RECIPE = ("seed", "data", "about")  # fields that may differ within a group
+
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class _Checked(BaseModel):
+    """What the table, the tests and the page read of a file; more may be there."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Recipe(_Checked):
+    name: str = "–"
+    data: str = "–"
+    protocol: str = "final"
+    seed: Count | None = None
+
+
+class _Model(_Checked):
+    parameters: Count | None = None
+
+
+class _Data(_Checked):
+    sha256: str | None = None
+    test: Count | None = None
+
+
+class _Environment(_Checked):
+    data: _Data = _Data()
+
+
+class _Report(_Checked):
+    accuracy: Share
+    accuracy_ci95: Annotated[list[Share], Field(min_length=2, max_length=2)]
+    n: Annotated[int, Field(ge=1)]
+    data: str | None = None
+    report_name: str = "test"
+    train_seconds: Annotated[float, Field(ge=0, le=1e9)] | None = None
+    epochs: Count | None = None
+    model: _Model = _Model()
+    environment: _Environment = _Environment()
+
+
+def can_be_drawn(row: Mapping[str, float]) -> bool:
+    """Whether no axis fails over the figures of an epoch; one that is not a number is left out of a curve."""
+    return not any(MOST < abs(value) < math.inf for value in row.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One run: `recipe` is its recipe.toml, `report` its report.json, empty unless `state` is "finished"."""
+
+    folder: Path
+    state: str  # "finished", "unfinished" or "unreadable"
+    recipe: dict[str, Any]
+    report: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What a user calls it: the name of its directory under runs/, or the path of another (./x, never x alone).
+
+        So no two runs have the same.
+        """
+        if self.folder.parent == runs.ROOT:
+            return self.folder.name
+        return f"./{self.folder}" if len(self.folder.parts) == 1 else str(self.folder)
+
+    @property
+    def recipe_name(self) -> str:
+        """The recipe, which is all that names the model."""
+        return str(self.recipe.get("name", "–"))
+
+    @property
+    def data(self) -> str:
+        """The data set; of an unfinished run as the recipe names it."""
+        return str(self.report.get("data") or Path(str(self.recipe.get("data", "–"))).name)
+
+    @property
+    def part(self) -> str:
+        """The part that it reports on: "validation" or "test"."""
+        protocol = "validation" if self.recipe.get("protocol") == "select" else "test"
+        return str(self.report.get("report_name", protocol))
+
+    @property
+    def seed(self) -> int | None:
+        """The seed of its recipe."""
+        return self.recipe.get("seed")
+
+    @property
+    def data_sha256(self) -> str | None:
+        """Which data it learnt from."""
+        sha256: str | None = self.report.get("environment", {}).get("data", {}).get("sha256")
+        return sha256
+
+    @property
+    def parameters(self) -> int | None:
+        """How many numbers its network learnt."""
+        parameters: int | None = self.report.get("model", {}).get("parameters")
+        return parameters
+
+    @cached_property
+    def history(self) -> list[dict[str, float]]:
+        """One row an epoch.
+
+        Raises:
+            MalformedFile: they cannot be read, or do not say of which epoch they are.
+        """
+        path = self.folder / runs.METRICS
+        rows = runs.read_rows(path)
+        if not all(0 < row.get("epoch", 0) < math.inf and can_be_drawn(row) for row in rows):
+            raise MalformedFile(path, "These are not the figures of epochs", hint="Train the run anew.")
+        return rows
+
+    @cached_property
+    def right_and_labels(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+        """Which pictures a finished run reads rightly, (N,), and their labels (N,); one without an answer is wrong.
+
+        Raises:
+            MissingData: the run has no predictions.npz.
+            MalformedFile: it cannot be read.
+        """
+        path = self.folder / runs.PREDICTIONS
+        if not path.is_file():
+            raise MissingData(f"{self.folder} has no {runs.PREDICTIONS}", hint="Train the run anew.")
+        probs, labels = load_npz(path, "probs", "labels")
+        numbers = probs.dtype.kind == "f" and labels.dtype.kind in "iu"
+        if not (numbers and probs.ndim == 2 and probs.size and labels.shape == probs.shape[:1]):
+            received = f"{probs.dtype} {probs.shape} and {labels.dtype} {labels.shape}"
+            expected = "probs (N, K) and labels (N,)"
+            raise MalformedFile(path, "These are not predictions", expected=expected, received=received)
+        right = ~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) == labels)
+        return right, labels.astype(np.int64)
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of the table as JSON types."""
+        report = self.report
+        return {
+            "run": str(self.folder),
+            "name": self.name,
+            "state": self.state,
+            "recipe": self.recipe_name,
+            "data": self.data,
+            "part": self.part,
+            "seed": self.seed,
+            "n": report.get("n"),
+            "accuracy": report.get("accuracy"),
+            "accuracy_ci95": report.get("accuracy_ci95"),
+            "parameters": self.parameters,
+            "train_seconds": report.get("train_seconds"),
+            "epochs": report.get("epochs"),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Finished runs that differ in their seed alone, one a seed."""
+
+    recipe: str
+    data: str
+    part: str
+    seeds: tuple[int, ...]
+    mean: float
+    sd: float  # of the sample: n − 1 below the line
+    mean_seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+def read(folder: Path) -> Entry:
+    """Read a run directory, finished or not.
+
+    Raises:
+        MalformedFile: its recipe or its report cannot be read.
+    """
+    recipe = _read_recipe(folder / runs.RECIPE)
+    if not runs.is_finished(folder):
+        return Entry(folder, "unfinished", recipe, {})
+    return Entry(folder, "finished", recipe, read_report(folder))
+
+
+def read_finished(folder: Path) -> Entry:
+    """Read a run that must have come to its end.
+
+    Raises:
+        UsageError: it did not; the message says how to go on with it.
+        MalformedFile: its recipe or its report cannot be read.
+    """
+    entry = read(folder)
+    if entry.state != "finished":
+        raise UsageError(
+            f"{folder} is unfinished: it has no figures to compare",
+            hint=f"Go on with: inkdigit train --resume {folder}",
+        )
+    return entry
+
+
+def read_all(folders: Iterable[Path]) -> list[Entry]:
+    """Every run, in the given order; one whose files cannot be read is "unreadable" and does not stop the others."""
+    return [_read_or_not(folder) for folder in folders]
+
+
+def _read_or_not(folder: Path) -> Entry:
+    try:
+        return read(folder)
+    except DataError:
+        return Entry(folder, "unreadable", {}, {})
+
+
+def group(entries: Sequence[Entry]) -> list[Group]:
+    """The runs of one recipe, data and part that differ in their seed alone, in the order of the first.
+
+    Of several runs with the same seed the latest counts: the others say nothing new. So two seeds or more make a group.
+    """
+    together: dict[str, list[Entry]] = {}
+    for entry in entries:
+        if entry.state == "finished":
+            together.setdefault(kin(entry), []).append(entry)
+    return [_grouped(kept) for several in together.values() if len(kept := _latest_a_seed(several)) > 1]
+
+
+def kin(entry: Entry) -> str:
+    """What runs that differ in their seed alone have in common.
+
+    A field that is off counts as one that is not there: a later version may have added it between two seeds.
+    """
+    fields = {key: value for key, value in entry.recipe.items() if value and key not in _NOT_THE_RECIPE}
+    fields["teacher"] = entry.recipe.get("teacher") is not None  # each seed may have one of its own
+    return json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
+
+
+def _latest_a_seed(entries: Sequence[Entry]) -> list[Entry]:
+    oldest_first = sorted(entries, key=lambda entry: (entry.folder / runs.RECIPE).stat().st_mtime_ns)
+    latest = {entry.seed: entry for entry in oldest_first}
+    return [entry for entry in entries if entry is latest[entry.seed]]
+
+
+def _grouped(entries: Sequence[Entry]) -> Group:
+    accuracies = [entry.report["accuracy"] for entry in entries]
+    first = entries[0]
+    return Group(
+        recipe=first.recipe_name,
+        data=first.data,
+        part=first.part,
+        seeds=tuple(entry.seed or 0 for entry in entries),
+        mean=statistics.fmean(accuracies),
+        sd=statistics.stdev(accuracies),
+        mean_seconds=statistics.fmean(entry.report.get("train_seconds") or 0.0 for entry in entries),
+    )
+
+
+def why_other_pictures(one: Entry, other: Entry) -> str | None:
+    """Why two finished runs report on different pictures, in words; None if they report on the same.
+
+    Equal labels alone would not do: a folder sorted by class gives every stratified part the same ones.
+    """
+    if one.data_sha256 != other.data_sha256:
+        return f"other data ({other.data}, not {one.data})" if one.data != other.data else "other pictures in the data"
+    if one.part != other.part:
+        return f"another part ({other.part}, not {one.part})"
+    drawn_by = {"seed": 0, "validation_split": "auto"} if one.part == "validation" else {}
+    if one.report.get("environment", {}).get("data", {}).get("test") is None:  # the test part was set aside
+        drawn_by["test_fraction"] = 0.2
+    for field, default in drawn_by.items():
+        here, there = (entry.recipe.get(field, default) for entry in (one, other))
+        if here != there:
+            return f"another {one.part} part ({field} {there}, not {here})"
+    if not np.array_equal(_labels(one), _labels(other)):
+        return "other labels in predictions.npz"
+    return None
+
+
+def _labels(entry: Entry) -> NDArray[np.int64]:
+    """The labels (N,) of the pictures that a run reports on.
+
+    Raises:
+        MalformedFile: there are not as many as it says.
+    """
+    labels, n = entry.right_and_labels[1], entry.report["n"]
+    if len(labels) != n:
+        received = f"{len(labels):,} of {n:,} pictures"
+        raise MalformedFile(entry.folder / runs.PREDICTIONS, "It does not fit the report", received=received)
+    return labels
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """What report.json says of a finished run.
+
+    Raises:
+        MalformedFile: it cannot be read, or lacks a figure that every run has.
+    """
+    path = folder / runs.REPORT
+    try:
+        report: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
+        _Report.model_validate(report)
+    except (OSError, ValueError) as exc:
+        raise MalformedFile(path, "This is not a report of a run", hint="Train the run anew.") from exc
+    return report
+
+
+def _read_recipe(path: Path) -> dict[str, Any]:
+    try:
+        recipe = parse_toml(read_text(path))
+        _Recipe.model_validate(recipe)
+        json.dumps(recipe)  # a recipe has no dates, which `kin` could not write
+    except (OSError, ValueError, TypeError) as exc:
+        raise MalformedFile(path, "This is not a recipe", expected="TOML", hint="Train the run anew.") from exc
+    return recipe

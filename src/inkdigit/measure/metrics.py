@@ -1,0 +1,285 @@
+"""How well a model does on labelled pictures.
+
+In: a `Recognizer` and a `Dataset`, or predictions and labels. Out: `Metrics`. NumPy alone, so that `inkdigit evaluate`
+starts quickly.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.data.arrays import as_dataset
+from inkdigit.errors import DataError, UsageError
+from inkdigit.measure.learnt import choose
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.types import (
+    ClassFigures,
+    Dataset,
+    Floats,
+    Metrics,
+    Part,
+    Prediction,
+    Reliability,
+    RiskCoverage,
+    Split,
+)
+
+BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
+Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
+LEAST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
+
+
+def evaluate(
+    model: Recognizer | str | Path,
+    data: Dataset | str | Path,
+    *,
+    split: Split = "test",
+    log: Callable[[str], None] = lambda _: None,
+) -> Metrics:
+    """Measure a model on one part of a data set, class names matched by name; a data set of one part is taken whole.
+
+    `model` is a recogniser, a bundled name, a run directory or a model file; `data` a data set or a SOURCE. Of pictures
+    that the model learnt from, by its card, only those that its training held out are measured. Where there are none,
+    or `split` is "train", all are: then the figures have a `warning`. `log` is told either.
+
+    Raises:
+        UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
+        DataError: the data cannot be read, or the part holds no picture.
+    """
+    recognizer = Recognizer.load(model) if isinstance(model, str | Path) else model
+    dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
+    check_fits(recognizer, dataset)
+    chosen = choose(recognizer, dataset, split, log=log)
+    metrics = measure_part(recognizer, dataset, chosen.part, split=chosen.split)
+    return replace(metrics, warning=chosen.warning)
+
+
+def check_fits(recognizer: Recognizer, dataset: Dataset) -> None:
+    """Check that a model and a data set go together.
+
+    Raises:
+        UsageError: the pictures went through another kind of door.
+    """
+    if dataset.prepare != recognizer.prepare:
+        raise UsageError(
+            f"The pictures of {dataset.name!r} are not prepared as the model {recognizer.name!r} learnt them",
+            expected=f"prepare {recognizer.prepare!r}",
+            received=f"prepare {dataset.prepare!r}",
+            hint=f"Open the data with prepare={recognizer.prepare!r}.",
+        )
+
+
+def measure_part(recognizer: Recognizer, dataset: Dataset, part: Part, *, split: str) -> Metrics:
+    """Measure a model on `part`, whose classes are those of `dataset`, whatever it learnt from; `split` is its name.
+
+    Raises:
+        UsageError: the model lacks one of the classes.
+        DataError: the part holds no picture.
+    """
+    index = _class_index(recognizer, dataset)
+    return measure(
+        predict_part(recognizer, part),
+        index[part.labels],
+        classes=recognizer.classes,
+        model=recognizer.name,
+        data=dataset.name,
+        split=split,
+    )
+
+
+def predict_part(recognizer: Recognizer, part: Part) -> list[Prediction]:
+    """One prediction a picture of `part`, in its order; a picture that could not be read is "unreadable"."""
+    predictions = recognizer.predict(part.images) if len(part) else []
+    for i in part.faults:
+        predictions[i] = Prediction(None, reason="unreadable")
+    return predictions
+
+
+def measure(
+    predictions: Sequence[Prediction],
+    labels: NDArray[np.int64],
+    *,
+    classes: tuple[str, ...],
+    model: str,
+    data: str,
+    split: str,
+) -> Metrics:
+    """Compare N predictions with `labels` (N,), indices into the K `classes`.
+
+    - accuracy: the fraction of all pictures whose most probable class is right, refused or not; a picture without
+      probabilities (no ink, unreadable) is wrong. `accuracy_ci95` is Wilson's interval.
+    - answered: how many got a label; `accuracy_answered` is the fraction right among these.
+    - nll, brier, reliability, ece: over the pictures with probabilities. Mean −log p(true); squared distance of the K
+      probabilities from 1 for the true class and 0 for the others, summed over classes, mean over pictures, 0 to 2
+      (Brier 1950); confidence against accuracy in 15 bins of equal width, and their mean gap (Naeini et al. 2015, Guo
+      et al. 2017).
+    - risk_coverage: over all pictures, by the confidence of the most probable class, refused or not: if the most
+      confident are accepted, how large a share of all is that, and what fraction of it is wrong (Geifman & El-Yaniv
+      2017)? A picture without probabilities is wrong and comes last, so the curve ends at 1 − accuracy. aurc is the
+      area under it (Geifman, Uziel & El-Yaniv 2019).
+    - coverage_at_999: the largest share with 99.9 % accuracy, None unless 1,000 pictures come to it;
+      `confidence_at_999` is the threshold. It is chosen on the very pictures that it is told of: that says how well
+      confidence ranks these, and promises nothing of others.
+    - per class: by the most probable class; a picture without probabilities is a false negative of its class. Precision
+      of a class never predicted, and recall of one that never occurs, are 0.
+    - confusion (K, K): true × most probable class of the pictures with probabilities.
+
+    Raises:
+        DataError: there is no picture.
+        ValueError: predictions and labels differ in number.
+    """
+    n = len(labels)
+    if len(predictions) != n:
+        raise ValueError(f"expected {n} predictions, one a label, got {len(predictions)}")
+    if not n:
+        raise DataError(f"There is nothing to measure in the {split} part of {data!r}", expected="pictures", received=0)
+    probs = stack_probs(predictions, len(classes))  # (N, K)
+    seen = ~np.isnan(probs[:, 0])
+    confusion = _confusion(probs[seen], labels[seen])
+    right = int(confusion.trace())
+    answers = [p.label == classes[truth] for p, truth in zip(predictions, labels, strict=True) if p.label is not None]
+    return Metrics(
+        accuracy=right / n,
+        accuracy_ci95=wilson(right, n),
+        answered=len(answers),
+        accuracy_answered=sum(answers) / len(answers) if answers else None,
+        n=n,
+        nll=_nll(probs[seen], labels[seen]),
+        brier=_brier(probs[seen], labels[seen]),
+        reliability=reliability(probs, labels),
+        risk_coverage=risk_coverage(probs, labels),
+        classes=classes,
+        per_class=_per_class(confusion, labels, classes),
+        confusion=confusion,
+        model=model,
+        data=data,
+        split=split,
+    )
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """The 95 % score interval of a proportion (Wilson 1927): right near 0 and 1 too, unlike ±2 standard errors."""
+    if not n:
+        return 0.0, 1.0
+    p, z2 = successes / n, Z95 * Z95
+    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
+    half = Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
+    return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))  # rounding must not leave p outside
+
+
+def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:
+    """Bin pictures by confidence; rows of `probs` (N, K) that are NaN do not count. `labels` is (N,)."""
+    seen = ~np.isnan(probs[:, 0])
+    confidence = probs[seen].max(axis=1).astype(np.float64)
+    right = probs[seen].argmax(axis=1) == labels[seen]
+    bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # bin i holds (i, i + 1] / BINS
+    count = np.bincount(bins, minlength=BINS)
+    weight = np.where(count, count, np.nan)
+    return Reliability(
+        count=count,
+        confidence=np.bincount(bins, weights=confidence, minlength=BINS) / weight,
+        accuracy=np.bincount(bins, weights=right, minlength=BINS) / weight,
+    )
+
+
+def risk_coverage(probs: Floats, labels: NDArray[np.int64]) -> RiskCoverage:
+    """Accept pictures by confidence, the highest first; a row of NaN in `probs` (N, K) is wrong with confidence 0."""
+    confidence = np.nan_to_num(probs.max(axis=1)).astype(np.float64)
+    wrong = np.isnan(probs[:, 0]) | (probs.argmax(axis=1) != labels)
+    levels, place = np.unique(-confidence, return_inverse=True)  # ascending: the most confident first
+    return RiskCoverage(
+        confidence=-levels,
+        accepted=np.bincount(place).cumsum(),
+        wrong=np.bincount(place[wrong], minlength=len(levels)).cumsum(),
+    )
+
+
+def worst_mistakes(probs: Floats, labels: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """The indices (≤ k,) of wrong answers, the most confident first; a row of NaN in `probs` (N, K) is no answer."""
+    wrong = np.flatnonzero(~np.isnan(probs[:, 0]) & (probs.argmax(axis=1) != labels))
+    return wrong[np.argsort(-probs[wrong].max(axis=1), kind="stable")][:k]
+
+
+def stack_probs(predictions: Sequence[Prediction], classes: int) -> Floats:
+    """The probabilities of N predictions as one array (N, classes); a row of NaN where there are none."""
+    probs = np.full((len(predictions), classes), np.nan, dtype=np.float32)
+    for i, prediction in enumerate(predictions):
+        if prediction.probs is not None:
+            probs[i] = prediction.probs
+    return probs
+
+
+def _class_index(recognizer: Recognizer, dataset: Dataset) -> NDArray[np.int64]:
+    """Where each class of the data stands among the model's: (K of the data,)."""
+    places = {name: i for i, name in enumerate(recognizer.classes)}
+    lacking = [name for name in dataset.classes if name not in places]
+    if lacking:
+        raise UsageError(
+            f"The model {recognizer.name!r} does not know {_several('class', len(lacking))} {_listed(lacking)}"
+            f" of {dataset.name!r}",
+            expected=f"classes among {_listed(recognizer.classes)}",
+            received=_listed(dataset.classes),
+            hint="Evaluate a model that was trained on these classes.",
+        )
+    return np.array([places[name] for name in dataset.classes], dtype=np.int64)
+
+
+def _several(noun: str, count: int) -> str:
+    return f"the {noun}" if count == 1 else f"{count} {noun}es,"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in names[:10])
+    return f"{shown}, … ({len(names)} in all)" if len(names) > 10 else shown
+
+
+def _nll(probs: Floats, labels: NDArray[np.int64]) -> float | None:
+    if not len(labels):
+        return None
+    true = probs[np.arange(len(labels)), labels].astype(np.float64)
+    return float(-np.log(np.maximum(true, LEAST)).mean()) + 0.0  # a mean of −0.0 prints as 0.0
+
+
+def _brier(probs: Floats, labels: NDArray[np.int64]) -> float | None:
+    if not len(labels):
+        return None
+    gaps = probs.astype(np.float64)
+    gaps[np.arange(len(labels)), labels] -= 1
+    return float((gaps**2).sum(axis=1).mean())
+
+
+def _confusion(probs: Floats, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts (K, K) of true × most probable class."""
+    classes = probs.shape[1]
+    return np.bincount(labels * classes + probs.argmax(axis=1), minlength=classes**2).reshape(classes, classes)
+
+
+def _per_class(
+    confusion: NDArray[np.int64], labels: NDArray[np.int64], classes: tuple[str, ...]
+) -> dict[str, ClassFigures]:
+    support = np.bincount(labels, minlength=len(classes))
+    predicted = confusion.sum(axis=0)
+    return {
+        name: _figures(int(confusion[i, i]), int(predicted[i]), int(support[i]), len(labels))
+        for i, name in enumerate(classes)
+    }
+
+
+def _figures(tp: int, predicted: int, support: int, n: int) -> ClassFigures:
+    fp, fn = predicted - tp, support - tp
+    return ClassFigures(
+        precision=tp / predicted if predicted else 0.0,
+        recall=tp / support if support else 0.0,
+        f1=2 * tp / (predicted + support) if predicted + support else 0.0,
+        support=support,
+        tp=tp,
+        fp=fp,
+        fn=fn,
+        tn=n - tp - fp - fn,
+    )

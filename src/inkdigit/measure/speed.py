@@ -1,0 +1,293 @@
+"""What answering costs on this machine: cold start, one picture, many pictures; and how accurate the answers are.
+
+In: models by name, run directory or file. Out: a `Benchmark`, figures in the units that their names say. Everything is
+timed through `Recognizer.predict` or `inkdigit predict`, as users call them; MNIST is used where it is, never fetched.
+"""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from PIL import Image
+
+import inkdigit.machine as machine
+from inkdigit.data.sources import find as find_data
+from inkdigit.data.sources import open_data
+from inkdigit.errors import ModelFileError
+from inkdigit.measure.metrics import evaluate
+from inkdigit.model.recognizer import Recognizer, bundled
+from inkdigit.model.recognizer import find as find_model
+from inkdigit.picture.decode import Picture
+from inkdigit.picture.prepare import prepare
+from inkdigit.runs import writing
+from inkdigit.synth.drawn import digit
+from inkdigit.types import DIGITS, SIDE, Dataset, Gray
+
+STARTS = 5  # fresh processes of each kind, after one that warms the disk cache
+CALLS = 1000  # of one picture each: the p99 is the tenth from the top
+WARM_UPS = 20
+BATCH = 2000  # pictures of one call
+ROUNDS = 9  # such calls, after one to warm up
+DRAWN = 100  # pictures that are drawn, and then repeated
+GLANCE = 256  # pictures of one call, where a first impression will do
+BUSY = 0.5  # waiting processes a core: more, and times are not to be trusted
+
+LIBRARIES = "import inkdigit.cli.app, inkdigit.model.recognizer"  # what `inkdigit predict` loads before the model
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """Where it was measured."""
+
+    processor: str
+    cores: int  # that this process may use
+    system: str
+    python: str
+    onnxruntime: str
+    load_before: float | None  # processes that wanted a core in the minute before; None where nothing says so
+
+    @property
+    def busy(self) -> bool:
+        """Whether others were at work, so that times are longer than they need be."""
+        return (self.load_before or 0) > BUSY * self.cores
+
+
+@dataclass(frozen=True, slots=True)
+class ColdStart:
+    """`inkdigit predict PICTURE` as fresh processes, timed from outside: medians."""
+
+    starts: int
+    cold_start_s: float  # all of it
+    libraries_s: float  # of this, Python and its imports; the rest is loading, the self test and the answer
+    peak_mb: float | None  # 10^6 bytes, resident; None where the system does not say
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Calls with one picture each."""
+
+    calls: int
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """Calls with many pictures each."""
+
+    rounds: int
+    batch: int  # pictures of one call
+    pictures_per_s: float  # the median round
+    best_pictures_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """The share of MNIST's test pictures that are read right; `warning` as in `Metrics`."""
+
+    n: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    warning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpeed:
+    """The figures of one model."""
+
+    model: str  # as it was asked for
+    name: str  # on its card
+    numbers: str  # float32 or int8
+    file_kb: float  # 10^3 bytes
+    parameters: int
+    threads: int  # that answer many pictures
+    accuracy: Accuracy | None  # None without MNIST, and for what does not read digits
+    cold_start: ColdStart
+    array: Latency  # one uint8 (28, 28)
+    png: Latency  # the bytes of a file of 28×28 pixels
+    batch: Throughput
+
+
+@dataclass(frozen=True, slots=True)
+class Benchmark:
+    """The machine, and the models in the order asked for."""
+
+    machine: Machine
+    models: tuple[ModelSpeed, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same as plain JSON types, nothing rounded."""
+        return asdict(self)
+
+
+def describe_machine() -> Machine:
+    """The machine as it is now."""
+    return Machine(
+        processor=machine.processor(),
+        cores=machine.cores(),
+        system=f"{platform.system()} {platform.machine()}",
+        python=platform.python_version(),
+        onnxruntime=onnxruntime.__version__,
+        load_before=machine.load(),
+    )
+
+
+def benchmark(models: Sequence[str] = (), *, log: Callable[[str], None] = lambda _: None) -> Benchmark:
+    """Measure each of `models`, else each bundled one.
+
+    Raises:
+        UsageError: there is no such model.
+        ModelFileError: a model file cannot answer, here or in a process of its own.
+        DataError: MNIST is there, but cannot be read.
+        OutputError: no picture can be written for the fresh processes to read.
+    """
+    paths = {model: find_model(model) for model in models or bundled()}
+    recognizers = [Recognizer.load(path) for path in paths.values()]
+    where = describe_machine()
+    if where.busy:
+        log(f"The machine is busy (load {where.load_before:.1f}): the times will be too long.")
+    mnist = _open_mnist(recognizers, log=log)
+    log("Cold start: fresh processes, one after another")
+    starts = time_cold_starts([path.absolute() for path in paths.values()])
+    speeds = []
+    for asked, recognizer, start in zip(paths, recognizers, starts, strict=True):
+        log(f"{asked}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
+        speeds.append(_measure(asked, recognizer, start, mnist if _reads_digits(recognizer) else {}, log=log))
+    return Benchmark(where, tuple(speeds))
+
+
+def time_cold_starts(models: Sequence[Path]) -> list[ColdStart]:
+    """Answer one picture with each model file in fresh processes: in rounds, so that a slow second falls on all alike.
+
+    Raises:
+        ModelFileError: such a process fails.
+        OutputError: the picture cannot be written.
+    """
+    with _picture_file() as picture:
+        asked = [["-m", "inkdigit", "predict", str(picture), "--model", str(model)] for model in models]
+        commands = [["-c", LIBRARIES], *asked]
+        rounds = [[_start(command) for command in commands] for _ in range(STARTS + 1)]
+    libraries, *answers = zip(*rounds[1:], strict=True)
+    libraries_s = median(sample.wall_s for sample in libraries)
+    return [
+        ColdStart(STARTS, median(sample.wall_s for sample in samples), libraries_s, _median_peak(samples))
+        for samples in answers
+    ]
+
+
+def time_singles(recognizer: Recognizer, pictures: Sequence[Picture]) -> Latency:
+    """Answer `pictures` one at a time and in turn, `CALLS` times after some to warm up."""
+    times = []
+    for number in range(WARM_UPS + CALLS):
+        picture = pictures[number % len(pictures)]
+        began = time.perf_counter()
+        recognizer.predict(picture)
+        times.append(time.perf_counter() - began)
+    p50, p99 = np.percentile(times[WARM_UPS:], (50, 99))
+    return Latency(CALLS, 1000 * float(p50), 1000 * float(p99))
+
+
+def time_batches(recognizer: Recognizer, images: Gray) -> Throughput:
+    """Answer `images` uint8 (N, 28, 28) in one call, `ROUNDS` times after one to warm up."""
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.perf_counter()
+        recognizer.predict(images)
+        times.append(time.perf_counter() - began)
+    rates = [len(images) / seconds for seconds in times[1:]]
+    return Throughput(ROUNDS, len(images), median(rates), max(rates))
+
+
+def glance(recognizers: Sequence[Recognizer]) -> list[Throughput]:
+    """What many pictures at once cost, in a fraction of a second a model: calls of fewer pictures, of drawn digits."""
+    images = np.resize(_drawn(len(DIGITS)), (GLANCE, SIDE, SIDE))
+    return [time_batches(recognizer, images) for recognizer in recognizers]
+
+
+def _reads_digits(recognizer: Recognizer) -> bool:
+    """Whether MNIST can be read with it."""
+    return set(DIGITS) <= set(recognizer.classes)
+
+
+def _open_mnist(recognizers: Sequence[Recognizer], *, log: Callable[[str], None]) -> dict[str, Dataset]:
+    """MNIST by the kind of door, for the models that read digits; empty where its test part is not on this machine."""
+    kinds = {recognizer.prepare for recognizer in recognizers if _reads_digits(recognizer)}
+    here = find_data("mnist") is not None
+    opened = {kind: open_data("mnist", prepare=kind, log=log) for kind in kinds if here}
+    tested = {kind: dataset for kind, dataset in opened.items() if dataset.test is not None}
+    if len(tested) < len(kinds):
+        log("MNIST's test part is not on this machine: accuracy is not measured. Get it with: inkdigit data get mnist")
+    return tested
+
+
+def _measure(
+    asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Callable[[str], None]
+) -> ModelSpeed:
+    mnist = opened.get(recognizer.prepare)
+    images = mnist.part("test").images[:BATCH] if mnist else np.resize(_drawn(DRAWN), (BATCH, SIDE, SIDE))
+    singles = list(images[:DRAWN])
+    return ModelSpeed(
+        model=asked,
+        name=recognizer.name,
+        numbers=recognizer.card.numbers,
+        file_kb=recognizer.path.stat().st_size / 1e3,
+        parameters=recognizer.card.parameters,
+        threads=recognizer.threads,
+        accuracy=_accuracy(recognizer, mnist, log=log) if mnist else None,
+        cold_start=start,
+        array=time_singles(recognizer, singles),
+        png=time_singles(recognizer, [_png(image) for image in singles]),
+        batch=time_batches(recognizer, images),
+    )
+
+
+def _accuracy(recognizer: Recognizer, mnist: Dataset, *, log: Callable[[str], None]) -> Accuracy:
+    metrics = evaluate(recognizer, mnist, log=log)
+    return Accuracy(metrics.n, metrics.accuracy, metrics.accuracy_ci95, metrics.warning)
+
+
+def _start(words: Sequence[str]) -> machine.Sample:
+    try:
+        return machine.time_process([*machine.PYTHON, *words])
+    except subprocess.CalledProcessError as exc:
+        said = (exc.stderr.strip() or f"exit code {exc.returncode}").splitlines()[-1].rstrip(".")
+        raise ModelFileError("A fresh process does not answer", received=said) from exc
+
+
+def _median_peak(samples: Sequence[machine.Sample]) -> float | None:
+    peaks = [sample.peak_mb for sample in samples if sample.peak_mb is not None]
+    return median(peaks) if peaks else None
+
+
+@contextmanager
+def _picture_file() -> Iterator[Path]:
+    """A drawn digit as a PNG file, for as long as the block lasts."""
+    with ExitStack() as stack:
+        with writing(Path("A temporary folder")):
+            picture = Path(stack.enter_context(TemporaryDirectory())) / "digit.png"
+            picture.write_bytes(_png(_drawn(1)[0]))
+        yield picture
+
+
+def _drawn(n: int) -> Gray:
+    """Digits (n, 28, 28) as MNIST's are: the door leaves them as they are."""
+    rng = np.random.default_rng(0)
+    return np.stack([prepare(digit(i % 10, rng=rng, size_px=SIDE)) for i in range(n)])
+
+
+def _png(image: Gray) -> bytes:
+    file = BytesIO()
+    Image.fromarray(image).save(file, "PNG")
+    return file.getvalue()

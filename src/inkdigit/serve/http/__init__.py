@@ -1,0 +1,1 @@
+"""HTTP itself: connections, limits, bodies, headers, answers."""

@@ -1,0 +1,102 @@
+"""Pictures that a digit reader should refuse: letters, signs, shapes, scribbles, pieces of digits, several, noise.
+
+In: a random generator, and digits for what is made of them. Out: ink, gray `uint8 (H, W)`, 255 on 0. What truly looks
+like a digit is left out as far as we can tell: a bare stroke is a 1, a ring is a 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from inkdigit.picture.prepare import tight
+from inkdigit.synth import drawn, printed
+from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
+from inkdigit.synth.signs import SIGN_GLYPHS
+from inkdigit.types import SIDE, Gray, Part
+
+INK_PX = (40, 120)  # the side of what is drawn
+# Halves that are left of no other digit: label → which part is kept.
+HALVES = {2: ("top", "bottom"), 3: ("left",), 4: ("top",), 5: ("left", "right"), 7: ("top",)}
+ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, …
+SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral", "tangle")
+
+
+def no_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
+    """What is no digit, some of it a piece of one of `digits`: uint8 (H, W)."""
+    if rng.random() < 0.03:
+        return _noise(rng)
+    return _half(digits, rng) if rng.random() < 0.06 else _sign(rng)
+
+
+def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
+    """Two to eight of `digits` in a row, or two on top of each other: uint8 (H, W)."""
+    count = int(rng.choice(len(ROW_SHARES), p=ROW_SHARES)) + 2
+    inks = [tight(digits.images[i]) for i in rng.integers(len(digits), size=count)]
+    stacked = count == 2 and rng.random() < 0.12
+    return _row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng)
+
+
+def _sign(rng: np.random.Generator) -> Gray:
+    """A letter by hand or in print, a sign, a shape or a scribble."""
+    size, pen = int(rng.integers(*INK_PX)), drawn.pen(rng)
+    match rng.choice(["print", "letter", "sign", "shape", "scribble"], p=[0.42, 0.2, 0.18, 0.1, 0.1]):
+        case "print":
+            return printed.letter(rng=rng, size_px=size)
+        case "letter":
+            return drawn.letter(str(rng.choice([*LETTER_GLYPHS])), rng=rng, size_px=size, thickness=pen, jitter=0.03)
+        case "sign":
+            return drawn.sign(str(rng.choice([*SIGN_GLYPHS])), rng=rng, size_px=size, thickness=pen, jitter=0.03)
+        case "shape":
+            filled = bool(rng.random() < 0.4)
+            names = [*SHAPE_GLYPHS, *BLOB_GLYPHS] if filled else [*SHAPE_GLYPHS]
+            return drawn.shape(str(rng.choice(names)), rng=rng, size_px=size, thickness=pen, filled=filled)
+    kind = SCRIBBLES[int(rng.integers(len(SCRIBBLES)))]
+    return drawn.scribble(rng=rng, size_px=size, thickness=float(rng.uniform(0.02, 0.1)), kind=kind)
+
+
+def _half(digits: Part, rng: np.random.Generator) -> Gray:
+    """About half of a digit that is not left looking like another one."""
+    label = int(rng.choice([*HALVES]))
+    known = np.flatnonzero(digits.labels == label)
+    if not known.size:
+        return _sign(rng)
+    ink = tight(digits.images[rng.choice(known)])
+    h, w = (max(2, round(side * rng.uniform(0.4, 0.6))) for side in ink.shape)
+    match rng.choice(HALVES[label]):
+        case "top":
+            return tight(ink[:h])
+        case "bottom":
+            return tight(ink[-h:])
+        case "left":
+            return tight(ink[:, :w])
+    return tight(ink[:, -w:])
+
+
+def _row(inks: list[Gray], rng: np.random.Generator) -> Gray:
+    """Inks (h, w) side by side, closer or farther apart, a little up and down: uint8 (H, W)."""
+    gap = int(rng.integers(-2, 8))
+    height = max(ink.shape[0] for ink in inks) + 6
+    row = np.zeros((height, sum(ink.shape[1] for ink in inks) + len(inks) * 8), np.uint8)
+    at = 0
+    for ink in inks:
+        h, w = ink.shape
+        top = int(np.clip((height - h) // 2 + rng.integers(-3, 4), 0, height - h))
+        window = row[top : top + h, at : at + w]
+        np.maximum(window, ink, out=window)
+        at += max(w + gap, 3)
+    return tight(row)
+
+
+def _noise(rng: np.random.Generator) -> Gray:
+    """Noise, stripes or a chequered pattern of 28 px, of a texture."""
+    noise = rng.integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
+    step = int(rng.integers(2, 8))
+    y, x = np.mgrid[:SIDE, :SIDE] // step
+    match int(rng.integers(4)):
+        case 0:
+            return noise
+        case 1:
+            return np.where(noise < rng.integers(10, 120), 255, 0).astype(np.uint8)
+        case 2:
+            return np.asarray((y % 2) * 255, np.uint8)
+    return np.asarray(((x + y) % 2) * 255, np.uint8)

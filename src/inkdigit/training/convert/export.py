@@ -1,0 +1,219 @@
+"""From a trained network to the one-file model.
+
+In: network, name, what the card shall say. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n, K]`,
+`score: float32 [n]` and, where the network knows M kinds of outliers, `outliers: float32 [n, M]`. Normalisation,
+temperature and softmax are inside the graph; the initialisers keep their `state_dict` names, so that `restore` can take
+the weights back. Parity with the network is checked first.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from inkdigit.errors import MissingExtra, ParityError
+from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, Calibration, Card, SelfTest
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.prepare import VERSION, prepare
+from inkdigit.synth.drawn import digit
+from inkdigit.training.network.nets import parameters
+from inkdigit.types import OUTLIERS, SIDE, Floats, Gray
+
+PARITY = 1e-4  # of a probability, between network and model file
+SELF_TEST_PICTURES = 10
+PARITY_PICTURES = 64  # drawn ones, for a file made from a model file
+OPSET = 18
+
+
+class Answering(nn.Module):
+    """A network with everything around it that turns a picture into an answer."""
+
+    def __init__(self, net: nn.Module, temperature: float, *, classes: int) -> None:
+        """Wrap `net`, whose logits are divided by `temperature`; those after the first `classes` are of outliers."""
+        super().__init__()
+        self.net = net
+        self.temperature = temperature
+        self.classes = classes
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """uint8 (N, 28, 28) → probabilities (N, K), score (N,) and, where there are any, outliers (N, M)."""
+        logits = self.net(image.unsqueeze(1).float()) / self.temperature
+        inside, outside = logits[:, : self.classes], logits[:, self.classes :]
+        probs, score = torch.softmax(inside, 1), score_of(logits, self.classes)
+        return (probs, score, torch.softmax(outside, 1)) if outside.shape[1] else (probs, score)
+
+
+def score_of(logits: Tensor, classes: int) -> Tensor:
+    """How much each picture looks like any of the classes: logits (N, K) or (N, K + M) → (N,).
+
+    The log-sum-exp of the classes (Liu, Wang, Owens, Li 2020); where the network learnt from outliers, against that of
+    the outliers: the log odds that it is none (Hendrycks, Mazeika, Dietterich 2019, with classes of their own).
+    """
+    inside = torch.logsumexp(logits[:, :classes], 1)
+    return inside - torch.logsumexp(logits[:, classes:], 1) if logits.shape[1] > classes else inside
+
+
+def model_bytes(
+    net: nn.Module,
+    name: str,
+    *,
+    classes: tuple[str, ...],
+    kind: str,
+    calibration: Calibration,
+    samples: Gray,
+    provenance: dict[str, Any],
+) -> bytes:
+    """The bytes of the model file.
+
+    `kind` is the door that its pictures pass; `samples` uint8 (n, 28, 28) are what parity is checked on.
+
+    Raises:
+        ParityError: the file answers otherwise than the network.
+    """
+    answering = Answering(net.cpu().float().eval(), calibration.temperature, classes=len(classes))
+    model = _to_onnx(answering)
+    drawn = drawn_pictures(kind)
+    images = np.concatenate([drawn, samples])
+    with torch.no_grad():
+        expected = [output.numpy() for output in answering(torch.from_numpy(images))]
+    answers = run_bytes(model.SerializeToString(), images)
+    off = max(_apart(said, wanted) for said, wanted in zip(answers, expected, strict=True))
+    if not off <= PARITY:
+        raise ParityError(
+            "The exported file answers otherwise than the network", expected=f"within {PARITY}", received=f"{off:.2e}"
+        )
+    card = Card(
+        name=name,
+        classes=classes,
+        prepare=kind,
+        prepare_version=VERSION,
+        parameters=parameters(net),
+        calibration=calibration,
+        self_test=SelfTest(drawn, answers[0][: len(drawn)]),
+        outliers=OUTLIERS if len(answers) > len(OUTPUTS) else (),
+        provenance=provenance,
+    )
+    set_card(model, card)
+    return bytes(model.SerializeToString())
+
+
+def _apart(said: Floats, wanted: Floats) -> float:
+    """The largest difference; a score has no upper bound, so it is compared by its share."""
+    return float((np.abs(said - wanted) / np.maximum(1, np.abs(wanted))).max())
+
+
+def with_figures(data: bytes, figures: dict[str, Any]) -> bytes:
+    """The same model file with measured figures on its card: they are measured on the file itself."""
+    import onnx
+
+    model = onnx.load_from_string(data)
+    text = next(entry.value for entry in model.metadata_props if entry.key == METADATA_KEY)
+    set_card(model, replace(Card.from_json(text, where="the model"), figures=figures))
+    return bytes(model.SerializeToString())
+
+
+def verify(recognizer: Recognizer, answer: Callable[[Gray], Floats], *, what: str) -> None:
+    """Check that a file made from a model file answers as it does: `answer` is uint8 (N, 28, 28) → probs (N, K).
+
+    Raises:
+        ParityError: it does not.
+    """
+    images = drawn_pictures(recognizer.prepare, PARITY_PICTURES)
+    expected = run_bytes(recognizer.path.read_bytes(), images)[0]
+    off = float(np.abs(answer(images) - expected).max())
+    if not off <= PARITY:
+        raise ParityError(
+            f"The {what} answers otherwise than {recognizer.path}",
+            expected=f"within {PARITY}",
+            received=f"{off:.2e}",
+            hint="It is not written.",
+        )
+
+
+def drawn_pictures(kind: str, count: int = SELF_TEST_PICTURES) -> Gray:
+    """Digits as we draw them, 0 to 9 in turn: uint8 (count, 28, 28). The first ten are those of the self test."""
+    rng = np.random.default_rng(0)
+    return np.stack([prepare(digit(i % 10, rng=rng), kind) for i in range(count)])
+
+
+def _to_onnx(answering: Answering) -> Any:
+    try:
+        import onnxscript  # noqa: F401
+    except ModuleNotFoundError as exc:
+        raise MissingExtra("Writing the model file needs onnxscript", "train") from exc
+    example = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
+    outputs = (*OUTPUTS, OUTLIERS_OUTPUT)[: len(answering(example))]
+    noisy: Sequence[str] = ("torch.onnx", "onnxscript", "onnx_ir")
+    levels = {name: logging.getLogger(name).level for name in noisy}
+    for name in noisy:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                answering,
+                (example,),
+                dynamo=True,
+                optimize=False,  # folding batch norm would lose the weights' names
+                opset_version=OPSET,
+                input_names=["image"],
+                output_names=list(outputs),
+                dynamic_shapes={"image": {0: torch.export.Dim("n")}},
+                verbose=False,
+            )
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
+    assert program is not None
+    return _strip(program.model_proto)
+
+
+def _strip(model: Any) -> Any:
+    """Remove the exporter's notes on every node, which double a small file, and the biases that it makes up."""
+    drop_zero_biases(model.graph)
+    del model.metadata_props[:], model.graph.value_info[:], model.graph.metadata_props[:]
+    model.doc_string = model.graph.doc_string = ""
+    model.producer_name, model.producer_version = "inkdigit", ""
+    for entry in (*model.graph.node, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del entry.metadata_props[:]
+        entry.doc_string = ""
+    return model
+
+
+def drop_zero_biases(graph: Any) -> None:
+    """Remove the zeros that the exporter adds, as if computed, to a convolution without bias.
+
+    With them in the way ONNX Runtime folds no batch norm, and the network takes two to four times as long.
+    """
+    weights = {init.name for init in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Conv" and len(node.input) == 3 and node.input[2] not in weights:
+            del node.input[2]
+    needed = {output.name for output in graph.output}
+    for node in reversed(list(graph.node)):  # what uses a value stands behind what makes it
+        if needed.isdisjoint(node.output):
+            graph.node.remove(node)
+        else:
+            needed.update(node.input)
+
+
+def run_bytes(data: bytes, images: Gray) -> list[Floats]:
+    """What the bytes of a model file say of uint8 (N, 28, 28): probabilities (N, K), scores (N,), outliers (N, M)."""
+    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    answers: list[Floats] = session.run(None, {"image": images})
+    return answers
+
+
+def set_card(model: Any, card: Card) -> None:
+    """Put the card into an ONNX model, as the one thing that its metadata hold."""
+    del model.metadata_props[:]
+    entry = model.metadata_props.add()
+    entry.key, entry.value = METADATA_KEY, card.to_json()

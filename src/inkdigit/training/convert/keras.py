@@ -1,0 +1,210 @@
+"""From a model file to a Keras 3 file: stock layers only, opened by `keras.models.load_model` on any backend.
+
+In: a recogniser. Out: the bytes of a `.keras` file. Its input is float32 (N, 28, 28, 1), 0–255, as pictures leave the
+door; its output is the probabilities (N, K), without score and outliers. Scaling is its first layer, temperature and
+softmax are its last; the layers between are called as those of the network. It is a `Sequential`, or functional where
+residual blocks branch.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+import inkdigit.runs as runs
+from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.training.convert.export import verify
+from inkdigit.training.convert.restore import restore
+from inkdigit.training.network import nets
+from inkdigit.types import SIDE, Floats, Gray
+
+SUFFIX = ".keras"  # Keras opens no other
+NO_MOMENTS = "Use the model file as it is, or train it with moments = false."
+ACTIVATIONS: dict[type[nn.Module], str] = {
+    nn.ReLU: "relu",
+    nn.ELU: "elu",
+    nn.GELU: "gelu",
+    nn.SiLU: "silu",
+    nn.Tanh: "tanh",
+}
+
+
+def keras_bytes(recognizer: Recognizer) -> bytes:
+    """The bytes of the `.keras` file, opened again and compared with the model file first.
+
+    Raises:
+        UsageError: the file has no float weights, or a layer that Keras has not.
+        ParityError: the Keras file answers otherwise than the model file.
+        MissingExtra: Keras is not installed.
+    """
+    net, recipe = restore(recognizer)
+    if recipe.moments:
+        raise UsageError(f"{recognizer.path} normalises moments, and no stock layer of Keras does", hint=NO_MOMENTS)
+    keras = _keras()
+    with (
+        runs.writing(Path(tempfile.gettempdir())),
+        tempfile.TemporaryDirectory() as folder,
+        keras.device("cpu"),
+        _defaults(keras),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore", DeprecationWarning)  # Keras 3.15 on NumPy 2.4 has one of its own
+        path = Path(folder) / f"model{SUFFIX}"
+        name = re.sub(r"\W+", "_", f"inkdigit_{recipe.name}")
+        net = nets.only_classes(net, len(recognizer.classes))
+        _model(keras, net, temperature=recognizer.card.calibration.temperature, name=name).save(path)
+        written = keras.models.load_model(path)
+
+        def answer(images: Gray) -> Floats:
+            floats = images[..., None].astype("float32")
+            probs: Floats = keras.ops.convert_to_numpy(written(floats, training=False))
+            return probs
+
+        verify(recognizer, answer, what="Keras file")
+        return path.read_bytes()
+
+
+def _keras() -> Any:
+    """Keras, on PyTorch unless it is imported already; the environment is left as it was."""
+    before = os.environ.get("KERAS_BACKEND")
+    if "keras" not in sys.modules:
+        os.environ["KERAS_BACKEND"] = "torch"
+    try:
+        import keras
+    except ModuleNotFoundError as exc:
+        raise MissingExtra("Writing a .keras file needs keras", "train") from exc
+    finally:
+        if before is None:
+            os.environ.pop("KERAS_BACKEND", None)
+        else:
+            os.environ["KERAS_BACKEND"] = before
+    return keras
+
+
+@contextmanager
+def _defaults(keras: Any) -> Iterator[None]:
+    """Float32 and channels last, whatever else the user has set for Keras."""
+    order, policy = keras.config.image_data_format(), keras.config.dtype_policy()
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_image_data_format(order)
+        keras.config.set_dtype_policy(policy)
+
+
+def _model(keras: Any, net: nn.Sequential, *, temperature: float, name: str) -> Any:
+    """The Keras model with the weights of `net`."""
+    image = keras.Input((SIDE, SIDE, 1), name="image")
+    chain = _Chain(keras.layers)
+    x = image
+    for layer, module in net.named_children():
+        x = chain.add(x, layer, module)
+    x = chain.apply(x, keras.layers.Rescaling(1 / temperature, name="temperature"))
+    x = chain.apply(x, keras.layers.Softmax(name="probs"))
+    if any(isinstance(module, nets.Residual) for module in net):
+        return keras.Model(image, x, name=name)
+    return keras.Sequential([image, *chain.applied], name=name)
+
+
+class _Chain:
+    """Layers of PyTorch made into layers of Keras and applied, one after the other."""
+
+    def __init__(self, layers: Any) -> None:
+        self.layers = layers  # the module keras.layers
+        self.applied: list[Any] = []
+        self.flattened: tuple[int, int, int] | None = None  # what (H, W, C) the next dense layer sees in one row
+
+    def apply(self, x: Any, layer: Any, *weights: torch.Tensor | None) -> Any:
+        """Call a Keras layer on `x` and give it its weights."""
+        y = layer(x)
+        layer.set_weights([w.detach().numpy() for w in weights if w is not None])
+        self.applied.append(layer)
+        return y
+
+    def add(self, x: Any, name: str, module: nn.Module) -> Any:
+        """Apply what does in Keras what `module` does in PyTorch."""
+        k = self.layers
+        match module:
+            case nets.Residual():
+                return self._residual(x, name, module)
+            case nn.Conv2d():
+                return self._conv(x, name, module)
+            case nn.Linear():
+                return self._dense(x, name, module)
+            case nn.BatchNorm2d(eps=eps, momentum=momentum):
+                layer = k.BatchNormalization(epsilon=eps, momentum=1 - (momentum or 0), name=name)
+                return self.apply(x, layer, module.weight, module.bias, module.running_mean, module.running_var)
+            case nets.Normalize():
+                mean, std = float(module.mean), float(module.std)
+                return self.apply(x, k.Rescaling(1 / (255 * std), offset=-mean / std, name=name))
+            case nn.Flatten():
+                self.flattened = x.shape[1:]
+                return self.apply(x, k.Flatten(name=name))
+            case nn.Identity():
+                return x
+        return self.apply(x, self._plain(name, module))
+
+    def _plain(self, name: str, module: nn.Module) -> Any:
+        """A layer without weights that both libraries have."""
+        k = self.layers
+        match module:
+            case nn.LeakyReLU():
+                return k.LeakyReLU(negative_slope=module.negative_slope, name=name)
+            case nn.MaxPool2d():
+                return k.MaxPooling2D(module.kernel_size, name=name)
+            case nn.AvgPool2d():
+                return k.AveragePooling2D(module.kernel_size, name=name)
+            case nets.GlobalMax():
+                return k.GlobalMaxPooling2D(name=name)
+            case nets.GlobalAverage():
+                return k.GlobalAveragePooling2D(name=name)
+            case nn.Dropout():
+                return k.Dropout(module.p, name=name)
+        return k.Activation(ACTIVATIONS[type(module)], name=name)
+
+    def _conv(self, x: Any, name: str, conv: nn.Conv2d) -> Any:
+        padding, stride = int(conv.padding[0]), conv.stride[0]
+        if padding and stride > 1:  # "same" would add the odd row on the other side than PyTorch does
+            x = self.apply(x, self.layers.ZeroPadding2D(padding, name=f"{name}_pad"))
+        layer = self.layers.Conv2D(
+            conv.out_channels,
+            conv.kernel_size,
+            strides=stride,
+            padding="same" if padding and stride == 1 else "valid",
+            use_bias=conv.bias is not None,
+            name=name,
+        )
+        return self.apply(x, layer, conv.weight.permute(2, 3, 1, 0), conv.bias)  # (O, I, H, W) → (H, W, I, O)
+
+    def _dense(self, x: Any, name: str, linear: nn.Linear) -> Any:
+        weight = linear.weight  # (U, F)
+        if self.flattened is not None:
+            h, w, c = self.flattened
+            weight = weight.reshape(-1, c, h, w).permute(0, 2, 3, 1).flatten(1)  # PyTorch flattens (C, H, W)
+            self.flattened = None
+        return self.apply(x, self.layers.Dense(linear.out_features, name=name), weight.T, linear.bias)
+
+    def _residual(self, x: Any, name: str, block: nets.Residual) -> Any:
+        y, shortcut = x, x
+        for part in ("conv1", "norm1"):
+            y = self.add(y, f"{name}_{part}", block.get_submodule(part))
+        y = self.add(y, f"{name}_activation1", block.activation)
+        for part in ("conv2", "norm2"):
+            y = self.add(y, f"{name}_{part}", block.get_submodule(part))
+        for part in ("project", "project_norm"):
+            shortcut = self.add(shortcut, f"{name}_{part}", block.get_submodule(part))
+        y = self.layers.Add(name=f"{name}_add")([y, shortcut])
+        return self.add(y, f"{name}_activation2", block.activation)

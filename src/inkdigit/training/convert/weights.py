@@ -1,0 +1,78 @@
+"""From a model file to what PyTorch's own tools read: the weights as safetensors, or the whole as an exported program.
+
+In: a recogniser. Out: bytes. The safetensors file holds the `state_dict` of the network, and in its header what
+rebuilds it: recipe, class names, card. The `.pt2` file answers as the model file does: uint8 (n, 28, 28) → probs (n, K)
+and score (n,).
+"""
+
+from __future__ import annotations
+
+import io
+import json
+
+import torch
+from torch import nn
+
+from inkdigit.errors import MissingExtra
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.training.convert.export import Answering, verify
+from inkdigit.training.convert.restore import restore
+from inkdigit.training.network import nets
+from inkdigit.types import SIDE, Floats, Gray
+
+
+def safetensors_bytes(recognizer: Recognizer) -> bytes:
+    """The bytes of a safetensors file: `load_file` gives what `load_state_dict` of the same network takes.
+
+    They are opened again, and a network with these weights is compared with the model file first.
+
+    Raises:
+        UsageError: the file has no float weights.
+        ParityError: the network answers otherwise than the model file.
+        MissingExtra: safetensors is not installed.
+    """
+    try:
+        from safetensors.torch import load, save
+    except ModuleNotFoundError as exc:
+        raise MissingExtra("Writing weights needs safetensors", "train") from exc
+    net, recipe = restore(recognizer)
+    card = recognizer.card
+    about = {
+        "recipe": recipe.to_toml(),
+        "classes": json.dumps(card.classes, ensure_ascii=False),
+        "inkdigit.card": card.to_json(),
+    }
+    data = bytes(save({name: value.contiguous() for name, value in net.state_dict().items()}, about))
+    written = nets.build(recipe, len(card.classes))
+    written.load_state_dict(load(data))
+    answering = Answering(written, card.calibration.temperature, classes=len(card.classes)).eval()
+    verify(recognizer, lambda images: _probs(answering, images), what="safetensors file")
+    return data
+
+
+def pt2_bytes(recognizer: Recognizer) -> bytes:
+    """The bytes of an exported program, opened again and compared with the model file first.
+
+    Raises:
+        UsageError: the file has no float weights.
+        ParityError: the program answers otherwise than the model file.
+    """
+    net, _ = restore(recognizer)
+    card = recognizer.card
+    answering = Answering(net, card.calibration.temperature, classes=len(card.classes)).eval()
+    program = torch.export.export(
+        answering,
+        (torch.zeros(2, SIDE, SIDE, dtype=torch.uint8),),
+        dynamic_shapes={"image": {0: torch.export.Dim("n")}},
+    )
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={"inkdigit.card.json": card.to_json()})
+    written = torch.export.load(io.BytesIO(buffer.getvalue())).module()
+    verify(recognizer, lambda images: _probs(written, images), what="exported program")
+    return buffer.getvalue()
+
+
+def _probs(answering: nn.Module, images: Gray) -> Floats:
+    with torch.no_grad():
+        probs: Floats = answering(torch.from_numpy(images))[0].numpy()
+    return probs

@@ -1,0 +1,1 @@
+"""The network, the changes to its images, and the loop that trains it."""

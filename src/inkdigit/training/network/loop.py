@@ -1,0 +1,335 @@
+"""The training loop, whole: a generator of one row an epoch.
+
+In: a `State` (network, optimizer, what is remembered between epochs), the pictures as one uint8 tensor on the device.
+Out: a `Row` an epoch; when it ends, `state.net` holds the weights that the recipe asks for. Every random number comes
+from (seed, epoch), so a run that is taken up after any epoch ends at the weights of a run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inkdigit.errors import Diverged
+from inkdigit.training.network.augment import augment
+from inkdigit.training.network.muon import Muon
+from inkdigit.training.network.nets import EVALUATE_BATCH
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import Part
+
+Weights = dict[str, Tensor]
+
+SAMPLE_EVERY = 20  # steps between two samples of the loss, and two movements of the progress bar
+STATISTICS_BATCH, STATISTICS_BATCHES = 256, 40  # at most, to compute batch-norm statistics for averaged weights
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Where training stands, every few steps."""
+
+    step: int
+    steps: int  # in all
+    epoch: int
+    images_per_second: float
+    loss: float
+    validation_accuracy: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The mean over a few steps, so that a run of one epoch has a curve too."""
+
+    step: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One epoch. Losses are means over pictures; validation is None where there is no validation part."""
+
+    epoch: int
+    step: int
+    learning_rate: float
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float | None
+    validation_accuracy: float | None
+    seconds: float
+    images_per_second: float
+    samples: list[Sample] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class State:
+    """What training remembers from one epoch to the next; a checkpoint is all of it."""
+
+    net: nn.Sequential
+    optimizer: torch.optim.Optimizer
+    average: Weights | None  # moving average of the weights
+    best: Weights | None = None
+    best_value: float = math.inf  # of the monitored figure, lower is better
+    epochs_since_best: int = 0
+    plateau_scale: float = 1.0
+    plateau_epochs: int = 0
+    epoch: int = 0
+    step: int = 0
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tensors:
+    """One part of the data on the device: images uint8 (N, 28, 28), labels int64 (N,)."""
+
+    images: Tensor
+    labels: Tensor
+
+    @classmethod
+    def of(cls, part: Part, device: torch.device) -> Tensors:
+        """Copy a part to the device once, as it is."""
+        return cls(torch.tensor(part.images, device=device), torch.tensor(part.labels, device=device))
+
+
+def start(net: nn.Sequential, recipe: Recipe) -> State:
+    """The state before the first step."""
+    average = {k: v.clone() for k, v in net.state_dict().items()} if recipe.ema_decay else None
+    return State(net, make_optimizer(net, recipe), average)
+
+
+def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimizer that the recipe names; its rate is set anew before every step."""
+    weights, rate, decay = list(net.parameters()), recipe.learning_rate, recipe.weight_decay
+    match recipe.optimizer:
+        case "sgd":
+            return torch.optim.SGD(
+                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=True
+            )
+        case "adam":
+            return torch.optim.Adam(weights, rate, betas=recipe.betas, weight_decay=decay)
+        case "adamw":
+            return torch.optim.AdamW(weights, rate, betas=recipe.betas, weight_decay=decay)
+        case "rmsprop":
+            return torch.optim.RMSprop(weights, rate, alpha=0.9, momentum=recipe.momentum, weight_decay=decay)
+        case "adadelta":
+            return torch.optim.Adadelta(weights, rate, weight_decay=decay)
+        case "muon":
+            return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay)
+
+
+def length(recipe: Recipe, pictures: int) -> tuple[int, int]:
+    """How many steps an epoch has, and how many epochs there are at most."""
+    steps = max(1, pictures // recipe.batch)
+    return steps, max(recipe.epochs, math.ceil(recipe.min_steps / steps))
+
+
+def rate_at(recipe: Recipe, step: int, *, steps_per_epoch: int, epochs: int, plateau_scale: float = 1.0) -> float:
+    """The learning rate of one step (0 is the first)."""
+    progress = step / (steps_per_epoch * epochs)  # 0 to 1
+    scale = 1.0
+    match recipe.schedule:
+        case "plateau":
+            return max(recipe.learning_rate * plateau_scale, recipe.min_learning_rate)
+        case "exponential":
+            scale = recipe.decay_per_epoch ** (step // steps_per_epoch)
+        case "cosine":
+            scale = 0.5 * (1 + math.cos(math.pi * progress))
+        case "one-cycle":  # Smith 2018, in straight lines
+            up = recipe.warmup_fraction
+            scale = 0.05 + 0.95 * progress / up if progress < up else (1 - progress) / max(1 - up, 1e-9)
+    return recipe.learning_rate * scale
+
+
+def train(
+    state: State,
+    recipe: Recipe,
+    data: Tensors,
+    *,
+    validation: Tensors | None,
+    bfloat16: bool,
+    teacher: Callable[[Tensor], Tensor] | None = None,
+    on_tick: Callable[[Tick], None] | None = None,
+) -> Iterator[Row]:
+    """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row an epoch.
+
+    `teacher` answers the very pictures that the network sees: float (B, 1, 28, 28), 0–255 → probabilities (B, K).
+
+    Raises:
+        Diverged: the loss is no longer a number.
+    """
+    device = data.images.device
+    net = state.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    steps, epochs = length(recipe, len(data.images))
+    batch = min(recipe.batch, len(data.images))
+    seen: float | None = None
+    while state.epoch < epochs and not state.stopped:
+        began = time.perf_counter()
+        generator = torch.Generator(device).manual_seed(epoch_seed(recipe.seed, state.epoch))
+        torch.manual_seed(epoch_seed(recipe.seed, state.epoch) + 1)  # dropout
+        order = torch.randperm(len(data.images), generator=generator, device=device)
+        losses = torch.zeros(steps, device=device)
+        hits = torch.zeros(steps, device=device)
+        samples = []
+        net.train()
+        for i in range(steps):
+            index = order[i * batch : (i + 1) * batch]
+            x = augment(data.images[index], recipe, generator=generator).contiguous(memory_format=torch.channels_last)
+            y = data.labels[index]
+            rate = rate_at(recipe, state.step, steps_per_epoch=steps, epochs=epochs, plateau_scale=state.plateau_scale)
+            for group in state.optimizer.param_groups:
+                group["lr"] = rate
+            with torch.autocast(device.type, torch.bfloat16, enabled=bfloat16):
+                logits = net(x)  # (B, K)
+            loss = loss_of(logits.float(), y, recipe, taught=teacher(x) if teacher else None)
+            state.optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            state.optimizer.step()
+            state.step += 1
+            if state.average is not None:
+                _move_average(state.average, net, min(recipe.ema_decay, (1 + state.step) / (10 + state.step)))
+            losses[i] = loss.detach()
+            hits[i] = (logits.detach().argmax(1) == y).float().mean()
+            if state.step % SAMPLE_EVERY == 0 or i == steps - 1:
+                recent = slice(max(0, i + 1 - SAMPLE_EVERY), i + 1)
+                value = float(losses[recent].mean())
+                if not math.isfinite(value):
+                    raise Diverged(
+                        f"The loss is {value} at step {state.step}", hint="Use a smaller learning_rate, or float32."
+                    )
+                samples.append(Sample(state.step, rate, value, float(hits[recent].mean())))
+                if on_tick:
+                    speed = (i + 1) * batch / (time.perf_counter() - began)
+                    on_tick(Tick(state.step, steps * epochs, state.epoch + 1, speed, value, seen))
+        state.epoch += 1
+        speed = steps * batch / (time.perf_counter() - began)
+        val_loss = val_accuracy = None
+        if validation is not None:
+            with candidate(state, data, recipe) as net_now:
+                val_loss, val_accuracy = evaluate(net_now, validation, bfloat16=bfloat16)
+                seen = val_accuracy
+                _decide(state, recipe, val_loss if recipe.monitor == "validation_loss" else -val_accuracy)
+        if state.epoch == epochs or state.stopped:
+            _settle(state, data, recipe)
+        seconds = time.perf_counter() - began
+        mean, accuracy = float(losses.mean()), float(hits.mean())
+        yield Row(state.epoch, state.step, rate, mean, accuracy, val_loss, val_accuracy, seconds, speed, samples)
+
+
+def epoch_seed(seed: int, epoch: int) -> int:
+    """A seed for one epoch of one run; two runs never share one."""
+    return seed * 1_000_003 + 2 * epoch
+
+
+def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe, *, taught: Tensor | None = None) -> Tensor:
+    """Mean cross-entropy with the labels, and with what a teacher said, (B, K), where there is one.
+
+    From labels, or from one-hot rows as the notebooks have it; the value is the same.
+    """
+    one_hot = recipe.loss == "categorical_crossentropy"
+    target = F.one_hot(labels, logits.shape[1]).to(logits.dtype) if one_hot else labels
+    loss = F.cross_entropy(logits, target, label_smoothing=recipe.label_smoothing)
+    return loss if taught is None else torch.lerp(loss, F.cross_entropy(logits, taught), recipe.teacher_weight)
+
+
+@torch.no_grad()
+def evaluate(net: nn.Module, data: Tensors, *, bfloat16: bool) -> tuple[float, float]:
+    """Mean loss and accuracy of `net` on a part, without augmentation."""
+    net.eval()
+    total, right = 0.0, 0
+    for i in range(0, len(data.images), EVALUATE_BATCH):
+        x = data.images[i : i + EVALUATE_BATCH].unsqueeze(1).float().contiguous(memory_format=torch.channels_last)
+        y = data.labels[i : i + EVALUATE_BATCH]
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
+            logits = net(x).float()
+        total += float(F.cross_entropy(logits, y, reduction="sum"))
+        right += int((logits.argmax(1) == y).sum())
+    return total / len(data.images), right / len(data.images)
+
+
+def _decide(state: State, recipe: Recipe, value: float) -> None:
+    """Remember the best epoch, lower the rate on a plateau, stop early: all by the one monitored figure."""
+    if value < state.best_value:
+        state.best_value, state.epochs_since_best, state.plateau_epochs = value, 0, 0
+        if recipe.keep == "best":
+            state.best = {k: v.clone() for k, v in state.net.state_dict().items()}
+        return
+    state.epochs_since_best += 1
+    state.plateau_epochs += 1
+    if recipe.schedule == "plateau" and state.plateau_epochs > recipe.plateau_patience_epochs:
+        state.plateau_scale *= recipe.plateau_factor
+        state.plateau_epochs = 0
+    patience = recipe.early_stopping_patience_epochs
+    state.stopped = bool(patience) and state.epochs_since_best >= patience
+
+
+@torch.no_grad()
+def _move_average(average: Weights, net: nn.Module, decay: float) -> None:
+    for name, value in net.state_dict().items():
+        if value.is_floating_point():
+            average[name].lerp_(value, 1 - decay)
+        else:
+            average[name].copy_(value)
+
+
+@contextmanager
+def candidate(state: State, data: Tensors, recipe: Recipe) -> Iterator[nn.Sequential]:
+    """The network whose figures count: with averaged weights where the recipe averages, as it is elsewhere."""
+    if state.average is None:
+        yield state.net
+        return
+    kept = {k: v.clone() for k, v in state.net.state_dict().items()}
+    state.net.load_state_dict(state.average)
+    _renew_statistics(state.net, data, recipe)
+    try:
+        yield state.net
+    finally:
+        state.net.load_state_dict(kept)
+
+
+def _settle(state: State, data: Tensors, recipe: Recipe) -> None:
+    """Put the weights that the recipe asks for into the network."""
+    if state.best is not None:
+        state.net.load_state_dict(state.best)
+    elif state.average is not None:
+        state.net.load_state_dict(state.average)
+        _renew_statistics(state.net, data, recipe)
+
+
+@torch.no_grad()
+def _renew_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None:
+    """Batch norm's means and variances for weights it never saw: an average of old ones would be far off."""
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    if not norms:
+        return
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over all batches
+    generator = torch.Generator(data.images.device).manual_seed(recipe.seed)
+    rng_state = torch.get_rng_state()
+    net.train()
+    for _ in range(min(STATISTICS_BATCHES, math.ceil(len(data.images) / STATISTICS_BATCH))):
+        index = torch.randint(len(data.images), (STATISTICS_BATCH,), generator=generator, device=data.images.device)
+        x = augment(data.images[index], recipe, generator=generator)
+        net(x.contiguous(memory_format=torch.channels_last))
+    torch.set_rng_state(rng_state)
+    for norm in norms:
+        norm.momentum = 0.1
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the processor multiplies bfloat16 in hardware; emulation is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags

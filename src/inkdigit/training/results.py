@@ -1,0 +1,233 @@
+"""What a training run comes to: the model file, its figures, the report.
+
+In: a `Job` and the state that training ended in. Out: `model.onnx`, `predictions.npz`, `report.json`, `report.html` in
+the run directory. Figures come from the exported file, never from the torch network; what needs torch (augmented
+pictures, layer shapes) is worked out here and handed to the page as plain arrays.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import time
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import inkdigit.runs as runs
+from inkdigit.data.checks import Check, check
+from inkdigit.data.splits import Parts, set_aside
+from inkdigit.measure.metrics import evaluate, measure, predict_part, stack_probs
+from inkdigit.model.card import Calibration
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.prepare import prepare
+from inkdigit.report import run as run_page
+from inkdigit.report.explain import Insight
+from inkdigit.training import environment, explain
+from inkdigit.training.convert import export
+from inkdigit.training.convert.calibrate import MIN_CONFIDENCE, calibrate_held_out
+from inkdigit.training.distill import Teacher
+from inkdigit.training.network import loop, nets
+from inkdigit.training.network.augment import augment
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
+
+OPENINGS = "test-openings.csv"  # beside the run directories: how often a test part was looked at, by which recipe
+STAGES = ("import", "load", "train", "export", "evaluate")  # whose seconds are told apart; the page adds its own
+PARITY_PICTURES = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One run under way: what all of its stages look at."""
+
+    folder: Path
+    recipe: Recipe
+    dataset: Dataset
+    parts: Parts
+    about: dict[str, Any]  # env.json
+    device: torch.device
+    teacher: Teacher | None = None
+
+
+def write_model(job: Job, state: loop.State) -> bytes:
+    """Calibrate, export, and write the model file; its figures are still to be measured.
+
+    Raises:
+        ParityError: the file answers otherwise than the network.
+        OutputError: it cannot be written.
+    """
+    net = state.net.cpu()
+    data = export.model_bytes(
+        net,
+        job.recipe.name,
+        classes=job.dataset.classes,
+        kind=job.dataset.prepare,
+        calibration=_calibration(job, net),
+        samples=job.parts.train.images[:PARITY_PICTURES],
+        provenance=environment.provenance(job.recipe, job.dataset, job.about),
+    )
+    runs.write_aside(runs.model_path(job.folder), data)
+    return data
+
+
+def _calibration(job: Job, net: torch.nn.Module) -> Calibration:
+    """Fitted on held-out training pictures; without any, taken over from the recipe if the data are the same."""
+    recipe = job.recipe
+    if job.parts.validation is not None:
+        return calibrate_held_out(net, job.parts.validation, recipe, classes=len(job.dataset.classes))
+    if recipe.temperature is not None and recipe.calibrated_on == job.dataset.sha256:
+        least = MIN_CONFIDENCE if recipe.outliers else 0.0
+        return Calibration(recipe.temperature, recipe.accept_score, None, "the select twin of this recipe", least)
+    return Calibration()
+
+
+def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str, float]) -> None:
+    """Answer the reported part with the exported file, put the figures on its card, write the page.
+
+    `data` are the bytes of the model file; `seconds` tells how long the stages before took.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    began = time.perf_counter()
+    model, part = Recognizer.load(runs.model_path(job.folder)), job.parts.report
+    if job.parts.report_name == "test":
+        recipe = job.recipe
+        log_opening(job.folder, data=job.dataset.name, name=recipe.name, sha256=recipe.sha256, seed=str(recipe.seed))
+    predictions = predict_part(model, part)
+    metrics = measure(
+        predictions,
+        part.labels,
+        classes=model.classes,
+        model=job.recipe.name,
+        data=job.dataset.name,
+        split=job.parts.report_name,
+    )
+    _write_predictions(job, predictions, len(model.classes))
+    shipped = export.with_figures(data, figures(metrics))
+    runs.write_aside(runs.model_path(job.folder), shipped)
+    about_model = _about_model(model, state, size=len(shipped))
+    insight = explain.insight(model, part, predictions)
+    seconds = {**seconds, "evaluate": time.perf_counter() - began}
+    story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
+    run_page.write(job.folder, story)
+
+
+def evaluate_reported(model: Recognizer | Path, dataset: Dataset, parts: Parts) -> Metrics:
+    """How a model file does on the part that its recipe reports on."""
+    reported = replace(dataset, train=parts.train, test=parts.report)
+    return replace(evaluate(model, reported), split=parts.report_name)
+
+
+def figures(metrics: Metrics) -> dict[str, Any]:
+    """What a card says of a measurement."""
+    return {
+        "data": metrics.data,
+        "part": metrics.split,
+        "n": metrics.n,
+        "accuracy": metrics.accuracy,
+        "accuracy_ci95": list(metrics.accuracy_ci95),
+        "nll": metrics.nll,
+        "brier": metrics.brier,
+        "ece": metrics.ece,
+        "aurc": metrics.aurc,
+        "coverage_at_999": metrics.coverage_at_999,
+    }
+
+
+def _about_model(model: Recognizer, state: loop.State, *, size: int) -> dict[str, Any]:
+    calibration = model.card.calibration
+    return {
+        "file": runs.MODEL,
+        "bytes": size,
+        "parameters": model.card.parameters,
+        "layers": nets.describe(state.net),
+        "temperature": calibration.temperature,
+        "accept_score": calibration.accept_score,
+        "calibrated_on": calibration.fitted_on,
+    }
+
+
+def _story(
+    job: Job,
+    metrics: Metrics,
+    predictions: list[Prediction],
+    *,
+    about_model: dict[str, Any],
+    insight: Insight,
+    seconds: dict[str, float],
+) -> run_page.Story:
+    history, part = runs.read_rows(job.folder / runs.METRICS), job.parts.report
+    seconds = {"train": sum(row["seconds"] for row in history), **seconds}
+    return run_page.Story(
+        title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
+        report_name=job.parts.report_name,
+        metrics=metrics,
+        check=_check(job),
+        history=history,
+        steps=runs.read_rows(job.folder / runs.STEPS),
+        images=part.images,
+        labels=part.labels,
+        probs=stack_probs(predictions, len(metrics.classes)),
+        predictions=predictions,
+        glimpses=list(job.dataset.glimpses),
+        augmented=_augmented_glimpses(job),
+        recipe_toml=job.recipe.to_toml(),
+        environment=job.about,
+        model=about_model,
+        seconds={stage: seconds[stage] for stage in STAGES if stage in seconds},
+        insight=insight,
+    )
+
+
+def _check(job: Job) -> Check:
+    """The data page: what the run was free to look at. A `select` run knows of no test part."""
+    dataset = set_aside(job.dataset, job.recipe.test_fraction)
+    return check(replace(dataset, test=None) if job.parts.report_name == "validation" else dataset)
+
+
+def _augmented_glimpses(job: Job) -> Gray:
+    """The pictures of the data page as training sees them: uint8 (M, 28, 28)."""
+    if not job.dataset.glimpses:
+        return np.zeros((0, SIDE, SIDE), np.uint8)
+    prepared = np.stack([prepare(raw, job.dataset.prepare) for _, raw in job.dataset.glimpses])
+    generator = torch.Generator().manual_seed(job.recipe.seed)
+    changed = augment(torch.from_numpy(prepared), job.recipe, generator=generator)
+    return changed.squeeze(1).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def _write_predictions(job: Job, predictions: list[Prediction], classes: int) -> None:
+    """probs (N, K), logits (N, K) after the temperature, labels (N,): enough to draw every figure again."""
+    probs: Floats = stack_probs(predictions, classes)
+    scores: NDArray[np.float32] = np.array([math.nan if p.score is None else p.score for p in predictions], np.float32)
+    with np.errstate(divide="ignore"):
+        # The score is the log-sum-exp of the logits; where there are outliers, of logits less the outliers' own.
+        logits = np.log(probs) + scores[:, None]
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
+    runs.write_aside(job.folder / runs.PREDICTIONS, buffer.getvalue())
+
+
+def log_opening(made: Path, *, data: str, name: str, sha256: str, seed: str) -> None:
+    """Note beside `made` that a test part was looked at: choosing by what it shows would make its figure worthless.
+
+    `name`, `sha256` and `seed` are those of the recipe behind the run or file `made`.
+
+    Raises:
+        OutputError: the log cannot be written.
+    """
+    path, text = made.parent / OPENINGS, io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    with runs.writing(path), path.open("a", encoding="utf-8") as file:
+        if file.tell() == 0:
+            writer.writerow(["date", "data", "recipe", "recipe_sha256", "seed", "run"])
+        now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
+        writer.writerow([now, data, name, sha256, seed, made.name])
+        file.write(text.getvalue())

@@ -1,0 +1,54 @@
+"""Run directories as training leaves them, without any training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkdigit import runs
+from inkdigit.measure.metrics import wilson
+
+LABELS = np.arange(40) % 3
+
+
+def make_run(
+    folder: Path,
+    *,
+    wrong: tuple[int, ...] = (),
+    finished: bool = True,
+    labels: np.ndarray = LABELS,
+    sha256: str = "a",
+    test: int | None = 40,
+    history: str = "epoch,train_loss,train_accuracy,validation_loss,validation_accuracy\n1,2,0.5,,\n2,0.1,1.0,,\n",
+    **recipe: Any,
+) -> Path:
+    """A run that is wrong on the pictures at `wrong`, where a negative one gets no answer; more fields: its recipe."""
+    fields = {"name": "tiny", "data": "drawn", "seed": 0, "protocol": "final", **recipe}
+    folder.mkdir(parents=True)
+    (folder / runs.RECIPE).write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()))
+    (folder / runs.METRICS).write_text(history)
+    if not finished:
+        return folder
+    probs = np.eye(3, dtype=np.float32)[labels]
+    for i in wrong:
+        probs[i] = np.roll(probs[i], 1) if i >= 0 else np.nan
+    n, right = len(labels), len(labels) - len(wrong)
+    report = {
+        "report_name": "validation" if fields["protocol"] == "select" else "test",
+        "accuracy": right / n,
+        "accuracy_ci95": wilson(right, n),
+        "n": n,
+        "data": fields["data"],
+        "classes": ["0", "1", "2"],
+        "train_seconds": 12.5,
+        "epochs": 2,
+        "model": {"parameters": 1234},
+        "environment": {"data": {"sha256": sha256, "test": test}},
+    }
+    (folder / "report.json").write_text(json.dumps(report))
+    np.savez(folder / "predictions.npz", probs=probs, logits=probs, labels=labels)
+    (folder / runs.DONE).write_text("now\n")
+    return folder

@@ -1,0 +1,35 @@
+"""How well scores tell digits from outliers: by hand-computed values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inkdigit.measure.rejection import auroc, refused_at, scores_of, threshold_that_keeps
+from inkdigit.types import Prediction
+
+
+def test_the_area_counts_pairs_and_half_of_the_ties():
+    inside, outside = np.array([3.0, 2.0, 1.0]), np.array([2.0, 0.0])
+    assert auroc(inside, outside) == pytest.approx((2 + 1.5 + 1) / 6)
+    assert auroc(inside, np.full(5, -np.inf)) == 1
+    assert auroc(inside, inside) == 0.5
+
+
+def test_the_area_is_that_of_every_pair():
+    rng = np.random.default_rng(0)
+    inside, outside = rng.integers(0, 9, 50).astype(float), rng.integers(0, 7, 40).astype(float)
+    pairs = inside[:, None] - outside
+    assert auroc(inside, outside) == pytest.approx((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+
+
+def test_the_threshold_keeps_the_share_and_no_less():
+    inside = np.arange(100.0)
+    for share, threshold in ((1.0, 0), (0.99, 1), (0.9, 10)):
+        assert threshold_that_keeps(inside, share) == threshold
+        assert (inside >= threshold).mean() >= share
+    assert refused_at(inside, np.array([-np.inf, 0.5, 1.0, 50.0]), 0.99) == 0.5
+
+
+def test_no_ink_has_the_lowest_score():
+    assert scores_of([Prediction(None, reason="no ink"), Prediction("3", 0.9, None, 1.5)]).tolist() == [-np.inf, 1.5]

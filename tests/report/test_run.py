@@ -1,0 +1,329 @@
+"""The report: figures, strict JSON and a page that stands alone, for the stories a run may tell."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inkdigit.data.checks import check
+from inkdigit.errors import MissingExtra, OutputError
+from inkdigit.measure.metrics import measure, stack_probs
+from inkdigit.report import plots
+from inkdigit.report import run as run_page
+from inkdigit.report.canvas import DARK, LIGHT
+from inkdigit.report.run import Story
+from inkdigit.types import Dataset, Gray, Part, Prediction
+
+RECIPE = 'protocol = "final"\nepochs = 2\nbatch = 64\n\n[net]\nfilters = [8, 16]\n'
+DIGITS = tuple("0123456789")
+HOSTILE = ('<script>alert("1")</script>', "$x_2$", "{{ 7 * 7 }}", "&amp; 'single'", "漢字 2")
+
+
+def pictures(labels: Any, rng: np.random.Generator) -> Gray:
+    images = np.zeros((len(labels), 28, 28), np.uint8)
+    for i, label in enumerate(labels):
+        images[i, 4 + label % 8 : 20, 6 : 10 + label % 12] = rng.integers(100, 256)
+    return images
+
+
+def epoch(number: int, *, validated: bool) -> dict[str, float]:
+    row = {"epoch": number, "step": 40 * number, "learning_rate": 0.1 / number, "train_loss": 1 / number}
+    row |= {"train_accuracy": 1 - 0.1 / number, "seconds": 1.5, "images_per_second": 4000.0}
+    row |= {"validation_loss": 0.8 / number if validated else float("nan")}
+    return row | ({"validation_accuracy": 0.9} if validated else {})
+
+
+def story(classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: bool = False, epochs: int = 2) -> Story:
+    rng = np.random.default_rng(0)
+    k = len(classes)
+    labels = np.arange(4 * k, dtype=np.int64) % k
+    images = pictures(labels, rng)
+    said = np.where(rng.random(len(labels)) < wrong, (labels + 1) % k, labels)
+    probs = np.full((len(labels), k), 0.1 / (k - 1), np.float32)
+    probs[np.arange(len(labels)), said] = 0.9
+    predictions = [Prediction(classes[j], 0.9, row, 1.0) for j, row in zip(said, probs, strict=True)]
+    predictions[1] = Prediction(None, reason="no ink")
+    part = Part(images, labels)
+    glimpses = [(int(label), np.repeat(images[label], 9, axis=0)) for label in range(k)]
+    data = Dataset("drawn", classes, part, None if validated else part, glimpses=tuple(glimpses))
+    name = "validation" if validated else "test"
+    return Story(
+        title="fast on drawn, seed 0",
+        report_name=name,
+        metrics=measure(predictions, labels, classes=classes, model="fast", data="drawn", split=name),
+        check=check(data),
+        history=[epoch(number + 1, validated=validated) for number in range(epochs)],
+        steps=[{"step": i, "epoch": i / 40, "learning_rate": 0.1, "loss": 3.0 / (i + 1)} for i in range(40 * epochs)],
+        images=images,
+        labels=labels,
+        probs=stack_probs(predictions, k),
+        predictions=predictions,
+        glimpses=glimpses,
+        augmented=images[:k],
+        recipe_toml=RECIPE,
+        environment={"argv": ["inkdigit", "train"], "versions": {"numpy": np.__version__}, "path": Path("here")},
+        model={
+            "file": "model.onnx",
+            "bytes": 97123,
+            "parameters": 24122,
+            "layers": ["Conv", "Dense"],
+            "temperature": 1.1,
+        },
+        seconds={"load": 0.2, "train": 4.25},
+    )
+
+
+def without_answers(told: Story) -> Story:
+    """The same pictures, none of which could be read."""
+    none = [Prediction(None, reason="unreadable")] * len(told.labels)
+    metrics = measure(none, told.labels, classes=told.metrics.classes, model="m", data="d", split="test")
+    return replace(told, predictions=none, probs=np.full_like(told.probs, np.nan), metrics=metrics)
+
+
+class Tags(HTMLParser):
+    """Collects tags with their attributes, and checks that each that is opened is closed."""
+
+    VOID = frozenset({"meta", "img", "source", "br", "link"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    def links(self) -> Iterator[str]:
+        for _, attributes in self.seen:
+            yield from (value for key, value in attributes.items() if value and key in {"src", "srcset", "href"})
+
+
+def written(folder: Path, told: Story) -> tuple[dict[str, Any], str]:
+    """What `write` left: report.json read strictly, and the page."""
+    returned = run_page.write(folder, told)
+
+    def refuse(text: str) -> None:
+        raise AssertionError(f"{text} is not strict JSON")
+
+    report = json.loads((folder / "report.json").read_text("utf-8"), parse_constant=refuse)
+    assert report == returned
+    return report, (folder / "report.html").read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
+    """The folder, the JSON and the page of the ordinary story, made once."""
+    folder = tmp_path_factory.mktemp("run")
+    return folder, *written(folder, story())
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures of one pixel, for tests of everything but the figures."""
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "PNG")
+    figures = {"loss": pixel.getvalue(), "confusion": pixel.getvalue()}
+    monkeypatch.setattr(run_page, "draw", lambda _story, *, theme: dict(figures))  # noqa: ARG005
+
+
+def test_the_report_of_a_run(run: tuple[Path, dict[str, Any], str]) -> None:
+    told = story()
+    _, report, html = run
+    assert report["accuracy"] == told.metrics.accuracy
+    assert report["accuracy_ci95"] == list(told.metrics.accuracy_ci95)
+    assert report["train_seconds"] == 4.25
+    assert report["protocol"] == "final"
+    assert report["recipe"]["net"]["filters"] == [8, 16]
+    assert report["model"]["parameters"] == 24122
+    assert report["environment"]["path"] == "here"
+    assert report["final_epoch"]["epoch"] == 2
+    assert report["final_epoch"]["validation_loss"] is None
+    assert report["check"]["train"]["n"] == 40
+    assert len(report["worst_mistakes"]) == round(told.metrics.n * (1 - told.metrics.accuracy)) - 1  # one had no ink
+    tags = Tags(html)
+    assert tags.open == []
+    assert "validation" not in html.partition("<body>")[2].lower()
+    assert "95 % interval" in html
+    assert f"{round(told.metrics.accuracy * 40)} of 40 right" in html
+
+
+def test_every_figure_is_a_png_too(run: tuple[Path, dict[str, Any], str]) -> None:
+    folder = run[0] / "plots"
+    names = {path.stem for path in folder.iterdir()}
+    curves = {"loss", "accuracy", "learning-rate"}
+    data = {"class-distribution", "glimpses"}
+    assert names == curves | data | {"confusion", "worst-mistakes", "answers", "reliability", "risk-coverage"}
+    for path in folder.iterdir():
+        with Image.open(path) as picture:
+            assert picture.format == "PNG"
+            assert picture.width > 600
+            assert np.asarray(picture.convert("RGB"))[0, 0].min() >= 253  # at home on white
+
+
+def test_the_page_stands_alone(run: tuple[Path, dict[str, Any], str]) -> None:
+    html = run[2]
+    tags = Tags(html)
+    assert all(link.startswith(("#", "data:image/png;base64,")) for link in tags.links())
+    assert not re.search(r"https?://|@import|url\(", html)
+    assert not {tag for tag, _ in tags.seen} & {"script", "link", "iframe"}
+    anchors = {link[1:] for link in tags.links() if link.startswith("#")}
+    assert anchors <= {attributes.get("id") for _, attributes in tags.seen}
+    assert len(html) < 2_000_000
+
+
+def test_light_and_dark_figures_differ(run: tuple[Path, dict[str, Any], str]) -> None:
+    folder, _, html = run
+    figures = len(list((folder / "plots").iterdir()))
+    assert html.count('<img class="light"') == html.count('<img class="dark"') == figures
+    for theme in (LIGHT, DARK):
+        drawn = plots.learning_rate([], [{"epoch": 1.0, "learning_rate": 0.1}], theme=theme)
+        with Image.open(io.BytesIO(drawn)) as picture:
+            corner = np.asarray(picture.convert("RGB"))[0, 0].astype(int)
+        assert np.abs(corner - list(bytes.fromhex(theme.panel[1:]))).max() <= 2
+        assert f"--panel: {theme.panel};" in html
+
+
+def test_hostile_names_are_text(tmp_path: Path) -> None:
+    told = replace(story(HOSTILE), title="<img src=x onerror=alert(1)>", recipe_toml='note = "</pre><script>"\n')
+    _, html = written(tmp_path, told)
+    tags = Tags(html)
+    assert "script" not in {tag for tag, _ in tags.seen}
+    assert all("onerror" not in attributes for _, attributes in tags.seen)
+    for name in HOSTILE:
+        assert any(name in text for text in tags.text)
+
+
+@pytest.mark.parametrize("k", [2, 12, 40])
+def test_any_number_of_classes_is_drawn(k: int) -> None:
+    drawn = run_page.draw(story(tuple(f"class {i}" for i in range(k)), epochs=1), theme=LIGHT)
+    assert len(drawn) == 10
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("k", [2, 12, 256])
+def test_any_number_of_classes_is_told(tmp_path: Path, k: int) -> None:
+    report, html = written(tmp_path, story(tuple(f"class {i}" for i in range(k)), epochs=1))
+    assert len(report["confusion"]) == k
+    assert f'<th scope="row">class {k - 1}</th>' in html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_validation_report_says_so(tmp_path: Path) -> None:
+    report, html = written(tmp_path, story(validated=True, epochs=4))
+    assert report["report_name"] == "validation"
+    assert report["final_epoch"]["validation_accuracy"] == 0.9
+    assert '<span class="badge validation">validation</span>' in html
+    assert "The test set was not opened" in html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_no_mistakes_are_said(tmp_path: Path) -> None:
+    report, html = written(tmp_path, story(wrong=0.0))
+    assert report["worst_mistakes"] == []
+    assert "the model gave no wrong answer" in html
+
+
+def test_nothing_is_drawn_of_what_is_not_there() -> None:
+    told = without_answers(replace(story(DIGITS[:2]), history=[], steps=[], glimpses=[]))
+    drawn = run_page.draw(told, theme=LIGHT)
+    assert set(drawn) == {"class-distribution", "confusion", "answers"}
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_model_that_never_answers(tmp_path: Path) -> None:
+    report, html = written(tmp_path, without_answers(story(DIGITS[:3])))
+    assert (report["nll"], report["brier"], report["ece"], report["coverage_at_999"]) == (None, None, None, None)
+    assert report["reliability"]["accuracy"] == [None] * 15
+    assert report["risk_coverage"] == {"confidence": [0.0], "coverage": [1.0], "risk": [1.0]}
+    assert "0 of 12 right" in html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_page_says_from_which_confidence_999_of_1000_are_right(tmp_path: Path) -> None:
+    _, html = written(tmp_path, story(wrong=0.0))
+    assert "no 1,000 pictures come to it" in html
+    labels = np.zeros(2000, np.int64)
+    sure, unsure = (Prediction("0", p, np.array([p, 1 - p], np.float32), 1.0) for p in (0.875, 0.625))
+    wrong = Prediction("1", 0.625, np.array([0.375, 0.625], np.float32), 1.0)
+    answers = [sure] * 1500 + [unsure] * 400 + [wrong] * 100
+    metrics = measure(answers, labels, classes=("0", "1"), model="m", data="d", split="test")
+    report, html = written(tmp_path, replace(story(DIGITS[:2]), metrics=metrics))
+    assert (report["coverage_at_999"], report["confidence_at_999"]) == (0.75, 0.875)
+    assert "75.00 %, those of confidence 0.875 or more" in html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_little_to_tell(tmp_path: Path) -> None:
+    told = replace(story(DIGITS[:2]), history=[], steps=[], glimpses=[], model={}, environment={}, seconds={})
+    report, _ = written(tmp_path, told)
+    assert report["train_seconds"] is None
+    assert report["final_epoch"] is None
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
+    written(tmp_path, story(DIGITS[:2], epochs=1))
+    _, html = written(tmp_path, replace(story(DIGITS[:2], epochs=1), title="second"))
+    assert "second" in html
+    assert not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.usefixtures("undrawn")
+@pytest.mark.parametrize("taken", ["plots", "report.json", "report.html", "plots/loss.png"])
+def test_what_cannot_be_written_leaves_nothing_half_written(tmp_path: Path, taken: str) -> None:
+    in_the_way = tmp_path / taken
+    if taken == "plots":
+        in_the_way.write_text("a file where a folder should be")
+    else:
+        in_the_way.mkdir(parents=True)
+    with pytest.raises(OutputError, match=Path(taken).name) as caught:
+        run_page.write(tmp_path, story(DIGITS[:2], epochs=1))
+    assert caught.value.exit_code == 9
+    for path in tmp_path.rglob("*.*"):
+        assert path == in_the_way or path.suffix in {".png", ".json"}
+        if path != in_the_way and path.suffix == ".json":
+            json.loads(path.read_text("utf-8"))
+
+
+def test_a_page_without_jinja_is_refused(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]") as caught:
+        run_page.write(tmp_path / "run", story(DIGITS[:2]))
+    assert caught.value.exit_code == 7
+    assert not (tmp_path / "run").exists()
+
+
+def test_figures_without_matplotlib_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(MissingExtra, match="matplotlib"):
+        plots.learning_rate([], [], theme=LIGHT)
+
+
+def test_matplotlib_settings_are_left_as_they_were() -> None:
+    import matplotlib
+
+    before = dict(matplotlib.rcParams)
+    plots.learning_rate([], [], theme=DARK)
+    assert dict(matplotlib.rcParams) == before

@@ -1,0 +1,113 @@
+"""Pictures that are made for training: as many as asked for, labelled, repeatable, by any number of processes."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from inkdigit.errors import DataError, UsageError
+from inkdigit.picture.prepare import prepare
+from inkdigit.synth import generated
+from inkdigit.synth.generated import BLOCK, FEW, Amounts, check_source, draw, extend
+from inkdigit.types import Dataset, Part
+
+from ..conftest import template
+
+DIGITS = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
+
+
+def test_nothing_is_added_where_nothing_is_asked_for():
+    assert extend(DIGITS, Amounts(), seed=0) is DIGITS
+
+
+def test_what_is_made_follows_what_was_there(lines, log):
+    made = extend(DIGITS, Amounts(stressed=30, drawn=20, outliers=40), seed=0, log=log)
+    assert lines == ["Drawing 90 pictures."]
+    assert np.array_equal(made.images[:20], DIGITS.images)
+    assert np.array_equal(made.labels[:20], DIGITS.labels)
+    assert 80 < len(made) <= 110  # some come out of the door empty
+    assert made.images.any((1, 2)).all()
+    assert {*made.labels.tolist()} == {*range(12)}
+
+
+def test_of_an_empty_picture_there_is_no_copy():
+    blank = Part(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64))
+    assert len(extend(blank, Amounts(stressed=3), seed=0)) == 1
+
+
+def test_a_row_of_which_one_digit_is_left_is_not_called_several():
+    row = np.concatenate([template(3), template(5)], axis=1)
+    assert generated._is_whole(prepare(row), row)
+    assert not generated._is_whole(template(3), row)
+
+
+def test_drawn_digits_have_their_labels_in_turn():
+    images, labels = draw(DIGITS, ("drawn", 7, 30), 0)
+    assert len(images) == len(labels)
+    assert labels.tolist() == [i % 10 for i in range(7, 37)]
+
+
+@pytest.mark.parametrize("kind", generated.KINDS)
+def test_a_block_is_known_by_seed_and_number(kind):
+    one, same = (draw(DIGITS, (kind, 0, 12), 3) for _ in range(2))
+    assert all(np.array_equal(a, b) for a, b in zip(one, same, strict=True))
+    for other in (draw(DIGITS, (kind, 0, 12), 4), draw(DIGITS, (kind, BLOCK, 12), 3)):
+        assert not np.array_equal(one[0], other[0])
+
+
+def test_processes_draw_what_one_would(monkeypatch):
+    amounts = Amounts(stressed=12, outliers=8)
+    alone = extend(DIGITS, amounts, seed=5)
+    monkeypatch.setattr(generated, "FEW", 0)
+    monkeypatch.setattr(generated, "cores", lambda: 2)
+    together = extend(DIGITS, amounts, seed=5)
+    assert np.array_equal(together.images, alone.images)
+    assert np.array_equal(together.labels, alone.labels)
+
+
+def test_a_process_that_fails_is_told(monkeypatch, capfd):
+    monkeypatch.setattr(generated, "FEW", 0)
+    broken = Part(DIGITS.images[:0], DIGITS.labels[:0])  # there is nothing to copy
+    with pytest.raises(DataError, match="has failed"):
+        extend(broken, Amounts(stressed=3), seed=0)
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_an_interruption_leaves_no_process_behind(monkeypatch):
+    begun, begin = [], generated._begin
+    monkeypatch.setattr(generated, "_begin", lambda *given: begun.append(begin(*given)) or begun[-1])
+    monkeypatch.setattr(generated, "cores", lambda: 2)
+    monkeypatch.setattr(generated, "FEW", 0)
+
+    def press(_seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(generated.time, "sleep", press)
+    with pytest.raises(KeyboardInterrupt):
+        extend(DIGITS, Amounts(stressed=3), seed=0)
+    assert [worker.returncode for worker in begun] == [-9, -9]  # killed, and waited for
+
+
+def test_blocks_cover_every_picture_once():
+    blocks = Amounts(stressed=FEW + 3, drawn=1).blocks
+    assert sum(count for kind, _, count in blocks if kind == "stressed") == FEW + 3
+    assert blocks[-1] == ("drawn", 0, 1)
+    assert all(count <= BLOCK for _, _, count in blocks)
+
+
+@pytest.mark.parametrize(("classes", "kind"), [(tuple("abc"), "ink"), (tuple("0123456789"), "plain")])
+def test_only_digits_can_be_drawn(classes, kind):
+    with pytest.raises(UsageError, match="Nothing can be drawn"):
+        check_source(Dataset("others", classes, Part(DIGITS.images[:2], np.zeros(2, np.int64)), prepare=kind))
+
+
+def test_a_process_whose_parent_was_killed_draws_no_further(tmp_path):
+    np.savez(tmp_path / generated.GIVEN, images=DIGITS.images, labels=DIGITS.labels)
+    (tmp_path / generated.PLAN).write_text(json.dumps({"seed": 0, "blocks": [("drawn", 0, 1)]}))
+    generated._work(tmp_path, 0, 1, parent=-1)
+    assert not list(tmp_path.glob("*.made.npz"))
+    generated._work(tmp_path, 0, 1, parent=os.getppid())
+    assert [path.name for path in tmp_path.glob("*.made.npz")] == ["0.made.npz"]

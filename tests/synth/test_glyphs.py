@@ -1,0 +1,40 @@
+"""The tables of `data/glyphs.py` and `data/signs.py`: every line can be read, and says something of its own."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from inkdigit.synth.glyphs import BLOB_GLYPHS, DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
+from inkdigit.synth.signs import SIGN_GLYPHS
+
+POINT = r"-?\d{1,3},-?\d{1,3}!?"
+OUTLIERS = {**LETTER_GLYPHS, **SIGN_GLYPHS, **SHAPE_GLYPHS, **BLOB_GLYPHS}
+DIGITS = [glyph for table in (DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS) for glyphs in table.values() for glyph in glyphs]
+
+
+@pytest.mark.parametrize("glyph", [*DIGITS, *OUTLIERS.values()])
+def test_a_glyph_is_strokes_of_two_points_or_more(glyph):
+    for stroke in glyph.split(" | "):
+        assert re.fullmatch(f"{POINT}( {POINT})+", stroke)
+        assert len(set(stroke.replace("!", "").split())) > 1  # a dot is a short line, as pens make it
+
+
+def test_every_digit_is_written_in_eight_ways_or_more_and_no_glyph_is_there_twice():
+    assert sorted(DIGIT_GLYPHS) == sorted(EXTRA_DIGIT_GLYPHS) == list(range(10))
+    assert all(len(DIGIT_GLYPHS[label]) >= 3 for label in range(10))
+    assert all(len(DIGIT_GLYPHS[label] + EXTRA_DIGIT_GLYPHS[label]) >= 8 for label in range(10))
+    every = [*DIGITS, *LETTER_GLYPHS.values(), *SIGN_GLYPHS.values(), *SHAPE_GLYPHS.values()]
+    assert len(set(every)) == len(every)
+
+
+def test_no_letter_or_sign_is_called_what_looks_like_a_digit():
+    assert not set("OQoIliZzSsbBGgqay0123456789|/()!") & (set(LETTER_GLYPHS) | set(SIGN_GLYPHS))
+
+
+@pytest.mark.parametrize("name", [*SHAPE_GLYPHS, *BLOB_GLYPHS])
+def test_an_outline_is_one_closed_stroke(name):
+    points = (SHAPE_GLYPHS | BLOB_GLYPHS)[name].replace("!", "").split()
+    assert "|" not in points
+    assert points[0] == points[-1]

@@ -1,0 +1,261 @@
+"""Adapting: a file that reads the user's hand, tells what it forgot, and says on its card where it comes from."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from inkdigit.errors import DataError, OutputError, TrainingError, UsageError
+from inkdigit.measure.robustness import trained_kinds
+from inkdigit.model.card import Calibration
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.prepare import prepare
+from inkdigit.synth.drawn import digit
+from inkdigit.training import environment
+from inkdigit.training.adapt import adapt as room
+from inkdigit.training.adapt import rehearse
+from inkdigit.training.adapt.adapt import Adapted, adapt
+from inkdigit.training.convert import export
+from inkdigit.training.convert.int8 import int8_bytes
+from inkdigit.training.convert.restore import name_file, restore
+from inkdigit.training.results import OPENINGS
+from inkdigit.types import Dataset, Part
+
+from ..conftest import CLASSES, CPU, draw, fit, tiny, weights
+from ..convert.test_ensemble import relabelled
+
+STEPS = 12
+
+
+def turned(n: int, *, seed: int = 9) -> Part:
+    """Digits lying on their side: no model reads them before it has seen some."""
+    upright = draw(n, seed=seed)
+    images = np.stack([prepare(np.ascontiguousarray(np.rot90(image))) for image in upright.images])
+    return Part(images, upright.labels, files=tuple(f"{i}.png" for i in range(n)))
+
+
+def hand(part: Part, **fields: object) -> Dataset:
+    return replace(Dataset("hand", CLASSES, part), **fields)
+
+
+@pytest.fixture(scope="module")
+def own() -> Dataset:
+    return hand(turned(30))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_at_a_time() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "BATCH", 32)
+        yield
+
+
+@pytest.fixture
+def forgetful(monkeypatch) -> None:
+    """The old need not be read as before."""
+    monkeypatch.setattr(room, "FORGETS", 1.0)
+
+
+@pytest.fixture(scope="module")
+def able(drawn, tmp_path_factory) -> Recognizer:
+    """A model that reads digits if they stand upright."""
+    recipe = tiny(epochs=10, batch=16, learning_rate=0.06, schedule="one-cycle", head="flatten", validation=0.25)
+    net = fit(recipe, drawn.train)[0].net
+    about = environment.describe(drawn, source="drawn", device=CPU)
+    path = tmp_path_factory.mktemp("able") / "model.onnx"
+    path.write_bytes(
+        export.model_bytes(
+            net,
+            "able",
+            classes=CLASSES,
+            kind="ink",
+            calibration=Calibration(0.8, -5.0, 0.999, "something"),
+            samples=drawn.train.images[:8],
+            provenance=environment.provenance(recipe, drawn, about),
+        )
+    )
+    return Recognizer.load(path)
+
+
+@pytest.fixture(scope="module")
+def done(able, own, drawn, tmp_path_factory) -> tuple[Adapted, list[str]]:
+    """A model adapted to digits on their side, and what was told meanwhile."""
+    told: list[str] = []
+    out = tmp_path_factory.mktemp("adapted") / "mine.onnx"
+    return adapt(able, own, out=out, replay=drawn, steps=40, log=told.append), told
+
+
+def right(model: Recognizer, part: Part) -> int:
+    return sum(p.best == label for p, label in zip(model.predict(part.images), part.labels, strict=True))
+
+
+def test_the_file_reads_others_of_the_hand_better_than_before(able, done):
+    others = turned(90, seed=77)
+    assert right(able, others) < 45
+    assert right(done[0].model, others) > 75
+    assert done[0].old.after >= done[0].old.before - 1
+
+
+def test_what_is_told_of_old_and_learnt_pictures_is_what_the_files_read(able, done, own, drawn):
+    adapted = done[0]
+    for part, change in ((own.train, adapted.learnt), (drawn.test, adapted.old)):
+        counted = right(able, part), right(adapted.model, part)
+        assert (change.n, change.before, change.after) == (len(part), *counted)
+        given = [sum(p.label is not None for p in one.predict(part.images)) for one in (able, adapted.model)]
+        assert [change.answered_before, change.answered_after] == given
+    assert adapted.flatters is None
+    assert adapted.replay == "drawn, test part"
+    assert adapted.model.card.figures["accuracy"] == adapted.old.after / adapted.old.n
+    assert adapted.pictures == {"0": 10, "1": 10, "2": 10}
+
+
+@pytest.mark.usefixtures("forgetful")
+def test_own_pictures_count_as_read_by_networks_that_never_saw_them(able, drawn, own, tmp_path):
+    """Labels by lot can be learnt by heart, and not guessed."""
+    lot = np.random.default_rng(3).permutation(own.train.labels)
+    adapted = adapt(able, hand(replace(own.train, labels=lot)), out=tmp_path / "m.onnx", replay=drawn, steps=40)
+    assert adapted.folds == room.FOLDS
+    assert adapted.own.after < adapted.learnt.after
+    assert len(adapted.misread) == adapted.own.n - adapted.own.after
+    one = adapted.misread[0]
+    assert one.where.endswith(".png")
+    assert one.label == CLASSES[lot[int(one.where.removesuffix(".png"))]] != one.read
+
+
+def test_own_pictures_of_a_test_part_are_read_by_the_file_itself(able, drawn, own, tmp_path):
+    apart = turned(12, seed=50)
+    adapted = adapt(able, replace(own, test=apart), out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
+    assert adapted.folds is None
+    assert (adapted.own.n, adapted.own.after) == (12, right(adapted.model, apart))
+
+
+def test_the_card_says_what_it_was_adapted_from_and_to(able, done, own, drawn):
+    card, before = done[0].model.card, able.card
+    assert (card.name, card.classes, card.prepare) == ("able-adapted", before.classes, before.prepare)
+    (entry,) = card.provenance["adapted"]
+    assert entry["from"] == {"name": "able", **name_file(able.path)}
+    assert entry["data"] == {"name": "hand", "sha256": own.sha256}
+    assert entry["pictures"] == {"0": 10, "1": 10, "2": 10}
+    assert entry["replay"] == {"name": "drawn", "sha256": drawn.sha256}
+    assert (entry["seed"], entry["steps"], entry["way"]) == (0, 40, done[0].way)
+    assert trained_kinds(card.provenance) == trained_kinds(before.provenance) | {
+        "rotate",
+        "scale",
+        "shear",
+        "translate",
+    }
+    for key in ("recipe", "data", "saw_mnist"):
+        assert card.provenance[key] == before.provenance[key]
+    assert "before the model was adapted" in card.calibration.fitted_on  # too few pictures to fit it anew
+    assert card.calibration.temperature == before.calibration.temperature
+    json.dumps(card.provenance, allow_nan=False)
+
+
+def test_a_file_that_was_adapted_can_be_adapted_again_to_one_class_alone(done, own, drawn, tmp_path):
+    ones = hand(own.train.take(np.flatnonzero(own.train.labels == 1)))
+    again = adapt(done[0].path, ones, out=tmp_path / "more.onnx", replay=drawn, steps=STEPS).model
+    assert again.name == "able-adapted"
+    first, second = again.card.provenance["adapted"]
+    assert second["from"]["sha256"] == name_file(done[0].path)["sha256"] != first["from"]["sha256"]
+    assert second["pictures"] == {"1": 10}
+
+
+def test_the_same_seed_gives_the_same_weights(able, done, own, drawn, tmp_path):
+    again = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=40)
+    assert weights(restore(again.model)[0]) == weights(restore(done[0].model)[0])
+
+
+def test_a_look_at_the_test_part_is_noted_beside_the_file(done):
+    with (done[0].path.parent / OPENINGS).open(encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert (row["data"], row["recipe"], row["run"]) == ("drawn", "able-adapted", "mine.onnx")
+
+
+def test_own_pictures_that_no_network_saw_are_refused_as_a_file_would(able, own, drawn, tmp_path):
+    strict = relabelled(able, tmp_path / "strict.onnx", card={"calibration": Calibration(0.8, 1e6)})
+    lax = relabelled(able, tmp_path / "lax.onnx", card={"calibration": Calibration(0.8, None)})
+    for model, answered in ((strict, 0), (lax, 30)):
+        told = adapt(model, own, out=tmp_path / "m.onnx", replay=drawn, steps=1).own
+        assert (told.answered_before, told.answered_after) == (answered, answered)
+
+
+@pytest.mark.parametrize(("shift", "threshold"), [(-3.0, "lower"), (3.0, "as before")])
+def test_as_many_of_the_watched_are_answered_as_before(able, drawn, shift, threshold, tmp_path, log):
+    net, recipe = restore(able)
+    old = rehearse.open_old(able, net, recipe, drawn, seed=0, log=log)
+    scores = rehearse.scores(net, old.watched, able.card.calibration, 3)
+    accept = float(np.quantile(scores, 0.2))
+    model = relabelled(able, tmp_path / "m.onnx", card={"calibration": Calibration(0.8, accept, 0.8, "something")})
+    job = room._job(model, net, recipe, old, old.watched, steps=1, on_tick=None)
+    changed = copy.deepcopy(net)
+    with torch.no_grad():
+        changed[-1].bias += shift
+    found = room._calibration(job, changed)
+    refused = int((scores < accept).sum())
+    now = int((rehearse.scores(changed, old.watched, found, 3) < found.accept_score).sum())
+    assert refused > 0
+    assert found.keeps is None
+    if threshold == "lower":
+        assert now == refused
+        assert f"lowered to answer as many of {len(scores)} pictures of drawn" in found.fitted_on
+    else:
+        assert found.accept_score == accept
+        assert now <= refused
+        assert "lowered" not in found.fitted_on
+
+
+def test_it_goes_no_farther_than_the_old_is_read(able, own, drawn, monkeypatch, tmp_path):
+    """A part of the way is as much as a part of it forgets."""
+    monkeypatch.setattr(room, "FORGETS", 0.0)
+    counts = iter([30, *[20, 20, 30] * 6])  # before; then all of the way, most of it, some of it
+    monkeypatch.setattr(room, "_right", lambda *_: next(counts))
+    adapted = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
+    assert adapted.way == room.WAYS[2]
+    assert adapted.model.card.provenance["adapted"][0]["way"] == room.WAYS[2]
+
+
+def test_beside_drawn_digits_it_goes_less_far_and_the_card_has_no_figures(able, own, drawn, monkeypatch, tmp_path):
+    """They do not tell what is forgotten of real ones."""
+    open_old = rehearse.open_old
+    monkeypatch.setattr(rehearse, "open_old", lambda *given, **named: replace(open_old(*given, **named), drawn=True))
+    adapted = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
+    assert adapted.way <= room.FARTHEST_DRAWN
+    assert adapted.model.card.figures == {}
+
+
+def test_what_costs_too_much_of_the_old_is_not_written(able, own, drawn, monkeypatch, tmp_path):
+    monkeypatch.setattr(room, "FORGETS", -1.0)
+    with pytest.raises(TrainingError, match=r"costs too much of the old.*Look whether the labels are right"):
+        adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=1)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_without_weights_names_the_one_to_use(able, own, drawn, tmp_path):
+    path = tmp_path / "int8.onnx"
+    path.write_bytes(int8_bytes(able, drawn.train.images))
+    with pytest.raises(UsageError, match=r"no trainable weights.*Use what it was made from: able0/model\.onnx"):
+        adapt(path, own, out=tmp_path / "m.onnx", replay=drawn)
+
+
+def test_what_is_wrong_is_said_before_the_work(able, own, drawn, tmp_path):
+    seven = prepare(digit(7, rng=np.random.default_rng(0)))[None].repeat(5, 0)
+    with pytest.raises(
+        UsageError, match=r"labels that .* does not know.*Received: 7.*other hands, not to other classes"
+    ):
+        adapt(able, Dataset("odd", ("0", "7"), Part(seven, np.ones(5, np.int64))), out=tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match="not prepared as"):
+        adapt(able, replace(own, prepare="plain"), out=tmp_path / "m.onnx", replay=drawn)
+    with pytest.raises(UsageError, match=r"steps from 1.*Received: 0, 0"):
+        adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=0)
+    with pytest.raises(OutputError, match="is a file that is read"):
+        adapt(able, own, out=able.path, replay=drawn)
+    with pytest.raises(DataError, match=r"too few pictures.*Received: 4"):
+        adapt(able, hand(own.train.take(np.arange(4))), out=tmp_path / "m.onnx", replay=drawn)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,163 @@
+"""Keras files: stock Keras opens them, and they answer as the model file does."""
+
+from __future__ import annotations
+
+import gzip
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inkdigit.errors import MissingExtra, ParityError, UsageError
+from inkdigit.model.card import Calibration
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.training.convert import export
+from inkdigit.training.convert.keras import keras_bytes
+from inkdigit.training.network import nets
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import DIGITS
+
+from ..conftest import draw
+
+pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
+
+OPEN = """\
+import warnings, sys, numpy as np
+warnings.simplefilter("ignore")
+import keras
+model = keras.models.load_model(sys.argv[1])
+pictures = np.load(sys.argv[2])[..., None].astype("float32")
+np.save(sys.argv[3], model.predict(pictures, verbose=0))
+print(type(model).__name__, *(layer.name for layer in model.layers))
+print(*(name for name in sys.modules if name.startswith("inkdigit")))
+"""
+
+
+def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer:
+    """The model file of a network that has seen a few pictures, so that its batch norms are not what they begin as."""
+    torch.manual_seed(0)
+    net = nets.build(recipe, 10, mean=0.13, std=0.31)
+    pictures = export.drawn_pictures("ink", 32)
+    with torch.no_grad():
+        for _ in range(30):
+            net.train()(torch.from_numpy(pictures).unsqueeze(1).float())
+    path.write_bytes(
+        export.model_bytes(
+            net,
+            recipe.name,
+            classes=DIGITS,
+            kind="ink",
+            calibration=Calibration(temperature),
+            samples=pictures,
+            provenance={"recipe": recipe.to_toml()},
+        )
+    )
+    return Recognizer.load(path)
+
+
+def opened(path: Path, pictures: np.ndarray) -> tuple[np.ndarray, str]:
+    """What plain Keras in a fresh process makes of a file: probabilities, and what it says of the model."""
+    given, answered = path.with_suffix(".given.npy"), path.with_suffix(".answered.npy")
+    np.save(given, pictures)
+    env = {**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", OPEN, str(path), str(given), str(answered)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    about, ours = done.stdout.split("\n")[:2]
+    assert ours == ""  # opened without a line of ours
+    return np.load(answered), about
+
+
+SMALL = {"filters": [4, 6], "dense": [8], "precision": "float32"}
+SHAPES = [
+    {"pooling": ["stride", "max"], "kernel": [5, 3], "activation": "leaky_relu", "normalize": "standard"},
+    {"pooling": ["stride", "none"], "padding": "valid", "batch_norm": False, "activation": "gelu", "head": "flatten"},
+    {"pooling": "average", "activation": "elu", "head": "global_average", "dense": [], "dense_dropout": 0.2},
+    {"convs_per_block": 2, "activation": "silu", "head": "global_max", "dropout": 0.1, "dense_dropout": 0.3},
+    {"block": "residual", "convs_per_block": [4, 2], "pooling": ["none", "stride"], "head": "global_average"},
+    {"block": "residual", "convs_per_block": 2, "pooling": "max", "batch_norm": False, "activation": "tanh"},
+]
+
+
+@pytest.mark.parametrize("fields", SHAPES, ids=lambda fields: " ".join(map(str, fields.values())))
+def test_every_kind_of_layer_answers_as_the_model_file_does(fields, tmp_path):
+    recognizer = fresh(Recipe.from_fields({**SMALL, **fields}), tmp_path / "m.onnx")
+    assert keras_bytes(recognizer)  # it compares the two itself: see the next tests
+
+
+@pytest.mark.parametrize("block", ["plain", "residual"])
+def test_stock_keras_opens_the_file_in_a_fresh_process(tmp_path, block):
+    recipe = Recipe.from_fields({**SMALL, "block": block, "convs_per_block": 2, "pooling": "stride"})
+    recognizer, path = fresh(recipe, tmp_path / "m.onnx"), tmp_path / "m.keras"
+    path.write_bytes(keras_bytes(recognizer))
+    pictures = draw(30, seed=8).images
+    probs, about = opened(path, pictures)
+    expected = np.stack([p.probs for p in recognizer.predict(pictures)])
+    assert np.abs(probs - expected).max() <= 1e-4
+    kind, *names = about.split()
+    assert kind == ("Sequential" if block == "plain" else "Functional")
+    assert names[-3:] == ["output", "temperature", "probs"]
+    assert ("block1_conv1" if block == "plain" else "block1_residual1_conv1") in names
+
+
+def test_layers_are_stock_and_called_as_those_of_the_network(finished, tmp_path):
+    path = tmp_path / "m.keras"
+    path.write_bytes(keras_bytes(finished.model))
+    config = json.loads(zipfile.ZipFile(path).read("config.json"))["config"]["layers"]
+    assert {layer["registered_name"] for layer in config} == {None}
+    assert {layer["module"] for layer in config} == {"keras.layers"}
+    names = [layer["config"]["name"] for layer in config]
+    wanted = [name for name, _ in nets.build(Recipe.load(finished.folder), 3).named_children()]
+    assert [name for name in names if name in wanted] == wanted
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras on NumPy 2.4
+def test_the_real_digits(mnist, default_model, tmp_path):
+    path = tmp_path / "m.keras"
+    path.write_bytes(keras_bytes(default_model))
+    raw = gzip.decompress((mnist / "t10k-images-idx3-ubyte.gz").read_bytes())
+    pictures = np.frombuffer(raw, np.uint8, offset=16).reshape(-1, 28, 28)[:1000]  # the door leaves them as they are
+    import keras  # on PyTorch now
+
+    probs = keras.models.load_model(path).predict(pictures[..., None].astype(np.float32), verbose=0)
+    assert np.abs(probs - np.stack([p.probs for p in default_model.predict(pictures)])).max() <= 1e-4
+
+
+def test_what_keras_has_no_layer_for_is_said(tmp_path):
+    with pytest.raises(UsageError, match=r"m\.onnx normalises moments.*Use the model file as it is"):
+        keras_bytes(fresh(Recipe(filters=(4,), moments=True), tmp_path / "m.onnx"))
+
+
+def test_a_file_that_answers_otherwise_is_not_handed_out(finished, monkeypatch):
+    true = export.run_bytes
+    monkeypatch.setattr(export, "run_bytes", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
+    with pytest.raises(ParityError, match=r"Keras file answers otherwise .* Expected: within 0\.0001"):
+        keras_bytes(finished.model)
+
+
+def test_what_is_set_for_keras_stays_set(finished, monkeypatch):
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    keras_bytes(finished.model)  # Keras is imported, on PyTorch
+    import keras
+
+    keras.config.set_image_data_format("channels_first")
+    try:
+        keras_bytes(finished.model)
+        assert keras.config.image_data_format() == "channels_first"
+        assert keras.config.dtype_policy().name == "float32"
+        assert "KERAS_BACKEND" not in os.environ
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_without_keras_it_says_what_to_install(finished, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", None)
+    with pytest.raises(MissingExtra, match=r"needs keras.*inkdigit\[train\]"):
+        keras_bytes(finished.model)

@@ -1,0 +1,140 @@
+"""What a run comes to: predictions that every plot can be drawn from again, and whose calibration counts."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from inkdigit import runs
+from inkdigit.data.splits import split
+from inkdigit.errors import OutputError
+from inkdigit.model.card import Calibration
+from inkdigit.training import results
+from inkdigit.training.network import loop, nets
+from inkdigit.training.results import Job
+from inkdigit.types import Dataset, Prediction
+
+from .conftest import CLASSES, CPU, draw, tensors, tiny
+
+
+def job(dataset: Dataset, folder: Path, **fields: object) -> Job:
+    recipe = tiny(**fields)
+    parts = split(dataset, protocol=recipe.protocol, validation=recipe.validation, seed=recipe.seed)
+    return Job(folder, recipe, dataset, parts, {}, CPU)
+
+
+@pytest.fixture(scope="module")
+def many() -> Dataset:
+    """Enough pictures to fit a temperature on."""
+    few = draw(60)
+    return Dataset("many", CLASSES, few.take(np.arange(900) % 60), draw(10, seed=1))
+
+
+@pytest.fixture(scope="module")
+def net() -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return nets.build(tiny(), 3).eval()
+
+
+def test_the_predictions_are_enough_to_draw_every_figure_again(finished, drawn):
+    with np.load(finished.folder / runs.PREDICTIONS) as kept:
+        probs, logits, labels = kept["probs"], kept["logits"], kept["labels"]
+    assert (probs.shape, logits.shape, labels.shape) == ((40, 3), (40, 3), (40,))
+    assert np.array_equal(labels, drawn.test.labels)
+    exponents = np.exp(logits - logits.max(1, keepdims=True))
+    assert np.abs(exponents / exponents.sum(1, keepdims=True) - probs).max() < 1e-5
+    assert np.mean(probs.argmax(1) == labels) == finished.report["accuracy"]
+
+
+def test_a_picture_without_an_answer_is_not_a_number(drawn, tmp_path):
+    answers = [Prediction("0", 0.7, np.array([0.7, 0.3, 0.0], np.float32), 2.0), Prediction(None, reason="no ink")]
+    small = Dataset("small", CLASSES, drawn.train, drawn.test.take(np.arange(2)))
+    results._write_predictions(job(small, tmp_path), answers, 3)
+    with np.load(tmp_path / runs.PREDICTIONS) as kept:
+        assert np.isnan(kept["probs"][1]).all()
+        assert np.isnan(kept["logits"][1]).all()
+        assert kept["logits"][0, 2] == -np.inf  # a probability of 0
+
+
+def test_a_temperature_is_fitted_on_what_was_held_out(many, net, tmp_path):
+    found = results._calibration(job(many, tmp_path, validation=600), net)
+    assert found.fitted_on == "600 held-out training pictures"
+    assert found.accept_score is not None
+    assert found.temperature != 1
+
+
+def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, drawn, net, tmp_path):
+    twin = {"temperature": 1.3, "accept_score": 2.5, "calibrated_on": many.sha256}
+    taken = results._calibration(job(many, tmp_path, **twin), net)
+    assert (taken.temperature, taken.accept_score) == (1.3, 2.5)
+    assert "twin" in taken.fitted_on
+    assert results._calibration(job(drawn, tmp_path, **twin), net) == Calibration()  # other data
+    assert results._calibration(job(many, tmp_path), net) == Calibration()
+
+
+def test_the_report_tells_of_model_data_and_stages(finished):
+    report = finished.report
+    assert set(report["seconds"]) == {"load", "train", "export", "evaluate", "report"}
+    assert report["model"]["bytes"] == (finished.folder / "model.onnx").stat().st_size
+    assert report["model"]["parameters"] == finished.model.card.parameters
+    assert report["model"]["layers"][-1] == "output: Linear → 3"
+    assert report["check"]["train"]["n"] == 120
+    assert report["check"]["test"]["n"] == 40
+    assert report["environment"]["data"]["name"] == "drawn"
+    assert report["recipe"]["seed"] == 3
+
+
+def test_a_set_of_one_part_reports_on_the_fifth_that_was_kept_aside(drawn, tmp_path):
+    one = job(Dataset("one", CLASSES, drawn.train), tmp_path)
+    found = results._check(one)
+    assert (found.train.n, found.test and found.test.n) == (96, 24)
+    assert found.shared == 0
+
+
+def test_glimpses_are_augmented_as_training_does_it(drawn, tmp_path):
+    changed = results._augmented_glimpses(job(drawn, tmp_path, rotate_deg=20))
+    assert (changed.shape, changed.dtype) == ((1, 28, 28), np.uint8)
+    assert not np.array_equal(changed[0], drawn.glimpses[0][1])
+    assert np.array_equal(results._augmented_glimpses(job(drawn, tmp_path))[0], drawn.glimpses[0][1])
+    none = Dataset("none", CLASSES, drawn.train, drawn.test)
+    assert results._augmented_glimpses(job(none, tmp_path)).shape == (0, 28, 28)
+
+
+def test_openings_of_the_test_part_are_appended(tmp_path):
+    for seed in "01":
+        results.log_opening(tmp_path / "run", data="drawn", name="tiny", sha256="ab", seed=seed)
+    lines = (tmp_path / results.OPENINGS).read_text().splitlines()
+    assert lines[0] == "date,data,recipe,recipe_sha256,seed,run"
+    assert [line.split(",")[4] for line in lines[1:]] == ["0", "1"]
+
+
+def test_a_full_disk_is_said_and_leaves_no_half_written_model(drawn, net, tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(results.export, "model_bytes", lambda *_, **__: b"model")
+    monkeypatch.setattr(results.environment, "provenance", lambda *_: {})
+    state = loop.start(net, tiny())
+    with pytest.raises(OutputError, match=r"model\.onnx cannot be written: the disk is full") as caught:
+        results.write_model(job(drawn, tmp_path), state)
+    assert caught.value.exit_code == 9
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_in_a_report_depends_on_where_it_was_made(finished):
+    html = (finished.folder / "report.html").read_text(encoding="utf-8")
+    assert str(finished.folder) not in html
+    assert json.dumps(finished.report, allow_nan=False)
+
+
+def test_data_is_copied_to_the_device_once(drawn):
+    copied = tensors(drawn.train)
+    assert copied.images.dtype == torch.uint8
+    assert (copied.images.shape, copied.labels.dtype) == ((120, 28, 28), torch.int64)

@@ -1,0 +1,79 @@
+"""A small search: drawn digits, a tiny recipe and space, and workers that are no processes of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inkdigit.errors import InkdigitError
+from inkdigit.training import trial
+from inkdigit.training.network import loop
+from inkdigit.training.recipe import Recipe
+from inkdigit.tune import pool
+from inkdigit.tune.pool import End, Training
+from inkdigit.types import Dataset
+
+from ..training.conftest import CPU, draw, one_thread, tiny
+
+__all__ = ["one_thread"]
+
+SPACE = """\
+learning_rate = { low = 1e-3, high = 1e-1, log = true }
+filters = { choices = [[4, 8], [4, 4]] }
+[budget]
+pictures = 60
+epochs = 2
+"""
+
+
+@pytest.fixture(scope="session")
+def start() -> Recipe:
+    return tiny(validation=0.1, epochs=3)
+
+
+@pytest.fixture
+def space_file(tmp_path: Path) -> Path:
+    path = tmp_path / "space.toml"
+    path.write_text(SPACE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return Dataset("drawn", ("0", "1", "2"), draw(144), draw(30, seed=1))
+
+
+@pytest.fixture
+def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
+    """Train in this process, one after the other; the list holds what was trained."""
+    trained: list[Training] = []
+
+    def train_all(
+        take: Callable[[], Training | None],
+        *,
+        jobs: int,  # noqa: ARG001
+        on_epoch: Callable[[Training, int, float], bool],
+        on_end: Callable[[Training, End], None],
+    ) -> None:
+        while (training := take()) is not None:
+            trained.append(training)
+            on_end(training, _train(training, on_epoch))
+
+    monkeypatch.setattr(pool, "train_all", train_all)
+    return trained
+
+
+def _train(training: Training, on_epoch: Callable[[Training, int, float], bool]) -> End:
+    recipe, parts = training.recipe, training.parts
+    try:
+        state = loop.start(trial.build(recipe, parts, training.classes), recipe)
+        for row in trial.epochs(state, recipe, parts, CPU):
+            value: Any = row.validation_accuracy
+            if not on_epoch(training, row.epoch, value):
+                return End(seconds=1.0)
+        return End(trial.accuracy(state, recipe, parts.report, CPU), 1.0)
+    except InkdigitError as exc:
+        return End(problem=str(exc))

@@ -1,0 +1,104 @@
+"""A stored study that is damaged, or that was never a search of ours: one error, whatever Optuna would make of it."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from inkdigit.errors import InkdigitError, MalformedFile, UsageError
+from inkdigit.tune import study as memory
+from inkdigit.tune.checks import check_file, check_trials
+
+ABOUT = {"recipe": {"kernel": 3}, "space": {"x": "0 to 1"}, "data set": "drawn"}
+
+
+def take_up(folder: Path) -> None:
+    """What a search does with a study that it finds."""
+    check_file(folder)
+    study = memory.open_study(memory.sqlite(folder), "search", about=ABOUT, seed=0)
+    check_trials(study, fits=lambda params: all(isinstance(x, float) and 0 <= x <= 1 for x in params.values()))
+    with memory.storing():
+        memory.take_up(study, {}, by="me")
+        memory.best(study)
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> bytes:
+    folder = tmp_path_factory.mktemp("study")
+    study = memory.open_study(memory.sqlite(folder), "search", about=ABOUT, seed=0)
+    for value in (0.5, 0.7):
+        trial = study.ask()
+        trial.suggest_float("x", 0, 1)
+        trial.report(value, 1)
+        trial.set_user_attr(memory.SECONDS, 1.5)
+        study.tell(trial, value)
+    study.ask().suggest_float("x", 0, 1)  # it is under way
+    check_trials(study, fits=lambda _: True)
+    return (folder / memory.DATABASE).read_bytes()
+
+
+def test_a_whole_study_is_taken_up(stored, tmp_path):
+    check_file(tmp_path)  # there is none yet
+    (tmp_path / memory.DATABASE).write_bytes(stored)
+    take_up(tmp_path)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 2**32), count=st.sampled_from([1, 30, 300]), cut=st.booleans())
+def test_whatever_bytes_a_study_holds_it_is_taken_up_or_refused(stored, tmp_path_factory, seed, count, cut):
+    chance, data = random.Random(seed), bytearray(stored)
+    for _ in range(count):
+        data[chance.randrange(len(data))] = chance.randrange(256)
+    folder = tmp_path_factory.mktemp("damaged")
+    (folder / memory.DATABASE).write_bytes(data[: chance.randrange(len(data))] if cut else data)
+    with suppress(InkdigitError):
+        take_up(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE trials SET state = 'ASLEEP'",
+        "UPDATE trials SET number = 1e300",
+        "UPDATE trials SET datetime_start = 'noon'",
+        "UPDATE trial_values SET value = 'half'",
+        "UPDATE trial_values SET value_type = 'INF_POS', value = NULL",
+        "DELETE FROM trial_values",
+        "UPDATE trial_params SET distribution_json = '{'",
+        "UPDATE trial_params SET param_value = 7",
+        "UPDATE trial_params SET param_name = 'y' || param_name || x'ff'",
+        "UPDATE trial_intermediate_values SET intermediate_value_type = 'INF_NEG', intermediate_value = NULL",
+        "UPDATE trial_user_attributes SET value_json = '[]'",
+        "UPDATE study_user_attributes SET value_json = '[]'",
+        'UPDATE study_user_attributes SET value_json = \'{"recipe": {"kernel": null}}\'',
+        "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM studies; END",
+        "CREATE VIEW v AS SELECT 1",
+    ],
+)
+def test_a_study_with_other_things_in_it_is_refused_in_one_line(stored, tmp_path, change):
+    path = tmp_path / memory.DATABASE
+    path.write_bytes(stored)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(change)
+        connection.commit()
+    with pytest.raises((UsageError, MalformedFile)) as caught:
+        take_up(tmp_path)
+    assert len(str(caught.value)) < 600
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_or_a_directory_is_not_a_study(tmp_path):
+    os.mkfifo(tmp_path / memory.DATABASE)
+    with pytest.raises(MalformedFile, match="This is not a study"):
+        check_file(tmp_path)
+    (tmp_path / memory.DATABASE).unlink()
+    (tmp_path / memory.DATABASE).mkdir()
+    with pytest.raises(MalformedFile, match="This is not a study"):
+        check_file(tmp_path)

@@ -1,0 +1,300 @@
+"""A search from a recipe to a winner: what it holds still, what it leaves behind, and that it goes on."""
+
+from __future__ import annotations
+
+import pytest
+from filelock import FileLock
+
+from inkdigit.errors import OutputError, TrainingError, UsageError
+from inkdigit.runs import LOCK, ROOT
+from inkdigit.training.recipe import Recipe
+from inkdigit.tune import comparison, pool
+from inkdigit.tune import study as memory
+from inkdigit.tune import tune as module
+from inkdigit.tune.pool import End
+from inkdigit.tune.tune import PAGE, START, WINNER, Tuned, tune
+
+
+@pytest.fixture
+def run(start, digits, space_file, tmp_path, request, monkeypatch):
+    """Search, with everything as it is unless said otherwise; the page is drawn where a test is marked so."""
+    if "drawn_page" not in request.fixturenames:
+        monkeypatch.setattr("inkdigit.tune.tune.write_page", lambda *_: None)
+
+    def go(**changes: object) -> Tuned:
+        options = {"trials": 6, "space": space_file, "data": digits, "out": tmp_path / "out", **changes}
+        return tune(options.pop("recipe", start), **options)
+
+    return go
+
+
+@pytest.fixture
+def drawn_page() -> None:
+    """Draw the page too, which takes longer than the trials."""
+
+
+def study(folder):
+    import optuna
+
+    return optuna.load_study(storage=memory.sqlite(folder), study_name="search")
+
+
+@pytest.mark.usefixtures("drawn_page")
+def test_a_search_leaves_a_winner_that_train_takes_and_a_page(run, start, in_turn, lines, log):
+    tuned = run(log=log)
+    trials, whole = in_turn[:6], in_turn[6:]
+    assert {len(t.parts.train) for t in trials} == {60}
+    assert {t.recipe.epochs for t in trials} == {2}
+    assert {t.recipe.seed for t in trials} == {start.seed}
+    assert len({id(t.parts) for t in trials}) == 1
+    assert trials[0].recipe == start.change({"epochs": 2, "data": "drawn"})  # trial 0 is the start
+    assert len({t.recipe.learning_rate for t in trials}) == 6
+
+    winner = Recipe.load(tuned.folder / WINNER)
+    assert (winner.protocol, winner.validation, winner.epochs) == (start.protocol, start.validation, start.epochs)
+    best = max(study(tuned.folder).trials, key=lambda trial: trial.value or 0)
+    assert (tuned.best, tuned.best_number) == (best.value, best.number)
+    assert tuned.best > (tuned.start or 0)
+    assert winner.learning_rate == best.params["learning_rate"]
+    assert winner.name == "tiny-tuned"
+    header = (tuned.folder / WINNER).read_text()
+    assert f"# Trial {best.number} of a search of 6 trials from tiny." in header
+    assert f"# {tuned.verdict}" in header
+
+    assert tuned.duel is not None
+    assert [(t.recipe.seed, t.recipe.learning_rate) for t in whole] == [
+        (seed, rate) for seed in (1, 2, 3) for rate in (start.learning_rate, winner.learning_rate)
+    ]
+    assert {t.recipe.epochs for t in whole} == {start.epochs}
+    assert tuned.duel.pictures == 24
+    page = (tuned.folder / PAGE).read_text()
+    assert tuned.verdict in page
+    assert "60 of 100 pictures, 2 epochs" in page
+    assert any(line.startswith("Trial 0") and "(the start)" in line for line in lines)
+    assert Recipe.load(tuned.folder / START) == start.change({"data": "drawn"})
+
+
+def test_the_same_again_trains_nothing_and_more_trials_go_on(run, in_turn, lines, log):
+    first = run(trials=4)
+    done = len(in_turn)
+    again = run(trials=4, log=log)
+    assert len(in_turn) == done
+    assert (again.best_number, again.duel, again.trials) == (first.best_number, first.duel, 4)
+    assert lines[0] == "Going on after 4 trials."
+    more = run(trials=6)
+    assert more.trials == 6
+    assert len({trial.params["learning_rate"] for trial in study(more.folder).trials}) == 6
+
+
+def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_goes_on(run, in_turn, monkeypatch):
+    whole = pool.train_all
+
+    def stop_after(count: int) -> None:
+        def train_all(take, **listeners):
+            left = iter(range(count))
+
+            def takes():
+                if next(left, None) is None:
+                    raise KeyboardInterrupt
+                return take()
+
+            whole(takes, **listeners)
+
+        monkeypatch.setattr(pool, "train_all", train_all)
+
+    stop_after(3)
+    with pytest.raises(KeyboardInterrupt, match=r"Stopped after 3 of 6 trials. Go on with: .* --out .*out"):
+        run()
+    stop_after(5)
+    with pytest.raises(KeyboardInterrupt, match="Stopped after 6 of 6"):  # four for the rest, then the comparison
+        run()
+    monkeypatch.setattr(pool, "train_all", whole)
+    tuned = run()
+    assert tuned.trials == 6
+    keys = [training.key for training in in_turn]
+    assert len(keys) == len(set(keys)) == 12
+
+
+@pytest.mark.usefixtures("in_turn", "drawn_page")
+def test_a_start_outside_the_space_is_a_trial_all_the_same(run, start, tmp_path):
+    outside = start.change({"learning_rate": 0.5})
+    tuned = run(recipe=outside, trials=3)
+    first = study(tuned.folder).trials[0]
+    assert first.params == {"filters": "[4, 8]"}
+    assert tuned.start == first.value
+    assert "0.5" in (tmp_path / "out" / PAGE).read_text()
+
+
+def test_trials_that_cannot_be_are_pruned_with_the_reason(run, tmp_path, in_turn, lines, log):
+    space = tmp_path / "deep.toml"
+    space.write_text(
+        "filters = { choices = [[4, 8], [4, 4, 4, 4, 4, 4]] }\npadding = { choices = ['same', 'valid'] }\n"
+        "kernel = { choices = [3, 4] }\n[budget]\nepochs = 1"
+    )
+    with pytest.raises(UsageError, match="kernel = 4 does not go"):
+        run(space=space)
+    space.write_text(space.read_text().replace("[3, 4]", "[3, 5]"))
+    tuned = run(space=space, trials=8, log=log)
+    reasons = [trial.user_attrs.get(memory.REASON, "") for trial in study(tuned.folder).trials]
+    assert sum("leaves nothing of the picture" in reason for reason in reasons) >= 1
+    assert any("pruned: Block" in line for line in lines)
+    assert in_turn
+
+
+def test_fields_that_do_not_go_together_are_pruned_before_they_are_trained(run, tmp_path, in_turn):
+    space = tmp_path / "mixed.toml"
+    space.write_text("kernel = { choices = [3, 5] }\nkeep = { choices = ['last', 'best'] }\n[budget]\nepochs = 1")
+    start = Recipe(name="bare", filters=(4, 8), head="global_max", batch=32, precision="float32")
+    with pytest.raises(UsageError, match="keep = best does not go with the recipe bare"):
+        run(recipe=start, space=space)
+    space.write_text(
+        "filters = { choices = [[4, 8], [4, 4, 4]] }\nkernel = { choices = [[3, 3], 5] }\n[budget]\nepochs = 1"
+    )
+    tuned = run(recipe=start.change({"kernel": 5}), space=space, trials=8)
+    trials = study(tuned.folder).trials
+    clash = [t for t in trials if t.params == {"filters": "[4, 4, 4]", "kernel": "[3, 3]"}]
+    assert clash
+    assert {t.state.name for t in clash} == {"PRUNED"}
+    assert "kernel has 2 entries for 3 blocks" in clash[0].user_attrs[memory.REASON]
+    assert not {t.number for t in clash} & {training.key for training in in_turn}
+
+
+def test_hopeless_trials_are_stopped_but_never_the_start(run, in_turn, monkeypatch):
+    monkeypatch.setattr(memory, "STARTUP_TRIALS", 2)
+    monkeypatch.setattr(memory, "WARMUP_EPOCHS", 0)
+    tuned = run(trials=12)
+    states = [trial.state.name for trial in study(tuned.folder).trials]
+    assert states[:2] == ["COMPLETE"] * 2
+    assert "PRUNED" in states[2:]
+    assert len(in_turn) >= 12
+
+
+def test_where_nothing_beats_the_start_nothing_is_compared(run, start, in_turn):
+    tuned = run(trials=1)
+    assert tuned.duel is None
+    assert tuned.verdict == "No trial was better than the start: the winner is the start itself."
+    assert Recipe.load(tuned.folder / WINNER) == start.change({"data": "drawn"})
+    assert len(in_turn) == 1
+
+
+def test_where_nothing_can_be_trained_that_is_the_error(run, monkeypatch):
+    def train_all(take, *, on_end, **_):
+        while (training := take()) is not None:
+            on_end(training, End(problem="The loss is nan."))
+
+    monkeypatch.setattr(pool, "train_all", train_all)
+    with pytest.raises(TrainingError, match=r"No trial could be trained. Received: The loss is nan"):
+        run(trials=2)
+
+
+def test_a_start_that_cannot_be_trained_has_no_comparison(run, monkeypatch):
+    def train_all(take, *, on_end, **_):
+        while (training := take()) is not None:
+            on_end(training, End(problem="The loss is nan.") if training.key == 0 else End(0.5, 1.0))
+
+    monkeypatch.setattr(pool, "train_all", train_all)
+    tuned = run(trials=2)
+    assert (tuned.start, tuned.duel) == (None, None)
+    assert "The starting recipe could not be trained" in tuned.verdict
+
+
+def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, monkeypatch, in_turn):
+    whole, died = pool.train_all, []
+
+    def train_all(take, *, on_end, **more):
+        def hears(training, end):
+            if isinstance(training.key, tuple) and not died:
+                died.append(training.key)
+                end = End(died=True, problem="killed")
+            on_end(training, end)
+
+        whole(take, on_end=hears, **more)
+
+    monkeypatch.setattr(pool, "train_all", train_all)
+    assert run().duel is not None
+    assert died == [("start", 1)]
+    assert [t.key for t in in_turn].count(("start", 1)) == 2
+
+    def diverges(take, *, on_end, **_):
+        while (training := take()) is not None:
+            on_end(training, End(problem="The loss is nan."))
+
+    monkeypatch.setattr(comparison, "_attr", lambda side, seed: f"other {side} {seed}")
+    monkeypatch.setattr(pool, "train_all", diverges)
+    with pytest.raises(TrainingError, match=r"Trained in full with seed 1, start fails: The loss is nan."):
+        run()
+
+
+@pytest.mark.usefixtures("in_turn")
+def test_a_search_about_something_else_is_not_gone_on_with(run, start, space_file):
+    run(trials=1)
+    with pytest.raises(
+        UsageError, match=r"another recipe. Expected: learning_rate: 0.01. Received: learning_rate: 0.02"
+    ):
+        run(trials=1, recipe=start.change({"learning_rate": 0.02}))
+    with pytest.raises(UsageError, match=r"another recipe. Expected: seed: 0. Received: seed: 5"):
+        run(trials=1, seed=5)
+    with pytest.raises(UsageError, match="another data set"):
+        run(trials=1, data="sklearn-digits")
+    space_file.write_text("learning_rate = { low = 1e-3, high = 1e-2 }")
+    with pytest.raises(UsageError, match=r"another space. Expected: learning_rate: 0.001 to 0.1"):
+        run(trials=1)
+
+
+@pytest.mark.usefixtures("in_turn")
+def test_a_storage_of_ones_own_holds_studies_by_the_name_of_their_directory(run, tmp_path):
+    url = f"sqlite:///{tmp_path / 'mine.db'}"
+    assert run(trials=1, storage=url).trials == 1
+    assert not (tmp_path / "out" / memory.DATABASE).exists()
+    assert run(trials=2, storage=url).trials == 2
+    assert run(trials=1, storage=url, out=tmp_path / "other").trials == 1
+
+
+@pytest.mark.usefixtures("in_turn")
+def test_without_a_name_a_new_directory_is_made_under_runs(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [run(trials=1, out=None).folder for _ in range(2)]
+    assert folders[0] != folders[1]
+    assert all(folder.parent == ROOT and "-tune-tiny-s0" in folder.name for folder in folders)
+    url = f"sqlite:///{tmp_path / 'mine.db'}"
+    assert [run(trials=n, out=None, storage=url).trials for n in (1, 2)] == [1, 2]
+
+
+def test_what_is_in_the_way_is_an_error_before_anything_is_trained(run, tmp_path, in_turn):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "thesis.tex").write_text("mine")
+    with pytest.raises(OutputError, match="taken is taken"):
+        run(out=tmp_path / "taken")
+    with pytest.raises(UsageError, match="cannot be opened"):
+        run(out=tmp_path / "new", storage="sqlite:////no/such/folder/x.db")
+    assert not (tmp_path / "new").exists()
+    for wrong in ({"trials": 0}, {"jobs": 0}):
+        with pytest.raises(UsageError, match="There is nothing to do"):
+            run(**wrong)
+    with pytest.raises(UsageError, match="So many jobs are a slip"):
+        run(jobs=10**6)
+    run(trials=1)
+    with FileLock(tmp_path / "out" / LOCK), pytest.raises(UsageError, match="Another search is at work"):
+        run(trials=2)
+    assert len(in_turn) == 1
+
+
+@pytest.mark.parametrize("left", ["start.toml", "thesis.tex"])
+def test_a_directory_that_somebody_came_to_meanwhile(run, tmp_path, in_turn, monkeypatch, left):
+    """It is found empty; before the lock is taken, a search begins there and is killed, or something is put there."""
+    out, make = tmp_path / "out", module._make
+
+    def slow(named, start):
+        folder = make(named, start)
+        (out / left).write_text(start.change({"name": "other"}).to_toml())
+        return folder
+
+    monkeypatch.setattr(module, "_make", slow)
+    if left == START:
+        run(trials=1)
+        assert 'name = "tiny"' in (out / START).read_text()
+    else:
+        with pytest.raises(OutputError, match="is taken"):
+            run(trials=1)
+        assert 'name = "other"' in (out / left).read_text()
+    assert len(in_turn) == (left == START)
