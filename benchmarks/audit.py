@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import machine
+from inkdigit.files import write_atomic
 from inkdigit.report.audit import ISSUES
-from inkdigit.runs import write_aside
 from mistakes import read_readings
 
 PUBLISHED = "audit-mnist.csv"
@@ -50,7 +50,7 @@ def main() -> None:
     options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     issues = read_issues(asked.folder)
-    write_aside(asked.results / PUBLISHED, publish(issues))
+    write_atomic(asked.results / PUBLISHED, publish(issues))
     print(f"Written: {asked.results / PUBLISHED}")
     votes = read_readings().votes
     of_test = [row for row in issues if row["part"] == "test"]

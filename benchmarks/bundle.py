@@ -21,6 +21,7 @@ import torch
 import inkdigit.runs as runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import InkdigitError, UsageError
+from inkdigit.files import write_atomic
 from inkdigit.measure.ledger import read_finished
 from inkdigit.measure.metrics import predict_part
 from inkdigit.measure.speed import time_batches
@@ -89,7 +90,7 @@ def bundle(
         log_opening(folder, data=dataset.name, name=name, sha256=recipe.sha256, seed=str(recipe_of(model).seed))
         data = quantize(model, dataset).data
     path = zoo / f"{name}.onnx"
-    runs.write_aside(path, complete(data, name, over_seeds))
+    write_atomic(path, complete(data, name, over_seeds))
     made = Recognizer.load(path).card
     print(
         f"Written: {path}, {path.stat().st_size / 1000:,.0f} kB, {made.numbers}, "

@@ -23,7 +23,7 @@ import torch
 import machine
 from choices import CHOICES, LEDGER, candidate, companies
 from inkdigit.data.sources import open_data
-from inkdigit.runs import write_aside
+from inkdigit.files import write_atomic
 from inkdigit.training import trial
 from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
@@ -73,7 +73,7 @@ def keep(recipe: Recipe, logits: Floats, runs: Path) -> None:
     written = io.BytesIO()
     np.save(written, logits)
     runs.mkdir(parents=True, exist_ok=True)
-    write_aside(file_of(recipe, runs), written.getvalue())
+    write_atomic(file_of(recipe, runs), written.getvalue())
 
 
 def file_of(recipe: Recipe, runs: Path) -> Path:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import machine
-from inkdigit.runs import write_aside
+from inkdigit.files import write_atomic
 
 Files = dict[Path, bytes]  # what each should hold
 
@@ -47,6 +47,6 @@ def keep(wanted: Files, *, check: bool, page: str, script: str) -> int:
         return 1
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_aside(path, wanted[path])
+        write_atomic(path, wanted[path])
     print(f"{names}: written")
     return 0

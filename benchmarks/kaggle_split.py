@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from inkdigit.data.sources import open_data
-from inkdigit.runs import write_aside
+from inkdigit.files import write_atomic
 
 ROWS, SEED = 42_000, 0
 PIXELS = [f"pixel{i}" for i in range(784)]
@@ -33,7 +33,7 @@ def build(folder: Path) -> dict[str, int]:
     frame.insert_column(0, pl.Series("label", labels[train])).write_csv(folder / "train.csv")
     pl.DataFrame(images[test], PIXELS).write_csv(folder / "test.csv")
     answers = "".join(f"{i},{label}\n" for i, label in enumerate(labels[test], 1))
-    write_aside(folder / "solution.csv", "ImageId,Label\n" + answers)
+    write_atomic(folder / "solution.csv", "ImageId,Label\n" + answers)
     return check(folder, shared_numbers=len(set(train.tolist()) & set(test.tolist())))
 
 

@@ -21,8 +21,9 @@ import torch
 import machine
 from inkdigit.data.sources import open_data
 from inkdigit.data.splits import Parts
+from inkdigit.files import append_row
 from inkdigit.machine import time_process
-from inkdigit.runs import METRICS, STEPS, append_row
+from inkdigit.runs import METRICS, STEPS
 from inkdigit.training import trial
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe

@@ -16,8 +16,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from inkdigit.files import write_atomic
 from inkdigit.machine import cores
-from inkdigit.runs import write_aside
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -47,7 +47,7 @@ def describe(libraries: Sequence[str]) -> dict[str, Any]:
 def write_json(path: Path, record: dict[str, Any]) -> None:
     """Write one result, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_aside(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     print(f"Written: {path}")
 
 

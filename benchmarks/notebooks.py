@@ -27,7 +27,8 @@ import numpy as np
 import kaggle_split
 import machine
 from inkdigit.data.sources import find
-from inkdigit.runs import METRICS, read_rows
+from inkdigit.files import read_rows
+from inkdigit.runs import METRICS
 from inkdigit.training.recipe import Recipe
 
 LEDGER, TIMES = "notebooks.jsonl", "notebooks-times.json"

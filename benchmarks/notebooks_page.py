@@ -18,8 +18,8 @@ from typing import Any
 
 import machine
 import notebooks
+from inkdigit.files import write_atomic
 from inkdigit.report.compare import exact_p
-from inkdigit.runs import write_aside
 from inkdigit.training.recipe import FOLDER, Recipe
 from tables import MET, NOT_MEASURED, percent, row, with_header
 
@@ -349,7 +349,7 @@ def main() -> int:
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     for path in stale:
         if not asked.check:
-            write_aside(path, wanted[path])
+            write_atomic(path, wanted[path])
         print(f"{path.name}: {'stale' if asked.check else 'written'}")
     return 1 if asked.check and stale else 0
 

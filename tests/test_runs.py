@@ -1,22 +1,17 @@
-"""The run directory: names, finding, finishing; files that are whole or absent; one row an epoch."""
+"""Run directories: names, finding, finishing."""
 
 from __future__ import annotations
 
-import errno
-import math
 import os
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from inkdigit import runs
-from inkdigit.errors import MalformedFile, OutputError, UsageError
-from inkdigit.lock import alone
+from inkdigit.errors import OutputError, UsageError
+from inkdigit.files import locked
 
 
 def made(root: Path, name: str) -> Path:
@@ -125,117 +120,6 @@ def test_a_run_is_found_by_path_name_or_part_of_the_name(tmp_path, monkeypatch):
         runs.find("best", root=Path("none"))
 
 
-@pytest.mark.parametrize("data", [b"\x00\r\n", "é\n", b"", ""])
-def test_a_file_is_written_whole(tmp_path, data):
-    path = tmp_path / "out.bin"
-    path.write_text("old")
-    runs.write_aside(path, data)
-    assert path.read_bytes() == (data.encode() if isinstance(data, str) else data)
-    assert inside(tmp_path) == ["out.bin"]
-
-
-def test_a_written_file_has_the_usual_permissions(tmp_path):
-    runs.write_aside(tmp_path / "a", "x")
-    (tmp_path / "b").write_text("x")
-    assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
-
-
-def test_a_link_is_followed(tmp_path):
-    (tmp_path / "real").write_text("old")
-    (tmp_path / "link").symlink_to("real")
-    runs.write_aside(tmp_path / "link", "new")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "new"
-
-
-def test_a_device_is_written_straight():
-    runs.write_aside(Path(os.devnull), "x")
-    assert not Path(os.devnull).is_file()
-
-
-def test_what_cannot_be_written_is_said_and_nothing_stays_behind(tmp_path):
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(OutputError, match="folder cannot be written: it is a directory"):
-        runs.write_aside(tmp_path / "folder", "x")
-    with pytest.raises(OutputError, match="its folder does not exist"):
-        runs.write_aside(tmp_path / "none" / "out", "x")
-    with pytest.raises(OutputError, match="the name is too long"):
-        runs.write_aside(tmp_path / ("a" * 300), "x")
-    assert inside(tmp_path) == ["folder"]
-
-
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
-def test_a_full_disk_is_said():
-    with pytest.raises(OutputError, match="the disk is full"):
-        runs.write_aside(Path("/dev/full"), "x")
-
-
-@pytest.mark.parametrize(
-    ("number", "text"),
-    [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "no permission"), (errno.EIO, "Input/output error")],
-)
-def test_a_failure_in_mid_write_keeps_the_old_file(tmp_path, monkeypatch, number, text):
-    path = tmp_path / "out"
-    path.write_text("old")
-
-    def fail(_: int) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(runs.os, "fsync", fail)
-    with pytest.raises(OutputError, match=text) as caught:
-        runs.write_aside(path, "new")
-    assert (caught.value.exit_code, caught.value.http_status) == (9, 507)
-    assert path.read_text() == "old"
-    assert inside(tmp_path) == ["out"]
-
-
-def test_ctrl_c_in_mid_write_leaves_nothing(tmp_path, monkeypatch):
-    def interrupt(_: int) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs.os, "fsync", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        runs.write_aside(tmp_path / "out", "new")
-    assert inside(tmp_path) == []
-
-
-def test_rows_come_back_as_they_went(tmp_path):
-    path = tmp_path / runs.METRICS
-    assert runs.read_rows(path) == []
-    runs.append_row(path, {"epoch": 1, "loss": 0.1 + 0.2, "val_accuracy": None})
-    runs.append_row(path, {"epoch": 2, "loss": 1e-9, "val_accuracy": 0.99})
-    first, second = runs.read_rows(path)
-    assert (first["epoch"], first["loss"]) == (1.0, 0.1 + 0.2)
-    assert math.isnan(first["val_accuracy"])
-    assert second == {"epoch": 2.0, "loss": 1e-9, "val_accuracy": 0.99}
-    assert path.read_text().startswith("epoch,loss,val_accuracy\n1,")
-
-
-@pytest.mark.parametrize(("keep", "epochs"), [(0, []), (1, [1]), (2, [1, 2]), (9, [1, 2])])
-def test_a_resumed_run_keeps_the_rows_up_to_its_checkpoint(tmp_path, keep, epochs):
-    path = tmp_path / runs.METRICS
-    runs.truncate_rows(path, keep)
-    assert not path.exists()
-    path.write_text("epoch,loss\n1,0.5\n2,0.4\n3,0.")  # killed while it wrote the third row
-    runs.truncate_rows(path, keep)
-    assert [row["epoch"] for row in runs.read_rows(path)] == epochs
-    runs.append_row(path, {"epoch": keep + 1, "loss": 0.3})
-    assert runs.read_rows(path)[-1] == {"epoch": keep + 1, "loss": 0.3}
-
-
-@pytest.mark.parametrize("line", ["2,abc", "2", "2,0.4,7", "\xff\xfe,1"])
-def test_a_damaged_row_is_named(tmp_path, line):
-    path = tmp_path / runs.METRICS
-    path.write_text(f"epoch,loss\n1,0.5\n{line}\n", encoding="latin-1")
-    with pytest.raises(MalformedFile, match=r"metrics\.csv, line 3: .*Expected: 2 numbers \(epoch, loss\)"):
-        runs.read_rows(path)
-
-
-def test_a_row_that_cannot_be_written_is_said(tmp_path):
-    with pytest.raises(OutputError, match="its folder does not exist"):
-        runs.append_row(tmp_path / "none" / runs.METRICS, {"epoch": 1})
-
-
 def test_a_place_that_will_do_is_left_as_it_was(tmp_path):
     (tmp_path / "old.html").write_text("old")
     for name in ("new.html", "old.html"):
@@ -257,14 +141,6 @@ def test_a_place_that_will_not_do_is_known_before_the_work(tmp_path, place):
     with pytest.raises(OutputError):
         runs.check_place(tmp_path / place, reads=[tmp_path / "read.csv"])
     assert (tmp_path / "run" / "model.onnx").read_text() == (tmp_path / "read.csv").read_text() == "kept"
-
-
-def test_a_pipe_is_written_straight():
-    read, write = os.pipe()
-    runs.write_aside(Path(f"/dev/fd/{write}"), "through")
-    os.close(write)
-    with os.fdopen(read) as pipe:
-        assert pipe.read() == "through"
 
 
 @pytest.mark.usefixtures("same_second")
@@ -293,24 +169,16 @@ def test_seeds_are_found_by_path_name_or_part_of_it_but_a_run_comes_first(tmp_pa
         runs.find_seeds(300 * "x")
 
 
-def test_a_lock_that_is_left_over_takes_no_directory(tmp_path):
-    (tmp_path / runs.LOCK).write_text("")
-    assert runs.create("fast", seed=0, out=tmp_path) == tmp_path
-    (tmp_path / "thesis.tex").write_text("mine")
-    with alone(tmp_path, "training"), pytest.raises(OutputError, match="is taken"):
-        runs.check_free(tmp_path)
-
-
 def test_a_directory_in_use_is_told_apart_from_one_that_is_taken(tmp_path):
     (tmp_path / runs.RECIPE).write_text("")
-    with alone(tmp_path, "training"), pytest.raises(UsageError, match="at work"):
+    with locked(tmp_path, "training"), pytest.raises(UsageError, match="at work"):
         runs.create("fast", seed=0, out=tmp_path)
     with pytest.raises(OutputError, match="is taken"):
         runs.create("fast", seed=0, out=tmp_path)
 
 
 def test_the_lock_of_a_finished_run_goes_once_it_is_finished(tmp_path):
-    with alone(tmp_path, "training"):
+    with locked(tmp_path, "training"):
         runs.finish(tmp_path)
         assert inside(tmp_path) == [runs.DONE]
     assert inside(tmp_path) == [runs.DONE]
@@ -321,30 +189,6 @@ def test_whatever_a_recipe_is_called_its_runs_have_a_directory(tmp_path, name):
     run = runs.create(name, seed=2**31 - 1, root=tmp_path)
     assert run.is_dir()
     assert run.parent == tmp_path
-
-
-@given(st.binary(max_size=60) | st.text("0123456789,.en-\n", max_size=60).map(str.encode))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_file_of_rows_holds_it_is_read_or_refused(tmp_path, content):
-    path = tmp_path / runs.METRICS
-    path.write_bytes(content)
-    with suppress(MalformedFile):
-        rows = runs.read_rows(path)
-        runs.truncate_rows(path, len(rows))
-        assert str(runs.read_rows(path)) == str(rows)
-
-
-def test_rows_without_an_end_are_refused(tmp_path, monkeypatch):
-    path = tmp_path / runs.METRICS
-    path.write_text("a,b\n" + "1,2\n" * 50)
-    monkeypatch.setattr(runs, "MAX_ROWS", 50)
-    assert len(runs.read_rows(path)) == 50
-    monkeypatch.setattr(runs, "MAX_ROWS", 49)
-    with pytest.raises(MalformedFile, match="more than 49 rows"):
-        runs.read_rows(path)
-    monkeypatch.setattr(runs, "MAX_ROWS_BYTES", 50)
-    with pytest.raises(MalformedFile, match="larger than 50 bytes"):
-        runs.read_rows(path)
 
 
 def test_a_pipe_is_not_a_run(tmp_path):

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from inkdigit.data.readers.kaggle_csv import read_kaggle_test
 from inkdigit.errors import UsageError
+from inkdigit.files import write_atomic
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.runs import check_place, write_aside
+from inkdigit.runs import check_place
 from inkdigit.types import Gray, Prediction
 
 HEADER = "ImageId,Label"
@@ -69,7 +70,7 @@ def answer(
     predictions = recognizer.predict(images)
     text = "\n".join([HEADER, *(f"{i},{_label(recognizer, p)}" for i, p in enumerate(predictions, 1))]) + "\n"
     check(text, rows=len(predictions))
-    write_aside(Path(out), text)
+    write_atomic(Path(out), text)
     return Submission(Path(out), recognizer, images, predictions)
 
 

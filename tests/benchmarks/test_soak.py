@@ -37,6 +37,7 @@ import soak_pairs
 import soak_whole
 from inkdigit import runs
 from inkdigit.data.readers import corrections
+from inkdigit.files import write_atomic
 from inkdigit.model.recognizer import find
 from soak_commands import Drill, Ended, Moment
 
@@ -238,7 +239,7 @@ def test_files_say_how_far_a_training_is(tmp_path):
     assert seen == ["start", "training", "export", "report"]
     before = soak_material.files_of(tmp_path)
     assert phase(before) == "start"  # a command that resumes has written nothing yet
-    runs.write_aside(tmp_path / runs.METRICS, "epoch\n1\n")
+    write_atomic(tmp_path / runs.METRICS, "epoch\n1\n")
     assert phase(before) == "training"
     (tmp_path / runs.DONE).touch()
     assert phase(before) == "done"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -265,7 +266,6 @@ def test_a_full_disk_is_said(inkdigit, model, test_csv):
 
 
 def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_path, monkeypatch):
-    from inkdigit import runs
 
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
@@ -273,7 +273,7 @@ def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_p
     out = tmp_path / "sub" / "submission.csv"
     out.parent.mkdir()
     out.write_text("old")
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out), 9, "the disk is full")
     assert [path.name for path in out.parent.iterdir()] == ["submission.csv"]
     assert out.read_text() == "old"

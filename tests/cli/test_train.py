@@ -17,6 +17,7 @@ from inkdigit.cli import talk
 from inkdigit.cli import train as train_command
 from inkdigit.data import arrays
 from inkdigit.errors import MissingData
+from inkdigit.files import read_rows
 from inkdigit.model import recognizer
 from inkdigit.training import run as training_run
 from inkdigit.training.network import checkpoint, loop
@@ -46,7 +47,7 @@ def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
 def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[str]) -> None:
     """Wait until a run has finished so many epochs."""
     until = time.monotonic() + 120
-    while len(runs.read_rows(folder / runs.METRICS)) < rows:
+    while len(read_rows(folder / runs.METRICS)) < rows:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < until
         time.sleep(0.02)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -121,7 +122,7 @@ def test_killed_at_any_moment_a_run_has_a_whole_checkpoint(stopped, tmp_path, mo
         with monkeypatch.context() as patched, suppress(_Killed):
             for name in ("replace", "open", "mkdir"):
                 patched.setattr(Path, name, step(getattr(Path, name)))
-            patched.setattr(runs.os, "fsync", step(runs.os.fsync))
+            patched.setattr(os, "fsync", step(os.fsync))
             checkpoint.write(out, state)
         after = checkpoint.read(out, nets.build(recipe, 3), recipe, device=CPU)
         assert after.epoch == (2 if left[0] else after.epoch)

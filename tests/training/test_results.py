@@ -118,7 +118,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_written_model(drawn, net, tmp_pa
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     monkeypatch.setattr(results.export, "model_bytes", lambda *_, **__: b"model")
     monkeypatch.setattr(results.environment, "provenance", lambda *_: {})
     state = loop.start(net, tiny())

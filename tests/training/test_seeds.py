@@ -12,6 +12,7 @@ from filelock import FileLock
 from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, Diverged, OutputError, TrainingError, UsageError
+from inkdigit.files import LOCK
 from inkdigit.measure.metrics import wilson
 from inkdigit.training import results, run, trial
 from inkdigit.training.network import checkpoint, loop
@@ -207,7 +208,7 @@ def test_a_run_that_was_stopped_before_it_began_is_named(go):
 
 def test_two_do_not_train_the_same_at_once(go):
     go(0, out="out")
-    with FileLock(Path("out") / runs.LOCK), pytest.raises(UsageError, match="Another training is at work in out"):
+    with FileLock(Path("out") / LOCK), pytest.raises(UsageError, match="Another training is at work in out"):
         go(0, out="out")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from inkdigit import runs
 from inkdigit.errors import UsageError
+from inkdigit.files import LOCK
 from inkdigit.training import run
 from inkdigit.training.network import checkpoint
 from inkdigit.training.seeds import train_seeds
@@ -68,7 +69,7 @@ def test_what_is_being_trained_is_left_alone_until_its_process_ends(tmp_path):
     whole = run.train(RECIPE, data=data, out=tmp_path / "whole", device="cpu")
     assert (out / checkpoint.FILE).read_bytes() == (whole.folder / checkpoint.FILE).read_bytes()
     assert [row["epoch"] for row in done.history] == [1, 2, 3]
-    assert not (out / runs.LOCK).exists()
+    assert not (out / LOCK).exists()
 
 
 @pytest.mark.usefixtures("only_training")

@@ -6,7 +6,8 @@ import pytest
 from filelock import FileLock
 
 from inkdigit.errors import OutputError, TrainingError, UsageError
-from inkdigit.runs import LOCK, ROOT
+from inkdigit.files import LOCK
+from inkdigit.runs import ROOT
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune import comparison, pool
 from inkdigit.tune import study as memory

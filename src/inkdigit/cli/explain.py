@@ -11,7 +11,8 @@ import typer
 from inkdigit.cli import talk
 from inkdigit.cli.predict import Model
 from inkdigit.errors import InkdigitError, MissingExtra
-from inkdigit.runs import check_place, write_aside
+from inkdigit.files import write_atomic
+from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -82,7 +83,7 @@ def _write_page(out: Path, explained: Explained) -> None:
     """Write the page of a picture, and say what is not on it."""
     from inkdigit.report import explain
 
-    write_aside(out, explain.page(explained))
+    write_atomic(out, explain.page(explained))
     talk.say(f"\nPage        {out}")
     if explained.insight is not None and explained.insight.left_out:
         talk.note(explained.insight.left_out)

@@ -10,7 +10,8 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import DataError, MissingExtra, OutputError, UsageError, did_you_mean
-from inkdigit.runs import MODEL, RECIPE, check_place, write_aside
+from inkdigit.files import write_atomic
+from inkdigit.runs import MODEL, RECIPE, check_place
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -50,7 +51,7 @@ def export(
             written = _quantize(recognizer, data) if format_ == "onnx-int8" else _convert(recognizer, format_)
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Exporting needs {exc.name}", "train") from exc
-        write_aside(target, written)
+        write_atomic(target, written)
     talk.say(f"Written     {target} ({len(written) / 1000:,.0f} kB)")
     _next(target, format_)
 

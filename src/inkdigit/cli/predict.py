@@ -101,10 +101,10 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
             sheet.append((file, grays[i], answer))
         yield {"file": str(file), **answer.to_json(), "model": recognizer.name}
     if show is not None and sheet:
+        from inkdigit.files import write_atomic
         from inkdigit.picture.sheet import draw
-        from inkdigit.runs import write_aside
 
-        write_aside(show, draw(sheet, kind=recognizer.prepare))
+        write_atomic(show, draw(sheet, kind=recognizer.prepare))
         talk.note(f"Drawn into {show}")
 
 

@@ -31,7 +31,7 @@ from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_labels_csv, re
 from inkdigit.data.readers.idx_npz import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
 from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
-from inkdigit.runs import looking_up
+from inkdigit.files import looking_up
 from inkdigit.types import DIGITS, Dataset
 
 __all__ = ["NAMES", "NOT_BY_PATH", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 import inkdigit.runs as runs
 from inkdigit.data.readers.packed import load_npz
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.files import read_rows
 from inkdigit.parsing import parse_json, parse_toml, read_text
 
 MOST = 1e30  # figures are below: beyond it no axis can be drawn
@@ -135,7 +136,7 @@ class Entry:
             MalformedFile: they cannot be read, or do not say of which epoch they are.
         """
         path = self.folder / runs.METRICS
-        rows = runs.read_rows(path)
+        rows = read_rows(path)
         if not all(0 < row.get("epoch", 0) < math.inf and can_be_drawn(row) for row in rows):
             raise MalformedFile(path, "These are not the figures of epochs", hint="Train the run anew.")
         return rows

@@ -26,12 +26,12 @@ import inkdigit.machine as machine
 from inkdigit.data.sources import find as find_data
 from inkdigit.data.sources import open_data
 from inkdigit.errors import ModelFileError
+from inkdigit.files import writing
 from inkdigit.measure.metrics import evaluate
 from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.model.recognizer import find as find_model
 from inkdigit.picture.decode import Picture
 from inkdigit.picture.prepare import prepare
-from inkdigit.runs import writing
 from inkdigit.synth.drawn import digit
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray
 

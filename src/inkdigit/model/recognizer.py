@@ -25,13 +25,14 @@ from inkdigit.errors import (
     UsageError,
     did_you_mean,
 )
+from inkdigit.files import looking_up
 from inkdigit.machine import cores
 from inkdigit.model.card import OUTPUTS, TOLERANCE, Card
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
-from inkdigit.runs import RECIPE, looking_up, model_path
+from inkdigit.runs import RECIPE, model_path
 from inkdigit.types import NO_INK, SIDE, UNSURE, Floats, Gray, Prediction
 
 if TYPE_CHECKING:

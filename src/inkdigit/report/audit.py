@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.data.copies import NEAR, find_copies
+from inkdigit.files import write_atomic
 from inkdigit.measure.doubts import Doubts
 from inkdigit.report import template
-from inkdigit.runs import write_aside
 from inkdigit.types import Dataset, Part, Split
 
 ISSUES, PROBS, PAGE = "issues.csv", "probs.npz", "audit.html"
@@ -169,9 +169,9 @@ def write(folder: Path, audit: Audit, *, top: int) -> None:
         MissingExtra: Jinja is not installed; the list and the probabilities are written then.
         OutputError: a file cannot be written.
     """
-    write_aside(folder / PROBS, _to_npz(audit))
-    write_aside(folder / ISSUES, to_csv(audit))
-    write_aside(folder / PAGE, template.render(TEMPLATE, _values(audit, top)))
+    write_atomic(folder / PROBS, _to_npz(audit))
+    write_atomic(folder / ISSUES, to_csv(audit))
+    write_atomic(folder / PAGE, template.render(TEMPLATE, _values(audit, top)))
 
 
 def to_csv(audit: Audit) -> str:

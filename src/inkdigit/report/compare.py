@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.errors import UsageError
+from inkdigit.files import write_atomic
 from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_pictures
 from inkdigit.report import template
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
-from inkdigit.runs import write_aside
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -167,7 +167,7 @@ def write_page(path: Path, comparison: Comparison) -> None:
         **template.pictures(figures),
         "curves": _CURVES,
     }
-    write_aside(path, template.render(TEMPLATE, values))
+    write_atomic(path, template.render(TEMPLATE, values))
 
 
 def draw(comparison: Comparison, *, theme: Theme) -> dict[str, bytes]:

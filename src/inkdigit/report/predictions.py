@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from inkdigit.files import write_atomic
 from inkdigit.report import template
 from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
-from inkdigit.runs import write_aside
 from inkdigit.types import NO_ANSWER, Gray, Prediction
 
 ROWS, COLUMNS = 3, 5  # of the grid, as notebooks draw it
@@ -52,8 +52,8 @@ def write(
     sample = draw_sample(len(images))
     drawn = _grid(images[sample], [predictions[i] for i in sample], classes)
     html = template.render(TEMPLATE, _values(beside.name, sample, images, predictions, classes, model))
-    write_aside(page, html)
-    write_aside(grid, drawn)
+    write_atomic(page, html)
+    write_atomic(grid, drawn)
     return page, grid
 
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inkdigit.lock import alone, forget
+from inkdigit.files import locked, remove_lock, write_atomic, writing
 from inkdigit.measure.robustness import UNSEEN, Robustness
 from inkdigit.report import template
-from inkdigit.runs import check_place, write_aside, writing
+from inkdigit.runs import check_place
 
 TEMPLATE = "robustness.html.j2"
 PAGE, FIGURES = "corruptions.html", "corruptions.json"
@@ -43,11 +43,11 @@ def claimed(folder: Path) -> Iterator[None]:
         MissingExtra: Jinja is not installed.
     """
     claim(folder)
-    with alone(folder, "evaluation"):
+    with locked(folder, "evaluation"):
         try:
             yield
         finally:
-            forget(folder)
+            remove_lock(folder)
 
 
 def write(folder: Path, found: Robustness) -> Path:
@@ -57,7 +57,7 @@ def write(folder: Path, found: Robustness) -> Path:
         OutputError: a file cannot be written.
         MissingExtra: Jinja is not installed; the figures are written then.
     """
-    write_aside(folder / FIGURES, json.dumps(found.to_json(), indent=1) + "\n")
+    write_atomic(folder / FIGURES, json.dumps(found.to_json(), indent=1) + "\n")
     pictures = {
         row.kind.name: [
             (template.picture_uri(before), template.picture_uri(after))
@@ -65,5 +65,5 @@ def write(folder: Path, found: Robustness) -> Path:
         ]
         for row in found.rows
     }
-    write_aside(folder / PAGE, template.render(TEMPLATE, {"found": found, "pictures": pictures, "unseen": UNSEEN}))
+    write_atomic(folder / PAGE, template.render(TEMPLATE, {"found": found, "pictures": pictures, "unseen": UNSEEN}))
     return folder / PAGE

@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inkdigit.files import write_atomic, writing
 from inkdigit.measure.metrics import worst_mistakes
 from inkdigit.parsing import parse_toml
 from inkdigit.report import explain, plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
 from inkdigit.report.explain import Insight
 from inkdigit.report.template import duration, number, percent, pictures, render
-from inkdigit.runs import PAGE, REPORT, write_aside, writing
+from inkdigit.runs import PAGE, REPORT
 from inkdigit.types import Floats, Gray, Metrics, Prediction
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ def write(folder: Path, story: Story) -> dict[str, Any]:
     with writing(folder / PLOTS):
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
     for name, drawn in (*figures[LIGHT.name].items(), *plates.items()):
-        write_aside(folder / PLOTS / f"{name}.png", drawn)
-    write_aside(folder / REPORT, text + "\n")
-    write_aside(folder / PAGE, html)
+        write_atomic(folder / PLOTS / f"{name}.png", drawn)
+    write_atomic(folder / REPORT, text + "\n")
+    write_atomic(folder / PAGE, html)
     return report
 
 

@@ -23,7 +23,7 @@ import inkdigit.runs as runs
 from inkdigit.data.arrays import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
-from inkdigit.lock import alone, forget
+from inkdigit.files import check_free, locked, remove_lock
 from inkdigit.measure.doubts import Doubts
 from inkdigit.report.audit import Audit, Looked, write
 from inkdigit.report.template import require_jinja
@@ -84,14 +84,14 @@ def audit(
     by_writer = _knows_writers(known, folds)
     fold_of = divide(known, folds, seed=chosen.seed, classes=dataset.classes)
     folder = runs.create(dataset.name, seed=chosen.seed, out=None if out is None else Path(out), root=ROOT)
-    with alone(folder, "audit"):
-        runs.check_free(folder)  # another audit may have been here meanwhile
+    with locked(folder, "audit"):
+        check_free(folder)  # another audit may have been here meanwhile
         division = "whole writers in each" if by_writer else "the same share of each class in each"
         how = f"recipe {chosen.name}, seed {chosen.seed}, {folds} folds, {division}"
         found = Audit(dataset, _look(dataset, train, known, fold_of, chosen, log=log, on_tick=on_tick), how)
         log("Looking for copies.")
         write(folder, found, top=top)
-        forget(folder)
+        remove_lock(folder)
     return Audited(folder, found)
 
 

@@ -17,8 +17,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.files import looking_up
 from inkdigit.parsing import check_plain, parse_toml, read_text
-from inkdigit.runs import RECIPE, looking_up
+from inkdigit.runs import RECIPE
 from inkdigit.training.network.size import (
     MOST_IN_A_LAYER,
     MOST_PARAMETERS,

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 import inkdigit.runs as runs
 from inkdigit.data.checks import Check, check
 from inkdigit.data.splits import Parts, set_aside
+from inkdigit.files import read_rows, write_atomic, writing
 from inkdigit.measure.metrics import evaluate, measure, predict_part, stack_probs
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
@@ -73,7 +74,7 @@ def write_model(job: Job, state: loop.State) -> bytes:
         samples=job.parts.train.images[:PARITY_PICTURES],
         provenance=environment.provenance(job.recipe, job.dataset, job.about),
     )
-    runs.write_aside(runs.model_path(job.folder), data)
+    write_atomic(runs.model_path(job.folder), data)
     return data
 
 
@@ -112,7 +113,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     )
     _write_predictions(job, predictions, len(model.classes))
     shipped = export.with_figures(data, figures(metrics))
-    runs.write_aside(runs.model_path(job.folder), shipped)
+    write_atomic(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size=len(shipped))
     insight = explain.insight(model, part, predictions)
     seconds = {**seconds, "evaluate": time.perf_counter() - began}
@@ -164,7 +165,7 @@ def _story(
     insight: Insight,
     seconds: dict[str, float],
 ) -> run_page.Story:
-    history, part = runs.read_rows(job.folder / runs.METRICS), job.parts.report
+    history, part = read_rows(job.folder / runs.METRICS), job.parts.report
     seconds = {"train": sum(row["seconds"] for row in history), **seconds}
     return run_page.Story(
         title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
@@ -172,7 +173,7 @@ def _story(
         metrics=metrics,
         check=_check(job),
         history=history,
-        steps=runs.read_rows(job.folder / runs.STEPS),
+        steps=read_rows(job.folder / runs.STEPS),
         images=part.images,
         labels=part.labels,
         probs=stack_probs(predictions, len(metrics.classes)),
@@ -212,7 +213,7 @@ def _write_predictions(job: Job, predictions: list[Prediction], classes: int) ->
         logits = np.log(probs) + scores[:, None]
     buffer = io.BytesIO()
     np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
-    runs.write_aside(job.folder / runs.PREDICTIONS, buffer.getvalue())
+    write_atomic(job.folder / runs.PREDICTIONS, buffer.getvalue())
 
 
 def log_opening(made: Path, *, data: str, name: str, sha256: str, seed: str) -> None:
@@ -225,7 +226,7 @@ def log_opening(made: Path, *, data: str, name: str, sha256: str, seed: str) -> 
     """
     path, text = made.parent / OPENINGS, io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    with runs.writing(path), path.open("a", encoding="utf-8") as file:
+    with writing(path), path.open("a", encoding="utf-8") as file:
         if file.tell() == 0:
             writer.writerow(["date", "data", "recipe", "recipe_sha256", "seed", "run"])
         now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"

@@ -24,7 +24,7 @@ from inkdigit.data.arrays import as_dataset
 from inkdigit.data.sources import NAMES
 from inkdigit.data.splits import Division, Parts
 from inkdigit.errors import DataError, MalformedFile, UsageError
-from inkdigit.lock import alone
+from inkdigit.files import append_row, check_free, locked, read_rows, truncate_rows, write_atomic
 from inkdigit.measure.ledger import can_be_drawn, read_report
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.synth.generated import check_source
@@ -50,7 +50,7 @@ class Run:
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """One row an epoch: losses, accuracies, learning rate, seconds."""
-        return runs.read_rows(self.folder / runs.METRICS)
+        return read_rows(self.folder / runs.METRICS)
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -102,10 +102,10 @@ def train(
         about = environment.describe(dataset, source=recipe.data, device=target)
         about["teacher"] = None if teacher is None else teacher.describe()
         folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
-    with alone(folder, "training"):
-        runs.check_free(folder)  # another training may have been here meanwhile
-        runs.write_aside(folder / runs.RECIPE, recipe.to_toml())
-        runs.write_aside(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
+    with locked(folder, "training"):
+        check_free(folder)  # another training may have been here meanwhile
+        write_atomic(folder / runs.RECIPE, recipe.to_toml())
+        write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
         with environment.gpu_memory("Train on the processor: --device cpu."):
             state = loop.start(net.to(target), recipe)
         checkpoint.write(folder, state)
@@ -133,7 +133,7 @@ def resume(
     """
     folder = runs.find(run)
     _check_unfinished(folder)
-    with alone(folder, "training"):
+    with locked(folder, "training"):
         _check_unfinished(folder)  # it may have come to its end meanwhile
         with _clock() as seconds:
             job, state = _take_up(folder, data, device, log)
@@ -180,7 +180,7 @@ def _cut_rows(folder: Path, state: loop.State) -> None:
     """
     for name, columns in ((runs.METRICS, EPOCH_ROW), (runs.STEPS, STEP_ROW)):
         rows = _check_rows(folder / name, columns)
-        runs.truncate_rows(folder / name, sum(row["step"] <= state.step for row in rows))
+        truncate_rows(folder / name, sum(row["step"] <= state.step for row in rows))
 
 
 def _check_rows(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
@@ -189,7 +189,7 @@ def _check_rows(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
     Raises:
         MalformedFile: they are others, or the file cannot be read.
     """
-    rows = runs.read_rows(path)
+    rows = read_rows(path)
     if rows and tuple(rows[0]) != tuple(columns):
         expected, received = ", ".join(columns), ", ".join(rows[0])[:200]
         raise MalformedFile(path, "the columns are others", where="line 1", expected=expected, received=received)
@@ -299,6 +299,6 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None, log: Log) -> Non
 def _record(folder: Path, row: loop.Row) -> None:
     steps_per_epoch = row.step / row.epoch
     figures = {field.name: getattr(row, field.name) for field in fields(row) if field.name != "samples"}
-    runs.append_row(folder / runs.METRICS, figures)
+    append_row(folder / runs.METRICS, figures)
     for sample in row.samples:
-        runs.append_row(folder / runs.STEPS, {"epoch": round(sample.step / steps_per_epoch, 4), **asdict(sample)})
+        append_row(folder / runs.STEPS, {"epoch": round(sample.step / steps_per_epoch, 4), **asdict(sample)})

@@ -17,7 +17,7 @@ from typing import Any
 
 import inkdigit.runs as runs
 from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
-from inkdigit.lock import alone, check_unlocked
+from inkdigit.files import check_unlocked, first_entry, locked, write_atomic, writing
 from inkdigit.measure.ledger import Entry, read_finished
 from inkdigit.model.recognizer import find
 from inkdigit.report.seeds import NOT_YET, PAGE, Seeds, gather, read_summary, seen, seen_from, spell, to_markdown
@@ -106,9 +106,9 @@ def train_seeds(
     except OutputError:
         check_unlocked(plan.folder)  # what is in the way may only be in the making
         raise
-    with runs.writing(plan.folder):
+    with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
-    with alone(plan.folder, "training"):
+    with locked(plan.folder, "training"):
         _look_around(plan)  # another training may have been here meanwhile
         for seed, entry in plan.entries.items():
             log(f"Seed {seed}: taken over from {entry.folder}")
@@ -203,8 +203,8 @@ def _exists(plan: _Plan, seed: int, place: Path) -> bool:
     Raises:
         OutputError: what is there is no run of this recipe, data and seed, or cannot be gone on with.
     """
-    with runs.writing(place):
-        if not place.exists() or (place.is_dir() and runs.first_entry(place) is None):
+    with writing(place):
+        if not place.exists() or (place.is_dir() and first_entry(place) is None):
             return False
     try:
         found = Recipe.load(place / runs.RECIPE)
@@ -300,6 +300,6 @@ def _write(plan: _Plan) -> None:
         **said,
         "runs": sorted([*said["runs"], *missing], key=lambda row: row["seed"]),
     }
-    runs.write_aside(plan.folder / runs.SEEDS, json.dumps(summary, indent=1, ensure_ascii=False))
+    write_atomic(plan.folder / runs.SEEDS, json.dumps(summary, indent=1, ensure_ascii=False))
     if plan.entries:
-        runs.write_aside(plan.folder / PAGE, to_markdown(_seeds(plan), plan.folder))
+        write_atomic(plan.folder / PAGE, to_markdown(_seeds(plan), plan.folder))

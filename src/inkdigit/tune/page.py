@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from inkdigit.files import write_atomic
 from inkdigit.report.canvas import DARK, LIGHT, Theme
 from inkdigit.report.template import pictures, render, signed
-from inkdigit.runs import write_aside
 from inkdigit.tune import plots
 from inkdigit.tune.comparison import Duel, spread
 from inkdigit.tune.plots import TrialRow
@@ -59,7 +59,7 @@ def write_page(path: Path, story: Story) -> None:
         "duel": None if story.duel is None else _told(story.duel),
         **pictures(figures),
     }
-    write_aside(path, render(TEMPLATE, values))
+    write_atomic(path, render(TEMPLATE, values))
 
 
 def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.files import looking_up
 from inkdigit.parsing import parse_toml, read_text
-from inkdigit.runs import looking_up
 from inkdigit.training.recipe import Recipe, shorten
 
 if TYPE_CHECKING:

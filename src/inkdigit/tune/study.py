@@ -56,7 +56,7 @@ def require_optuna() -> None:
     try:
         import optuna
     except ModuleNotFoundError as exc:
-        raise MissingExtra(f"Tuning needs {exc.name}", "scale") from exc
+        raise MissingExtra(f"Tuning needs {exc.name}", "tune") from exc
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, TrainingError, UsageError
-from inkdigit.lock import alone
+from inkdigit.files import check_free, locked, write_atomic
 from inkdigit.machine import cores
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune import study as memory
@@ -96,7 +96,7 @@ def tune(
         named = named or runs.ROOT / f"tune-{start.name}"
         study = memory.open_study(storage, named.resolve().name, about=about, seed=start.seed)
     folder = _make(named, start)
-    with alone(folder, "search"):
+    with locked(folder, "search"):
         _begin(folder, start)
         if storage is None:
             check_file(folder)
@@ -127,9 +127,9 @@ def _begin(folder: Path, start: Recipe) -> None:
         OutputError: the directory holds something else by now.
     """
     if not (folder / START).is_file():
-        runs.check_free(folder)
+        check_free(folder)
     if not (folder / memory.DATABASE).exists():
-        runs.write_aside(folder / START, start.to_toml())
+        write_atomic(folder / START, start.to_toml())
 
 
 def _run(search: Search) -> Tuned:
@@ -150,7 +150,7 @@ def _run(search: Search) -> Tuned:
     except KeyboardInterrupt as exc:
         told = f"Stopped after {len(memory.over(study))} of {search.trials} trials. Go on with: the same command"
         raise KeyboardInterrupt(f"{told}, and --out {folder}") from exc
-    runs.write_aside(folder / WINNER, winner_toml(search, best, duel))
+    write_atomic(folder / WINNER, winner_toml(search, best, duel))
     story = tell_story(search, best, duel)
     write_page(folder / PAGE, story)
     verdict = duel.verdict if duel else story.no_duel

@@ -14,7 +14,6 @@ import onnx
 import pytest
 import torch
 
-from inkdigit import runs
 from inkdigit.errors import OutputError, UsageError
 from inkdigit.measure.robustness import trained_kinds
 from inkdigit.model.card import Calibration
@@ -299,7 +298,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(joined, many, tmp_path, monk
         if next(ways, None) is None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(runs.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OutputError, match=r"m\.onnx cannot be written: the disk is full"):
         write(out, data, many)
     assert out.read_bytes() == b"mine"

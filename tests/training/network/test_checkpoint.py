@@ -11,6 +11,7 @@ import torch
 
 from inkdigit import runs
 from inkdigit.errors import DataError, TrainingError, UsageError
+from inkdigit.files import read_rows
 from inkdigit.training import run, trial
 from inkdigit.training.network import checkpoint, loop, nets
 from inkdigit.training.recipe import Recipe
@@ -43,7 +44,7 @@ RECIPES = {
 def rows(path: Path) -> list[dict[str, float]]:
     """The figures of a CSV that do not depend on the clock."""
     clock = ("seconds", "images_per_second")
-    return [{k: str(v) for k, v in row.items() if k not in clock} for row in runs.read_rows(path)]
+    return [{k: str(v) for k, v in row.items() if k not in clock} for row in read_rows(path)]
 
 
 def begin(recipe: Recipe, data: Dataset, out: Path, *, stop: int | None = None) -> Path:

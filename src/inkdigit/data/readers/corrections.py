@@ -26,6 +26,7 @@ from inkdigit.data.readers.folders import FILE, LABEL, LABELS_FILE
 from inkdigit.data.readers.idx_npz import GLIMPSES, index_names, sorted_names, thin
 from inkdigit.data.readers.packed import check_count
 from inkdigit.errors import DataError, MissingData, UsageError
+from inkdigit.files import make_atomic, write_atomic, writing
 from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import decode
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
@@ -139,20 +140,20 @@ def export(path: Path, out: Path) -> tuple[int, int]:
         DataError: no such file, or another kind of file.
         OutputError: `out` is taken, or cannot be written.
     """
-    with connect(path, "read") as connection, runs.writing(out), runs.made_aside(out) as aside:
+    with connect(path, "read") as connection, writing(out), make_atomic(out) as aside:
         stored = connection.execute(f"SELECT {_ABOUT}, {_PICTURE} FROM corrections ORDER BY id")
         listed: dict[Path, list[tuple[str, Correction]]] = {aside: [], aside / NONE: []}
         for *about, picture in stored:
             one = Correction(*about)
             folder = aside / NONE if one.right == NONE else aside
             name = f"{one.id}{_suffix(picture)}"
-            with runs.writing(folder):
+            with writing(folder):
                 folder.mkdir(exist_ok=True)
-            runs.write_aside(folder / name, picture)
+            write_atomic(folder / name, picture)
             listed[folder].append((name, one))
         for folder, rows in listed.items():
             if rows:
-                runs.write_aside(folder / LABELS_FILE, _labels_csv(rows))
+                write_atomic(folder / LABELS_FILE, _labels_csv(rows))
     return len(listed[aside]), len(listed[aside / NONE])
 
 

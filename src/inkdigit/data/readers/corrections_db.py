@@ -15,9 +15,9 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-import inkdigit.runs as runs
 from inkdigit.data.readers.packed import reading
 from inkdigit.errors import InkdigitError, MalformedFile, MissingData, OutputError
+from inkdigit.files import looking_up
 from inkdigit.picture.decode import MAX_BYTES as MAX_PICTURE_BYTES
 
 MAX_BYTES = 2**30  # of the file: whoever may send corrections must not fill the disk
@@ -83,7 +83,7 @@ def connect(path: Path, mode: Mode, *, thorough: bool = True) -> Iterator[sqlite
         DataError: no such file, another kind of file, or a damaged one.
         OutputError: it cannot be written, or holds 1 GiB already.
     """
-    with runs.looking_up(path):
+    with looking_up(path):
         if path.exists() and not path.is_file():
             problem = f"{path} is not a regular file"
             raise OutputError(problem, hint="Name another one.") if mode == "make" else MissingData(problem)

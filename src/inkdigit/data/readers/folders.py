@@ -22,10 +22,10 @@ import numpy as np
 from inkdigit.data.readers.idx_npz import GLIMPSES, Reading, index_names, read_classes, sorted_names, thin, to_dataset
 from inkdigit.data.readers.packed import check_count
 from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, PictureError
+from inkdigit.files import looking_up
 from inkdigit.parsing import read_text
 from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import PICTURE_SUFFIXES, decode, is_picture_name
-from inkdigit.runs import looking_up
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
 LABELS_FILE = "labels.csv"

@@ -22,6 +22,7 @@ from torch import nn
 
 import inkdigit.runs as runs
 from inkdigit.errors import TrainingError, UsageError
+from inkdigit.files import write_atomic, writing
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment
@@ -233,13 +234,13 @@ def _write(out: Path, data: bytes, model: Recognizer, old: Old, recipe: Recipe, 
     """
     parts = old.parts
     log(f"Reading the {len(parts.report):,} pictures of the {parts.report_name} part of {old.dataset.name}.")
-    with runs.writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
-        runs.write_aside(path, data)
+        write_atomic(path, data)
         before, after = (evaluate_reported(one, old.dataset, parts) for one in (model, Recognizer.load(path)))
     if parts.report_name == "test":
         log_opening(out, data=old.dataset.name, name=_name(model), sha256=recipe.sha256, seed=str(recipe.seed))
-    runs.write_aside(out, data if old.drawn else export.with_figures(data, figures(after)))
+    write_atomic(out, data if old.drawn else export.with_figures(data, figures(after)))
     return before, after
 
 

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 import inkdigit.runs as runs
 from inkdigit.data.splits import Parts
 from inkdigit.errors import UsageError
+from inkdigit.files import write_atomic, writing
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment
@@ -117,9 +118,9 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
     Raises:
         OutputError: the file or the note cannot be written.
     """
-    with runs.writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
-        runs.write_aside(path, data)
+        write_atomic(path, data)
         model = Recognizer.load(path)
         recipes = recipes_of(model)
         parts = parts_of(dataset, recipes[0])
@@ -129,7 +130,7 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
             log_opening(out, data=dataset.name, name=model.name, sha256=sha256, seed=seed)
         log(f"Answering the {len(parts.report):,} pictures of the {parts.report_name} part.")
         metrics = evaluate_reported(model, dataset, parts)
-    runs.write_aside(out, export.with_figures(data, figures(metrics)))
+    write_atomic(out, export.with_figures(data, figures(metrics)))
     return metrics
 
 

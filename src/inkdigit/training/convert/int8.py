@@ -21,6 +21,7 @@ import onnxruntime as ort
 
 import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, OutputError, UsageError
+from inkdigit.files import writing
 from inkdigit.model.card import SelfTest
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.model.session import broken
@@ -155,7 +156,7 @@ def _temporary_folder() -> Iterator[str]:
     """
     place = Path(tempfile.gettempdir())
     try:
-        with runs.writing(place), tempfile.TemporaryDirectory() as folder:
+        with writing(place), tempfile.TemporaryDirectory() as folder:
             yield folder
     except broken() as exc:  # the network ran before, so that what fails is writing it
         raise OutputError(f"Temporary files cannot be written in {place} ({exc})") from exc

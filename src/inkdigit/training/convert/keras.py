@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import nn
 
-import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.files import writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.export import verify
 from inkdigit.training.convert.restore import restore
@@ -53,7 +53,7 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
         raise UsageError(f"{recognizer.path} normalises moments, and no stock layer of Keras does", hint=NO_MOMENTS)
     keras = _keras()
     with (
-        runs.writing(Path(tempfile.gettempdir())),
+        writing(Path(tempfile.gettempdir())),
         tempfile.TemporaryDirectory() as folder,
         keras.device("cpu"),
         _defaults(keras),

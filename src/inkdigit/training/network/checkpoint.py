@@ -23,8 +23,8 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from inkdigit.errors import DataError, UsageError
+from inkdigit.files import write_atomic, writing
 from inkdigit.parsing import parse_json, read_bytes
-from inkdigit.runs import write_aside, writing
 from inkdigit.training.network.loop import State, make_optimizer, start
 from inkdigit.training.recipe import Recipe
 
@@ -95,7 +95,7 @@ def write(run: Path, state: State) -> None:
         (run / FILE).parent.mkdir(exist_ok=True)
         if (run / FILE).is_file():
             (run / FILE).replace(run / PREVIOUS)  # from here on, until the rename below, this is the last good one
-    write_aside(run / FILE, data.replace(UNSIGNED.encode(), checksum(data, UNSIGNED).encode(), 1))
+    write_atomic(run / FILE, data.replace(UNSIGNED.encode(), checksum(data, UNSIGNED).encode(), 1))
 
 
 def exists(run: Path) -> bool:
