@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import onnxruntime as ort
 import pytest
 
 from inkdigit.model.card import METADATA_KEY, Calibration, Card, SelfTest
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.synth.drawn import digit
@@ -117,7 +120,7 @@ class Tiny:
             parameters=784 * len(self.classes),
             calibration=self.calibration,
             self_test=SelfTest(images, probs),
-            provenance=self.provenance,
+            provenance=Provenance.from_json(self.provenance),
             outliers=self.outliers,
         )
 
@@ -169,3 +172,19 @@ def mnist() -> Path:
         if (Path(place) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
             return Path(place) / "mnist"
     pytest.skip("MNIST is not here: set INKDIGIT_DATA to the folder that holds mnist/")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """After a full run: cases and seconds of each folder of tests, the workers' seconds added up."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    seconds: dict[str, float] = defaultdict(float)
+    cases: dict[str, set[str]] = defaultdict(set)
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if isinstance(report, pytest.TestReport):
+            part = report.nodeid.partition("::")[0].split("/")[1]
+            seconds[part] += report.duration
+            cases[part].add(report.nodeid)
+    terminalreporter.write_sep("-", "where the time goes (s, of all workers together)")
+    for part in sorted(seconds, key=seconds.__getitem__, reverse=True):
+        terminalreporter.write_line(f"{seconds[part]:7.1f} s {len(cases[part]):6,} cases  {part}")
