@@ -26,6 +26,7 @@ from inkdigit.errors import (
     Unauthorized,
     Unreachable,
     UsageError,
+    interleave,
 )
 
 AT_A_TIME = 16  # pictures a request, where the server takes as many
@@ -95,13 +96,16 @@ def _answers(connection: _Connection, path: str, batches: Iterator[Batch]) -> It
     with connection:
         for batch in batches:
             pictures = [data for _, data in batch if isinstance(data, bytes)]
-            answers = iter(connection.predict(path, pictures) if pictures else [])
-            for name, data in batch:
-                yield _entry(name, next(answers)) if isinstance(data, bytes) else {"file": name, **data.to_json()}
+            errors = {i: data for i, (_, data) in enumerate(batch) if isinstance(data, PictureError)}
+            answers = connection.predict(path, pictures) if pictures else []
+            for (name, _), answer in zip(batch, interleave(answers, errors), strict=True):
+                yield _entry(name, answer)
 
 
-def _entry(name: str | None, answer: Answer) -> Answer:
+def _entry(name: str | None, answer: Answer | PictureError) -> Answer:
     """An answer under the name of its file; the server was sent bytes without it."""
+    if isinstance(answer, PictureError):
+        return {"file": name, **answer.to_json()}
     if "error" in answer:
         problem = str(answer["error"])
         own = f"{name}:{problem.removeprefix('the bytes:')}" if problem.startswith("the bytes:") else problem

@@ -36,9 +36,11 @@ A library's error is translated where the library is called (`raise NotAPicture(
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+Answer = TypeVar("Answer")
 MAX_WORDS, MAX_RECEIVED = 1_000, 300  # characters of what an error says, and of what it quotes
 
 
@@ -264,3 +266,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else None
+
+
+def interleave(answers: Sequence[Answer], errors: Mapping[int, PictureError]) -> Iterator[Answer | PictureError]:
+    """The answers in their order, and each error at its index among them."""
+    rest = iter(answers)
+    for i in range(len(answers) + len(errors)):
+        yield errors[i] if i in errors else next(rest)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.errors import UsageError
+from inkdigit.errors import PictureError, UsageError
 
 Gray = NDArray[np.uint8]  # (H, W), or (N, 28, 28) for pictures that have passed the door
 Floats = NDArray[np.float32]
@@ -72,6 +72,13 @@ class Prediction:
             "reason": self.reason,
             "probs": None if self.probs is None else [round(float(p), 6) for p in self.probs],
         }
+
+
+def entry(file: str | None, answer: Prediction | PictureError, model: str) -> dict[str, Any]:
+    """One picture's answer as JSON types: a line of `predict --json`, an entry of `/predict`."""
+    if isinstance(answer, PictureError):
+        return {"file": file, **answer.to_json()}
+    return {"file": file, **answer.to_json(), "model": model}
 
 
 def _rounded(value: float | None) -> float | None:

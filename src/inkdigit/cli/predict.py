@@ -89,17 +89,16 @@ def _answered_here(
 
 
 def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) -> Iterator[Answer]:
+    from inkdigit.types import entry
+
     sources = [problem or file for file, problem in entries]
     grays: dict[int, Gray] = {}
     sheet = []
     predictions = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
     for i, ((file, _), answer) in enumerate(zip(entries, predictions, strict=True)):
-        if isinstance(answer, PictureError):
-            yield {"file": str(file), **answer.to_json()}
-            continue
-        if i in grays:
+        if i in grays and not isinstance(answer, PictureError):
             sheet.append((file, grays[i], answer))
-        yield {"file": str(file), **answer.to_json(), "model": recognizer.name}
+        yield entry(str(file), answer, recognizer.name)
     if show is not None and sheet:
         from inkdigit.files import write_atomic
         from inkdigit.picture.sheet import draw

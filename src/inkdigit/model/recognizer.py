@@ -24,6 +24,7 @@ from inkdigit.errors import (
     UnsupportedFormat,
     UsageError,
     did_you_mean,
+    interleave,
 )
 from inkdigit.files import looking_up
 from inkdigit.machine import cores
@@ -143,7 +144,7 @@ class Recognizer:
         first = list(islice(reads, 2))
         if len(first) < 2:
             for images, errors in first:
-                yield from _in_order(self._answer(images), errors)
+                yield from interleave(self._answer(images), errors)
             return
         from concurrent.futures import ThreadPoolExecutor  # for many pictures alone
 
@@ -153,9 +154,9 @@ class Recognizer:
                 waiting.append((network.submit(self._answer, images), errors))
                 if len(waiting) > 1:  # one is answered while the next is read
                     asked, errors = waiting.popleft()
-                    yield from _in_order(asked.result(), errors)
+                    yield from interleave(asked.result(), errors)
             for asked, errors in waiting:
-                yield from _in_order(asked.result(), errors)
+                yield from interleave(asked.result(), errors)
 
     def probs_as_prepared(self, images: Gray) -> Floats:
         """The probabilities (N, K) of `images` uint8 (N, 28, 28), taken as they are: prepared already, then changed.
@@ -221,13 +222,6 @@ class Recognizer:
                 received=f"{off:.4f} apart",
                 hint="The file is damaged, or this processor rounds differently; train or fetch the model again.",
             )
-
-
-def _in_order(answers: list[Prediction], errors: dict[int, PictureError]) -> Iterator[Prediction | PictureError]:
-    """The answers, and each error at its index among them."""
-    rest = iter(answers)
-    for i in range(len(answers) + len(errors)):
-        yield errors[i] if i in errors else next(rest)
 
 
 def bundled() -> dict[str, Path]:

@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from inkdigit.errors import InkdigitError, RequestTooLarge, TooSlow, Unauthorized, UsageError
 from inkdigit.serve import log
 from inkdigit.serve.http import headers
-from inkdigit.serve.http.answers import error_response, json_response
+from inkdigit.serve.http.answers import json_response
+from inkdigit.serve.http.errors import error_response
 from inkdigit.serve.service import Service
 
 OPEN = frozenset({"/", "/info", "/docs", "/openapi.json"})  # without a token: nothing is answered there

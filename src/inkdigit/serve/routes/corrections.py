@@ -22,7 +22,7 @@ from inkdigit.picture.decode import decode
 from inkdigit.serve import log
 from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.body import from_base64, parse_json, read_body
-from inkdigit.serve.http.documented import REFUSALS, SEVEN, Refusal
+from inkdigit.serve.http.openapi import REFUSALS, SEVEN, Refusal
 from inkdigit.serve.service import MAX_PIXELS, Service
 
 FIELDS = ("picture", "model", "label", "right", "agreed")

@@ -16,11 +16,11 @@ from inkdigit.model.explain import occlusion
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare
-from inkdigit.serve.http.answers import entry, json_response
+from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.body import read_pictures
-from inkdigit.serve.http.documented import BODY, MODEL, REFUSALS, Entry
+from inkdigit.serve.http.openapi import BODY, MODEL, REFUSALS, Entry
 from inkdigit.serve.service import MAX_PIXELS, Service
-from inkdigit.types import Gray, Prediction
+from inkdigit.types import Gray, Prediction, entry
 
 router = APIRouter()
 
@@ -77,7 +77,7 @@ def _explained(
     decided = _saliency(recognizer, seen, answer) if saliency and inked else None
     told = {
         "model": recognizer.name,
-        "prediction": entry(file, answer, recognizer),
+        "prediction": entry(file, answer, recognizer.name),
         "seen": seen.tolist() if inked else None,
         "saliency": decided,
         "saliency_for": None if decided is None else recognizer.classes[answer.best or 0],

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from inkdigit.serve.http.answers import json_response
-from inkdigit.serve.http.documented import KSERVE, SERVICE
+from inkdigit.serve.http.openapi import KSERVE, SERVICE
 
 LIVE, READY = "Whether the process answers", "Whether pictures are answered"
 

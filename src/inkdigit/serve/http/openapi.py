@@ -1,4 +1,4 @@
-"""What the service takes and answers, as `/openapi.json` tells it. Nothing is checked with these: they describe.
+"""What several routes describe alike in `/openapi.json`; what one route alone has is in its file. Nothing is checked.
 
 In: nothing. Out: models for FastAPI's documentation, and pieces of OpenAPI where a model cannot say it.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 SERVICE: list[str | Enum] = ["Service"]
 KSERVE: list[str | Enum] = ["KServe v2"]
@@ -18,27 +18,6 @@ SEVEN = (
     "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAU0lEQVR42n3MsQ3CQBQE0cdyEg7dAS7F5TmkJJfiEs6ZIfkk6EKS1YxG2ltxBv7NxuXR"
     "00zavV5UPfuv1iKs4rOL7RDrQl3V4z1eQvShbdBEzHwBx60UFAvsBNcAAAAASUVORK5CYII="
 )
-
-
-EXAMPLE: dict[str, Any] = {
-    "model": "general",
-    "predictions": [
-        {
-            "file": "seven.png",
-            "label": "7",
-            "confidence": 0.99998,
-            "score": 13.503168,
-            "reason": None,
-            "probs": [0.0, 1e-06, 3e-06, 2e-06, 1e-06, 0.0, 0.0, 0.99998, 0.0, 1.3e-05],
-            "model": "general",
-        },
-        {
-            "file": "notes.txt",
-            "error": "the bytes: not a picture that can be opened. Expected: PNG, JPEG, BMP, GIF, TIFF or WebP.",
-            "kind": "NotAPicture",
-        },
-    ],
-}
 
 
 class Refusal(BaseModel):
@@ -60,57 +39,6 @@ class Entry(BaseModel):
     model: str | None = Field(None, description="Which model answered.")
     error: str | None = Field(None, description="Why this picture could not be read.")
     kind: str | None = Field(None, description="The name of the error.")
-
-
-class Answers(BaseModel):
-    """The answers of one model, in the order of the pictures."""
-
-    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
-
-    model: str
-    predictions: list[Entry]
-
-
-class ModelEntry(BaseModel):
-    """A loaded model, as its card tells."""
-
-    model_config = ConfigDict(protected_namespaces=())
-
-    name: str
-    classes: list[str]
-    parameters: int
-    bytes: int = Field(description="Of the model file.")
-    numbers: str = Field(description="float32 or int8.")
-    figures: dict[str, Any] = Field(description="What was measured, and on which pictures.")
-    outliers: list[str] = Field(description="What the model tells from its classes: a reason of refusal each.")
-    trained_on: str | None
-
-
-class Models(BaseModel):
-    """The loaded models."""
-
-    default: str = Field(description="Which answers where none is named.")
-    models: list[ModelEntry]
-
-
-class Limits(BaseModel):
-    """What a request may have."""
-
-    max_bytes: int
-    max_files: int
-    max_pixels: int = Field(description="Of a picture.")
-    max_pixels_together: int = Field(description="Of all pictures of a request.")
-    time_limit_s: float
-
-
-class Info(BaseModel):
-    """What a client needs to know."""
-
-    version: str
-    model: str = Field(description="Which answers where none is named.")
-    limits: Limits
-    collects: bool = Field(description="Whether corrections are kept.")
-    needs_token: bool = Field(description="Whether answers need `Authorization: Bearer …`.")
 
 
 MODEL: dict[str, Any] = {

@@ -1,26 +1,18 @@
-"""The files that a browser gets: the page, and the documentation. All are read when the service starts.
+"""`GET /docs` and `GET /openapi.json`: the documentation of the service, to try it in.
 
-In: a name. Out: its bytes, if it is one of a fixed table: no name of a request opens a file.
+In: a name. Out: the page of Swagger, its files, and the description that it shows. It needs no other host.
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
-from pathlib import Path
 
-from fastapi import APIRouter
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-TYPES = {
-    ".css": "text/css; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
-    ".js": "text/javascript; charset=utf-8",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-}
-READ = ["GET", "HEAD"]
-PAGE = "index.html"
+from inkdigit.serve.http.answers import json_response
+from inkdigit.serve.http.static import READ, TYPES, file_response
+
 SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png")
 DOCS = """\
 <!doctype html>
@@ -46,23 +38,10 @@ SwaggerUIBundle({
 """
 
 router = APIRouter(include_in_schema=False)
-_web = {path.name: path.read_bytes() for path in (Path(__file__).parents[1] / "web").iterdir() if path.suffix in TYPES}
-_docs = {
+_files = {
     **{name: files("fastapi_swagger").joinpath("resources", name).read_bytes() for name in SWAGGER},
     "start.js": START.encode(),
 }
-
-
-@router.api_route("/", methods=READ)
-async def page() -> Response:
-    """The page to draw on."""
-    return _response(_web, PAGE)
-
-
-@router.api_route("/web/{name}", methods=READ)
-async def web(name: str) -> Response:
-    """What the page is made of."""
-    return _response(_web, name)
 
 
 @router.api_route("/docs", methods=READ)
@@ -74,10 +53,14 @@ async def docs() -> Response:
 @router.api_route("/docs/{name}", methods=READ)
 async def docs_file(name: str) -> Response:
     """What the documentation is made of."""
-    return _response(_docs, name)
+    return file_response(_files, name)
 
 
-def _response(table: dict[str, bytes], name: str) -> Response:
-    if name not in table:
-        raise HTTPException(404)
-    return Response(table[name], media_type=TYPES[Path(name).suffix])
+@router.get("/openapi.json")
+async def description(request: Request) -> Response:
+    """What this page of documentation is made from."""
+    schema = request.app.openapi()
+    if request.app.state.service.settings.token is not None:
+        schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"token": []}]
+    return json_response(schema)

@@ -1,0 +1,66 @@
+"""`GET /models`: the loaded models, as their cards describe them.
+
+In: a request without a body. Out: JSON, the same for every request.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.serve.http.answers import json_response
+from inkdigit.serve.http.openapi import SERVICE
+from inkdigit.serve.service import Service
+
+router = APIRouter()
+
+
+class ModelEntry(BaseModel):
+    """A loaded model, as its card tells."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    name: str
+    classes: list[str]
+    parameters: int
+    bytes: int = Field(description="Of the model file.")
+    numbers: str = Field(description="float32 or int8.")
+    figures: dict[str, Any] = Field(description="What was measured, and on which pictures.")
+    outliers: list[str] = Field(description="What the model tells from its classes: a reason of refusal each.")
+    trained_on: str | None
+
+
+class Models(BaseModel):
+    """The loaded models."""
+
+    default: str = Field(description="Which answers where none is named.")
+    models: list[ModelEntry]
+
+
+@router.get("/models", tags=SERVICE, summary="The loaded models", response_model=Models)
+async def models(request: Request) -> Response:
+    """The loaded models, as their cards tell; each can be named in `?model=`."""
+    return json_response(request.app.state.models)
+
+
+def describe(service: Service) -> dict[str, Any]:
+    """The answer, made once when the service starts: a model file may be moved later."""
+    return {"default": service.default, "models": list(map(_describe, service.recognizers.values()))}
+
+
+def _describe(recognizer: Recognizer) -> dict[str, Any]:
+    card = recognizer.card
+    return {
+        "name": card.name,
+        "classes": card.classes,
+        "parameters": card.parameters,
+        "bytes": recognizer.path.stat().st_size,
+        "numbers": card.numbers,
+        "figures": card.figures,
+        "outliers": card.outliers,
+        "trained_on": None if card.provenance.data is None else card.provenance.data.name,
+    }
