@@ -5,7 +5,7 @@ A picture between rooms is `uint8`: gray `(H, W)` before the door, `(N, 28, 28)`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from inkdigit.errors import PictureError, UsageError
 Gray = NDArray[np.uint8]  # (H, W), or (N, 28, 28) for pictures that have passed the door
 Floats = NDArray[np.float32]
 Split = Literal["train", "test"]
+Log = Callable[[str], None]  # takes one line of progress: only the command line prints
 
 SIDE = 28  # pixels: the side of a picture after the door
 MIN_CLASSES, MAX_CLASSES = 2, 256
@@ -27,6 +28,10 @@ OUTLIERS = ("not a digit", "more than one digit")  # and those that a network ca
 NO_ANSWER = "—"  # stands where a label would
 ONE_WRONG_IN = 1000  # 99.9 % accuracy
 OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the pictures."  # a hint
+
+
+def silent(_: str) -> None:
+    """The default `Log`: it drops every line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
