@@ -7,7 +7,7 @@ Indices count pictures of a part from 0, rows of a CSV from 1.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 
 from inkdigit.data.readers.kaggle_csv import CellKind, CellProblem
 from inkdigit.data.sources import open_data
-from inkdigit.types import Dataset, Part
+from inkdigit.types import Dataset, Log, Part
 
 _SHOWN = 20  # indices, groups, pairs and rows that are listed; the counts count all
 
@@ -100,7 +100,7 @@ def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
     )
 
 
-def check_source(source: str | Path, *, prepare: str | None = None, log: Callable[[str], None]) -> Check:
+def check_source(source: str | Path, *, prepare: str | None = None, log: Log) -> Check:
     """Open a source and look it over; the bad cells of a CSV are reported, not raised.
 
     Raises:

@@ -12,12 +12,13 @@ import shutil
 import sys
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inkdigit.errors import ChecksumMismatch, MissingData, MissingExtra, OutputError, UsageError
+from inkdigit.types import Log
 
 CONNECT_S = 3.0  # then the next mirror has its turn
 READ_S = 30.0  # without a byte
@@ -133,7 +134,7 @@ def fetch(
     to: Path | None = None,
     mirrors: Sequence[str] | None = None,
     timeouts_s: tuple[float, float] = (CONNECT_S, READ_S),
-    log: Callable[[str], None],
+    log: Log,
 ) -> Path:
     """Fetch the files of a named set that are not yet in the folder `to` (else in the cache), and return the folder.
 
@@ -167,7 +168,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "inkdigit"
 
 
-def download(published: PublishedSet, to: Path, *, timeouts_s: tuple[float, float], log: Callable[[str], None]) -> Path:
+def download(published: PublishedSet, to: Path, *, timeouts_s: tuple[float, float], log: Log) -> Path:
     """Download what the folder `to` lacks of a set; `fetch` says more."""
     try:
         to.mkdir(parents=True, exist_ok=True)
@@ -184,7 +185,7 @@ def _ask_mirrors(
     file: PublishedFile,
     to: Path,
     timeouts_s: tuple[float, float],
-    log: Callable[[str], None],
+    log: Log,
     published: PublishedSet,
 ) -> None:
     """Download one file from the first of `mirrors` that serves it; those that fail are put last for the next."""

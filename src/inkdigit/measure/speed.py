@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -33,7 +33,7 @@ from inkdigit.model.recognizer import find as find_model
 from inkdigit.picture.decode import Picture
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
-from inkdigit.types import DIGITS, SIDE, Dataset, Gray
+from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Log, silent
 
 STARTS = 5  # fresh processes of each kind, after one that warms the disk cache
 CALLS = 1000  # of one picture each: the p99 is the tenth from the top
@@ -144,7 +144,7 @@ def describe_machine() -> Machine:
     )
 
 
-def benchmark(models: Sequence[str] = (), *, log: Callable[[str], None] = lambda _: None) -> Benchmark:
+def benchmark(models: Sequence[str] = (), *, log: Log = silent) -> Benchmark:
     """Measure each of `models`, else each bundled one.
 
     Raises:
@@ -221,7 +221,7 @@ def _reads_digits(recognizer: Recognizer) -> bool:
     return set(DIGITS) <= set(recognizer.classes)
 
 
-def _open_mnist(recognizers: Sequence[Recognizer], *, log: Callable[[str], None]) -> dict[str, Dataset]:
+def _open_mnist(recognizers: Sequence[Recognizer], *, log: Log) -> dict[str, Dataset]:
     """MNIST by the kind of door, for the models that read digits; empty where its test part is not on this machine."""
     kinds = {recognizer.prepare for recognizer in recognizers if _reads_digits(recognizer)}
     here = find_data("mnist") is not None
@@ -233,7 +233,7 @@ def _open_mnist(recognizers: Sequence[Recognizer], *, log: Callable[[str], None]
 
 
 def _measure(
-    asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Callable[[str], None]
+    asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Log
 ) -> ModelSpeed:
     mnist = opened.get(recognizer.prepare)
     images = mnist.part("test").images[:BATCH] if mnist else np.resize(_drawn(DRAWN), (BATCH, SIDE, SIDE))
@@ -253,7 +253,7 @@ def _measure(
     )
 
 
-def _accuracy(recognizer: Recognizer, mnist: Dataset, *, log: Callable[[str], None]) -> Accuracy:
+def _accuracy(recognizer: Recognizer, mnist: Dataset, *, log: Log) -> Accuracy:
     metrics = evaluate(recognizer, mnist, log=log)
     return Accuracy(metrics.n, metrics.accuracy, metrics.accuracy_ci95, metrics.warning)
 

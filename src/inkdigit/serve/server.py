@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from threading import Thread
 from types import FrameType
@@ -29,6 +28,7 @@ from inkdigit.serve import counts, log
 from inkdigit.serve.http.connection import Connection
 from inkdigit.serve.service import Service
 from inkdigit.serve.settings import ENVIRONMENT, Settings
+from inkdigit.types import Log
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -40,7 +40,7 @@ KEEP_ALIVE_S = 30  # a connection without a request is closed then
 STARTUP_FAILURE = 3  # uvicorn's exit code for a process that never served
 
 
-def run(settings: Settings, *, tell: Callable[[str], None]) -> None:
+def run(settings: Settings, *, tell: Log) -> None:
     """Serve until SIGINT or SIGTERM; `tell` is told where it listens.
 
     Raises:
@@ -193,7 +193,7 @@ def _names(host: str, address: str) -> tuple[str, ...]:
     return tuple(sorted({"localhost", "127.0.0.1", "[::1]", own.lower()}))
 
 
-def _announce(settings: Settings, listener: socket.socket, tell: Callable[[str], None]) -> None:
+def _announce(settings: Settings, listener: socket.socket, tell: Log) -> None:
     """Say what to open, and warn where others can."""
     address = listener.getsockname()[0]
     if address == "::" and listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):

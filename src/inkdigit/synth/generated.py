@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +26,7 @@ from inkdigit.picture.prepare import ink_box, prepare
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.outliers import no_digit, several_digits
 from inkdigit.synth.stress import photograph
-from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Part
+from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Log, Part, silent
 
 Block = tuple[str, int, int]  # kind, first number, count
 Made = tuple[Gray, NDArray[np.int64]]  # pictures (n, 28, 28) and labels (n,)
@@ -74,7 +73,7 @@ def check_source(dataset: Dataset) -> None:
         )
 
 
-def extend(part: Part, amounts: Amounts, *, seed: int, log: Callable[[str], None] = lambda _: None) -> Part:
+def extend(part: Part, amounts: Amounts, *, seed: int, log: Log = silent) -> Part:
     """`part` and what is made for it; an outlier's label is ten and its place in `OUTLIERS`.
 
     A picture of which the door leaves nothing is left out. There are no files and writers any more.
@@ -127,7 +126,7 @@ def _is_whole(image: Gray, ink: Gray) -> bool:
     return abs(math.log((w / h) / (before_w / before_h))) < WHOLE
 
 
-def _in_processes(part: Part, blocks: list[Block], seed: int, log: Callable[[str], None]) -> list[Made]:
+def _in_processes(part: Part, blocks: list[Block], seed: int, log: Log) -> list[Made]:
     """The blocks, drawn by as many processes as there are processors.
 
     They are commands, not `multiprocessing`, which would run the caller's script again in each.

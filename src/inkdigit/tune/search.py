@@ -5,7 +5,7 @@ In: a `Search`. Out: a study with as many trials as were asked for. All talk wit
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,11 @@ from inkdigit.tune import study as memory
 from inkdigit.tune.data import Pictures
 from inkdigit.tune.pool import End, Training
 from inkdigit.tune.space import Space
+from inkdigit.types import Log
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.trial import FrozenTrial
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
