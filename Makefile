@@ -44,20 +44,20 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	.venv/bin/lint-imports
 
 fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: two or three minutes
-	$(PY) benchmarks/fuzz.py
-	$(PY) benchmarks/hardening_page.py
+	$(PY) -m benchmarks.hardening.fuzz
+	$(PY) -m benchmarks.hardening.page
 
 soak: $(DEV)  ## fifty kills, full disks, two commands at once: a quarter of an hour
-	$(PY) benchmarks/soak.py
-	$(PY) benchmarks/hardening_page.py
+	$(PY) -m benchmarks.hardening.soak
+	$(PY) -m benchmarks.hardening.page
 
 bench: $(TRAIN) $(PEERS)  ## measure all that docs/benchmarks.md says: an hour or two on a quiet machine
-	-$(PY) benchmarks/bench.py
-	$(PY) benchmarks/stages.py
-	$(PY) benchmarks/loop.py
-	$(PY) benchmarks/answering.py
-	$(PY) benchmarks/int8.py
-	$(PY) benchmarks/page.py
+	-$(PY) -m benchmarks.speed.bench
+	$(PY) -m benchmarks.speed.stages
+	$(PY) -m benchmarks.speed.loop
+	$(PY) -m benchmarks.speed.answering
+	$(PY) -m benchmarks.speed.int8
+	$(PY) -m benchmarks.speed.page
 	$(PY) docs/generate.py
 
 clean:  ## remove .venv, .venv-peers, caches and builds; runs/ and data/ stay

@@ -1,4 +1,4 @@
-"""The scripts in `benchmarks/` are found as they find each other, by their folder; lines as `bench.py` writes them."""
+"""Lines as the scripts of `benchmarks/` write them; `form`, as the peers find it: by their folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-sys.path[:0] = [str(BENCHMARKS), str(BENCHMARKS / "peers")]
+sys.path.insert(0, str(BENCHMARKS / "peers"))  # the peers run by path, and import their `form` so
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import accuracy
-import accuracy_entries
+from benchmarks.accuracy import entries as accuracy_entries
+from benchmarks.accuracy import measure as accuracy
 from inkdigit.data.sources import open_data
 from inkdigit.data.splits import set_aside
 from inkdigit.measure.metrics import evaluate
+from inkdigit.model.provenance import ModelFile
 from inkdigit.runs import DONE, ENVIRONMENT, MODEL, PREDICTIONS, RECIPE, REPORT
-from inkdigit.training.convert.restore import name_file
 from inkdigit.training.recipe import Recipe, parse_changes
 
 HEADER = "date,data,recipe,recipe_sha256,seed,run\n"
@@ -57,7 +57,7 @@ def calls(monkeypatch):
             recipe = Recipe.load(said[1], {**changes, "seed": int(said[said.index("--seed") + 1])})
             folder.mkdir(parents=True)
             (folder / RECIPE).write_text(recipe.to_toml())
-            teacher = recipe.teacher and name_file(Path(recipe.teacher))
+            teacher = recipe.teacher and ModelFile.of(Path(recipe.teacher)).__dict__
             (folder / ENVIRONMENT).write_text(json.dumps({"threads": 1, "device": "cpu", "teacher": teacher}))
         figures = {"n": 4, "accuracy": 0.75, "accuracy_ci95": [0.3, 0.95], "nll": 0.1, "ece": 0.01}
         report = {**figures, "model": {"parameters": 10}, "train_seconds": 2.04, "epochs": 3}

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-import accuracy_curve
-import accuracy_page
-import accuracy_parts
-from accuracy_entries import ENSEMBLE, entries
+from benchmarks.accuracy import curve as accuracy_curve
+from benchmarks.accuracy import page as accuracy_page
+from benchmarks.accuracy import parts as accuracy_parts
+from benchmarks.accuracy.entries import ENSEMBLE, entries
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypa
     assert list(groups) == ["minute"]
     (row,) = accuracy_parts.part(groups)[0].splitlines()[2:]
     assert cells(row)[0] == "`minute`"
-    assert cells(row)[-3:] == ["–", "4.00 s (2 threads)", "`python benchmarks/bench.py --only minute`"]
+    assert cells(row)[-3:] == ["–", "4.00 s (2 threads)", "`python -m benchmarks.speed.bench --only minute`"]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import csv
 from itertools import pairwise
 
-import audit
-import machine
+from benchmarks.common import machine
+from benchmarks.mistakes import audit
 
 ROWS = """\
 part,index,label,suggested,p_label,p_suggested,kind,other_part,other_index,other_label,distance,file

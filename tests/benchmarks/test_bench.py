@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-import bench
+from benchmarks.speed import bench
 from inkdigit.training.recipe import Recipe
 
 PEER = """\
@@ -46,7 +46,7 @@ def ledger(tmp_path):
 def test_every_peer_takes_part_and_every_bundled_recipe_that_is_not_measured_elsewhere():
     everybody = bench.entrants()
     assert {one.recipe for one in everybody.values() if one.recipe} == set(bench.bundled()) - {"tiny", "best"}
-    scripts = {path.stem for path in (bench.HERE / "peers").glob("*.py")} - {"form"}
+    scripts = {path.stem for path in bench.PEER_SCRIPTS.glob("*.py")} - {"form", "__init__"}
     assert {name for name, one in everybody.items() if not one.recipe} == scripts
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-import bench_page
+from benchmarks.speed import bench_part as bench_page
 
 
 def cells(row: str) -> list[str]:
@@ -93,7 +93,7 @@ def test_the_table_names_every_entrant_quickest_first_with_its_command(line):
     first, second = (cells(row) for row in table.splitlines()[2:])
     assert first[:3] == ["scikit-learn's 3-NN", "60,000 stored pictures", "97.00 %"]
     assert first[5:8] == ["–", "–", "–"]
-    assert first[-2:] == ["–", "`python benchmarks/bench.py --only sklearn_knn`"]
+    assert first[-2:] == ["–", "`python -m benchmarks.speed.bench --only sklearn_knn`"]
     assert second[0] == "`fast`"
     assert second[4:8] == ["4.00", "2.00", "4.00", "–"]
     assert plot == "PLOT"
@@ -101,7 +101,7 @@ def test_the_table_names_every_entrant_quickest_first_with_its_command(line):
 
 def test_who_is_not_measured_yet_is_named(line):
     said = bench_page.part([line()], {}, ["fast", "sklearn_svm", "minute"])[-1]
-    assert said.startswith("Not measured yet: scikit-learn's SVM, `minute`. `python benchmarks/bench.py --go-on`")
+    assert said.startswith("Not measured yet: scikit-learn's SVM, `minute`. `python -m benchmarks.speed.bench --go-on`")
 
 
 def test_without_a_gpu_the_page_says_how_to_measure_one(line):

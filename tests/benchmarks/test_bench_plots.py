@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-import bench_plots
+from benchmarks.speed import bench_plots
 from inkdigit.report.canvas import DARK, LIGHT, drawing, plane
 
 

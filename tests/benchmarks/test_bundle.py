@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import bundle
+from benchmarks.models import bundle
 from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, UsageError

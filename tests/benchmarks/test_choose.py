@@ -9,10 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-import choices
-import choose
-import choose_page
-import machine
+from benchmarks.common import machine
+from benchmarks.speed import choices, choose
+from benchmarks.speed import choose_part as choose_page
 from inkdigit.training.recipe import bundled
 
 

@@ -5,12 +5,12 @@ import sys
 import pytest
 import torch
 
-import curve
+from benchmarks.peers import form
+from benchmarks.speed import curve
 from inkdigit.training import trial
 from inkdigit.training.network import loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import open_for, parts_of
-from peers import form
 
 SMALL = {"data": "sklearn-digits", "min_steps": 0, "epochs": 3, "filters": (4, 8, 8), "seed": 3, "precision": "float32"}
 # An average of the weights: between epochs they are put into the network, and taken out again.

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fuzz
-import fuzz_mutate
+from benchmarks.common import machine
+from benchmarks.hardening import fuzz, fuzz_mutate
 from inkdigit.errors import UsageError
-
-from .conftest import BENCHMARKS
 
 
 def told_of(call) -> dict:
@@ -76,7 +73,7 @@ def test_every_kind_has_its_share():
 
 @pytest.mark.timeout(280)
 def test_twenty_seconds_of_all_kinds_without_a_fault(tmp_path):
-    command = [sys.executable, BENCHMARKS / "fuzz.py", "--smoke", "--seconds=20", f"--seed={fuzz.SEED + 1}"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    command = machine.script("hardening.fuzz", "--smoke", "--seconds=20", f"--seed={fuzz.SEED + 1}")
+    done = subprocess.run(command, cwd=tmp_path, env=machine.environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["n"] >= len(fuzz.KINDS)

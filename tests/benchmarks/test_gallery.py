@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import gallery
+from benchmarks.robustness import gallery
 from inkdigit.types import DIGITS
 
 

@@ -6,9 +6,8 @@ import json
 
 import pytest
 
-import fuzz
-import hardening_page
-import soak
+from benchmarks.hardening import fuzz, soak
+from benchmarks.hardening import page as hardening_page
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-import load
+from benchmarks.serving import load
 
 REQUEST = load.Request(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi", re.compile(b"seven"))
 Reply = Callable[[int], Awaitable[bytes]]

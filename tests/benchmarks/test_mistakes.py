@@ -1,4 +1,4 @@
-"""What `mistakes.py` finds in runs: counts, faults, labels set right, writers."""
+"""What `mistakes/measure.py` finds in runs: counts, faults, labels set right, writers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import mistakes
+from benchmarks.mistakes import measure as mistakes
 from inkdigit import runs
 from inkdigit.errors import UsageError
 from inkdigit.types import Dataset, Part

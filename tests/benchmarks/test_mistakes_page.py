@@ -1,4 +1,4 @@
-"""What `mistakes_page.py` makes of what was found."""
+"""What `mistakes/page.py` makes of what was found."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-import mistakes
-import mistakes_page
-import mistakes_plots
+from benchmarks.mistakes import measure as mistakes
+from benchmarks.mistakes import page as mistakes_page
+from benchmarks.mistakes import plots as mistakes_plots
 from inkdigit.report.canvas import DARK, LIGHT
 
 

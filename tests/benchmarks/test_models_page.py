@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-import models
-import models_page
+from benchmarks.models import measure as models
+from benchmarks.models import page as models_page
 from inkdigit.model.recognizer import Recognizer, bundled
 
 ROOT = Path(__file__).parents[2]
@@ -31,9 +31,9 @@ def said(rate: float) -> dict:
 
 @pytest.fixture
 def record(about) -> dict:
-    """What `models.py` writes."""
+    """What `models/measure.py` writes."""
     told = [models.gather(name, path, [said(5100.4), said(4900), said(5200)]) for name, path in bundled().items()]
-    return {**about, "command": "python benchmarks/models.py", "runs": 3, "models": told}
+    return {**about, "command": "python -m benchmarks.models.measure", "runs": 3, "models": told}
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_every_model_that_ships_has_its_row():
     for name in bundled():
         assert text.count(f"| `{name}` |") >= 3
         assert f"inkdigit train {name} --seed" in text
-    assert "Not measured: `python benchmarks/models.py`." in text
+    assert "Not measured: `python -m benchmarks.models.measure`." in text
     assert "## Where and when" not in text
 
 
@@ -104,12 +104,12 @@ def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
     text = models_page.commands([shipped, best])
     assert cells(text, "| `fast` |")[1:] == [
         "`inkdigit train fast --seed 0 --out runs/fast`",
-        "`python benchmarks/bundle.py fast runs/fast`",
+        "`python -m benchmarks.models.bundle fast runs/fast`",
     ]
     assert cells(text, "| `best` |")[1:] == [
         "`inkdigit train best --seeds 0-4 --out runs/best`, "
         "`inkdigit train best --set protocol=select --out runs/best-select`",
-        "`python benchmarks/bundle.py best runs/best --int8 --twin runs/best-select`",
+        "`python -m benchmarks.models.bundle best runs/best --int8 --twin runs/best-select`",
     ]
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-import page
+from benchmarks.speed import page
 from inkdigit.training.recipe import FOLDER, Recipe
 
 

@@ -8,10 +8,9 @@ import sys
 import numpy as np
 import pytest
 
-import adapting
-import rejection
-import robustness
-import robustness_page
+from benchmarks.robustness import adapting, rejection
+from benchmarks.robustness import measure as robustness
+from benchmarks.robustness import page as robustness_page
 from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import DIGITS, Dataset, Part
@@ -30,7 +29,7 @@ def kind(name: str, levels: int, *, in_training: bool | None) -> dict:
 
 @pytest.fixture
 def record(about) -> dict:
-    """What `robustness.py` writes."""
+    """What `robustness/measure.py` writes."""
     mnist = {"accuracy": 0.9971, "ece": 0.002, "answered": 9975, "n": 10_000}
     mnist |= {"nll": 0.01, "brier": 0.005, "aurc": 2.5e-5, "coverage_at_999": 0.991}
     photo = {"file": "a.png", "label": "7", "best": None, "reason": "no ink"}
@@ -67,7 +66,7 @@ def record(about) -> dict:
 
 @pytest.fixture
 def compared(about) -> dict:
-    """What `rejection.py` writes."""
+    """What `robustness/rejection.py` writes."""
     areas = {**dict.fromkeys(KINDS, 0.98), "mean": 0.981}
     told = {"about": rejection.ABOUT, "scores": {"energy, without outliers": areas, "log odds": areas}}
     told |= {"networks": [{"recipe": "general", "epochs": 12, "commit": "abc"}] * 2}
@@ -76,7 +75,7 @@ def compared(about) -> dict:
 
 @pytest.fixture
 def adapted(about) -> list[dict]:
-    """What `adapting.py` writes for one user and two seeds."""
+    """What `robustness/adapting.py` writes for one user and two seeds."""
     change = {"n": 1000, "before": 700, "after": 900, "answered_before": 500, "answered_after": 800}
     told = {
         "model": "general",
@@ -95,7 +94,7 @@ def words(text: str) -> str:
 
 
 def test_without_a_measurement_the_page_says_so():
-    assert "Not measured: `python benchmarks/robustness.py`." in robustness_page.render(None, None)
+    assert "Not measured: `python -m benchmarks.robustness.measure`." in robustness_page.render(None, None)
 
 
 def test_what_was_measured_is_told(record, compared):
@@ -106,7 +105,7 @@ def test_what_was_measured_is_told(record, compared):
     assert "| motion blur | yes | no | 90.00 | 91.00 | 92.00 | 93.00 | **94.00** |" in text
     assert "| stripe | no | yes | **90.00** |  |  |  |  |" in text
     assert "| log odds | 0.9800 | 0.9800 | 0.9800 | 0.9800 | 0.9810 |" in text
-    assert "- `python benchmarks/rejection.py` (`general` of commit abc, 12 epochs): 2026-01-01" in text
+    assert "- `python -m benchmarks.robustness.rejection` (`general` of commit abc, 12 epochs): 2026-01-01" in text
     said = words(text)
     assert "by 2 other projects" in said
     assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: answered 7)." in said

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
-import abuse
-import serving
-import serving_page
+from benchmarks.serving import abuse
+from benchmarks.serving import measure as serving
+from benchmarks.serving import page as serving_page
 from inkdigit.serve.http.guard import OPEN, OPEN_BELOW
 from inkdigit.serve.service import BODIES, MAX_PIXELS_TOGETHER
 from inkdigit.serve.settings import Settings
@@ -19,7 +19,7 @@ from inkdigit.serve.settings import Settings
 
 @pytest.fixture
 def about(about) -> dict:
-    return {**about, "command": "python benchmarks/serving.py", "seconds": 30.0, "workers": 1}
+    return {**about, "command": "python -m benchmarks.serving.measure", "seconds": 30.0, "workers": 1}
 
 
 @pytest.fixture

@@ -27,19 +27,21 @@ pytest.importorskip("resource", reason="limits and process groups are those of P
 
 from safetensors.numpy import save_file
 
-import soak
-import soak_commands
-import soak_corrections
-import soak_disk
-import soak_kills
-import soak_material
-import soak_pairs
-import soak_whole
+from benchmarks.hardening import (
+    soak,
+    soak_commands,
+    soak_corrections,
+    soak_disk,
+    soak_kills,
+    soak_material,
+    soak_pairs,
+    soak_whole,
+)
+from benchmarks.hardening.soak_commands import Drill, Ended, Moment
 from inkdigit import runs
 from inkdigit.data.readers import corrections
 from inkdigit.files import write_atomic
 from inkdigit.model.recognizer import find
-from soak_commands import Drill, Ended, Moment
 
 LINE = "Error: X is taken.\n"
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-import stages
+from benchmarks.speed import stages
 from inkdigit.types import Part
 
 from ..conftest import template

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-import tables
+from benchmarks.common import tables
 
 
 @pytest.mark.parametrize(

@@ -27,8 +27,6 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.types import Gray
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # the scripts that measure it, and draw on its page
-
 START_S = 60  # a busy machine
 T = TypeVar("T")
 

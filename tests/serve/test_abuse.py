@@ -7,9 +7,9 @@ import json
 import httpx
 import pytest
 
-import abuse
-import serving
-from malformed import CLOSED, END, SILENT, Attack, head, sent
+from benchmarks.serving import abuse
+from benchmarks.serving import measure as serving
+from benchmarks.serving.malformed import CLOSED, END, SILENT, Attack, head, sent
 
 from .conftest import run_async
 

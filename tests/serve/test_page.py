@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-import hand
-from hand import DESKTOP, draw, strokes
+from benchmarks.serving import hand
+from benchmarks.serving.hand import DESKTOP, draw, strokes
 from inkdigit.data.readers.corrections import export, read_list
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import load

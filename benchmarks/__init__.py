@@ -1,0 +1,1 @@
+"""Measurements of Inkdigit and the pages that they write: see README.md."""

@@ -1,0 +1,231 @@
+"""The tables of `docs/accuracy.md`: bars, recipes and ensembles, the records, differences, shared mistakes.
+
+In: a line a seed, by entry. Out: rows and blocks of Markdown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import median
+
+from benchmarks.accuracy.entries import DISTILLED, ENSEMBLE, Entry, entries
+from benchmarks.common.tables import MET, NOT_MEASURED, Record, fields, percent, row, table
+from inkdigit.measure.stats import Spread, flip_p
+from inkdigit.report.template import byte_count, duration, signed
+
+FROM_BENCH = ("fast", "minute")
+CELLS = ("test accuracy", "95 % interval", "least–most", "n", "parameters", "model file", "training")  # see cells
+Groups = dict[str, list[Record]]  # entry → one line a seed
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What an entry must reach in the mean of so many seeds, and what it goes for."""
+
+    least: float
+    seeds: int
+    goals: tuple[float, ...]
+    parameters: int | None = None  # at most
+    bytes: int | None = None  # of the model file, at most
+
+
+BARS = {
+    "tiny": Bar(0.994, 5, (0.995,), parameters=10_000, bytes=60_000),
+    "best": Bar(0.997, 3, (0.9975, 0.998)),
+    "ensemble": Bar(0.9976, 3, (0.9983,)),
+}
+# The first against the second.
+PAIRS = (("best", "minute"), ("ensemble", "best"), ("distilled", f"curve-{DISTILLED}"))
+CDEOTTE = "[cdeotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
+HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # whom ours is held against
+MEMBERS_ARE = """\
+The members of `ensemble` are differently shaped so that they err on different pictures: smaller networks of their kinds
+were compared, alone and together, on held-out writers (below). `member-moments` sees each picture centred, so that
+further views by shifts say little to it. How much `distilled` heeds its teacher was not tuned."""
+RECORDS = (
+    (f"{CDEOTTE}, one network", "99.65 ± 0.045 %", "327 k", "30 epochs, fixed beforehand; last weights"),
+    (f"{CDEOTTE}, fifteen", "99.745 ± 0.020 % (n = 100)", "15 × 327 k", "30 epochs, fixed beforehand; last weights"),
+    (
+        "[Byerly et al.](https://github.com/AdamByerly/BMCNNwHFCs), one network",
+        "99.83 %",
+        "1.5 M",
+        "best epoch on the test set",
+    ),
+    (
+        "[Byerly et al.](https://github.com/AdamByerly/BMCNNwHFCs), ensemble",
+        "99.87 %",
+        "1.5 M each",
+        "best epochs, then the best of about 2³² ensembles, on the test set",
+    ),
+    (
+        "[An et al.](https://github.com/ansh941/MnistSimpleCNN), nine networks",
+        "99.91 %",
+        "13.6 M",
+        "best of 150 epochs and best combination, on the test set",
+    ),
+)
+
+
+def spread(group: Sequence[Record]) -> Spread:
+    """The accuracy of every seed."""
+    return Spread(tuple(line["accuracy"] for line in group))
+
+
+def command(name: str) -> str:
+    """What repeats a row."""
+    return f"`python -m benchmarks.{'speed.bench' if name in FROM_BENCH else 'accuracy.measure'} --only {name}`"
+
+
+def bars(groups: Groups) -> list[str]:
+    """A row for everything that has a bar; nothing is met or missed before all its seeds are there."""
+    rows = []
+    for name, bar in BARS.items():
+        group = groups.get(name)
+        says = f"`{name}`: mean test accuracy of {bar.seeds} seeds"
+        goals = ", ".join(_percent(goal) for goal in bar.goals)
+        if group is None:
+            rows.append(row(says, f"≥ {_percent(bar.least)}", NOT_MEASURED, "–", goals, 0, command(name)))
+            continue
+        found = spread(group)
+        says_met = MET if len(group) >= bar.seeds else dict.fromkeys(MET, "–")
+        met = says_met[_reaches(found, bar.least)]
+        goals = ", ".join(f"{_percent(goal)}: {says_met[_reaches(found, goal)].strip('*')}" for goal in bar.goals)
+        reached = percent(found.values, 3)
+        rows.append(row(says, f"≥ {_percent(bar.least)}", reached, met, goals, len(group), command(name)))
+        for what, most, own, say in (
+            ("parameters", bar.parameters, group[-1]["parameters"], "{:,}".format),
+            ("model file", bar.bytes, max(line.get("bytes", 0) for line in group), byte_count),
+        ):
+            if most is not None:
+                met = says_met[own <= most]
+                rows.append(row(f"`{name}`: {what}", f"≤ {say(most)}", say(own), met, "–", len(group), command(name)))
+    return rows
+
+
+def _reaches(found: Spread, wanted: float) -> bool:
+    return found.mean >= wanted - 1e-9
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.6g} %"
+
+
+def part(groups: Groups) -> list[str]:
+    """The table of recipes and ensembles, and what is no recipe by itself; who has no line yet is named."""
+    about = [_about(entry) for entry in entries().values() if entry.group not in ("recipes", "curve")]
+    names = [*FROM_BENCH, *(name for name, entry in entries().items() if entry.group != "curve")]
+    rows = [row(f"`{name}`", *cells(groups[name]), command(name)) for name in names if name in groups]
+    missing = ", ".join(f"`{name}`" for name in names if name not in groups)
+    said = [f"Not measured yet: {missing}. `python -m benchmarks.accuracy.measure` adds them."] if missing else []
+    return [*([table(["", *CELLS, "command"], rows)] if rows else []), *said, MEMBERS_ARE, "\n".join(about)]
+
+
+def _about(entry: Entry) -> str:
+    """What an entry is made of."""
+    if entry.members:
+        members = ", ".join(f"`{member}`" for member in entry.members)
+        views = f", over {entry.views} views of each picture" if entry.views > 1 else ""
+        said = f"- `{entry.name}`: the mean of {members} with the same seed, in one file{views}"
+        return f"{said}; trained as long as these together."
+    changed = f" with {fields(entry.changes)}" if entry.changes else ""
+    taught = f"; learns from the `{entry.teacher}` of its seed" if entry.teacher else ""
+    return f"- `{entry.name}`: `{entry.recipe}`{changed}{taught}."
+
+
+def cells(group: Sequence[Record]) -> list[str]:
+    """What is said of a group in every table: accuracy, its interval and range, n, size, training time."""
+    found = spread(group)
+    low, high = (f"{100 * value:.2f}" for value in (min(found.values), max(found.values)))
+    interval = "–" if found.ci95 is None else "–".join(f"{100 * limit:.3f}" for limit in found.ci95) + " %"
+    return [
+        percent(found.values, 3),
+        interval,
+        f"{low}–{high} %" if len(group) > 1 else "–",
+        str(len(group)),
+        f"{group[-1]['parameters']:,}",
+        byte_count(group[-1]["bytes"]) if "bytes" in group[-1] else "–",
+        f"{duration(median(line['train_seconds'] for line in group))} ({', '.join(_trained_on(group))})",
+    ]
+
+
+def _trained_on(group: Sequence[Record]) -> list[str]:
+    said = (
+        f"{line['threads']} thread{'s' * (line['threads'] > 1)}" if line["device"] == "cpu" else line["device"]
+        for line in group
+    )
+    return list(dict.fromkeys(said))
+
+
+def records(groups: Groups) -> list[str]:
+    """Other people's figures, how each was chosen, and where ours stand beside the honest ones."""
+    said = []
+    for name, (whose, record) in HONEST.items():
+        if name in groups:
+            found = spread(groups[name])
+            side = "above" if found.mean > record else "below" if found.mean < record else "at"
+            excludes = found.ci95 is not None and not found.ci95[0] <= record <= found.ci95[1]
+            said.append(
+                f"`{name}`: {percent(found.values, 3)} (n = {len(found.values)}), {side} the {_percent(record)} of "
+                f"{whose}; the interval of the mean {'excludes' if excludes else 'does not exclude'} it."
+            )
+        else:
+            said.append(f"`{name}` against the {_percent(record)} of {whose}: {NOT_MEASURED}.")
+    header = ["who", "test accuracy", "parameters", "how it was chosen"]
+    about = (
+        "Only the first two were chosen without the test set; they are the ones to beat. They are taken as exact: the "
+        "intervals below are those of our means alone."
+    )
+    return ["## The records to beat", about, table(header, [row(*record) for record in RECORDS]), " ".join(said)]
+
+
+def pairs(groups: Groups) -> list[str]:
+    """Differences seed by seed."""
+    rows, missing = [], []
+    for name, base in PAIRS:
+        seeds = {line["seed"]: line for line in groups.get(base, [])}
+        both = [(line, seeds[line["seed"]]) for line in groups.get(name, []) if line["seed"] in seeds]
+        if not both:
+            missing.append(f"`{name}` − `{base}`")
+            continue
+        more = [_right(ours) - _right(theirs) for ours, theirs in both]
+        found = Spread(tuple(100 * count / ours["n"] for count, (ours, _) in zip(more, both, strict=True)))
+        sd = "" if found.sd is None else f" ± {found.sd:.3f}"
+        interval = "–" if found.ci95 is None else " to ".join(signed(limit, 3) for limit in found.ci95)
+        p = f"{flip_p(more):.3g} (least: {2.0 ** (1 - len(both)):.3g})"
+        rows.append(row(f"`{name}` − `{base}`", f"{signed(found.mean, 3)}{sd}", interval, p, len(both)))
+    header = ["difference", "points", "95 % interval", "p (the least that n seeds can give)", "n"]
+    said = [f"Not measured yet: {', '.join(missing)}."] if missing else []
+    return ["## Seed by seed", *([table(header, rows)] if rows else []), *said]
+
+
+def _right(line: Record) -> int:
+    return round(line["accuracy"] * line["n"])
+
+
+def overlap(groups: Groups) -> list[str]:
+    """How many mistakes the members of the ensemble share."""
+    members = [name for name in ENSEMBLE if name in groups]
+    rows = []
+    for first, second in combinations(members, 2):
+        wrong = [{line["seed"]: set(line["wrong"]) for line in groups[name]} for name in (first, second)]
+        both = [(wrong[0][seed], wrong[1][seed]) for seed in wrong[0] if seed in wrong[1]]
+        rows += _overlap_row(f"`{first}` and `{second}`", both)
+    for name in members:
+        sets = [set(line["wrong"]) for line in groups[name]]
+        rows += _overlap_row(f"`{name}`, one seed and another", list(combinations(sets, 2)))
+    title, header = "## What the ensemble lives on", ["which two", "mistakes in common", "pairs"]
+    if not rows:
+        return [title, "Which mistakes its members share: not measured yet."]
+    about = (
+        "Networks that make the same mistakes gain nothing together. The share of the pictures that both get wrong "
+        "among those that either does (Jaccard), mean ± standard deviation over pairs of the same seed, and for "
+        "comparison over pairs of seeds of one recipe."
+    )
+    return [title, about, table(header, rows)]
+
+
+def _overlap_row(who: str, both: Sequence[tuple[set[int], set[int]]]) -> list[str]:
+    shares = [len(a & b) / len(a | b) for a, b in both if a | b]
+    return [row(who, percent(shares, 0), len(shares))] if shares else []

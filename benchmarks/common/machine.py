@@ -1,0 +1,104 @@
+"""What every measurement says of itself: machine, versions, commit, date; and where results lie.
+
+In: nothing. Out: plain JSON types. Imports no numpy: a child's peak memory is counted from that of its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from inkdigit.files import write_atomic
+from inkdigit.machine import cores
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
+INKDIGIT = Path(sys.executable).with_name("inkdigit")
+BUSY = 0.5  # waiting processes in the last minute: more, and times are not to be trusted
+
+
+def describe(libraries: Sequence[str]) -> dict[str, Any]:
+    """Machine, versions of `libraries`, commit and date of a measurement that begins now."""
+    load = round(os.getloadavg()[0], 2)
+    if load > BUSY:
+        print(f"The machine is busy (load {load}): the times will be too long.", file=sys.stderr)
+    return {
+        "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
+        "commit": _commit(),
+        "machine": {
+            "processor": _processor(),
+            "cores": cores(),
+            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+            "platform": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])} {platform.machine()}",
+            "load_before": load,
+        },
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in libraries}},
+    }
+
+
+def write_json(path: Path, record: dict[str, Any]) -> None:
+    """Write one result, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+    print(f"Written: {path}")
+
+
+def append_line(path: Path, record: dict[str, Any]) -> None:
+    """Add one line of JSON, on the disk when this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """The lines of a JSON-lines file; none if there is no such file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+def script(module: str, *words: object) -> list[str]:
+    """The command that runs another of these scripts, `speed.curve` or so; give it `environment()`."""
+    return [sys.executable, "-m", f"benchmarks.{module}", *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    """The environment of a script that another one starts: it finds `benchmarks` whatever folder it runs in."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the code that is measured, with a `+` if src/ or the scripts hold changes beyond it."""
+    git = ["git", "-C", str(ROOT)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "src", "benchmarks/*.py"], capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,1 @@
+"""Bad input, kills, full disks, two commands at once."""

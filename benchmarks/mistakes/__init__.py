@@ -1,0 +1,1 @@
+"""What the networks still read wrongly, and whose fault it is."""

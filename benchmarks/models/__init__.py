@@ -1,0 +1,1 @@
+"""The bundled models: how they are made, and what answering with them costs."""

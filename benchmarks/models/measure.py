@@ -1,0 +1,72 @@
+"""What answering costs with each bundled model: `inkdigit benchmark --json`, several times in a process of its own.
+
+In: the bundled models; MNIST, if it is in reach. Out: `results/models.json`: of each figure the median, least and most
+of those processes, and of which file they are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import machine
+from benchmarks.speed.stages import summary
+from inkdigit.model.recognizer import bundled
+
+LIBRARIES = ("inkdigit", "numpy", "onnxruntime")
+RUNS = 5
+# Figure → where `inkdigit benchmark --json` says it, and the digits that are kept.
+FIGURES = {
+    "pictures_per_s": (("batch", "pictures_per_s"), 0),
+    "array_p50_ms": (("array", "p50_ms"), 4),
+    "array_p99_ms": (("array", "p99_ms"), 4),
+    "png_p50_ms": (("png", "p50_ms"), 4),
+    "cold_start_s": (("cold_start", "cold_start_s"), 4),
+}
+COUNTS = {"calls": ("array", "calls"), "batch": ("batch", "batch"), "rounds": ("batch", "rounds")}
+
+
+def ask(names: list[str]) -> list[dict[str, Any]]:
+    """What one process says of each model."""
+    command = [sys.executable, "-m", "inkdigit", "benchmark", *names, "--json"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    models: list[dict[str, Any]] = json.loads(done.stdout)["models"]
+    return models
+
+
+def gather(name: str, path: Path, said: list[dict[str, Any]]) -> dict[str, Any]:
+    """One model: what all processes said of it."""
+    first = said[0]
+    return {
+        "model": name,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "threads": first["threads"],
+        **{count: first[part][field] for count, (part, field) in COUNTS.items()},
+        **{
+            figure: summary([one[part][field] for one in said], digits)
+            for figure, ((part, field), digits) in FIGURES.items()
+        },
+    }
+
+
+def main() -> None:
+    """Measure, and write the results."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--runs", type=int, default=RUNS, help="processes, one after another")
+    options.add_argument("--smoke", action="store_true", help="one process: measure nothing")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    asked = options.parse_args()
+    runs, paths = 1 if asked.smoke else asked.runs, bundled()
+    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "command": "python -m benchmarks.models.measure"}
+    said = [ask(list(paths)) for _ in range(runs)]
+    models = [gather(name, path, [one[i] for one in said]) for i, (name, path) in enumerate(paths.items())]
+    machine.write_json(asked.results / "models.json", {**about, "runs": runs, "models": models})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Write `docs/models.md`: the bundled models as their cards tell, and what `models/measure.py` measured.
+
+In: the model files that ship with the package, `results/models.json` (figures of another file than the one that ships
+do not count). Out: the page; with `--check` nothing is written, and the exit code is 1 if it is not what they say.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.accuracy.parts import BARS as ASKED
+from benchmarks.common import machine, pages
+from benchmarks.common.tables import MET, NOT_MEASURED, Record, load, machine_line, row, spread, table
+from inkdigit.model.card import Card
+from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
+from inkdigit.report.seeds import spell
+from inkdigit.report.template import byte_count, percent
+
+PAGE = machine.ROOT / "docs" / "models.md"
+RESULTS = "models.json"
+COMMAND = "`python -m benchmarks.models.measure`"
+WHEN = {
+    "tiny": "where every kilobyte counts: a page that downloads it, a small device",
+    "fast": "many clean digits at once, scanned and cut out; it trains anew in seconds",
+    "general": "when in doubt: photos, forms, drawings; it refuses what is no digit, and answers if none is named",
+    "best": "clean digits, where a wrong answer costs more than a millisecond",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A bundled model: its file, its card, and its speed, if that was measured of this very file."""
+
+    name: str
+    size: int  # bytes
+    card: Card
+    speed: Record | None
+
+    @property
+    def seeds(self) -> dict[str, Any] | None:
+        """Several trainings of the recipe, if the card tells of them."""
+        return self.card.figures.get("seeds")
+
+    def barred(self) -> dict[str, float | None]:
+        """The figures that a bar may ask about; None of what is not measured."""
+        return {
+            "parameters": self.card.parameters,
+            "model file": self.size,
+            "mean accuracy": self.seeds["mean"] if self.seeds else None,
+            "pictures/s": self.speed["pictures_per_s"]["median"] if self.speed else None,
+        }
+
+
+SHOWN: dict[str, Callable[[float], str]] = {
+    "parameters": "{:,.0f}".format,
+    "model file": byte_count,
+    "mean accuracy": lambda share: f"{percent(share, 3)} %",
+    "pictures/s": "{:,.0f}".format,
+}
+BARS = (
+    ("tiny", "parameters", "≤", ASKED["tiny"].parameters),
+    ("tiny", "model file", "≤", ASKED["tiny"].bytes),
+    ("tiny", "mean accuracy", "≥", ASKED["tiny"].least),
+    ("best", "mean accuracy", "≥", ASKED["best"].least),
+    ("best", "pictures/s", "≥", 5000),
+)
+TOGETHER = 4e6  # bytes
+
+INTRO = """\
+# The bundled models
+
+They come with the package and answer right after `pip install`, without PyTorch and without data. `inkdigit models`
+lists them and says how fast they are on your machine. This page is written by `python -m benchmarks.models.page` from
+the cards inside the files and from what `python -m benchmarks.models.measure` measured; nothing on it is typed by
+hand."""
+
+ACCURACY = """\
+*Accuracy* is that of the very file that ships, on MNIST's 10,000 test pictures as `inkdigit evaluate` reads them, with
+Wilson's 95 % interval. *Mean ± sd* is over trainings that differ in their seed alone: what to expect of one more. The
+first of them ships, whatever the test part says of the others."""
+
+SPEED = """\
+Each figure is the median [least–most] of {runs} processes of `inkdigit benchmark --json`. In each, many pictures are
+{rounds} calls of {batch:,} pictures of 28×28, single ones {calls:,} calls; cold start is `inkdigit predict` on one
+picture, from start to exit. All of it goes through the door, as every answer does. Repeat it with {command}."""
+
+TRAIN = """\
+The commands in the table repeat each file, on MNIST (`inkdigit data get mnist`). The same seed on the same machine with
+as many threads gives the same weights, bit for bit; elsewhere rounding differs, and the accuracy moves within the
+spread over seeds. `inkdigit train NAME --seed 1` gives a sibling. `benchmarks/models/bundle.py` puts a model beside the
+bundled ones, and refuses what another recipe made or other pictures taught. Any run answers without that, too:
+`inkdigit predict PICTURE --model runs/NAME`."""
+
+INT8 = """\
+With 8-bit integers: {names}. Such a file is taken where on held-out training pictures it has no more mistakes than the
+float file, and is smaller or faster by a third; the mean over seeds is of the float files. It has no weights to train
+on: `inkdigit train` makes the float file again."""
+
+OTHERS = """\
+Every file above is one network that looks at a picture once. Several networks in one graph (`inkdigit ensemble`) and
+answers averaged over several views of a picture are files of their own, named so, and are not bundled."""
+
+
+def read_models(results: Path) -> list[Model]:
+    """The bundled models, the smallest first."""
+    record = load(results / RESULTS)
+    measured = {one["sha256"]: one for one in record["models"]} if record else {}
+    models = []
+    for name, path in bundled().items():
+        data = path.read_bytes()
+        speed = measured.get(hashlib.sha256(data).hexdigest())
+        models.append(Model(name, len(data), Recognizer.load(path).card, speed))
+    return sorted(models, key=lambda model: (model.card.parameters, model.name))
+
+
+def render(models: Sequence[Model], record: Record | None) -> str:
+    """The whole page."""
+    whole = [f"`{model.name}`" for model in models if model.card.numbers != "float32"]
+    parts = [
+        INTRO,
+        at_a_glance(models),
+        *which(models),
+        ACCURACY,
+        *([INT8.format(names=" and ".join(whole))] if whole else []),
+        "## Bars",
+        bars(models),
+        "## Speed",
+        *speeds(models, record),
+        "## Use",
+        use(models),
+        "## Where they come from",
+        origins(models),
+        "## Train the same",
+        TRAIN,
+        commands(models),
+        "## Others",
+        OTHERS,
+        *([] if record is None else ["## Where and when", machine_line("Speed", record)]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def at_a_glance(models: Sequence[Model]) -> str:
+    """What each model is, in one line."""
+    header = ["model", "file", "parameters", "accuracy", "95 % interval", "n", "mean ± sd", "seeds"]
+    header += ["pictures/s", "one picture"]
+    rows = []
+    for model in models:
+        figures, speed = model.card.figures, model.speed
+        low, high = figures["accuracy_ci95"]
+        rows.append(
+            row(
+                *(f"`{model.name}`", byte_count(model.size), f"{model.card.parameters:,}"),
+                *(f"{percent(figures['accuracy'])} %", f"{percent(low)}–{percent(high)}", f"{figures['n']:,}"),
+                *_seeds(model),
+                f"{speed['pictures_per_s']['median']:,.0f}" if speed else NOT_MEASURED,
+                f"{speed['array_p50_ms']['median']:.2f} ms" if speed else NOT_MEASURED,
+            )
+        )
+    return table(header, rows)
+
+
+def which(models: Sequence[Model]) -> list[str]:
+    """Which one to take when; the default is marked."""
+    lines = [
+        f"- **`{model.name}`**{' (the default)' if model.name == DEFAULT else ''}: {WHEN[model.name]}."
+        for model in models
+        if model.name in WHEN
+    ]
+    return ["Which one to take:", "\n".join(lines)] if lines else []
+
+
+def bars(models: Sequence[Model]) -> str:
+    """What was asked of the models that there are."""
+    size = sum(model.size for model in models)
+    rows = [row("all", "files together", f"≤ {byte_count(TOGETHER)}", byte_count(size), MET[size <= TOGETHER])]
+    known = {model.name: model.barred() for model in models}
+    for name, figure, sign, limit in BARS:
+        if name in known:
+            value, show = known[name][figure], SHOWN[figure]
+            holds = value is not None and (value <= limit if sign == "≤" else value >= limit)
+            found = (NOT_MEASURED, "–") if value is None else (show(value), MET[holds])
+            rows.append(row(f"`{name}`", figure, f"{sign} {show(limit)}", *found))
+    return table(["model", "figure", "bar", "measured", "met"], rows)
+
+
+def speeds(models: Sequence[Model], record: Record | None) -> list[str]:
+    """What answering costs, with its spread."""
+    measured = [model.speed for model in models if model.speed]
+    if record is None or not measured:
+        return [f"{NOT_MEASURED.capitalize()}: {COMMAND}."]
+    header = ["model", "many at once", "one 28×28 array, p50", "p99", "one PNG, p50", "cold start"]
+    rows = [
+        row(
+            f"`{model.name}`",
+            *(NOT_MEASURED for _ in header[1:]) if model.speed is None else _speed(model.speed),
+        )
+        for model in models
+    ]
+    counts = {count: measured[0][count] for count in ("rounds", "batch", "calls")}
+    return [SPEED.format(runs=record["runs"], command=COMMAND, **counts), table(header, rows)]
+
+
+def _speed(speed: Record) -> tuple[str, ...]:
+    return (
+        spread(speed["pictures_per_s"], "/s", 0),
+        *(spread(speed[figure], "ms", 3) for figure in ("array_p50_ms", "array_p99_ms", "png_p50_ms")),
+        spread(speed["cold_start_s"], "s", 3),
+    )
+
+
+def use(models: Sequence[Model]) -> str:
+    """How each is asked, in Python and on the command line."""
+    names = ", ".join(f'"{model.name}"' for model in models)
+    return f"""\
+```python
+import inkdigit
+
+for name in [{names}]:
+    (answer,) = inkdigit.load(name).predict("examples/0-mnist-like.png")
+    print(name, answer.label, answer.sureness)
+```
+
+The same on the command line, and all that a file says of itself:
+
+    inkdigit predict examples/0-mnist-like.png --model {models[-1].name}
+    inkdigit info {models[-1].name}"""
+
+
+def origins(models: Sequence[Model]) -> str:
+    """Where each file comes from, by its card."""
+    header = ["model", "recipe", "seed", "trained on", "licence of the data", "calibrated on", "made", "commit", "with"]
+    rows = []
+    for model in models:
+        told, data = model.card.provenance, model.card.provenance["data"]
+        rows.append(
+            row(
+                f"`{model.name}`",
+                f"[`{model.name}`](recipes.md), `{told['recipe_sha256'][:12]}`",
+                told["seed"],
+                f"{data['name']}, {data['train']:,} pictures, SHA-256 `{data['sha256'][:12]}…`{_teacher(told)}",
+                data["licence"],
+                model.card.calibration.fitted_on,
+                told["created"][:10],
+                f"`{(told['commit'] or 'unknown')[:12]}`{_calibrated_by(told)}",
+                f"torch {told['libraries']['torch']}, onnxruntime {told['libraries']['onnxruntime']}",
+            )
+        )
+    return table(header, rows)
+
+
+def _calibrated_by(told: dict[str, Any]) -> str:
+    return f"; calibrated again by `{(told['calibrated_by'] or 'unknown')[:12]}`" if "calibrated_by" in told else ""
+
+
+def _teacher(told: dict[str, Any]) -> str:
+    return f"; taught by `{told['teacher']['file']}`" if "teacher" in told else ""
+
+
+def commands(models: Sequence[Model]) -> str:
+    """The commands that make each file."""
+    rows = []
+    for model in models:
+        name, folder = model.name, f"runs/{model.name}"
+        seeds = f"--seeds {spell(model.seeds['seeds'])}" if model.seeds else f"--seed {model.card.provenance['seed']}"
+        train, make = (
+            [f"inkdigit train {name} {seeds} --out {folder}"],
+            f"python -m benchmarks.models.bundle {name} {folder}",
+        )
+        if model.card.numbers != "float32":
+            make += " --int8"
+            if not tomllib.loads(model.card.provenance["recipe"])["validation"]:  # its twin held pictures out
+                train.append(f"inkdigit train {name} --set protocol=select --out {folder}-select")
+                make += f" --twin {folder}-select"
+        make += " --calibrate" * ("calibrated_by" in model.card.provenance)
+        rows.append(row(f"`{name}`", ", ".join(f"`{command}`" for command in train), f"`{make}`"))
+    return table(["model", "trained by", "bundled by"], rows)
+
+
+def _seeds(model: Model) -> tuple[str, str]:
+    if (seeds := model.seeds) is None:
+        return NOT_MEASURED, "–"
+    return f"{percent(seeds['mean'], 3)} ± {percent(seeds['sd'], 3)} %", str(seeds["n"])
+
+
+def files(results: Path, at: Path) -> pages.Files:
+    """The page, with what it should hold."""
+    return pages.beside(at, render(read_models(results), load(results / RESULTS)), {})
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    return pages.main(__doc__, PAGE, files, script="benchmarks.models.page")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

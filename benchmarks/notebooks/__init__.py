@@ -1,0 +1,1 @@
+"""The claims of five well-known notebooks, and the bigger families."""

@@ -1,0 +1,196 @@
+"""The claims of the five notebooks, and the bigger families beside `classic`, seed by seed.
+
+In: MNIST where `inkdigit` finds it. Out: one line a seed in `results/notebooks.jsonl`, written as soon as the seed is
+done. A later run skips the seeds that it finds there for the same recipe, so it goes on where it was stopped.
+
+Each seed is the command that `docs/notebooks.md` names, in a process of its own. `--jobs 2` trains two seeds at a time
+with one thread each: more seeds an hour, but no times to be quoted. `--time` takes those: on a quiet machine and with
+all its threads, a few epochs of each recipe, into `results/notebooks-times.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.common import machine
+from benchmarks.notebooks import kaggle_split
+from inkdigit.data.sources import find
+from inkdigit.files import read_rows
+from inkdigit.runs import METRICS
+from inkdigit.training.recipe import Recipe
+
+LEDGER, TIMES = "notebooks.jsonl", "notebooks-times.json"
+TIMED_EPOCHS = 3  # the first one warms up, the others count
+LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")
+SMOKE_CHANGES = {"epochs": 1, "validation": 0.9}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What is trained: a recipe, on which data, how many seeds."""
+
+    recipe: str
+    seeds: int
+    data: str = "mnist"  # `kaggle`: the 42,000 rows, scored on the 28,000 others
+
+    @property
+    def command(self) -> str:
+        """What repeats one seed, as a user types it."""
+        if self.data == "kaggle":
+            return f"inkdigit kaggle train.csv test.csv --recipe {self.recipe} --seed S"
+        source = "" if self.data == "mnist" else f" --data {self.data}"
+        return f"inkdigit train {self.recipe}{source} --seed S"
+
+
+ROWS = (
+    Row("classic", 5),
+    Row("explorer", 5),
+    Row("rmsprop", 5),
+    Row("annealed", 3),
+    Row("deepdigits", 3, data="kaggle"),
+    Row("vgg", 3),
+    Row("resnet", 3),
+    Row("classic", 3, data="usps"),
+)
+
+
+def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str, Any]) -> dict[str, Any]:
+    """Train one seed in a process of its own and return its line."""
+    changed = [f"--set={key}={value}" for key, value in changes.items()]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if row.data == "kaggle":
+            asked = ["kaggle", str(kaggle / "train.csv"), str(kaggle / "test.csv"), "--recipe", row.recipe]
+        else:
+            asked = ["train", row.recipe, "--data", row.data, "--out", str(folder / "runs" / "run")]
+        argv = [str(machine.INKDIGIT), *asked, "--seed", str(seed), "--device", "cpu", *changed]
+        env = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "-1"}
+        data = find("mnist" if row.data == "kaggle" else row.data)
+        if data is not None:
+            env["INKDIGIT_DATA"] = str(data.resolve())
+        done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=folder)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
+        (run,) = (path for path in (folder / "runs").iterdir() if path.is_dir())
+        line = read(run)
+        if row.data == "mnist" and line["part"] == "validation":  # for scale: the claim is about the validation part
+            asked = [str(machine.INKDIGIT), "evaluate", str(run), "--data", "mnist", "--json"]
+            told = subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
+            line["test_accuracy"] = json.loads(told.stdout)["accuracy"]
+        if row.data == "kaggle":
+            right, wrong = kaggle_split.score(folder / "submission.csv", kaggle / "solution.csv")
+            line |= {"part": "kaggle", "n": 70_000 - kaggle_split.ROWS, "accuracy": right, "wrong": wrong}
+    return {"row": row.recipe, "data": row.data, "command": row.command, "seed": seed, **line}
+
+
+def read(run: Path) -> dict[str, Any]:
+    """The figures of a finished run; `wrong` are the numbers of the pictures it got wrong, for paired tests."""
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    about = json.loads((run / "env.json").read_text(encoding="utf-8"))
+    with np.load(run / "predictions.npz") as stored:
+        wrong = np.flatnonzero(stored["probs"].argmax(1) != stored["labels"])
+    return {
+        "part": report["report_name"],
+        "n": report["n"],
+        "accuracy": report["accuracy"],
+        "nll": report["nll"],
+        "epochs": report["epochs"],
+        "last_epoch": report["final_epoch"],
+        "train_seconds": round(report["train_seconds"], 1),
+        "epoch_seconds": [round(epoch["seconds"], 2) for epoch in read_rows(run / METRICS)],
+        "parameters": report["model"]["parameters"],
+        "threads": about["threads"],
+        "recipe_sha256": identity(Recipe.load(run / "recipe.toml")),
+        "wrong": wrong.tolist(),
+    }
+
+
+def identity(recipe: Recipe) -> str:
+    """The recipe's hash, whatever data it is trained on and by whichever protocol."""
+    return recipe.change({"name": "", "data": "", "protocol": "select", "validation": 0.1, "test_fraction": 0.2}).sha256
+
+
+def pending(rows: list[Row], ledger: Path, *, smoke: bool) -> list[tuple[Row, int]]:
+    """The seeds that have no line yet for the recipe as it is now."""
+    done = {(line["row"], line["data"], line["seed"], line["recipe_sha256"]) for line in machine.read_lines(ledger)}
+    todo = []
+    for row in rows:
+        sha256 = identity(Recipe.load(row.recipe, SMOKE_CHANGES if smoke else {}))
+        todo += [(row, seed) for seed in range(row.seeds) if (row.recipe, row.data, seed, sha256) not in done]
+    return todo
+
+
+def measure_times(rows: list[Row], *, kaggle: Path) -> dict[str, Any]:
+    """Seconds of an epoch of each recipe, least and median, with all threads and nothing else at work."""
+    times = {}
+    for row in rows:
+        taken = train(row, 0, threads=os.cpu_count() or 1, kaggle=kaggle, changes={"epochs": TIMED_EPOCHS})
+        counted = taken["epoch_seconds"][1:]
+        times[row.recipe] = {
+            "least": min(counted),
+            "median": median(counted),
+            "n": len(counted),
+            "threads": taken["threads"],
+        }
+        print(f"{row.recipe}: {times[row.recipe]['median']:.1f} s an epoch", flush=True)
+    return times
+
+
+def train_all(jobs: list[tuple[Row, int]], asked: argparse.Namespace, *, about: dict[str, Any], kaggle: Path) -> None:
+    """Train each row's seed, `--jobs` at a time; one that fails does not stop the others."""
+    ledger, threads = asked.results / LEDGER, max(1, (os.cpu_count() or 1) // asked.jobs)
+    changes = SMOKE_CHANGES if asked.smoke else {}
+
+    def one(job: tuple[Row, int]) -> None:
+        line = train(*job, threads=threads, kaggle=kaggle, changes=changes)
+        machine.append_line(ledger, {**about, **line})
+        told = f"{line['accuracy'] * 100:.3f} % ({line['part']}), trained in {line['train_seconds']:.0f} s"
+        print(f"{line['row']} on {line['data']}, seed {line['seed']}: {told}", flush=True)
+
+    with ThreadPoolExecutor(asked.jobs) as pool:
+        for done in [pool.submit(one, job) for job in jobs]:
+            if (problem := done.exception()) is not None:
+                print(problem, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Train the seeds that are missing, or take the times."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rows", nargs="+", help="recipes; all of them unless named")
+    options.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    options.add_argument("--time", action="store_true", help="take times instead; needs a quiet machine")
+    options.add_argument("--smoke", action="store_true", help="one epoch on little data: measure nothing")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    asked = options.parse_args()
+    rows = [row for row in ROWS if not asked.rows or row.recipe in asked.rows]
+    if not rows:
+        options.error(f"--rows takes {', '.join(dict.fromkeys(row.recipe for row in ROWS))}")
+    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "jobs": asked.jobs}
+    with tempfile.TemporaryDirectory() as name:
+        kaggle = Path(name)
+        jobs = [(row, 0) for row in rows if row.data != "usps"]
+        if not asked.time:
+            jobs = pending(rows, asked.results / LEDGER, smoke=asked.smoke)
+        if any(row.data == "kaggle" for row, _ in jobs):
+            print(f"Kaggle's split: {kaggle_split.build(kaggle)}", flush=True)
+        if asked.time:
+            times = measure_times([row for row, _ in jobs], kaggle=kaggle)
+            machine.write_json(asked.results / TIMES, {**about, "recipes": times})
+        else:
+            train_all(jobs, asked, about=about, kaggle=kaggle)
+
+
+if __name__ == "__main__":
+    main()

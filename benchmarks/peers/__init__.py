@@ -1,0 +1,1 @@
+"""One script a peer; run by path, by the peers' own interpreter."""

@@ -1,0 +1,1 @@
+"""Photos, other handwriting, corruptions, what is not a digit; the gallery; adapting."""

@@ -1,0 +1,179 @@
+"""What a model makes of pictures that are not MNIST: photos, other hands, corruptions, and what is no digit.
+
+In: a model (the default one unless named), and the data in INKDIGIT_DATA. Out: `results/robustness.json`, or what
+`--out` names. `--held-out` asks about training pictures that the model's run held out, instead of the test part: for
+choosing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.common import machine
+from inkdigit.data.readers.idx_npz import read_idx
+from inkdigit.data.sources import open_data
+from inkdigit.measure.metrics import evaluate, predict_part
+from inkdigit.measure.rejection import auroc, refused_at, scores_of
+from inkdigit.measure.robustness import evaluate_corruptions
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.decode import decode
+from inkdigit.picture.prepare import prepare
+from inkdigit.synth import drawn, printed
+from inkdigit.synth.glyphs import LETTER_GLYPHS, SIGN_GLYPHS
+from inkdigit.synth.stress import photograph
+from inkdigit.types import Dataset, Gray, Part
+
+LIBRARIES = ("inkdigit", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
+KEEPS = 0.99
+SEED = 20_000  # of the outliers that are drawn: no training has this one
+EACH = 2000  # of each kind of outlier that is drawn
+CALLS = 20
+
+
+def photos(model: Recognizer, folder: Path) -> dict[str, Any]:
+    """Single digits photographed, scanned and drawn by other people: answered right, wrong, refused, by source."""
+    with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    answers = model.predict([str(folder / row["file"]) for row in rows])
+    sources: dict[str, dict[str, int]] = {}
+    missed = []
+    for row, answer in zip(rows, answers, strict=True):
+        counts = sources.setdefault(row["source"], {"n": 0, "right": 0, "wrong": 0, "refused": 0})
+        outcome = "refused" if answer.label is None else "right" if answer.label == row["label"] else "wrong"
+        counts["n"] += 1
+        counts[outcome] += 1
+        if outcome != "right":
+            best = None if answer.best is None else model.classes[answer.best]
+            missed.append({"file": row["file"], "label": row["label"], "best": best, "reason": answer.reason})
+    total = {key: sum(counts[key] for counts in sources.values()) for key in ("n", "right", "wrong", "refused")}
+    return {**total, "sources": sources, "missed": missed}
+
+
+def outliers(data: Path, *, limit: int | None = None) -> dict[str, list[Gray]]:
+    """What should be refused, by kind: notMNIST, and what is drawn with a seed of its own, half of it on paper.
+
+    Of each kind there are `limit`; without one, the whole of notMNIST and `EACH` of what is drawn.
+    """
+    notmnist = read_idx(next((data / "notmnist").glob("*images*")))
+    known = {"notmnist": list(notmnist[:limit]), **dict(_drawn(EACH if limit is None else limit))}
+    return {**known, "letters and scribbles": known["letters by hand"] + known["scribbles"]}
+
+
+def _drawn(each: int) -> Iterator[tuple[str, list[Gray]]]:
+    rng = np.random.default_rng(SEED)
+
+    def kind(draw: Callable[[], Gray]) -> list[Gray]:
+        inks = [draw() for _ in range(each)]
+        return [photograph(ink, rng=rng) if i % 2 else ink for i, ink in enumerate(inks)]
+
+    def one_of(names: object) -> str:
+        return str(rng.choice([*names]))  # type: ignore[misc]
+
+    yield "letters by hand", kind(lambda: drawn.letter(one_of(LETTER_GLYPHS), rng=rng, size_px=80))
+    yield "scribbles", kind(lambda: drawn.scribble(rng=rng, size_px=80))
+    yield "signs and other scripts", kind(lambda: drawn.sign(one_of(SIGN_GLYPHS), rng=rng, size_px=80))
+    yield "letters in fonts", kind(lambda: printed.letter(rng=rng, size_px=80))
+
+
+def refusals(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) -> dict[str, Any]:
+    """How the score tells digits from each kind of outlier."""
+    inside = scores_of(predict_part(model, digits))
+    told = {}
+    for name, pictures in known.items():
+        answers = model.predict([*pictures])
+        outside = scores_of(answers)
+        told[name] = {
+            "n": len(pictures),
+            "auroc": auroc(inside, outside),
+            "refused_at_99": refused_at(inside, outside, KEEPS),
+            "refused": float(np.mean([answer.label is None for answer in answers])),
+        }
+    return told
+
+
+def door_times() -> dict[str, float]:
+    """Milliseconds of a 12-megapixel photo, decoded and prepared, and of a clean picture: the median of some calls."""
+    rng = np.random.default_rng(0)
+    small = photograph(drawn.digit(7, rng=rng), rng=np.random.default_rng(7))
+    file = io.BytesIO()
+    Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
+    photo, clean = file.getvalue(), prepare(drawn.digit(7, rng=rng))
+
+    def median(call: Callable[[], object], calls: int) -> float:
+        call()
+        seconds = []
+        for _ in range(calls):
+            began = time.perf_counter()
+            call()
+            seconds.append(time.perf_counter() - began)
+        return float(np.median(seconds)) * 1000
+
+    return {
+        "photo_12mp_ms": median(lambda: prepare(decode(photo)), CALLS),
+        "clean_28_ms": median(lambda: prepare(clean), 200 * CALLS),
+    }
+
+
+def held_out(model: Recognizer, dataset: Dataset) -> Part:
+    """The training pictures that the model's run held out."""
+    from inkdigit.training.convert.restore import recipes_of
+    from inkdigit.training.run import parts_of
+
+    part = parts_of(dataset, recipes_of(model)[0]).validation
+    assert part is not None, "the model's run held nothing out"
+    return part
+
+
+def measure(model: Recognizer, data: Path, *, choosing: bool, limit: int | None, of_each: int | None) -> dict[str, Any]:
+    """Everything that `docs/robustness.md` says of one model: `limit` digits corrupted, `of_each` kind of outlier."""
+    mnist = open_data("mnist")
+    assert mnist.test is not None
+    digits = held_out(model, mnist) if choosing else mnist.test
+    asked = replace(mnist, test=digits)
+    corrupted = evaluate_corruptions(model, asked, limit=limit, log=print)
+    usps = evaluate(model, open_data("usps"))
+    return {
+        "model": model.name,
+        "held_out": choosing,
+        "threshold": {"keeps": model.card.calibration.keeps, "fitted_on": model.card.calibration.fitted_on},
+        "digits": f"{len(digits):,} {'held-out training' if choosing else 'test'} pictures of MNIST",
+        "photos": photos(model, data / "photos" / "single"),
+        "usps": {"n": usps.n, "accuracy": usps.accuracy, "answered": usps.answered},
+        "mnist": evaluate(model, asked).to_json(),
+        "corruptions": corrupted.to_json(),
+        "outliers": refusals(model, digits, outliers(data, limit=of_each)),
+    }
+
+
+def main() -> int:
+    """Measure, and write the results."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--model", default="default")
+    options.add_argument("--held-out", action="store_true", help="training pictures held out, not the test part")
+    options.add_argument("--limit", type=int, help="digits that are corrupted; all unless said")
+    options.add_argument("--smoke", action="store_true", help="a few pictures: measure nothing")
+    options.add_argument("--out", type=Path, default=machine.RESULTS / "robustness.json")
+    asked = options.parse_args()
+    data = Path(os.environ["INKDIGIT_DATA"])
+    model = Recognizer.load(asked.model)
+    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES)}
+    limit, of_each = (20, 20) if asked.smoke else (asked.limit, None)
+    told = measure(model, data, choosing=asked.held_out, limit=limit, of_each=of_each)
+    machine.write_json(asked.out, {**about, **told, "door": door_times()})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

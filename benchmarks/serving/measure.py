@@ -1,0 +1,178 @@
+"""How many requests `inkdigit serve` answers, what it does with four times as many, how soon it and its page are there.
+
+In: an installed `inkdigit[serve]`. Out: lines of `results/serving.jsonl`, one a case. The service is a fresh process
+for each case; the generator (`serving/load.py`) runs on the same cores, and takes its part of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import tempfile
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.common import machine
+from benchmarks.serving import hand, load, service
+from inkdigit.synth import drawn
+from inkdigit.types import Gray
+
+LEDGER = "serving.jsonl"
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "opencv-python-headless", "fastapi", "uvicorn", "uvloop")
+LABEL = 7
+PHOTO_SIDES = (1632, 1224)  # pixels: two megapixels
+PHOTO_QUALITY = 85
+TIMES = 4  # of what it can answer, in an overload
+CROWD = 256  # connections in an overload: four times what the queue holds
+WARM_S = 2.0
+CALM_S = 5.0  # before and after an overload
+CONNECTIONS = {"digit": 32, "photo": 8}
+
+
+@dataclass(frozen=True)
+class Body:
+    """A picture to send: what it is called in the results, and the request."""
+
+    name: str
+    request: load.Request
+    size: int  # bytes of the picture
+
+
+def digit() -> bytes:
+    """A clean 28×28 digit as PNG."""
+    picture = drawn.digit(LABEL, rng=np.random.default_rng(0), size_px=28)
+    return _encoded(picture, "PNG")
+
+
+def photo() -> bytes:
+    """A digit on paper as a camera sees it, lit from one side, with its grain: two megapixels as JPEG."""
+    w, h = PHOTO_SIDES
+    rng = np.random.default_rng(0)
+    ink = drawn.digit(LABEL, rng=rng, size_px=900) / np.float32(255)
+    cover = np.zeros((h, w), np.float32)
+    top, left = (h - ink.shape[0]) // 2, (w - ink.shape[1]) // 2
+    cover[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
+    y, x = np.mgrid[0 : 1 : h * 1j, 0 : 1 : w * 1j]
+    paper = 215 - 60 * (0.6 * x + 0.4 * y)
+    gray = paper * (1 - cover) + 55 * cover + rng.normal(0, 4, (h, w))
+    warm = np.clip(gray[..., None] * (1.0, 0.98, 0.93), 0, 255)  # colour, as a camera gives it
+    return _encoded(np.rint(warm).astype(np.uint8), "JPEG", quality=PHOTO_QUALITY)
+
+
+def _encoded(picture: Gray, kind: str, **options: int) -> bytes:
+    file = BytesIO()
+    Image.fromarray(picture).save(file, kind, **options)
+    return file.getvalue()
+
+
+def post(picture: bytes, host: str) -> load.Request:
+    """One picture as a request that keeps the connection."""
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(picture)}\r\n\r\n"
+    return load.Request(head.encode() + picture, re.compile(rb'"label": ?"%d"' % LABEL))
+
+
+def steady(at: service.Service, name: str, picture: bytes, *, seconds: float) -> dict[str, Any]:
+    """As many requests as are answered, on a few connections."""
+    request, lines = post(picture, at.host), CONNECTIONS[name]
+
+    async def run() -> dict[str, Any]:
+        await load.closed(at.host, request, connections=lines, seconds=min(WARM_S, seconds))
+        rss = at.rss_mb()
+        done, most = await load.watched(load.closed(at.host, request, connections=lines, seconds=seconds), at.rss_mb)
+        return {**load.figures(done), "rss_before_mb": round(rss, 1), "rss_most_mb": round(most, 1)}
+
+    return {"connections": lines, "bytes": len(picture), **asyncio.run(run())}
+
+
+def overload(at: service.Service, name: str, picture: bytes, *, rate: float, seconds: float) -> dict[str, Any]:
+    """Four times as many requests as were answered; and how it was before, and is right after."""
+    request, lines, calm_s = post(picture, at.host), CONNECTIONS[name], min(CALM_S, seconds)
+
+    async def run() -> dict[str, Any]:
+        await load.closed(at.host, request, connections=lines, seconds=min(WARM_S, seconds))
+        before = await load.closed(at.host, request, connections=lines, seconds=calm_s)
+        rss = at.rss_mb()
+        work = load.arrive(at.host, request, rate=TIMES * rate, connections=CROWD, seconds=seconds)
+        crowd, most = await load.watched(work, at.rss_mb)
+        waited, _ = await load.first_answer(at.host, request, patience_s=2 * service.STOP_S)
+        after = await load.closed(at.host, request, connections=lines, seconds=calm_s)
+        return {
+            "before": load.figures(before),
+            "crowd": load.refusals(crowd),
+            "first_answer_s": round(waited, 3),
+            "after": load.figures(after),
+            "rss_before_mb": round(rss, 1),
+            "rss_most_mb": round(most, 1),
+            "rss_after_mb": round(at.rss_mb(), 1),
+        }
+
+    about = {"connections": CROWD, "bytes": len(picture), "capacity_per_s": rate, "offered_per_s": TIMES * rate}
+    return {**about, **asyncio.run(run()), "alive": at.get("/health/ready") == 200}
+
+
+def starts(runs: int, *, log: Path) -> dict[str, Any]:
+    """How long from the start of the process until it says that it is ready."""
+    took = []
+    for number in range(runs + 1):  # the first fills the disk cache
+        with service.running(log=log) as at:
+            took += [at.start_s] if number else []
+    return {"n": runs, "start_s": {"median": median(took), "min": min(took), "max": max(took)}}
+
+
+def measure(asked: argparse.Namespace, about: dict[str, Any], *, log: Path) -> None:
+    """Every case in turn; a line each, as soon as it is there."""
+
+    def keep(case: str, workers: int, told: dict[str, Any]) -> None:
+        record = {**about, "case": case, "workers": workers, "seconds": asked.seconds, **told}
+        machine.append_line(asked.results / LEDGER, record)
+        print(f"{case}, {workers} worker{'s' if workers > 1 else ''}: {told}", flush=True)
+
+    if "start" in asked.only:
+        keep("start", 1, starts(asked.starts, log=log))
+    pictures = {"digit": digit(), "photo": photo()}
+    for workers in asked.workers:
+        for name in (name for name in pictures if name in asked.only):
+            with service.running("--workers", str(workers), log=log) as at:
+                told = steady(at, name, pictures[name], seconds=asked.seconds)
+            keep(name, workers, told)
+            if "overload" not in asked.only:
+                continue
+            with service.running("--workers", str(workers), log=log) as at:
+                crowd = overload(at, name, pictures[name], rate=told["per_s"], seconds=asked.seconds)
+            keep(f"{name} overload", workers, crowd)
+    if "page" in asked.only:  # last: it needs Playwright and a browser
+        with service.running(log=log) as at, hand.browser() as running:
+            told = hand.times(running, at.url, [*range(10)] * asked.drawings)
+        keep("page", 1, told)
+
+
+def main() -> None:
+    """Measure the cases that are asked for."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--seconds", type=float, default=30.0, help="of each load")
+    options.add_argument("--starts", type=int, default=10, help="how often it is started to be timed")
+    options.add_argument("--drawings", type=int, default=10, help="how often each digit is drawn on the page")
+    options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    cases = ["start", "digit", "photo", "overload", "page"]
+    options.add_argument("--only", nargs="+", choices=cases, default=cases)
+    options.add_argument("--smoke", action="store_true", help="half a second each, one worker: measure nothing")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    asked = options.parse_args()
+    if asked.seconds <= 0 or min(asked.starts, asked.drawings, *asked.workers) < 1:
+        options.error("--seconds, --starts, --drawings and --workers are above 0")
+    if asked.smoke:
+        asked.seconds, asked.starts, asked.drawings, asked.workers = 0.5, 1, 1, [1]
+    about = {"smoke": asked.smoke, "command": "python -m benchmarks.serving.measure", **machine.describe(LIBRARIES)}
+    with tempfile.TemporaryDirectory() as folder:
+        measure(asked, about, log=Path(folder) / "serve.log")
+
+
+if __name__ == "__main__":
+    main()

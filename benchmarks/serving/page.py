@@ -1,0 +1,290 @@
+"""Write `docs/serving.md`: how to serve, from `page.md.j2` and the code; how it holds, from what was measured.
+
+In: `results/serving.jsonl` and `results/abuse.json`, whichever are there; a smoke run counts as not measured. Out: the
+page; with `--check` nothing is written, and the exit code is 1 if it is not what they say.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchmarks.common import machine, pages
+from benchmarks.common.tables import MET, NOT_MEASURED, Record, figure, load, machine_line, row, spread, table
+from benchmarks.serving import abuse
+from benchmarks.serving import measure as serving
+from inkdigit.errors import InkdigitError, ModelFileError, Unreachable
+from inkdigit.picture.decode import MAX_PIXELS as JPEG_PIXELS
+from inkdigit.report.template import byte_count
+from inkdigit.serve.http.connection import HEADER_BYTES
+from inkdigit.serve.http.guard import OPEN, OPEN_BELOW
+from inkdigit.serve.service import BODIES, MAX_PIXELS, MAX_PIXELS_TOGETHER
+from inkdigit.serve.settings import Settings
+
+PAGE = machine.ROOT / "docs" / "serving.md"
+WORDS = Path(__file__).with_name("page.md.j2")
+NO_RESULTS = "Not measured yet: `{}`."
+LOAD, ABUSE = "python -m benchmarks.serving.measure", "python -m benchmarks.serving.abuse"
+SHOWN = {"digit": "28×28 PNG", "photo": "photo of 2 megapixels"}
+LEAST_PER_S = {"digit": 600, "photo": 20}
+MOST_P99_MS = 120
+MOST_START_S = 1.5
+MOST_ANSWER_MS = 150
+MOST_GROWTH_MB = 50
+MOST_REFUSAL_MS = 1000
+MOST_RECOVERY_S = 1.0
+LEAST_REQUESTS = 5000
+Cases = Mapping[tuple[str, int], Record]  # case and workers → its latest measurement
+
+HOW = """\
+The load generator runs on the same cores as the service and takes its part of them; every connection is kept alive and
+sends its next request when the last is answered, for {seconds:g} s after a warm-up. A failure is whatever is not 200
+with the right label. The photo is drawn by our own code: a digit on paper, {size} of JPEG. Memory is what all
+processes of the service hold. On the page a driven Chromium draws each digit with the mouse, stroke by stroke; the page
+was just opened. The time runs from the end of the last stroke until the answer and its reasons are on the screen. The
+ten shapes are among those that training digits are drawn from: it is their times that are measured here."""
+
+CROWD = """\
+Four times as many requests as were answered above arrive, whether earlier ones are answered or not, on {connections}
+connections: those that find all of them waiting are not sent. Then the generator hangs up, and asks again on a new
+connection at once. *Before* and *after* are the load of the table above, for a few seconds."""
+
+ABOUT = """\
+{n:,} requests in {seconds:,.0f} s, {at_once} at a time, the same for every seed. *Not right* counts answers that this
+kind must not get: any 500, a request that is never answered, a second answer to one request, a traceback or a path in a
+body."""
+
+
+def read_cases(results: Path) -> Cases:
+    """The latest measurement of each case."""
+    lines = machine.read_lines(results / serving.LEDGER)
+    return {(line["case"], line["workers"]): line for line in lines if not line["smoke"]}
+
+
+def render(cases: Cases, abused: Record | None) -> str:
+    """The whole page."""
+    parts = {
+        "open": open_paths(),
+        "limits": limits(),
+        "errors": errors(),
+        "load": load_part(cases),
+        "abuse": abuse_part(abused),
+    }
+    text = WORDS.read_text(encoding="utf-8")
+    return re.sub(r"<!-- (\w+) -->", lambda found: parts[found[1]], text)
+
+
+def open_paths() -> str:
+    """What is answered without a token."""
+    return ", ".join(f"`{path}`" for path in [*sorted(OPEN), *(f"{path}…" for path in sorted(OPEN_BELOW))])
+
+
+def limits() -> str:
+    """What a request may be, by the code."""
+    usual = Settings()
+    bodies = f"{BODIES} × `--max-bytes`"
+    rows = [
+        row("bytes of a request", byte_count(usual.max_bytes), "`--max-bytes`", 413),
+        row("pixels of a picture; of a baseline JPEG", f"{MAX_PIXELS:,}; {JPEG_PIXELS:,}", "–", 413),
+        row("pictures of a request", usual.max_files, "–", 413),
+        row("pixels of the pictures of a request together", f"{MAX_PIXELS_TOGETHER:,}", "–", 413),
+        row("bytes of its headers", f"{HEADER_BYTES:,}", "–", 400),
+        row("seconds for a request to come, and for its answer", f"{usual.time_limit_s:g}", "`--time-limit`", 408),
+        row("bytes of all requests together, in each process", byte_count(BODIES * usual.max_bytes), bodies, 503),
+        row("requests that wait, in each process", usual.queue, "`--queue`", 503),
+    ]
+    return table(["limit", "at most", "option", "beyond it"], rows)
+
+
+def errors() -> str:
+    """The statuses, by the tree of errors."""
+    kinds = sorted(_kinds(), key=lambda kind: (kind.http_status, kind.__name__))
+    return table(
+        ["status", "kind", "when"], [row(kind.http_status, f"`{kind.__name__}`", _when(kind)) for kind in kinds]
+    )
+
+
+def _kinds(below: type[InkdigitError] = InkdigitError) -> Iterator[type[InkdigitError]]:
+    """The errors that a request can meet: the statuses that are said of them, but for the client's own."""
+    for kind in below.__subclasses__():
+        if kind.http_status != InkdigitError.http_status and kind not in (Unreachable, ModelFileError):
+            yield kind
+        yield from () if kind is ModelFileError else _kinds(kind)
+
+
+def _when(kind: type[InkdigitError]) -> str:
+    first = (kind.__doc__ or "").split("\n\n")[0].rstrip(".")
+    return " ".join(first.split()).replace("|", "\\|")
+
+
+def load_part(cases: Cases) -> str:
+    """How many requests are answered, how it is with too many, how soon it starts."""
+    steady = {key: line for key, line in cases.items() if key[0] in SHOWN}
+    crowds = {key: line for key, line in cases.items() if key[0].endswith("overload")}
+    parts = [table(["figure", "bar", "measured", "met", "n"], bars(cases))]
+    if not cases:
+        return "\n\n".join([NO_RESULTS.format(LOAD), *parts])
+    if steady:
+        some = next(iter(steady.values()))
+        photos = [line["bytes"] for (case, _), line in steady.items() if case == "photo"] or [0]
+        parts += [HOW.format(seconds=some["seconds"], size=byte_count(photos[0])), steady_table(steady)]
+    if crowds:
+        some = next(iter(crowds.values()))
+        parts += ["### Four times too many", CROWD.format(connections=some["connections"]), crowd_table(crowds)]
+    lines = {machine_line(f"`{LOAD}`", line): None for line in cases.values()}  # each once
+    return "\n\n".join([*parts, "\n".join(lines)])
+
+
+def bars(cases: Cases) -> list[str]:
+    """What was asked of one process, beside what was measured."""
+    rows = []
+    for name, shown in SHOWN.items():
+        line = cases.get((name, 1))
+        rows.append(_bar(f"{shown}, requests/s", f"≥ {LEAST_PER_S[name]}", line, "per_s", least=LEAST_PER_S[name]))
+        if name == "digit":
+            rows.append(_bar(f"{shown}, p99", f"≤ {MOST_P99_MS} ms", line, "p99_ms", most=MOST_P99_MS))
+        rows.append(_bar(f"{shown}, failures", "0", line, "failures", most=0))
+    for name, shown in SHOWN.items():
+        rows += _crowd_bars(f"four times too many, {shown}", cases.get((f"{name} overload", 1)))
+    return [*rows, _start_bar(cases.get(("start", 1))), *_page_bars(cases.get(("page", 1)))]
+
+
+def _start_bar(line: Record | None) -> str:
+    what = ("start to ready", f"≤ {MOST_START_S} s")
+    if line is None:
+        return row(*what, NOT_MEASURED, "–", "–")
+    took = line["start_s"]
+    return row(*what, spread(took, "s", 2), MET[took["median"] <= MOST_START_S], line["n"])
+
+
+def _page_bars(line: Record | None) -> list[str]:
+    soon = ("page: the answer after the last stroke ends, median; 95 % of them", f"≤ {MOST_ANSWER_MS} ms")
+    right = ("page: digits drawn by the script and read rightly", "all")
+    if line is None:
+        return [row(*what, NOT_MEASURED, "–", "–") for what in (soon, right)]
+    took, n = line["answer_ms"], line["n"]
+    told = f"{spread(took, 'ms', 0)}; {took['p95']:.0f} ms"
+    return [
+        row(*soon, told, MET[took["p95"] <= MOST_ANSWER_MS], n),
+        row(*right, line["right"], MET[line["right"] == n], n),
+    ]
+
+
+def _bar(what: str, bar: str, line: Record | None, key: str, *, least: float = 0.0, most: float = float("inf")) -> str:
+    value = None if line is None else line[key]
+    if line is None or value is None:
+        return row(what, bar, NOT_MEASURED, "–", "–")
+    return row(what, bar, f"{value:,}", MET[least <= value <= most], f"{line['n']:,}")
+
+
+def _crowd_bars(what: str, line: Record | None) -> list[str]:
+    asked = (
+        ("every answer right, still there", "yes"),
+        ("memory grows by", f"< {MOST_GROWTH_MB} MB"),
+        ("slowest 503, all with Retry-After", f"≤ {MOST_REFUSAL_MS:,} ms"),
+        ("first answer afterwards", f"≤ {MOST_RECOVERY_S:g} s"),
+    )
+    if line is None:
+        return [row(f"{what}: {one}", bar, NOT_MEASURED, "–", "–") for one, bar in asked]
+    crowd, grown = line["crowd"], line["rss_most_mb"] - line["rss_before_mb"]
+    whole = line["alive"] and not crowd["wrong"] + crowd["cut_off"]
+    slowest, bare = crowd["refused_max_ms"] or 0.0, crowd["refused_without_retry_after"]
+    refusals = f"{slowest:,.0f} ms, {bare} without" if crowd["refused"] else "none was refused"
+    sent = crowd["answered"] + crowd["refused"] + crowd["wrong"] + crowd["cut_off"]
+    found = (
+        ("yes" if whole else "no", whole, sent),
+        (f"{grown:.1f} MB", grown < MOST_GROWTH_MB, 1),
+        (refusals, slowest <= MOST_REFUSAL_MS and not bare, crowd["refused"]),
+        (f"{line['first_answer_s']:.2f} s", line["first_answer_s"] <= MOST_RECOVERY_S, 1),
+    )
+    return [
+        row(f"{what}: {one}", bar, told, MET[met] if n else "–", f"{n:,}")
+        for (one, bar), (told, met, n) in zip(asked, found, strict=True)
+    ]
+
+
+def steady_table(lines: Cases) -> str:
+    """Requests and latency, by picture and workers."""
+    header = ["picture", "workers", "connections", "requests/s", "p50", "p99", "slowest", "failures", "memory", "n"]
+    rows = [
+        row(
+            *(SHOWN[case], workers, line["connections"], f"{line['per_s']:,}"),
+            *(f"{figure(line[key])} ms" for key in ("p50_ms", "p99_ms", "max_ms")),
+            *(line["failures"], f"{line['rss_most_mb']:.0f} MB", f"{line['n']:,}"),
+        )
+        for (case, workers), line in sorted(lines.items())
+    ]
+    return table(header, rows)
+
+
+def crowd_table(lines: Cases) -> str:
+    """What was answered and what refused of four times too many, and how it was before and after."""
+    header = ["picture", "workers", "offered/s", "sent", "answered", "refused", "cut off or wrong", "slowest 503"]
+    header += ["slowest answer", "first answer after", "p99 before → after", "memory before → most → after"]
+    rows = []
+    for (case, workers), line in sorted(lines.items()):
+        crowd, before, after = line["crowd"], line["before"], line["after"]
+        sent = sum(crowd[key] for key in ("refused", "answered", "wrong", "cut_off", "waiting_at_the_end"))
+        rss = " → ".join(f"{line[f'rss_{when}_mb']:.0f}" for when in ("before", "most", "after"))
+        rows.append(
+            row(
+                *(SHOWN[case.removesuffix(" overload")], workers, f"{line['offered_per_s']:,.0f}", f"{sent:,}"),
+                *(f"{crowd['answered']:,}", f"{crowd['refused']:,}", crowd["cut_off"] + crowd["wrong"]),
+                *(f"{figure(crowd[f'{how}_max_ms'])} ms" for how in ("refused", "answered")),
+                f"{line['first_answer_s']:.2f} s",
+                *(f"{figure(before['p99_ms'])} → {figure(after['p99_ms'])} ms", f"{rss} MB"),
+            )
+        )
+    return table(header, rows)
+
+
+def abuse_part(record: Record | None) -> str:
+    """The statuses of each kind of malformed request, and how the service is afterwards."""
+    if record is None:
+        return NO_RESULTS.format(ABUSE)
+    failed = sum(kind["statuses"].get("500", 0) for kind in record["kinds"].values())
+    wrong = sum(kind["wrong"] for kind in record["kinds"].values())
+    well, rss = record["well_after"], record["rss_mb"]
+    asked = [
+        row("malformed requests", f"≥ {LEAST_REQUESTS:,}", f"{record['n']:,}", MET[record["n"] >= LEAST_REQUESTS]),
+        row("answered with 500", 0, failed, MET[not failed]),
+        row("not right", 0, wrong, MET[not wrong]),
+        row("tracebacks in the log", 0, record["tracebacks_logged"], MET[not record["tracebacks_logged"]]),
+        row(
+            "afterwards ready, and answers rightly",
+            "yes",
+            f"{'yes' if well['ready'] and well['right'] else 'no'}, in {well['answer_s'] * 1000:,.0f} ms",
+            MET[well["ready"] and well["right"]],
+        ),
+        row(
+            "memory before → most → after", "–", f"{rss['before']:.0f} → {rss['most']:.0f} → {rss['after']:.0f} MB", "–"
+        ),
+    ]
+    rows = [
+        row(name, f"{kind['n']:,}", ", ".join(f"{told} ×{n:,}" for told, n in kind["statuses"].items()), kind["wrong"])
+        for name, kind in record["kinds"].items()
+    ]
+    return "\n\n".join(
+        [
+            ABOUT.format(n=record["n"], seconds=record["seconds"], at_once=abuse.AT_ONCE),
+            table(["figure", "bar", "measured", "met"], asked),
+            table(["kind", "n", "answers", "not right"], rows),
+            machine_line(f"`{ABUSE}`", record),
+        ]
+    )
+
+
+def files(results: Path, at: Path) -> pages.Files:
+    """The page, with what it should hold."""
+    return pages.beside(at, render(read_cases(results), load(results / abuse.RESULTS)), {})
+
+
+def main() -> int:
+    """Write the page, or check it."""
+    return pages.main(__doc__, PAGE, files, script="benchmarks.serving.page")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

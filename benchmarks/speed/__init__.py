@@ -1,0 +1,1 @@
+"""How fast: recipes and peers side by side, answering, the training loop, int8 files; candidates for recipes."""

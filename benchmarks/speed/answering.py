@@ -1,0 +1,143 @@
+"""How long answering takes as whole processes, and how much memory: predict, evaluate, submit; and the door.
+
+In: an installed `inkdigit`, MNIST, a model (the bundled one unless `--model` names another). Out:
+`results/answering.json`. Every command is started afresh each time, from a warm disk cache; wall time and peak memory
+are those that the operating system accounts to the process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.common import machine
+from inkdigit.machine import PEAK_UNIT
+
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "opencv-python-headless", "polars")
+WARM_UPS = 2
+CLEAN = Path("examples") / "0-mnist-like.png"
+PHOTO = Path("examples") / "7-pen-on-paper.png"
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command to be timed: its key in the results, how one would type it, its words, and a text it must print."""
+
+    key: str
+    shown: str
+    argv: tuple[str, ...]
+    expected: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One process: wall and processor seconds, peak resident megabytes (10^6 bytes)."""
+
+    wall_s: float
+    cpu_s: float
+    peak_mb: float
+
+
+def cases(model: str | None, *, csv: Path) -> list[Case]:
+    """The commands, in the order of the table."""
+    path = str(Path(model).resolve()) if model and Path(model).exists() else model
+    choice = ("--model", path) if path else ()
+    name = Path(path).name if path else "fast"
+    said = f" --model {name}" if path else ""
+    inkdigit, submission = str(machine.INKDIGIT), str(csv.with_name("submission.csv"))
+    clean, photo = str(machine.ROOT / CLEAN), str(machine.ROOT / PHOTO)
+    bare, libraries = "pass", "import numpy, PIL.Image, onnxruntime"
+    return [
+        Case("python", "python -c pass", (sys.executable, "-c", bare)),
+        Case("libraries", f'python -c "{libraries}"', (sys.executable, "-c", libraries)),
+        Case("predict_clean", f"inkdigit predict {CLEAN}{said}", (inkdigit, "predict", clean, *choice), "png  0  "),
+        Case("predict_photo", f"inkdigit predict {PHOTO}{said}", (inkdigit, "predict", photo, *choice), "png  7  "),
+        Case(
+            "evaluate",
+            f"inkdigit evaluate {name} --data mnist --json",
+            (inkdigit, "evaluate", path or "fast", "--data", "mnist", "--json"),
+            '"n": 10000',
+        ),
+        Case(
+            "submit",
+            f"inkdigit submit {csv.name} --model {name}",
+            (inkdigit, "submit", str(csv), "--model", path or "fast", "--out", submission),
+            "Submission",
+        ),
+    ]
+
+
+def sample(case: Case) -> Sample:
+    """Run the command once; stop everything if it fails or answers otherwise than it must."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        began = time.perf_counter()
+        process = subprocess.Popen(case.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - began
+        process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        err.seek(0)
+        printed = out.read()
+        if process.returncode or case.expected not in printed:
+            sys.exit(f"{case.shown} ended with {process.returncode}:\n{printed[-500:]}\n{err.read()[-2000:]}")
+    return Sample(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * PEAK_UNIT / 1e6)
+
+
+def measure(todo: list[Case], *, runs: int) -> dict[str, dict[str, Any]]:
+    """Run each command `runs` times after the warm-ups, in rounds, so that a slow minute falls on all of them alike."""
+    samples: dict[str, list[Sample]] = {case.key: [] for case in todo}
+    for number in range(-WARM_UPS, runs):
+        print(f"round {number + 1} of {runs}" if number >= 0 else "warm-up", file=sys.stderr, flush=True)
+        for case in todo:
+            taken = sample(case)
+            if number >= 0:
+                samples[case.key].append(taken)
+    return {case.key: {"command": case.shown, **summary(samples[case.key])} for case in todo}
+
+
+def summary(samples: list[Sample]) -> dict[str, Any]:
+    """Median, least and most of each figure."""
+    figures: dict[str, Any] = {"n": len(samples)}
+    for field, digits in (("wall_s", 4), ("cpu_s", 4), ("peak_mb", 1)):
+        values = [getattr(taken, field) for taken in samples]
+        parts = {"median": median(values), "min": min(values), "max": max(values)}
+        figures[field] = {part: round(value, digits) for part, value in parts.items()}
+    return figures
+
+
+def main() -> None:
+    """Write the CSV, run every command, time the door, write the results."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--model", help="a bundled model, a run directory or an .onnx file; else the bundled `fast`")
+    options.add_argument("--runs", type=int, default=20)
+    options.add_argument("--smoke", action="store_true", help="one run, a short CSV: measure nothing")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    asked = options.parse_args()
+    if asked.runs < 1:
+        options.error("--runs is at least 1")
+
+    about = {"smoke": asked.smoke, "model": Path(asked.model).name if asked.model else "fast"}
+    about |= machine.describe(LIBRARIES)
+    with tempfile.TemporaryDirectory() as folder:
+        csv = Path(folder) / "test.csv"
+        rows = ["100"] if asked.smoke else []
+        subprocess.run(machine.script("speed.inside", "csv", csv, *rows), env=machine.environment(), check=True)
+        processes = measure(cases(asked.model, csv=csv), runs=1 if asked.smoke else asked.runs)
+    door = subprocess.run(
+        machine.script("speed.inside", "door"), env=machine.environment(), check=True, capture_output=True, text=True
+    )
+    record = {**about, "command": "python -m benchmarks.speed.answering", "processes": processes}
+    machine.write_json(asked.results / "answering.json", {**record, "door": json.loads(door.stdout)})
+
+
+if __name__ == "__main__":
+    main()

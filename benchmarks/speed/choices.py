@@ -1,0 +1,257 @@
+"""What was tried for the recipes, one change or a few at a time: the candidates that `speed/choose.py` trains.
+
+In: the bundled recipes. Out: each candidate as a recipe that holds whole writers out, and its hash, by which a line of
+`choices.jsonl` is known.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Any
+
+from inkdigit.training.recipe import Recipe
+
+LEDGER = "choices.jsonl"
+SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
+SGD = {"optimizer": "sgd", "learning_rate": 0.35, "momentum": 0.9}
+PLAIN = {"rotate_deg": 0.0, "zoom": 0.0, "shift_px": 0.0}
+THIN_START = {
+    "filters": [24, 48, 96, 128],
+    "kernel": 3,
+    "convs_per_block": [1, 1, 1, 2],
+    "pooling": ["none", "stride", "average", "none"],
+    "padding": ["valid", "valid", "same", "valid"],
+}
+BLOCKS_OF_THREE = {
+    "filters": [32, 64],
+    "kernel": 3,
+    "convs_per_block": 3,
+    "pooling": ["max", "none"],
+    "padding": "valid",
+}
+HALVED_FIRST = {
+    "filters": [12, 24, 30],
+    "kernel": [5, 3, 3],
+    "convs_per_block": 1,
+    "pooling": ["stride", "average", "none"],
+    "padding": "valid",
+}
+FIVE_BY_FIVE = {
+    "filters": [48, 96, 192],
+    "kernel": [5, 3, 3],
+    "convs_per_block": [1, 1, 2],
+    "pooling": ["stride", "average", "none"],
+    "padding": ["valid", "same", "valid"],
+}
+RESIDUAL = {
+    "block": "residual",
+    "filters": [32, 64, 128],
+    "convs_per_block": 2,
+    "pooling": "stride",
+    "pool_first": False,
+    "padding": "same",
+}
+# Half of the writers held out: surer than 10,000 pictures, sooner done, of networks that learnt from half as much.
+HALVES = {**THIN_START, "weight_decay": 5e-4, "epochs": 16, "squish": 0.1, "shear": 0.15, "validation": 30_000}
+STROKES, INSIDE = {"thickness": 0.5}, {"shift_px": 3.0, "shift_inside": True}
+ALL_CHANGES = {"elastic_px": 0.7, "squish": 0.1, "shear": 0.15, "thickness": 0.5}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was tried for one recipe, or for several: a start, and what is changed of it in each candidate."""
+
+    base: str  # the bundled recipe that the start is made of
+    seeds: int
+    candidates: dict[str, dict[str, Any]]
+    about: str = ""  # what it is, if no recipe by itself
+    start: dict[str, Any] = field(default_factory=dict)
+    together: dict[str, tuple[str, ...]] = field(default_factory=dict)  # company → candidates whose answers it averages
+
+
+AS_IT_IS: dict[str, dict[str, Any]] = {"as it is": {}}
+CHOICES = {
+    "fast": Choice(
+        "fast",
+        3,
+        AS_IT_IS
+        | {
+            "plain SGD": SGD,
+            "plain SGD, batches of 64": {**SGD, "batch": 64},
+            "AdamW, rate 0.01": {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 0.01},
+            "rate 0.2": {"learning_rate": 0.2},
+            "filters 16-32-96": {"filters": [16, 32, 96]},
+            "pooling last": {"pool_first": False},
+            "max pooling": {"pooling": ["stride", "max", "none"]},
+            "same padding": {"padding": "same"},
+            "augmented": {"rotate_deg": 10.0, "zoom": 0.1, "shift_px": 2.0},
+        },
+    ),
+    "minute": Choice(
+        "minute",
+        2,
+        AS_IT_IS
+        | {
+            "plain SGD": SGD,
+            "AdamW, rate 0.005": {"optimizer": "adamw", "learning_rate": 0.005, "weight_decay": 0.01},
+            "no augmentation": PLAIN,
+            "3 epochs": {"epochs": 3},
+        },
+    ),
+    # It begins as `minute` does, trained longer.
+    "best": Choice(
+        "minute",
+        2,
+        AS_IT_IS
+        | {
+            "24 epochs": {"epochs": 24},
+            "elastic, 1 px": {"elastic_px": 1.0},
+            "squish and shear": {"squish": 0.1, "shear": 0.15},
+            "strokes thinner and thicker": {"thickness": 0.5},
+            "filters 48-96-192": {"filters": [48, 96, 192]},
+            "two 3×3 first": THIN_START,
+            "two 3×3 first, all changes of the pictures, 16 epochs": {**THIN_START, **ALL_CHANGES, "epochs": 16},
+            "the same, filters 32-64-128-192": {
+                **THIN_START,
+                **ALL_CHANGES,
+                "filters": [32, 64, 128, 192],
+                "epochs": 16,
+            },
+            "two blocks of three, 32-64, all changes, 16 epochs": {**BLOCKS_OF_THREE, **ALL_CHANGES, "epochs": 16},
+            "two blocks of three, 48-96, all changes, 20 epochs": {
+                **BLOCKS_OF_THREE,
+                **ALL_CHANGES,
+                "filters": [48, 96],
+                "epochs": 20,
+            },
+            "one convolution more": {"convs_per_block": [1, 2, 2]},
+            "dropout 0.3": {"dense_dropout": 0.3},
+            "larger shifts, inside the picture": {"shift_px": 4.0, "shift_inside": True},
+            "one square erased": {"erase_px": 8},
+            "moving average of the weights": {"ema_decay": 0.998},
+            "whitening start": {"whiten": True},
+            "no label smoothing": {"label_smoothing": 0.0},
+            "batches of 64": {"batch": 64},
+            "plain SGD": SGD,
+        },
+        start={"epochs": 12},
+    ),
+    "pictures": Choice(
+        "minute",
+        1,
+        AS_IT_IS
+        | {
+            "shifts of 1 px": {"shift_px": 1.0},
+            "shifts of 0.5 px": {"shift_px": 0.5},
+            "shifts of 3 px, inside the picture": INSIDE,
+            "half the zoom and squish": {"zoom": 0.05, "squish": 0.05},
+            "half as much again": {"zoom": 0.15, "squish": 0.15},
+            "turned by 15°": {"rotate_deg": 15.0},
+            "shear 0.25": {"shear": 0.25},
+            "elastic, 0.7 px": {"elastic_px": 0.7},
+            "strokes thinner and thicker": STROKES,
+            "one square erased": {"erase_px": 8},
+            "no label smoothing": {"label_smoothing": 0.0},
+            "label smoothing 0.1": {"label_smoothing": 0.1},
+            "weight decay 2e-3": {"weight_decay": 2e-3},
+            "dropout 0.3": {"dense_dropout": 0.3},
+            "moving average of the weights": {"ema_decay": 0.998},
+            "batches of 64": {"batch": 64},
+            "32 epochs": {"epochs": 32},
+            "strokes, and shifts of 3 px inside": STROKES | INSIDE,
+            "strokes, and shifts of 4 px inside": STROKES | INSIDE | {"shift_px": 4.0},
+            "strokes twice as much, and shifts of 3 px inside": INSIDE | {"thickness": 1.0},
+            "strokes, shifts of 3 px inside, elastic, 0.3 px": STROKES | INSIDE | {"elastic_px": 0.3},
+        },
+        about="How pictures are changed for `best`, on a network a quarter as large",
+        start={**HALVES, "filters": [16, 32, 64, 96]},
+    ),
+    "members": Choice(
+        "minute",
+        1,
+        AS_IT_IS
+        | {
+            "32 epochs": {"epochs": 32},
+            "5×5 first": FIVE_BY_FIVE,
+            "residual": RESIDUAL,
+            "two blocks of three": {**BLOCKS_OF_THREE, "filters": [48, 96]},
+            "moments normalised": {"moments": True, "shift_px": 4.0},
+        },
+        about="Which networks answer well together, by the mean of their logits, for `ensemble`",
+        start={**HALVES, "filters": [24, 48, 96, 144], **STROKES, **INSIDE},
+        together={
+            "the start, 5×5, residual": ("as it is", "5×5 first", "residual"),
+            "the start, 5×5, residual, two blocks of three": (
+                "as it is",
+                "5×5 first",
+                "residual",
+                "two blocks of three",
+            ),
+            "the start, 5×5, residual, moments": ("as it is", "5×5 first", "residual", "moments normalised"),
+            "32 epochs, 5×5, residual": ("32 epochs", "5×5 first", "residual"),
+            "32 epochs, 5×5, residual, moments": ("32 epochs", "5×5 first", "residual", "moments normalised"),
+        },
+    ),
+    "tiny": Choice(
+        "minute",
+        2,
+        AS_IT_IS
+        | {
+            "5×5 first, in a quarter of the time": HALVED_FIRST,
+            "5×5 first, 64 epochs": {**HALVED_FIRST, "epochs": 64},
+            "four single convolutions": {
+                "filters": [8, 16, 24, 22],
+                "convs_per_block": 1,
+                "pooling": ["none", "max", "max", "none"],
+                "padding": ["same", "same", "same", "valid"],
+            },
+            "two blocks of three, no padding": {**BLOCKS_OF_THREE, "filters": [10, 18]},
+            "no augmentation": PLAIN,
+            "average pooling": {"pooling": ["average", "average", "none"]},
+            "global max": {"head": "global_max"},
+            "plain SGD": SGD,
+            "weight decay 2e-3": {"weight_decay": 2e-3},
+            "weight decay 1e-4": {"weight_decay": 1e-4},
+            "batches of 64": {"batch": 64},
+            "SiLU": {"activation": "silu"},
+            "40 epochs": {"epochs": 40},
+            "label smoothing 0.05": {"label_smoothing": 0.05},
+        },
+        start={
+            "filters": [10, 18, 24],
+            "kernel": 3,
+            "convs_per_block": [2, 2, 1],
+            "pooling": ["max", "max", "none"],
+            "padding": ["same", "same", "valid"],
+            "label_smoothing": 0.0,
+            "weight_decay": 5e-4,
+            "rotate_deg": 8.0,
+            "zoom": 0.08,
+            "shift_px": 1.5,
+            "epochs": 16,
+        },
+    ),
+}
+
+
+def candidate(name: str, what: str) -> Recipe:
+    """A candidate as it is trained, but for its seed."""
+    choice = CHOICES[name]
+    return Recipe.load(choice.base, {**SELECT, **choice.start, **choice.candidates[what]})
+
+
+def companies(name: str) -> dict[str, str]:
+    """Company → the hash of its candidates' hashes."""
+    return {
+        company: hashlib.sha256(" ".join(candidate(name, what).sha256 for what in members).encode()).hexdigest()
+        for company, members in CHOICES[name].together.items()
+    }
+
+
+def hashes() -> dict[str, dict[str, str]]:
+    """Recipe → candidate or company → its hash as it is now."""
+    return {
+        name: {what: candidate(name, what).sha256 for what in choice.candidates} | companies(name)
+        for name, choice in CHOICES.items()
+    }

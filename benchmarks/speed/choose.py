@@ -1,0 +1,134 @@
+"""Candidates for the recipes, trained and asked about writers that they did not learn from: see `speed/choices.py`.
+
+In: MNIST where `inkdigit` finds it. Out: one line a training in `results/choices.jsonl`, as soon as it is done; a later
+run skips what it finds there for the same recipe. The test part is not looked at: `protocol = "select"`. Seeds differ
+in the weights and in the writers held out, the same for all candidates, so differences are taken seed by seed.
+Candidates leave their answers under `--runs`, for those that are to answer together: a line for each such company comes
+last, once its members have theirs. A member whose answers are not there is trained again; its line stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.common import machine
+from benchmarks.speed.choices import CHOICES, LEDGER, candidate, companies
+from inkdigit.data.sources import open_data
+from inkdigit.files import write_atomic
+from inkdigit.training import trial
+from inkdigit.training.network import loop, nets
+from inkdigit.training.recipe import Recipe
+from inkdigit.training.run import parts_of
+from inkdigit.types import Floats
+
+LIBRARIES = ("inkdigit", "torch", "numpy")
+
+
+def train(recipe: Recipe) -> tuple[dict[str, Any], Floats]:
+    """Train a candidate; what it reached on the held-out writers and took, and its logits (N, 10) for them."""
+    parts = parts_of(open_data("mnist"), recipe)
+    state = loop.start(trial.build(recipe, parts, 10), recipe)
+    rows = list(trial.epochs(state, recipe, replace(parts, validation=None), torch.device("cpu")))
+    logits = nets.logits(state.net, torch.from_numpy(parts.report.images)).numpy()
+    took = {
+        "train_seconds": round(sum(row.seconds for row in rows), 3),
+        "threads": torch.get_num_threads(),
+        "parameters": nets.parameters(state.net),
+    }
+    return {**reached(logits, recipe), **took}, logits
+
+
+def reached(logits: Floats, recipe: Recipe) -> dict[str, Any]:
+    """Accuracy of logits (N, 10) on the N pictures that a recipe holds out."""
+    labels = parts_of(open_data("mnist"), recipe).report.labels
+    return {"accuracy": float((logits.argmax(1) == labels).mean()), "n": len(labels)}
+
+
+def join(members: Sequence[Recipe], told: Sequence[dict[str, Any]], runs: Path) -> dict[str, Any]:
+    """What candidates reach by the mean of their logits, and took together; `told` are their lines."""
+    logits = np.mean([answers(recipe, runs) for recipe in members], axis=0)
+    took = {key: sum(line[key] for line in told) for key in ("train_seconds", "parameters")}
+    return {**reached(logits, members[0]), **took, "threads": told[0]["threads"]}
+
+
+def answers(recipe: Recipe, runs: Path) -> Floats:
+    """The logits of a candidate that was trained, here or elsewhere."""
+    if not file_of(recipe, runs).exists():
+        keep(recipe, train(recipe)[1], runs)
+    logits: Floats = np.load(file_of(recipe, runs))
+    return logits
+
+
+def keep(recipe: Recipe, logits: Floats, runs: Path) -> None:
+    """Write the logits of a candidate where `answers` finds them."""
+    written = io.BytesIO()
+    np.save(written, logits)
+    runs.mkdir(parents=True, exist_ok=True)
+    write_atomic(file_of(recipe, runs), written.getvalue())
+
+
+def file_of(recipe: Recipe, runs: Path) -> Path:
+    """Where the logits of a candidate are kept."""
+    return runs / f"{recipe.sha256[:12]}-s{recipe.seed}.npy"
+
+
+def main() -> None:
+    """Train what is not there yet, one seed of every candidate after the other."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--only", choices=CHOICES, help="one of the tables")
+    options.add_argument("--share", metavar="I/N", default="0/1", help="every N-th training from the I-th on: 0/2, 1/2")
+    options.add_argument("--smoke", action="store_true", help="one seed, on 1,000 pictures: measure nothing")
+    options.add_argument("--runs", type=Path, default=machine.ROOT / "runs" / "choices", help="where answers are kept")
+    options.add_argument("--results", type=Path, default=machine.RESULTS)
+    asked = options.parse_args()
+    ledger, about = asked.results / LEDGER, {"smoke": asked.smoke, **machine.describe(LIBRARIES)}
+
+    def known() -> dict[tuple[str, int], dict[str, Any]]:  # others may be adding to it
+        return {(line["recipe_sha256"], line["seed"]): line for line in machine.read_lines(ledger)}
+
+    def add(name: str, what: str, sha256: str, seed: int, figures: dict[str, Any]) -> None:
+        line = {"recipe": name, "candidate": what, "seed": seed, "recipe_sha256": sha256, **figures}
+        machine.append_line(ledger, {**about, **line})
+        print(f"{name}, {what}, seed {seed}: {100 * line['accuracy']:.2f} %", flush=True)
+
+    first, every = map(int, asked.share.split("/"))
+    for name, what, seed in islice(trainings(asked.only, smoke=asked.smoke), first, None, every):
+        recipe = candidate(name, what).change({"seed": seed, **({"validation": 59_000} if asked.smoke else {})})
+        if (recipe.sha256, seed) not in known():
+            figures, logits = train(recipe)
+            keep(recipe, logits, asked.runs)
+            add(name, what, recipe.sha256, seed, figures)
+    for name, company, seed in islice([] if asked.smoke else joinings(asked.only), first, None, every):
+        lines, sha256 = known(), companies(name)[company]
+        members = [candidate(name, what).change({"seed": seed}) for what in CHOICES[name].together[company]]
+        told = [lines.get((recipe.sha256, seed)) for recipe in members]
+        if (sha256, seed) not in lines and all(told):
+            add(name, company, sha256, seed, join(members, told, asked.runs))
+
+
+def trainings(only: str | None, *, smoke: bool = False) -> Iterator[tuple[str, str, int]]:
+    """Table, candidate and seed, one seed of every candidate after the other."""
+    for name in [only] if only else CHOICES:
+        choice = CHOICES[name]
+        for seed in range(1 if smoke else choice.seeds):
+            yield from ((name, what, seed) for what in choice.candidates)
+
+
+def joinings(only: str | None) -> Iterator[tuple[str, str, int]]:
+    """Table, company and seed."""
+    for name in [only] if only else CHOICES:
+        for seed in range(CHOICES[name].seeds):
+            yield from ((name, company, seed) for company in CHOICES[name].together)
+
+
+if __name__ == "__main__":
+    main()
