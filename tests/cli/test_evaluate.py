@@ -14,6 +14,7 @@ from inkdigit.data.sources import open_data
 from inkdigit.data.splits import set_aside
 from inkdigit.measure import corruptions, robustness
 from inkdigit.measure.metrics import evaluate
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.types import Part
 
@@ -86,7 +87,7 @@ def test_pictures_that_trained_a_run_are_told(inkdigit, model, tmp_path):
         said = inkdigit("evaluate", model, "--data", tmp_path, "--split", split, "--json")
         found = json.loads(said.out)
         assert (found["n"], found["split"]) == (120, "all")
-        assert found["warning"].startswith(f"These pictures trained the model ({tmp_path.name}, SHA-256 ")
+        assert found["warning"].startswith(f"These images trained the model ({tmp_path.name}, SHA-256 ")
         assert said.err == f"Warning: {found['warning']}\n"
     write_idx(tmp_path, data.test, "t10k")
     said = inkdigit("evaluate", model, "--data", tmp_path, "--json")
@@ -102,7 +103,7 @@ def learnt(source: Path, tmp_path: Path) -> Path:
     told = {"name": data.name, "sha256": data.sha256, "train": 60, "test": None}
     recipe = 'protocol = "final"\ntest_fraction = 0.2\n'
     figures = {"data": data.name, "part": "test", "n": 12, "accuracy": 1.0, "accuracy_ci95": [0.8, 1.0]}
-    card = replace(Tiny().card(), provenance={"data": told, "recipe": recipe}, figures=figures)
+    card = replace(Tiny().card(), provenance=Provenance.from_json({"data": told, "recipe": recipe}), figures=figures)
     return Tiny().write(tmp_path / "learnt.onnx", text=card.to_json())
 
 
@@ -111,7 +112,7 @@ def test_of_pictures_that_trained_a_model_those_that_were_held_out_are_measured(
     found, held = json.loads(said.out), evaluate(learnt, set_aside(open_data(source), 0.2))
     assert (found["n"], found["split"], found["warning"]) == (12, "test", None)
     assert (found["accuracy"], found["nll"]) == (held.accuracy, held.nll)
-    assert said.err == "digits trained the model. Measured: the 12 of its 60 pictures that were held out.\n"
+    assert said.err == "digits trained the model. Measured: the 12 of its 60 images that were held out.\n"
     whole = json.loads(inkdigit("evaluate", learnt, "--data", source, "--split", "train", "--json").out)
     assert (whole["n"], whole["split"]) == (60, "all")
     assert whole["warning"].endswith("12 of them were held out: split test measures these alone.")
@@ -123,8 +124,8 @@ def test_the_same_holds_for_corrupted_pictures(inkdigit, learnt, source, tmp_pat
     assert (found["n"], found["split"], found["warning"]) == (12, "test", None)
     words = ("evaluate", learnt, "--data", source, "--split", "train", "--corruptions", "--limit", 9, "--out", tmp_path)
     said = inkdigit(*words)
-    assert said.err.startswith("Warning: These pictures trained the model (digits, SHA-256 ")
-    assert "These pictures trained the model (digits" in (tmp_path / "corruptions.html").read_text()
+    assert said.err.startswith("Warning: These images trained the model (digits, SHA-256 ")
+    assert "These images trained the model (digits" in (tmp_path / "corruptions.html").read_text()
 
 
 def test_unreadable_and_blank_pictures_count_as_wrong(inkdigit, model, tmp_path):

@@ -10,13 +10,14 @@ import pytest
 
 from inkdigit.measure import speed
 from inkdigit.model import recognizer
+from inkdigit.model.provenance import Provenance
 
 from ..conftest import Tiny
 from .conftest import run
 
 SEEDS = {"n": 5, "mean": 0.99712, "sd": 0.00041, "seeds": [0, 1, 2, 3, 4]}
 FIGURES = {"data": "mnist", "part": "test", "n": 10000, "accuracy": 0.9971, "accuracy_ci95": [0.99584, 0.99798]}
-DATA = {"data": {"name": "mnist", "train": 60000, "licence": "CC BY-SA 3.0"}}
+DATA = {"data": {"name": "mnist", "sha256": "3", "train": 60000, "test": 10000, "licence": "CC BY-SA 3.0"}}
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def few(monkeypatch) -> None:
 def three(monkeypatch, tmp_path) -> None:
     """Three bundled models: one as `bundle.py` makes it, one of integers, one that says nothing of itself."""
     tiny = Tiny()
-    card = replace(tiny.card(), provenance=DATA, figures=FIGURES)
+    card = replace(tiny.card(), provenance=Provenance.from_json(DATA), figures=FIGURES)
     told = {
         "best": replace(card, figures={**FIGURES, "seeds": SEEDS}),
         recognizer.DEFAULT: replace(card, numbers="int8"),

@@ -8,8 +8,6 @@ from statistics import fmean, stdev
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from inkdigit.errors import DataError, MissingData, UsageError
 from inkdigit.measure import robustness
@@ -25,6 +23,7 @@ from inkdigit.measure.robustness import (
     undone_kinds,
 )
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare, prepare_all
 from inkdigit.synth.drawn import digit
@@ -165,6 +164,10 @@ def test_an_interruption_ends_it(tiny):
         evaluate_corruptions(tiny, dataset(3), progress=stop)
 
 
+MEMBER = {"file": "a", "sha256": "b", "name": "c", "recipe": RECIPE, "seed": 0, "temperature": 1.0}
+STEP = {"data": {"name": "hand"}, "pictures": {}}
+
+
 @pytest.mark.parametrize(
     ("provenance", "kinds"),
     [
@@ -175,26 +178,24 @@ def test_an_interruption_ends_it(tiny):
         ({"recipe": "stressed = 1.0"}, set(RESEMBLES)),
         ({"recipe": "drawn = 20000"}, set(RESEMBLES)),  # half of what is drawn is shown on paper
         ({"recipe": "outliers = 500"}, set(RESEMBLES)),
-        ({"recipe": "", "members": [{"recipe": RECIPE}, {"recipe": "zoom = 0.1"}]}, {"rotate", "scale"}),
+        ({"recipe": "", "members": [MEMBER, {**MEMBER, "recipe": "zoom = 0.1"}]}, {"rotate", "scale"}),
         (
-            {"recipe": "", "adapted": [{"augmentation": {"shear": 0.1, "thickness": 0.2}}, {"augmentation": {}}]},
+            {"recipe": "", "adapted": [{**STEP, "augmentation": {"shear": 0.1, "thickness": 0.2}}]},
             {"shear"},
         ),
-        ({"recipe": "", "adapted": [{}]}, None),
+        ({"recipe": "", "adapted": [STEP]}, None),
         ({}, None),
-        ({"recipe": None}, None),
         ({"recipe": "rotate_deg = = 3"}, None),
-        ({"members": [{}]}, None),
     ],
 )
 def test_the_recipe_tells_what_training_did(provenance, kinds):
-    assert trained_kinds(provenance) == kinds
+    assert trained_kinds(Provenance.from_json(provenance)) == kinds
 
 
 def test_what_teaches_is_a_field_and_what_is_taught_a_kind():
     assert set(TAUGHT_BY) <= set(Recipe.model_fields)
     assert {name for names in TAUGHT_BY.values() for name in names} <= {kind.name for kind in KINDS}
-    assert trained_kinds({"recipe": Recipe().to_toml()}) == set()
+    assert trained_kinds(Provenance(recipe=Recipe().to_toml())) == set()
 
 
 def restored(kind: Kind, images: Gray) -> float:
@@ -216,20 +217,3 @@ def test_a_plain_door_undoes_nothing_and_moments_are_undone_in_the_network(tmp_p
     assert undone_kinds(plain) == {}
     inside = Tiny(kind="plain", provenance={"recipe": "moments = true"}).write(tmp_path / "moments.onnx")
     assert undone_kinds(Recognizer.load(inside)) == UNDONE_INSIDE
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=3) | st.sampled_from(["zoom = 0.1", "a" * 3]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["recipe", "members", "adapted", "augmentation", "data", "teacher"]), inner)
-    ),
-    max_leaves=12,
-)
-
-
-@settings(max_examples=120, deadline=None)
-@given(st.dictionaries(st.sampled_from(["recipe", "members", "adapted", "data", "teacher", "replay"]), JSON))
-def test_whatever_a_card_says_is_read_or_is_not_known(provenance):
-    kinds = trained_kinds(provenance)
-    assert kinds is None or kinds <= {kind.name for kind in KINDS}

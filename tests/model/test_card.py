@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from inkdigit.errors import NotAModelFile, UnsupportedFormat
 from inkdigit.model.card import FORMAT, Calibration, Card, SelfTest
+from inkdigit.model.provenance import Provenance
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28)).astype(np.uint8)
 PROBS = np.array([[0.2, 0.8], [1.0, 0.0], [0.333333, 0.666667]], np.float32)
@@ -37,7 +38,7 @@ CARD = Card(
     self_test=SelfTest(IMAGES, PROBS),
     numbers="int8",
     figures=FIGURES,
-    provenance={"saw_mnist": True, "recipe": "[net]\nx = 1\n"},
+    provenance=Provenance(saw_mnist=True, recipe="[net]\nx = 1\n"),
 )
 
 
@@ -86,7 +87,7 @@ values = st.recursive(
         parameters=st.integers(0, 10**12),
         calibration=st.builds(Calibration, numbers, st.none() | numbers, st.none() | numbers, names),
         figures=st.just({}) | st.dictionaries(names, values).map(lambda free: free | FIGURES),
-        provenance=st.dictionaries(names, values),
+        provenance=st.builds(Provenance, recipe=st.none() | names, seed=st.none() | st.integers(0, 2**31), drawn=names),
     )
 )
 def test_any_card_comes_back(card):

@@ -52,24 +52,24 @@ def test_what_it_says_of_several_seeds_holds_its_own(name):
     if seeds is None:
         pytest.skip(f"{name} was trained once")
     assert seeds["n"] == len(set(seeds["seeds"])) > 1
-    assert card.provenance["seed"] in seeds["seeds"]
+    assert card.provenance.seed in seeds["seeds"]
     own = card.figures.get("float32", card.figures)["accuracy"]  # of an int8 file, what it was made from
     assert abs(own - seeds["mean"]) <= seeds["sd"] * (seeds["n"] - 1) / seeds["n"] ** 0.5 + 1e-9  # no value is farther
 
 
 @each
 def test_it_says_where_it_comes_from(name):
-    told = Recognizer.load(name).card.provenance
-    assert told["recipe_sha256"] == recipe.Recipe.load(recipe.bundled()[name]).sha256
-    assert isinstance(told["seed"], int)
-    assert len(told["commit"]) == 40
-    assert told["created"][:2] == "20"
-    assert all(told["libraries"][library] for library in ("inkdigit", "torch", "numpy", "onnx", "onnxruntime"))
-    data = told["data"]
-    assert (data["name"], data["train"], data["test"]) == ("mnist", 60_000, 10_000)
-    assert len(data["sha256"]) == 64
-    assert data["licence"] == "CC BY-SA 3.0"
-    assert told["saw_mnist"] is True
+    provenance = Recognizer.load(name).card.provenance
+    assert provenance.recipe_sha256 == recipe.Recipe.load(recipe.bundled()[name]).sha256
+    assert isinstance(provenance.seed, int)
+    assert len(provenance.commit) == 40
+    assert provenance.created[:2] == "20"
+    assert all(provenance.libraries[library] for library in ("inkdigit", "torch", "numpy", "onnx", "onnxruntime"))
+    data = provenance.data
+    assert (data.name, data.train, data.test) == ("mnist", 60_000, 10_000)
+    assert len(data.sha256) == 64
+    assert data.licence == "CC BY-SA 3.0"
+    assert provenance.saw_mnist is True
 
 
 @each

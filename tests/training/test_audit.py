@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from inkdigit import runs
-from inkdigit.data.splits import Parts
+from inkdigit.data.splits import Splits
 from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.report import audit as page
 from inkdigit.training import audit, trial
@@ -59,7 +59,7 @@ def test_everything_is_written(found):
 
 
 def test_no_network_reads_what_it_has_learnt(monkeypatch, tmp_path, drawn):
-    learnt: list[Parts] = []
+    learnt: list[Splits] = []
     build = trial.build
     monkeypatch.setattr(
         trial, "build", lambda recipe, parts, classes: learnt.append(parts) or build(recipe, parts, classes)

@@ -60,9 +60,9 @@ def test_a_network_learns_from_a_teacher_alone(finished, easy):
 def test_the_run_names_its_teacher_and_its_file(finished, tmp_path):
     recipe = tiny(teacher=str(finished.folder), epochs=1)
     card = run.train(recipe, data=drawn_digits(), out=tmp_path / "student").model.card
-    told = card.provenance["teacher"]
-    assert told["file"] == f"{finished.folder.name}/model.onnx"
-    assert len(told["sha256"]) == 64
+    teacher = card.provenance.teacher
+    assert teacher.file == f"{finished.folder.name}/model.onnx"
+    assert len(teacher.sha256) == 64
     assert str(finished.folder.parent) not in card.to_json()  # where it lies is nobody's business
 
 
@@ -129,17 +129,17 @@ def test_a_run_is_not_resumed_with_another_teacher(finished, tmp_path, monkeypat
     with pytest.raises(DataError, match="is not the teacher that"):
         run.resume(tmp_path / "student", data=drawn_digits())
     teacher.write_bytes((finished.folder / "model.onnx").read_bytes())
-    assert run.resume(tmp_path / "student", data=drawn_digits()).model.card.provenance["teacher"]["sha256"]
+    assert run.resume(tmp_path / "student", data=drawn_digits()).model.card.provenance.teacher.sha256
 
 
 def test_a_student_of_one_that_saw_mnist_saw_it_too(finished, tmp_path):
     model = onnx.load(finished.folder / "model.onnx")
     card = finished.model.card
-    set_card(model, replace(card, provenance={**card.provenance, "saw_mnist": True}))
+    set_card(model, replace(card, provenance=replace(card.provenance, saw_mnist=True)))
     onnx.save(model, tmp_path / "teacher.onnx")
     student = run.train(tiny(teacher=str(tmp_path / "teacher.onnx"), epochs=1), data=drawn_digits(), out=tmp_path / "s")
-    assert student.model.card.provenance["saw_mnist"]
-    assert not card.provenance["saw_mnist"]
+    assert student.model.card.provenance.saw_mnist
+    assert not card.provenance.saw_mnist
 
 
 def test_seeds_that_hold_out_what_the_teacher_learnt_from_are_refused_before_the_first(finished, tmp_path):

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from inkdigit.errors import TrainingError
+from inkdigit.model import provenance
 from inkdigit.training import environment
 from inkdigit.types import Dataset
 
@@ -54,32 +55,31 @@ def test_without_git_there_is_no_commit(monkeypatch, drawn, error):
 
 def test_the_card_does_not_say_where_the_data_lay(about, drawn):
     kept = environment.provenance(tiny(seed=4), drawn, about)
-    assert "source" not in kept["data"]
-    assert kept["data"]["licence"] is None
-    assert (kept["seed"], kept["saw_mnist"]) == (4, False)
-    assert kept["recipe_sha256"] == tiny().sha256
-    assert "/somewhere" not in json.dumps(kept)
+    assert kept.data.licence is None
+    assert (kept.seed, kept.saw_mnist) == (4, False)
+    assert kept.recipe_sha256 == tiny().sha256
+    assert "/somewhere" not in json.dumps(kept.to_json())
 
 
 def test_the_card_says_what_was_drawn(about, drawn):
-    def told(**fields: float) -> str | None:
-        return environment.provenance(tiny(**fields), drawn, about).get("drawn")
+    def text(**fields: float) -> str:
+        return environment.provenance(tiny(**fields), drawn, about).drawn
 
-    assert told() is None
-    assert told(stressed=1.0, drawn=20_000) == "a stressed copy of each picture, 20,000 digits"
-    assert told(stressed=0.5, outliers=9) == "0.5 stressed copies of each picture, 9 pictures of no digit or of several"
+    assert text() == ""
+    assert text(stressed=1.0, drawn=20_000) == "a stressed copy of each picture, 20,000 digits"
+    assert text(stressed=0.5, outliers=9) == "0.5 stressed copies of each picture, 9 pictures of no digit or of several"
 
 
 def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeypatch):
     by_name = Dataset("mnist", CLASSES, draw(3))
     kept = environment.provenance(tiny(), by_name, about)
-    assert kept["saw_mnist"]
-    assert kept["data"]["licence"] == environment.LICENCES["mnist"]
+    assert kept.saw_mnist
+    assert kept.data.licence == environment.LICENCES["mnist"]
     renamed = Dataset("my-folder", CLASSES, draw(3))
-    monkeypatch.setattr(environment, "MNIST_SHA256", renamed.sha256)
-    assert environment.provenance(tiny(), renamed, about)["saw_mnist"]
-    monkeypatch.setattr(environment, "MNIST_SHA256", "0" * 64)
-    assert not environment.provenance(tiny(), renamed, about)["saw_mnist"]
+    monkeypatch.setattr(provenance, "MNIST_SHA256", renamed.sha256)
+    assert environment.provenance(tiny(), renamed, about).saw_mnist
+    monkeypatch.setattr(provenance, "MNIST_SHA256", "0" * 64)
+    assert not environment.provenance(tiny(), renamed, about).saw_mnist
 
 
 def test_what_pytorch_was_set_to_is_set_back():

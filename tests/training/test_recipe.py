@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from inkdigit.errors import UsageError
 from inkdigit.parsing import parse_toml
 from inkdigit.training.network.size import MOST_PARAMETERS, MOST_VALUES
-from inkdigit.training.recipe import Recipe, bundled, parse_changes
+from inkdigit.training.recipe import Recipe, bundled, parse_changes, parse_seeds
 
 OTHER = {  # for every field a value that is not its default
     "name": "other",
@@ -390,3 +390,34 @@ def test_no_bundled_recipe_comes_near_the_bounds(recipe):
 def test_their_identities_are_those_that_measurements_are_filed_under():
     assert Recipe.load("fast").sha256 == "b572061b6b245cf77b1e68fbe302fae39b39846a0ac6dde2ec71da01fc6b0ae3"
     assert Recipe.load("best").sha256 == "b14bdc53dd25051c27c8e405e37c33641189d76464e4c2defd2e22832a884c6d"
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [("7", [7]), ("0-4", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("8, 0-2", [8, 0, 1, 2]), ("3-3", [3])],
+)
+def test_seeds_are_read(text, seeds):
+    assert parse_seeds(text) == seeds
+
+
+NOT_SEEDS = [
+    "",
+    "a",
+    "-1",
+    "0-",
+    "4-0",
+    "0,,1",
+    "0-2-4",
+    "1.5",
+    "0-1000",
+    "0-999,1000",
+    "²",
+    "9" * 5000,
+    "0-" + "9" * 5000,
+]
+
+
+@pytest.mark.parametrize("text", NOT_SEEDS)
+def test_what_names_no_seeds(text):
+    with pytest.raises(UsageError, match=r"names no seeds|are a slip"):
+        parse_seeds(text)

@@ -15,6 +15,7 @@ from inkdigit import runs
 from inkdigit.data.splits import split
 from inkdigit.errors import OutputError
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Provenance
 from inkdigit.training import results
 from inkdigit.training.network import loop, nets
 from inkdigit.training.results import Job
@@ -120,7 +121,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_written_model(drawn, net, tmp_pa
 
     monkeypatch.setattr(os, "fsync", full)
     monkeypatch.setattr(results.export, "model_bytes", lambda *_, **__: b"model")
-    monkeypatch.setattr(results.environment, "provenance", lambda *_: {})
+    monkeypatch.setattr(results.environment, "provenance", lambda *_: Provenance())
     state = loop.start(net, tiny())
     with pytest.raises(OutputError, match=r"model\.onnx cannot be written: the disk is full") as caught:
         results.write_model(job(drawn, tmp_path), state)

@@ -13,7 +13,7 @@ from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, Diverged, OutputError, TrainingError, UsageError
 from inkdigit.files import LOCK
-from inkdigit.measure.metrics import wilson
+from inkdigit.measure.stats import wilson
 from inkdigit.training import results, run, trial
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe

@@ -11,6 +11,7 @@ from inkdigit.cli import talk
 
 if TYPE_CHECKING:
     from inkdigit.model.card import Calibration
+    from inkdigit.model.provenance import Provenance
 
 
 def recipes() -> None:
@@ -33,6 +34,7 @@ def info(
 
     Example: inkdigit info fast
     """
+    from inkdigit.model.provenance import Data
     from inkdigit.model.recognizer import Recognizer
 
     recognizer = Recognizer.load(model)
@@ -42,7 +44,7 @@ def info(
         del fields["self_test"]
         talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
-    data = card.provenance.get("data") or {}
+    data = card.provenance.data or Data()
     lines: dict[str, Any] = {
         "name": card.name,
         "file": f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)",
@@ -54,11 +56,11 @@ def info(
         "answers when": _accepts(card.calibration),
         **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
         **_members(card.provenance),
-        "trained on": f"{data.get('name')}, {data.get('train', 0):,} training pictures",
+        "trained on": f"{data.name}, {data.train or 0:,} training pictures",
         **_adapted(card.provenance),
-        **({"drawn for it": card.provenance["drawn"]} if "drawn" in card.provenance else {}),
-        "licence": data.get("licence") or "unknown",
-        "created": card.provenance.get("created"),
+        **({"drawn for it": card.provenance.drawn} if card.provenance.drawn else {}),
+        "licence": data.licence or "unknown",
+        "created": card.provenance.created,
         "self test": f"{len(card.self_test.images)} pictures, passed",
     }
     for name, value in lines.items():
@@ -75,22 +77,19 @@ def _accepts(calibration: Calibration) -> str:
     return " and ".join(terms) or "always"
 
 
-def _members(provenance: dict[str, Any]) -> dict[str, str]:
+def _members(provenance: Provenance) -> dict[str, str]:
     """What an ensemble is made of."""
-    if "members" not in provenance:
+    if not provenance.members:
         return {}
-    names = ", ".join(f"{member['name']} (seed {member['seed']})" for member in provenance["members"])
-    return {"members": names, "views": str(provenance.get("views", 1))}
+    names = ", ".join(f"{member.name} (seed {member.seed})" for member in provenance.members)
+    return {"members": names, "views": str(provenance.views)}
 
 
-def _adapted(provenance: dict[str, Any]) -> dict[str, str]:
-    """Whose pictures it, or members of it, were adapted to, the latest last."""
-    told = [
-        f"{step['data']['name']}, {sum(step['pictures'].values())} pictures"
-        for one in provenance.get("members", [provenance])
-        for step in one.get("adapted", [])
-    ]
-    return {"adapted to": "; ".join(told)} if told else {}
+def _adapted(provenance: Provenance) -> dict[str, str]:
+    """Which images it, or members of it, were adapted to, the latest last."""
+    steps = provenance.every_adaptation
+    texts = [f"{step.data.name}, {sum(step.image_counts.values())} pictures" for step in steps]
+    return {"adapted to": "; ".join(texts)} if texts else {}
 
 
 def _measured(figures: dict[str, Any]) -> str:

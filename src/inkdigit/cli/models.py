@@ -59,21 +59,23 @@ def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, 
         "parameters": card.parameters,
         "figures": card.figures,
         "throughput": asdict(speed),
-        "data": card.provenance.get("data"),
+        "data": None if card.provenance.data is None else card.provenance.data.to_json(),
     }
 
 
 def _cells(name: str, mark: str, recognizer: Recognizer, speed: Throughput) -> tuple[str, ...]:
     """One model, a cell for each of `ROWS`."""
+    from inkdigit.model.provenance import Data
+
     card = recognizer.card
-    data = card.provenance.get("data") or {}
+    data = card.provenance.data or Data()
     whole = "" if card.numbers == "float32" else f", {card.numbers}"
     return (
         *(name, mark, f"{recognizer.path.stat().st_size / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
         *_measured(card.figures),
         *_seeds(card.figures.get("seeds")),
         f"{speed.pictures_per_s:,.0f}",
-        *(data.get("name") or NOTHING, data.get("licence") or "unknown"),
+        *(data.name or NOTHING, data.licence or "unknown"),
     )
 
 

@@ -6,32 +6,33 @@ starts quickly.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from math import sqrt
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.data.arrays import as_dataset
+from inkdigit.data.sources import as_dataset
 from inkdigit.errors import DataError, UsageError
-from inkdigit.measure.learnt import choose
+from inkdigit.measure.stats import wilson
+from inkdigit.measure.unseen import choose
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.types import (
     ClassFigures,
     Dataset,
     Floats,
+    Log,
     Metrics,
     Part,
     Prediction,
     Reliability,
     RiskCoverage,
     Split,
+    silent,
 )
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
-Z95 = 1.959963984540054  # the normal quantile of a two-sided 95 % interval
 LEAST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
 
 
@@ -40,7 +41,7 @@ def evaluate(
     data: Dataset | str | Path,
     *,
     split: Split = "test",
-    log: Callable[[str], None] = lambda _: None,
+    log: Log = silent,
 ) -> Metrics:
     """Measure a model on one part of a data set, class names matched by name; a data set of one part is taken whole.
 
@@ -161,16 +162,6 @@ def measure(
         data=data,
         split=split,
     )
-
-
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95 % score interval of a proportion (Wilson 1927): right near 0 and 1 too, unlike ±2 standard errors."""
-    if not n:
-        return 0.0, 1.0
-    p, z2 = successes / n, Z95 * Z95
-    middle = (p + z2 / (2 * n)) / (1 + z2 / n)
-    half = Z95 * sqrt(p * (1 - p) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half))  # rounding must not leave p outside
 
 
 def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:

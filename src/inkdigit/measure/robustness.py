@@ -16,14 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from inkdigit.data.arrays import as_dataset
+from inkdigit.data.sources import as_dataset
 from inkdigit.measure.corruptions import KINDS, Kind, corrupt
-from inkdigit.measure.learnt import augmentations, choose, recipes
 from inkdigit.measure.metrics import check_fits, measure_part
+from inkdigit.measure.unseen import choose
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.synth.stress import RESEMBLES
-from inkdigit.types import Dataset, Gray, Metrics, Part, Split
+from inkdigit.types import Dataset, Gray, Log, Metrics, Part, Split, silent
 
 # What `mean_unseen` claims, and what it does not.
 UNSEEN = """\
@@ -162,7 +163,7 @@ def evaluate_corruptions(
     *,
     split: Split = "test",
     limit: int | None = None,
-    log: Callable[[str], None] = lambda _: None,
+    log: Log = silent,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Robustness:
     """Measure a model on the first `limit` pictures of a part (None: all), corrupted in each kind at each level.
@@ -218,12 +219,12 @@ def _row(kind: Kind, results: Mapping[tuple[Kind, int], tuple[Metrics, Gray]], m
     return Row(kind, levels, in_training, undone, pictures, prepare_all(pictures, model.prepare))
 
 
-def trained_kinds(provenance: Mapping[str, Any]) -> frozenset[str] | None:
+def trained_kinds(provenance: Provenance) -> frozenset[str] | None:
     """The kinds of corruption that resemble what a model's training did to its pictures, by the recipes on its card.
 
     What adapting it did counts too; of an ensemble, the kinds of any member. None where the card does not say.
     """
-    trained, adapted = recipes(provenance), augmentations(provenance)
+    trained, adapted = provenance.recipe_fields(), provenance.augmentations()
     if trained is None or adapted is None:
         return None
     used = {field for recipe in (*trained, *adapted) for field in TAUGHT_BY if recipe.get(field)}
@@ -232,5 +233,5 @@ def trained_kinds(provenance: Mapping[str, Any]) -> frozenset[str] | None:
 
 def undone_kinds(model: Recognizer) -> dict[str, str]:
     """The kinds of corruption that the preprocessing, or the first step of the network, undoes, and how."""
-    moments = any(recipe.get("moments") for recipe in recipes(model.card.provenance) or [])
+    moments = any(recipe.get("moments") for recipe in model.card.provenance.recipe_fields() or [])
     return {**(UNDONE_INSIDE if moments else {}), **(UNDONE if model.prepare == "ink" else {})}

@@ -16,6 +16,7 @@ import numpy as np
 
 from inkdigit.errors import NotAModelFile, UnsupportedFormat
 from inkdigit.model import schema
+from inkdigit.model.provenance import Provenance
 from inkdigit.parsing import parse_json
 from inkdigit.types import SIDE, Floats, Gray
 
@@ -64,7 +65,7 @@ class Card:
     numbers: str = "float32"  # or int8
     outliers: tuple[str, ...] = ()  # what the network tells from its classes: a reason of refusal each
     figures: dict[str, Any] = field(default_factory=dict)
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
 
     def to_json(self) -> str:
         """The text that goes into the model file."""
@@ -81,7 +82,7 @@ class Card:
                 "outliers": list(self.outliers),
                 "calibration": asdict(self.calibration),
                 "figures": self.figures,
-                "provenance": self.provenance,
+                "provenance": self.provenance.to_json(),
                 "self_test": {"images": packed, "probs": [[round(float(p), 6) for p in row] for row in test.probs]},
             }
         )
@@ -131,7 +132,7 @@ class Card:
             numbers=raw["numbers"],
             outliers=tuple(raw.get("outliers", ())),
             figures=raw["figures"],
-            provenance=raw["provenance"],
+            provenance=Provenance.from_json(raw["provenance"]),
         )
 
 

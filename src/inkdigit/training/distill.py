@@ -7,14 +7,14 @@ ONNX Runtime, so that an ensemble, test-time views or an int8 file teach as a si
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from inkdigit.errors import UsageError
+from inkdigit.model.provenance import ModelFile, TeacherFile
 from inkdigit.model.recognizer import Recognizer, bundled, find
-from inkdigit.training.convert.restore import name_file, recipes_of
+from inkdigit.training.convert.restore import recipes_of
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.types import Dataset
 
@@ -30,10 +30,10 @@ class Teacher:
         images = x.squeeze(1).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         return torch.from_numpy(self.model.probs_as_prepared(images)).to(x.device)
 
-    def describe(self) -> dict[str, Any]:
-        """What is remembered of it: its file by name and SHA-256, and what it learnt from."""
-        told = self.model.card.provenance
-        return {**name_file(self.model.path), "data": told.get("data"), "saw_mnist": bool(told.get("saw_mnist"))}
+    def describe(self) -> TeacherFile:
+        """What is stored of it: its file by name and SHA-256, and what it learned from."""
+        file, provenance = ModelFile.of(self.model.path), self.model.card.provenance
+        return TeacherFile(file.file, file.sha256, provenance.data, provenance.saw_mnist)
 
 
 def open_teacher(recipe: Recipe, dataset: Dataset) -> Teacher | None:
@@ -52,8 +52,8 @@ def open_teacher(recipe: Recipe, dataset: Dataset) -> Teacher | None:
     ):
         if expected != received:
             raise UsageError(f"The teacher {model.path} has another {what}", expected=expected, received=received)
-    learnt = model.card.provenance.get("data")
-    if isinstance(learnt, dict) and learnt.get("sha256") == dataset.sha256:
+    data = model.card.provenance.data
+    if data is not None and data.sha256 == dataset.sha256:
         _check_honest(recipe, model)
     return Teacher(model)
 

@@ -1,16 +1,13 @@
-"""Where a run happened: machine, versions, commit, data; and PyTorch set so that the run can be repeated there.
+"""Where a run happened: machine, versions, commit, data.
 
-In: the data set and the device. Out: the object that becomes `env.json`, and the part of it that a model's card keeps.
+In: the data set and the device. Out: the object that becomes `env.json`, and the part of it that a model's card has.
 """
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,17 +16,15 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inkdigit.errors import DataError, TrainingError
+from inkdigit.errors import DataError
 from inkdigit.machine import processor
+from inkdigit.model.provenance import Data, Provenance, read_teacher
 from inkdigit.parsing import parse_json, read_text
 from inkdigit.runs import ENVIRONMENT
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
-# The prepared training part of MNIST, so that it is known under whatever name or folder it comes.
-MNIST_SHA256 = "625d77de004da9ab432032544f7e6d5622442b033c71ce1aa72665ded471b711"
-HOLDS_MNIST = ("mnist", "emnist-digits")  # both are cut from NIST's Special Database 19 and its forerunners
 MOST_THREADS = 1024  # that a run can have had: no machine of today has more processors
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
 
@@ -108,23 +103,29 @@ def read(folder: Path) -> dict[str, Any]:
     return about
 
 
-def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> dict[str, Any]:
-    """What a model's card says of where it comes from; `recipe` is what `restore` rebuilds the network by."""
-    teacher = about.get("teacher")  # a run that began before 0.3 says nothing of one
-    public = {"data": dataset.name, "teacher": teacher and teacher["file"]}  # a path is nobody's business
-    saw_mnist = dataset.name in HOLDS_MNIST or dataset.sha256 == MNIST_SHA256 or bool(teacher and teacher["saw_mnist"])
-    return {
-        "recipe": recipe.change(public).to_toml(),
-        "recipe_sha256": recipe.sha256,
-        "seed": recipe.seed,
-        "created": about["started"],
-        "commit": about["commit"],
-        "libraries": about["libraries"],
-        "data": {**{k: v for k, v in about["data"].items() if k != "source"}, "licence": LICENCES.get(dataset.name)},
-        "saw_mnist": saw_mnist,
-        **({} if teacher is None else {"teacher": teacher}),
-        **({"drawn": drawn} if (drawn := _drawn(recipe)) else {}),
-    }
+def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> Provenance:
+    """Where a model comes from, for its card; `recipe` is what `restore` rebuilds the network by."""
+    teacher = None if about.get("teacher") is None else read_teacher(about["teacher"])  # absent before 0.3
+    public = {"data": dataset.name, "teacher": None if teacher is None else teacher.file}  # without the user's folders
+    data = Data(
+        dataset.name,
+        dataset.sha256,
+        train=len(dataset.train),
+        test=None if dataset.test is None else len(dataset.test),
+        licence=LICENCES.get(dataset.name),
+    )
+    return Provenance(
+        recipe=recipe.change(public).to_toml(),
+        recipe_sha256=recipe.sha256,
+        seed=recipe.seed,
+        created=about["started"],
+        commit=about["commit"],
+        libraries=about["libraries"],
+        data=data,
+        saw_mnist=data.holds_mnist or (teacher is not None and teacher.saw_mnist),
+        teacher=teacher,
+        drawn=_drawn(recipe),
+    )
 
 
 def _drawn(recipe: Recipe) -> str:
@@ -136,37 +137,6 @@ def _drawn(recipe: Recipe) -> str:
         f"{recipe.outliers:,} pictures of no digit or of several": recipe.outliers,
     }
     return ", ".join(told for told, amount in amounts.items() if amount)
-
-
-@contextmanager
-def deterministic(device: torch.device) -> Iterator[None]:
-    """Let PyTorch use only what gives the same bits again; what was set before is set back."""
-    if device.type == "cuda":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    memory: Any = torch.utils.deterministic
-    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
-    torch.use_deterministic_algorithms(True)
-    memory.fill_uninitialized_memory = False  # nothing reads it, and filling takes a tenth of the time
-    try:
-        yield
-    finally:
-        torch.use_deterministic_algorithms(before[0])
-        memory.fill_uninitialized_memory = before[1]
-
-
-@contextmanager
-def gpu_memory(next_step: str) -> Iterator[None]:
-    """Say what may be done, `next_step`, where the memory of the GPU is full.
-
-    Raises:
-        TrainingError: it is.
-    """
-    try:
-        yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError) as exc:
-        if "out of memory" not in str(exc):
-            raise
-        raise TrainingError("The memory of the GPU is full", hint=next_step) from exc
 
 
 def _commit() -> str | None:

@@ -20,9 +20,8 @@ from typing import Any
 import torch
 
 import inkdigit.runs as runs
-from inkdigit.data.arrays import as_dataset
-from inkdigit.data.sources import NAMES
-from inkdigit.data.splits import Division, Parts
+from inkdigit.data.sources import NAMES, as_dataset
+from inkdigit.data.splits import SplitRule, Splits
 from inkdigit.errors import DataError, MalformedFile, UsageError
 from inkdigit.files import append_row, check_free, locked, read_rows, truncate_rows, write_atomic
 from inkdigit.measure.ledger import can_be_drawn, read_report
@@ -100,7 +99,7 @@ def train(
         net = trial.build(recipe, parts, len(dataset.classes))
         recipe = recipe.change(sources_of(data, recipe))  # so that recipe.toml alone repeats the run
         about = environment.describe(dataset, source=recipe.data, device=target)
-        about["teacher"] = None if teacher is None else teacher.describe()
+        about["teacher"] = None if teacher is None else teacher.describe().to_json()
         folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
     with locked(folder, "training"):
         check_free(folder)  # another training may have been here meanwhile
@@ -162,7 +161,7 @@ def _take_up(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple
             received=f"{dataset.sha256[:12]}…",
         )
     teacher = open_teacher(recipe, dataset)
-    if teacher is not None and teacher.describe() != about.get("teacher"):
+    if teacher is not None and teacher.describe().to_json() != about.get("teacher"):
         raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
     parts = parts_of(dataset, recipe)
     net = trial.build(recipe, parts, len(dataset.classes))
@@ -245,13 +244,13 @@ def sources_of(data: Dataset | str | Path | None, recipe: Recipe) -> dict[str, s
     return {"data": source_of(data, recipe), "teacher": None if recipe.teacher is None else where(recipe.teacher)}
 
 
-def parts_of(dataset: Dataset, recipe: Recipe) -> Parts:
+def parts_of(dataset: Dataset, recipe: Recipe) -> Splits:
     """The data set divided as the recipe says: what a run learns from, and what it reports on.
 
     Raises:
         UsageError: sizes that leave nothing to learn from or nothing to report on.
     """
-    return Division.of(recipe.model_dump()).parts(dataset)
+    return SplitRule.from_recipe(recipe.model_dump()).split(dataset)
 
 
 @contextmanager

@@ -19,11 +19,12 @@ import inkdigit.runs as runs
 from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
 from inkdigit.files import check_unlocked, first_entry, locked, write_atomic, writing
 from inkdigit.measure.ledger import Entry, read_finished
+from inkdigit.measure.seeds import NOT_YET, Seeds, gather, read_summary, seen, seen_from, spell
+from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import find
-from inkdigit.report.seeds import NOT_YET, PAGE, Seeds, gather, read_summary, seen, seen_from, spell, to_markdown
-from inkdigit.report.template import percent
+from inkdigit.report.numbers import percent
+from inkdigit.report.seeds import PAGE, to_markdown
 from inkdigit.training import environment, run, trial
-from inkdigit.training.convert.restore import name_file
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
@@ -89,7 +90,7 @@ def train_seeds(
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
     dataset = _look_ahead([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
     recipe = recipe.change(run.sources_of(data, recipe))
-    identity = _identity(recipe, dataset.sha256, recipe.teacher and name_file(find(recipe.teacher))["sha256"])
+    identity = _identity(recipe, dataset.sha256, recipe.teacher and ModelFile.of(find(recipe.teacher)).sha256)
     plan = _Plan(
         _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
         recipe,

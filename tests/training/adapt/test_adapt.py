@@ -6,7 +6,7 @@ import copy
 import csv
 import json
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ import torch
 from inkdigit.errors import DataError, OutputError, TrainingError, UsageError
 from inkdigit.measure.robustness import trained_kinds
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Data, ModelFile
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
@@ -24,7 +25,7 @@ from inkdigit.training.adapt import rehearse
 from inkdigit.training.adapt.adapt import Adapted, adapt
 from inkdigit.training.convert import export
 from inkdigit.training.convert.int8 import int8_bytes
-from inkdigit.training.convert.restore import name_file, restore
+from inkdigit.training.convert.restore import restore
 from inkdigit.training.results import OPENINGS
 from inkdigit.types import Dataset, Part
 
@@ -139,12 +140,12 @@ def test_own_pictures_of_a_test_part_are_read_by_the_file_itself(able, drawn, ow
 def test_the_card_says_what_it_was_adapted_from_and_to(able, done, own, drawn):
     card, before = done[0].model.card, able.card
     assert (card.name, card.classes, card.prepare) == ("able-adapted", before.classes, before.prepare)
-    (entry,) = card.provenance["adapted"]
-    assert entry["from"] == {"name": "able", **name_file(able.path)}
-    assert entry["data"] == {"name": "hand", "sha256": own.sha256}
-    assert entry["pictures"] == {"0": 10, "1": 10, "2": 10}
-    assert entry["replay"] == {"name": "drawn", "sha256": drawn.sha256}
-    assert (entry["seed"], entry["steps"], entry["way"]) == (0, 40, done[0].way)
+    (step,) = card.provenance.adaptations
+    assert step.settings["from"] == {"name": "able", **asdict(ModelFile.of(able.path))}
+    assert step.data == Data("hand", own.sha256)
+    assert step.image_counts == {"0": 10, "1": 10, "2": 10}
+    assert step.replay == Data("drawn", drawn.sha256)
+    assert (step.settings["seed"], step.settings["steps"], step.settings["way"]) == (0, 40, done[0].way)
     assert trained_kinds(card.provenance) == trained_kinds(before.provenance) | {
         "rotate",
         "scale",
@@ -152,19 +153,19 @@ def test_the_card_says_what_it_was_adapted_from_and_to(able, done, own, drawn):
         "translate",
     }
     for key in ("recipe", "data", "saw_mnist"):
-        assert card.provenance[key] == before.provenance[key]
+        assert getattr(card.provenance, key) == getattr(before.provenance, key)
     assert "before the model was adapted" in card.calibration.fitted_on  # too few pictures to fit it anew
     assert card.calibration.temperature == before.calibration.temperature
-    json.dumps(card.provenance, allow_nan=False)
+    json.dumps(card.provenance.to_json(), allow_nan=False)
 
 
 def test_a_file_that_was_adapted_can_be_adapted_again_to_one_class_alone(done, own, drawn, tmp_path):
     ones = hand(own.train.take(np.flatnonzero(own.train.labels == 1)))
     again = adapt(done[0].path, ones, out=tmp_path / "more.onnx", replay=drawn, steps=STEPS).model
     assert again.name == "able-adapted"
-    first, second = again.card.provenance["adapted"]
-    assert second["from"]["sha256"] == name_file(done[0].path)["sha256"] != first["from"]["sha256"]
-    assert second["pictures"] == {"1": 10}
+    first, second = again.card.provenance.adaptations
+    assert second.settings["from"]["sha256"] == ModelFile.of(done[0].path).sha256 != first.settings["from"]["sha256"]
+    assert second.image_counts == {"1": 10}
 
 
 def test_the_same_seed_gives_the_same_weights(able, done, own, drawn, tmp_path):
@@ -218,7 +219,7 @@ def test_it_goes_no_farther_than_the_old_is_read(able, own, drawn, monkeypatch, 
     monkeypatch.setattr(room, "_right", lambda *_: next(counts))
     adapted = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
     assert adapted.way == room.WAYS[2]
-    assert adapted.model.card.provenance["adapted"][0]["way"] == room.WAYS[2]
+    assert adapted.model.card.provenance.adaptations[0].settings["way"] == room.WAYS[2]
 
 
 def test_beside_drawn_digits_it_goes_less_far_and_the_card_has_no_figures(able, own, drawn, monkeypatch, tmp_path):

@@ -10,6 +10,7 @@ import torch
 
 from inkdigit.errors import UsageError
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Data
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
@@ -72,8 +73,8 @@ def test_other_data_than_the_model_learnt_from_may_be_rehearsed_and_that_is_said
 
 
 def test_auto_rehearses_what_the_card_names_where_it_is_at_hand(finished, tmp_path, lines, log):
-    told = {**finished.model.card.provenance, "data": {"name": "sklearn-digits", "sha256": "0"}}
-    model = relabelled(finished.model, tmp_path / "m.onnx", card={"provenance": told})
+    provenance = replace(finished.model.card.provenance, data=Data("sklearn-digits", "0"))
+    model = relabelled(finished.model, tmp_path / "m.onnx", card={"provenance": provenance})
     with pytest.raises(UsageError, match=r"'sklearn-digits' has labels that .* Received: 3, 4"):
         open_old(model, *restore(model), rehearse.AUTO, seed=0, log=log)  # it was opened
     assert not lines

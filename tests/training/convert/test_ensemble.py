@@ -17,6 +17,7 @@ import torch
 from inkdigit.errors import OutputError, UsageError
 from inkdigit.measure.robustness import trained_kinds
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Adaptation, Data, Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert import ensemble, export
 from inkdigit.training.convert.ensemble import join, shifted, write
@@ -36,7 +37,7 @@ def member_file(path: Path, recipe: Recipe, dataset: Dataset, *, temperature: fl
     net, pictures = nets.build(recipe, len(dataset.classes)), dataset.train.images[:32]
     with torch.no_grad():
         net.train()(torch.from_numpy(pictures).unsqueeze(1).float())  # batch norms are not what they begin as
-    provenance = {"recipe": recipe.to_toml(), "saw_mnist": False, "data": {"sha256": dataset.sha256, "licence": "MIT"}}
+    provenance = Provenance(recipe=recipe.to_toml(), data=Data(sha256=dataset.sha256, licence="MIT"))
     data = export.model_bytes(
         net,
         recipe.name,
@@ -54,9 +55,9 @@ def member_file(path: Path, recipe: Recipe, dataset: Dataset, *, temperature: fl
 def relabelled(model: Recognizer, path: Path, *, card: dict[str, Any] | None = None, **fields: Any) -> Recognizer:
     """The same network with another card, or with some fields of its recipe changed."""
     (recipe,) = recipes_of(model)
-    told = {**model.card.provenance, "recipe": recipe.change(fields).to_toml()}
+    provenance = replace(model.card.provenance, recipe=recipe.change(fields).to_toml())
     changed = onnx.load(model.path)
-    export.set_card(changed, replace(model.card, **{"provenance": told, **(card or {})}))
+    export.set_card(changed, replace(model.card, **{"provenance": provenance, **(card or {})}))
     path.write_bytes(changed.SerializeToString())
     return Recognizer.load(path)
 
@@ -161,26 +162,26 @@ def test_the_graph_holds_the_weights_of_each_member_once(pair, joined, five):
 def test_the_card_says_what_it_was_joined_from(pair, joined, many):
     card = joined.card
     assert (card.name, card.classes, card.prepare, card.numbers) == ("both", CLASSES, "ink", "float32")
-    told = card.provenance
-    assert [m["name"] for m in told["members"]] == ["wide", "flat"]
-    assert [m["temperature"] for m in told["members"]] == [1.7, 0.6]
-    assert [m["file"] for m in told["made_from"]] == ["wide/model.onnx", "flat/model.onnx"]
-    assert (told["views"], told["saw_mnist"]) == (1, False)
-    assert told["data"] == {"sha256": many.sha256, "licence": "MIT"}
-    assert told["libraries"]["torch"]
+    provenance = card.provenance
+    assert [member.name for member in provenance.members] == ["wide", "flat"]
+    assert [member.temperature for member in provenance.members] == [1.7, 0.6]
+    assert [file.file for file in provenance.made_from] == ["wide/model.onnx", "flat/model.onnx"]
+    assert (provenance.views, provenance.saw_mnist) == (1, False)
+    assert provenance.data == Data(sha256=many.sha256, licence="MIT")
+    assert provenance.libraries["torch"]
     assert [recipe.name for recipe in recipes_of(joined)] == ["wide", "flat"]
     assert str(pair[0].path.parent.parent) not in card.to_json()
 
 
 def test_the_card_says_of_its_members_what_they_were_adapted_to(pair, many, tmp_path):
-    step = {"data": {"name": "mine"}, "pictures": {"0": 7}, "augmentation": {"shear": 0.2}}
-    told = {**pair[1].card.provenance, "adapted": [step], "saw_mnist": True}
-    adapted = relabelled(pair[1], tmp_path / "adapted.onnx", card={"provenance": told})
+    step = Adaptation(Data("mine"), {"0": 7}, augmentation={"shear": 0.2})
+    changed = replace(pair[1].card.provenance, adaptations=(step,), saw_mnist=True)
+    adapted = relabelled(pair[1], tmp_path / "adapted.onnx", card={"provenance": changed})
     path = tmp_path / "both.onnx"
     path.write_bytes(join([pair[0], adapted], many, name="both"))
     provenance = Recognizer.load(path).card.provenance
-    assert [member.get("adapted") for member in provenance["members"]] == [None, [step]]
-    assert provenance["saw_mnist"]
+    assert [member.adaptations for member in provenance.members] == [(), (step,)]
+    assert provenance.saw_mnist
     assert "shear" in trained_kinds(provenance)
 
 
@@ -266,7 +267,7 @@ def test_what_cannot_be_joined_is_refused(pair, joined, many, drawn, tmp_path):
     refused(other(card={"classes": ("a", "b", "c")}), "do not have the same classes")
     refused(other(card={"prepare": "plain"}), "do not have the same kind of preparation")
     refused(pair, "drawn is not the data that .* learnt from", drawn)
-    refused(other(card={"provenance": {"recipe": tiny(filters=(6,)).to_toml()}}), "SHA-256 None")
+    refused(other(card={"provenance": Provenance(recipe=tiny(filters=(6,)).to_toml())}), "SHA-256 None")
     refused(other(protocol="select"), "may have learnt from pictures .* Expected: protocol = 'final'")
     refused(other(test_fraction=0.5), "may have learnt from pictures")
     refused([joined, pair[0]], r"no trainable weights.*wide/model\.onnx")

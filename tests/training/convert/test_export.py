@@ -16,6 +16,7 @@ from torch import nn
 
 from inkdigit.errors import ParityError
 from inkdigit.model.card import METADATA_KEY, Calibration
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import VERSION
 from inkdigit.training.convert import export
@@ -37,7 +38,7 @@ def model_bytes(net: nn.Sequential, recipe: Recipe, *, samples: Gray) -> bytes:
         kind="ink",
         calibration=CALIBRATION,
         samples=samples,
-        provenance={"recipe": recipe.to_toml()},
+        provenance=Provenance(recipe=recipe.to_toml()),
     )
 
 

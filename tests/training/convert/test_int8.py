@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -12,6 +13,7 @@ import pytest
 
 from inkdigit.errors import UsageError
 from inkdigit.model.card import METADATA_KEY, Calibration
+from inkdigit.model.provenance import ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.export import model_bytes
 from inkdigit.training.convert.int8 import PICTURES, Quantized, choose, int8_bytes, quantize
@@ -65,8 +67,7 @@ def test_the_card_is_that_of_the_float_file_and_names_it(finished, int8):
     assert (after.classes, after.prepare, after.parameters) == (before.classes, before.prepare, before.parameters)
     assert after.calibration == before.calibration
     digest = hashlib.sha256((finished.folder / "model.onnx").read_bytes()).hexdigest()
-    assert after.provenance["made_from"] == [{"file": "run/model.onnx", "sha256": digest}]
-    assert {k: v for k, v in after.provenance.items() if k != "made_from"} == before.provenance
+    assert after.provenance == replace(before.provenance, made_from=(ModelFile("run/model.onnx", digest),))
 
 
 def test_both_are_measured_on_what_the_recipe_reports_on(finished, made, int8):
@@ -139,7 +140,7 @@ def test_a_network_of_an_output_layer_alone_has_nothing_to_make_integers_of(tmp_
             kind="ink",
             calibration=Calibration(),
             samples=pictures,
-            provenance={"recipe": recipe.to_toml()},
+            provenance=Provenance(recipe=recipe.to_toml()),
         )
     )
     with pytest.raises(UsageError, match="no layer to make integers of"):

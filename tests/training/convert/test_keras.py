@@ -17,6 +17,7 @@ import torch
 
 from inkdigit.errors import MissingExtra, ParityError, UsageError
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert import export
 from inkdigit.training.convert.keras import keras_bytes
@@ -56,7 +57,7 @@ def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer
             kind="ink",
             calibration=Calibration(temperature),
             samples=pictures,
-            provenance={"recipe": recipe.to_toml()},
+            provenance=Provenance(recipe=recipe.to_toml()),
         )
     )
     return Recognizer.load(path)

@@ -12,7 +12,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import inkdigit.runs as runs
 from inkdigit.errors import TrainingError, UsageError
 from inkdigit.files import write_atomic, writing
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Adaptation, Data, ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment
 from inkdigit.training.adapt import outcome, rehearse
@@ -31,7 +32,7 @@ from inkdigit.training.adapt.outcome import Adapted, Reading
 from inkdigit.training.adapt.rehearse import Old
 from inkdigit.training.convert import export
 from inkdigit.training.convert.calibrate import MIN_PICTURES, calibrate, stressed_copies
-from inkdigit.training.convert.restore import ADAPTED, name_file, restore
+from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import PARITY_PICTURES, evaluate_reported, figures, log_opening
@@ -244,25 +245,24 @@ def _write(out: Path, data: bytes, model: Recognizer, old: Old, recipe: Recipe, 
     return before, after
 
 
-def _provenance(model: Recognizer, own: Dataset, old: Old, how: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
-    """The model's own, with what it was adapted to, from what, and how; one adapted twice tells of both."""
-    about, told = environment.describe(own, source=own.name, device=CPU), model.card.provenance
-    entry = {
-        "from": {"name": model.name, **name_file(model.path)},
-        "data": {"name": own.name, "sha256": own.sha256},
-        "pictures": _counts(own.train, own.classes),
-        "replay": {"name": old.dataset.name, "sha256": old.dataset.sha256},
-        "augmentation": {field: getattr(recipe, field) for field in AT_LEAST},
-        **how,
-    }
-    seen = {own.name, own.sha256, old.dataset.name, old.dataset.sha256}
-    return {
-        **told,
-        **{key: about[key] for key in ("commit", "libraries")},
-        "created": about["started"],
-        "saw_mnist": bool(told.get("saw_mnist") or seen & {*environment.HOLDS_MNIST, environment.MNIST_SHA256}),
-        ADAPTED: [*told.get(ADAPTED, []), entry],
-    }
+def _provenance(model: Recognizer, own: Dataset, old: Old, how: dict[str, Any], recipe: Recipe) -> Provenance:
+    """The model's own, and what it was adapted to, from which file, and how; one adapted twice has both."""
+    about, before = environment.describe(own, source=own.name, device=CPU), model.card.provenance
+    step = Adaptation(
+        data=Data(own.name, own.sha256),
+        image_counts=_counts(own.train, own.classes),
+        replay=Data(old.dataset.name, old.dataset.sha256),
+        augmentation={field: getattr(recipe, field) for field in AT_LEAST},
+        settings={"from": {"name": model.name, **asdict(ModelFile.of(model.path))}, **how},
+    )
+    return replace(
+        before,
+        created=about["started"],
+        commit=about["commit"],
+        libraries=about["libraries"],
+        saw_mnist=before.saw_mnist or any(source.data.holds_mnist for source in step.sources()),
+        adaptations=(*before.adaptations, step),
+    )
 
 
 def _counts(part: Part, classes: tuple[str, ...]) -> dict[str, int]:

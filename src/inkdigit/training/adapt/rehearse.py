@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from inkdigit.data.arrays import as_dataset
-from inkdigit.data.sources import NAMES, has
-from inkdigit.data.splits import Parts, hold_out, worth_learning
+from inkdigit.data.sources import NAMES, as_dataset, has
+from inkdigit.data.splits import Splits, hold_out, usable_samples
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
@@ -48,7 +46,7 @@ class Old:
     """
 
     dataset: Dataset
-    parts: Parts
+    parts: Splits
     watched: Part
     unlearnt: Part | None
     drawn: bool = False  # whether we drew them
@@ -106,7 +104,7 @@ def open_own(model: Recognizer, data: Dataset | str | Path, *, log: Log) -> Data
 
 def _worth_learning(part: Part, log: Log) -> Part:
     """Each readable picture with ink once, for copies would be learnt from and measured by at the same time."""
-    kept = worth_learning(part)
+    kept = usable_samples(part)
     if len(kept) < len(part):
         log(f"Left out: {len(part) - len(kept)} pictures that cannot be read, hold no ink or repeat another.")
     return part.take(kept)
@@ -114,7 +112,8 @@ def _worth_learning(part: Part, log: Log) -> Part:
 
 def learnt_sha256(model: Recognizer) -> str | None:
     """What the model learnt from, by SHA-256."""
-    return _data(model).get("sha256")
+    data = model.card.provenance.data
+    return None if data is None else data.sha256
 
 
 def as_known(model: Recognizer, dataset: Dataset) -> Dataset:
@@ -175,16 +174,12 @@ def _again(n: int, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
 
 def _learnt_from(model: Recognizer, log: Log) -> str:
     """The name of what the model learnt from if that can be opened without the network, else DRAWN."""
-    name = _data(model).get("name")
+    data = model.card.provenance.data
+    name = None if data is None else data.name
     if name in NAMES and has(name):
         return str(name)
     log(f"{name or 'What the model learnt from'} is not at hand: digits that we draw are rehearsed instead.")
     return DRAWN
-
-
-def _data(model: Recognizer) -> dict[str, Any]:
-    told = model.card.provenance.get("data")
-    return told if isinstance(told, dict) else {}
 
 
 def _drawn(model: Recognizer, net: nn.Module, recipe: Recipe, *, seed: int, log: Log) -> Old:
@@ -207,7 +202,7 @@ def _drawn(model: Recognizer, net: nn.Module, recipe: Recipe, *, seed: int, log:
     rest, clean = hold_out(known, len(known) // 4, seed=seed)
     copies = Amounts(stressed=round(recipe.stressed * len(clean)))
     held = _read_right(net, extend(clean, copies, seed=seed + 1, log=log))  # stressed otherwise than the rehearsed
-    return Old(Dataset(DRAWN, DIGITS, rest, held), Parts(rest, held, held, "validation"), held, None, drawn=True)
+    return Old(Dataset(DRAWN, DIGITS, rest, held), Splits(rest, held, held, "validation"), held, None, drawn=True)
 
 
 def _read_right(net: nn.Module, part: Part) -> Part:

@@ -8,6 +8,7 @@ threshold of the score (`export.score_of`) lets through a stated share of these 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,9 +17,8 @@ from torch import Tensor, nn
 
 from inkdigit.model.card import Calibration
 from inkdigit.synth.generated import Amounts, extend
-from inkdigit.training.convert.export import score_of
-from inkdigit.training.network import nets
 from inkdigit.training.network.loop import Tensors
+from inkdigit.training.network.predict import Outputs, predict
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
@@ -58,23 +58,32 @@ def calibrate(
     """
     if len(held_out.images) < MIN_PICTURES:
         return Calibration()
-    logits = nets.logits(net, held_out.images).double()  # (N, K + M)
-    temperature = fit_temperature(logits[:, :classes], held_out.labels)
-    score = score_of(logits / temperature, classes)
-    wary = logits.shape[1] > classes
-    keeps = KEEPS_WARY if wary else KEEPS
-    threshold = float(torch.quantile(score, 1 - keeps))
+    outputs = _predict(net, held_out, classes)
+    temperature = fit_temperature(outputs.of_classes, held_out.labels)
+    knows_outliers = outputs.of_outliers.shape[1] > 0
+    coverage = KEEPS_WARY if knows_outliers else KEEPS
+    threshold = _threshold(outputs.at(temperature).score, coverage)
     if stressed is not None:
-        logits = nets.logits(net, stressed.images).double()
-        right = logits[:, :classes].argmax(1) == stressed.labels
-        if int(right.sum()) >= MIN_COPIES:
-            score = score_of(logits[right] / temperature, classes)
-            threshold = min(threshold, float(torch.quantile(score, 1 - KEEPS_STRESSED)))
+        outputs = _predict(net, stressed, classes)
+        right = outputs.take(outputs.best == stressed.labels).at(temperature).score
+        if len(right) >= MIN_COPIES:
+            threshold = min(threshold, _threshold(right, KEEPS_STRESSED))
             fitted_on += (
-                f", and {100 * KEEPS_STRESSED:g} % of {len(score):,} of them that are read right as photographed"
+                f", and {100 * KEEPS_STRESSED:g} % of {len(right):,} of them that are read right as photographed"
             )
-    least = MIN_CONFIDENCE if wary else 0.0
-    return Calibration(round(temperature, 4), round(threshold, 4), keeps, fitted_on, least)
+    min_confidence = MIN_CONFIDENCE if knows_outliers else 0.0
+    return Calibration(round(temperature, 4), round(threshold, 4), coverage, fitted_on, min_confidence)
+
+
+def _predict(net: nn.Module, data: Tensors, classes: int) -> Outputs:
+    """In double precision: a quantile of a thousandth is taken of the scores."""
+    outputs = predict(net, data.images, classes=classes)
+    return replace(outputs, logits=outputs.logits.double())
+
+
+def _threshold(score: Tensor, coverage: float) -> float:
+    """The score that `coverage` of these images reach."""
+    return float(torch.quantile(score, 1 - coverage))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:

@@ -12,28 +12,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 import inkdigit.runs as runs
-from inkdigit.data.splits import Parts
+from inkdigit.data.splits import Splits
 from inkdigit.errors import UsageError
 from inkdigit.files import write_atomic, writing
 from inkdigit.model.card import Calibration
+from inkdigit.model.provenance import Member, ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment
 from inkdigit.training.convert import export
 from inkdigit.training.convert.calibrate import calibrate_held_out
-from inkdigit.training.convert.restore import ADAPTED, MADE_FROM, MEMBERS, name_file, recipe_of, recipes_of, restore
+from inkdigit.training.convert.restore import recipe_of, recipes_of, restore
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.training.results import PARITY_PICTURES, evaluate_reported, figures, log_opening
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Metrics
 
-VIEWS, TEMPERATURE = "views", "temperature"  # in a card's provenance; the second of each member
 CPU = torch.device("cpu")
 STEPS = (0, -1, 1)  # pixels
 SHIFTS = {  # views → (down, right) of each
@@ -91,7 +90,7 @@ def join(
     temperatures = [model.card.calibration.temperature for model in models]
     if twin is not None:
         _check_twin(twin, recipes, dataset, views)
-        temperatures = [member[TEMPERATURE] for member in twin.card.provenance[MEMBERS]]
+        temperatures = [member.temperature for member in twin.card.provenance.members]
     net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
     parts, classes = parts_of(dataset, recipes[0]), models[0].classes
     log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each picture.")
@@ -125,8 +124,9 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
         recipes = recipes_of(model)
         parts = parts_of(dataset, recipes[0])
         if parts.report_name == "test":
-            members = model.card.provenance[MEMBERS]
-            sha256, seed = (" ".join(str(member[key]) for member in members) for key in ("recipe_sha256", "seed"))
+            members = model.card.provenance.members
+            sha256 = " ".join(str(member.recipe_sha256) for member in members)
+            seed = " ".join(str(member.seed) for member in members)
             log_opening(out, data=dataset.name, name=model.name, sha256=sha256, seed=seed)
         log(f"Answering the {len(parts.report):,} pictures of the {parts.report_name} part.")
         metrics = evaluate_reported(model, dataset, parts)
@@ -150,7 +150,7 @@ def _check(models: Sequence[Recognizer], dataset: Dataset, views: int) -> None:
             if wanted != found:
                 problem = f"{models[0].path} and {model.path} do not have the same {what}"
                 raise UsageError(problem, expected=wanted, received=found)
-        sha256 = name_file(model.path)["sha256"]
+        sha256 = ModelFile.of(model.path).sha256
         if sha256 in files:
             raise UsageError(f"{files[sha256]} and {model.path} are the same file", hint="Name each member once.")
         files[sha256] = model.path
@@ -159,8 +159,8 @@ def _check(models: Sequence[Recognizer], dataset: Dataset, views: int) -> None:
 
 def _check_data(model: Recognizer, dataset: Dataset) -> None:
     """Other data could hold pictures that a member learnt from among those that are measured."""
-    data = model.card.provenance.get("data")
-    learnt = data.get("sha256") if isinstance(data, dict) else None
+    data = model.card.provenance.data
+    learnt = None if data is None else data.sha256
     if learnt != dataset.sha256:
         raise UsageError(
             f"{dataset.name} is not the data that {model.path} learnt from",
@@ -183,9 +183,9 @@ def _check_honest(models: Sequence[Recognizer], recipes: Sequence[Recipe]) -> No
 def _check_twin(twin: Recognizer, recipes: Sequence[Recipe], dataset: Dataset, views: int) -> None:
     """A temperature means something for the same networks in the same order, seen the same way."""
     _check_data(twin, dataset)
-    told, theirs = twin.card.provenance, recipes_of(twin)
+    provenance, theirs = twin.card.provenance, recipes_of(twin)
     calibrated = twin.card.calibration.accept_score is not None
-    same = MEMBERS in told and told[VIEWS] == views and len(theirs) == len(recipes)
+    same = bool(provenance.members) and provenance.views == views and len(theirs) == len(recipes)
     if not (calibrated and same and all(one.is_twin_of(other) for one, other in zip(theirs, recipes, strict=True))):
         raise UsageError(
             f"{twin.path} is no twin of this ensemble",
@@ -200,7 +200,7 @@ def _taken_over(twin: Recognizer) -> Calibration:
 
 
 def _fitted(
-    net: Ensemble, recipes: Sequence[Recipe], parts: Parts, *, classes: int, log: Callable[[str], None]
+    net: Ensemble, recipes: Sequence[Recipe], parts: Splits, *, classes: int, log: Callable[[str], None]
 ) -> Calibration:
     """Fitted on what all members held out; nothing where each held out pictures of its own, or none."""
     together = all(len({getattr(recipe, field) for recipe in recipes}) == 1 for field in HELD_OUT_BY)
@@ -218,28 +218,30 @@ def _provenance(
     temperatures: Sequence[float],
     *,
     views: int,
-) -> dict[str, Any]:
-    """What the card says of where the ensemble comes from; the data are those of every member."""
+) -> Provenance:
+    """Where the ensemble comes from, for its card; the data are those of every member."""
     about = environment.describe(dataset, source=dataset.name, device=CPU)
-    files = [name_file(model.path) for model in models]
+    files = [ModelFile.of(model.path) for model in models]
     members = [
-        {
-            **file,
-            "name": model.name,
-            "recipe": model.card.provenance["recipe"],
-            "recipe_sha256": model.card.provenance.get("recipe_sha256", recipe.sha256),
-            "seed": recipe.seed,
-            TEMPERATURE: temperature,
-            **{key: told for key, told in model.card.provenance.items() if key == ADAPTED},
-        }
+        Member(
+            file.file,
+            file.sha256,
+            name=model.name,
+            recipe=model.card.provenance.recipes[0],
+            seed=recipe.seed,
+            temperature=temperature,
+            recipe_sha256=model.card.provenance.recipe_sha256 or recipe.sha256,
+            adaptations=model.card.provenance.adaptations,
+        )
         for file, model, recipe, temperature in zip(files, models, recipes, temperatures, strict=True)
     ]
-    return {
-        MEMBERS: members,
-        MADE_FROM: files,
-        VIEWS: views,
-        "created": about["started"],
-        **{key: about[key] for key in ("commit", "libraries")},
-        "data": models[0].card.provenance.get("data"),
-        "saw_mnist": any(model.card.provenance.get("saw_mnist") for model in models),
-    }
+    return Provenance(
+        members=tuple(members),
+        made_from=tuple(files),
+        views=views,
+        created=about["started"],
+        commit=about["commit"],
+        libraries=about["libraries"],
+        data=models[0].card.provenance.data,
+        saw_mnist=any(model.card.provenance.saw_mnist for model in models),
+    )

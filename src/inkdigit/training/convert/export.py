@@ -21,16 +21,18 @@ from torch import Tensor, nn
 
 from inkdigit.errors import MissingExtra, ParityError
 from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, Calibration, Card, SelfTest
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.training.network.nets import parameters
-from inkdigit.types import OUTLIERS, SIDE, Floats, Gray
+from inkdigit.training.network.predict import Outputs
+from inkdigit.types import OUTLIERS, SIDE, Floats, Gray, Metrics
 
-PARITY = 1e-4  # of a probability, between network and model file
-SELF_TEST_PICTURES = 10
-PARITY_PICTURES = 64  # drawn ones, for a file made from a model file
-OPSET = 18
+PARITY = 1e-4  # of a probability, between network and model file: float32 rounds to some 1e-6 over a network
+PARITY_IMAGES = 64  # that the outputs are compared on: a wrong export shows on the first, and 64 take milliseconds
+SELF_TEST_IMAGES = 10  # one of each digit: they are stored on the card, and answered at every load
+OPSET = 18  # of ONNX: the lowest that PyTorch's exporter writes, so that the most programs open the file
 
 
 class Answering(nn.Module):
@@ -45,20 +47,10 @@ class Answering(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """uint8 (N, 28, 28) → probabilities (N, K), score (N,) and, where there are any, outliers (N, M)."""
-        logits = self.net(image.unsqueeze(1).float()) / self.temperature
-        inside, outside = logits[:, : self.classes], logits[:, self.classes :]
-        probs, score = torch.softmax(inside, 1), score_of(logits, self.classes)
+        outputs = Outputs(self.net(image.unsqueeze(1).float()) / self.temperature, self.classes)
+        inside, outside = outputs.of_classes, outputs.of_outliers
+        probs, score = torch.softmax(inside, 1), outputs.score
         return (probs, score, torch.softmax(outside, 1)) if outside.shape[1] else (probs, score)
-
-
-def score_of(logits: Tensor, classes: int) -> Tensor:
-    """How much each picture looks like any of the classes: logits (N, K) or (N, K + M) → (N,).
-
-    The log-sum-exp of the classes (Liu, Wang, Owens, Li 2020); where the network learnt from outliers, against that of
-    the outliers: the log odds that it is none (Hendrycks, Mazeika, Dietterich 2019, with classes of their own).
-    """
-    inside = torch.logsumexp(logits[:, :classes], 1)
-    return inside - torch.logsumexp(logits[:, classes:], 1) if logits.shape[1] > classes else inside
 
 
 def model_bytes(
@@ -69,11 +61,11 @@ def model_bytes(
     kind: str,
     calibration: Calibration,
     samples: Gray,
-    provenance: dict[str, Any],
+    provenance: Provenance,
 ) -> bytes:
     """The bytes of the model file.
 
-    `kind` is the door that its pictures pass; `samples` uint8 (n, 28, 28) are what parity is checked on.
+    `kind` is the door that its pictures pass; `samples` uint8 (n, 28, 28) are training images: network and file are compared on the first.
 
     Raises:
         ParityError: the file answers otherwise than the network.
@@ -81,7 +73,7 @@ def model_bytes(
     answering = Answering(net.cpu().float().eval(), calibration.temperature, classes=len(classes))
     model = _to_onnx(answering)
     drawn = drawn_pictures(kind)
-    images = np.concatenate([drawn, samples])
+    images = np.concatenate([drawn, samples[:PARITY_IMAGES]])
     with torch.no_grad():
         expected = [output.numpy() for output in answering(torch.from_numpy(images))]
     answers = run_bytes(model.SerializeToString(), images)
@@ -120,13 +112,29 @@ def with_figures(data: bytes, figures: dict[str, Any]) -> bytes:
     return bytes(model.SerializeToString())
 
 
+def figures_of(metrics: Metrics) -> dict[str, Any]:
+    """The figures of a measurement as a card has them."""
+    return {
+        "data": metrics.data,
+        "part": metrics.split,
+        "n": metrics.n,
+        "accuracy": metrics.accuracy,
+        "accuracy_ci95": list(metrics.accuracy_ci95),
+        "nll": metrics.nll,
+        "brier": metrics.brier,
+        "ece": metrics.ece,
+        "aurc": metrics.aurc,
+        "coverage_at_999": metrics.coverage_at_999,
+    }
+
+
 def verify(recognizer: Recognizer, answer: Callable[[Gray], Floats], *, what: str) -> None:
     """Check that a file made from a model file answers as it does: `answer` is uint8 (N, 28, 28) → probs (N, K).
 
     Raises:
         ParityError: it does not.
     """
-    images = drawn_pictures(recognizer.prepare, PARITY_PICTURES)
+    images = drawn_pictures(recognizer.prepare, PARITY_IMAGES)
     expected = run_bytes(recognizer.path.read_bytes(), images)[0]
     off = float(np.abs(answer(images) - expected).max())
     if not off <= PARITY:
@@ -138,7 +146,7 @@ def verify(recognizer: Recognizer, answer: Callable[[Gray], Floats], *, what: st
         )
 
 
-def drawn_pictures(kind: str, count: int = SELF_TEST_PICTURES) -> Gray:
+def drawn_pictures(kind: str, count: int = SELF_TEST_IMAGES) -> Gray:
     """Digits as we draw them, 0 to 9 in turn: uint8 (count, 28, 28). The first ten are those of the self test."""
     rng = np.random.default_rng(0)
     return np.stack([prepare(digit(i % 10, rng=rng), kind) for i in range(count)])

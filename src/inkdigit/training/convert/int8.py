@@ -23,10 +23,11 @@ import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.files import writing
 from inkdigit.model.card import SelfTest
+from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.model.session import broken
 from inkdigit.training.convert.export import drop_zero_biases, run_bytes, set_card, with_figures
-from inkdigit.training.convert.restore import MADE_FROM, name_file, recipe_of
+from inkdigit.training.convert.restore import recipe_of
 from inkdigit.training.results import evaluate_reported, figures
 from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Gray, Metrics
@@ -96,7 +97,7 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
         numbers="int8",
         self_test=SelfTest(pictures, probs),
         figures={},
-        provenance={**card.provenance, MADE_FROM: [name_file(recognizer.path)]},
+        provenance=replace(card.provenance, made_from=(ModelFile.of(recognizer.path),)),
     )
     set_card(model, named)
     return bytes(model.SerializeToString())

@@ -5,7 +5,6 @@ In: a recogniser. Out: the `nn.Sequential` with its weights, ready to be explain
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -21,9 +20,6 @@ from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
 
 PREFIX = "net."  # the network's name inside the exported graph
-MEMBERS = "members"  # in a card's provenance: the recipes of an ensemble
-ADAPTED = "adapted"  # in a card's provenance, or a member's: what it was adapted to, from which file; the latest last
-MADE_FROM = "made_from"  # in a card's provenance: file and SHA-256 of the float files behind an int8 or ensemble file
 
 
 def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
@@ -69,12 +65,6 @@ def _weights(path: Path, names: Collection[str]) -> dict[str, torch.Tensor]:
         raise NotAModelFile(f"{path}: its weights cannot be read ({exc})") from exc
 
 
-def name_file(path: Path) -> dict[str, str]:
-    """A model file as another one's card names it: by its run, not by where that lies, and its SHA-256."""
-    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    return {"file": f"{path.resolve().parent.name}/{path.name}", "sha256": sha256}
-
-
 def recipe_of(recognizer: Recognizer) -> Recipe:
     """The recipe on the card of a file with trainable weights.
 
@@ -83,9 +73,8 @@ def recipe_of(recognizer: Recognizer) -> Recipe:
         NotAModelFile: the card names no recipe, or none that can be read.
     """
     card = recognizer.card
-    sources = card.provenance.get(MADE_FROM, [])
-    if sources or card.numbers != "float32":
-        names = ", ".join(f"{source['file']} (SHA-256 {source['sha256'][:12]}…)" for source in sources)
+    if card.provenance.made_from or card.numbers != "float32":
+        names = ", ".join(f"{file.file} (SHA-256 {file.sha256[:12]}…)" for file in card.provenance.made_from)
         raise UsageError(
             f"{recognizer.path} has no trainable weights",
             expected="a model file as training writes it",
@@ -101,14 +90,10 @@ def recipes_of(recognizer: Recognizer) -> list[Recipe]:
     Raises:
         NotAModelFile: the card names no recipe, or none that can be read.
     """
-    told = recognizer.card.provenance
-    try:
-        texts = [member["recipe"] for member in told[MEMBERS]] if MEMBERS in told else [told["recipe"]]
-    except (KeyError, TypeError) as exc:
-        raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from") from exc
+    texts = recognizer.card.provenance.recipes
     if not texts:
         raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from")
     try:
-        return [Recipe.from_fields(parse_toml(str(text)), where="the recipe on the card") for text in texts]
+        return [Recipe.from_fields(parse_toml(text), where="the recipe on the card") for text in texts]
     except (ValueError, UsageError) as exc:
         raise NotAModelFile(f"{recognizer.path}: the recipe on its card cannot be read ({exc})") from exc
