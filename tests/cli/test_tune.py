@@ -56,7 +56,7 @@ def test_what_cannot_be_tuned_is_one_error(inkdigit, tmp_path, monkeypatch, word
     assert {path.name for path in tmp_path.iterdir()} == {"typo.toml", "type.toml", "empty.toml"}
 
 
-@pytest.mark.parametrize(("module", "extra"), [("optuna", "scale"), ("torch", "train")])
+@pytest.mark.parametrize(("module", "extra"), [("optuna", "tune"), ("torch", "train")])
 def test_without_a_library_the_extra_is_named(module, extra):
     code = (
         f"import sys; sys.modules['{module}'] = None; sys.argv = ['inkdigit', 'tune', 'fast']; "

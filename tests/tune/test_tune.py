@@ -9,7 +9,7 @@ from inkdigit.errors import OutputError, TrainingError, UsageError
 from inkdigit.files import LOCK
 from inkdigit.runs import ROOT
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune import comparison, pool
+from inkdigit.tune import pool
 from inkdigit.tune import study as memory
 from inkdigit.tune import tune as module
 from inkdigit.tune.pool import End
@@ -199,7 +199,7 @@ def test_a_start_that_cannot_be_trained_has_no_comparison(run, monkeypatch):
     assert "The starting recipe could not be trained" in tuned.verdict
 
 
-def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, monkeypatch, in_turn):
+def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, monkeypatch, in_turn, tmp_path):
     whole, died = pool.train_all, []
 
     def train_all(take, *, on_end, **more):
@@ -220,7 +220,7 @@ def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, m
         while (training := take()) is not None:
             on_end(training, End(problem="The loss is nan."))
 
-    monkeypatch.setattr(comparison, "_attr", lambda side, seed: f"other {side} {seed}")
+    study(tmp_path / "out").set_user_attr("full training of start, seed 1", None)  # under this name it is stored
     monkeypatch.setattr(pool, "train_all", diverges)
     with pytest.raises(TrainingError, match=r"Trained in full with seed 1, start fails: The loss is nan."):
         run()

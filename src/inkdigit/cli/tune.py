@@ -43,8 +43,8 @@ def tune(
 
 
 def _tell(tuned: Tuned) -> None:
-    from inkdigit.tune.comparison import spread
     from inkdigit.tune.tune import PAGE, WINNER
+    from inkdigit.tune.winner import spread
 
     start = "" if tuned.start is None else f"; the start {talk.percent(tuned.start)}"
     talk.say(

@@ -81,12 +81,12 @@ def _is_whole(trial: FrozenTrial) -> bool:
 
     attrs, values = trial.user_attrs, trial.values or []
     told = {
-        **{"number": trial.number, "values": values, "epochs": trial.intermediate_values},
-        **{
-            "seconds": attrs.get(memory.SECONDS, 0.0),
-            "reason": attrs.get(memory.REASON, ""),
-            "attempt": attrs.get(memory.ATTEMPT, 0),
-        },
+        "number": trial.number,
+        "values": values,
+        "epochs": trial.intermediate_values,
+        "seconds": attrs.get(memory.SECONDS, 0.0),
+        "reason": attrs.get(memory.REASON, ""),
+        "attempt": attrs.get(memory.ATTEMPT, 0),
         "fixed": trial.system_attrs.get(memory.FIXED, {}),
     }
     try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
@@ -31,15 +31,21 @@ BUDGET = "budget"
 MOST_CHOICES = 100  # of one field: each is tried out before the search, and no search gets round to more
 
 # What a search holds still, and why.
-UNTOUCHED = {
-    **dict.fromkeys(
-        ("seed", "data", "prepare", "protocol", "validation", "validation_split", "test_fraction"),
-        "every trial sees the same pictures and the same seed",
+_BY_REASON = {
+    "every trial sees the same pictures and the same seed": (
+        "seed",
+        "data",
+        "prepare",
+        "protocol",
+        "validation",
+        "validation_split",
+        "test_fraction",
     ),
-    **dict.fromkeys(("epochs", "min_steps"), "how long a trial lasts is said under [budget]"),
-    **dict.fromkeys(("name", "about"), "they change nothing in a training"),
-    **dict.fromkeys(("temperature", "accept_score", "calibrated_on"), "they are fitted after a training"),
+    "how long a trial lasts is said under [budget]": ("epochs", "min_steps"),
+    "they change nothing in a training": ("name", "about"),
+    "they are fitted after a training": ("temperature", "accept_score", "calibrated_on"),
 }
+UNTOUCHED = {name: reason for reason, names in _BY_REASON.items() for name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +197,7 @@ class Space:
 
     def describe(self) -> dict[str, str]:
         """The space in words, field by field: what a study remembers, and what the page shows."""
-        return {**{name: str(dimension) for name, dimension in self.dimensions.items()}, BUDGET: str(self.budget)}
+        return {name: str(dimension) for name, dimension in self.dimensions.items()} | {BUDGET: str(self.budget)}
 
 
 def _budget(entry: Any, where: str) -> Budget:
@@ -206,7 +212,7 @@ def _budget(entry: Any, where: str) -> Budget:
             raise UsageError(
                 f"{where}: budget.{key}", expected="a whole number, 0 for no limit", received=shorten(value)
             )
-    return Budget(**{**asdict(Budget()), **entry})
+    return replace(Budget(), **entry)
 
 
 def _dimension(name: str, entry: Any, where: str) -> Range | Choices:

@@ -19,13 +19,12 @@ from inkdigit.machine import cores
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune import study as memory
 from inkdigit.tune.checks import check_file, check_trials
-from inkdigit.tune.comparison import Duel, fight
 from inkdigit.tune.data import divide
-from inkdigit.tune.page import write_page
-from inkdigit.tune.results import tell_story, winner_toml
-from inkdigit.tune.search import Log, Search, run_trials
+from inkdigit.tune.pages import tell_story, write_page
+from inkdigit.tune.search import Search, run_trials
 from inkdigit.tune.space import Space
-from inkdigit.types import Dataset
+from inkdigit.tune.winner import Duel, fight, winner_toml
+from inkdigit.types import Dataset, Log, silent
 
 START = "start.toml"
 WINNER = "winner.toml"
@@ -56,7 +55,7 @@ def tune(
     data: str | Path | Dataset | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> Tuned:
     """Search `space` for a recipe that beats `recipe` in validation accuracy; called again, it goes on.
 

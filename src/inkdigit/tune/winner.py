@@ -1,7 +1,7 @@
 """Winner against start: both trained in full on the same new seeds, and asked about pictures that no trial saw.
 
 In: a search and its best trial. Out: the accuracies seed by seed, their means, the paired difference with its
-interval, and a verdict in plain words.
+interval, and a verdict in plain words; and the winner as a recipe that `train` takes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from inkdigit.errors import TrainingError
 from inkdigit.measure.stats import student_t
-from inkdigit.report.template import signed
+from inkdigit.report.numbers import signed
 from inkdigit.tune import pool
 from inkdigit.tune import study as memory
 from inkdigit.tune.pool import End, Training
@@ -22,6 +22,8 @@ from inkdigit.tune.search import Search, start_trial
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
+
+    from inkdigit.training.recipe import Recipe
 
 SEEDS = 3
 T_95 = student_t(SEEDS - 1)  # for a 95 % interval of the mean difference
@@ -119,3 +121,50 @@ def _stored(study: Study, side: str, seed: int) -> float | None:
 def _attr(side: str, seed: int) -> str:
     """Under which name a study remembers one full training."""
     return f"full training of {side}, seed {seed}"
+
+
+def winner_toml(search: Search, best: FrozenTrial, duel: Duel | None) -> str:
+    """The winner as a recipe that `train` takes: what was measured as a header, then every field.
+
+    It keeps the start's protocol and validation; a calibration fitted for the start does not fit it.
+    """
+    header = [
+        f"Trial {best.number} of a search of {len(memory.over(search.study))} trials from {search.start.name}.",
+        f"On the validation part of the search: {100 * best.values[0]:.2f} % (trials saw {cost(search)}).",
+    ]
+    if duel is None:
+        header.append(nothing_to_compare(search, best))
+    else:
+        header += [
+            f"Trained in full, on {duel.pictures:,} pictures that no trial saw, {len(duel.seeds)} seeds:",
+            f"{spread(duel.winner)}; the start {spread(duel.start)}.",
+            duel.verdict,
+        ]
+    return "".join(f"# {line}\n" for line in header) + "\n" + _winner(search, best).to_toml()
+
+
+def _winner(search: Search, best: FrozenTrial) -> Recipe:
+    start = search.start
+    if memory.START in best.user_attrs:
+        return start
+    about = f"{start.name}, tuned: trial {best.number} of {len(memory.over(search.study))}"
+    unfitted = {"temperature": None, "accept_score": None, "calibrated_on": None}
+    name = f"{start.name[:90]}-tuned"  # a name has a hundred characters at most
+    return search.recipe(best.params).change({"name": name, "about": about, **unfitted})
+
+
+def cost(search: Search) -> str:
+    """What a trial was."""
+    learnt, learnable = len(search.pictures.trial.train), search.pictures.learnable
+    # As they were: a recipe's min_steps may ask for more epochs than the budget grants.
+    epochs = max(len(trial.intermediate_values) for trial in memory.over(search.study))
+    return f"{learnt:,} of {learnable:,} pictures, {epochs} epoch{'s' if epochs > 1 else ''}"
+
+
+def nothing_to_compare(search: Search, best: FrozenTrial) -> str:
+    """Why winner and start were not compared."""
+    if memory.START in best.user_attrs:
+        return "No trial was better than the start: the winner is the start itself."
+    if start_trial(search.study) is None:
+        return "The starting recipe could not be trained: there is nothing to compare with."
+    return "Winner and start have not been trained in full yet."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from inkdigit.tune.comparison import SEEDS, T_95, Duel, spread
+from inkdigit.tune.winner import SEEDS, T_95, Duel, spread
 
 
 def test_the_interval_is_that_of_a_paired_t_test():

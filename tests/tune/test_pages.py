@@ -7,10 +7,9 @@ from dataclasses import replace
 import pytest
 
 from inkdigit.report.canvas import LIGHT
-from inkdigit.tune.comparison import Duel
-from inkdigit.tune.page import Story, draw, write_page
-from inkdigit.tune.plots import TrialRow, place
+from inkdigit.tune.pages import Story, TrialRow, draw, place, write_page
 from inkdigit.tune.space import Choices, Range, Space
+from inkdigit.tune.winner import Duel
 
 SPACE = Space(
     {

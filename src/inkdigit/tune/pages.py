@@ -1,20 +1,31 @@
-"""The figures of a search, one function a figure: plain values in, PNG bytes out."""
+"""The page of a search: `study.html`, one file in the look of every page here.
+
+In: a search and its best trial, made into a `Story` of plain values. Out: HTML with its figures inside it, in light and
+in dark.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from inkdigit.report.canvas import WIDTH_IN, Theme, drawing, plane, png, short
+from inkdigit.files import write_atomic
+from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
+from inkdigit.report.numbers import signed
+from inkdigit.report.template import pictures, render
+from inkdigit.tune import study as memory
+from inkdigit.tune.search import Search, start_trial
 from inkdigit.tune.space import Choices, Range, label
+from inkdigit.tune.winner import Duel, cost, nothing_to_compare, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from optuna.trial import FrozenTrial
 
-    from inkdigit.tune.comparison import Duel
-
+TEMPLATE = "study.html.j2"
 LINE_CHARACTERS = 52  # so many fit under an axis
 ROW_IN = 0.49  # the height of one field among the parallel coordinates
 
@@ -32,6 +43,142 @@ class TrialRow:
     outside: dict[str, str] = field(default_factory=dict)  # of the start: fields whose value the space does not hold
     is_start: bool = False
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All that the page shows; `tell_story` makes it."""
+
+    name: str
+    data: str
+    seed: int
+    dimensions: dict[str, Range | Choices]
+    space: dict[str, str]  # in words
+    rows: list[TrialRow]
+    best: int  # the number of a trial
+    best_value: float
+    start_value: float | None
+    importances: dict[str, float]
+    changes: list[tuple[str, str, str]]  # field, start, winner
+    cost: str  # what a trial was
+    pictures: dict[str, int]
+    duel: Duel | None
+    no_duel: str  # why there is none
+
+
+def tell_story(search: Search, best: FrozenTrial, duel: Duel | None) -> Story:
+    """All that the page shows."""
+    study, start, first = search.study, search.start, start_trial(search.study)
+    winner = search.recipe(best.params) if memory.START not in best.user_attrs else start
+    return Story(
+        name=start.name,
+        data=search.pictures.duel.name,
+        seed=start.seed,
+        dimensions=search.space.dimensions,
+        space=search.space.describe(),
+        rows=[_row(trial, search) for trial in memory.over(study)],
+        best=best.number,
+        best_value=best.values[0],
+        start_value=first.values[0] if first else None,
+        importances=memory.importances(study),
+        changes=[
+            (name, _short(getattr(start, name)), _short(getattr(winner, name)))
+            for name in search.space.dimensions
+            if getattr(start, name) != getattr(winner, name)
+        ],
+        cost=cost(search),
+        pictures={
+            "a trial learns from": len(search.pictures.trial.train),
+            "of those that it could": search.pictures.learnable,
+            "a trial is valued on": len(search.pictures.trial.report),
+            "seen by no trial": len(search.pictures.duel.test or ()),
+        },
+        duel=duel,
+        no_duel=nothing_to_compare(search, best),
+    )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else label(value)
+
+
+def _row(trial: FrozenTrial, search: Search) -> TrialRow:
+    is_start = memory.START in trial.user_attrs
+    params = search.space.params(search.start) if is_start else trial.params
+    outside = {name: label(getattr(search.start, name)) for name in search.space.dimensions if name not in params}
+    last = max(trial.intermediate_values.values(), default=None)
+    return TrialRow(
+        number=trial.number,
+        state={"COMPLETE": "finished", "PRUNED": "pruned"}.get(trial.state.name, "failed"),
+        value=trial.values[0] if trial.state.name == "COMPLETE" else last,
+        epochs=len(trial.intermediate_values),
+        seconds=trial.user_attrs.get(memory.SECONDS),
+        params=dict(params),
+        outside=outside if is_start else {},
+        is_start=is_start,
+        reason=trial.user_attrs.get(memory.REASON, ""),
+    )
+
+
+def write_page(path: Path, story: Story) -> None:
+    """Draw the figures and write the page; everything is made before anything is written.
+
+    Raises:
+        MissingExtra: matplotlib or Jinja is not installed.
+        OutputError: the page cannot be written.
+    """
+    figures = {theme.name: draw(story, theme=theme) for theme in (LIGHT, DARK)}
+    counts = {state: sum(row.state == state for row in story.rows) for state in ("finished", "pruned", "failed")}
+    values = {
+        "story": story,
+        "counts": {state: count for state, count in counts.items() if count},
+        "names": list(story.dimensions),
+        "ranked": sorted(story.rows, key=_rank),
+        "cells": {row.number: [_cell(row, name) for name in story.dimensions] for row in story.rows},
+        "duel": None if story.duel is None else _told(story.duel),
+        **pictures(figures),
+    }
+    write_atomic(path, render(TEMPLATE, values))
+
+
+def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
+    """Every figure that this story has something for."""
+    drawn = {
+        "history": history(story.rows, story.best, theme=theme),
+        "parallel": parallel(story.rows, story.dimensions, story.best, theme=theme),
+    }
+    if story.importances:
+        drawn["importances"] = importances(story.importances, theme=theme)
+    if story.duel is not None:
+        drawn["duel"] = duel_figure(story.duel, theme=theme)
+    return drawn
+
+
+def _rank(row: TrialRow) -> tuple[bool, float]:
+    """Finished trials first, the best on top."""
+    return row.state != "finished", -(row.value or 0.0)
+
+
+def _cell(row: TrialRow, name: str) -> str:
+    value: Any = row.params.get(name, row.outside.get(name))
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _told(duel: Duel) -> dict[str, Any]:
+    low, high = (100 * end for end in duel.interval)
+    return {
+        "rows": [
+            (seed, f"{100 * s:.2f}", f"{100 * w:.2f}", signed(100 * (w - s)))
+            for seed, s, w in zip(duel.seeds, duel.start, duel.winner, strict=True)
+        ],
+        "headline": sum(duel.winner) / len(duel.winner),
+        "start": spread(duel.start),
+        "winner": spread(duel.winner),
+        "gain": signed(100 * duel.gain),
+        "interval": f"{signed(low)} to {signed(high)}",
+        "verdict": duel.verdict,
+        "pictures": duel.pictures,
+    }
 
 
 def history(rows: Sequence[TrialRow], best: int, *, theme: Theme) -> bytes:
@@ -114,18 +261,20 @@ def parallel(rows: Sequence[TrialRow], dimensions: Mapping[str, Range | Choices]
             _draw_axis(axes, y, name, dimension, theme)
         last = len(dimensions)
         _write_axis(axes, last, "validation accuracy, %", [(0, f"{100 * low:.2f}"), (1, f"{100 * high:.2f}")], theme)
+        look: dict[str, Any]
+        pruned = {"color": theme.muted, "linewidth": 0.7, "linestyle": ":", "alpha": 0.6}
         for row in rows:
             if row.state == "pruned":
-                _draw_line(axes, row, dimensions, None, color=theme.muted, linewidth=0.7, linestyle=":", alpha=0.6)
+                _draw_line(axes, row, dimensions, None, pruned)
         for rank, row in enumerate(finished, 1):
             end = 0.5 if high == low else max(0.0, ((row.value or 0) - low) / (high - low))
             alpha = 0.15 + 0.55 * rank / len(finished)
-            look: dict[str, Any] = {"color": theme.blue, "linewidth": 1.2, "alpha": alpha}
+            look = {"color": theme.blue, "linewidth": 1.2, "alpha": alpha}
             if row.is_start:
                 look = {"color": theme.green, "linewidth": 1.8, "zorder": 4}
             if row.number == best:
                 look = {"color": theme.orange, "linewidth": 2.4, "zorder": 5}
-            _draw_line(axes, row, dimensions, end, **look)
+            _draw_line(axes, row, dimensions, end, look)
         axes.set(xlim=(-0.06, 1.06), ylim=(last + 0.55, -0.6))
         axes.axis("off")
         return png(figure)
@@ -141,8 +290,9 @@ def place(dimension: Range | Choices, value: Any) -> float:
 
 
 def _draw_line(
-    axes: Axes, row: TrialRow, dimensions: Mapping[str, Range | Choices], end: float | None, **look: Any
+    axes: Axes, row: TrialRow, dimensions: Mapping[str, Range | Choices], end: float | None, look: Mapping[str, Any]
 ) -> None:
+    """A trial through its values, broken at a field outside the space, to `end` on the axis of the accuracy."""
     x = [place(d, row.params[name]) if name in row.params else math.nan for name, d in dimensions.items()]
     x.append(math.nan if end is None else end)
     marker = "o" if look.get("linewidth", 0) > 1.5 else ""
@@ -190,7 +340,7 @@ def _write_axis(axes: Axes, y: int, name: str, ticks: Sequence[tuple[float, str]
         )
 
 
-def duel(duel: Duel, *, theme: Theme) -> bytes:
+def duel_figure(duel: Duel, *, theme: Theme) -> bytes:
     """Start and winner on the unseen pictures: a line a seed, and the means."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.7)
