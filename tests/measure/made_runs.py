@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from inkdigit import runs
-from inkdigit.measure.metrics import wilson
+from inkdigit.measure.ledger import Entry, read_finished
+from inkdigit.measure.seeds import Seeds, gather
+from inkdigit.measure.stats import wilson
 
 LABELS = np.arange(40) % 3
 
@@ -52,3 +54,17 @@ def make_run(
     np.savez(folder / "predictions.npz", probs=probs, logits=probs, labels=labels)
     (folder / runs.DONE).write_text("now\n")
     return folder
+
+
+def finished(folder: Path, *wrong: tuple[int, ...], **fields: Any) -> list[Entry]:
+    """One finished run a seed, s0, s1, … in `folder`, wrong on these pictures."""
+    return [
+        read_finished(make_run(folder / f"s{seed}", wrong=pictures, seed=seed, **fields))
+        for seed, pictures in enumerate(wrong)
+    ]
+
+
+def seeds(folder: Path, wrong: dict[int, int], **fields: Any) -> Seeds:
+    """Runs that read so many pictures wrongly: seed → how many."""
+    made = [make_run(folder / f"s{seed}", wrong=tuple(range(n)), seed=seed, **fields) for seed, n in wrong.items()]
+    return gather(folder.name, [read_finished(run) for run in made])

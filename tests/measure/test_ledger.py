@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from inkdigit import runs
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
+from inkdigit.measure.compare import compare
 from inkdigit.measure.ledger import group, read, read_all, read_finished, why_other_pictures
-from inkdigit.report.compare import compare
 
 from .made_runs import LABELS, make_run
 

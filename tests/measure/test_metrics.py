@@ -20,9 +20,9 @@ from inkdigit.measure.metrics import (
     reliability,
     risk_coverage,
     stack_probs,
-    wilson,
     worst_mistakes,
 )
+from inkdigit.model.provenance import Provenance
 from inkdigit.types import Dataset, Gray, Metrics, Part, Prediction
 
 AB = ("a", "b", "c")
@@ -51,7 +51,7 @@ class Echo:
     classes: tuple[str, ...] = ("x", "y", "z")
     name: str = "echo"
     prepare: str = "plain"
-    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(provenance={}))
+    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(provenance=Provenance()))
 
     def predict(self, pictures: Gray) -> list[Prediction]:
         return [answer(*np.eye(3)[picture[0, 0]], classes=self.classes) for picture in pictures]
@@ -115,22 +115,6 @@ def test_measure_needs_pictures_and_as_many_predictions() -> None:
     assert caught.value.exit_code == 4
     with pytest.raises(ValueError, match="expected 1 predictions"):
         measured([], [0])
-
-
-@pytest.mark.parametrize(
-    ("successes", "n", "low", "high"),
-    [(0, 10, 0.0, 0.277533), (10, 10, 0.722467, 1.0), (9750, 10000, 0.971754, 0.977880), (0, 0, 0.0, 1.0)],
-)
-def test_wilson_matches_published_values(successes: int, n: int, low: float, high: float) -> None:
-    assert wilson(successes, n) == pytest.approx((low, high), abs=1e-5)
-
-
-@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_holds_the_proportion_and_mirrors(case: tuple[int, int]) -> None:
-    successes, n = case
-    low, high = wilson(successes, n)
-    assert 0 <= low <= successes / n <= high <= 1
-    assert wilson(n - successes, n) == pytest.approx((1 - high, 1 - low))
 
 
 @settings(max_examples=60, deadline=None)

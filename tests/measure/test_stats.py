@@ -7,8 +7,10 @@ import json
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from inkdigit.measure.stats import Spread, flip_p, student_t
+from inkdigit.measure.stats import Spread, flip_p, holm, mcnemar_p, student_t, wilson
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,47 @@ def test_five_seeds_cannot_give_less_than_a_sixteenth():
 
 def test_many_seeds_are_no_trouble():
     assert flip_p(tuple(range(1, 61))) == 2.0**-59
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(0, 10, 0.0, 0.277533), (10, 10, 0.722467, 1.0), (9750, 10000, 0.971754, 0.977880), (0, 0, 0.0, 1.0)],
+)
+def test_wilson_matches_published_values(successes: int, n: int, low: float, high: float) -> None:
+    assert wilson(successes, n) == pytest.approx((low, high), abs=1e-5)
+
+
+@given(st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_holds_the_proportion_and_mirrors(case: tuple[int, int]) -> None:
+    successes, n = case
+    low, high = wilson(successes, n)
+    assert 0 <= low <= successes / n <= high <= 1
+    assert wilson(n - successes, n) == pytest.approx((1 - high, 1 - low))
+
+
+@pytest.mark.parametrize(
+    ("only_one", "only_other", "p"),
+    [
+        (0, 0, 1.0),
+        (3, 3, 1.0),
+        (0, 1, 1.0),
+        (0, 5, 2 / 2**5),
+        (1, 4, 2 * (1 + 5) / 2**5),
+        (10, 2, 2 * (1 + 12 + 66) / 2**12),
+        (4, 1, 2 * (1 + 5) / 2**5),
+    ],
+)
+def test_the_exact_test_counts_coin_tosses(only_one, only_other, p):
+    assert mcnemar_p(only_one, only_other) == pytest.approx(p, abs=1e-15)
+
+
+def test_the_exact_test_takes_as_many_pictures_as_there_are():
+    assert 0 <= mcnemar_p(4_000, 6_000) < 1e-80
+    assert mcnemar_p(5_000, 5_001) == 1.0
+
+
+def test_holm_keeps_the_order_and_never_falls():
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([0.5, 0.9]) == [1.0, 1.0]
+    assert holm([0.04]) == [0.04]
+    assert holm([]) == []

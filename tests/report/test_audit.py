@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import MissingExtra, OutputError
-from inkdigit.measure.doubts import Doubts
+from inkdigit.measure.doubts import Audit, Doubts, Issue, Looked, Place
 from inkdigit.report import audit, template
-from inkdigit.report.audit import Audit, Looked
 from inkdigit.types import Dataset, Part
 
 CLASSES = ("0", "1", "<i>2")
@@ -82,6 +81,7 @@ def test_contradictions_and_leaks(found):
     contradiction, leak = found.copies
     assert (contradiction.conflict, contradiction.leak) == (True, True)
     assert (leak.conflict, leak.leak) == (False, True)
+    assert (found.contradictions, found.leaks) == (1, 2)
     assert (found.count("label", "train"), found.count("doubt", "train"), found.count("label", "test")) == (1, 1, 1)
     assert (found.count("copy", "test"), found.count("near copy", "test"), found.count("copy", "train")) == (1, 1, 0)
 
@@ -91,8 +91,8 @@ def test_contradictions_and_leaks(found):
     [(0.99996, "7: 99.9 % · 1: under 0.1 %"), (0.9, "7: 90.0 % · 1: 9.9 %"), (1.0, "7: 100.0 % · 1: under 0.1 %")],
 )
 def test_nothing_short_of_certain_is_called_certain(p, said):
-    at = audit.Place("test", 3, "1")
-    assert audit.Issue("label", at, "", 1 - p, "7", p).reading == said
+    at = Place("test", 3, "1")
+    assert audit.reading(Issue("label", at, "", 1 - p, "7", p)) == said
 
 
 def test_what_was_said_of_every_picture_is_kept(found, tmp_path):

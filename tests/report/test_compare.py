@@ -1,52 +1,18 @@
-"""Comparing runs: the exact test against hand-worked values, Holm's correction, and the page."""
+"""The page of runs side by side and its curves, and two recipes seed by seed in words."""
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from inkdigit.errors import MissingExtra, OutputError, UsageError
+from inkdigit.errors import MissingExtra, OutputError
+from inkdigit.measure.compare import compare, pair
 from inkdigit.report.canvas import LIGHT
-from inkdigit.report.compare import compare, count_discordant, draw, exact_p, holm, write_page
+from inkdigit.report.compare import draw, sentences, table, write_page
 
-from ..measure.made_runs import make_run
-
-
-@pytest.mark.parametrize(
-    ("only_one", "only_other", "p"),
-    [
-        (0, 0, 1.0),
-        (3, 3, 1.0),
-        (0, 1, 1.0),
-        (0, 5, 2 / 2**5),
-        (1, 4, 2 * (1 + 5) / 2**5),
-        (10, 2, 2 * (1 + 12 + 66) / 2**12),
-        (4, 1, 2 * (1 + 5) / 2**5),
-    ],
-)
-def test_the_exact_test_counts_coin_tosses(only_one, only_other, p):
-    assert exact_p(only_one, only_other) == pytest.approx(p, abs=1e-15)
-
-
-def test_the_exact_test_takes_as_many_pictures_as_there_are():
-    assert 0 <= exact_p(4_000, 6_000) < 1e-80
-    assert exact_p(5_000, 5_001) == 1.0
-
-
-def test_holm_keeps_the_order_and_never_falls():
-    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
-    assert holm([0.5, 0.9]) == [1.0, 1.0]
-    assert holm([0.04]) == [0.04]
-    assert holm([]) == []
-
-
-def test_only_pictures_that_one_of_two_reads_count():
-    one, other = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 0, 0], bool)
-    assert count_discordant(one, other) == (2, 1)
+from ..measure.made_runs import make_run, seeds
 
 
 @pytest.fixture
@@ -58,54 +24,6 @@ def folders(tmp_path):
         make_run(tmp_path / "same", wrong=(0,), seed=2),
         make_run(tmp_path / "held", protocol="select"),
     ]
-
-
-def test_every_other_run_is_tested_against_the_first(folders):
-    found = compare(folders)
-    worse, same = found.tests
-    assert (worse.only_run, worse.only_against, worse.n) == (1, 10, 40)
-    assert worse.p == pytest.approx(2 * 12 / 2**11)
-    assert worse.p_holm == pytest.approx(2 * worse.p)
-    assert (worse.verdict, same.verdict) == ("worse", "no difference shown")
-    assert worse.difference == pytest.approx(found.entries[1].report["accuracy"] - found.entries[0].report["accuracy"])
-    assert found.untested == {str(folders[3]): "another part (validation, not test)"}
-    assert [one.seeds for one in found.groups] == [(0, 2)]
-    assert found.differences() == {
-        "epochs": [None, 7, None, None],
-        "protocol": ["final", "final", "final", "select"],
-        "seed": [0, 1, 2, 0],
-    }
-    json.dumps(found.to_json(), allow_nan=False)
-
-
-def test_the_other_way_round_it_is_better(folders):
-    (test,) = compare([folders[1], folders[0]]).tests
-    assert (test.verdict, test.p_holm == test.p) == ("better", True)
-
-
-def test_there_must_be_two_different_runs(folders):
-    for names in ([], folders[:1], [folders[0], folders[0]], [*folders, folders[1]]):
-        with pytest.raises(UsageError, match="nothing to compare") as caught:
-            compare(names)
-        assert caught.value.exit_code == 2
-
-
-def test_runs_of_one_name_in_two_places_are_kept_apart(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    make_run(Path("runs/a"))
-    make_run(Path("runs/b"), wrong=(0, 1))
-    make_run(Path("b"), data="usps", sha256="b")
-    for folders in (["runs/b", "b", "runs/a"], ["runs/a", "b", "runs/b"], ["runs/a", "runs/b", "b"]):
-        found = compare([Path(folder) for folder in folders])
-        assert list(found.untested) == ["./b"]
-        assert [test.run for test in found.tests] == [folders[-1 if folders[1] == "b" else 1].removeprefix("runs/")]
-        write_page(Path("page.html"), found)
-
-
-def test_an_unfinished_run_is_named(folders, tmp_path):
-    stopped = make_run(tmp_path / "stopped", finished=False)
-    with pytest.raises(UsageError, match="stopped is unfinished"):
-        compare([folders[0], stopped])
 
 
 def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
@@ -186,3 +104,29 @@ def test_without_its_libraries_the_page_says_how_to_get_them(folders, tmp_path, 
         write_page(tmp_path / "page.html", compare(folders))
     assert caught.value.exit_code == 7
     assert not (tmp_path / "page.html").exists()
+
+
+@pytest.fixture
+def first(tmp_path):
+    return seeds(tmp_path / "first", {0: 5, 1: 6, 2: 4, 3: 9})
+
+
+def test_the_table_and_the_words(first, tmp_path):
+    paired = pair(first, seeds(tmp_path / "other", {0: 6, 1: 6, 2: 7}, epochs=9))
+    assert table(paired)[:2] == [
+        ("seed", "first", "other", "points", "pictures"),
+        ("0", "87.50 %", "85.00 %", "−2.50", "40"),
+    ]
+    head, difference, flips = sentences(paired)
+    assert head == "other against first, on the same pictures of the test part, 3 seeds: no difference shown."
+    assert difference.startswith("Difference −3.333 ± 3.819 points; 95 % interval −12.820 to +6.153 (Student's t)")
+    assert flips == "Sign flips, exact, two-sided: p = 0.5 (the least that 3 seeds can give: 0.25)."
+
+
+def test_one_pair_and_equal_pairs_show_nothing(first, tmp_path):
+    one = pair(first, seeds(tmp_path / "one", {0: 30}, epochs=9))
+    assert (one.p, one.verdict) == (1.0, "no difference shown")
+    assert sentences(one)[1] == "Difference −62.500 points; one seed has no spread."
+    equal = pair(first, seeds(tmp_path / "equal", {0: 6, 1: 7}, epochs=9))
+    assert equal.verdict == "no difference shown"
+    assert "all the very same" in sentences(equal)[1]

@@ -26,8 +26,8 @@ PREDICTIONS = [say(0.98, 0.02, 0.0), say(0.1, 0.5, 0.4), NO_INK, say(0.05, 0.03,
 IMAGES = np.arange(4 * 784, dtype=np.uint16).reshape(4, 28, 28).astype(np.uint8)
 
 
-def write(beside: Path, images: np.ndarray = IMAGES, predictions: list[Prediction] = PREDICTIONS) -> str:
-    page, grid = predictions.write(beside, images, predictions, classes=CLASSES, model="tiny & co")
+def write(beside: Path, images: np.ndarray = IMAGES, made: list[Prediction] = PREDICTIONS) -> str:
+    page, grid = predictions.write(beside, images, made, classes=CLASSES, model="tiny & co")
     with Image.open(grid) as drawn:
         assert drawn.format == "PNG"
     return page.read_text(encoding="utf-8")

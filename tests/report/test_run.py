@@ -19,8 +19,8 @@ from PIL import Image
 from inkdigit.data.checks import check
 from inkdigit.errors import MissingExtra, OutputError
 from inkdigit.measure.metrics import measure, stack_probs
-from inkdigit.report import plots
 from inkdigit.report import run as run_page
+from inkdigit.report import run_plots as plots
 from inkdigit.report.canvas import DARK, LIGHT
 from inkdigit.report.run import Story
 from inkdigit.types import Dataset, Gray, Part, Prediction

@@ -1,59 +1,19 @@
-"""Runs that differ in their seed alone: who belongs together, what they come to, and how that is said."""
+"""Runs that differ in their random seed alone, in words: the table, the sentences, the page beside them."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 
-from inkdigit import runs
-from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.measure.ledger import read_finished
-from inkdigit.report.seeds import gather, open_seeds, sentences, spell, table, to_markdown
+from inkdigit.measure.seeds import gather
+from inkdigit.report.seeds import sentences, table, to_markdown
 
-from ..measure.made_runs import make_run
-
-
-def made(folder: Path, *wrong: tuple[int, ...], **fields: object) -> list:
-    """One finished run a seed: s0, s1, … in `folder`."""
-    return [
-        read_finished(make_run(folder / f"s{seed}", wrong=pictures, seed=seed, **fields))
-        for seed, pictures in enumerate(wrong)
-    ]
+from ..measure.made_runs import finished
 
 
 @pytest.fixture
 def three(tmp_path):
     """Of 40 pictures 2, 4 and 3 are wrong: number 5 with every seed, numbers 1, 7 and 8 with one alone."""
-    return gather("three", made(tmp_path, (1, 5), (5, 6, 7, 8), (5, 6, 9), name="tiny")[::-1], {4: "Diverged: nan"})
-
-
-def test_seeds_stand_in_their_order_with_their_mean(three):
-    assert three.seeds == (0, 1, 2)
-    assert three.accuracy.values == (38 / 40, 36 / 40, 37 / 40)
-    assert three.accuracy.mean == pytest.approx(0.925)
-    assert three.accuracy.sd == pytest.approx(0.025)
-    assert three.train_seconds.mean == 12.5
-
-
-def test_errors_are_counted_by_how_many_seeds_make_them(three):
-    assert three.wrong_with.tolist()[:10] == [0, 1, 0, 0, 0, 3, 2, 1, 1, 1]
-    errors = three.to_json(Path())["errors"]
-    assert errors == {"wrong_with": [34, 4, 1, 1], "pictures_wrong_with_all": [5]}
-
-
-def test_the_summary_is_strict_json_and_names_runs_as_seen_from_its_folder(three, tmp_path):
-    found = json.loads(json.dumps(three.to_json(tmp_path / "summary"), allow_nan=False))
-    assert (found["recipe"], found["data"], found["part"]) == ("tiny", "drawn", "test")
-    first = {"seed": 0, "run": "../s0", "state": "finished", "accuracy": 0.95, "n": 40, "train_seconds": 12.5}
-    assert found["runs"][0] == {**first, "wrong": 2}
-    assert found["accuracy"]["ci95"] == pytest.approx([0.925 - 4.302653 * 0.025 / 3**0.5, 0.925 + 0.0621034], abs=1e-6)
-
-
-def test_an_interval_ends_where_accuracies_end(tmp_path):
-    low, high = gather("x", made(tmp_path, (), tuple(range(9)))).accuracy_ci95
-    assert (low, high) == (0, 1)
+    return gather("three", finished(tmp_path, (1, 5), (5, 6, 7, 8), (5, 6, 9), name="tiny")[::-1], {4: "Diverged: nan"})
 
 
 def test_the_table_and_the_words(three):
@@ -79,7 +39,7 @@ def test_the_page_can_be_repeated(three, tmp_path):
 
 
 def test_held_out_pictures_of_other_seeds_are_not_laid_on_one_another(tmp_path):
-    seeds = gather("x", made(tmp_path, (1,), (1, 2), protocol="select"))
+    seeds = gather("x", finished(tmp_path, (1,), (1, 2), protocol="select"))
     assert seeds.wrong_with is None
     assert seeds.to_json(tmp_path)["errors"] is None
     said = sentences(seeds)
@@ -90,96 +50,7 @@ def test_held_out_pictures_of_other_seeds_are_not_laid_on_one_another(tmp_path):
 
 
 def test_one_seed_and_equal_seeds_promise_nothing(tmp_path):
-    one = gather("one", made(tmp_path / "one", (1,)))
+    one = gather("one", finished(tmp_path / "one", (1,)))
     assert sentences(one)[1:] == ["One seed has no spread: what another would come to is not known."]
-    equal = gather("equal", made(tmp_path / "equal", (1,), (2,)))
+    equal = gather("equal", finished(tmp_path / "equal", (1,), (2,)))
     assert "All came to the very same accuracy, which makes no interval." in sentences(equal)
-
-
-def test_what_does_not_belong_together_is_refused(tmp_path):
-    first, second = made(tmp_path / "a", (), ())
-    assert open_seeds(f"{first.folder},{second.folder}").seeds == (0, 1)
-    for name, fields in {"recipe": {"epochs": 9}, "data": {"sha256": "b"}, "part": {"protocol": "select"}}.items():
-        other = make_run(tmp_path / name, seed=7, **fields)
-        with pytest.raises(UsageError, match="differ in more than their seed"):
-            open_seeds(f"{first.folder},{second.folder},{other}")
-    with pytest.raises(UsageError, match="has a seed twice"):
-        gather("x", [first, second, read_finished(make_run(tmp_path / "again", seed=1))])
-    with pytest.raises(UsageError, match="x holds no finished run"):
-        gather("x", [])
-
-
-@pytest.mark.parametrize(
-    ("seeds", "text"), [((0, 1, 2, 3, 4), "0-4"), ((7,), "7"), ((0, 2, 5), "0,2,5"), ((0, 1, 2, 5, 8, 9), "0-2,5,8-9")]
-)
-def test_seeds_are_spelt_as_they_are_given(seeds, text):
-    assert spell(seeds) == text
-
-
-def write_summary(folder: Path, rows: list) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / runs.SEEDS).write_text(json.dumps({"runs": rows}))
-
-
-def test_a_folder_of_seeds_is_opened_by_its_path_or_name_and_so_is_a_list(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    made(Path("runs"), (1,), (2,))
-    waiting = {"seed": 2, "run": None, "state": "unfinished", "reason": "not trained yet"}
-    rows = [{"seed": seed, "run": f"../s{seed}", "state": "finished"} for seed in (0, 1)]
-    write_summary(Path("runs/2026-tiny-seeds"), [*rows, waiting])
-    for text in ("runs/2026-tiny-seeds", "2026-tiny-seeds", "tiny-seeds"):
-        seeds = open_seeds(text)
-        assert [entry.name for entry in seeds.entries] == ["s0", "s1"]
-        assert seeds.missing == {2: "not trained yet"}
-    assert open_seeds("s1,runs/s0").seeds == (0, 1)
-    assert open_seeds("s0") is None
-    assert open_seeds("no-such") is None
-    make_run(Path("a,b"))
-    assert open_seeds("a,b") is None  # a run of that name
-
-
-def test_an_unfinished_run_in_a_list_is_named(tmp_path):
-    make_run(tmp_path / "s9", finished=False)
-    with pytest.raises(UsageError, match="s9 is unfinished"):
-        open_seeds(f"{tmp_path / 's9'},")
-
-
-@pytest.mark.parametrize(
-    "content", ["", "{", "[]", "{}", '{"runs": [1]}', '{"runs": [{"seed": 0, "run": 3}]}', '{"runs": 1}']
-)
-def test_a_summary_that_is_none(tmp_path, content):
-    (tmp_path / runs.SEEDS).write_text(content)
-    with pytest.raises(MalformedFile, match="not a summary of seeds") as caught:
-        open_seeds(str(tmp_path))
-    assert caught.value.exit_code == 4
-
-
-@pytest.mark.parametrize(
-    "summary",
-    [
-        "[" * 100_000,
-        "[]",
-        "{}",
-        '{"runs": 3}',
-        '{"runs": [{}]}',
-        '{"runs": [{"seed": "0", "state": "finished", "run": "s0"}]}',
-        '{"runs": [{"seed": -1, "state": "finished", "run": "s0"}]}',
-        '{"runs": [{"seed": 0, "state": "finished", "run": null}]}',
-        '{"runs": [{"seed": 0, "state": "finished", "run": 7}]}',
-        '{"runs": [{"seed": 0, "state": "unfinished", "run": null}]}',
-        '{"runs": [{"seed": 0, "state": "elsewhere", "run": "s0"}]}',
-        '{"runs": [{"seed": ' + "9" * 5000 + ', "state": "finished", "run": "s0"}]}',
-    ],
-)
-def test_a_summary_that_is_none_of_ours_is_refused(tmp_path, summary):
-    make_run(tmp_path / "s0")
-    (tmp_path / runs.SEEDS).write_text(summary)
-    with pytest.raises(MalformedFile, match=r"seeds\.json: This is not a summary of seeds"):
-        open_seeds(str(tmp_path))
-
-
-@pytest.mark.parametrize("way", ["", "x" * 5000, "\\u0000", "../nowhere", "/dev/null", "seeds.json"])
-def test_a_summary_that_names_no_run_is_refused(tmp_path, way):
-    (tmp_path / runs.SEEDS).write_text(f'{{"runs": [{{"seed": 0, "state": "finished", "run": "{way}"}}]}}')
-    with pytest.raises(MalformedFile, match="This is not a recipe"):
-        open_seeds(str(tmp_path))

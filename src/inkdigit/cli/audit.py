@@ -39,18 +39,20 @@ def audit(
 
 def _tell(found: Audited) -> None:
     """Print how many were found, and where to look."""
-    from inkdigit.report.audit import ISSUES, PAGE, SAYS
+    from inkdigit.measure.doubts import SPLIT_NAMES
+    from inkdigit.report.audit import ISSUES, PAGE
 
     audit = found.audit
     for looked in audit.parts:
         suspected, doubted = audit.count("label", looked.split), audit.count("doubt", looked.split)
         talk.say(
-            f"{SAYS[looked.split].capitalize():<12}{suspected:,} of {looked.n:,} labels suspected, "
+            f"{SPLIT_NAMES[looked.split].capitalize():<12}{suspected:,} of {looked.n:,} labels suspected, "
             f"{doubted:,} more doubtful ({talk.percent(looked.doubts.agreement)} read as labelled)"
         )
-    copies = audit.copies
-    contradictions, leaks = sum(issue.conflict for issue in copies), sum(issue.leak for issue in copies)
-    talk.say(f"Copies      {len(copies):,}: {contradictions:,} under two labels, {leaks:,} in training and test")
+    talk.say(
+        f"Copies      {len(audit.copies):,}: {audit.contradictions:,} under two labels, "
+        f"{audit.leaks:,} in training and test"
+    )
     talk.say(f"List        {found.folder / ISSUES}")
     talk.say(f"Page        {found.folder / PAGE}")
     talk.note("\nLook through the page in a browser: a suspicion is no verdict. Then mend the labels where they stand.")

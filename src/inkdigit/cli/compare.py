@@ -13,10 +13,9 @@ from inkdigit.cli import talk
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
+    from inkdigit.measure.compare import Comparison, Paired
     from inkdigit.measure.ledger import Entry, Group
-    from inkdigit.report.compare import Comparison
-    from inkdigit.report.paired import Paired
-    from inkdigit.report.seeds import Seeds
+    from inkdigit.measure.seeds import Seeds
 
 HEADER = ("run", "recipe", "data", "part", "seed", "accuracy", "95 % interval", "parameters", "time", "state")
 TESTS = ("run", "points", "only it is right", "only the first is", "p", "p, Holm", "")
@@ -63,9 +62,9 @@ def _list(*, as_json: bool) -> None:
 
 
 def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
-    from inkdigit.report.compare import compare as compare_runs
+    from inkdigit.measure.compare import compare as compare_runs
+    from inkdigit.measure.seeds import open_seeds
     from inkdigit.report.compare import write_page
-    from inkdigit.report.seeds import open_seeds
     from inkdigit.runs import OWN, check_place, find
 
     if any(several := [open_seeds(name) for name in names]):
@@ -87,7 +86,7 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
 
 
 def _compare_seeds(several: Sequence[Seeds | None], out: Path | None, *, as_json: bool) -> None:
-    from inkdigit.report.paired import pair
+    from inkdigit.measure.compare import pair
 
     found = [seeds for seeds in several if seeds is not None]
     if out is not None:
@@ -106,7 +105,7 @@ def _compare_seeds(several: Sequence[Seeds | None], out: Path | None, *, as_json
 
 
 def _print_pairs(paired: Paired) -> None:
-    from inkdigit.report.paired import sentences, table
+    from inkdigit.report.compare import sentences, table
 
     talk.table(table(paired), left=1)
     talk.say()
@@ -119,7 +118,7 @@ def _print_runs(entries: Sequence[Entry]) -> None:
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    from inkdigit.report.template import duration
+    from inkdigit.report.numbers import duration
 
     report = entry.report
     about = (entry.name, entry.recipe_name, entry.data, entry.part, "–" if entry.seed is None else str(entry.seed))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 import inkdigit.runs as runs
-from inkdigit.data.readers.packed import load_npz
+from inkdigit.data.readers.bounded import load_npz
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.files import read_rows
 from inkdigit.parsing import parse_json, parse_toml, read_text
@@ -121,6 +121,13 @@ class Entry:
         """Which data it learnt from."""
         sha256: str | None = self.report.get("environment", {}).get("data", {}).get("sha256")
         return sha256
+
+    @property
+    def wrong(self) -> int:
+        """How many pictures a finished run reads wrongly or does not answer."""
+        n: int = self.report["n"]
+        right: int = round(self.report["accuracy"] * n)
+        return n - right
 
     @property
     def parameters(self) -> int | None:

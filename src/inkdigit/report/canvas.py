@@ -137,6 +137,16 @@ def png(figure: Figure) -> bytes:
     return written.getvalue()
 
 
+def log_axis(axes: Axes) -> None:
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5 of each decade; its data are above 0."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+
+
 def name_ticks(axes: Axes, names: Sequence[str], *, axis: str) -> None:
     """Write class names along an axis: all up to 26, else every so many; long ones cut short, and upright under x."""
     every = -(-len(names) // MAX_TICKS)

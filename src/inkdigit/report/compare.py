@@ -1,31 +1,24 @@
-"""Runs side by side: their figures, tests whether one reads better than another, and a page with their curves.
+"""The page of `inkdigit compare`, its curves, and two recipes seed by seed as a table and sentences.
 
-In: finished runs. Out: a `Comparison`, and an HTML page that needs nothing but itself. Every other run is tested
-against the first (McNemar 1947, in its exact form), and the p-values are corrected for their number (Holm 1979).
+In: a `Comparison`, or a `Paired`. Out: an HTML page that needs nothing but itself; text.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from inkdigit.errors import UsageError
 from inkdigit.files import write_atomic
-from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_pictures
+from inkdigit.measure.compare import Comparison, Paired
+from inkdigit.measure.ledger import Entry
+from inkdigit.measure.seeds import Seeds
 from inkdigit.report import template
-from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_axis, plane, png, short
+from inkdigit.report.numbers import percent, plural, signed
 
 TEMPLATE = "compare.html.j2"
-SIGNIFICANT = 0.05
 WIDE = 8  # curves that span more than this factor stand on a logarithmic scale
 _DASHES = ("solid", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))  # four colours each: sixteen runs look different
 _CURVES = {
@@ -34,121 +27,6 @@ _CURVES = {
     "train_accuracy": "wrong in training, %",
     "train_loss": "training loss",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class McNemar:
-    """One run against another on the same `n` pictures: how many only one of the two reads rightly."""
-
-    run: str
-    against: str
-    n: int
-    only_run: int
-    only_against: int
-    p: float  # two-sided, exact
-    p_holm: float  # corrected for the number of tests of the comparison
-
-    @property
-    def difference(self) -> float:
-        """By how much `run` is more accurate, as a fraction."""
-        return (self.only_run - self.only_against) / self.n
-
-    @property
-    def verdict(self) -> str:
-        """What the test says, in words."""
-        if self.p_holm >= SIGNIFICANT:
-            return "no difference shown"
-        return "better" if self.difference > 0 else "worse"
-
-    def to_json(self) -> dict[str, Any]:
-        """The fields and what follows from them as JSON types."""
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return {**fields, "difference": self.difference, "verdict": self.verdict}
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """Finished runs, the tests of each against the first, and why some have none (name of the run → reason)."""
-
-    entries: tuple[Entry, ...]
-    tests: tuple[McNemar, ...]
-    untested: dict[str, str]
-    groups: tuple[Group, ...]
-
-    def differences(self) -> dict[str, list[Any]]:
-        """The recipe fields that are not the same in all runs: field → a value a run."""
-        fields = sorted({field for entry in self.entries for field in entry.recipe} - {"name", "about", "data"})
-        values = {field: [entry.recipe.get(field) for entry in self.entries] for field in fields}
-        return {field: row for field, row in values.items() if any(value != row[0] for value in row)}
-
-    def to_json(self) -> dict[str, Any]:
-        """All of it as JSON types."""
-        return {
-            "runs": [entry.to_json() for entry in self.entries],
-            "tests": [test.to_json() for test in self.tests],
-            "untested": self.untested,
-            "groups": [one.to_json() for one in self.groups],
-            "recipe_differences": self.differences(),
-        }
-
-
-def compare(folders: Sequence[Path]) -> Comparison:
-    """Compare finished runs, two or more; the first is what the others are tested against.
-
-    Raises:
-        UsageError: fewer than two runs, one twice, or one that is unfinished.
-        DataError: files of a run are missing or broken.
-    """
-    if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
-        raise UsageError(
-            "There is nothing to compare",
-            expected="two or more different runs",
-            received=", ".join(map(str, folders)),
-            hint="Without arguments `inkdigit compare` lists all runs.",
-        )
-    first, *others = entries = [read_finished(folder) for folder in folders]
-    reasons = {other.name: why_other_pictures(first, other) for other in others}
-    tested = [other for other in others if reasons[other.name] is None]
-    return Comparison(
-        entries=tuple(entries),
-        tests=tuple(_test_all(first, tested)),
-        untested={name: reason for name, reason in reasons.items() if reason},
-        groups=tuple(group(entries)),
-    )
-
-
-def _test_all(first: Entry, others: Sequence[Entry]) -> list[McNemar]:
-    right, _ = first.right_and_labels
-    counts = [count_discordant(other.right_and_labels[0], right) for other in others]
-    p_values = [exact_p(*pair) for pair in counts]
-    return [
-        McNemar(other.name, first.name, len(right), *pair, p, p_holm)
-        for other, pair, p, p_holm in zip(others, counts, p_values, holm(p_values), strict=True)
-    ]
-
-
-def count_discordant(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
-    """Of pictures (N,) read rightly by two models: how many by `one` alone, and how many by `other` alone."""
-    return int((one & ~other).sum()), int((other & ~one).sum())
-
-
-def exact_p(only_one: int, only_other: int) -> float:
-    """McNemar's two-sided p-value: how often a fair coin lands at least so unevenly (McNemar 1947, binomial form)."""
-    tosses = only_one + only_other
-    ways = term = 1  # of 0 heads
-    for heads in range(1, min(only_one, only_other) + 1):
-        term = term * (tosses - heads + 1) // heads
-        ways += term
-    return min(1.0, 2 * ways / (1 << tosses))  # whole numbers of any size divide exactly
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """The p-values corrected for their number, in the given order (Holm 1979, step-down)."""
-    corrected, floor, m = [0.0] * len(p_values), 0.0, len(p_values)
-    for rank, i in enumerate(np.argsort(p_values, kind="stable").tolist()):
-        floor = max(floor, min(1.0, (m - rank) * p_values[i]))
-        corrected[i] = floor
-    return corrected
 
 
 def write_page(path: Path, comparison: Comparison) -> None:
@@ -201,6 +79,8 @@ def _draw_curves(
 ) -> bytes:
     """One curve a run; of an accuracy what is wrong, so that the last tenths can be seen on a logarithmic scale."""
     with drawing(theme):
+        from matplotlib.ticker import MaxNLocator
+
         figure, axes = plane(WIDTH_IN, 3.0 + 0.16 * math.ceil(len(entries) / 2))
         curves = [_curve(rows, key) for rows in histories]
         values = [value for _, y in curves for value in y]
@@ -212,21 +92,12 @@ def _draw_curves(
                 heights = [max(value, least / 2) for value in y] if logarithmic else y  # a logarithm has no 0
                 marker = "o" if len(x) == 1 else ""
                 axes.plot(x, heights, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, label=label)
-        _finish(axes, title, logarithmic=logarithmic)
+        if logarithmic:
+            log_axis(axes)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlabel="epoch", ylabel=title)
         figure.legend(loc="outside upper left", ncols=2, labelcolor=theme.text)
         return png(figure)
-
-
-def _finish(axes: Axes, title: str, *, logarithmic: bool) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
-
-    if logarithmic:
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="epoch", ylabel=title)
 
 
 def _curve(rows: Sequence[dict[str, float]], key: str) -> tuple[list[float], list[float]]:
@@ -253,3 +124,35 @@ def _labels(entries: Sequence[Entry]) -> list[str]:
 def _end(name: str, most: int = 26) -> str:
     """The end of a path, which is what tells runs apart."""
     return name if len(name) <= most else f"…{name[1 - most :]}"
+
+
+def table(paired: Paired) -> list[tuple[str, ...]]:
+    """A header, and a row of text a seed."""
+    first, other = (_accuracies(seeds, paired.seeds) for seeds in (paired.first, paired.other))
+    points = (signed(100 * difference) for difference in paired.differences.values)
+    counts = (f"{n:,}" for n in paired.pictures)
+    rows = zip(map(str, paired.seeds), first, other, points, counts, strict=True)
+    return [("seed", paired.first.name, paired.other.name, "points", "pictures"), *rows]
+
+
+def sentences(paired: Paired) -> list[str]:
+    """What the pairs come to, and what they cannot say."""
+    spread, count = paired.differences, len(paired.seeds)
+    part = paired.first.entries[0].part
+    same = f"on the same pictures of the {part} part, {plural(count, 'seed')}"
+    said = [f"{paired.other.name} against {paired.first.name}, {same}: {paired.verdict}."]
+    if spread.sd is None:
+        return [*said, f"Difference {signed(100 * spread.mean, 3)} points; one seed has no spread."]
+    interval = "all the very same, which makes no interval"
+    if spread.ci95 is not None:
+        low, high = (signed(100 * limit, 3) for limit in spread.ci95)
+        interval = f"95 % interval {low} to {high} (Student's t)"
+    said.append(f"Difference {signed(100 * spread.mean, 3)} ± {percent(spread.sd, 3)} points; {interval}.")
+    least = f"the least that {count} seeds can give: {paired.least_p:.3g}"
+    said.append(f"Sign flips, exact, two-sided: p = {paired.p:.3g} ({least}).")
+    return said
+
+
+def _accuracies(seeds: Seeds, wanted: Sequence[int]) -> list[str]:
+    by_seed = dict(zip(seeds.seeds, seeds.accuracy.values, strict=True))
+    return [f"{percent(by_seed[seed])} %" for seed in wanted]

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from inkdigit.files import write_atomic, writing
 from inkdigit.measure.metrics import worst_mistakes
 from inkdigit.parsing import parse_toml
-from inkdigit.report import explain, plots
+from inkdigit.report import explain, run_plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
 from inkdigit.report.explain import Insight
-from inkdigit.report.template import duration, number, percent, pictures, render
+from inkdigit.report.numbers import duration, number, percent
+from inkdigit.report.template import pictures, render
 from inkdigit.runs import PAGE, REPORT
 from inkdigit.types import Floats, Gray, Metrics, Prediction
 
@@ -120,22 +121,22 @@ def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
     """Every figure that this story has something for: file stem → PNG bytes."""
     classes, metrics = story.metrics.classes, story.metrics
     counts = {name: list(part.per_class.values()) for name, part in _parts(story.check).items()}
-    drawn = {"class-distribution": plots.class_distribution(counts, story.check.classes, theme=theme)}
+    drawn = {"class-distribution": run_plots.class_distribution(counts, story.check.classes, theme=theme)}
     if story.glimpses:
-        drawn["glimpses"] = plots.glimpses(story.glimpses, story.augmented, classes, theme=theme)
+        drawn["glimpses"] = run_plots.glimpses(story.glimpses, story.augmented, classes, theme=theme)
     if story.history or story.steps:
-        drawn["loss"] = plots.loss(story.history, story.steps, theme=theme)
-        drawn["learning-rate"] = plots.learning_rate(story.history, story.steps, theme=theme)
+        drawn["loss"] = run_plots.loss(story.history, story.steps, theme=theme)
+        drawn["learning-rate"] = run_plots.learning_rate(story.history, story.steps, theme=theme)
     if story.history:
         reported = (story.report_name, metrics.accuracy)
-        drawn["accuracy"] = plots.accuracy(story.history, story.steps, reported=reported, theme=theme)
-    drawn["confusion"] = plots.confusion(metrics.confusion, classes, theme=theme)
+        drawn["accuracy"] = run_plots.accuracy(story.history, story.steps, reported=reported, theme=theme)
+    drawn["confusion"] = run_plots.confusion(metrics.confusion, classes, theme=theme)
     if len(worst_mistakes(story.probs, story.labels, 1)):
-        drawn["worst-mistakes"] = plots.worst(story.images, story.labels, story.probs, classes, theme=theme)
-    drawn["answers"] = plots.answers(story.images, story.labels, story.predictions, classes, theme=theme)
+        drawn["worst-mistakes"] = run_plots.worst(story.images, story.labels, story.probs, classes, theme=theme)
+    drawn["answers"] = run_plots.answers(story.images, story.labels, story.predictions, classes, theme=theme)
     if metrics.reliability.count.any():
-        drawn["reliability"] = plots.reliability(metrics.reliability, theme=theme)
-        drawn["risk-coverage"] = plots.risk_coverage(metrics, theme=theme)
+        drawn["reliability"] = run_plots.reliability(metrics.reliability, theme=theme)
+        drawn["risk-coverage"] = run_plots.risk_coverage(metrics, theme=theme)
     return drawn
 
 
@@ -146,7 +147,7 @@ def _parts(check: Check) -> dict[str, PartCheck]:
 def _mistakes(story: Story) -> Iterator[dict[str, Any]]:
     """The wrong answers that the page shows, by their index in the evaluated part."""
     classes = story.metrics.classes
-    for i in worst_mistakes(story.probs, story.labels, plots.MISTAKES):
+    for i in worst_mistakes(story.probs, story.labels, run_plots.MISTAKES):
         read = int(story.probs[i].argmax())
         confidence = round(float(story.probs[i, read]), 6)
         yield {"index": int(i), "true": classes[story.labels[i]], "read_as": classes[read], "confidence": confidence}

@@ -1,249 +1,73 @@
-"""The runs of one recipe that differ in their seed alone, and what they come to together.
+"""Runs of one recipe that differ in their random seed alone, in words: a table, sentences, and `seeds.md`.
 
-In: finished runs, or the text by which a user means them. Out: `Seeds`; `seeds.json` and `seeds.md` as text.
+In: `Seeds`, as `measure.seeds` puts them together. Out: text.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import inkdigit.runs as runs
-from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.measure.ledger import MAX_BYTES, Entry, kin, read_finished, why_other_pictures
-from inkdigit.measure.stats import Spread
-from inkdigit.parsing import parse_json, read_text
-from inkdigit.report.template import duration, percent
+from inkdigit.measure.ledger import Entry
+from inkdigit.measure.seeds import Seeds, seen_from, spell
+from inkdigit.report.numbers import duration, percent, percent_range, plural
 
 PAGE = "seeds.md"
-NOT_YET = "not trained yet"
 HEADER = ("seed", "accuracy", "wrong", "of", "trained in", "run")
-
-
-@dataclass(frozen=True, eq=False)
-class Seeds:
-    """Finished runs, one a seed and one at least; `missing` says why other seeds have no figures (seed → reason)."""
-
-    name: str
-    entries: tuple[Entry, ...]
-    missing: Mapping[int, str] = field(default_factory=dict)
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """The seeds that have figures."""
-        return tuple(entry.seed or 0 for entry in self.entries)
-
-    @cached_property
-    def accuracy(self) -> Spread:
-        """The accuracies on the reported part."""
-        return Spread(tuple(entry.report["accuracy"] for entry in self.entries))
-
-    @property
-    def accuracy_ci95(self) -> tuple[float, float] | None:
-        """Student's interval of the mean, as far as it can be an accuracy; None of one seed, and of equal ones."""
-        if (limits := self.accuracy.ci95) is None:
-            return None
-        return max(0.0, limits[0]), min(1.0, limits[1])
-
-    @cached_property
-    def train_seconds(self) -> Spread:
-        """How long each trained."""
-        return Spread(tuple(entry.report.get("train_seconds") or 0.0 for entry in self.entries))
-
-    @cached_property
-    def wrong_with(self) -> NDArray[np.int64] | None:
-        """With how many of the seeds each picture is read wrongly, (N,); None where they report on other pictures."""
-        first, *others = self.entries
-        if any(why_other_pictures(first, other) for other in others):
-            return None
-        wrong = np.stack([~entry.right_and_labels[0] for entry in self.entries])
-        return np.asarray(wrong.sum(axis=0), np.int64)
-
-    def to_json(self, folder: Path) -> dict[str, Any]:
-        """All of it as JSON types; runs are named as seen from `folder`."""
-        return {
-            "recipe": self.entries[0].recipe_name,
-            "data": self.entries[0].data,
-            "part": self.entries[0].part,
-            "runs": [
-                {
-                    **{"seed": entry.seed, "run": seen_from(folder, entry.folder), "state": "finished"},
-                    **{key: entry.report.get(key) for key in ("accuracy", "n", "train_seconds")},
-                    "wrong": _wrong(entry),
-                }
-                for entry in self.entries
-            ],
-            "accuracy": {**self.accuracy.to_json(), "ci95": self.accuracy_ci95},
-            "train_seconds": self.train_seconds.to_json(),
-            "errors": self._errors(),
-        }
-
-    def _errors(self) -> dict[str, Any] | None:
-        """How many pictures are wrong with exactly so many seeds, and which are with all; None as in `wrong_with`."""
-        if self.wrong_with is None:
-            return None
-        return {
-            "wrong_with": np.bincount(self.wrong_with, minlength=len(self.seeds) + 1).tolist(),  # with 0, 1, … seeds
-            "pictures_wrong_with_all": np.flatnonzero(self.wrong_with == len(self.seeds)).tolist(),
-        }
-
-
-def gather(name: str, entries: Sequence[Entry], missing: Mapping[int, str] | None = None) -> Seeds:
-    """Put finished runs together, in the order of their seeds.
-
-    Raises:
-        UsageError: there is none, or two have the same seed.
-    """
-    if not entries:
-        raise UsageError(f"{name} holds no finished run", hint="Train it to the end first.")
-    found = [entry.seed for entry in entries]
-    if len(set(found)) < len(found):
-        raise UsageError(f"{name} has a seed twice", expected="one run a seed", received=f"seeds {found}")
-    return Seeds(name, tuple(sorted(entries, key=lambda entry: entry.seed or 0)), dict(missing or {}))
-
-
-def open_seeds(text: str) -> Seeds | None:
-    """The runs that `text` means: a folder with a seeds.json, or runs joined by commas; None if it is neither.
-
-    Raises:
-        UsageError: runs that do not belong together, or that are unfinished.
-        DataError: their files cannot be read.
-    """
-    if (folder := runs.find_seeds(text)) is not None:
-        rows = read_summary(folder)["runs"]
-        finished = [row for row in rows if row["state"] == "finished"]
-        missing = {row["seed"]: row["reason"] for row in rows if row["state"] != "finished"}
-        return gather(str(folder), [read_finished(seen(folder, row["run"])) for row in finished], missing)
-    if "," in text and not Path(text).exists():
-        entries = [read_finished(runs.find(name)) for name in text.split(",") if name]
-        _check_kin(entries)
-        return gather(text, entries)
-    return None
-
-
-def _check_kin(entries: Sequence[Entry]) -> None:
-    """Runs that a user put together need not belong together; those of a folder were made to."""
-    if odd := next((entry for entry in entries if kin(entry) != kin(entries[0])), None):
-        raise UsageError(
-            f"{entries[0].name} and {odd.name} differ in more than their seed",
-            expected="one recipe, one data set, one part",
-            hint="Compare them as single runs.",
-        )
-
-
-class _Row(BaseModel):
-    """One seed of a summary; more may be there."""
-
-    model_config = ConfigDict(strict=True)
-
-    seed: int = Field(ge=0)
-    state: Literal["finished", "unfinished"]
-    run: str | None  # where its directory lies
-    reason: str | None = None  # why it has no figures
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if (self.run if self.state == "finished" else self.reason) is None:
-            raise ValueError("a finished seed has a run, another one a reason")
-        return self
-
-
-class _Summary(BaseModel):
-    """A seeds.json, as far as anybody reads it."""
-
-    runs: list[_Row]
-
-
-def read_summary(folder: Path) -> dict[str, Any]:
-    """Read the seeds.json of a folder.
-
-    Raises:
-        MalformedFile: it is none of ours.
-    """
-    path = folder / runs.SEEDS
-    try:
-        summary: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
-        _Summary.model_validate(summary)
-    except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is not a summary of seeds", hint="Train them anew, or name the runs.") from exc
-    return summary
-
-
-def seen_from(folder: Path, run: Path) -> str:
-    """The way from one to the other, so that both can be moved together."""
-    return Path(os.path.relpath(run, folder)).as_posix()
-
-
-def seen(folder: Path, way: str) -> Path:
-    """The run at the end of the way."""
-    return Path(os.path.normpath(folder / way))
-
-
-def spell(seeds: Sequence[int]) -> str:
-    """Seeds as `--seeds` takes them: (0, 1, 2, 5) → "0-2,5"."""
-    starts = [seeds[0], *(after for before, after in pairwise(seeds) if after != before + 1)]
-    ends = [*(before for before, after in pairwise(seeds) if after != before + 1), seeds[-1]]
-    return ",".join(f"{start}" if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True))
 
 
 def table(seeds: Seeds) -> list[tuple[str, ...]]:
     """A header, and a row of text a seed."""
-    rows = {
-        entry.seed or 0: (
-            *(f"{percent(entry.report['accuracy'])} %", f"{_wrong(entry):,}", f"{entry.report['n']:,}"),
-            *(duration(entry.report.get("train_seconds") or 0.0), entry.folder.name),
-        )
-        for entry in seeds.entries
-    } | {seed: ("–", "–", "–", "–", reason) for seed, reason in seeds.missing.items()}
+    rows = {entry.seed or 0: _cells(entry) for entry in seeds.entries}
+    rows |= {seed: ("–", "–", "–", "–", reason) for seed, reason in seeds.missing.items()}
     return [HEADER, *((str(seed), *cells) for seed, cells in sorted(rows.items()))]
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    """One finished run, a cell for each of `HEADER` after the seed."""
+    return (
+        f"{percent(entry.report['accuracy'])} %",
+        f"{entry.wrong:,}",
+        f"{entry.report['n']:,}",
+        duration(entry.report.get("train_seconds") or 0.0),
+        entry.folder.name,
+    )
 
 
 def sentences(seeds: Seeds) -> list[str]:
     """What the seeds come to, and what that does not say."""
-    said = [_about_part(seeds), *_about_mean(seeds)]
+    lines = [_about_part(seeds), *_about_mean(seeds)]
     if seeds.missing:
-        only = f"Without figures: {_plural(len(seeds.missing), 'seed')} ({spell(sorted(seeds.missing))})"
-        said.append(f"{only}. What is said here is of the others alone.")
+        without = f"Without figures: {plural(len(seeds.missing), 'seed')} ({spell(sorted(seeds.missing))})"
+        lines.append(f"{without}. What is said here is of the others alone.")
     if seeds.wrong_with is not None and len(seeds.seeds) > 1:
         every, wrong = len(seeds.seeds), seeds.wrong_with
-        said.append(
-            f"{_plural(int((wrong > 0).sum()), 'picture')} wrong with some seed: {(wrong == every).sum():,} with all "
+        lines.append(
+            f"{plural(int((wrong > 0).sum()), 'picture')} wrong with some seed: {(wrong == every).sum():,} with all "
             f"{every}, {(wrong == 1).sum():,} with one alone."
         )
-    return said
+    return lines
 
 
 def to_markdown(seeds: Seeds, folder: Path) -> str:
     """The page beside the runs."""
     first, *_ = seeds.entries
-    lines = _markdown_table(table(seeds))
     every = sorted({*seeds.seeds, *seeds.missing})
-    parts = [
-        f"# {first.recipe_name} on {first.data}: {_plural(len(seeds.seeds), 'seed')}",
-        *([lines] if lines else []),
+    blocks = [
+        f"# {first.recipe_name} on {first.data}: {plural(len(seeds.seeds), 'seed')}",
+        _markdown_table(table(seeds)),
         *sentences(seeds),
-        f"Repeated by: `inkdigit train {seen_from(folder, first.folder)}/{runs.RECIPE} --seeds {spell(every)}`",
     ]
     if seeds.wrong_with is not None and len(seeds.seeds) > 1:
         counts = np.bincount(seeds.wrong_with, minlength=len(seeds.seeds) + 1)[1:].tolist()
-        rows = [(str(seeds_), f"{count:,}") for seeds_, count in enumerate(counts, 1)]
-        parts.insert(-1, _markdown_table([("wrong with so many seeds", "pictures"), *rows]))
-    return "\n\n".join(parts) + "\n"
-
-
-def _wrong(entry: Entry) -> int:
-    n: int = entry.report["n"]
-    right: int = round(entry.report["accuracy"] * n)
-    return n - right
+        rows = [(str(number), f"{count:,}") for number, count in enumerate(counts, 1)]
+        blocks.append(_markdown_table([("wrong with so many seeds", "pictures"), *rows]))
+    recipe = f"{seen_from(folder, first.folder)}/{runs.RECIPE}"
+    blocks.append(f"Repeated by: `inkdigit train {recipe} --seeds {spell(every)}`")
+    return "\n\n".join(blocks) + "\n"
 
 
 def _about_part(seeds: Seeds) -> str:
@@ -261,22 +85,17 @@ def _about_mean(seeds: Seeds) -> list[str]:
     if accuracy.sd is None or accuracy.standard_error is None:
         return ["One seed has no spread: what another would come to is not known."]
     mean = (
-        f"Mean {percent(accuracy.mean, 3)} % of {_plural(len(seeds.seeds), 'seed')}, standard deviation "
+        f"Mean {percent(accuracy.mean, 3)} % of {plural(len(seeds.seeds), 'seed')}, standard deviation "
         f"{percent(accuracy.sd, 3)} points (n − 1), standard error {percent(accuracy.standard_error, 3)} points."
     )
     if seeds.accuracy_ci95 is None:
         return [mean, "All came to the very same accuracy, which makes no interval."]
-    low, high = (percent(limit, 3) for limit in seeds.accuracy_ci95)
     luck = (
         "It holds the luck of the seeds and of the pictures held out; these overlap, so that it is a rough one."
         if seeds.wrong_with is None
         else "It holds the luck of the seeds alone: that of the pictures is in the interval of each run."
     )
-    return [mean, f"95 % interval of the mean {low}–{high} % (Student's t). {luck}"]
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return [mean, f"95 % interval of the mean {percent_range(seeds.accuracy_ci95, 3)} % (Student's t). {luck}"]
 
 
 def _markdown_table(rows: Sequence[Sequence[str]]) -> str:

@@ -19,6 +19,7 @@ from PIL import Image
 
 from inkdigit.errors import MissingExtra
 from inkdigit.report.canvas import DARK, LIGHT
+from inkdigit.report.numbers import byte_count, duration, number, percent, signed
 from inkdigit.types import Gray
 
 NO_JINJA = "Writing a page needs Jinja"
@@ -41,7 +42,13 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "bytes": byte_count, "duration": duration, "figure": number}
+    environment.filters |= {
+        "percent": percent,
+        "bytes": byte_count,
+        "duration": duration,
+        "figure": number,
+        "signed": signed,
+    }
     return environment.get_template(template).render({**values, "light": LIGHT, "dark": DARK})
 
 
@@ -83,35 +90,3 @@ def size(png: bytes) -> tuple[int, int]:
     """Width and height in pixels, from the header of a PNG."""
     width, height = struct.unpack(">II", png[16:24])
     return width, height
-
-
-def percent(fraction: float, digits: int = 2) -> str:
-    """A fraction without its sign: 0.99034 → "99.03"."""
-    return f"{100 * fraction:.{digits}f}"
-
-
-def signed(points: float, digits: int = 2) -> str:
-    """0.123 → "+0.12", with a true minus below zero."""
-    return f"{points:+.{digits}f}".replace("-", "−")
-
-
-def byte_count(count: float) -> str:
-    """A size as people say it: 97 kB, 1.18 MB."""
-    return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it: 0.42 s, 41 s, 6 min 12 s, 2 h 5 min."""
-    if seconds < 100:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def number(value: Any) -> str:
-    """A number short enough to read: thousands apart, five significant figures; other values as their text."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return "–" if value is None else str(value)
-    if isinstance(value, int) or (value.is_integer() and abs(value) < 1e12):
-        return f"{int(value):,}"
-    return f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.5g}"

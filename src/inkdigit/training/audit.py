@@ -10,33 +10,33 @@ ensemble answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 import inkdigit.runs as runs
-from inkdigit.data.arrays import as_dataset
+from inkdigit.data.sources import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
 from inkdigit.files import check_free, locked, remove_lock
-from inkdigit.measure.doubts import Doubts
-from inkdigit.report.audit import Audit, Looked, write
+from inkdigit.measure.doubts import Audit, Doubts, Looked
+from inkdigit.report.audit import write
 from inkdigit.report.template import require_jinja
 from inkdigit.training import trial
 from inkdigit.training.convert.calibrate import fit_temperature
-from inkdigit.training.network import loop, nets
+from inkdigit.training.data import open_for
+from inkdigit.training.device import choose_device
+from inkdigit.training.network import loop
+from inkdigit.training.network.predict import Outputs, predict
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import choose_device, open_for
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Part
+from inkdigit.types import Dataset, Log, Part, silent
 
 ROOT = Path("audits")
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ def audit(
     seed: int | None = None,
     out: str | Path | None = None,
     top: int = 200,
-    log: Log = lambda _: None,
+    log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Audited:
     """Look for wrong labels and repeated pictures in every part of `source`; the page shows `top` of each.
@@ -191,12 +191,14 @@ def _read(
     folds = int(fold_of.max()) + 1
     for fold in range(folds):
         held = np.flatnonzero(fold_of == fold)
+        held_out = dataset.train.take(held)
         net = _train(dataset, held, recipe, device, on_tick=on_tick)
-        logits[held] = _logits(net, dataset.train.take(held), device, classes)
-        right = (logits[held].argmax(1).numpy() == dataset.train.labels[held]).mean()
-        log(f"Fold {fold + 1} of {folds}: {100 * right:.2f} % of {len(held):,} pictures are read as labelled.")
+        outputs = _predict_part(net, held_out, device, classes)
+        logits[held] = outputs.of_classes
+        agreeing = (outputs.best.numpy() == held_out.labels).mean()
+        log(f"Fold {fold + 1} of {folds}: {100 * agreeing:.2f} % of {len(held):,} images are read as labelled.")
         if unseen is not None:
-            test_logits.append(_logits(net, unseen, device, classes))
+            test_logits.append(_predict_part(net, unseen, device, classes).of_classes)
     temperature = fit_temperature(logits, torch.tensor(dataset.train.labels))
     probs = torch.softmax(logits / temperature, 1).numpy()
     if not test_logits:
@@ -220,6 +222,5 @@ def _train(
     return state.net.eval()
 
 
-def _logits(net: nn.Sequential, part: Part, device: torch.device, classes: int) -> Tensor:
-    """What `net` says of a part, float64 (N, K) on the processor; outputs after the classes are of outliers."""
-    return nets.logits(net, torch.tensor(part.images, device=device))[:, :classes].double().cpu()
+def _predict_part(net: nn.Sequential, part: Part, device: torch.device, classes: int) -> Outputs:
+    return predict(net, torch.tensor(part.images, device=device), classes=classes).precise()

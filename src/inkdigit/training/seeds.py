@@ -25,12 +25,13 @@ from inkdigit.model.recognizer import find
 from inkdigit.report.numbers import percent
 from inkdigit.report.seeds import PAGE, to_markdown
 from inkdigit.training import environment, run, trial
+from inkdigit.training.data import open_for, sources_of, splits_of
+from inkdigit.training.device import choose_device
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import Log
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset
+from inkdigit.types import Dataset, Log, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ def train_seeds(
     out: str | Path | None = None,
     device: str = "auto",
     import_seconds: float | None = None,
-    log: Log = lambda _: None,
+    log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Trained:
     """Train `recipe` with each of `seeds`, one after the other; the runs lie in `out`, else under `runs/`.
@@ -89,7 +90,7 @@ def train_seeds(
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
     dataset = _look_ahead([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
-    recipe = recipe.change(run.sources_of(data, recipe))
+    recipe = recipe.change(sources_of(data, recipe))
     identity = _identity(recipe, dataset.sha256, recipe.teacher and ModelFile.of(find(recipe.teacher)).sha256)
     plan = _Plan(
         _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
@@ -122,9 +123,9 @@ def train_seeds(
 def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
     """Open the data and build a network, so that what cannot be trained is known before anything is made."""
     first = recipes[0]
-    run.choose_device(device)
-    dataset = run.open_for(first, first.data if data is None else data, log=log)
-    trial.build(first, run.parts_of(dataset, first), len(dataset.classes))
+    choose_device(device)
+    dataset = open_for(first, first.data if data is None else data, log=log)
+    trial.build(first, splits_of(dataset, first), len(dataset.classes))
     for recipe in recipes:
         open_teacher(recipe, dataset)
     return dataset

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from inkdigit.measure.metrics import measure
-from inkdigit.report import plots
+from inkdigit.report import run_plots as plots
 from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
 from inkdigit.types import Metrics, Prediction
 

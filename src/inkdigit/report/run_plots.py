@@ -13,8 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inkdigit.measure.metrics import BINS, wilson, worst_mistakes
-from inkdigit.report.canvas import MAX_TICKS, WIDTH_IN, Theme, Tile, drawing, name_ticks, plane, png, short, tile_grid
+from inkdigit.measure.metrics import BINS, worst_mistakes
+from inkdigit.measure.stats import wilson
+from inkdigit.report.canvas import (
+    MAX_TICKS,
+    WIDTH_IN,
+    Theme,
+    Tile,
+    drawing,
+    log_axis,
+    name_ticks,
+    plane,
+    png,
+    short,
+    tile_grid,
+)
+from inkdigit.report.numbers import percent_down
 from inkdigit.types import ONE_WRONG_IN, Floats, Gray, Metrics, Prediction, Reliability
 
 if TYPE_CHECKING:
@@ -27,6 +41,7 @@ MAX_CELLS = 12  # more classes than this and the numbers in a confusion matrix a
 MISTAKES = 20
 GRID = (3, 5)  # rows and columns of the grid of answers
 FEW = 10  # %: up to that coverage a risk–coverage curve may leave its plot, which is as wide at least
+WIDE = 20  # a loss that spans more than this factor stands on a logarithmic scale
 GLIMPSE_SIDE = 112  # pixels: the raw pictures may be photos
 
 
@@ -154,8 +169,8 @@ def worst(images: Gray, labels: NDArray[np.int64], probs: Floats, classes: Seque
     for i in worst_mistakes(probs, labels, MISTAKES):
         read = int(probs[i].argmax())
         names = _arrow(classes[labels[i]], classes[read])
-        sureness = math.floor(1000 * probs[i, read]) / 10  # rounded down: no mistake is called 100 % sure
-        caption = (*((line, theme.text) for line in names), (f"{sureness} %", theme.muted))
+        confidence = f"{percent_down(probs[i, read])} %"  # no mistake is called 100 % sure
+        caption = (*((line, theme.text) for line in names), (confidence, theme.muted))
         tiles.append(Tile(images[i], caption))
     with drawing(theme):
         return tile_grid(_folded(tiles, GRID[1]), columns=GRID[1])
@@ -247,15 +262,10 @@ def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, ma
 
 
 def _log_if_wide(axes: Axes) -> None:
-    """Take a logarithmic scale where the curves span more than a factor of 20."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
+    """Take a logarithmic scale where the curves, all above 0, span more than a factor of 20."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
-    if len(values) and values.min() > 0 and values.max() > 20 * values.min():
-        axes.set_yscale("log")
-        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axes.yaxis.set_minor_locator(NullLocator())
-        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if len(values) and values.min() > 0 and values.max() > WIDE * values.min():
+        log_axis(axes)
 
 
 def _finished(figure: Figure, axes: Axes) -> bytes:

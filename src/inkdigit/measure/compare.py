@@ -1,0 +1,198 @@
+"""Two or more runs, or two recipes with several random seeds each: is one better than the other?
+
+In: finished runs, or `Seeds`. Out: a `Comparison`, or a `Paired`. Every other run is tested against the first (McNemar
+1947, in its exact form), and the p-values are corrected for their number (Holm 1979). Of two recipes a seed that both
+have is one pair, on the same pictures: Student's interval of the differences, and exact sign flips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.errors import UsageError
+from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_pictures
+from inkdigit.measure.seeds import Seeds
+from inkdigit.measure.stats import Spread, flip_p, holm, mcnemar_p
+
+SIGNIFICANT = 0.05  # a corrected p-value below is called a difference: the level that the field uses
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """One run against another on the same `n` pictures: how many only one of the two reads rightly."""
+
+    run: str
+    against: str
+    n: int
+    only_run: int
+    only_against: int
+    p: float  # two-sided, exact
+    p_holm: float  # corrected for the number of tests of the comparison
+
+    @property
+    def difference(self) -> float:
+        """By how much `run` is more accurate, as a fraction."""
+        return (self.only_run - self.only_against) / self.n
+
+    @property
+    def verdict(self) -> str:
+        """What the test says, in words."""
+        if self.p_holm >= SIGNIFICANT:
+            return "no difference shown"
+        return "better" if self.difference > 0 else "worse"
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields and what follows from them as JSON types."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {**fields, "difference": self.difference, "verdict": self.verdict}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Finished runs, the tests of each against the first, and why some have none (name of the run → reason)."""
+
+    entries: tuple[Entry, ...]
+    tests: tuple[McNemar, ...]
+    untested: dict[str, str]
+    groups: tuple[Group, ...]
+
+    def differences(self) -> dict[str, list[Any]]:
+        """The recipe fields that are not the same in all runs: field → a value a run."""
+        fields = sorted({field for entry in self.entries for field in entry.recipe} - {"name", "about", "data"})
+        values = {field: [entry.recipe.get(field) for entry in self.entries] for field in fields}
+        return {field: row for field, row in values.items() if any(value != row[0] for value in row)}
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON types."""
+        return {
+            "runs": [entry.to_json() for entry in self.entries],
+            "tests": [test.to_json() for test in self.tests],
+            "untested": self.untested,
+            "groups": [one.to_json() for one in self.groups],
+            "recipe_differences": self.differences(),
+        }
+
+
+def compare(folders: Sequence[Path]) -> Comparison:
+    """Compare finished runs, two or more; the first is what the others are tested against.
+
+    Raises:
+        UsageError: fewer than two runs, one twice, or one that is unfinished.
+        DataError: files of a run are missing or broken.
+    """
+    if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
+        raise UsageError(
+            "There is nothing to compare",
+            expected="two or more different runs",
+            received=", ".join(map(str, folders)),
+            hint="Without arguments `inkdigit compare` lists all runs.",
+        )
+    first, *others = entries = [read_finished(folder) for folder in folders]
+    reasons = {other.name: why_other_pictures(first, other) for other in others}
+    tested = [other for other in others if reasons[other.name] is None]
+    return Comparison(
+        entries=tuple(entries),
+        tests=tuple(_test_all(first, tested)),
+        untested={name: reason for name, reason in reasons.items() if reason},
+        groups=tuple(group(entries)),
+    )
+
+
+def _test_all(first: Entry, others: Sequence[Entry]) -> list[McNemar]:
+    right, _ = first.right_and_labels
+    counts = [count_discordant(other.right_and_labels[0], right) for other in others]
+    p_values = [mcnemar_p(*pair) for pair in counts]
+    return [
+        McNemar(other.name, first.name, len(right), *pair, p, p_holm)
+        for other, pair, p, p_holm in zip(others, counts, p_values, holm(p_values), strict=True)
+    ]
+
+
+def count_discordant(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
+    """Of pictures (N,) read rightly by two models: how many by `one` alone, and how many by `other` alone."""
+    return int((one & ~other).sum()), int((other & ~one).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Paired:
+    """`other` against `first`, for each of the `seeds` that both have."""
+
+    first: Seeds
+    other: Seeds
+    seeds: tuple[int, ...]
+    more_right: tuple[int, ...]  # a seed: how many more pictures `other` reads rightly
+    pictures: tuple[int, ...]  # a seed: of how many
+
+    @property
+    def differences(self) -> Spread:
+        """By how much `other` is more accurate, a seed, as a fraction."""
+        return Spread(tuple(more / n for more, n in zip(self.more_right, self.pictures, strict=True)))
+
+    @property
+    def p(self) -> float:
+        """Two-sided, exact: how often pairs that are swapped at random differ so much in all (sign flips)."""
+        return flip_p(self.more_right)
+
+    @property
+    def least_p(self) -> float:
+        """The least that so many seeds can give, however large the difference."""
+        return 2.0 ** (1 - len(self.seeds))
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says, in words."""
+        if (interval := self.differences.ci95) is None or interval[0] <= 0 <= interval[1]:
+            return "no difference shown"
+        return "better" if interval[0] > 0 else "worse"
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it as JSON types."""
+        return {
+            "run": self.other.name,
+            "against": self.first.name,
+            "seeds": list(self.seeds),
+            "pictures": list(self.pictures),
+            "more_right": list(self.more_right),
+            "difference": self.differences.to_json(),
+            "p": self.p,
+            "least_p": self.least_p,
+            "verdict": self.verdict,
+        }
+
+
+def pair(first: Seeds, other: Seeds) -> Paired:
+    """Pair two recipes by their seeds.
+
+    Raises:
+        UsageError: they have no seed in common, are the same runs, or report on other pictures.
+        DataError: files of a run are missing or broken.
+    """
+    ours, theirs = (dict(zip(seeds.seeds, seeds.entries, strict=True)) for seeds in (first, other))
+    common = sorted(set(ours) & set(theirs))
+    if not common:
+        raise UsageError(
+            f"{first.name} and {other.name} have no seed in common",
+            expected="runs of the same seeds",
+            received=f"seeds {list(first.seeds)} and {list(other.seeds)}",
+        )
+    for seed in common:
+        if ours[seed].folder.resolve() == theirs[seed].folder.resolve():
+            raise UsageError("There is nothing to compare", expected="different runs", received=ours[seed].name)
+        if reason := why_other_pictures(ours[seed], theirs[seed]):
+            raise UsageError(
+                f"{first.name} and {other.name} report on other pictures", received=f"with seed {seed}, {reason}"
+            )
+    right = [(theirs[seed].right_and_labels[0], ours[seed].right_and_labels[0]) for seed in common]
+    return Paired(
+        first,
+        other,
+        seeds=tuple(common),
+        more_right=tuple(int(that.sum()) - int(this.sum()) for that, this in right),
+        pictures=tuple(len(this) for _, this in right),
+    )
