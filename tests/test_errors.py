@@ -8,7 +8,7 @@ import re
 import pytest
 
 from inkdigit import errors
-from inkdigit.errors import InkdigitError
+from inkdigit.errors import InkdigitError, PictureError, interleave
 
 LINE = re.compile(r"^(?P<indent>[ │]*)[├└]─ (?P<name>\w+)(?: +(?P<exit>\d{1,2})(?= |$))?(?: +(?P<http>\d{3})(?= |$))?")
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, InkdigitError)]
@@ -107,3 +107,11 @@ def test_whatever_is_quoted_an_error_is_one_short_line_of_text(words):
 
 def test_what_is_quoted_whole_is_not_touched():
     assert str(InkdigitError("Größe 5 × 3 …", received="'7'")) == "Größe 5 × 3 …. Received: '7'."
+
+
+@pytest.mark.parametrize("bad", [[], [0], [2], [0, 1, 2], [1, 3]])
+def test_errors_take_their_places_among_the_answers(bad):
+    places = range(4)
+    errors_at = {i: PictureError(f"picture {i} is broken") for i in bad}
+    answers = [f"answer {i}" for i in places if i not in bad]
+    assert list(interleave(answers, errors_at)) == [errors_at.get(i, f"answer {i}") for i in places]

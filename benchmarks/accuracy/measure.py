@@ -27,10 +27,9 @@ import numpy as np
 
 from benchmarks.accuracy.entries import Entry, entries, identity, viewed
 from benchmarks.common import machine
-from inkdigit.cli.train import parse_seeds
 from inkdigit.errors import InkdigitError, UsageError
 from inkdigit.runs import ENVIRONMENT, PREDICTIONS, RECIPE, REPORT, is_finished, model_path
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import Recipe, parse_seeds
 
 LEDGER, OPENINGS = "accuracy.jsonl", "test-openings.csv"
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")

@@ -267,12 +267,19 @@ def _is_answer(told: Any) -> bool:
     return told.keys() >= ANSWER and isinstance(confidence, float | int | None) and isinstance(probs, list | None)
 
 
-def _authorization(token: str | None) -> dict[str, str]:
-    if not token:
-        return {}
-    if not all("!" <= letter <= "~" for letter in token):
+def check_token(token: str | None) -> str | None:
+    """A token that can be sent in a header; an empty one, as a variable of the environment may hold, is None.
+
+    Raises:
+        UsageError: it cannot be sent.
+    """
+    if token and not all("!" <= letter <= "~" for letter in token):
         raise UsageError("This token cannot be sent", expected="printable ASCII without spaces")
-    return {"Authorization": f"Bearer {token}"}
+    return token or None
+
+
+def _authorization(token: str | None) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"} if check_token(token) else {}
 
 
 def _parse(server: str, timeout: float) -> tuple[HTTPConnection, str]:

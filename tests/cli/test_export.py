@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from inkdigit.cli import export
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.recipe import Recipe
 
 from .conftest import assert_one_error, draw
 
@@ -118,26 +116,11 @@ def moved(model, drawn, monkeypatch):
     return folder
 
 
-def recipe_beside(folder, model, **changes):
-    recipe = Recipe.load(model).change(changes)
-    (folder / "recipe.toml").write_text(recipe.to_toml())
-
-
 def test_other_data_of_the_same_name_are_no_ranges(inkdigit, moved):
     said = inkdigit("export", moved, "--format", "onnx-int8")
     assert said.code == 2
     assert "drawn is not the data that the model learnt from" in said.err
     assert said.err.endswith("Say --data.\n")
-
-
-def test_only_the_run_s_own_recipe_says_where_the_data_lie(moved, model):
-    recognizer = Recognizer.load(moved)
-    recipe_beside(moved, model, data="/there/drawn")
-    assert export.learnt_from(recognizer) == "/there/drawn"
-    recipe_beside(moved, model, data="/elsewhere", epochs=99)
-    assert export.learnt_from(recognizer) == "drawn"
-    (moved / "recipe.toml").write_text("epochz = ")
-    assert export.learnt_from(recognizer) == "drawn"
 
 
 def test_data_with_other_classes_are_refused(inkdigit, model, drawn):
@@ -146,8 +129,3 @@ def test_data_with_other_classes_are_refused(inkdigit, model, drawn):
     assert said.code == 2
     assert "has classes that" in said.err
     assert "Say with --data" in said.err
-
-
-def test_what_is_called_only_keras_is_a_name_that_keras_opens(inkdigit, model, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_convert", lambda *_: b"PK")
-    assert inkdigit("export", model, "--format", "keras", "--out", tmp_path / ".keras").code == 0

@@ -9,28 +9,10 @@ from pathlib import Path
 import pytest
 
 from inkdigit import runs
-from inkdigit.cli.train import parse_seeds
-from inkdigit.errors import Diverged, UsageError
+from inkdigit.errors import Diverged
 from inkdigit.training import trial
 
 from .conftest import assert_one_error
-
-
-@pytest.mark.parametrize(
-    ("text", "seeds"),
-    [("7", [7]), ("0-4", [0, 1, 2, 3, 4]), ("0,2,5", [0, 2, 5]), ("8, 0-2", [8, 0, 1, 2]), ("3-3", [3])],
-)
-def test_seeds_are_read(text, seeds):
-    assert parse_seeds(text) == seeds
-
-
-WRONG = ["", "a", "-1", "0-", "4-0", "0,,1", "0-2-4", "1.5", "0-1000", "0-999,1000", "²", "9" * 5000, "0-" + "9" * 5000]
-
-
-@pytest.mark.parametrize("text", WRONG)
-def test_what_names_no_seeds(text):
-    with pytest.raises(UsageError, match=r"names no seeds|are a slip"):
-        parse_seeds(text)
 
 
 @pytest.fixture

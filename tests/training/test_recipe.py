@@ -417,7 +417,7 @@ NOT_SEEDS = [
 ]
 
 
-@pytest.mark.parametrize("text", NOT_SEEDS)
+@pytest.mark.parametrize("text", [*NOT_SEEDS, "0-" + "9" * 5000])
 def test_what_names_no_seeds(text):
     with pytest.raises(UsageError, match=r"names no seeds|are a slip"):
         parse_seeds(text)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.cli.export import learnt_from, open_source
 from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.runs import check_place
 
@@ -43,9 +42,10 @@ def ensemble(
     with talk.interruptible():
         try:
             from inkdigit.training.convert.ensemble import join, write
+            from inkdigit.training.convert.source import open_source, source_of
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Joining models needs {exc.name}", "train") from exc
-        dataset = open_source(data or learnt_from(members[0]), members[0], named=data is not None)
+        dataset = open_source(data or source_of(members[0]), members[0], named=data is not None, log=talk.note)
         chosen = name or (members[0].name if len(members) == 1 else "ensemble")
         joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
         metrics = write(out, joined, dataset, log=talk.note)

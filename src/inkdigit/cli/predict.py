@@ -118,20 +118,14 @@ def _answered_there(
     return named, cache(lambda name: classes(server, name, token=token))
 
 
-def _expand(picture: Path) -> list[Entry]:
-    """A folder stands for the pictures in it: sorted, not recursive, known suffixes; without any it is in error."""
-    try:
-        if not picture.is_dir():
-            return [(picture, None)]
-        from inkdigit.picture.decode import PICTURE_SUFFIXES, is_picture_name
+def _expand(path: Path) -> list[Entry]:
+    """A folder stands for the pictures in it; one without any is in error."""
+    from inkdigit.picture.folder import expand
 
-        files = sorted(file for file in picture.iterdir() if is_picture_name(file) and file.is_file())
-    except OSError as exc:
-        return [(picture, PictureError(f"{picture} cannot be opened: {exc.strerror}"))]
-    if not files:
-        expected = ", ".join(sorted(PICTURE_SUFFIXES))
-        return [(picture, PictureError(f"{picture} is a folder without pictures", expected=expected))]
-    return [(file, None) for file in files]
+    try:
+        return [(file, None) for file in expand(path)]
+    except PictureError as exc:
+        return [(path, exc)]
 
 
 def _decoded(pictures: list[Path | PictureError], kept: dict[int, Gray]) -> Iterator[Gray | PictureError]:

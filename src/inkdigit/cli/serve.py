@@ -49,6 +49,7 @@ def serve(
     if missing := next((library for library in NEEDS if find_spec(library) is None), None):
         raise MissingExtra(f"Serving needs {missing}", "serve")
     try:
+        from inkdigit.client import check_token
         from inkdigit.serve import server
         from inkdigit.serve.settings import Settings
     except ModuleNotFoundError as exc:  # what those libraries need themselves
@@ -65,7 +66,7 @@ def serve(
         queue=queue,
         time_limit_s=_checked_seconds(time_limit),
         collect=None if collect is None else collect.absolute(),
-        token=_checked_token(token),
+        token=check_token(token),
         origins=tuple(map(_checked_origin, allow_origin or [])),
     )
     with talk.interruptible():
@@ -93,13 +94,6 @@ def _checked_seconds(seconds: float) -> float:
     if math.isnan(seconds):
         raise UsageError("--time-limit is no number", expected="seconds", received=str(seconds))
     return seconds
-
-
-def _checked_token(token: str | None) -> str | None:
-    """A token that can be sent in a header; an empty one in the environment is none."""
-    if token and not re.fullmatch(r"[!-~]+", token):
-        raise UsageError("This token cannot be sent", expected="printable ASCII without spaces")
-    return token or None
 
 
 def _checked_origin(origin: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import DataError, MissingExtra, OutputError, TrainingError, UsageError
+from inkdigit.errors import MissingExtra, TrainingError, UsageError
 from inkdigit.runs import PAGE, check_place, model_path
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from inkdigit.training.run import Run
     from inkdigit.training.seeds import Trained
 
-MAX_SEEDS, SEED_DIGITS = 1_000, 10  # a recipe's seed is below two thousand million
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Another seed than the recipe's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")]
@@ -50,7 +49,7 @@ def train(
         raise UsageError("--seeds says which runs there are", expected="no --seed and no --resume", hint=hint)
     if resume is not None and (data or out or seed is not None or set_):
         raise UsageError("--resume goes on with the run as it was begun", expected="no --data, --out, --seed or --set")
-    from inkdigit.training.recipe import Recipe
+    from inkdigit.training.recipe import Recipe, parse_seeds
 
     if resume is not None:
         _tell(_run(resume, resume=True, device=device))
@@ -80,13 +79,13 @@ def kaggle(
     """
     from inkdigit.cli.predict import write_submission
     from inkdigit.data.readers.kaggle_csv import read_kaggle_test
+    from inkdigit.kaggle import HELD_OUT
     from inkdigit.training.recipe import Recipe
 
     # What would fail after the training should fail before it.
     read_kaggle_test(test_csv)
     check_place(out, reads=[train_csv, test_csv])
-    changes = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}
-    run = _run(Recipe.load(recipe, {**changes, **_changes(set_, seed)}), data=str(train_csv), device=device)
+    run = _run(Recipe.load(recipe, {**HELD_OUT, **_changes(set_, seed)}), data=str(train_csv), device=device)
     _tell(run, ahead=False)
     with talk.interruptible():
         write_submission(run.model, test_csv, out)
@@ -101,23 +100,17 @@ def first_run(
     Example: inkdigit first-run examples
     """
     from inkdigit.cli.predict import predict
-    from inkdigit.data.sources import open_data
+    from inkdigit.data.sources import SKLEARN_DIGITS, open_mnist_or_bundled
     from inkdigit.training.recipe import Recipe
 
-    recipe, model = Recipe.load("fast"), None
+    recipe = Recipe.load("fast")
     with talk.interruptible():
-        try:
-            dataset = open_data("mnist")
-        except (DataError, OutputError):
-            talk.note("MNIST is not in reach: training on the 1,797 digits that ship with scikit-learn instead.")
-            dataset, model = open_data("sklearn-digits"), "default"
+        dataset = open_mnist_or_bundled(log=talk.note)
     run = _run(recipe, data=dataset)
     _tell(run, ahead=False)
-    model = model or str(run.folder)
-    talk.note(
-        f"\nThe pictures in {examples}, read by {'the bundled model' if model == 'default' else 'the new model'}:"
-    )
-    predict([examples], model=model)
+    small = dataset.name == SKLEARN_DIGITS  # too few of them to read photographs
+    talk.note(f"\nThe pictures in {examples}, read by {'the bundled model' if small else 'the new model'}:")
+    predict([examples], model="default" if small else str(run.folder))
     talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
 
 
@@ -126,24 +119,6 @@ def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
 
     changes = parse_changes(assignments or [])
     return changes if seed is None else {**changes, "seed": seed}
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read "0-4", "0,2,5" or "7".
-
-    Raises:
-        UsageError: anything else, or more than a thousand.
-    """
-    seeds: list[int] = []
-    for piece in text.split(","):
-        low, dash, high = (word.strip() for word in piece.partition("-"))
-        numbers = all(word.isdecimal() and len(word) <= SEED_DIGITS for word in ((low, high) if dash else (low,)))
-        if not numbers or int(high or low) < int(low):
-            raise UsageError(f"--seeds {text[:80]!r} names no seeds", expected="numbers from 0 up, as in 0-4 or 0,2,5")
-        if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
-            raise UsageError("So many seeds are a slip", expected=f"{MAX_SEEDS:,} at most", received=text[:80])
-        seeds += range(int(low), int(high or low) + 1)
-    return seeds
 
 
 @contextmanager

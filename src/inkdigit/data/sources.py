@@ -30,7 +30,7 @@ from inkdigit.data.readers.corrections_db import is_sqlite
 from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
 from inkdigit.data.readers.idx_npz import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
 from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
-from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
+from inkdigit.errors import DataError, MalformedFile, MissingData, MissingExtra, OutputError, UsageError
 from inkdigit.files import looking_up
 from inkdigit.types import DIGITS, Dataset
 
@@ -92,6 +92,19 @@ def open_data(
     if not find_idx(folder) and libsvm.has_usps(folder):
         return libsvm.read_usps(folder, name=source, kind=prepare)
     return read_idx_folder(folder, name=source, kind=prepare, classes=_CLASSES.get(source, DIGITS))
+
+
+def open_mnist_or_bundled(*, log: Callable[[str], None]) -> Dataset:
+    """Open MNIST or, where it cannot be had, the few digits that ship with scikit-learn.
+
+    Raises:
+        MissingExtra: scikit-learn, or what fetching needs, is not installed.
+    """
+    try:
+        return open_data("mnist")
+    except (DataError, OutputError):
+        log("MNIST is not in reach: training on the 1,797 digits that ship with scikit-learn instead.")
+        return open_data(SKLEARN_DIGITS)
 
 
 def has(name: str) -> bool:

@@ -30,7 +30,6 @@ from inkdigit.picture.gray import WORK_SIDE, to_gray
 from inkdigit.types import Gray
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 MAX_BYTES = 64 * 2**20
 NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
 USUAL_BYTES = 64 * 2**10  # what is read of a file at first
@@ -184,11 +183,6 @@ def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Opened:
         limit = f"at most {max_pixels / 10**6:g} megapixels, or a JPEG that is neither progressive nor thin"
         raise _too_large(opened.name, opened.image.size, limit)
     return opened
-
-
-def is_picture_name(path: Path) -> bool:
-    """Whether a file of a folder is taken for a picture by its name: a known suffix, and not hidden."""
-    return path.suffix.lower() in PICTURE_SUFFIXES and not path.name.startswith(".")
 
 
 def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> Sequence[Picture]:

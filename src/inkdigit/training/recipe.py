@@ -46,6 +46,8 @@ HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "s
 # Fields in which a recipe and its twin that holds pictures out may differ: these, and what one takes from the other.
 OF_THE_TWIN = {*HELD_OUT_BY, "name", "about", "data", "teacher", "temperature", "accept_score", "calibrated_on"}
 FOLDER = Path(__file__).parent / "recipes"
+# Of `--seeds`: a thousand runs of half a minute take a night; a seed is below two thousand million, so ten digits.
+MAX_SEEDS, SEED_DIGITS = 1_000, 10
 
 
 class Recipe(BaseModel):
@@ -332,6 +334,24 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError as exc:
             raise UsageError(f"--set {shorten(key.strip())}: {exc}", received=shorten(text.strip())) from exc
     return changes
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read the random seeds of "0-4", "0,2,5" or "7".
+
+    Raises:
+        UsageError: anything else, or more than a thousand.
+    """
+    seeds: list[int] = []
+    for piece in text.split(","):
+        low, dash, high = (word.strip() for word in piece.partition("-"))
+        numbers = all(word.isdecimal() and len(word) <= SEED_DIGITS for word in ((low, high) if dash else (low,)))
+        if not numbers or int(high or low) < int(low):
+            raise UsageError(f"--seeds {text[:80]!r} names no seeds", expected="numbers from 0 up, as in 0-4 or 0,2,5")
+        if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
+            raise UsageError("So many seeds are a slip", expected=f"{MAX_SEEDS:,} at most", received=text[:80])
+        seeds += range(int(low), int(high or low) + 1)
+    return seeds
 
 
 def shorten(value: Any) -> str:

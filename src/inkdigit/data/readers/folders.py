@@ -25,7 +25,8 @@ from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, 
 from inkdigit.files import looking_up
 from inkdigit.parsing import read_text
 from inkdigit.picture.batch import read_each
-from inkdigit.picture.decode import PICTURE_SUFFIXES, decode, is_picture_name
+from inkdigit.picture.decode import decode
+from inkdigit.picture.folder import PICTURE_SUFFIXES, is_picture_name
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
 LABELS_FILE = "labels.csv"

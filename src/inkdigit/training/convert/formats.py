@@ -1,0 +1,71 @@
+"""A model file in the format of another program, or as integers: which formats there are, and the name of a new file.
+
+In: a recogniser and the name of a format. Out: a path, bytes. Light until a format is written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inkdigit.errors import OutputError, UsageError, did_you_mean
+from inkdigit.runs import MODEL, RECIPE, check_place
+
+if TYPE_CHECKING:
+    from inkdigit.model.recognizer import Recognizer
+
+INT8 = "onnx-int8"  # the only one that needs data, see `int8.py`
+SUFFIXES = {"keras": ".keras", INT8: "-int8.onnx", "safetensors": ".safetensors", "pt2": ".pt2"}
+
+
+def check_format(name: str, *, data: str | None) -> None:
+    """Check the name of a format, and that it has a use for `data` where some are named.
+
+    Raises:
+        UsageError: it is unknown, or it needs no data.
+    """
+    if name not in SUFFIXES:
+        hint = did_you_mean(name, SUFFIXES)
+        raise UsageError(f"Unknown format {name!r}", expected=", ".join(SUFFIXES), hint=hint)
+    if data is not None and name != INT8:
+        raise UsageError(f"--data has no meaning for {name}", expected=f"--data with {INT8} alone")
+
+
+def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recognizer) -> Path:
+    """Where the file in the format `name` is written: `out`, or a new file here, named after the run or the model.
+
+    `model` is what the user named; a run directory or a file in it is called after the run, any other file after
+    itself.
+
+    Raises:
+        OutputError: nothing can or may be written there, or the new name is taken.
+        UsageError: Keras would not open a file of that name.
+    """
+    target = out or _new_file(model, recognizer.path, SUFFIXES[name])
+    check_place(target, reads=[recognizer.path])
+    if name == "keras" and not target.name.endswith(SUFFIXES["keras"]):
+        raise UsageError("Keras opens no file of that name", expected="a name that ends in .keras", received=target)
+    return target
+
+
+def _new_file(model: str, path: Path, suffix: str) -> Path:
+    folder = path.parent
+    of_run = path.name == MODEL and (Path(model).is_dir() or (folder / RECIPE).is_file())
+    target = Path(((folder.resolve().name if of_run else path.stem) or "model") + suffix)
+    if target.exists():
+        raise OutputError(f"{target} exists already", expected="a new name", hint="Say --out; it may be replaced then.")
+    return target
+
+
+def convert(recognizer: Recognizer, name: str) -> bytes:
+    """The bytes of a file in a format that needs no data.
+
+    Raises:
+        UsageError: the model has no trainable weights.
+        MissingExtra: a library for it is not installed.
+    """
+    from inkdigit.training.convert import keras, weights
+
+    if name == "keras":
+        return keras.keras_bytes(recognizer)
+    return weights.pt2_bytes(recognizer) if name == "pt2" else weights.safetensors_bytes(recognizer)
