@@ -11,10 +11,11 @@ import sys
 from pathlib import Path
 
 from benchmarks.common import machine, pages
-from benchmarks.common.tables import MET, Record, load, machine_line, row, table
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, machine_line, row, table
 from benchmarks.hardening import fuzz, soak
 from inkdigit import parsing
-from inkdigit.data.readers import corrections_db, packed
+from inkdigit.data.readers import bounded, corrections_db
 from inkdigit.model import card, schema, session
 from inkdigit.picture import decode
 
@@ -60,7 +61,7 @@ def limits() -> str:
         row("memory of all networks of a process", _mib(session.MAX_MEMORY)),
         row(
             "what a packed data file (`.npz`, `.gz`, `.bz2`) comes to",
-            f"{_mib(packed.LEAST_BYTES)}, or {packed.MOST_TIMES} times its size if that is more",
+            f"{_mib(bounded.MIN_LIMIT_BYTES)}, or {bounded.MAX_EXPANSION} times its size if that is more",
         ),
         row("characters of a recipe or a search space", f"{parsing.MAX_TOML_CHARACTERS:,}"),
         row("lists and tables in each other; a whole number", f"{parsing.MAX_DEPTH}; below 2⁶³"),
@@ -141,7 +142,7 @@ def _drills(record: Record, part: str, names: str | tuple[str, ...]) -> str:
 
 def files(results: Path, at: Path) -> pages.Files:
     """The page, with what it should hold."""
-    return pages.beside(at, render(load(results / fuzz.RESULTS), load(results / soak.RESULTS)), {})
+    return pages.beside(at, render(results.read(results / fuzz.RESULTS), results.read(results / soak.RESULTS)), {})
 
 
 def main() -> int:

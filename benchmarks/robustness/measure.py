@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import machine
+from benchmarks.common import results
 from inkdigit.data.readers.idx_npz import read_idx
 from inkdigit.data.sources import open_data
 from inkdigit.measure.metrics import evaluate, predict_part
@@ -129,9 +129,9 @@ def door_times() -> dict[str, float]:
 def held_out(model: Recognizer, dataset: Dataset) -> Part:
     """The training pictures that the model's run held out."""
     from inkdigit.training.convert.restore import recipes_of
-    from inkdigit.training.run import parts_of
+    from inkdigit.training.data import splits_of
 
-    part = parts_of(dataset, recipes_of(model)[0]).validation
+    part = splits_of(dataset, recipes_of(model)[0]).validation
     assert part is not None, "the model's run held nothing out"
     return part
 
@@ -164,14 +164,14 @@ def main() -> int:
     options.add_argument("--held-out", action="store_true", help="training pictures held out, not the test part")
     options.add_argument("--limit", type=int, help="digits that are corrupted; all unless said")
     options.add_argument("--smoke", action="store_true", help="a few pictures: measure nothing")
-    options.add_argument("--out", type=Path, default=machine.RESULTS / "robustness.json")
+    options.add_argument("--out", type=Path, default=results.RESULTS / "robustness.json")
     asked = options.parse_args()
     data = Path(os.environ["INKDIGIT_DATA"])
     model = Recognizer.load(asked.model)
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES)}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke)
     limit, of_each = (20, 20) if asked.smoke else (asked.limit, None)
     told = measure(model, data, choosing=asked.held_out, limit=limit, of_each=of_each)
-    machine.write_json(asked.out, {**about, **told, "door": door_times()})
+    results.write(asked.out, {**about, **told, "door": door_times()})
     return 0
 
 

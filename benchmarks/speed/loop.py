@@ -8,7 +8,6 @@ memory is that of `inkdigit train`.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from dataclasses import asdict
@@ -18,18 +17,20 @@ from typing import Any
 
 import torch
 
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from inkdigit.data.sources import open_data
-from inkdigit.data.splits import Parts
+from inkdigit.data.splits import Splits
 from inkdigit.files import append_row
 from inkdigit.machine import time_process
 from inkdigit.runs import METRICS, STEPS
 from inkdigit.training import trial
+from inkdigit.training.data import splits_of
+from inkdigit.training.device import uses_bfloat16
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset
 
+COMMAND = "python -m benchmarks.speed.loop"
 LIBRARIES = ("inkdigit", "torch", "numpy")
 RECIPES = ("fast", "minute", "resnet")
 CPU = torch.device("cpu")
@@ -46,10 +47,10 @@ def variants(name: str) -> dict[str, Recipe]:
     return {name: recipe} if augmented else {name: recipe, f"{name}, augmented": recipe.change(AUGMENTATION)}
 
 
-def bare(recipe: Recipe, parts: Parts, classes: int) -> float:
+def bare(recipe: Recipe, parts: Splits, classes: int) -> float:
     """Images a second of forward, backward and step alone."""
     net = trial.build(recipe, parts, classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer, bfloat16 = loop.make_optimizer(net, recipe), trial.uses_bfloat16(recipe, CPU)
+    optimizer, bfloat16 = loop.make_optimizer(net, recipe), uses_bfloat16(recipe, CPU)
     images, labels = (torch.tensor(part[: recipe.batch]) for part in (parts.train.images, parts.train.labels))
     x = images.unsqueeze(1).float().contiguous(memory_format=torch.channels_last)
     net.train()
@@ -65,7 +66,7 @@ def bare(recipe: Recipe, parts: Parts, classes: int) -> float:
     return BARE_STEPS * recipe.batch / (time.perf_counter() - began)
 
 
-def whole(recipe: Recipe, parts: Parts, classes: int) -> float:
+def whole(recipe: Recipe, parts: Splits, classes: int) -> float:
     """Images a second of one epoch as a run does it: validated, told, its row and its checkpoint written."""
     state, ticks = loop.start(trial.build(recipe, parts, classes), recipe), []
     with tempfile.TemporaryDirectory() as name:
@@ -81,7 +82,7 @@ def whole(recipe: Recipe, parts: Parts, classes: int) -> float:
 
 def measure(name: str, recipe: Recipe, dataset: Dataset, *, rounds: int) -> dict[str, Any]:
     """Both rates in turns, and their ratio round by round."""
-    parts, classes = parts_of(dataset, recipe), len(dataset.classes)
+    parts, classes = splits_of(dataset, recipe), len(dataset.classes)
     pairs = [(bare(recipe, parts, classes), whole(recipe, parts, classes)) for _ in range(rounds)]
     shares = [mine / limit for limit, mine in pairs]
     row = {
@@ -90,7 +91,7 @@ def measure(name: str, recipe: Recipe, dataset: Dataset, *, rounds: int) -> dict
         "n": rounds,
         "bare_images_per_s": median(limit for limit, _ in pairs),
         "loop_images_per_s": median(mine for _, mine in pairs),
-        "share": {"median": median(shares), "min": min(shares), "max": max(shares)},
+        "share": results.summary(shares, 6),
     }
     print(row, flush=True)
     return row
@@ -106,20 +107,18 @@ def peak_mb(name: str, *, smoke: bool) -> float | None:
 
 def main() -> None:
     """Measure each recipe and write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="little data, one round")
     options.add_argument("--rounds", type=int, default=5)
-    options.add_argument("--smoke", action="store_true", help="little data, one round: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "threads": torch.get_num_threads()}
+    about = {**results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND), "threads": torch.get_num_threads()}
     dataset, rows = open_data("mnist"), []
     for name in RECIPES:
         for variant, recipe in variants(name).items():
             shown = recipe.change({"validation": 59_000}) if asked.smoke else recipe
             rows.append(measure(variant, shown, dataset, rounds=1 if asked.smoke else asked.rounds))
     memory = {name: peak_mb(name, smoke=asked.smoke) for name in RECIPES}
-    record = {**about, "command": "python -m benchmarks.speed.loop", "recipes": rows, "peak_mb": memory}
-    machine.write_json(asked.results / "loop.json", record)
+    record = {**about, "recipes": rows, "peak_mb": memory}
+    results.write(asked.results / "loop.json", record)
 
 
 if __name__ == "__main__":

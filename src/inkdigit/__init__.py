@@ -19,7 +19,7 @@ __version__ = "0.2.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
-    from inkdigit.data.arrays import open_arrays
+    from inkdigit.data.readers.arrays import open_arrays
     from inkdigit.data.sources import open_data
     from inkdigit.errors import InkdigitError
     from inkdigit.kaggle import submit
@@ -46,7 +46,7 @@ _ROOMS = {
     "evaluate": "measure.metrics",
     "evaluate_corruptions": "measure.robustness",
     "load": "model.recognizer",
-    "open_arrays": "data.arrays",
+    "open_arrays": "data.readers.arrays",
     "open_data": "data.sources",
     "resume": "training.run",
     "submit": "kaggle",

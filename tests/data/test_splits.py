@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkdigit.data.splits import Division, hold_out, split, worth_learning
+from inkdigit.data.splits import SplitRule, hold_out, split, usable_samples
 from inkdigit.errors import UsageError
+from inkdigit.training.data import splits_of
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.training.run import parts_of
 
 from .conftest import make_dataset, make_part
 
@@ -163,14 +163,14 @@ def test_pictures_of_one_class_alone_are_refused(protocol):
 
 
 def test_a_division_has_the_fields_and_the_defaults_of_a_recipe():
-    assert sorted(Division.__slots__) == sorted(HELD_OUT_BY)
-    assert Division() == Division(**{name: Recipe.model_fields[name].default for name in HELD_OUT_BY})
+    assert sorted(SplitRule.__slots__) == sorted(HELD_OUT_BY)
+    assert SplitRule() == SplitRule(**{name: Recipe.model_fields[name].default for name in HELD_OUT_BY})
 
 
 def test_a_division_divides_as_its_recipe():
     recipe = Recipe(protocol="select", validation=0.25, validation_split="stratified", seed=7)
     data = make_dataset(make_part(LABELS, writers=[i % 9 for i in range(100)]))
-    one, other = Division.of(recipe.model_dump()).parts(data), parts_of(data, recipe)
+    one, other = SplitRule.from_recipe(recipe.model_dump()).split(data), splits_of(data, recipe)
     assert (one.report_name, len(one.report)) == ("validation", 20)
     for mine, theirs in ((one.train, other.train), (one.report, other.report)):
         assert np.array_equal(mine.images, theirs.images)
@@ -181,5 +181,5 @@ def test_each_picture_that_is_worth_learning_is_taken_once():
     images = part.images.copy()
     images[2], images[3], images[5] = images[0], images[0], 9  # a copy, one with another label, an even one
     messy = replace(part, images=images, faults={4: "cut short"})
-    assert worth_learning(messy).tolist() == [0, 1, 3]
-    assert worth_learning(messy.take(np.array([], np.int64))).tolist() == []
+    assert usable_samples(messy).tolist() == [0, 1, 3]
+    assert usable_samples(messy.take(np.array([], np.int64))).tolist() == []

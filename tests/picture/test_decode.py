@@ -19,8 +19,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.arrays import to_uint8
 from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, _Room, decode, open_picture, split_pictures
+from inkdigit.picture.pixels import to_uint8
 from inkdigit.picture.prepare import prepare
 
 from ..conftest import drawn

@@ -12,8 +12,14 @@ from PIL import Image
 
 from inkdigit.errors import UsageError
 from inkdigit.synth.drawn import Scribble, digit, letter, scribble, shape, sign
-from inkdigit.synth.glyphs import BLOB_GLYPHS, DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
-from inkdigit.synth.signs import SIGN_GLYPHS
+from inkdigit.synth.glyphs import (
+    BLOB_GLYPHS,
+    DIGIT_GLYPHS,
+    EXTRA_DIGIT_GLYPHS,
+    LETTER_GLYPHS,
+    SHAPE_GLYPHS,
+    SIGN_GLYPHS,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPT = runpy.run_path(str(EXAMPLES / "draw.py"))

@@ -6,8 +6,14 @@ import re
 
 import pytest
 
-from inkdigit.synth.glyphs import BLOB_GLYPHS, DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
-from inkdigit.synth.signs import SIGN_GLYPHS
+from inkdigit.synth.glyphs import (
+    BLOB_GLYPHS,
+    DIGIT_GLYPHS,
+    EXTRA_DIGIT_GLYPHS,
+    LETTER_GLYPHS,
+    SHAPE_GLYPHS,
+    SIGN_GLYPHS,
+)
 
 POINT = r"-?\d{1,3},-?\d{1,3}!?"
 OUTLIERS = {**LETTER_GLYPHS, **SIGN_GLYPHS, **SHAPE_GLYPHS, **BLOB_GLYPHS}

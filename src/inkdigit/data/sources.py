@@ -18,21 +18,23 @@ import difflib
 import importlib.util
 import os
 import zipfile
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
-from inkdigit.data.readers import emnist, libsvm
+from inkdigit.data.readers import emnist, usps
+from inkdigit.data.readers.arrays import read_arrays, to_dataset
 from inkdigit.data.readers.corrections import read_corrections
 from inkdigit.data.readers.corrections_db import is_sqlite
 from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
-from inkdigit.data.readers.idx_npz import find_idx, read_arrays, read_idx_folder, read_npz, to_dataset
+from inkdigit.data.readers.idx_npz import find_idx, read_idx_folder, read_npz
 from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
 from inkdigit.errors import DataError, MalformedFile, MissingData, MissingExtra, OutputError, UsageError
 from inkdigit.files import looking_up
-from inkdigit.types import DIGITS, Dataset
+from inkdigit.picture.prepare import prepare_all
+from inkdigit.types import DIGITS, OPEN_ARRAYS, Dataset, Log, Part, silent
 
 __all__ = ["NAMES", "NOT_BY_PATH", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]
 
@@ -53,16 +55,12 @@ _KINDS_OF_SOURCE = (
 )
 
 
-def _quiet(_: str) -> None:
-    """The log of who does not listen."""
-
-
 def open_data(
     source: str | Path,
     *,
     prepare: str | None = None,
     problems: list[CellProblem] | None = None,
-    log: Callable[[str], None] = _quiet,
+    log: Log = silent,
 ) -> Dataset:
     """Open a data set by name or path, fetching a named one that is nowhere on this machine.
 
@@ -89,12 +87,12 @@ def open_data(
         log(f"INKDIGIT_DATA holds no {source}; using {folder}")
     if source in emnist.CLASSES:
         return emnist.read_emnist(folder, name=source, kind=prepare)
-    if not find_idx(folder) and libsvm.has_usps(folder):
-        return libsvm.read_usps(folder, name=source, kind=prepare)
+    if not find_idx(folder) and usps.has_usps(folder):
+        return usps.read_usps(folder, name=source, kind=prepare)
     return read_idx_folder(folder, name=source, kind=prepare, classes=_CLASSES.get(source, DIGITS))
 
 
-def open_mnist_or_bundled(*, log: Callable[[str], None]) -> Dataset:
+def open_mnist_or_bundled(*, log: Log) -> Dataset:
     """Open MNIST or, where it cannot be had, the few digits that ship with scikit-learn.
 
     Raises:
@@ -105,6 +103,40 @@ def open_mnist_or_bundled(*, log: Callable[[str], None]) -> Dataset:
     except (DataError, OutputError):
         log("MNIST is not in reach: training on the 1,797 digits that ship with scikit-learn instead.")
         return open_data(SKLEARN_DIGITS)
+
+
+def as_dataset(
+    data: Dataset | str | Path,
+    *,
+    prepare: str | None = None,
+    test: bool = True,
+    log: Log = silent,
+) -> Dataset:
+    """The data set that a SOURCE opens, or one that somebody made, with every picture through its own door.
+
+    `prepare` is for a SOURCE, as in `open_data`. What is prepared already comes out as it is. Without `test` the test
+    part of a data set is not looked at: whoever only chooses has no business there.
+
+    Raises:
+        UsageError: no such source, an unknown kind of door, or neither a SOURCE nor a data set.
+        DataError: the data cannot be used.
+    """
+    if isinstance(data, str | Path):
+        return open_data(data, prepare=prepare, log=log)
+    if not isinstance(data, Dataset):
+        expected, received = "a name, a path or a Dataset", type(data).__name__
+        raise UsageError("This is not a data set", expected=expected, received=received, hint=OPEN_ARRAYS)
+    train = _through(data.train, data.prepare)
+    tested = _through(data.test, data.prepare) if test and data.test is not None else data.test
+    if train is data.train and tested is data.test:
+        return data
+    log(f"Pictures of {data.name} were not prepared: they are now, as those of a file would be.")
+    return replace(data, train=train, test=tested)
+
+
+def _through(part: Part, kind: str) -> Part:
+    images = prepare_all(part.images, kind)
+    return part if np.array_equal(images, part.images) else replace(part, images=images)
 
 
 def has(name: str) -> bool:
@@ -153,14 +185,14 @@ def _may_be(root: Path, name: str) -> bool:
 
 def _holds(folder: Path, name: str, *, nameless: bool) -> bool:
     """Whether a folder holds a set; files that do not name theirs, as MNIST's, may be this one if `nameless`."""
-    if name == "usps" and libsvm.has_usps(folder):
+    if name == "usps" and usps.has_usps(folder):
         return True
     before = f"{name}-" if name in emnist.CLASSES else ""
     named = nameless or bool(before)
     return named and any(images and labels for images, labels, _ in find_idx(folder, before=before).values())
 
 
-def _open_path(path: Path, kind: str, problems: list[CellProblem] | None, log: Callable[[str], None]) -> Dataset:
+def _open_path(path: Path, kind: str, problems: list[CellProblem] | None, log: Log) -> Dataset:
     with looking_up(path):
         folder, there, regular = path.is_dir(), path.exists(), path.is_file()
     if folder:
@@ -215,8 +247,8 @@ def _open_sklearn_digits(kind: str) -> Dataset:
         raise MissingExtra("Reading sklearn-digits needs scikit-learn", "train") from exc
     digits = load_digits()
     images = np.rint(digits.images * (255 / 16)).astype(np.uint8)
-    reading = read_arrays(images, digits.target.astype(np.int64), kind=kind)
-    return to_dataset(SKLEARN_DIGITS, DIGITS, {"train": reading}, kind=kind)
+    loaded = read_arrays(images, digits.target.astype(np.int64), kind=kind)
+    return to_dataset(SKLEARN_DIGITS, DIGITS, {"train": loaded}, kind=kind)
 
 
 def _unknown(name: str) -> UsageError:

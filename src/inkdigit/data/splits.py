@@ -1,6 +1,6 @@
 """What is learnt from, what is held out, what the report is about.
 
-In: a `Dataset`. Out: `Parts`. Protocol `select` never touches the test pictures: it reports on training pictures held
+In: a `Dataset`. Out: `Splits`. Protocol `select` never touches the test pictures: it reports on training pictures held
 out by whole writers where these are known, else by class. Protocol `final` reports on the test pictures.
 """
 
@@ -25,7 +25,7 @@ TEST_SEED = 0  # the same pictures are set aside as test part in every run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Parts:
+class Splits:
     """The pictures to learn from, those to validate on while learning, and those that the report is about.
 
     Under `select` the last two are the same part and `report_name` is "validation".
@@ -38,7 +38,7 @@ class Parts:
 
 
 @dataclass(frozen=True, slots=True)
-class Division:
+class SplitRule:
     """How a run divides a data set: what a recipe says of it, with a recipe's defaults."""
 
     protocol: Protocol = "final"
@@ -48,7 +48,7 @@ class Division:
     seed: int = 0
 
     @classmethod
-    def of(cls, recipe: Mapping[str, Any]) -> Division:
+    def from_recipe(cls, recipe: Mapping[str, Any]) -> SplitRule:
         """The division of a recipe that was written by whomever.
 
         Raises:
@@ -62,8 +62,8 @@ class Division:
             raise UsageError("This is not a division", received=f"{found.seed!r}, {found.validation_split!r}")
         return found
 
-    def parts(self, dataset: Dataset) -> Parts:
-        """The parts of a data set; see `split`."""
+    def split(self, dataset: Dataset) -> Splits:
+        """The splits of a data set; see `split`."""
         return split(
             dataset,
             protocol=self.protocol,
@@ -82,7 +82,7 @@ def split(
     seed: int,
     test_fraction: float = 0.2,
     stratified: bool = False,
-) -> Parts:
+) -> Splits:
     """Split a data set as a protocol demands.
 
     `validation` is a number of pictures if ≥ 1, else a share of the training part; 0 is the default under `select`
@@ -102,7 +102,7 @@ def split(
         rest = replace(rest, writers=None)
     if protocol == "select":
         train, held = hold_out(rest, _count(validation or _default(len(rest)), len(rest)), seed=seed)
-        return Parts(train, held, held, "validation")
+        return Splits(train, held, held, "validation")
     if test is None:
         raise UsageError(
             f"{dataset.name} has no test pictures, and none are to be set aside",
@@ -110,9 +110,9 @@ def split(
             received=test_fraction,
         )
     if not validation:
-        return Parts(rest, None, test, "test")
+        return Splits(rest, None, test, "test")
     train, held = hold_out(rest, _count(validation, len(rest)), seed=seed)
-    return Parts(train, held, test, "test")
+    return Splits(train, held, test, "test")
 
 
 def set_aside(dataset: Dataset, test_fraction: float) -> Dataset:
@@ -145,7 +145,7 @@ def hold_out(part: Part, count: int, *, seed: int) -> tuple[Part, Part]:
     )
 
 
-def worth_learning(part: Part) -> NDArray[np.int64]:
+def usable_samples(part: Part) -> NDArray[np.int64]:
     """The indices (M,) of pictures that can be read and are not even, each of them once, in their old order."""
     flat = part.images.reshape(len(part), SIDE * SIDE)
     uneven = flat.max(axis=1, initial=0) > flat.min(axis=1, initial=255)

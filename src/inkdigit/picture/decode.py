@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.arrays import check_numbers, split_array, to_uint8
 from inkdigit.picture.gray import WORK_SIDE, to_gray
+from inkdigit.picture.pixels import check_numbers, split_array, to_uint8
 from inkdigit.types import Gray
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inkdigit.picture.arrays import scale_of_numbers
+from inkdigit.picture.pixels import scale_of_numbers
 from inkdigit.picture.prepare import CLEAN_SIDE, ink_box
 from inkdigit.types import Gray
 

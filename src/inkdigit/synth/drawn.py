@@ -18,8 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.errors import UsageError
-from inkdigit.synth.glyphs import BLOB_GLYPHS, DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
-from inkdigit.synth.signs import SIGN_GLYPHS
+from inkdigit.synth.glyphs import (
+    BLOB_GLYPHS,
+    DIGIT_GLYPHS,
+    EXTRA_DIGIT_GLYPHS,
+    LETTER_GLYPHS,
+    SHAPE_GLYPHS,
+    SIGN_GLYPHS,
+)
 from inkdigit.types import Gray
 
 Points = NDArray[np.float64]  # (P, 2): x, y

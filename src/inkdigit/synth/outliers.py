@@ -10,8 +10,7 @@ import numpy as np
 
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed
-from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS
-from inkdigit.synth.signs import SIGN_GLYPHS
+from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS
 from inkdigit.types import SIDE, Gray, Part
 
 INK_PX = (40, 120)  # the side of what is drawn

@@ -7,12 +7,10 @@ pictures, layer shapes) is worked out here and handed to the page as plain array
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 import time
 from dataclasses import dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,26 +20,24 @@ from numpy.typing import NDArray
 
 import inkdigit.runs as runs
 from inkdigit.data.checks import Check, check
-from inkdigit.data.splits import Parts, set_aside
-from inkdigit.files import read_rows, write_atomic, writing
-from inkdigit.measure.metrics import evaluate, measure, predict_part, stack_probs
-from inkdigit.model.card import Calibration
+from inkdigit.data.splits import Splits, set_aside
+from inkdigit.files import read_rows, write_atomic
+from inkdigit.measure.metrics import measure, predict_part, stack_probs
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.report import run as run_page
 from inkdigit.report.explain import Insight
 from inkdigit.training import environment, explain
 from inkdigit.training.convert import export
-from inkdigit.training.convert.calibrate import MIN_CONFIDENCE, calibrate_held_out
+from inkdigit.training.convert.calibrate import calibrate_run
 from inkdigit.training.distill import Teacher
+from inkdigit.training.evaluate import log_opening
 from inkdigit.training.network import loop, nets
 from inkdigit.training.network.augment import augment
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
 
-OPENINGS = "test-openings.csv"  # beside the run directories: how often a test part was looked at, by which recipe
 STAGES = ("import", "load", "train", "export", "evaluate")  # whose seconds are told apart; the page adds its own
-PARITY_PICTURES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +47,7 @@ class Job:
     folder: Path
     recipe: Recipe
     dataset: Dataset
-    parts: Parts
+    parts: Splits
     about: dict[str, Any]  # env.json
     device: torch.device
     teacher: Teacher | None = None
@@ -70,23 +66,12 @@ def write_model(job: Job, state: loop.State) -> bytes:
         job.recipe.name,
         classes=job.dataset.classes,
         kind=job.dataset.prepare,
-        calibration=_calibration(job, net),
-        samples=job.parts.train.images[:PARITY_PICTURES],
+        calibration=calibrate_run(net, job.recipe, job.dataset, job.parts),
+        samples=job.parts.train.images,
         provenance=environment.provenance(job.recipe, job.dataset, job.about),
     )
     write_atomic(runs.model_path(job.folder), data)
     return data
-
-
-def _calibration(job: Job, net: torch.nn.Module) -> Calibration:
-    """Fitted on held-out training pictures; without any, taken over from the recipe if the data are the same."""
-    recipe = job.recipe
-    if job.parts.validation is not None:
-        return calibrate_held_out(net, job.parts.validation, recipe, classes=len(job.dataset.classes))
-    if recipe.temperature is not None and recipe.calibrated_on == job.dataset.sha256:
-        least = MIN_CONFIDENCE if recipe.outliers else 0.0
-        return Calibration(recipe.temperature, recipe.accept_score, None, "the select twin of this recipe", least)
-    return Calibration()
 
 
 def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str, float]) -> None:
@@ -112,35 +97,13 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
         split=job.parts.report_name,
     )
     _write_predictions(job, predictions, len(model.classes))
-    shipped = export.with_figures(data, figures(metrics))
+    shipped = export.with_figures(data, export.figures_of(metrics))
     write_atomic(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size=len(shipped))
     insight = explain.insight(model, part, predictions)
     seconds = {**seconds, "evaluate": time.perf_counter() - began}
     story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
     run_page.write(job.folder, story)
-
-
-def evaluate_reported(model: Recognizer | Path, dataset: Dataset, parts: Parts) -> Metrics:
-    """How a model file does on the part that its recipe reports on."""
-    reported = replace(dataset, train=parts.train, test=parts.report)
-    return replace(evaluate(model, reported), split=parts.report_name)
-
-
-def figures(metrics: Metrics) -> dict[str, Any]:
-    """What a card says of a measurement."""
-    return {
-        "data": metrics.data,
-        "part": metrics.split,
-        "n": metrics.n,
-        "accuracy": metrics.accuracy,
-        "accuracy_ci95": list(metrics.accuracy_ci95),
-        "nll": metrics.nll,
-        "brier": metrics.brier,
-        "ece": metrics.ece,
-        "aurc": metrics.aurc,
-        "coverage_at_999": metrics.coverage_at_999,
-    }
 
 
 def _about_model(model: Recognizer, state: loop.State, *, size: int) -> dict[str, Any]:
@@ -214,21 +177,3 @@ def _write_predictions(job: Job, predictions: list[Prediction], classes: int) ->
     buffer = io.BytesIO()
     np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
     write_atomic(job.folder / runs.PREDICTIONS, buffer.getvalue())
-
-
-def log_opening(made: Path, *, data: str, name: str, sha256: str, seed: str) -> None:
-    """Note beside `made` that a test part was looked at: choosing by what it shows would make its figure worthless.
-
-    `name`, `sha256` and `seed` are those of the recipe behind the run or file `made`.
-
-    Raises:
-        OutputError: the log cannot be written.
-    """
-    path, text = made.parent / OPENINGS, io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    with writing(path), path.open("a", encoding="utf-8") as file:
-        if file.tell() == 0:
-            writer.writerow(["date", "data", "recipe", "recipe_sha256", "seed", "run"])
-        now = f"{datetime.now():%Y-%m-%d %H:%M:%S}"
-        writer.writerow([now, data, name, sha256, seed, made.name])
-        file.write(text.getvalue())

@@ -17,25 +17,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import inkdigit.runs as runs
-from inkdigit.data.sources import NAMES, as_dataset
-from inkdigit.data.splits import SplitRule, Splits
 from inkdigit.errors import DataError, MalformedFile, UsageError
 from inkdigit.files import append_row, check_free, locked, read_rows, truncate_rows, write_atomic
 from inkdigit.measure.ledger import can_be_drawn, read_report
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.synth.generated import check_source
 from inkdigit.training import environment, trial
-from inkdigit.training.distill import open_teacher, where
+from inkdigit.training.data import open_for, sources_of, splits_of
+from inkdigit.training.device import choose_device, gpu_memory, use_threads
+from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset
+from inkdigit.types import Dataset, Log, silent
 
-Log = Callable[[str], None]
 EPOCH_ROW = tuple(field.name for field in fields(loop.Row) if field.name != "samples")  # the columns of metrics.csv
 STEP_ROW = ("epoch", *(field.name for field in fields(loop.Sample)))  # and those of steps.csv
 
@@ -70,7 +66,7 @@ def train(
     seed: int | None = None,
     device: str = "auto",
     import_seconds: float | None = None,
-    log: Log = lambda _: None,
+    log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Run:
     """Train as `recipe` says and leave a run directory: `out`, or a new one under `runs/`.
@@ -95,7 +91,7 @@ def train(
         target = choose_device(device)
         dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
         teacher = open_teacher(recipe, dataset)
-        parts = parts_of(dataset, recipe)
+        parts = splits_of(dataset, recipe)
         net = trial.build(recipe, parts, len(dataset.classes))
         recipe = recipe.change(sources_of(data, recipe))  # so that recipe.toml alone repeats the run
         about = environment.describe(dataset, source=recipe.data, device=target)
@@ -105,7 +101,7 @@ def train(
         check_free(folder)  # another training may have been here meanwhile
         write_atomic(folder / runs.RECIPE, recipe.to_toml())
         write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
-        with environment.gpu_memory("Train on the processor: --device cpu."):
+        with gpu_memory("Train on the processor: --device cpu."):
             state = loop.start(net.to(target), recipe)
         checkpoint.write(folder, state)
         job = Job(folder, recipe, dataset, parts, about, target, teacher)
@@ -118,7 +114,7 @@ def resume(
     data: Dataset | None = None,
     device: str = "auto",
     import_seconds: float | None = None,
-    log: Log = lambda _: None,
+    log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Run:
     """Go on with an interrupted run from its last finished epoch; it ends as if it had never been stopped.
@@ -152,7 +148,8 @@ def _take_up(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple
         DataError: data or teacher are not those that the run began with, or its files are damaged.
     """
     recipe, about, target = Recipe.load(folder / runs.RECIPE), environment.read(folder), choose_device(device)
-    torch.set_num_threads(about.get("threads") or torch.get_num_threads())  # another number rounds differently
+    if threads := about.get("threads"):
+        use_threads(threads)
     dataset = open_for(recipe, data if data is not None else about["data"]["source"], log=log)
     if dataset.sha256 != about["data"]["sha256"]:
         raise DataError(
@@ -163,9 +160,9 @@ def _take_up(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple
     teacher = open_teacher(recipe, dataset)
     if teacher is not None and teacher.describe().to_json() != about.get("teacher"):
         raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
-    parts = parts_of(dataset, recipe)
+    parts = splits_of(dataset, recipe)
     net = trial.build(recipe, parts, len(dataset.classes))
-    with environment.gpu_memory("Go on on the processor: --device cpu."):
+    with gpu_memory("Go on on the processor: --device cpu."):
         state = checkpoint.read(folder, net, recipe, device=target, log=log)
     _cut_rows(folder, state)
     return Job(folder, recipe, dataset, parts, about, target, teacher), state
@@ -196,61 +193,6 @@ def _check_rows(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:
         if not can_be_drawn(row) or not 0 < row["step"] < math.inf:
             raise MalformedFile(path, "figures that no training has", where=f"line {number}")
     return rows
-
-
-def choose_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means here.
-
-    Raises:
-        UsageError: another name, or CUDA where there is none.
-    """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"Unknown device {name!r}", expected="auto, cpu or cuda")
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Dataset:
-    """Open the data, through the door that the recipe asks for.
-
-    Raises:
-        UsageError: no such source, one that went through another door, or one for which nothing can be drawn.
-        DataError: the data cannot be used.
-    """
-    wanted = None if recipe.prepare == "auto" else recipe.prepare
-    dataset = as_dataset(source, prepare=wanted, test=recipe.protocol == "final", log=log)  # select never looks there
-    if recipe.stressed or recipe.drawn or recipe.outliers:
-        check_source(dataset)
-    if wanted not in (None, dataset.prepare):
-        raise UsageError(
-            f"The recipe and the data set {dataset.name!r} do not agree on how pictures are prepared",
-            expected=f"prepare {wanted!r}",
-            received=f"prepare {dataset.prepare!r}",
-        )
-    return dataset
-
-
-def source_of(data: Dataset | str | Path | None, recipe: Recipe) -> str:
-    """What opens the data again from wherever the run is taken up."""
-    if isinstance(data, Dataset):
-        return data.name
-    name = recipe.data if data is None else data
-    return str(name) if name in NAMES else str(Path(name).expanduser().resolve())
-
-
-def sources_of(data: Dataset | str | Path | None, recipe: Recipe) -> dict[str, str | None]:
-    """The fields of a recipe that name files, as they are found from wherever the run is taken up."""
-    return {"data": source_of(data, recipe), "teacher": None if recipe.teacher is None else where(recipe.teacher)}
-
-
-def parts_of(dataset: Dataset, recipe: Recipe) -> Splits:
-    """The data set divided as the recipe says: what a run learns from, and what it reports on.
-
-    Raises:
-        UsageError: sizes that leave nothing to learn from or nothing to report on.
-    """
-    return SplitRule.from_recipe(recipe.model_dump()).split(dataset)
 
 
 @contextmanager
@@ -285,7 +227,7 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None, log: Log) -> Non
     """
     smaller = f"or train anew with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
     try:
-        with environment.gpu_memory(f"Go on with: inkdigit train --resume {job.folder} --device cpu; {smaller}."):
+        with gpu_memory(f"Go on with: inkdigit train --resume {job.folder} --device cpu; {smaller}."):
             rows = trial.epochs(state, job.recipe, job.parts, job.device, teacher=job.teacher, on_tick=on_tick, log=log)
             for row in rows:
                 _record(job.folder, row)

@@ -10,19 +10,19 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from inkdigit.data.splits import Parts
+from inkdigit.data.splits import Splits
 from inkdigit.synth.generated import Amounts, extend
-from inkdigit.training import environment
+from inkdigit.training.device import deterministic, uses_bfloat16
 from inkdigit.training.distill import Teacher
 from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Part
+from inkdigit.types import Log, Part, silent
 
 WHITENING_PICTURES = 2000  # at most, that say which patches there are
 OnTick = Callable[[loop.Tick], None]
 
 
-def build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
+def build(recipe: Recipe, parts: Splits, classes: int) -> torch.nn.Sequential:
     """The network before its first step; its weights are drawn from the recipe's seed.
 
     Raises:
@@ -42,12 +42,12 @@ def build(recipe: Recipe, parts: Parts, classes: int) -> torch.nn.Sequential:
 def epochs(
     state: loop.State,
     recipe: Recipe,
-    parts: Parts,
+    parts: Splits,
     device: torch.device,
     *,
     teacher: Teacher | None = None,
     on_tick: OnTick | None = None,
-    log: Callable[[str], None] = lambda _: None,
+    log: Log = silent,
 ) -> Iterator[loop.Row]:
     """Train to the end of the recipe, with nothing but kernels that repeat themselves; yield a row an epoch.
 
@@ -67,20 +67,10 @@ def epochs(
         teacher=teacher,
         on_tick=on_tick,
     )
-    with environment.deterministic(device):
+    with deterministic(device):
         yield from rows
 
 
 def accuracy(state: loop.State, recipe: Recipe, part: Part, device: torch.device) -> float:
     """The share of a part that the network gets right, in the precision that it was trained in."""
     return loop.evaluate(state.net, loop.Tensors.of(part, device), bfloat16=uses_bfloat16(recipe, device))[1]
-
-
-def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
-    """Whether the recipe computes in bfloat16 on this device."""
-    return recipe.precision == "bfloat16" or (recipe.precision == "auto" and loop.has_bfloat16(device))
-
-
-def use_one_thread() -> None:
-    """Leave the other processors of this machine to the other processes of a search."""
-    torch.set_num_threads(1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from inkdigit.data.splits import DEFAULT_DIVISOR, Parts, hold_out, set_aside, split
+from inkdigit.data.splits import DEFAULT_DIVISOR, Splits, hold_out, set_aside, split
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune.space import Budget
 from inkdigit.types import Dataset
@@ -21,7 +21,7 @@ SEED = 0  # draws the parts: the same ones whatever the seed of the trainings
 class Pictures:
     """A trial learns from `trial.train` and is valued on `trial.report`; the comparison at the end has the rest."""
 
-    trial: Parts
+    trial: Splits
     duel: Dataset  # all but the unseen pictures to learn from; the unseen ones as its test part
     learnable: int  # pictures that a trial could have learnt from, were it not for its budget
 
@@ -30,7 +30,7 @@ class Pictures:
         """How many classes there are."""
         return len(self.duel.classes)
 
-    def for_duel(self, recipe: Recipe) -> Parts:
+    def for_duel(self, recipe: Recipe) -> Splits:
         """The parts of a whole training: it reports on the unseen pictures."""
         share = recipe.validation or (1 / DEFAULT_DIVISOR if recipe.needs_validation else 0)
         return split(self.duel, protocol="final", validation=share, seed=recipe.seed)

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from inkdigit.data.splits import Parts
+from inkdigit.data.splits import Splits
 from inkdigit.errors import InkdigitError, TrainingError
 from inkdigit.training.recipe import Recipe
 
@@ -29,7 +29,7 @@ class Training:
 
     key: Any
     recipe: Recipe
-    parts: Parts
+    parts: Splits
     classes: int
 
 
@@ -156,9 +156,9 @@ def _dismiss(workers: list[_Worker]) -> None:
 def _work(pipe: Connection) -> None:
     """What a worker does all its life; it ends with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    from inkdigit.training import trial
+    from inkdigit.training.device import use_threads
 
-    trial.use_one_thread()
+    use_threads(1)  # the other processors are for the other workers
     try:
         while True:
             pipe.send(_train(pipe, pipe.recv()))
@@ -167,11 +167,12 @@ def _work(pipe: Connection) -> None:
 
 
 def _train(pipe: Connection, training: Training) -> End:
-    from inkdigit.training import run, trial
+    from inkdigit.training import trial
+    from inkdigit.training.device import choose_device
     from inkdigit.training.network import loop
 
     recipe, parts, seconds = training.recipe, training.parts, 0.0
-    device = run.choose_device("auto")
+    device = choose_device("auto")
     try:
         state = loop.start(trial.build(recipe, parts, training.classes).to(device), recipe)
         for row in trial.epochs(state, recipe, parts, device):

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inkdigit.data.readers import packed
+from inkdigit.data.readers import bounded
 from inkdigit.data.readers.corrections import add, create, delete, export, read_corrections, read_list
 from inkdigit.data.readers.corrections_db import connect, is_sqlite
 from inkdigit.errors import DataError, InkdigitError, MalformedFile, MissingData, OutputError
@@ -186,8 +186,8 @@ def test_labels_of_thousands_of_digits_are_refused(path):
 
 
 def test_tiny_rows_are_not_taken_by_the_million(path, monkeypatch):
-    monkeypatch.setattr(packed, "LEAST_BYTES", 7_840)
-    monkeypatch.setattr(packed, "MOST_TIMES", 0)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 7_840)
+    monkeypatch.setattr(bounded, "MAX_EXPANSION", 0)
     with pytest.raises(MalformedFile, match=r"more pictures.*at most 10"):
         read_corrections(path)
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inkdigit.data.readers import folders, packed
+from inkdigit.data.readers import arrays, bounded, folders
 from inkdigit.data.readers.folders import read_labels_csv, read_picture_folder
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.picture.batch import read_each
@@ -228,7 +228,7 @@ def test_what_is_not_a_file_is_a_fault(listed):
 
 def test_a_file_that_is_listed_often_is_read_once(listed, monkeypatch):
     read: list[object] = []
-    monkeypatch.setattr(folders, "read_each", lambda paths, kind: read_each(map(kept(read), paths), kind))
+    monkeypatch.setattr(arrays, "read_each", lambda paths, kind: read_each(map(kept(read), paths), kind))
     listed.write_text("file,label\n" + "2/c.bmp,1\n" * 500 + "absent.png,2\n" * 500 + "10/a.png,1\n")
     part = read_labels_csv(listed).train
     assert len(read) == 3
@@ -255,8 +255,8 @@ def test_a_list_is_no_longer_than_a_list_can_be(listed, monkeypatch):
 
 
 def test_a_list_does_not_repeat_one_file_for_ever(listed, monkeypatch):
-    monkeypatch.setattr(packed, "LEAST_BYTES", 7_840)
-    monkeypatch.setattr(packed, "MOST_TIMES", 1)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 7_840)
+    monkeypatch.setattr(bounded, "MAX_EXPANSION", 1)
     listed.write_text("file,label\n" + "2/c.bmp,1\n" * 12)
     with pytest.raises(MalformedFile, match=r"more pictures.*at most 10.*Received: 11"):
         read_labels_csv(listed)

@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from inkdigit.data.readers import packed
-from inkdigit.data.readers.idx_npz import find_idx, read_classes, read_idx, read_idx_folder, read_npz, sorted_names
+from inkdigit.data.readers import bounded
+from inkdigit.data.readers.class_names import read_classes, sorted_names
+from inkdigit.data.readers.idx_npz import find_idx, read_idx, read_idx_folder, read_npz
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 
 from ..conftest import draw, write_idx, write_idx_part
@@ -89,7 +90,7 @@ def test_a_small_gzip_does_not_unpack_to_much(tmp_path, monkeypatch):
     zeros = np.zeros((2_000, 28, 28), np.uint8)
     packed_path = write_idx(tmp_path / "x.gz", zeros)
     assert read_idx(packed_path).shape == zeros.shape
-    monkeypatch.setattr(packed, "LEAST_BYTES", 10**6)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 10**6)
     with pytest.raises(MalformedFile, match=r"bytes 4–15: It unpacks to more than.*1,568,000 bytes.*gunzip x\.gz"):
         read_idx(packed_path)
     assert read_idx(write_idx(tmp_path / "x", zeros)).shape == zeros.shape
@@ -98,7 +99,7 @@ def test_a_small_gzip_does_not_unpack_to_much(tmp_path, monkeypatch):
 def test_tiny_pictures_are_not_taken_by_the_million(tmp_path, monkeypatch):
     write_idx_part(tmp_path, "", np.zeros((3_000, 1, 1), np.uint8), np.zeros(3_000), suffix="")
     assert len(read_idx_folder(tmp_path).train) == 3_000
-    monkeypatch.setattr(packed, "LEAST_BYTES", 10**6)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 10**6)
     with pytest.raises(MalformedFile, match=r"images-idx3-ubyte: There are more pictures.*Received: 3,000"):
         read_idx_folder(tmp_path)
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inkdigit.data.readers import kaggle_csv, packed
+from inkdigit.data.readers import bounded, kaggle_csv
 from inkdigit.data.readers.idx_npz import read_idx
 from inkdigit.data.readers.kaggle_csv import CellProblem, read_kaggle_csv, read_kaggle_test
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra
@@ -246,7 +246,7 @@ def test_thousands_of_bad_rows_take_no_minute(tmp_path, line):
 
 
 def test_blank_rows_are_not_taken_by_the_million(tmp_path, monkeypatch):
-    monkeypatch.setattr(packed, "LEAST_BYTES", 784_000)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 784_000)
     path = tmp_path / "a.csv"
     path.write_text(",".join(HEADER) + "\n" + "\n" * 10_000 + "1")
     with pytest.raises(MalformedFile, match=r"more pictures.*Received: 10,000"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,15 +21,15 @@ from typing import Any
 import numpy as np
 
 import inkdigit.runs as runs
+from inkdigit.data.readers.arrays import GLIMPSES, read_pictures, thin
+from inkdigit.data.readers.bounded import check_count
+from inkdigit.data.readers.class_names import index_names, sorted_names
 from inkdigit.data.readers.corrections_db import VERSION, connect
 from inkdigit.data.readers.folders import FILE, LABEL, LABELS_FILE
-from inkdigit.data.readers.idx_npz import GLIMPSES, index_names, sorted_names, thin
-from inkdigit.data.readers.packed import check_count
 from inkdigit.errors import DataError, MissingData, UsageError
 from inkdigit.files import make_atomic, write_atomic, writing
-from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import decode
-from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
+from inkdigit.types import DIGITS, Dataset, Gray, Log, Part, silent
 
 NONE = "none"  # what is right where the picture is of no class: no digit
 
@@ -48,7 +48,6 @@ _SUFFIXES = {
     b"MM": ".tif",
     b"RIFF": ".webp",
 }
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +156,7 @@ def export(path: Path, out: Path) -> tuple[int, int]:
     return len(listed[aside]), len(listed[aside / NONE])
 
 
-def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", log: Log = lambda _: None) -> Dataset:
+def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", log: Log = silent) -> Dataset:
     """Read the corrections as a data set of one part, whose files are their numbers.
 
     Classes are the ten digits if every label is one of them, else the labels themselves in order. Pictures that are no
@@ -181,26 +180,13 @@ def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", 
         found = {label for _, label in rows}
         classes = DIGITS if found <= set(DIGITS) else sorted_names(found)
         _, labels = index_names([label for _, label in rows], classes, path)
-        images, faults = _read_pictures(connection, len(rows), kind)
+        stored = (picture for (picture,) in connection.execute(f"SELECT {_PICTURE} {_OF_A_CLASS} ORDER BY id"))
+        images, faults = read_pictures(stored, len(rows), kind=kind)
         if len(faults) == len(rows):
             raise DataError(f"Not one of the {len(rows)} pictures of {path} can be read. The first: {faults[0]}")
         files = tuple(str(number) for number, _ in rows)
         part = Part(images, labels, files=files, faults=faults)
         return Dataset(name or path.stem, classes, part, prepare=kind, glimpses=_glimpses(connection, part))
-
-
-def _read_pictures(connection: sqlite3.Connection, n: int, kind: str) -> tuple[Gray, dict[int, str]]:
-    """The `n` pictures of a class, uint8 (N, 28, 28), and what is wrong with those that cannot be read."""
-    images = np.zeros((n, SIDE, SIDE), np.uint8)
-    faults: dict[int, str] = {}
-    stored = (picture for (picture,) in connection.execute(f"SELECT {_PICTURE} {_OF_A_CLASS} ORDER BY id"))
-    begin = 0
-    for some, unread in read_each(stored, kind):
-        end = begin + len(some) + len(unread)
-        faults |= {begin + i: str(exc) for i, exc in unread.items()}
-        images[[i for i in range(begin, end) if i not in faults]] = some
-        begin = end
-    return images, faults
 
 
 def _glimpses(connection: sqlite3.Connection, part: Part) -> tuple[tuple[int, Gray], ...]:

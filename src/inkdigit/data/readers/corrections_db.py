@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Literal
 
-from inkdigit.data.readers.packed import reading
+from inkdigit.data.readers.bounded import reading
 from inkdigit.errors import InkdigitError, MalformedFile, MissingData, OutputError
 from inkdigit.files import looking_up
 from inkdigit.picture.decode import MAX_BYTES as MAX_PICTURE_BYTES

@@ -10,7 +10,8 @@ from __future__ import annotations
 import string
 from pathlib import Path
 
-from inkdigit.data.readers.idx_npz import Reading, find_idx, read_arrays, read_idx_pair, to_dataset
+from inkdigit.data.readers.arrays import LoadedSplit, read_arrays, to_dataset
+from inkdigit.data.readers.idx_npz import find_idx, read_idx_pair
 from inkdigit.errors import MissingData
 from inkdigit.types import DIGITS, Dataset, Split
 
@@ -25,10 +26,10 @@ def read_emnist(folder: Path, *, name: str, kind: str = "ink") -> Dataset:
         MissingData: pictures without labels, or labels without pictures.
         MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
     """
-    classes, readings = CLASSES[name], dict[Split, Reading]()
+    classes, loaded = CLASSES[name], dict[Split, LoadedSplit]()
     for split, (images, labels, _) in find_idx(folder, before=f"{name}-").items():
         if images is None or labels is None:
             raise MissingData(f"{images or labels} has no {'labels' if images else 'pictures'} beside it")
         pixels, numbers = read_idx_pair(images, labels, len(classes), first_label=FIRST_LABEL[name])
-        readings[split] = read_arrays(pixels.transpose(0, 2, 1), numbers, kind=kind)
-    return to_dataset(name, classes, readings, kind=kind)
+        loaded[split] = read_arrays(pixels.transpose(0, 2, 1), numbers, kind=kind)
+    return to_dataset(name, classes, loaded, kind=kind)

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigit.data.readers.idx_npz import GLIMPSES, Reading, index_names, read_classes, sorted_names, thin, to_dataset
-from inkdigit.data.readers.packed import check_count
+from inkdigit.data.readers.arrays import GLIMPSES, LoadedSplit, read_pictures, thin, to_dataset
+from inkdigit.data.readers.bounded import check_count
+from inkdigit.data.readers.class_names import index_names, read_classes, sorted_names
 from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, PictureError
 from inkdigit.files import looking_up
 from inkdigit.parsing import read_text
-from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import decode
 from inkdigit.picture.folder import PICTURE_SUFFIXES, is_picture_name
-from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
+from inkdigit.types import DIGITS, Dataset, Gray, Part, Split
 
 LABELS_FILE = "labels.csv"
 FILE, LABEL = "file", "label"
@@ -92,14 +92,14 @@ def _read(
             f"{root} holds no pictures",
             expected=f"one sub-folder a class, or a {LABELS_FILE}, and files {' '.join(sorted(PICTURE_SUFFIXES))}",
         )
-    readings = {split: _read_pictures(rows, classes, root, source, kind) for split, rows in entries.items()}
-    return to_dataset(name, classes, readings, kind=kind)
+    loaded = {split: _load_split(rows, classes, root, source, kind) for split, rows in entries.items()}
+    return to_dataset(name, classes, loaded, kind=kind)
 
 
-def _read_pictures(entries: Sequence[Entry], classes: tuple[str, ...], root: Path, source: Path, kind: str) -> Reading:
+def _load_split(entries: Sequence[Entry], classes: tuple[str, ...], root: Path, source: Path, kind: str) -> LoadedSplit:
     _, labels = index_names([label for _, label in entries], classes, source)
     at = {path: i for i, path in enumerate(dict.fromkeys(path for path, _ in entries))}  # a list may repeat a file
-    once, unread = _read_once(list(at), kind)
+    once, unread = read_pictures((_regular(path) for path in at), len(at), kind=kind)
     rows = np.array([at[path] for path, _ in entries])
     faults = {i: unread[row] for i, row in enumerate(rows.tolist()) if row in unread}
     if len(faults) == len(entries):
@@ -113,20 +113,7 @@ def _read_pictures(entries: Sequence[Entry], classes: tuple[str, ...], root: Pat
     files = tuple(_relative(path, root) for path, _ in entries)
     kept_all = tuple((k, gray) for k, grays in glimpses.items() for gray in grays)
     images = once if len(once) == len(rows) else once[rows]
-    return Reading(Part(images, labels, files=files, faults=faults), kept_all)
-
-
-def _read_once(paths: Sequence[Path], kind: str) -> tuple[Gray, dict[int, str]]:
-    """Prepared pictures uint8 (N, 28, 28), and why those that are blank could not be read."""
-    images = np.zeros((len(paths), SIDE, SIDE), np.uint8)
-    faults: dict[int, str] = {}
-    begin = 0
-    for some, unread in read_each((_regular(path) for path in paths), kind):
-        end = begin + len(some) + len(unread)
-        faults |= {begin + i: str(exc) for i, exc in unread.items()}
-        images[[i for i in range(begin, end) if i not in faults]] = some
-        begin = end
-    return images, faults
+    return LoadedSplit(Part(images, labels, files=files, faults=faults), kept_all)
 
 
 def _regular(path: Path) -> Path | PictureError:

@@ -1,7 +1,6 @@
-"""Files of numbers → labelled data sets: IDX and `.npz`; and what the reader of any format hands over.
+"""Files of numbers → labelled data sets: IDX and `.npz`.
 
 In: paths. Out: `Dataset`s whose pictures have passed the door, or one `MalformedFile` that names file and place.
-CSV files are read in `csvs`, folders of pictures in `folders`, the public USPS files in `libsvm`.
 """
 
 from __future__ import annotations
@@ -10,107 +9,21 @@ import gzip
 import math
 import os
 import zlib
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.data.readers.packed import check_count, load_npz, most_bytes, reading, too_much
+from inkdigit.data.readers.arrays import LoadedSplit, read_arrays, to_dataset
+from inkdigit.data.readers.bounded import check_count, expansion_error, load_npz, max_unpacked_bytes, reading
+from inkdigit.data.readers.class_names import index_names, label_outside, read_classes, sorted_names
 from inkdigit.errors import MalformedFile, MissingData
-from inkdigit.parsing import read_text
-from inkdigit.picture.prepare import prepare_all
-from inkdigit.types import DIGITS, MAX_CLASSES, MIN_CLASSES, Dataset, Gray, Part, Split
-
-CLASSES_FILE = "classes.txt"
-MAX_NAME = 200  # characters of a class's name
-GLIMPSES = 5  # raw pictures kept of each class
-GLIMPSE_SIDE = 256  # pixels: a larger raw picture is thinned out to about this, so that photos stay cheap to keep
+from inkdigit.types import DIGITS, Dataset, Gray, Split
 
 _GZIP = b"\x1f\x8b"
 _UNSIGNED_BYTE = 8  # the third byte of an IDX file: its data type
 _IDX_PREFIXES: dict[Split, tuple[str, ...]] = {"train": ("train-", ""), "test": ("t10k-", "test-")}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """One part as it was read: through the door, and a few pictures (label, gray (H, W)) as they were before it."""
-
-    part: Part
-    glimpses: tuple[tuple[int, Gray], ...]
-
-
-def read_arrays(
-    images: Gray, labels: NDArray[np.int64], *, kind: str = "ink", writers: NDArray[np.int32] | None = None
-) -> Reading:
-    """Put raw pictures uint8 (N, H, W) with labels (N,) through the door and keep glimpses of each class."""
-    by_class = np.argsort(labels, kind="stable")
-    _, begins = np.unique(labels[by_class], return_index=True)
-    firsts = [first[:GLIMPSES] for first in np.split(by_class, begins[1:])]
-    glimpses = [(int(labels[i]), thin(images[i])) for first in firsts for i in first]
-    return Reading(Part(prepare_all(images, kind), labels, writers=writers), tuple(glimpses))
-
-
-def thin(gray: Gray) -> Gray:
-    """A copy of a picture (H, W), thinned out to about 256 px a side where it is larger."""
-    step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE))
-    return gray[::step, ::step].copy()
-
-
-def to_dataset(name: str, classes: tuple[str, ...], readings: dict[Split, Reading], *, kind: str) -> Dataset:
-    """Name what was read; the only part of a source is its training part, whatever it was called."""
-    first, *rest = (readings[split] for split in ("train", "test") if split in readings)
-    test = rest[0].part if rest else None
-    return Dataset(name, classes, first.part, test, prepare=kind, glimpses=first.glimpses)
-
-
-def read_classes(folder: Path) -> tuple[str, ...] | None:
-    """The class names that `classes.txt` in a folder lists, one a line, in the order of the labels; None without it.
-
-    Raises:
-        MalformedFile: not a text, a name twice, or fewer than 2 or more than 256 names.
-    """
-    path = folder / CLASSES_FILE
-    try:
-        names = tuple(line.strip() for line in read_text(path).splitlines() if line.strip())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as exc:
-        problem = f"This cannot be read as text ({getattr(exc, 'strerror', None) or exc})"
-        raise MalformedFile(path, problem, expected="one class name a line, UTF-8") from exc
-    if not MIN_CLASSES <= len(names) <= MAX_CLASSES:
-        raise MalformedFile(
-            path, "Wrong number of class names", expected=f"{MIN_CLASSES} to {MAX_CLASSES}", received=len(names)
-        )
-    for row, name in enumerate(names, 1):
-        if name in names[: row - 1]:
-            raise MalformedFile(path, f"The class {name[:MAX_NAME]!r} stands here twice", where=f"name {row}")
-    check_names(names, path)
-    return names
-
-
-def check_names(names: Iterable[str], path: Path) -> None:
-    """Check that class names found in `path` can be written down: a folder's name or a label need not be text.
-
-    Raises:
-        MalformedFile: one of them is not text, or longer than 200 characters.
-    """
-    for name in names:
-        halves = not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)  # of characters
-        if halves or len(name) > MAX_NAME:
-            expected, received = f"text of at most {MAX_NAME} characters", ascii(name[:40])
-            raise MalformedFile(path, "A class has a name that cannot be used", expected=expected, received=received)
-
-
-def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
-    """Class names in order: by number where all are numbers, else by the alphabet."""
-    distinct = set(names)
-    if not all(name.isascii() and name.isdigit() for name in distinct):
-        return tuple(sorted(distinct))
-    by_digits = {name: name.lstrip("0") for name in distinct}  # not `int`, which refuses thousands of digits
-    return tuple(sorted(distinct, key=lambda name: (len(by_digits[name]), by_digits[name], name)))
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -153,9 +66,9 @@ def _parse_idx(stream: BinaryIO, path: Path, size: int, *, packed: bool) -> NDAr
         raise MalformedFile(path, "The header is truncated", where=f"byte {4 + len(header)}")
     shape = np.frombuffer(header, ">u4").tolist()  # the counts, as whole numbers of any size
     promised, where = math.prod(shape), f"bytes 4–{3 + len(header)}"
-    if packed and promised > most_bytes(size):
+    if packed and promised > max_unpacked_bytes(size):
         hint = f"If that is right, unpack it: gunzip {path.name}"
-        raise too_much(path, size, where=where, received=promised, hint=hint)
+        raise expansion_error(path, size, where=where, received=promised, hint=hint)
     can_be = packed or promised <= size
     body = stream.read(promised + 1) if can_be else b""
     if len(body) != promised:
@@ -205,18 +118,18 @@ def read_idx_folder(
         MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
     """
     classes = classes or read_classes(folder) or DIGITS
-    readings: dict[Split, Reading] = {}
+    loaded: dict[Split, LoadedSplit] = {}
     for split, (images, labels, writers) in find_idx(folder).items():
         if images is None or labels is None:
             there = images or labels
             raise MissingData(f"{there} has no {'labels' if images else 'pictures'} beside it")
         pixels, numbers = read_idx_pair(images, labels, len(classes))
-        readings[split] = read_arrays(pixels, numbers, kind=kind, writers=_read_writers(writers, len(numbers)))
-    if not readings:
+        loaded[split] = read_arrays(pixels, numbers, kind=kind, writers=_read_writers(writers, len(numbers)))
+    if not loaded:
         raise MissingData(
             f"{folder} holds no IDX files", expected="train-images-idx3-ubyte and train-labels-idx1-ubyte"
         )
-    return to_dataset(name or folder.resolve().name, classes, readings, kind=kind)
+    return to_dataset(name or folder.resolve().name, classes, loaded, kind=kind)
 
 
 def read_idx_pair(images: Path, labels: Path, k: int, *, first_label: int = 0) -> tuple[Gray, NDArray[np.int64]]:
@@ -238,19 +151,8 @@ def read_idx_pair(images: Path, labels: Path, k: int, *, first_label: int = 0) -
     if (outside := np.flatnonzero((classes < 0) | (classes >= k))).size:
         at = int(outside[0])
         where = f"label {at + 1} (byte {8 + at})"
-        raise _label_outside(labels, numbers[at], k, where, len(outside), first_label=first_label)
+        raise label_outside(labels, numbers[at], k, where, len(outside), first_label=first_label)
     return pixels, classes
-
-
-def _label_outside(path: Path, label: int, k: int, where: str, count: int, *, first_label: int = 0) -> MalformedFile:
-    return MalformedFile(
-        path,
-        f"{count} {'label' if count == 1 else 'labels'} outside the classes",
-        where=where,
-        expected=f"{first_label}–{first_label + k - 1}",
-        received=int(label),
-        hint=f"Data with other classes needs a {CLASSES_FILE} beside it, one name a line.",
-    )
 
 
 def _read_writers(path: Path, n: int) -> NDArray[np.int32] | None:
@@ -293,22 +195,7 @@ def _name_labels(y: NDArray[Any], path: Path) -> tuple[tuple[str, ...], NDArray[
     if y.dtype.kind in "iu" and (listed or (y.min() >= 0 and y.max() < len(DIGITS))):
         classes = listed or DIGITS
         if (outside := np.flatnonzero((y < 0) | (y >= len(classes)))).size:
-            raise _label_outside(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
+            raise label_outside(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
         return classes, y.astype(np.int64)
     names = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in y.tolist()]
     return index_names(names, listed or sorted_names(names), path)
-
-
-def index_names(names: list[str], classes: tuple[str, ...], path: Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
-    """`classes`, and each of `names` as its index int64 (N,) into them.
-
-    Raises:
-        MalformedFile: a name that `classes.txt` beside `path` does not list, or that cannot be written down.
-    """
-    check_names(classes, path)
-    index = {name: k for k, name in enumerate(classes)}
-    for row, name in enumerate(names, 1):
-        if name not in index:
-            problem = f"{CLASSES_FILE} beside it lists no class {name[:MAX_NAME]!r}"
-            raise MalformedFile(path, problem, where=f"label {row}")
-    return classes, np.array([index[name] for name in names], np.int64)

@@ -15,8 +15,9 @@ from typing import BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.data.readers.idx_npz import CLASSES_FILE, read_arrays, read_classes
-from inkdigit.data.readers.packed import check_count, reading
+from inkdigit.data.readers.arrays import read_arrays
+from inkdigit.data.readers.bounded import check_count, reading
+from inkdigit.data.readers.class_names import CLASSES_FILE, read_classes
 from inkdigit.errors import MalformedFile, MissingExtra
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
 
@@ -98,9 +99,9 @@ def read_kaggle_csv(
     for problem in table.problems:
         faults.setdefault(problem.row - 1, str(problem))
     images[list(faults)] = 0
-    reading = read_arrays(images, numbers, kind=kind)
-    part = Part(reading.part.images, numbers, faults=faults)
-    glimpses = tuple((k, gray) for k, gray in reading.glimpses if gray.any()) if faults else reading.glimpses
+    loaded = read_arrays(images, numbers, kind=kind)
+    part = Part(loaded.part.images, numbers, faults=faults)
+    glimpses = tuple((k, gray) for k, gray in loaded.glimpses if gray.any()) if faults else loaded.glimpses
     return Dataset(name or path.name, classes, part, prepare=kind, glimpses=glimpses)
 
 

@@ -6,7 +6,6 @@ digits are drawn. Out: the user's, cleared; old ones to rehearse, to see what is
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,18 +23,15 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.synth.generated import Amounts, extend
 from inkdigit.training.adapt.outcome import Reading
-from inkdigit.training.convert.export import score_of
-from inkdigit.training.network import nets
+from inkdigit.training.data import splits_of
+from inkdigit.training.network.predict import predict
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import parts_of
-from inkdigit.types import DIGITS, Dataset, Floats, Part
+from inkdigit.types import DIGITS, Dataset, Floats, Log, Part
 
 AUTO, DRAWN = "auto", "drawn"
 LEAST = 5  # pictures of the user's
 DRAWN_PICTURES = 2000  # a quarter of them is kept from the rehearsal
 WATCHED = 10_000  # a tenth of a point is ten of them; at most a sixth of what the model learnt from
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +70,7 @@ def open_old(
         return _drawn(model, net, recipe, seed=seed, log=log)
     dataset = as_dataset(source, prepare=model.prepare, log=log)
     dataset = as_known(model, dataset)
-    parts = parts_of(dataset, recipe)
+    parts = splits_of(dataset, recipe)
     if learnt_sha256(model) not in (None, dataset.sha256):
         log(f"{dataset.name} is not what the model learnt from: what it forgets of that is not measured.")
     unlearnt = parts.validation
@@ -228,22 +224,18 @@ def _strokes(count: int, seed: int) -> Part:
 
 def answer(net: nn.Module, part: Part, classes: int) -> NDArray[np.int64]:
     """The most probable of the first `classes` outputs for each picture: (N,)."""
-    found: NDArray[np.int64] = nets.logits(net, torch.from_numpy(part.images))[:, :classes].argmax(1).numpy()
-    return found
+    best: NDArray[np.int64] = predict(net, torch.from_numpy(part.images), classes=classes).best.numpy()
+    return best
 
 
 def scores(net: nn.Module, part: Part, calibration: Calibration, classes: int) -> Floats:
     """The score of each picture (N,), as a file of this network and this temperature gives it."""
-    logits = nets.logits(net, torch.from_numpy(part.images)) / calibration.temperature
-    found: Floats = score_of(logits, classes).numpy()
-    return found
+    outputs = predict(net, torch.from_numpy(part.images), classes=classes).at(calibration.temperature)
+    score: Floats = outputs.score.numpy()
+    return score
 
 
 def read(net: nn.Module, part: Part, calibration: Calibration, classes: int) -> Reading:
     """What a file of this network and this calibration reads of pictures with ink."""
-    logits = nets.logits(net, torch.from_numpy(part.images)) / calibration.temperature
-    confidence, best = logits[:, :classes].softmax(1).max(1)
-    answered = confidence >= calibration.min_confidence
-    if calibration.accept_score is not None:
-        answered &= score_of(logits, classes) >= calibration.accept_score
-    return Reading(best.numpy(), answered.numpy())
+    outputs = predict(net, torch.from_numpy(part.images), classes=classes).at(calibration.temperature)
+    return Reading(outputs.best.numpy(), outputs.accepted(calibration).numpy())

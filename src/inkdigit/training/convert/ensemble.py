@@ -8,7 +8,7 @@ that calibration, export and score are those of a single network.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -28,12 +28,12 @@ from inkdigit.training import environment
 from inkdigit.training.convert import export
 from inkdigit.training.convert.calibrate import calibrate_held_out
 from inkdigit.training.convert.restore import recipe_of, recipes_of, restore
+from inkdigit.training.data import splits_of
+from inkdigit.training.device import CPU
+from inkdigit.training.evaluate import evaluate_reported, log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.training.results import PARITY_PICTURES, evaluate_reported, figures, log_opening
-from inkdigit.training.run import parts_of
-from inkdigit.types import Dataset, Metrics
+from inkdigit.types import Dataset, Log, Metrics, silent
 
-CPU = torch.device("cpu")
 STEPS = (0, -1, 1)  # pixels
 SHIFTS = {  # views → (down, right) of each
     1: ((0, 0),),
@@ -73,7 +73,7 @@ def join(
     name: str,
     views: int = 1,
     twin: Recognizer | None = None,
-    log: Callable[[str], None] = lambda _: None,
+    log: Log = silent,
 ) -> bytes:
     """The bytes of the model file that answers with the mean of `models` over `views`; its figures are not measured.
 
@@ -92,7 +92,7 @@ def join(
         _check_twin(twin, recipes, dataset, views)
         temperatures = [member.temperature for member in twin.card.provenance.members]
     net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
-    parts, classes = parts_of(dataset, recipes[0]), models[0].classes
+    parts, classes = splits_of(dataset, recipes[0]), models[0].classes
     log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each picture.")
     if twin is not None:
         calibration = _taken_over(twin)
@@ -104,12 +104,12 @@ def join(
         classes=classes,
         kind=models[0].prepare,
         calibration=calibration,
-        samples=parts.train.images[:PARITY_PICTURES],
+        samples=parts.train.images,
         provenance=_provenance(models, recipes, dataset, temperatures, views=views),
     )
 
 
-def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None] = lambda _: None) -> Metrics:
+def write(out: Path, data: bytes, dataset: Dataset, *, log: Log = silent) -> Metrics:
     """Measure the file on the part that its members report on, and write it with the figures on its card.
 
     A look at a test part is noted beside it.
@@ -122,7 +122,7 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
         write_atomic(path, data)
         model = Recognizer.load(path)
         recipes = recipes_of(model)
-        parts = parts_of(dataset, recipes[0])
+        parts = splits_of(dataset, recipes[0])
         if parts.report_name == "test":
             members = model.card.provenance.members
             sha256 = " ".join(str(member.recipe_sha256) for member in members)
@@ -130,7 +130,7 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Callable[[str], None
             log_opening(out, data=dataset.name, name=model.name, sha256=sha256, seed=seed)
         log(f"Answering the {len(parts.report):,} pictures of the {parts.report_name} part.")
         metrics = evaluate_reported(model, dataset, parts)
-    write_atomic(out, export.with_figures(data, figures(metrics)))
+    write_atomic(out, export.with_figures(data, export.figures_of(metrics)))
     return metrics
 
 
@@ -199,9 +199,7 @@ def _taken_over(twin: Recognizer) -> Calibration:
     return replace(twin.card.calibration, keeps=None, fitted_on=told)
 
 
-def _fitted(
-    net: Ensemble, recipes: Sequence[Recipe], parts: Splits, *, classes: int, log: Callable[[str], None]
-) -> Calibration:
+def _fitted(net: Ensemble, recipes: Sequence[Recipe], parts: Splits, *, classes: int, log: Log) -> Calibration:
     """Fitted on what all members held out; nothing where each held out pictures of its own, or none."""
     together = all(len({getattr(recipe, field) for recipe in recipes}) == 1 for field in HELD_OUT_BY)
     if not together or parts.validation is None:

@@ -14,15 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from inkdigit.data.arrays import as_dataset, open_arrays
-from inkdigit.data.sources import open_data
+from inkdigit.data.readers.arrays import open_arrays
+from inkdigit.data.sources import as_dataset, open_data
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare, prepare_all
 from inkdigit.types import DIGITS, Dataset, Gray, Part
 
-from ..conftest import drawn, template
+from ...conftest import drawn, template
 
 PREPARED = np.stack([template(i) for i in range(12)])
 LABELS = np.arange(12, dtype=np.int64) % 10

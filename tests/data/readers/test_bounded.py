@@ -17,11 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from inkdigit.data.readers import packed
+from inkdigit.data.readers import bounded
+from inkdigit.data.readers.bounded import load_npz, max_unpacked_bytes, unpack_bz2
 from inkdigit.data.readers.folders import read_labels_csv
 from inkdigit.data.readers.idx_npz import read_idx, read_npz
 from inkdigit.data.readers.kaggle_csv import read_header, read_kaggle_csv, read_kaggle_test
-from inkdigit.data.readers.packed import load_npz, most_bytes, unpack_bz2
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, MalformedFile, MissingData
 
@@ -147,7 +147,7 @@ def test_a_small_file_does_not_unpack_to_much(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", X=zeros, y=np.arange(9))
     np.savez(tmp_path / "b.npz", X=zeros)
     assert load_npz(tmp_path / "a.npz", "X")[0].shape == zeros.shape
-    monkeypatch.setattr(packed, "LEAST_BYTES", MB)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", MB)
     tracemalloc.start()
     with pytest.raises(MalformedFile, match=r"X: It unpacks to more than .*1,000,000 bytes.*np\.savez instead"):
         load_npz(tmp_path / "a.npz", "y", "X")
@@ -155,7 +155,7 @@ def test_a_small_file_does_not_unpack_to_much(tmp_path, monkeypatch):
     tracemalloc.stop()
     assert load_npz(tmp_path / "a.npz", "y")[0].tolist() == list(range(9))  # only what is asked for counts
     assert load_npz(tmp_path / "b.npz", "X")[0].shape == zeros.shape  # unpacked it is as large as it is
-    assert most_bytes(10 * MB) == 640 * MB
+    assert max_unpacked_bytes(10 * MB) == 640 * MB
 
 
 def test_a_size_that_lies_costs_nothing(tmp_path):
@@ -170,7 +170,7 @@ def test_a_size_that_lies_costs_nothing(tmp_path):
 def test_tiny_pictures_are_not_taken_by_the_million(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", X=np.zeros((2_000, 1, 1), np.uint8), y=np.zeros(2_000, np.int64))
     assert len(read_npz(tmp_path / "a.npz").train) == 2_000
-    monkeypatch.setattr(packed, "LEAST_BYTES", MB)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", MB)
     np.savez(tmp_path / "a.npz", X=np.zeros((99_999, 1, 1), np.uint8), y=np.zeros(99_999, np.uint8))
     with pytest.raises(MalformedFile, match=r"more pictures.*Received: 99,999"):
         read_npz(tmp_path / "a.npz")
@@ -180,7 +180,7 @@ def test_bzip2_is_unpacked_up_to_its_bound(tmp_path, monkeypatch):
     path = tmp_path / "a.bz2"
     path.write_bytes(bz2.compress(b"one") + bz2.compress(b" two"))
     assert unpack_bz2(path) == b"one two"
-    monkeypatch.setattr(packed, "LEAST_BYTES", MB)
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", MB)
     path.write_bytes(bz2.compress(bytes(20 * MB)))
     tracemalloc.start()
     with pytest.raises(MalformedFile, match="unpacks to more than"):

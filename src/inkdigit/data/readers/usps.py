@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigit.data.readers.idx_npz import Reading, read_arrays, to_dataset
-from inkdigit.data.readers.packed import check_count, unpack_bz2
+from inkdigit.data.readers.arrays import LoadedSplit, read_arrays, to_dataset
+from inkdigit.data.readers.bounded import check_count, unpack_bz2
 from inkdigit.errors import MalformedFile, MissingData
 from inkdigit.types import DIGITS, Dataset, Gray, Split
 
@@ -37,7 +37,7 @@ def read_usps(folder: Path, *, name: str = "usps", kind: str = "ink") -> Dataset
     return to_dataset(name, DIGITS, {split: _read_part(path, kind) for split, path in paths.items()}, kind=kind)
 
 
-def _read_part(path: Path, kind: str) -> Reading:
+def _read_part(path: Path, kind: str) -> LoadedSplit:
     text = unpack_bz2(path).rstrip()
     if not text:
         raise MalformedFile(path, "There are no pictures in it")

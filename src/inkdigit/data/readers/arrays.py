@@ -1,29 +1,32 @@
-"""Arrays in memory → labelled data sets, every picture through the door.
+"""Arrays in memory → labelled data sets; the reader of every file format ends here, too.
 
-In: pictures as `Recognizer.predict` takes them, and labels; or a `Dataset` that somebody made. Out: a `Dataset` whose
-pictures are those that a file of the same pictures gives.
+In: pictures as `Recognizer.predict` takes them, and labels. Out: a `Dataset` whose pictures are those that a file of
+the same pictures gives: prepared, with a few raw ones of each class beside them.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.data.readers.idx_npz import GLIMPSES, Reading, sorted_names, thin, to_dataset
-from inkdigit.data.sources import open_data
-from inkdigit.errors import UsageError
+from inkdigit.data.readers.class_names import sorted_names
+from inkdigit.errors import PictureError, UsageError
+from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.picture.prepare import prepare_all, prepare_each
-from inkdigit.types import DIGITS, OPEN_ARRAYS, Dataset, Gray, Part, Split
+from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
 Pictures = NDArray[Any] | list[Picture] | tuple[Picture, ...]
 Labels = NDArray[Any] | Sequence[int] | Sequence[str]
+
+GLIMPSES = 5  # raw pictures kept of each class
+GLIMPSE_SIDE = 256  # pixels: a larger raw picture is thinned out to about this, so that photos stay cheap to keep
 
 
 def open_arrays(
@@ -52,44 +55,10 @@ def open_arrays(
         given["test"] = test
     columns = {split: _column(of_part) for split, (_, of_part) in given.items()}
     names, places = _name([label for column in columns.values() for label in column], classes)
-    readings: dict[Split, Reading] = {
+    loaded: dict[Split, LoadedSplit] = {
         split: _read(pictures, _indices(columns[split], places), prepare) for split, (pictures, _) in given.items()
     }
-    return to_dataset(name, names, readings, kind=prepare)
-
-
-def as_dataset(
-    data: Dataset | str | Path,
-    *,
-    prepare: str | None = None,
-    test: bool = True,
-    log: Callable[[str], None] = lambda _: None,
-) -> Dataset:
-    """The data set that a SOURCE opens, or one that somebody made, with every picture through its own door.
-
-    `prepare` is for a SOURCE, as in `open_data`. What is prepared already comes out as it is. Without `test` the test
-    part of a data set is not looked at: whoever only chooses has no business there.
-
-    Raises:
-        UsageError: no such source, an unknown kind of door, or neither a SOURCE nor a data set.
-        DataError: the data cannot be used.
-    """
-    if isinstance(data, str | Path):
-        return open_data(data, prepare=prepare, log=log)
-    if not isinstance(data, Dataset):
-        expected, received = "a name, a path or a Dataset", type(data).__name__
-        raise UsageError("This is not a data set", expected=expected, received=received, hint=OPEN_ARRAYS)
-    train = _through(data.train, data.prepare)
-    tested = _through(data.test, data.prepare) if test and data.test is not None else data.test
-    if train is data.train and tested is data.test:
-        return data
-    log(f"Pictures of {data.name} were not prepared: they are now, as those of a file would be.")
-    return replace(data, train=train, test=tested)
-
-
-def _through(part: Part, kind: str) -> Part:
-    images = prepare_all(part.images, kind)
-    return part if np.array_equal(images, part.images) else replace(part, images=images)
+    return to_dataset(name, names, loaded, kind=prepare)
 
 
 def _column(labels: Labels) -> list[int | str]:
@@ -139,7 +108,7 @@ def _indices(labels: list[int | str], places: dict[int | str, int]) -> NDArray[n
     return np.array([places[label] for label in labels], np.int64)
 
 
-def _read(pictures: Pictures, labels: NDArray[np.int64], kind: str) -> Reading:
+def _read(pictures: Pictures, labels: NDArray[np.int64], kind: str) -> LoadedSplit:
     """Put pictures of any sizes through the door, and keep glimpses of each class.
 
     Raises:
@@ -164,4 +133,49 @@ def _read(pictures: Pictures, labels: NDArray[np.int64], kind: str) -> Reading:
                 glimpses.append((label, thin(gray)))
             yield gray
 
-    return Reading(Part(prepare_each(decoded(), kind), labels), tuple(sorted(glimpses, key=lambda one: one[0])))
+    return LoadedSplit(Part(prepare_each(decoded(), kind), labels), tuple(sorted(glimpses, key=lambda one: one[0])))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LoadedSplit:
+    """One part as it was read: through the door, and a few pictures (label, gray (H, W)) as they were before it."""
+
+    part: Part
+    glimpses: tuple[tuple[int, Gray], ...]
+
+
+def read_arrays(
+    images: Gray, labels: NDArray[np.int64], *, kind: str = "ink", writers: NDArray[np.int32] | None = None
+) -> LoadedSplit:
+    """Put raw pictures uint8 (N, H, W) with labels (N,) through the door and keep glimpses of each class."""
+    by_class = np.argsort(labels, kind="stable")
+    _, begins = np.unique(labels[by_class], return_index=True)
+    firsts = [first[:GLIMPSES] for first in np.split(by_class, begins[1:])]
+    glimpses = [(int(labels[i]), thin(images[i])) for first in firsts for i in first]
+    return LoadedSplit(Part(prepare_all(images, kind), labels, writers=writers), tuple(glimpses))
+
+
+def read_pictures(pictures: Iterable[Picture | PictureError], n: int, *, kind: str) -> tuple[Gray, dict[int, str]]:
+    """Decode and prepare `n` pictures: uint8 (n, 28, 28), and why those that are blank could not be read."""
+    images = np.zeros((n, SIDE, SIDE), np.uint8)
+    faults: dict[int, str] = {}
+    begin = 0
+    for some, errors in read_each(pictures, kind):
+        end = begin + len(some) + len(errors)
+        faults |= {begin + i: str(exc) for i, exc in errors.items()}
+        images[[i for i in range(begin, end) if i not in faults]] = some
+        begin = end
+    return images, faults
+
+
+def thin(gray: Gray) -> Gray:
+    """A copy of a picture (H, W), thinned out to about 256 px a side where it is larger."""
+    step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE))
+    return gray[::step, ::step].copy()
+
+
+def to_dataset(name: str, classes: tuple[str, ...], splits: dict[Split, LoadedSplit], *, kind: str) -> Dataset:
+    """Name what was read; the only part of a source is its training part, whatever it was called."""
+    first, *rest = (splits[split] for split in ("train", "test") if split in splits)
+    test = rest[0].part if rest else None
+    return Dataset(name, classes, first.part, test, prepare=kind, glimpses=first.glimpses)

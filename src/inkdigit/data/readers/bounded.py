@@ -2,7 +2,7 @@
 
 In: paths. Out: open files, arrays of an `.npz`, the content of a bzip2 file. A few kilobytes of zeros unpack to
 gigabytes, so sizes are taken from the headers before memory is spent on them. A pickled object is never loaded.
-Gzipped IDX files, read in `formats`, keep to the same bound.
+Gzipped IDX files, read in `idx_npz`, keep to the same bound.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from inkdigit.parsing import open_regular
 from inkdigit.types import SIDE
 
 # MNIST comes to 5 times its gzip. A file that comes to more than this is empty, or means harm.
-LEAST_BYTES = 64 * 2**20
-MOST_TIMES = 64
+MIN_LIMIT_BYTES = 64 * 2**20
+MAX_EXPANSION = 64
 
 _MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000  # bytes of an array's header: 118 are usual, and NumPy reads no more either
@@ -59,9 +59,9 @@ def reading(path: Path) -> Iterator[BinaryIO]:
             raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
 
 
-def most_bytes(file_bytes: int) -> int:
+def max_unpacked_bytes(file_bytes: int) -> int:
     """How many bytes a file of so many bytes may come to: 64 times as many, or 64 MiB."""
-    return max(LEAST_BYTES, MOST_TIMES * file_bytes)
+    return max(MIN_LIMIT_BYTES, MAX_EXPANSION * file_bytes)
 
 
 def check_count(path: Path, n: int) -> None:
@@ -70,7 +70,7 @@ def check_count(path: Path, n: int) -> None:
     Raises:
         MalformedFile: it does.
     """
-    most = most_bytes(path.stat().st_size) // SIDE**2
+    most = max_unpacked_bytes(path.stat().st_size) // SIDE**2
     if n > most:
         raise MalformedFile(
             path,
@@ -81,7 +81,7 @@ def check_count(path: Path, n: int) -> None:
         )
 
 
-def too_much(
+def expansion_error(
     path: Path, size: int, *, where: str | None = None, received: int | None = None, hint: str
 ) -> MalformedFile:
     """The error for a packed file of `size` bytes that unpacks to more than it may."""
@@ -89,7 +89,7 @@ def too_much(
         path,
         f"It unpacks to more than a file of {size:,} bytes should",
         where=where,
-        expected=f"at most {most_bytes(size):,} bytes",
+        expected=f"at most {max_unpacked_bytes(size):,} bytes",
         received=None if received is None else f"{received:,} bytes",
         hint=hint,
     )
@@ -100,7 +100,7 @@ def load_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
 
     Raises:
         MalformedFile: not an `.npz`, a key that is missing, an array of another type than numbers and text, one that is
-            damaged, or one that unpacks to more than `most_bytes`.
+            damaged, or one that unpacks to more than `max_unpacked_bytes`.
         MissingData: the file cannot be read.
     """
     with reading(path) as file:
@@ -133,10 +133,10 @@ def _check_size(path: Path, key: str, info: zipfile.ZipInfo, size: int) -> None:
     if info.compress_type not in _PACKED_BY_NUMPY:
         hint = "Save it with np.savez or np.savez_compressed."
         raise MalformedFile(path, "It is packed in a way that NumPy does not use", where=key, hint=hint)
-    most = size if info.compress_type == zipfile.ZIP_STORED else most_bytes(size)
+    most = size if info.compress_type == zipfile.ZIP_STORED else max_unpacked_bytes(size)
     if info.compress_size > size or info.file_size > most:
         hint = "If that is right, save it unpacked: np.savez instead of np.savez_compressed."
-        raise too_much(path, size, where=key, received=info.file_size, hint=hint)
+        raise expansion_error(path, size, where=key, received=info.file_size, hint=hint)
 
 
 def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
@@ -193,7 +193,7 @@ def unpack_bz2(path: Path) -> bytes:
     """The content of a bzip2 file.
 
     Raises:
-        MalformedFile: it is damaged, or unpacks to more than `most_bytes`.
+        MalformedFile: it is damaged, or unpacks to more than `max_unpacked_bytes`.
         MissingData: the file cannot be read.
     """
     with reading(path) as file:
@@ -204,8 +204,8 @@ def unpack_bz2(path: Path) -> bytes:
                 while piece := stream.read(_PIECE):
                     pieces.append(piece)
                     unpacked += len(piece)
-                    if unpacked > most_bytes(size):
-                        raise too_much(path, size, hint="Fetch it again.")
+                    if unpacked > max_unpacked_bytes(size):
+                        raise expansion_error(path, size, hint="Fetch it again.")
         except (ValueError, EOFError, OSError) as exc:
             raise MalformedFile(path, "The bzip2 data is truncated or damaged", hint="Fetch it again.") from exc
     return b"".join(pieces)
