@@ -19,13 +19,13 @@ TRAIN := $(or $(wildcard $(DEV)),.venv/.train-$(KEY))
 # The peers live apart, so that neither side sees the other's libraries.
 PEERS := .venv-peers/.done-$(shell { cat benchmarks/requirements-peers.txt; echo '$(TORCH)'; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: help run test lint fuzz soak bench clean venv
+.PHONY: help run test lint coverage fuzz soak bench clean venv
 .NOTPARALLEL:
 
 help:  ## say what there is to make (the default)
 	@echo "Inkdigit reads handwritten digits. Targets:"
 	@sed -n 's/^\([a-z]*\):.*  ## /\1 /p' Makefile | while read -r name text; do \
-	  printf '  make %-6s %s\n' "$$name" "$$text"; done
+	  printf '  make %-8s %s\n' "$$name" "$$text"; done
 	@echo "Variables:"
 	@echo "  TORCH          another PyTorch, as pip takes it (now: $$TORCH)"
 	@echo "  PYTHON         another interpreter (now the first of: $(PYTHON))"
@@ -42,6 +42,12 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+coverage: $(DEV)  ## which lines no test runs, those of started processes counted: twice as long as the tests
+	@rm -rf .coverage
+	-$(PY) -m coverage run -m pytest -n 2
+	@$(PY) -m coverage combine -q
+	$(PY) -m coverage report
 
 fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: two or three minutes
 	$(PY) -m benchmarks.hardening.fuzz
@@ -61,7 +67,7 @@ bench: $(TRAIN) $(PEERS)  ## measure all that docs/benchmarks.md says: an hour o
 	$(PY) docs/generate.py
 
 clean:  ## remove .venv, .venv-peers, caches and builds; runs/ and data/ stay
-	@rm -rf .venv .venv-peers dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-peers dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 venv:

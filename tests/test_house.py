@@ -67,6 +67,6 @@ def test_the_licence_is_the_one_that_is_declared():
     assert "license: Apache-2.0" in text("CITATION.cff")
 
 
-@pytest.mark.parametrize("target", ["help", "run", "test", "lint", "bench", "clean"])
+@pytest.mark.parametrize("target", ["help", "run", "test", "lint", "coverage", "bench", "clean"])
 def test_every_target_of_the_makefile_says_what_it_does(target):
     assert re.search(rf"^{target}:.*  ## \w", text("Makefile"), re.MULTILINE)
