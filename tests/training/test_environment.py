@@ -9,7 +9,6 @@ import subprocess
 import pytest
 import torch
 
-from inkdigit.errors import TrainingError
 from inkdigit.model import provenance
 from inkdigit.training import environment
 from inkdigit.types import Dataset
@@ -80,27 +79,3 @@ def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeyp
     assert environment.provenance(tiny(), renamed, about).saw_mnist
     monkeypatch.setattr(provenance, "MNIST_SHA256", "0" * 64)
     assert not environment.provenance(tiny(), renamed, about).saw_mnist
-
-
-def test_what_pytorch_was_set_to_is_set_back():
-    assert not torch.are_deterministic_algorithms_enabled()
-
-    def fail() -> None:
-        with environment.deterministic(CPU):
-            assert torch.are_deterministic_algorithms_enabled()
-            raise ValueError
-
-    with pytest.raises(ValueError):
-        fail()
-    assert not torch.are_deterministic_algorithms_enabled()
-
-
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError, torch.AcceleratorError])
-def test_a_full_gpu_is_an_error_with_the_next_step(error):
-    with (
-        pytest.raises(TrainingError, match=r"memory of the GPU is full\. Do that\."),
-        environment.gpu_memory("Do that."),
-    ):
-        raise error("CUDA error: out of memory")
-    with pytest.raises(error, match="assert"), environment.gpu_memory("Do that."):
-        raise error("CUDA error: device-side assert")

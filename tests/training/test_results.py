@@ -14,27 +14,19 @@ import torch
 from inkdigit import runs
 from inkdigit.data.splits import split
 from inkdigit.errors import OutputError
-from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Provenance
 from inkdigit.training import results
 from inkdigit.training.network import loop, nets
 from inkdigit.training.results import Job
 from inkdigit.types import Dataset, Prediction
 
-from .conftest import CLASSES, CPU, draw, tensors, tiny
+from .conftest import CLASSES, CPU, tensors, tiny
 
 
 def job(dataset: Dataset, folder: Path, **fields: object) -> Job:
     recipe = tiny(**fields)
     parts = split(dataset, protocol=recipe.protocol, validation=recipe.validation, seed=recipe.seed)
     return Job(folder, recipe, dataset, parts, {}, CPU)
-
-
-@pytest.fixture(scope="module")
-def many() -> Dataset:
-    """Enough pictures to fit a temperature on."""
-    few = draw(60)
-    return Dataset("many", CLASSES, few.take(np.arange(900) % 60), draw(10, seed=1))
 
 
 @pytest.fixture(scope="module")
@@ -63,22 +55,6 @@ def test_a_picture_without_an_answer_is_not_a_number(drawn, tmp_path):
         assert kept["logits"][0, 2] == -np.inf  # a probability of 0
 
 
-def test_a_temperature_is_fitted_on_what_was_held_out(many, net, tmp_path):
-    found = results._calibration(job(many, tmp_path, validation=600), net)
-    assert found.fitted_on == "600 held-out training pictures"
-    assert found.accept_score is not None
-    assert found.temperature != 1
-
-
-def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, drawn, net, tmp_path):
-    twin = {"temperature": 1.3, "accept_score": 2.5, "calibrated_on": many.sha256}
-    taken = results._calibration(job(many, tmp_path, **twin), net)
-    assert (taken.temperature, taken.accept_score) == (1.3, 2.5)
-    assert "twin" in taken.fitted_on
-    assert results._calibration(job(drawn, tmp_path, **twin), net) == Calibration()  # other data
-    assert results._calibration(job(many, tmp_path), net) == Calibration()
-
-
 def test_the_report_tells_of_model_data_and_stages(finished):
     report = finished.report
     assert set(report["seconds"]) == {"load", "train", "export", "evaluate", "report"}
@@ -105,14 +81,6 @@ def test_glimpses_are_augmented_as_training_does_it(drawn, tmp_path):
     assert np.array_equal(results._augmented_glimpses(job(drawn, tmp_path))[0], drawn.glimpses[0][1])
     none = Dataset("none", CLASSES, drawn.train, drawn.test)
     assert results._augmented_glimpses(job(none, tmp_path)).shape == (0, 28, 28)
-
-
-def test_openings_of_the_test_part_are_appended(tmp_path):
-    for seed in "01":
-        results.log_opening(tmp_path / "run", data="drawn", name="tiny", sha256="ab", seed=seed)
-    lines = (tmp_path / results.OPENINGS).read_text().splitlines()
-    assert lines[0] == "date,data,recipe,recipe_sha256,seed,run"
-    assert [line.split(",")[4] for line in lines[1:]] == ["0", "1"]
 
 
 def test_a_full_disk_is_said_and_leaves_no_half_written_model(drawn, net, tmp_path, monkeypatch):

@@ -13,9 +13,9 @@ from inkdigit import runs
 from inkdigit.errors import DataError, Diverged, MissingData, OutputError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import run
+from inkdigit.training.evaluate import OPENINGS
 from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.results import OPENINGS
 from inkdigit.types import Dataset, Part
 
 from .conftest import CLASSES, FINISHED, draw, tiny
@@ -180,13 +180,6 @@ def test_a_run_that_cannot_begin_leaves_nothing(drawn, tmp_path, monkeypatch, re
 def test_an_unknown_device_is_refused(drawn, tmp_path, device, text):
     with pytest.raises(UsageError, match=text):
         run.train(tiny(), data=drawn, out=tmp_path / "run", device=device)
-
-
-def test_cuda_is_refused_where_there_is_none(monkeypatch):
-    monkeypatch.setattr(run.torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match=r"CUDA is not available here\. Use --device cpu"):
-        run.choose_device("cuda")
-    assert run.choose_device("auto").type == "cpu"
 
 
 def test_a_run_that_diverges_is_unfinished(drawn, tmp_path):

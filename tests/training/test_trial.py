@@ -7,7 +7,8 @@ import torch
 
 from inkdigit.data.splits import split
 from inkdigit.errors import UsageError
-from inkdigit.training import run, trial
+from inkdigit.training import trial
+from inkdigit.training.data import splits_of
 from inkdigit.training.network import checkpoint, loop, nets
 
 from .conftest import CPU, FINISHED, drawn_digits, tiny, weights
@@ -15,7 +16,7 @@ from .conftest import CPU, FINISHED, drawn_digits, tiny, weights
 
 def test_it_ends_at_the_weights_of_a_run(finished):
     dataset = drawn_digits()
-    parts = run.parts_of(dataset, FINISHED)
+    parts = splits_of(dataset, FINISHED)
     state = loop.start(trial.build(FINISHED, parts, 3), FINISHED)
     rows = list(trial.epochs(state, FINISHED, parts, CPU))
     kept = checkpoint.read(finished.folder, nets.build(FINISHED, 3), FINISHED, device=CPU)
@@ -48,22 +49,3 @@ def test_a_network_that_cannot_be_is_a_usage_error():
     parts = split(drawn_digits(), protocol="select", validation=0, seed=0)
     with pytest.raises(UsageError, match="leaves nothing of the picture"):
         trial.build(tiny(filters=(4,) * 6), parts, 3)
-
-
-def test_one_thread_is_left_to_a_worker():
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        trial.use_one_thread()
-        assert torch.get_num_threads() == 1
-    finally:
-        torch.set_num_threads(before)
-
-
-@pytest.mark.parametrize(
-    ("precision", "has", "uses"),
-    [("auto", True, True), ("auto", False, False), ("float32", True, False), ("bfloat16", False, True)],
-)
-def test_bfloat16_is_used_where_the_recipe_and_the_processor_say_so(monkeypatch, precision, has, uses):
-    monkeypatch.setattr(loop, "has_bfloat16", lambda _: has)
-    assert trial.uses_bfloat16(tiny(precision=precision), CPU) == uses

@@ -26,7 +26,7 @@ from inkdigit.training.adapt.adapt import Adapted, adapt
 from inkdigit.training.convert import export
 from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import restore
-from inkdigit.training.results import OPENINGS
+from inkdigit.training.evaluate import OPENINGS
 from inkdigit.types import Dataset, Part
 
 from ..conftest import CLASSES, CPU, draw, fit, tiny, weights

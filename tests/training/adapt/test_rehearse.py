@@ -17,8 +17,8 @@ from inkdigit.synth.drawn import digit
 from inkdigit.training.adapt import outcome, rehearse
 from inkdigit.training.adapt.rehearse import DRAWN, as_known, draw, mix, open_old, open_own
 from inkdigit.training.convert.restore import restore
+from inkdigit.training.data import splits_of
 from inkdigit.training.network import nets
-from inkdigit.training.run import parts_of
 from inkdigit.types import DIGITS, Dataset, Part
 
 from ..conftest import CLASSES, tiny
@@ -47,7 +47,7 @@ def reader(ten, tmp_path_factory) -> Recognizer:
 def test_what_the_model_held_out_is_kept_from_the_rehearsal(finished, drawn, log):
     net, recipe = restore(finished.model)
     old = open_old(finished.model, net, recipe, drawn, seed=0, log=log)
-    parts = parts_of(drawn, recipe)
+    parts = splits_of(drawn, recipe)
     assert pixels(old.unlearnt) == pixels(parts.validation)
     assert pixels(old.watched) > pixels(old.unlearnt)  # and some that the model learnt from
     assert pixels(old.parts.train) | pixels(old.watched) == pixels(parts.train) | pixels(parts.validation)

@@ -11,18 +11,24 @@ from inkdigit.model.card import Calibration
 from inkdigit.training.convert.calibrate import (
     KEEPS,
     KEEPS_STRESSED,
+    KEEPS_WARY,
+    MIN_CONFIDENCE,
     MIN_COPIES,
     MIN_PICTURES,
     calibrate,
+    calibrate_run,
     fit_temperature,
     stressed_copies,
 )
-from inkdigit.training.convert.export import score_of
+from inkdigit.training.data import splits_of
+from inkdigit.training.network import nets
 from inkdigit.training.network.loop import Tensors
+from inkdigit.training.network.predict import score_of
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Part
+from inkdigit.types import Dataset, Part
 
 from ...conftest import template
+from ..conftest import CLASSES, draw, tiny
 
 
 class Linear(nn.Module):
@@ -75,11 +81,49 @@ def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right()
     assert wrong == plain
 
 
-@pytest.mark.parametrize(("changes", "there"), [({}, False), ({"stressed": 1.0}, False), ({"outliers": 9}, False)])
-def test_only_networks_that_learnt_photographed_pictures_and_outliers_are_asked_of_them(changes, there):
+@pytest.mark.parametrize(
+    ("changes", "some"),
+    [({}, False), ({"stressed": 1.0}, False), ({"outliers": 9}, False), ({"stressed": 1.0, "outliers": 9}, True)],
+)
+def test_stressed_copies_are_made_for_networks_that_learned_from_such_and_from_outliers(changes, some):
     part = Part(np.stack([template(0)] * MIN_PICTURES), np.zeros(MIN_PICTURES, int))
     recipe = Recipe.from_fields({"filters": [4], **changes})
-    assert (stressed_copies(part, recipe) is not None) is there
+    assert (stressed_copies(part, recipe) is not None) is some
+
+
+@pytest.fixture(scope="module")
+def many() -> Dataset:
+    """Enough images to fit a temperature on."""
+    few = draw(60)
+    return Dataset("many", CLASSES, few.take(np.arange(900) % 60), draw(10, seed=1))
+
+
+@pytest.fixture(scope="module")
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nets.build(tiny(), len(CLASSES)).eval()
+
+
+def of_run(net: nn.Module, data: Dataset, **fields: object) -> Calibration:
+    recipe = tiny(**fields)
+    return calibrate_run(net, recipe, data, splits_of(data, recipe))
+
+
+def test_a_run_fits_its_calibration_on_what_it_held_out(many, net):
+    fitted = of_run(net, many, validation=600, temperature=1.3, accept_score=2.5, calibrated_on=many.sha256)
+    assert fitted.fitted_on == "600 held-out training pictures"
+    assert fitted.accept_score not in (None, 2.5)
+    assert fitted.temperature not in (1, 1.3)
+
+
+def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, drawn, net):
+    twin = {"temperature": 1.3, "accept_score": 2.5, "calibrated_on": many.sha256}
+    taken = of_run(net, many, **twin)
+    assert (taken.temperature, taken.accept_score, taken.min_confidence) == (1.3, 2.5, 0)
+    assert of_run(net, many, **twin, outliers=9).min_confidence == MIN_CONFIDENCE
+    assert "twin" in taken.fitted_on
+    assert of_run(net, drawn, **twin) == Calibration()  # other data
+    assert of_run(net, many) == Calibration()
 
 
 def test_photographed_copies_keep_their_labels_and_leave_the_pictures_out():
@@ -104,3 +148,13 @@ def test_the_threshold_keeps_the_stated_share():
     assert found.accept_score is not None
     score = torch.logsumexp(logits / found.temperature, 1)
     assert float((score >= found.accept_score).float().mean()) == pytest.approx(KEEPS, abs=0.0005)
+
+
+def test_a_network_that_knows_outliers_has_a_minimum_confidence_and_rejects_more():
+    images = torch.randint(0, 256, (3000, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+    net = Linear(0.1)
+    logits = net(images.float()).detach()
+    fitted = calibrate(net, Tensors(images, labelled(logits[:, :3] / 2)), classes=3, fitted_on="3,000 images")
+    assert (fitted.keeps, fitted.min_confidence) == (KEEPS_WARY, MIN_CONFIDENCE)
+    score = score_of(logits / fitted.temperature, 3)
+    assert float((score >= fitted.accept_score).float().mean()) == pytest.approx(KEEPS_WARY, abs=0.0005)

@@ -136,7 +136,7 @@ def test_the_card_says_what_the_model_is(graph, drawn):
     assert card["figures"]["n"] == 40
     assert tomllib.loads(card["provenance"]["recipe"])["normalize"] == "standard"
     assert card["provenance"]["data"]["sha256"] == drawn.sha256
-    assert len(card["self_test"]["probs"]) == export.SELF_TEST_PICTURES
+    assert len(card["self_test"]["probs"]) == export.SELF_TEST_IMAGES
 
 
 def test_figures_are_added_and_change_nothing_else(data):

@@ -11,7 +11,7 @@ import torch
 from inkdigit.errors import Diverged
 from inkdigit.training.network import loop, nets
 
-from ..conftest import CPU, draw, fit, tensors, tiny, weights
+from ..conftest import draw, fit, tensors, tiny, weights
 
 AUGMENTED = {"rotate_deg": 10, "shift_px": 2, "erase_px": 4, "elastic_px": 1, "dropout": 0.2}
 OPTIMIZERS = {"sgd": 0.1, "adam": 0.01, "adamw": 0.01, "rmsprop": 0.003, "adadelta": 1.0, "muon": 0.05}
@@ -244,7 +244,3 @@ def test_bfloat16_trains_too(easy):
 def test_two_runs_never_share_a_seed():
     seeds = [loop.epoch_seed(seed, epoch) + extra for seed in range(20) for epoch in range(50) for extra in (0, 1)]
     assert len(set(seeds)) == len(seeds)
-
-
-def test_the_processor_is_asked_for_bfloat16():
-    assert isinstance(loop.has_bfloat16(CPU), bool)

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import math
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,11 +32,12 @@ from inkdigit.training.adapt.rehearse import Old
 from inkdigit.training.convert import export
 from inkdigit.training.convert.calibrate import MIN_PICTURES, calibrate, stressed_copies
 from inkdigit.training.convert.restore import restore
+from inkdigit.training.device import CPU, deterministic, uses_bfloat16
+from inkdigit.training.evaluate import evaluate_reported, log_opening
 from inkdigit.training.network import loop
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.results import PARITY_PICTURES, evaluate_reported, figures, log_opening
-from inkdigit.training.trial import OnTick, uses_bfloat16
-from inkdigit.types import Dataset, Metrics, Part
+from inkdigit.training.trial import OnTick
+from inkdigit.types import Dataset, Log, Metrics, Part, silent
 
 SUFFIX = "-adapted"
 STEPS, BATCH = 120, 128
@@ -47,7 +47,6 @@ FORGETS = 0.0005  # the share of watched old pictures that may be lost: half of 
 WAYS = (1.0, 0.8, 0.6, 0.4, 0.2)  # how much of the way from the old weights to the new ones is gone, at the best
 # Drawn digits do not tell what is forgotten of real ones: it goes less far whatever they say.
 FORGETS_DRAWN, FARTHEST_DRAWN = 0.005, 0.4
-CPU = torch.device("cpu")
 # Of the learning rate of the recipe, whose own optimizer goes on: another one forgets several times as much.
 RATE = 1 / 3
 # These fields of the recipe change too; of augmentation there is as much as here, or more.
@@ -61,8 +60,6 @@ HOW = {
     "min_steps": 0,
 }
 AT_LEAST = {"rotate_deg": 8.0, "zoom": 0.08, "shift_px": 1.0, "shear": 0.1, "squish": 0.05, "thickness": 0.2}
-
-Log = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,7 +91,7 @@ def adapt(
     replay: Dataset | str | Path = rehearse.AUTO,
     steps: int = STEPS,
     seed: int = 0,
-    log: Log = lambda _: None,
+    log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Adapted:
     """Adapt a model to a user's pictures and write it to `out`, with what it reads before and after.
@@ -133,7 +130,7 @@ def adapt(
         classes=recognizer.classes,
         kind=recognizer.prepare,
         calibration=_calibration(job, learnt),
-        samples=own.images[:PARITY_PICTURES],
+        samples=own.images,
         provenance=_provenance(recognizer, dataset, old, {"seed": seed, "steps": steps, "way": way}, job.recipe),
     )
     before, after = _write(out, written, recognizer, old, recipe, log=log)
@@ -171,7 +168,7 @@ def _learn(job: _Job, own: Part) -> tuple[nn.Sequential, float]:
     sizes = round(total * OWN_SHARE), total - round(total * OWN_SHARE)
     data = loop.Tensors.of(rehearse.mix(own, job.rehearsal, sizes, seed=job.recipe.seed), CPU)
     bfloat16 = uses_bfloat16(job.recipe, CPU)
-    with environment.deterministic(CPU):
+    with deterministic(CPU):
         for _ in loop.train(state, job.recipe, data, validation=None, bfloat16=bfloat16, on_tick=job.on_tick):
             pass
     new = copy.deepcopy(net.state_dict())
@@ -241,7 +238,7 @@ def _write(out: Path, data: bytes, model: Recognizer, old: Old, recipe: Recipe, 
         before, after = (evaluate_reported(one, old.dataset, parts) for one in (model, Recognizer.load(path)))
     if parts.report_name == "test":
         log_opening(out, data=old.dataset.name, name=_name(model), sha256=recipe.sha256, seed=str(recipe.seed))
-    write_atomic(out, data if old.drawn else export.with_figures(data, figures(after)))
+    write_atomic(out, data if old.drawn else export.with_figures(data, export.figures_of(after)))
     return before, after
 
 

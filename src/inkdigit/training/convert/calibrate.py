@@ -8,19 +8,19 @@ threshold of the score (`export.score_of`) lets through a stated share of these 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inkdigit.data.splits import Splits
 from inkdigit.model.card import Calibration
 from inkdigit.synth.generated import Amounts, extend
 from inkdigit.training.network.loop import Tensors
-from inkdigit.training.network.predict import Outputs, predict
+from inkdigit.training.network.predict import predict
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Part
+from inkdigit.types import Dataset, Part
 
 KEEPS = 0.999  # the share of held-out pictures that the threshold lets through
 KEEPS_WARY = 0.998  # of a network that knows outliers: it refuses far more of them for that thousandth
@@ -29,6 +29,17 @@ MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below, it is more like
 MIN_PICTURES = 500  # fewer say nothing about a thousandth
 MIN_COPIES = 100  # read right; fewer say nothing about a hundredth
 LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
+
+
+def calibrate_run(net: nn.Module, recipe: Recipe, dataset: Dataset, splits: Splits) -> Calibration:
+    """Fitted on the images that a run held out; without any, taken over from the recipe where the data are the same."""
+    if splits.validation is not None:
+        return calibrate_held_out(net, splits.validation, recipe, classes=len(dataset.classes))
+    if recipe.temperature is not None and recipe.calibrated_on == dataset.sha256:
+        min_confidence = MIN_CONFIDENCE if recipe.outliers else 0.0
+        twin = "the select twin of this recipe"
+        return Calibration(recipe.temperature, recipe.accept_score, None, twin, min_confidence)
+    return Calibration()
 
 
 def calibrate_held_out(net: nn.Module, held_out: Part, recipe: Recipe, *, classes: int) -> Calibration:
@@ -58,13 +69,13 @@ def calibrate(
     """
     if len(held_out.images) < MIN_PICTURES:
         return Calibration()
-    outputs = _predict(net, held_out, classes)
+    outputs = predict(net, held_out.images, classes=classes).precise()
     temperature = fit_temperature(outputs.of_classes, held_out.labels)
     knows_outliers = outputs.of_outliers.shape[1] > 0
     coverage = KEEPS_WARY if knows_outliers else KEEPS
     threshold = _threshold(outputs.at(temperature).score, coverage)
     if stressed is not None:
-        outputs = _predict(net, stressed, classes)
+        outputs = predict(net, stressed.images, classes=classes).precise()
         right = outputs.take(outputs.best == stressed.labels).at(temperature).score
         if len(right) >= MIN_COPIES:
             threshold = min(threshold, _threshold(right, KEEPS_STRESSED))
@@ -73,12 +84,6 @@ def calibrate(
             )
     min_confidence = MIN_CONFIDENCE if knows_outliers else 0.0
     return Calibration(round(temperature, 4), round(threshold, 4), coverage, fitted_on, min_confidence)
-
-
-def _predict(net: nn.Module, data: Tensors, classes: int) -> Outputs:
-    """In double precision: a quantile of a thousandth is taken of the scores."""
-    outputs = predict(net, data.images, classes=classes)
-    return replace(outputs, logits=outputs.logits.double())
 
 
 def _threshold(score: Tensor, coverage: float) -> float:

@@ -65,7 +65,7 @@ def model_bytes(
 ) -> bytes:
     """The bytes of the model file.
 
-    `kind` is the door that its pictures pass; `samples` uint8 (n, 28, 28) are training images: network and file are compared on the first.
+    `kind` is how its images are prepared; on the first of `samples` uint8 (n, 28, 28) network and file are compared.
 
     Raises:
         ParityError: the file answers otherwise than the network.

@@ -26,10 +26,10 @@ from inkdigit.model.card import SelfTest
 from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.model.session import broken
-from inkdigit.training.convert.export import drop_zero_biases, run_bytes, set_card, with_figures
+from inkdigit.training.convert.export import drop_zero_biases, figures_of, run_bytes, set_card, with_figures
 from inkdigit.training.convert.restore import recipe_of
-from inkdigit.training.results import evaluate_reported, figures
-from inkdigit.training.run import parts_of
+from inkdigit.training.data import splits_of
+from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.types import Dataset, Gray, Metrics
 
 PICTURES = 1000  # that fix the ranges
@@ -62,14 +62,14 @@ def quantize(recognizer: Recognizer, dataset: Dataset) -> Quantized:
             received=", ".join(unknown[:5]),
             hint="Say with --data what the model learnt from.",
         )
-    parts = parts_of(dataset, recipe_of(recognizer))
+    parts = splits_of(dataset, recipe_of(recognizer))
     data = int8_bytes(recognizer, choose(parts.train.images))
     before = evaluate_reported(recognizer, dataset, parts)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
         path.write_bytes(data)
         after = evaluate_reported(path, dataset, parts)  # the self test passes
-    return Quantized(with_figures(data, {**figures(after), "float32": figures(before)}), before, after)
+    return Quantized(with_figures(data, {**figures_of(after), "float32": figures_of(before)}), before, after)
 
 
 def choose(images: Gray) -> Gray:

@@ -11,7 +11,6 @@ import copy
 import hashlib
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -27,6 +26,7 @@ from inkdigit.files import write_atomic, writing
 from inkdigit.parsing import parse_json, read_bytes
 from inkdigit.training.network.loop import State, make_optimizer, start
 from inkdigit.training.recipe import Recipe
+from inkdigit.types import Log, silent
 
 FILE = "checkpoint/state.safetensors"
 PREVIOUS = "checkpoint/previous.safetensors"
@@ -113,9 +113,7 @@ def forget_previous(run: Path) -> None:
         (run / PREVIOUS).unlink(missing_ok=True)
 
 
-def read(
-    run: Path, net: nn.Sequential, recipe: Recipe, *, device: torch.device, log: Callable[[str], None] = lambda _: None
-) -> State:
+def read(run: Path, net: nn.Sequential, recipe: Recipe, *, device: torch.device, log: Log = silent) -> State:
     """Read the last good state of a run into a freshly built network on `device`; that state becomes the newest.
 
     Raises:

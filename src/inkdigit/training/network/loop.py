@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from inkdigit.errors import Diverged
 from inkdigit.training.network.augment import augment
 from inkdigit.training.network.muon import Muon
-from inkdigit.training.network.nets import EVALUATE_BATCH
+from inkdigit.training.network.predict import EVALUATE_BATCH
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
@@ -322,14 +321,3 @@ def _renew_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None:
     torch.set_rng_state(rng_state)
     for norm in norms:
         norm.momentum = 0.1
-
-
-def has_bfloat16(device: torch.device) -> bool:
-    """Whether the processor multiplies bfloat16 in hardware; emulation is slower than float32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
-    except OSError:
-        return False
-    return "avx512_bf16" in flags or "amx_bf16" in flags

@@ -17,7 +17,6 @@ from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import OUTLIERS, SIDE
 
-EVALUATE_BATCH = 1000  # pictures that are answered at a time
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": nn.LeakyReLU,
@@ -150,13 +149,6 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     net = nn.Sequential(layers)
     _initialize(net, recipe)
     return net
-
-
-@torch.no_grad()
-def logits(net: nn.Module, images: Tensor) -> Tensor:
-    """What a network says of uint8 (N, 28, 28), some pictures at a time, in evaluation mode: (N, K + M)."""
-    net.eval()
-    return torch.cat([net(some.unsqueeze(1).float()) for some in torch.split(images, EVALUATE_BATCH)])
 
 
 def only_classes(net: nn.Sequential, classes: int) -> nn.Sequential:

@@ -10,7 +10,7 @@ import pytest
 from inkdigit.errors import UsageError
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.training.adapt.rehearse import open_own
-from inkdigit.training.run import open_for
+from inkdigit.training.data import open_for
 from inkdigit.types import Dataset
 
 from .conftest import tiny

@@ -1,0 +1,85 @@
+"""The device that training runs on, and PyTorch set so that the same seed gives the same numbers there.
+
+In: the name of a device, a recipe. Out: a `torch.device`, whether to compute in bfloat16, and blocks in which PyTorch
+is deterministic or a full GPU is an error with a next step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inkdigit.errors import TrainingError, UsageError
+from inkdigit.training.recipe import Recipe
+
+CPU = torch.device("cpu")
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu` or `cuda` means here.
+
+    Raises:
+        UsageError: another name, or CUDA where there is none.
+    """
+    if name not in ("auto", "cpu", "cuda"):
+        raise UsageError(f"Unknown device {name!r}", expected="auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
+    """Whether the recipe computes in bfloat16 on this device."""
+    return recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(device))
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 in hardware; emulation is slower than float32."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+    except OSError:
+        return False
+    return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def use_threads(count: int) -> None:
+    """Compute with `count` threads; with another number sums round differently."""
+    torch.set_num_threads(count)
+
+
+@contextmanager
+def deterministic(device: torch.device) -> Iterator[None]:
+    """Let PyTorch use only operations that give the same bits again; restore its settings afterwards."""
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # the value that cuBLAS documents for this
+    memory: Any = torch.utils.deterministic
+    before = torch.are_deterministic_algorithms_enabled(), memory.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False  # nothing reads it, and filling takes a tenth of the time
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        memory.fill_uninitialized_memory = before[1]
+
+
+@contextmanager
+def gpu_memory(next_step: str) -> Iterator[None]:
+    """Turn a full GPU memory into an error that suggests `next_step`.
+
+    Raises:
+        TrainingError: the memory of the GPU is full.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, torch.AcceleratorError) as exc:
+        if "out of memory" not in str(exc):
+            raise
+        raise TrainingError("The memory of the GPU is full", hint=next_step) from exc
