@@ -24,18 +24,18 @@ from inkdigit.errors import InkdigitError, UsageError
 from inkdigit.files import write_atomic
 from inkdigit.measure.ledger import read_finished
 from inkdigit.measure.metrics import predict_part
+from inkdigit.measure.seeds import Seeds, open_seeds, spell
 from inkdigit.measure.speed import time_batches
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import ZOO, Recognizer
-from inkdigit.report.seeds import Seeds, open_seeds, spell
 from inkdigit.training.convert.calibrate import calibrate_held_out
 from inkdigit.training.convert.export import set_card
 from inkdigit.training.convert.int8 import choose, int8_bytes, quantize
 from inkdigit.training.convert.restore import recipe_of, restore
+from inkdigit.training.data import splits_of
 from inkdigit.training.environment import describe
+from inkdigit.training.evaluate import log_opening
 from inkdigit.training.recipe import Recipe, bundled
-from inkdigit.training.results import log_opening
-from inkdigit.training.run import parts_of
 from inkdigit.types import Dataset, Part
 
 GAIN = 1 / 3  # of size or time: what makes an int8 file worth having
@@ -136,11 +136,11 @@ def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
     Raises:
         UsageError: it is not.
     """
-    told, figures = model.card.provenance, model.card.figures
-    n = len(parts_of(dataset, recipe).report)
+    provenance, figures = model.card.provenance, model.card.figures
+    n = len(splits_of(dataset, recipe).report)
     for what, expected, received in (
-        ("recipe", recipe.sha256, told.get("recipe_sha256")),
-        ("training data", dataset.sha256, told.get("data", {}).get("sha256")),
+        ("recipe", recipe.sha256, provenance.recipe_sha256),
+        ("training data", dataset.sha256, None if provenance.data is None else provenance.data.sha256),
         ("reported part", f"test, {n} pictures", f"{figures.get('part')}, {figures.get('n')} pictures"),
     ):
         if expected != received:
@@ -187,7 +187,7 @@ def pays(model: Recognizer, dataset: Dataset) -> bool:
     Raises:
         UsageError: it held nothing out.
     """
-    parts = parts_of(dataset, recipe_of(model))
+    parts = splits_of(dataset, recipe_of(model))
     if parts.validation is None:
         raise UsageError(
             f"{model.path} held nothing out to decide on int8 by",
@@ -209,7 +209,7 @@ def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
         UsageError: it held nothing out, or its temperature, which is inside the graph, is not what is found today.
     """
     net, recipe = restore(model)
-    held_out, old = parts_of(dataset, recipe).validation, model.card.calibration
+    held_out, old = splits_of(dataset, recipe).validation, model.card.calibration
     found = None if held_out is None else calibrate_held_out(net, held_out, recipe, classes=len(model.classes))
     if found is None or found.accept_score is None:
         raise UsageError(f"{model.path} held too few pictures out to fit a threshold on")
@@ -221,7 +221,9 @@ def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
         )
     print(f"Answers from a score of {found.accept_score}; it was {old.accept_score}")
     changed = onnx.load(model.path)
-    provenance = {**model.card.provenance, "calibrated_by": describe(dataset, source=recipe.data, device=CPU)["commit"]}
+    commit = describe(dataset, source=recipe.data, device=CPU)["commit"]
+    before = model.card.provenance
+    provenance = replace(before, extra={**before.extra, "calibrated_by": commit})
     calibration = replace(found, temperature=old.temperature)
     set_card(changed, replace(model.card, calibration=calibration, provenance=provenance))
     return bytes(changed.SerializeToString())

@@ -16,11 +16,13 @@ from typing import Any
 
 from benchmarks.accuracy.parts import BARS as ASKED
 from benchmarks.common import machine, pages
-from benchmarks.common.tables import MET, NOT_MEASURED, Record, load, machine_line, row, spread, table
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, NOT_MEASURED, machine_line, row, spread, table
+from inkdigit.measure.seeds import spell
 from inkdigit.model.card import Card
+from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
-from inkdigit.report.seeds import spell
-from inkdigit.report.template import byte_count, percent
+from inkdigit.report.numbers import byte_count, percent
 
 PAGE = machine.ROOT / "docs" / "models.md"
 RESULTS = "models.json"
@@ -109,7 +111,7 @@ answers averaged over several views of a picture are files of their own, named s
 
 def read_models(results: Path) -> list[Model]:
     """The bundled models, the smallest first."""
-    record = load(results / RESULTS)
+    record = results.read(results / RESULTS)
     measured = {one["sha256"]: one for one in record["models"]} if record else {}
     models = []
     for name, path in bundled().items():
@@ -238,29 +240,31 @@ def origins(models: Sequence[Model]) -> str:
     header = ["model", "recipe", "seed", "trained on", "licence of the data", "calibrated on", "made", "commit", "with"]
     rows = []
     for model in models:
-        told, data = model.card.provenance, model.card.provenance["data"]
+        provenance, data = model.card.provenance, model.card.provenance.data
         rows.append(
             row(
                 f"`{model.name}`",
-                f"[`{model.name}`](recipes.md), `{told['recipe_sha256'][:12]}`",
-                told["seed"],
-                f"{data['name']}, {data['train']:,} pictures, SHA-256 `{data['sha256'][:12]}…`{_teacher(told)}",
-                data["licence"],
+                f"[`{model.name}`](recipes.md), `{provenance.recipe_sha256[:12]}`",
+                provenance.seed,
+                f"{data.name}, {data.train:,} pictures, SHA-256 `{data.sha256[:12]}…`{_teacher(provenance)}",
+                data.licence,
                 model.card.calibration.fitted_on,
-                told["created"][:10],
-                f"`{(told['commit'] or 'unknown')[:12]}`{_calibrated_by(told)}",
-                f"torch {told['libraries']['torch']}, onnxruntime {told['libraries']['onnxruntime']}",
+                provenance.created[:10],
+                f"`{(provenance.commit or 'unknown')[:12]}`{_calibrated_by(provenance)}",
+                f"torch {provenance.libraries['torch']}, onnxruntime {provenance.libraries['onnxruntime']}",
             )
         )
     return table(header, rows)
 
 
-def _calibrated_by(told: dict[str, Any]) -> str:
-    return f"; calibrated again by `{(told['calibrated_by'] or 'unknown')[:12]}`" if "calibrated_by" in told else ""
+def _calibrated_by(provenance: Provenance) -> str:
+    if "calibrated_by" not in provenance.extra:
+        return ""
+    return f"; calibrated again by `{(provenance.extra['calibrated_by'] or 'unknown')[:12]}`"
 
 
-def _teacher(told: dict[str, Any]) -> str:
-    return f"; taught by `{told['teacher']['file']}`" if "teacher" in told else ""
+def _teacher(provenance: Provenance) -> str:
+    return "" if provenance.teacher is None else f"; taught by `{provenance.teacher.file}`"
 
 
 def commands(models: Sequence[Model]) -> str:
@@ -268,17 +272,17 @@ def commands(models: Sequence[Model]) -> str:
     rows = []
     for model in models:
         name, folder = model.name, f"runs/{model.name}"
-        seeds = f"--seeds {spell(model.seeds['seeds'])}" if model.seeds else f"--seed {model.card.provenance['seed']}"
+        seeds = f"--seeds {spell(model.seeds['seeds'])}" if model.seeds else f"--seed {model.card.provenance.seed}"
         train, make = (
             [f"inkdigit train {name} {seeds} --out {folder}"],
             f"python -m benchmarks.models.bundle {name} {folder}",
         )
         if model.card.numbers != "float32":
             make += " --int8"
-            if not tomllib.loads(model.card.provenance["recipe"])["validation"]:  # its twin held pictures out
+            if not tomllib.loads(model.card.provenance.recipe or "")["validation"]:  # its twin held pictures out
                 train.append(f"inkdigit train {name} --set protocol=select --out {folder}-select")
                 make += f" --twin {folder}-select"
-        make += " --calibrate" * ("calibrated_by" in model.card.provenance)
+        make += " --calibrate" * ("calibrated_by" in model.card.provenance.extra)
         rows.append(row(f"`{name}`", ", ".join(f"`{command}`" for command in train), f"`{make}`"))
     return table(["model", "trained by", "bundled by"], rows)
 
@@ -291,7 +295,7 @@ def _seeds(model: Model) -> tuple[str, str]:
 
 def files(results: Path, at: Path) -> pages.Files:
     """The page, with what it should hold."""
-    return pages.beside(at, render(read_models(results), load(results / RESULTS)), {})
+    return pages.beside(at, render(read_models(results), results.read(results / RESULTS)), {})
 
 
 def main() -> int:

@@ -7,7 +7,6 @@ that the test part is not asked.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -18,15 +17,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common import machine
+from benchmarks.common import results
 from benchmarks.robustness.measure import held_out, outliers
 from inkdigit.data.sources import open_data
 from inkdigit.measure.rejection import auroc
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_each
-from inkdigit.training.convert.export import score_of
 from inkdigit.training.convert.restore import recipes_of, restore
-from inkdigit.training.network import nets
+from inkdigit.training.network.predict import logits as outputs_of
+from inkdigit.training.network.predict import score_of
 from inkdigit.types import Dataset, Gray
 
 LIBRARIES = ("inkdigit", "torch", "numpy")
@@ -53,7 +52,7 @@ class Seen:
     @torch.no_grad()
     def __call__(self, images: Gray) -> tuple[Tensor, Tensor]:
         """uint8 (N, 28, 28) → logits (N, K + M) and features (N, F)."""
-        features = nets.logits(self.body, torch.from_numpy(images))
+        features = outputs_of(self.body, torch.from_numpy(images))
         return self.output(features), features
 
 
@@ -108,26 +107,24 @@ def trained(path: str) -> dict[str, Any]:
     """What is to be known of a network: its recipe, and the commit that trained it."""
     model = Recognizer.load(path)
     recipe = recipes_of(model)[0]
-    return {"recipe": recipe.name, "epochs": recipe.epochs, "commit": model.card.provenance["commit"]}
+    return {"recipe": recipe.name, "epochs": recipe.epochs, "commit": model.card.provenance.commit}
 
 
 def main() -> int:
     """Compare, and write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="a few outliers")
     options.add_argument("taught", help="a run of a recipe with outliers")
     options.add_argument("untaught", help="a run of the same recipe with outliers = 0")
-    options.add_argument("--smoke", action="store_true", help="a few outliers: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     dataset = open_data("mnist")
     pictures = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=20 if asked.smoke else None)
     known = {kind: prepare_each(grays) for kind, grays in pictures.items()}
     networks = [trained(path) for path in (asked.taught, asked.untaught)]
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "about": ABOUT, "networks": networks}
+    about = {**results.stamp(LIBRARIES, smoke=asked.smoke), "about": ABOUT, "networks": networks}
     told = compare(asked.taught, dataset, known)
     plain = compare(asked.untaught, dataset, known)
     merged = {**{f"{name}, without outliers": areas for name, areas in plain.items()}, **told}
-    machine.write_json(asked.results / "rejection.json", {**about, "scores": merged})
+    results.write(asked.results / "rejection.json", {**about, "scores": merged})
     return 0
 
 

@@ -6,7 +6,6 @@ In: model files or run directories (the bundled `fast` without any) and the data
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 import time
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnxruntime as ort
 
-from benchmarks.common import machine
+from benchmarks.common import results
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.int8 import quantize
@@ -37,7 +36,7 @@ def session(path: Path, threads: int) -> ort.InferenceSession:
 def measure(model: str, *, rounds: int, threads: int) -> dict[str, Any]:
     """Quantise one model, and time both files in turns."""
     recognizer = Recognizer.load(model)
-    dataset = open_data(recognizer.card.provenance["data"]["name"], prepare=recognizer.prepare)
+    dataset = open_data(recognizer.card.provenance.data.name, prepare=recognizer.prepare)
     made = quantize(recognizer, dataset)
     images = np.ascontiguousarray(dataset.train.images[:PICTURES])
     taken: dict[str, list[float]] = {"float32": [], "int8": []}
@@ -66,21 +65,20 @@ def measure(model: str, *, rounds: int, threads: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each model and write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__)
     options.add_argument("models", nargs="*", default=["fast"], help="model files or run directories")
     options.add_argument("--rounds", type=int, default=100)
     options.add_argument("--threads", type=int, default=2)
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text(encoding="utf-8").split() if cpuinfo.exists() else []
-    about = {"smoke": False, **machine.describe(LIBRARIES), "vnni": any(flag in flags for flag in VNNI)}
+    about = {**results.stamp(LIBRARIES, command=COMMAND), "vnni": any(flag in flags for flag in VNNI)}
     rows = []
     for model in asked.models:
         rows.append(measure(model, rounds=asked.rounds, threads=asked.threads))
         print(rows[-1], flush=True)
     shape = {"pictures": PICTURES, "rounds": asked.rounds, "threads": asked.threads}
-    machine.write_json(asked.results / "int8.json", {**about, "command": COMMAND, **shape, "models": rows})
+    results.write(asked.results / "int8.json", {**about, **shape, "models": rows})
 
 
 if __name__ == "__main__":

@@ -60,6 +60,13 @@ class Prediction:
         """The confidence in per cent, rounded down: nothing short of certain is called 100 %."""
         return f"{int((self.confidence or 0) * 10_000) / 100:.2f} %"
 
+    def summary(self, classes: Sequence[str]) -> str:
+        """How confident the answer is, or why there is none: "99.98 % sure", "unsure (perhaps 7, 48.20 %)"."""
+        if self.label is not None:
+            return f"{self.sureness} sure"
+        guess = "" if self.best is None else f" (perhaps {classes[self.best]}, {self.sureness})"
+        return f"{self.reason}{guess}"
+
     def runner_up(self, classes: Sequence[str]) -> str | None:
         """The class that came second and its share, as in "7, 1.50 %"; None where no class has any."""
         if self.probs is None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +58,7 @@ def calls(monkeypatch):
             recipe = Recipe.load(said[1], {**changes, "seed": int(said[said.index("--seed") + 1])})
             folder.mkdir(parents=True)
             (folder / RECIPE).write_text(recipe.to_toml())
-            teacher = recipe.teacher and ModelFile.of(Path(recipe.teacher)).__dict__
+            teacher = recipe.teacher and asdict(ModelFile.of(Path(recipe.teacher)))
             (folder / ENVIRONMENT).write_text(json.dumps({"threads": 1, "device": "cpu", "teacher": teacher}))
         figures = {"n": 4, "accuracy": 0.75, "accuracy_ci95": [0.3, 0.95], "nll": 0.1, "ece": 0.01}
         report = {**figures, "model": {"parameters": 10}, "train_seconds": 2.04, "epochs": 3}

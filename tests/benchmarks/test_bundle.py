@@ -22,9 +22,10 @@ from inkdigit.report import run as run_page
 from inkdigit.training import recipe as recipes
 from inkdigit.training import results
 from inkdigit.training.convert import calibrate
+from inkdigit.training.data import splits_of
+from inkdigit.training.evaluate import OPENINGS
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.results import OPENINGS
-from inkdigit.training.run import parts_of, train
+from inkdigit.training.run import train
 from inkdigit.training.seeds import train_seeds
 
 from ..training.conftest import draw, single_thread, tiny
@@ -83,7 +84,7 @@ def test_a_run_becomes_the_model_of_its_recipe(made, zoo):
 def test_of_several_seeds_the_first_is_taken_whatever_the_others_show_and_all_are_told(made, zoo, capsys):
     summary = json.loads((made / "seeds" / runs.SEEDS).read_text())
     card = Recognizer.load(bundle.bundle("tiny", str(made / "seeds"), zoo=zoo)).card
-    assert card.provenance["seed"] == 0
+    assert card.provenance.seed == 0
     spread = {key: summary["accuracy"][key] for key in ("mean", "sd")}
     assert card.figures["seeds"] == {"n": 2, **spread, "seeds": [0, 1]}
     assert capsys.readouterr().out.startswith(f"Written: {zoo / 'tiny.onnx'}, ")
@@ -98,7 +99,7 @@ def test_an_int8_file_is_taken_where_it_loses_nothing(made, zoo, monkeypatch, ca
     assert card.figures["float32"]["n"] == 30
     assert card.figures["seeds"]["n"] == 2
     assert len(openings(made / "seeds")) == len(before) + 1
-    assert openings(made / "seeds")[-1]["run"] == f"s{card.provenance['seed']}"
+    assert openings(made / "seeds")[-1]["run"] == f"s{card.provenance.seed}"
     assert capsys.readouterr().out.count("of 30 held-out pictures wrong") == 2
 
 
@@ -150,13 +151,13 @@ def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, data
     old, new = before.card.calibration, after.card.calibration
     assert new.accept_score > old.accept_score
     assert (new.temperature, new.keeps, new.fitted_on) == (old.temperature, 0.5, old.fitted_on)
-    held_out = parts_of(dataset, Recipe.load("tiny")).validation
+    held_out = splits_of(dataset, Recipe.load("tiny")).validation
     scores = [answer.score for answer in after.predict(held_out.images)]
     assert np.mean(np.array(scores) >= new.accept_score) == pytest.approx(0.5, abs=0.03)
     assert [p.probs.tolist() for p in after.predict(held_out.images)] == [
         p.probs.tolist() for p in before.predict(held_out.images)
     ]
-    assert "calibrated_by" in after.card.provenance
+    assert "calibrated_by" in after.card.provenance.extra
     monkeypatch.setattr(calibrate, "fit_temperature", lambda *_: 9.0)
     with pytest.raises(UsageError, match="no longer what it was calibrated as"):
         bundle.calibrated_again(before, dataset)

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.models import measure as models
 from benchmarks.models import page as models_page
+from inkdigit.model.provenance import TeacherFile
 from inkdigit.model.recognizer import Recognizer, bundled
 
 ROOT = Path(__file__).parents[2]
@@ -48,8 +49,9 @@ def shipped() -> models_page.Model:
 def best(shipped) -> models_page.Model:
     """An int8 model of five seeds, taught by another, and measured."""
     card = shipped.card
-    figures, told = {**card.figures, "seeds": SEEDS}, {**card.provenance, "teacher": {"file": "many/model.onnx"}}
-    card = replace(card, name="best", numbers="int8", parameters=646_000, figures=figures, provenance=told)
+    figures = {**card.figures, "seeds": SEEDS}
+    taught = replace(card.provenance, teacher=TeacherFile("many/model.onnx", "0"))
+    card = replace(card, name="best", numbers="int8", parameters=646_000, figures=figures, provenance=taught)
     speed = models.gather("best", next(iter(bundled().values())), [said(5100.4), said(4900), said(5200)])
     return models_page.Model("best", 680_000, card, speed)
 
@@ -98,9 +100,9 @@ def test_the_bars_are_met_or_not(shipped, best, tiny):
 
 
 def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
-    told = best.card.provenance
-    told = {**told, "recipe": told["recipe"].replace("validation = 0.05", "validation = 0.0")}
-    best = replace(best, card=replace(best.card, provenance=told))
+    before = best.card.provenance
+    without = replace(before, recipe=before.recipe.replace("validation = 0.05", "validation = 0.0"))
+    best = replace(best, card=replace(best.card, provenance=without))
     text = models_page.commands([shipped, best])
     assert cells(text, "| `fast` |")[1:] == [
         "`inkdigit train fast --seed 0 --out runs/fast`",

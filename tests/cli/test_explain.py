@@ -12,6 +12,8 @@ import pytest
 from PIL import Image
 
 from inkdigit.cli import explain
+from inkdigit.model.explain import Explanation
+from inkdigit.types import Prediction
 
 from ..conftest import Tiny
 from .conftest import assert_one_error, environment, run
@@ -70,11 +72,11 @@ def test_a_plain_picture_of_nothing_is_no_crash(inkdigit, blank, tmp_path):
     plain = Tiny(kind="plain").write(tmp_path / "plain.onnx")
     said = inkdigit("explain", black, "--model", plain)
     assert said.code == 0
-    assert "decided by  no part of it: the picture is black all over" in said.out
+    assert "decided by  no part of it: the image is black all over" in said.out
     assert "runner-up   " in said.out
     assert "ink" not in said.out.removeprefix(str(black))
     assert inkdigit("explain", black, "--model", plain, "--out", tmp_path / "page.html").code == 0
-    assert "The picture is black all over" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "The image is black all over" in (tmp_path / "page.html").read_text(encoding="utf-8")
     said = inkdigit("explain", blank, "--model", plain, "--out", tmp_path / "page.html")
     assert said.code == 0
     assert "Which part decided" in (tmp_path / "page.html").read_text(encoding="utf-8")
@@ -170,23 +172,26 @@ def test_an_answer_that_is_withheld_is_explained_as_a_guess(inkdigit, one, tmp_p
     assert "decided by  the " in said.out
 
 
+def explained(fall: np.ndarray, columns: slice) -> Explanation:
+    image = np.zeros((28, 28), np.uint8)
+    image[4:24, columns] = 255
+    return Explanation(image, Prediction("7", 0.9, np.ones(1, np.float32)), ("7",), fall)
+
+
 def test_the_places_name_where_it_is():
-    seen = np.zeros((28, 28), np.uint8)
-    seen[4:24, 4:24] = 255
     fall = np.zeros((28, 28), np.float32)
     fall[4:9, 18:24] = 1
-    assert explain._places(seen, fall, "7") == "the upper right: 100 % of what speaks for 7"
+    assert explain._places(explained(fall, slice(4, 24))) == "the upper right: 100 % of what speaks for 7"
     fall[18:24, 4:9] = fall[12:14, 12:14] = 1
-    assert explain._places(seen, fall, "7") == "the upper right and the lower left: 94 % of what speaks for 7"
-    assert explain._places(seen, -fall, "7") == "no part by itself: none speaks for 7"
+    both = "the upper right and the lower left: 94 % of what speaks for 7"
+    assert explain._places(explained(fall, slice(4, 24))) == both
+    assert explain._places(explained(-fall, slice(4, 24))) == "no part of it alone: none speaks for 7"
 
 
 def test_the_drawing_marks_ink_against_the_answer():
-    seen = np.zeros((28, 28), np.uint8)
-    seen[4:24, 10:14] = 255
     fall = np.full((28, 28), -1, np.float32)
     fall[:14] = 1
-    *ink, _, _ = explain._drawn(seen, fall).splitlines()
+    *ink, _, _ = explain._drawn(explained(fall, slice(10, 14)).image, fall).splitlines()
     assert ink == ["", *["  ####"] * 5, *["  ----"] * 5]
 
 

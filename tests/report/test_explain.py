@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from inkdigit.model.explain import Explanation
 from inkdigit.report import explain, run
-from inkdigit.report.explain import Explained, Insight, Look
+from inkdigit.report.explain import Example, Explained, Insight
+from inkdigit.types import DIGITS, Prediction
 
 from .test_run import HOSTILE, Tags, story
 
 RNG = np.random.default_rng(0)
+BLANK = Explanation(np.zeros((28, 28), np.uint8), Prediction(None, reason="no ink"), DIGITS, None)
 
 
 def ink() -> np.ndarray:
@@ -24,15 +27,22 @@ def ink() -> np.ndarray:
     return picture
 
 
-def look(title: str = "1", *, gradients: bool = True) -> Look:
+def explained(answer: str | None = "1", *, gradients: bool = True, classes: tuple[str, ...] = DIGITS) -> Explanation:
     occlusion, inner = RNG.normal(size=(2, 28, 28)).astype(np.float32)
-    return Look(ink(), title, "98.00 % sure", occlusion, inner if gradients else None)
+    probs = np.full(len(classes), 0.02 / (len(classes) - 1), np.float32)
+    probs[1 if answer is None else classes.index(answer)] = 0.98
+    prediction = Prediction(answer, 0.98, probs, 1.0, None if answer else "unsure")
+    return Explanation(ink(), prediction, classes, occlusion, inner if gradients else None)
+
+
+def example(label: str = "1", *, gradients: bool = True) -> Example:
+    return Example(explained(gradients=gradients), label)
 
 
 def several(*, examples: int = 3, channels: int = 16, layers: tuple[str, ...] = ("block1_conv1",)) -> Insight:
     maps = {name: RNG.normal(size=(examples, channels, 9, 9)).astype(np.float32) for name in layers}
     filters = RNG.normal(size=(channels, 3, 3)).astype(np.float32)
-    return Insight(tuple(look() for _ in range(examples)), (look("1 → 7"),), filters, maps)
+    return Insight(tuple(example() for _ in range(examples)), (example("7"),), filters, maps)
 
 
 def opened(png: bytes) -> np.ndarray:
@@ -96,17 +106,15 @@ def test_every_picture_has_a_name():
     assert set(drawn) == saliency | {"filters", "maps-stem_conv", "maps-block1_residual1.conv2"}
     assert Image.open(io.BytesIO(drawn["mistake-1"])).size == (3 * 148 - 8, 140)
     assert explain.draw(Insight(())) == {}
-    alone = explain.draw(Insight((look(gradients=False),)))
+    alone = explain.draw(Insight((example(gradients=False),)))
     assert Image.open(io.BytesIO(alone["saliency-1"])).size == (2 * 148 - 8, 140)
 
 
-def told(**fields: object) -> Explained:
+def page_data(**fields: object) -> Explained:
     some = Explained(
         name="7.png",
         given=RNG.integers(0, 256, (900, 700)).astype(np.uint8),
-        seen=ink(),
-        answer="1",
-        sureness="98.00 % sure",
+        explanation=explained(),
         facts={"runner-up": "7, 1.50 %"},
         insight=replace(several(examples=1, channels=40), mistakes=()),
     )
@@ -114,7 +122,7 @@ def told(**fields: object) -> Explained:
 
 
 def test_the_page_of_a_picture_stands_alone():
-    html = explain.page(told())
+    html = explain.page(page_data())
     tags = Tags(html)
     assert tags.open == []
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in tags.links())
@@ -130,7 +138,7 @@ def test_the_page_of_a_picture_stands_alone():
 
 
 def test_without_weights_the_page_says_what_is_left_out():
-    html = explain.page(told(insight=Insight((look(gradients=False),), left_out="Gradients: pip install more")))
+    html = explain.page(page_data(insight=Insight((example(gradients=False),), left_out="Gradients: pip install more")))
     assert "Gradients: pip install more" in html
     assert 'alt="The ink coloured by occlusion"' in html
     assert 'alt="The ink coloured by integrated gradients"' not in html
@@ -138,11 +146,13 @@ def test_without_weights_the_page_says_what_is_left_out():
 
 
 def test_a_picture_without_ink_is_told():
-    html = explain.page(told(answer="—", sureness="no ink", seen=np.zeros((28, 28), np.uint8), insight=None))
+    html = explain.page(page_data(explanation=BLANK, insight=None))
     assert "There is no ink to explain." in html
     assert html.count("<img") == 2
-    black = explain.page(told(seen=np.zeros((28, 28), np.uint8), insight=None, prepare="plain"))
-    assert "The picture is black all over" in black
+    black = explain.page(
+        page_data(explanation=replace(BLANK, prediction=explained().prediction), insight=None, prepare="plain")
+    )
+    assert "The image is black all over" in black
     assert not re.search(r"\bink\b|\bpaper\b", body(black))
 
 
@@ -152,38 +162,44 @@ def body(html: str) -> str:
 
 
 def test_plain_pictures_have_parts_and_no_ink():
-    some = told(prepare="plain", insight=replace(told().insight, prepare="plain"))
+    some = page_data(prepare="plain", insight=replace(page_data().insight, prepare="plain"))
     html = explain.page(some)
     assert "Which part decided" in html
     assert "Orange parts spoke for the answer" in html
     assert "from a black picture" in html
     assert not re.search(r"\bink\b|\bpaper\b", body(html))
-    assert "Orange ink spoke for the answer" in explain.page(told())
+    assert "Orange ink spoke for the answer" in explain.page(page_data())
 
 
 def test_without_anything_from_inside_the_network_there_is_no_such_section():
-    empty = Insight((look(),), filters=np.zeros((0, 1, 1), np.float32))
-    assert "Inside the network" not in explain.page(told(insight=empty))
-    assert "Inside the network" in explain.page(told())
-    assert "Inside the network" in explain.page(told(insight=replace(empty, left_out="Gradients are not here.")))
+    empty = Insight((example(),), filters=np.zeros((0, 1, 1), np.float32))
+    assert "Inside the network" not in explain.page(page_data(insight=empty))
+    assert "Inside the network" in explain.page(page_data())
+    assert "Inside the network" in explain.page(page_data(insight=replace(empty, left_out="Gradients are not here.")))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (28, 28), (5000, 3)])
 def test_any_shape_is_shown(shape: tuple[int, int]):
-    assert "As given" in explain.page(told(given=np.zeros(shape, np.uint8)))
+    assert "As given" in explain.page(page_data(given=np.zeros(shape, np.uint8)))
 
 
 def test_hostile_names_on_the_page_are_text():
     for name in HOSTILE:
-        tags = Tags(explain.page(told(name=name, answer=name, facts={name: name})))
+        hostile = explained(name, classes=(name, "b"))
+        tags = Tags(explain.page(page_data(name=name, explanation=hostile, facts={name: name})))
         assert "script" not in {tag for tag, _ in tags.seen}
         assert any(name in text for text in tags.text)
+
+
+def test_a_mistake_is_named_by_its_label_and_what_was_predicted():
+    assert (example().title, example("7").title, Example(explained()).title) == ("1", "7 → 1", "1")
+    assert example().note == "98.00 % sure"
 
 
 def test_a_report_shows_what_it_is_given(tmp_path, monkeypatch):
     pixel = explain.montage([[ink()]], side=28)
     monkeypatch.setattr(run, "draw", lambda _story, *, theme: {"confusion": pixel})  # noqa: ARG005
-    hostile = Look(ink(), HOSTILE[0], "0.10 % sure", *RNG.normal(size=(2, 28, 28)).astype(np.float32))
+    hostile = Example(explained(), HOSTILE[0])
     shown = replace(several(layers=("a.conv1", "b.conv2")), mistakes=(hostile,), left_out="Captum is not here.")
     run.write(tmp_path, replace(story(), insight=shown))
     html = (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from inkdigit.errors import MissingExtra
+from inkdigit.model.explain import explain as explain_picture
 from inkdigit.training import explain
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
@@ -100,14 +101,17 @@ def test_gradients_without_captum_are_refused(monkeypatch):
     assert caught.value.exit_code == 7
 
 
-def test_internals_are_what_restore_gives(finished):
+def test_what_the_weights_tell_is_added_to_explanations(finished):
     images = draw(2).images
-    found = explain.internals(finished.model, images, [0, 1])
+    before = [explain_picture(finished.model, image) for image in images]
+    after, internals = explain.explain_weights(finished.model, before)
     net, _ = restore(finished.model)
-    assert np.array_equal(found.filters, explain.filters(net))
-    assert list(found.maps) == ["block1_conv1", "block2_conv1"]
-    assert np.array_equal(found.gradients, explain.gradients(net, images, [0, 1]))
-    assert found.left_out is None
+    assert np.array_equal(internals.filters, explain.filters(net))
+    assert list(internals.maps) == ["block1_conv1", "block2_conv1"]
+    classes = [one.class_index for one in before]
+    assert np.array_equal(np.stack([one.gradients for one in after]), explain.gradients(net, images, classes))
+    assert [one.occlusion.tobytes() for one in after] == [one.occlusion.tobytes() for one in before]
+    assert internals.left_out is None
 
 
 def predictions(said: list[int], scores: list[float]) -> list[Prediction]:
@@ -122,14 +126,13 @@ def test_the_insight_of_a_run_takes_clear_examples_and_the_worst_mistakes(finish
     part = draw(9)  # 0 1 2 0 1 2 0 1 2
     said = predictions([0, 1, 2, 0, 1, 2, 0, 1, 0], [1, 1, 1, 3, 1, 1, 2, 4, 9])
     found = explain.insight(finished.model, part, said)
-    pictures = [look.picture for look in found.examples]
+    pictures = [example.explanation.image for example in found.examples]
     assert all(np.array_equal(a, b) for a, b in zip(pictures, part.images[[3, 7, 2]], strict=True))
-    assert [look.title for look in (*found.examples, *found.mistakes)] == ["0", "1", "2", "2 → 0"]
+    assert [example.title for example in (*found.examples, *found.mistakes)] == ["0", "1", "2", "2 → 0"]
     assert all(maps.shape[0] == 3 for maps in found.maps.values())
-    for look in (*found.examples, *found.mistakes):
-        assert look.occlusion.any()
-        assert look.gradients is not None
-        assert look.gradients.any()
+    for example in (*found.examples, *found.mistakes):
+        assert example.explanation.occlusion.any()
+        assert example.explanation.gradients.any()
     assert found.left_out is None
 
 
@@ -153,8 +156,8 @@ def test_a_library_that_is_missing_does_not_cost_the_training(finished, monkeypa
     assert "Gradients need captum" in (found.left_out or "")
     assert len(found.filters) == 4  # these need PyTorch alone
     assert list(found.maps) == ["block1_conv1", "block2_conv1"]
-    assert [look.gradients for look in found.examples] == [None] * 3
-    assert found.examples[0].occlusion.any()
+    assert [example.explanation.gradients for example in found.examples] == [None] * 3
+    assert found.examples[0].explanation.occlusion.any()
 
 
 def test_the_report_of_a_run_shows_it(finished):
@@ -167,4 +170,4 @@ def test_the_report_of_a_run_shows_it(finished):
 def test_parts_of_one_picture_are_enough(finished):
     part: Part = draw(1)
     found = explain.insight(finished.model, part, predictions([1], [1.0]))
-    assert (len(found.examples), [look.title for look in found.mistakes]) == (0, ["0 → 1"])
+    assert (len(found.examples), [example.title for example in found.mistakes]) == (0, ["0 → 1"])

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor
 
-from inkdigit.model.explain import SQUARE
+from inkdigit.model.explain import SQUARE_PX, Explanation
 from inkdigit.report.template import data_uri, render, size
 from inkdigit.types import Floats, Gray
 
@@ -31,26 +31,34 @@ Tile = NDArray[np.uint8]  # gray (H, W) or colour (H, W, 3)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
-    """One picture, and how much of the evidence for its answer lies where; above 0 for the answer, below against it."""
+class Example:
+    """An explained image of a report, and its label in the data set where it has one."""
 
-    picture: Gray  # (28, 28), as the network saw it
-    title: str
-    note: str
-    occlusion: Floats  # (28, 28)
-    gradients: Floats | None = None  # (28, 28)
+    explanation: Explanation
+    label: str | None = None
+
+    @property
+    def title(self) -> str:
+        """The predicted class; after the label where the two differ, as in "1 → 7"."""
+        predicted = self.explanation.class_name
+        return predicted if self.label in (None, predicted) else f"{self.label} → {predicted}"
+
+    @property
+    def note(self) -> str:
+        """The confidence in words."""
+        return f"{self.explanation.prediction.sureness} sure"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Insight:
-    """What is known of how a model answers: `examples`, whose feature maps are shown too, and its worst `mistakes`.
+    """How a model predicts: `examples`, whose feature maps are shown too, and its worst `mistakes`.
 
-    `left_out` says what is not shown and how to get it, or is None; `prepare` is the kind of door: without "ink" the
-    page speaks of parts of a picture.
+    `left_out` says what is not shown and how to get it, or is None; `prepare` is the kind of preprocessing: without
+    "ink" the page speaks of parts of an image.
     """
 
-    examples: tuple[Look, ...]
-    mistakes: tuple[Look, ...] = ()
+    examples: tuple[Example, ...]
+    mistakes: tuple[Example, ...] = ()
     filters: Floats | None = None  # (F, k, k): the first convolution's
     maps: Mapping[str, Floats] = field(default_factory=dict)  # convolution → (examples, C, H, W), after its activation
     left_out: str | None = None
@@ -59,38 +67,35 @@ class Insight:
     @property
     def gradients(self) -> bool:
         """Whether gradients are known beside occlusion."""
-        return any(look.gradients is not None for look in (*self.examples, *self.mistakes))
+        return any(example.explanation.gradients is not None for example in (*self.examples, *self.mistakes))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Explained:
-    """One picture explained: all that the page of `explain` shows."""
+    """All that the page of `inkdigit explain` shows."""
 
     name: str
-    given: Gray  # (H, W), before the door
-    seen: Gray  # (28, 28), after it
-    answer: str
-    sureness: str
+    given: Gray  # (H, W), before preprocessing
+    explanation: Explanation
     facts: Mapping[str, str]
     insight: Insight | None  # None: there is no ink to hide, or no part that is not black
-    prepare: str = "ink"  # the kind of door
+    prepare: str = "ink"  # the kind of preprocessing
 
 
 def page(explained: Explained) -> str:
-    """One picture explained, as HTML that stands alone.
+    """One explained image as HTML in one file.
 
     Raises:
         MissingExtra: Jinja is not installed.
     """
-    plates = {"given": _thumbnail(explained.given), "seen": montage([[explained.seen]], side=GIVEN_SIDE)}
-    insight = explained.insight
+    explanation, insight = explained.explanation, explained.insight
+    plates = {"given": _thumbnail(explained.given), "seen": montage([[explanation.image]], side=GIVEN_SIDE)}
     if insight is not None:
-        (look,) = insight.examples
-        for name, values in (("occlusion", look.occlusion), ("gradients", look.gradients)):
+        for name, values in (("occlusion", explanation.occlusion), ("gradients", explanation.gradients)):
             if values is not None:
-                plates[name] = montage([[tint(look.picture, values)]], side=GIVEN_SIDE)
+                plates[name] = montage([[tint(explanation.image, values)]], side=GIVEN_SIDE)
         plates |= draw_internals(insight)
-    return render(TEMPLATE, {"told": explained, **shown(insight, plates)})
+    return render(TEMPLATE, {"explained": explained, **shown(insight, plates)})
 
 
 def shown(insight: Insight | None, plates: Mapping[str, bytes]) -> dict[str, Any]:
@@ -100,15 +105,15 @@ def shown(insight: Insight | None, plates: Mapping[str, bytes]) -> dict[str, Any
         "plates": {name: (data_uri(png), *size(png)) for name, png in plates.items()},
         "shown_filters": SHOWN_FILTERS,
         "shown_channels": SHOWN_CHANNELS,
-        "square": SQUARE,
+        "square": SQUARE_PX,
         "ink_colours": {"neither": NEITHER, "for": FOR, "against": AGAINST},
     }
 
 
 def draw(insight: Insight) -> dict[str, bytes]:
     """Every picture that there is something for: file stem → PNG bytes."""
-    drawn = {f"saliency-{i}": saliency(look) for i, look in enumerate(insight.examples, 1)}
-    drawn |= {f"mistake-{i}": saliency(look) for i, look in enumerate(insight.mistakes, 1)}
+    drawn = {f"saliency-{i}": saliency(example.explanation) for i, example in enumerate(insight.examples, 1)}
+    drawn |= {f"mistake-{i}": saliency(example.explanation) for i, example in enumerate(insight.mistakes, 1)}
     return drawn | draw_internals(insight)
 
 
@@ -117,14 +122,14 @@ def draw_internals(insight: Insight) -> dict[str, bytes]:
     drawn = {}
     if insight.filters is not None and len(insight.filters):
         drawn["filters"] = filter_plate(insight.filters)
-    pictures = [look.picture for look in insight.examples]
-    return drawn | {f"maps-{name}": map_plate(pictures, maps) for name, maps in insight.maps.items() if pictures}
+    images = [example.explanation.image for example in insight.examples]
+    return drawn | {f"maps-{name}": map_plate(images, maps) for name, maps in insight.maps.items() if images}
 
 
-def saliency(look: Look) -> bytes:
-    """Side by side: the picture, its ink coloured by occlusion, and by gradients where there are any."""
-    maps = [look.occlusion] if look.gradients is None else [look.occlusion, look.gradients]
-    return montage([[look.picture, *(tint(look.picture, values) for values in maps)]], side=140, gap=8)
+def saliency(explanation: Explanation) -> bytes:
+    """Side by side: the image, its ink coloured by occlusion, and by gradients where there are any."""
+    maps = [values for values in (explanation.occlusion, explanation.gradients) if values is not None]
+    return montage([[explanation.image, *(tint(explanation.image, values) for values in maps)]], side=140, gap=8)
 
 
 def tint(picture: Gray, values: Floats) -> Tile:

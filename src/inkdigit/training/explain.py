@@ -1,13 +1,13 @@
 """What a network has learnt and how it sees a picture: first filters, feature maps, gradients.
 
-In: the network that `restore` takes out of a model file, and pictures that have passed the door. Out: plain arrays,
-and the `Insight` of a run, for the report to draw.
+In: explanations of `model.explain`. Out: the same with gradients, and filters and feature maps as plain arrays; the
+`Insight` of a run, for the report to draw.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from inkdigit.errors import MissingExtra
 from inkdigit.measure.metrics import stack_probs, worst_mistakes
-from inkdigit.model.explain import occlusion
+from inkdigit.model.explain import Explanation, explain_prediction
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report.explain import Insight, Look
+from inkdigit.report.explain import Example, Insight
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.training.network.nets import ACTIVATIONS
@@ -105,19 +105,18 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Internals:
-    """What the weights in a model file tell: the first filters, and of N pictures the feature maps and gradients.
+    """What the weights in a model file tell: the first filters, and the feature maps of N images.
 
     `left_out` says why there are no gradients, and how to get them.
     """
 
     filters: Floats  # (F, k, k)
     maps: dict[str, Floats]  # convolution → (N, C, H, W)
-    gradients: Floats | None  # (N, 28, 28)
     left_out: str | None = None
 
 
-def internals(recognizer: Recognizer, images: Gray, classes: Sequence[int]) -> Internals:
-    """All that the weights in a model file tell of `images` uint8 (N, 28, 28), with one class for each.
+def explain_weights(recognizer: Recognizer, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Internals]:
+    """Add to N explanations what the weights tell: gradients to each, and filters and feature maps of all.
 
     Without Captum it is all but the gradients.
 
@@ -127,42 +126,36 @@ def internals(recognizer: Recognizer, images: Gray, classes: Sequence[int]) -> I
         MissingExtra: onnx is not installed.
     """
     net = nets.only_classes(restore(recognizer)[0], len(recognizer.classes))
+    images = np.stack([explanation.image for explanation in explanations])
+    complete, left_out = list(explanations), None
     try:
-        shares, left_out = gradients(net, images, classes), None
+        values = gradients(net, images, [explanation.class_index for explanation in explanations])
+        complete = [replace(one, gradients=own) for one, own in zip(explanations, values, strict=True)]
     except MissingExtra as exc:
-        shares, left_out = None, str(exc)
-    return Internals(filters(net), feature_maps(net, images), shares, left_out)
+        left_out = str(exc)
+    return complete, Internals(filters(net), feature_maps(net, images), left_out)
 
 
 def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction]) -> Insight:
     """What a run's report shows of its model: a few clear examples and the worst mistakes among its `predictions`.
 
-    A class is explained as it was read: a mistake shows what spoke for the wrong answer.
+    The predicted class is explained: a mistake shows what spoke for the wrong answer.
     """
     wrong = worst_mistakes(stack_probs(predictions, len(recognizer.classes)), part.labels, MISTAKES)
     clear = clear_examples(predictions, part.labels, recognizer.classes)
     index = np.concatenate([clear, wrong])
     if not len(index):
         return Insight(())
-    images, read = part.images[index], [int(predictions[i].best or 0) for i in index]
-    known = internals(recognizer, images, read)
-    looks = []
-    for n, (i, best) in enumerate(zip(index, read, strict=True)):
-        true, said = recognizer.classes[part.labels[i]], recognizer.classes[best]
-        look = Look(
-            picture=images[n],
-            title=said if said == true else f"{true} → {said}",
-            note=f"{predictions[i].sureness} sure",
-            occlusion=occlusion(recognizer, images[n], class_index=best),
-            gradients=None if known.gradients is None else known.gradients[n],
-        )
-        looks.append(look)
+    explained = [explain_prediction(recognizer, part.images[i], predictions[i]) for i in index]
+    explained, internals = explain_weights(recognizer, explained)
+    labels = [recognizer.classes[label] for label in part.labels[index]]
+    examples = tuple(map(Example, explained, labels))
     return Insight(
-        examples=tuple(looks[: len(clear)]),
-        mistakes=tuple(looks[len(clear) :]),
-        filters=known.filters,
-        maps={name: maps[: len(clear)] for name, maps in known.maps.items()},
-        left_out=known.left_out,
+        examples=examples[: len(clear)],
+        mistakes=examples[len(clear) :],
+        filters=internals.filters,
+        maps={name: maps[: len(clear)] for name, maps in internals.maps.items()},
+        left_out=internals.left_out,
         prepare=recognizer.prepare,
     )
 

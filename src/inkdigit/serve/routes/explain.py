@@ -1,6 +1,6 @@
 """`POST /explain`: the answer to one picture, what the network saw of it, and which ink decided.
 
-In: a request with one picture. Out: JSON. The page asks here while somebody draws, so the picture passes the door once.
+In: a request with one image. Out: JSON. The page asks here while somebody draws, so the image is prepared once.
 """
 
 from __future__ import annotations
@@ -12,15 +12,14 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from inkdigit.errors import PictureError, UsageError
-from inkdigit.model.explain import occlusion
+from inkdigit.model import explain as occlusion
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
-from inkdigit.picture.prepare import prepare
 from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.body import read_pictures
 from inkdigit.serve.http.openapi import BODY, MODEL, REFUSALS, Entry
 from inkdigit.serve.service import MAX_PIXELS, Service
-from inkdigit.types import Gray, Prediction, entry
+from inkdigit.types import entry
 
 router = APIRouter()
 
@@ -56,42 +55,35 @@ async def explain(request: Request, saliency: bool = True) -> Response:
     if len(sent) != 1:
         raise UsageError("Only one picture at a time is explained", expected="one picture", received=len(sent))
     file, picture = sent[0]
-    answer, told = await service.work(lambda: _explained(recognizer, file, picture, saliency=saliency))
-    if saliency:  # else the pen may still move: what is half drawn is no picture that was refused
+    explanation = await service.work(lambda: _explain(recognizer, picture, saliency=saliency))
+    answer = explanation if isinstance(explanation, PictureError) else explanation.prediction
+    if saliency:  # else the pen may still move: what is half drawn is not an image that was rejected
         service.counts.pictures(recognizer.name, [answer])
-    if isinstance(answer, PictureError):
-        raise answer
-    return json_response(told)
+    if isinstance(explanation, PictureError):
+        raise explanation
+    return json_response(_to_json(file, explanation, recognizer))
 
 
-def _explained(
-    recognizer: Recognizer, file: str | None, picture: bytes | PictureError, *, saliency: bool
-) -> tuple[Prediction | PictureError, dict[str, Any]]:
-    """The answer, or what is wrong with the picture; and what is told of an answer."""
+def _explain(
+    recognizer: Recognizer, picture: bytes | PictureError, *, saliency: bool
+) -> occlusion.Explanation | PictureError:
+    """The explanation, or what is wrong with the image."""
+    if isinstance(picture, PictureError):
+        return picture
     try:
-        seen = _seen(recognizer, picture)
+        gray = decode(picture, max_pixels=MAX_PIXELS)
     except PictureError as exc:
-        return exc, {}
-    (answer,) = recognizer.predict([seen])  # the same as of the picture itself: what has passed the door is unchanged
-    inked = bool(seen.any())  # a plain picture may be black all over, and is answered
-    decided = _saliency(recognizer, seen, answer) if saliency and inked else None
-    told = {
+        return exc
+    return occlusion.explain(recognizer, gray, occluded=saliency)
+
+
+def _to_json(file: str | None, explanation: occlusion.Explanation, recognizer: Recognizer) -> dict[str, Any]:
+    falls = explanation.occlusion
+    return {
         "model": recognizer.name,
-        "prediction": entry(file, answer, recognizer.name),
-        "seen": seen.tolist() if inked else None,
-        "saliency": decided,
-        "saliency_for": None if decided is None else recognizer.classes[answer.best or 0],
+        "prediction": entry(file, explanation.prediction, recognizer.name),
+        "seen": explanation.image.tolist() if explanation.image.any() else None,
+        "saliency": None if falls is None else [[round(fall, 3) for fall in row] for row in falls.tolist()],
+        "saliency_for": None if falls is None else explanation.class_name,
         "classes": list(recognizer.classes),
     }
-    return answer, told
-
-
-def _seen(recognizer: Recognizer, picture: bytes | PictureError) -> Gray:
-    if isinstance(picture, PictureError):
-        raise picture
-    return prepare(decode(picture, max_pixels=MAX_PIXELS), recognizer.prepare)
-
-
-def _saliency(recognizer: Recognizer, seen: Gray, answer: Prediction) -> list[list[float]]:
-    falls = occlusion(recognizer, seen, class_index=answer.best or 0)
-    return [[round(fall, 3) for fall in row] for row in falls.tolist()]
