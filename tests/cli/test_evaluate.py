@@ -23,9 +23,26 @@ from ..training.conftest import drawn_digits
 from .conftest import assert_one_error, draw
 
 KEYS = [
-    *("accuracy", "answered", "accuracy_answered", "accuracy_ci95", "n"),
-    *("nll", "brier", "ece", "aurc", "coverage_at_999", "confidence_at_999"),
-    *("classes", "per_class", "confusion", "reliability", "risk_coverage", "model", "data", "split", "warning"),
+    "accuracy",
+    "answered",
+    "accuracy_answered",
+    "accuracy_ci95",
+    "n",
+    "nll",
+    "brier",
+    "ece",
+    "aurc",
+    "coverage_at_999",
+    "confidence_at_999",
+    "classes",
+    "per_class",
+    "confusion",
+    "reliability",
+    "risk_coverage",
+    "model",
+    "data",
+    "split",
+    "warning",
 ]
 FIGURES = ["precision", "recall", "f1", "support", "tp", "fp", "fn", "tn"]
 

@@ -1,4 +1,4 @@
-"""Metrics against cases worked out by hand, and the laws that hold for any predictions."""
+"""Metrics against cases worked out by hand, against scikit-learn, and the laws that hold for any predictions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import sklearn.metrics as sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from sklearn.calibration import calibration_curve
 
 from inkdigit.errors import DataError, UsageError
 from inkdigit.measure.metrics import (
@@ -218,6 +220,95 @@ def test_calibration_counts_each_picture_with_probabilities_once() -> None:
     assert bins.count.sum() == 3
     assert (bins.count[14], bins.accuracy[14]) == (1, 1.0)
     assert np.isnan(bins.accuracy[0])
+
+
+@dataclass
+class Sample:
+    """Random predictions of N pictures with their labels: float32 (N, K), all of them with probabilities."""
+
+    probs: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    metrics: Metrics
+
+    @property
+    def read(self) -> NDArray[np.int64]:
+        return self.probs.argmax(axis=1)
+
+    @property
+    def confidence(self) -> NDArray[np.float64]:
+        return self.probs.max(axis=1).astype(np.float64)
+
+
+@st.composite
+def samples(draw: st.DrawFn) -> Sample:
+    """Two to eight classes, of which some may not occur or never be read; confidences may be equal."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    k, n, digits = draw(st.integers(2, 8)), draw(st.integers(1, 80)), draw(st.sampled_from([2, 6]))
+    labels = rng.integers(draw(st.integers(1, k)), size=n)
+    raw = rng.dirichlet(np.full(k, draw(st.sampled_from([0.3, 1.0, 5.0]))), size=n)
+    rounded = np.maximum(raw.round(digits), 10.0**-digits)
+    probs = (rounded / rounded.sum(axis=1, keepdims=True)).astype(np.float32)
+    names = tuple(f"c{i}" for i in range(k))
+    predictions = [answer(*row, classes=names) for row in probs]
+    return Sample(probs, labels, measured(predictions, labels.tolist(), names))
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples())
+def test_counts_precision_recall_and_f1_are_those_of_scikit_learn(sample: Sample) -> None:
+    k, m = len(sample.metrics.classes), sample.metrics
+    assert m.confusion.tolist() == sklearn.confusion_matrix(sample.labels, sample.read, labels=range(k)).tolist()
+    assert m.accuracy == pytest.approx(sklearn.accuracy_score(sample.labels, sample.read))
+    expected = sklearn.precision_recall_fscore_support(sample.labels, sample.read, labels=range(k), zero_division=0)
+    rows = m.per_class.values()
+    for name, column in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        assert [getattr(row, name) for row in rows] == pytest.approx(column)
+    counts = sklearn.multilabel_confusion_matrix(sample.labels, sample.read, labels=range(k))
+    assert [[[row.tn, row.fp], [row.fn, row.tp]] for row in rows] == counts.tolist()
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples())
+def test_log_loss_and_brier_score_are_those_of_scikit_learn(sample: Sample) -> None:
+    classes = range(len(sample.metrics.classes))
+    probs = sample.probs.astype(np.float64)
+    probs /= probs.sum(axis=1, keepdims=True)  # a float32 row misses 1 by rounding, which scikit-learn warns of
+    assert sample.metrics.nll == pytest.approx(sklearn.log_loss(sample.labels, probs, labels=classes), abs=1e-6)
+    if len(classes) > 2:
+        brier = sklearn.brier_score_loss(sample.labels, probs, labels=classes)
+    else:  # scikit-learn adds up one class of two, which is half
+        brier = 2 * sklearn.brier_score_loss(sample.labels, probs[:, 1], labels=classes)
+    assert sample.metrics.brier == pytest.approx(brier, abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples())
+def test_the_risk_at_each_confidence_is_one_less_the_precision_of_scikit_learn(sample: Sample) -> None:
+    """To accept a picture is to call it right; then risk is 1 − precision, and coverage the share that is called so."""
+    right, curve = sample.read == sample.labels, sample.metrics.risk_coverage
+    confidence = np.unique(sample.confidence)[::-1]
+    assert curve.confidence.tolist() == confidence.tolist()
+    called = [sample.confidence >= level for level in confidence]
+    assert curve.coverage.tolist() == pytest.approx([np.mean(mask) for mask in called])
+    risks = [1 - sklearn.precision_score(right, mask, zero_division=0) for mask in called]
+    assert curve.risk.tolist() == pytest.approx(risks)
+    # The area is the mean of the risks at the confidences of all pictures (Geifman, Uziel & El-Yaniv 2019).
+    at_own = [risks[int(np.flatnonzero(confidence == own)[0])] for own in sample.confidence]
+    assert sample.metrics.aurc == pytest.approx(np.mean(at_own))
+
+
+@settings(max_examples=60, deadline=None)
+@given(samples())
+def test_the_bins_of_confidence_are_those_of_scikit_learn(sample: Sample) -> None:
+    right, bins = (sample.read == sample.labels).astype(int), sample.metrics.reliability
+    edges = np.linspace(0, 1, 16)
+    if np.isclose(sample.confidence[:, None], edges, rtol=0, atol=1e-6).any():
+        return  # on an edge rounding decides
+    accuracy, confidence = calibration_curve(right, sample.confidence, n_bins=15, strategy="uniform")
+    filled = bins.count > 0
+    assert bins.accuracy[filled] == pytest.approx(accuracy)
+    assert bins.confidence[filled] == pytest.approx(confidence)
+    assert bins.error == pytest.approx((bins.count[filled] * abs(accuracy - confidence)).sum() / len(right))
 
 
 def test_worst_mistakes_are_wrong_and_most_confident_first() -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from inkdigit.measure.rejection import auroc, refused_at, scores_of, threshold_that_keeps
 from inkdigit.types import Prediction
@@ -21,6 +24,13 @@ def test_the_area_is_that_of_every_pair():
     inside, outside = rng.integers(0, 9, 50).astype(float), rng.integers(0, 7, 40).astype(float)
     pairs = inside[:, None] - outside
     assert auroc(inside, outside) == pytest.approx((pairs > 0).mean() + 0.5 * (pairs == 0).mean())
+
+
+@given(st.lists(st.integers(-5, 9), min_size=1, max_size=40), st.lists(st.integers(-9, 5), min_size=1, max_size=40))
+def test_the_area_is_that_of_scikit_learn(inside, outside):
+    scores, digits = [*inside, *outside], [1] * len(inside) + [0] * len(outside)
+    found = auroc(np.array(inside, float), np.array(outside, float))
+    assert found == pytest.approx(roc_auc_score(digits, scores))
 
 
 def test_the_threshold_keeps_the_share_and_no_less():

@@ -21,6 +21,12 @@ def test_student_s_t_is_what_the_tables_print(df, printed):
     assert student_t(df) == pytest.approx(printed, abs=5e-4)
 
 
+def test_student_s_t_is_scipy_s():
+    quantile = pytest.importorskip("scipy.stats").t.ppf
+    for df in (*range(1, 60), 99, 1000):
+        assert student_t(df) == pytest.approx(quantile(0.975, df), rel=1e-12)
+
+
 def test_with_many_seeds_student_s_t_is_the_normal_distribution_s():
     assert student_t(100_000) == pytest.approx(1.95998, abs=5e-5)
 
@@ -46,6 +52,21 @@ def test_sign_flips_are_counted_exactly(differences):
     flips = list(itertools.product((-1, 1), repeat=len(differences)))
     at_least = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= far for signs in flips)
     assert flip_p(differences) == at_least / len(flips)
+
+
+@given(st.integers(0, 80), st.integers(0, 80))
+def test_mcnemar_s_p_is_scipy_s_binomial_test(only_one, only_other):
+    stats = pytest.importorskip("scipy.stats")
+    tosses = only_one + only_other
+    expected = stats.binomtest(only_one, tosses).pvalue if tosses else 1.0
+    assert mcnemar_p(only_one, only_other) == pytest.approx(expected)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_s_interval_is_scipy_s(case):
+    stats = pytest.importorskip("scipy.stats")
+    expected = stats.binomtest(*case).proportion_ci(0.95, method="wilson")
+    assert wilson(*case) == pytest.approx((expected.low, expected.high))
 
 
 def test_five_seeds_cannot_give_less_than_a_sixteenth():

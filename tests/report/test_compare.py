@@ -44,9 +44,8 @@ def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
 def test_curves_are_drawn_where_a_run_has_them(folders, tmp_path):
     history = "epoch,train_loss,validation_accuracy\n1,0.5,0.9\n2,,1.0\n"
     held = make_run(tmp_path / "curves", history=history)
-    assert set(draw(compare([folders[0], held]), theme=LIGHT)) == {
-        *("intervals", "validation_accuracy", "train_accuracy", "train_loss")
-    }
+    expected = {"intervals", "validation_accuracy", "train_accuracy", "train_loss"}
+    assert set(draw(compare([folders[0], held]), theme=LIGHT)) == expected
     bare = [make_run(tmp_path / name, history="epoch,train_loss\n1,\n") for name in ("x", "y")]
     assert set(draw(compare(bare), theme=LIGHT)) == {"intervals"}
 

@@ -10,17 +10,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.report.numbers import percent_range
 
 if TYPE_CHECKING:
     from inkdigit.measure.speed import ModelSpeed
 
 ROWS = (
-    *("", "File", "Parameters", "Threads", "Accuracy, MNIST (test)", "  95 % interval"),
-    *("Cold start", "  Python and libraries", "  peak memory"),
-    *("One 28×28 array, p50", "  p99", "One 28×28 PNG, p50", "  p99", "Many at once, median", "  best round"),
+    "",
+    "File",
+    "Parameters",
+    "Threads",
+    "Accuracy, MNIST (test)",
+    "  95 % interval",
+    "Cold start",
+    "  Python and libraries",
+    "  peak memory",
+    "One 28×28 array, p50",
+    "  p99",
+    "One 28×28 PNG, p50",
+    "  p99",
+    "Many at once, median",
+    "  best round",
 )
 LEFT = max(map(len, ROWS))
-NARROWEST, WIDEST = 11, 18  # characters of a model's column
+NARROWEST, WIDEST = 11, 18  # characters of a model's column: four models fit into 80, and most names whole
 NOTHING = "–"
 
 
@@ -63,18 +76,21 @@ def _tables(columns: Sequence[Sequence[str]]) -> Iterator[list[str]]:
 
 def _cells(speed: ModelSpeed) -> tuple[str, ...]:
     """The figures of one model, a cell for each of `ROWS`."""
-    start, seen = speed.cold_start, speed.accuracy
-    low, high = seen.accuracy_ci95 if seen else (0.0, 0.0)
+    start, measured = speed.cold_start, speed.accuracy
     return (
         speed.model if len(speed.model) <= WIDEST else f"…{speed.model[1 - WIDEST :]}",
         f"{speed.file_kb:,.0f} kB",
         f"{speed.parameters:,}",
         str(speed.threads),
-        talk.percent(seen.accuracy) if seen else NOTHING,
-        f"{100 * low:.2f}–{100 * high:.2f}" if seen else NOTHING,
+        talk.percent(measured.accuracy) if measured else NOTHING,
+        percent_range(measured.accuracy_ci95) if measured else NOTHING,
         f"{start.cold_start_s:.3f} s",
         f"{start.libraries_s:.3f} s",
         NOTHING if start.peak_mb is None else f"{start.peak_mb:.0f} MB",
-        *(f"{ms:.3f} ms" for one in (speed.array, speed.png) for ms in (one.p50_ms, one.p99_ms)),
-        *(f"{rate:,.0f}/s" for rate in (speed.batch.pictures_per_s, speed.batch.best_pictures_per_s)),
+        f"{speed.array.p50_ms:.3f} ms",
+        f"{speed.array.p99_ms:.3f} ms",
+        f"{speed.png.p50_ms:.3f} ms",
+        f"{speed.png.p99_ms:.3f} ms",
+        f"{speed.batch.pictures_per_s:,.0f}/s",
+        f"{speed.batch.best_pictures_per_s:,.0f}/s",
     )

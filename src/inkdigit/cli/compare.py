@@ -11,11 +11,11 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import UsageError
+from inkdigit.report import numbers
 
 if TYPE_CHECKING:
     from inkdigit.measure.compare import Comparison, Paired
     from inkdigit.measure.ledger import Entry, Group
-    from inkdigit.measure.seeds import Seeds
 
 HEADER = ("run", "recipe", "data", "part", "seed", "accuracy", "95 % interval", "parameters", "time", "state")
 TESTS = ("run", "points", "only it is right", "only the first is", "p", "p, Holm", "")
@@ -63,12 +63,14 @@ def _list(*, as_json: bool) -> None:
 
 def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
     from inkdigit.measure.compare import compare as compare_runs
-    from inkdigit.measure.seeds import open_seeds
+    from inkdigit.measure.compare import open_pair
     from inkdigit.report.compare import write_page
     from inkdigit.runs import OWN, check_place, find
 
-    if any(several := [open_seeds(name) for name in names]):
-        _compare_seeds(several, out, as_json=as_json)
+    if (paired := open_pair(names)) is not None:
+        if out is not None:
+            raise UsageError("There is no page of two folders of seeds", hint="Leave --out away, or name single runs.")
+        _print_pairs(paired, as_json=as_json)
         return
     folders = [find(name) for name in names]
     if out is not None:
@@ -85,28 +87,12 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
         talk.note(f"Page written to {out}")
 
 
-def _compare_seeds(several: Sequence[Seeds | None], out: Path | None, *, as_json: bool) -> None:
-    from inkdigit.measure.compare import pair
-
-    found = [seeds for seeds in several if seeds is not None]
-    if out is not None:
-        raise UsageError("There is no page of two folders of seeds", hint="Leave --out away, or name single runs.")
-    if len(found) < len(several) or len(found) != 2:
-        raise UsageError(
-            "These cannot be compared seed by seed",
-            expected="two folders of seeds, or two lists of runs as in A,B C,D",
-            received=f"{len(found)} of them among {len(several)} names",
-        )
-    paired = pair(*found)
-    if as_json:
-        talk.say(json.dumps({"paired": paired.to_json()}, ensure_ascii=False))
-    else:
-        _print_pairs(paired)
-
-
-def _print_pairs(paired: Paired) -> None:
+def _print_pairs(paired: Paired, *, as_json: bool) -> None:
     from inkdigit.report.compare import sentences, table
 
+    if as_json:
+        talk.say(json.dumps({"paired": paired.to_json()}, ensure_ascii=False))
+        return
     talk.table(table(paired), left=1)
     talk.say()
     for sentence in sentences(paired):
@@ -118,19 +104,16 @@ def _print_runs(entries: Sequence[Entry]) -> None:
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    from inkdigit.report.numbers import duration
-
     report = entry.report
     about = (entry.name, entry.recipe_name, entry.data, entry.part, "–" if entry.seed is None else str(entry.seed))
     if not report:
         return (*about, "–", "–", "–", "–", entry.state)
-    low, high = report["accuracy_ci95"]
     return (
         *about,
         talk.percent(report["accuracy"]),
-        f"{100 * low:.2f}–{100 * high:.2f}",
+        numbers.percent_range(report["accuracy_ci95"]),
         "–" if entry.parameters is None else f"{entry.parameters:,}",
-        duration(report.get("train_seconds") or 0.0),
+        numbers.duration(report.get("train_seconds") or 0.0),
         entry.state,
     )
 
@@ -141,8 +124,13 @@ def _print_tests(comparison: Comparison) -> None:
         talk.say(f"\nAgainst {first} on the same {tests[0].n:,} pictures (McNemar, exact, two-sided)")
         rows = [
             (
-                *(test.run, f"{100 * test.difference:+.2f}", f"{test.only_run:,}", f"{test.only_against:,}"),
-                *(f"{test.p:.3g}", f"{test.p_holm:.3g}", test.verdict),
+                test.run,
+                f"{100 * test.difference:+.2f}",
+                f"{test.only_run:,}",
+                f"{test.only_against:,}",
+                f"{test.p:.3g}",
+                f"{test.p_holm:.3g}",
+                test.verdict,
             )
             for test in tests
         ]
@@ -159,6 +147,6 @@ def _print_groups(groups: Sequence[Group]) -> None:
     for one in groups:
         seeds = ", ".join(map(str, one.seeds))
         talk.say(
-            f"{one.recipe} on {one.data} ({one.part})  {100 * one.mean:.3f} ± {100 * one.sd:.3f} %  "
+            f"{one.recipe} on {one.data} ({one.part})  {numbers.mean_sd(one.mean, one.sd)} %  "
             f"{len(one.seeds)} runs, seeds {seeds}"
         )

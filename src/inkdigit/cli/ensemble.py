@@ -59,11 +59,7 @@ def _tell(members: list[Recognizer], metrics: Metrics, out: Path) -> None:
 
     for member in members:
         talk.say(f"Member      {_accuracy(member)}, {member.card.parameters:,} parameters: {member.path}")
-    right = round(metrics.accuracy * metrics.n)
-    talk.say(
-        f"Accuracy    {talk.percent(metrics.accuracy)} on the {metrics.split} part "
-        f"({right:,} of {metrics.n:,}; {talk.interval(metrics.accuracy_ci95)})"
-    )
+    talk.say(talk.reported(metrics.accuracy, metrics.accuracy_ci95, metrics.n, split=metrics.split))
     card = Recognizer.load(out).card
     talk.say(f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB, {card.parameters:,} parameters)")
     calibration = card.calibration

@@ -13,6 +13,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import UsageError
+from inkdigit.report import numbers
 
 if TYPE_CHECKING:
     from inkdigit.measure.robustness import Robustness, Row
@@ -102,7 +103,7 @@ def _print_corruptions(found: Robustness) -> None:
     some = "" if clean.n == found.of else f"the first {clean.n:,} of "
     talk.say(f"{clean.model} on {clean.data} ({found.split}), {some}{found.of:,} pictures")
     talk.say(f"Not corrupted  {talk.percent(clean.accuracy)}")
-    spread = f"standard deviation {100 * found.deviation:.2f} over {len(found.rows)} kinds"
+    spread = f"standard deviation {numbers.percent(found.deviation)} over {len(found.rows)} kinds"
     lowest = f"lowest: {found.lowest.kind.title}, {talk.percent(found.lowest.named.accuracy)}"
     talk.say(f"Mean at *      {talk.percent(found.mean)}  ({spread}; {lowest})")
     if found.mean_unseen is not None:
@@ -126,11 +127,12 @@ def _print_corruptions(found: Robustness) -> None:
 def _cells(row: Row, levels: int) -> list[str]:
     """One line of the table of kinds."""
     cells = [
-        f"{100 * metrics.accuracy:.2f}{'*' if i + 1 == row.kind.named else ' '}" for i, metrics in enumerate(row.levels)
+        f"{numbers.percent(metrics.accuracy)}{'*' if i + 1 == row.kind.named else ' '}"
+        for i, metrics in enumerate(row.levels)
     ]
     named = row.named
-    right = "–" if named.accuracy_answered is None else f"{100 * named.accuracy_answered:.2f}"
-    answered = f"{100 * named.answered / named.n:.2f}"
+    right = "–" if named.accuracy_answered is None else numbers.percent(named.accuracy_answered)
+    answered = numbers.percent(named.answered / named.n)
     marks = f"{'†' if row.in_training else ' '}{'‡' if row.undone else ''}"
     return [row.kind.title, *cells, *[""] * (levels - len(cells)), answered, right, marks]
 

@@ -9,15 +9,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.report import numbers
 
 if TYPE_CHECKING:
     from inkdigit.measure.speed import Throughput
     from inkdigit.model.recognizer import Recognizer
 
 ROWS = (
-    *("", "", "File", "Parameters"),
-    *("Accuracy", "  95 % interval", "  measured on", "  pictures", "Mean ± sd, %", "  seeds"),
-    *("Pictures/s here", "Trained on", "  licence"),
+    "",
+    "",
+    "File",
+    "Parameters",
+    "Accuracy",
+    "  95 % interval",
+    "  measured on",
+    "  pictures",
+    "Mean ± sd, %",
+    "  seeds",
+    "Pictures/s here",
+    "Trained on",
+    "  licence",
 )
 NOTHING = "–"
 
@@ -69,25 +80,32 @@ def _cells(name: str, mark: str, recognizer: Recognizer, speed: Throughput) -> t
 
     card = recognizer.card
     data = card.provenance.data or Data()
-    whole = "" if card.numbers == "float32" else f", {card.numbers}"
+    integers = "" if card.numbers == "float32" else f", {card.numbers}"
     return (
-        *(name, mark, f"{recognizer.path.stat().st_size / 1000:,.0f} kB{whole}", f"{card.parameters:,}"),
+        name,
+        mark,
+        f"{recognizer.path.stat().st_size / 1000:,.0f} kB{integers}",
+        f"{card.parameters:,}",
         *_measured(card.figures),
         *_seeds(card.figures.get("seeds")),
         f"{speed.pictures_per_s:,.0f}",
-        *(data.name or NOTHING, data.licence or "unknown"),
+        data.name or NOTHING,
+        data.licence or "unknown",
     )
 
 
 def _measured(figures: dict[str, Any]) -> tuple[str, ...]:
     if not figures:
         return ("not measured", NOTHING, NOTHING, NOTHING)
-    low, high = figures["accuracy_ci95"]
-    limits = f"{100 * low:.2f}–{100 * high:.2f}"
-    return talk.percent(figures["accuracy"]), limits, f"{figures['data']} ({figures['part']})", f"{figures['n']:,}"
+    return (
+        talk.percent(figures["accuracy"]),
+        numbers.percent_range(figures["accuracy_ci95"]),
+        f"{figures['data']} ({figures['part']})",
+        f"{figures['n']:,}",
+    )
 
 
 def _seeds(seeds: dict[str, Any] | None) -> tuple[str, str]:
     if seeds is None:
         return NOTHING, NOTHING
-    return f"{100 * seeds['mean']:.3f} ± {100 * seeds['sd']:.3f}", str(seeds["n"])
+    return numbers.mean_sd(seeds["mean"], seeds["sd"]), str(seeds["n"])

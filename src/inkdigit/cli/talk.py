@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from inkdigit.errors import OutputError
+from inkdigit.report import numbers
 
 if TYPE_CHECKING:
     from inkdigit.training.network.loop import Tick
@@ -116,10 +117,15 @@ def interruptible() -> Iterator[None]:
 
 def percent(fraction: float) -> str:
     """0.99034 → "99.03 %"."""
-    return f"{fraction * 100:.2f} %"
+    return f"{numbers.percent(fraction)} %"
 
 
 def interval(limits: Sequence[float]) -> str:
     """[0.9883, 0.9921] → "95 % interval 98.83–99.21"."""
-    low, high = limits
-    return f"95 % interval {low * 100:.2f}–{high * 100:.2f}"
+    return f"95 % interval {numbers.percent_range(limits)}"
+
+
+def reported(accuracy: float, limits: Sequence[float], n: int, *, split: str) -> str:
+    """The accuracy of a model on the part that it reports on, with how many pictures that is."""
+    right = round(accuracy * n)
+    return f"Accuracy    {percent(accuracy)} on the {split} part ({right:,} of {n:,}; {interval(limits)})"

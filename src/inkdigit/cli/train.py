@@ -188,11 +188,7 @@ def _reasons(missing: Mapping[int, str]) -> str:
 def _tell(run: Run, *, ahead: bool = True) -> None:
     """Print what a run came to, and the likely next commands."""
     report = run.report
-    right = round(report["accuracy"] * report["n"])
-    talk.say(
-        f"Accuracy    {talk.percent(report['accuracy'])} on the {report['report_name']} part "
-        f"({right:,} of {report['n']:,}; {talk.interval(report['accuracy_ci95'])})"
-    )
+    talk.say(talk.reported(report["accuracy"], report["accuracy_ci95"], report["n"], split=report["report_name"]))
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
     talk.say(f"Model       {model_path(run.folder)}")
     talk.say(f"Report      {run.folder / PAGE}")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inkdigit.errors import UsageError
 from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_pictures
-from inkdigit.measure.seeds import Seeds
+from inkdigit.measure.seeds import Seeds, open_seeds
 from inkdigit.measure.stats import Spread, flip_p, holm, mcnemar_p
 
 SIGNIFICANT = 0.05  # a corrected p-value below is called a difference: the level that the field uses
@@ -164,6 +164,25 @@ class Paired:
             "least_p": self.least_p,
             "verdict": self.verdict,
         }
+
+
+def open_pair(names: Sequence[str]) -> Paired | None:
+    """Pair two recipes, where `names` mean runs of several random seeds; None where all of them mean single runs.
+
+    Raises:
+        UsageError: some do, and these are not two; or they cannot be paired.
+        DataError: files of a run are missing or broken.
+    """
+    several = [seeds for seeds in map(open_seeds, names) if seeds is not None]
+    if not several:
+        return None
+    if len(several) < len(names) or len(several) != 2:
+        raise UsageError(
+            "These cannot be compared seed by seed",
+            expected="two folders of seeds, or two lists of runs as in A,B C,D",
+            received=f"{len(several)} of them among {len(names)} names",
+        )
+    return pair(*several)
 
 
 def pair(first: Seeds, other: Seeds) -> Paired:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import cos, pi, sin
 from typing import Any
 
@@ -19,9 +20,9 @@ from inkdigit.measure import stacks
 from inkdigit.measure.stacks import Stack
 from inkdigit.types import SIDE, Gray
 
-SEED = 0
-TOGETHER = 128  # pictures that share a generator
-SPECK = 63 / 255  # the brightness of mud
+SEED = 0  # of all chances: a published figure can be measured again
+TOGETHER = 128  # pictures that share a generator: enough to work in whole arrays, few enough for the processor's cache
+SPECK = 63 / 255  # the brightness of mud, as the authors' generator has it
 
 Change = Callable[[Stack, Any, np.random.Generator], Stack]
 
@@ -157,10 +158,8 @@ def _zigzag(pictures: Stack, _: None, rng: np.random.Generator) -> Stack:
     along = [np.zeros_like(length), *(np.full_like(length, (2 * i + 1) * tooth) for i in range(6)), length]
     aside = [0.0, *(tooth * (-1) ** i for i in range(6)), -tooth / (2 * (length - 5 * 2 * tooth))]
     c, s = np.cos(angle), np.sin(angle)
-    x, y = zip(
-        *((begin + c * u - s * v, height + s * u + c * v) for u, v in zip(along, aside, strict=True)), strict=True
-    )
-    return pictures + sum(stacks.lines(x[i], y[i], x[i + 1], y[i + 1]) for i in range(len(x) - 1))
+    corners = [(begin + c * u - s * v, height + s * u + c * v) for u, v in zip(along, aside, strict=True)]
+    return pictures + sum(stacks.lines(*start, *end) for start, end in pairwise(corners))
 
 
 def _canny_edges(pictures: Stack, _: None, __: np.random.Generator) -> Stack:
@@ -169,6 +168,13 @@ def _canny_edges(pictures: Stack, _: None, __: np.random.Generator) -> Stack:
 
 
 TILTS = (0.2, 0.4, 0.6, 0.8, 1.0)  # radians
+SPATTERS = (  # mean and deviation of the noise, its blur, the level above which it is a drop, and the drop's blur
+    (0.65, 0.3, 4, 0.69, 0.6),
+    (0.65, 0.3, 3, 0.68, 0.6),
+    (0.65, 0.3, 2, 0.68, 0.5),
+    (0.65, 0.3, 1, 0.65, 1.5),
+    (0.67, 0.4, 1, 0.65, 1.5),
+)
 KINDS = (
     Kind("shot_noise", (60, 25, 12, 5, 3), 5, _shot_noise),
     Kind("impulse_noise", (0.03, 0.06, 0.09, 0.17, 0.27), 4, _impulse_noise),
@@ -181,15 +187,7 @@ KINDS = (
     Kind("translate", (1, 2, 3, 4, 5), 3, _translate),
     Kind("stripe", (7,), 1, _stripe),
     Kind("fog", ((1.5, 2.0), (2.0, 2.0), (2.5, 1.7), (2.5, 1.5), (3.0, 1.4)), 5, _fog),
-    Kind(
-        "spatter",
-        (
-            *((0.65, 0.3, 4, 0.69, 0.6), (0.65, 0.3, 3, 0.68, 0.6), (0.65, 0.3, 2, 0.68, 0.5)),
-            *((0.65, 0.3, 1, 0.65, 1.5), (0.67, 0.4, 1, 0.65, 1.5)),
-        ),
-        4,
-        _spatter,
-    ),
+    Kind("spatter", SPATTERS, 4, _spatter),
     Kind("dotted_line", (None,), 1, _dotted_line),
     Kind("zigzag", (None,), 1, _zigzag),
     Kind("canny_edges", (None,), 1, _canny_edges),

@@ -24,7 +24,7 @@ from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.files import read_rows
 from inkdigit.parsing import parse_json, parse_toml, read_text
 
-MOST = 1e30  # figures are below: beyond it no axis can be drawn
+MOST = 1e30  # figures are below: no axis can be drawn near the end of a float, 1e300, and no loss is so large
 MAX_BYTES = 2**23  # of a report; one of 256 classes has a megabyte
 _NOT_THE_RECIPE = ("seed", "data", "about")  # fields that may differ within a group
 

@@ -73,8 +73,12 @@ class Seeds:
             "part": self.entries[0].part,
             "runs": [
                 {
-                    **{"seed": entry.seed, "run": seen_from(folder, entry.folder), "state": "finished"},
-                    **{key: entry.report.get(key) for key in ("accuracy", "n", "train_seconds")},
+                    "seed": entry.seed,
+                    "run": seen_from(folder, entry.folder),
+                    "state": "finished",
+                    "accuracy": entry.report["accuracy"],
+                    "n": entry.report["n"],
+                    "train_seconds": entry.report.get("train_seconds"),
                     "wrong": entry.wrong,
                 }
                 for entry in self.entries

@@ -37,10 +37,10 @@ from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Log, silent
 
 STARTS = 5  # fresh processes of each kind, after one that warms the disk cache
 CALLS = 1000  # of one picture each: the p99 is the tenth from the top
-WARM_UPS = 20
-BATCH = 2000  # pictures of one call
-ROUNDS = 9  # such calls, after one to warm up
-DRAWN = 100  # pictures that are drawn, and then repeated
+WARM_UPS = 20  # calls before these that are not timed: the first few are slower, until caches and threads are ready
+BATCH = 2000  # pictures of one call: a fifth of MNIST's test pictures, long enough to use every thread
+ROUNDS = 9  # such calls, after one to warm up; an odd number has a middle one
+DRAWN = 100  # pictures that are drawn, and then repeated: ten of each digit
 GLANCE = 256  # pictures of one call, where a first impression will do
 BUSY = 0.5  # waiting processes a core: more, and times are not to be trusted
 

@@ -15,10 +15,14 @@ Stack = NDArray[np.float64]  # (N, 28, 28)
 Numbers = NDArray[np.float64]  # (N,)
 Mask = NDArray[np.bool_]  # (N, 28, 28)
 
-CLOUD_SIDE = 256  # pixels: a cloud is drawn this large, and its corner taken
+CLOUD_SIDE = 256  # pixels: a cloud is drawn this large and its corner taken, as in the authors' generator
 CACHED = 4  # clouds that are drawn at a time: the processor's cache holds them, and that halves the time
-LINE_PX = 2.3  # how far above and below a line its ink reaches
-EDGE_SIGMA, EDGE_LOW, EDGE_HIGH = 1.0, 0.1, 0.2  # of the edges: blur, and thresholds on Sobel's sums
+LINE_PX = 2.3  # where the logarithm of a line's ink ends, above and below it: what can be seen ends at 1.45
+EDGE_SIGMA, EDGE_LOW, EDGE_HIGH = (
+    1.0,
+    0.1,
+    0.2,
+)  # blur in pixels, and thresholds on Sobel's sums: scikit-image's defaults
 TIE = 1e-9  # strengths this near are equal: rounding, which differs between processors, must not choose
 _PLACES = np.arange(SIDE)
 

@@ -19,7 +19,7 @@ from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_ax
 from inkdigit.report.numbers import percent, plural, signed
 
 TEMPLATE = "compare.html.j2"
-WIDE = 8  # curves that span more than this factor stand on a logarithmic scale
+WIDE = 8  # curves that span more than this factor stand on a logarithmic scale: the ends of several must be told apart
 _DASHES = ("solid", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))  # four colours each: sixteen runs look different
 _CURVES = {
     "validation_accuracy": "wrong in validation, %",

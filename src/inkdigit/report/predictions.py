@@ -19,9 +19,9 @@ from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
 from inkdigit.types import NO_ANSWER, Gray, Prediction
 
 ROWS, COLUMNS = 3, 5  # of the grid, as notebooks draw it
-LEAST_SURE = 60
+LEAST_SURE = 60  # of the answers: two or three screens, which a person looks through
 SEED = 0  # the same rows are drawn every time: nobody picks the good ones
-UNSURE = 0.9  # a confidence below this is counted as unsure
+UNSURE = 0.9  # a confidence below this is counted as unsure: one in ten may be wrong
 TEMPLATE = "predictions.html.j2"
 
 

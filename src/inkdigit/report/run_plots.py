@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 Rows = Sequence[Mapping[str, float]]
 
 MAX_CELLS = 12  # more classes than this and the numbers in a confusion matrix are dust
-MISTAKES = 20
-GRID = (3, 5)  # rows and columns of the grid of answers
+MISTAKES = 20  # shown at most: four rows of the grid
+GRID = (3, 5)  # rows and columns of the grid of answers, as notebooks draw it
 FEW = 10  # %: up to that coverage a risk–coverage curve may leave its plot, which is as wide at least
-WIDE = 20  # a loss that spans more than this factor stands on a logarithmic scale
-GLIMPSE_SIDE = 112  # pixels: the raw pictures may be photos
+WIDE = 20  # a loss that spans more than this factor stands on a logarithmic scale: its end would lie on the axis
+GLIMPSE_SIDE = 112  # pixels, four times the side that the network sees: the raw pictures may be photos
 
 
 def loss(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
