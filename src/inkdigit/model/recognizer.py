@@ -94,6 +94,11 @@ class Recognizer:
             recognizer._min_confidence = min_confidence
         return recognizer
 
+    @classmethod
+    def of(cls, model: Recognizer | str | Path) -> Recognizer:
+        """`model` itself where it is loaded already, else what `load` opens."""
+        return cls.load(model) if isinstance(model, str | Path) else model
+
     @property
     def name(self) -> str:
         """The name on the card."""
