@@ -50,7 +50,7 @@ def submit(
 
 def answer(model: Recognizer | str | Path, csv: str | Path, out: str | Path, *, log: Log) -> Submission:
     """Do what `submit` does, and hand over pictures and predictions too."""
-    recognizer = model if isinstance(model, Recognizer) else Recognizer.load(model)
+    recognizer = Recognizer.of(model)
     odd = [name for name in recognizer.classes if not name.isdecimal()]
     if odd:
         raise UsageError(

@@ -175,7 +175,7 @@ def evaluate_corruptions(
         UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
         DataError: the data cannot be read, or the part holds no picture.
     """
-    recognizer = Recognizer.load(model) if isinstance(model, str | Path) else model
+    recognizer = Recognizer.of(model)
     dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
     check_fits(recognizer, dataset)
     chosen = choose(recognizer, dataset, split, log=log)

@@ -107,7 +107,7 @@ def adapt(
     """
     if steps < 1 or seed < 0:
         raise UsageError("This cannot be done", expected="steps from 1, a seed from 0", received=f"{steps}, {seed}")
-    recognizer, out = model if isinstance(model, Recognizer) else Recognizer.load(model), Path(out)
+    recognizer, out = Recognizer.of(model), Path(out)
     runs.check_place(out, reads=[recognizer.path])
     net, recipe = restore(recognizer)
     dataset = rehearse.open_own(recognizer, data, log=log)
