@@ -494,7 +494,7 @@ def test_weights_in_other_files_are_never_read(path, tmp_path, monkeypatch, wher
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(tmp_path if where == "beside it" else elsewhere)
-    assert "files of their own" in str(refused(path, path.read_bytes()))
+    assert "other files" in str(refused(path, path.read_bytes()))
 
 
 def with_nodes(*nodes: object, constants: dict[str, np.ndarray]) -> bytes:
@@ -539,3 +539,8 @@ def test_a_pipe_is_not_a_model(path):
     os.mkfifo(path)
     with pytest.raises(UsageError, match="There is no model"):
         load(path)
+
+
+def test_a_loaded_model_is_taken_as_it_is_and_a_path_is_opened(tiny, tiny_file):
+    assert Recognizer.of(tiny) is tiny
+    assert Recognizer.of(tiny_file).path == Recognizer.of(str(tiny_file)).path == tiny_file
