@@ -159,9 +159,9 @@ def test_a_card_with_a_wrong_value(path, value):
 
 
 def test_a_self_test_has_a_picture_and_as_many_answers():
-    with pytest.raises(ValueError, match="0 pictures"):
+    with pytest.raises(ValueError, match="0 images"):
         SelfTest(IMAGES[:0], PROBS[:0])
-    with pytest.raises(ValueError, match="3 pictures, 2 answers"):
+    with pytest.raises(ValueError, match="3 images, 2 predictions"):
         SelfTest(IMAGES, PROBS[:2])
 
 

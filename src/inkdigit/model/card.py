@@ -1,7 +1,7 @@
-"""What a model file says of itself: a dataclass here, JSON in the ONNX metadata there.
+"""The card of a model file: a dataclass here, JSON in the ONNX metadata there.
 
-In and out: `Card` ⇄ the text under `inkdigit.card`. The card only describes; whatever changes an answer is inside the
-graph, except the threshold below which the recogniser does not answer.
+In and out: `Card` ⇄ the text under `inkdigit.card`. The card only describes; whatever changes a prediction is inside
+the graph, except the threshold below which the recogniser rejects an image.
 """
 
 from __future__ import annotations
@@ -23,47 +23,47 @@ from inkdigit.types import SIDE, Floats, Gray
 FORMAT = 1
 METADATA_KEY = "inkdigit.card"
 MAX_CHARACTERS = 2**22  # of a card: ours have 7,000, of large ensembles some 100,000
-OUTPUTS, OUTLIERS_OUTPUT = ("probs", "score"), "outliers"  # of the graph; the last where the network knows outliers
+OUTPUTS, OUTLIERS_OUTPUT = ("probs", "score"), "outliers"  # of the graph; the last if the network has learned outliers
 TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, by number type
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How confidences were made honest, and below which score or confidence the model does not answer."""
+    """How confidences were calibrated, and below which score or confidence the model rejects an image."""
 
     temperature: float = 1.0  # already inside the graph
-    accept_score: float | None = None  # None: always answer
-    keeps: float | None = None  # the share of held-out pictures that the threshold lets through
+    accept_score: float | None = None  # the threshold; None: nothing is rejected by its score
+    keeps: float | None = None  # coverage: the share of held-out images that the threshold accepts
     fitted_on: str = "nothing"
     min_confidence: float = 0.0  # below it the model is unsure
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SelfTest:
-    """A few pictures and what the model said of them when it was written."""
+    """A few images and what the model predicted for them when it was written."""
 
     images: Gray  # uint8 (n, 28, 28)
     probs: Floats  # float32 (n, K)
 
     def __post_init__(self) -> None:
-        """Check that there is a picture, and as many answers as pictures."""
+        """Check that there is an image, and as many predictions as images."""
         if not len(self.images) or len(self.images) != len(self.probs):
-            raise ValueError(f"self test: {len(self.images)} pictures, {len(self.probs)} answers")
+            raise ValueError(f"self test: {len(self.images)} images, {len(self.probs)} predictions")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Card:
-    """What a model is, how it must be fed, what was measured, and where it comes from."""
+    """What a model is, how its images are prepared, what was measured, and where it comes from."""
 
     name: str
     classes: tuple[str, ...]
-    prepare: str  # the kind of door
+    prepare: str  # the kind of preprocessing
     prepare_version: int
     parameters: int
     calibration: Calibration
     self_test: SelfTest
     numbers: str = "float32"  # or int8
-    outliers: tuple[str, ...] = ()  # what the network tells from its classes: a reason of refusal each
+    outliers: tuple[str, ...] = ()  # what the network tells apart from its classes: each is a reason to reject
     figures: dict[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
 
@@ -93,7 +93,7 @@ class Card:
 
         Raises:
             UnsupportedFormat: the card is of a format that this release does not read.
-            NotAModelFile: the text is no card.
+            NotAModelFile: the text is not a card.
         """
         if len(text) > MAX_CHARACTERS:
             raise NotAModelFile(f"{where}: its card is too long", expected=f"at most {MAX_CHARACTERS:,} characters")
@@ -118,7 +118,7 @@ class Card:
         test = raw["self_test"]
         classes = tuple(raw["classes"])
         if any(len(row) != len(classes) for row in test["probs"]):
-            raise ValueError(f"self_test.probs: not {len(classes)} probabilities, one a class")
+            raise ValueError(f"self_test.probs: not {len(classes)} probabilities, one for each class")
         return cls(
             name=raw["name"],
             classes=classes,
@@ -137,19 +137,17 @@ class Card:
 
 
 def _unpack(packed: str, count: int) -> Gray:
-    """The `count` pictures of a self test, uint8 (n, 28, 28); no more is inflated than they have.
+    """The `count` images of a self test, uint8 (n, 28, 28); no more is inflated than they have.
 
     Raises:
-        ValueError: it is not base64 of deflated data, or of more or fewer pictures.
+        ValueError: it is not base64 of deflated data, or holds more or fewer images.
     """
     size = count * SIDE * SIDE
     stream = zlib.decompressobj()
     try:
         pixels = stream.decompress(base64.b64decode(packed, validate=True), size + 1)
     except (ValueError, zlib.error) as exc:
-        raise ValueError(f"self_test.images: not deflated pictures in base64 ({exc})") from exc
+        raise ValueError(f"self_test.images: not deflated images in base64 ({exc})") from exc
     if len(pixels) != size or not stream.eof:
-        raise ValueError(
-            f"self_test.images: not {count} pictures of {SIDE}×{SIDE}, one for each row of self_test.probs"
-        )
+        raise ValueError(f"self_test.images: not {count} images of {SIDE}×{SIDE}, one for each row of self_test.probs")
     return np.frombuffer(pixels, np.uint8).reshape(count, SIDE, SIDE)

@@ -1,7 +1,7 @@
-"""Answering: pictures of any size → the door → the network → predictions.
+"""Prediction: images of any size → preprocessing → the network → predictions.
 
-In: paths, bytes, PIL images or arrays. Out: one `Prediction` a picture. Everything that answers (command line, service,
-evaluation) comes through `Recognizer.predict`. ONNX Runtime runs the network; no training library is needed.
+In: paths, bytes, PIL images or arrays. Out: one `Prediction` for each image. Everything that predicts (command line,
+service, evaluation) calls `Recognizer.predict`. ONNX Runtime runs the network; no training library is needed.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ if TYPE_CHECKING:
 
 DEFAULT = "general"  # the bundled model that answers when none is named
 ZOO = Path(__file__).parent / "zoo"
-# Pictures that go through the network at a time. `fast` takes 11.4 µs of processor time for each of 32 or 64, 13 of
-# 512, 14 of 2,048 (the caches, most likely). The answers are the same bit for bit.
+# Images that go through the network at a time. `fast` takes 11.4 µs of processor time for each image of 32 or 64, 13 of
+# 512, 14 of 2,048 (probably because of the caches). The predictions are the same bit for bit.
 CHUNK = 64
-MAX_THREADS = 4  # that take a chunk each
+MAX_THREADS = 4  # that take a chunk each: more gain nothing, and a service has other requests
 
 
 class Recognizer:
-    """A loaded model file that answers pictures."""
+    """A loaded model file that predicts the class of images."""
 
     def __init__(self, session: ort.InferenceSession, card: Card, *, path: Path) -> None:
-        """Use `load`; this only keeps what it read."""
+        """Use `load`, which reads the session and the card from a file."""
         self._session = session
         self.card = card
         self.path = path
@@ -64,17 +64,17 @@ class Recognizer:
     ) -> Recognizer:
         """Open a model by bundled name, run directory or `.onnx` path, and run its self test.
 
-        It answers as its card says, unless `accept_all` has it answer whatever has ink; below `min_confidence` (0 to 1)
-        it is unsure in any case.
+        It rejects what its card says. With `accept_all` it answers every image that has ink; below `min_confidence`
+        (0 to 1) it is unsure in any case.
 
         Raises:
-            UsageError: no such model, or a confidence that is none.
-            NotAModelFile: the file is no ONNX, or has no card.
-            UnsupportedFormat: the card is of another format, or asks for a door that this release does not have.
-            SelfTestFailed: the file answers otherwise than when it was written.
+            UsageError: there is no such model, or `min_confidence` is not a confidence.
+            NotAModelFile: the file is not ONNX, or has no card.
+            UnsupportedFormat: the card has another format, or needs a preprocessing that this release does not have.
+            SelfTestFailed: the file does not predict what it did when it was written.
         """
         if not (min_confidence is None or (isinstance(min_confidence, Real) and 0 <= min_confidence <= 1)):
-            raise UsageError("This is no confidence", expected="min_confidence from 0 to 1", received=min_confidence)
+            raise UsageError("This is not a confidence", expected="min_confidence from 0 to 1", received=min_confidence)
         path = find(model)
         session, text = open_model(path)
         card = Card.from_json(text, where=str(path))
@@ -82,7 +82,7 @@ class Recognizer:
             raise NotAModelFile(f"{path}: its card and its network do not agree on outliers")
         if card.prepare not in KINDS or card.prepare_version > VERSION:
             raise UnsupportedFormat(
-                f"{path}: needs a preparation that this release does not have",
+                f"{path}: needs a preprocessing that this release does not have",
                 received=f"{card.prepare} {card.prepare_version}",
                 hint="Upgrade inkdigit.",
             )
@@ -106,7 +106,7 @@ class Recognizer:
 
     @property
     def prepare(self) -> str:
-        """The kind of door that its pictures pass."""
+        """The kind of preprocessing that its images get."""
         return self.card.prepare
 
     @property
@@ -116,22 +116,22 @@ class Recognizer:
 
     @property
     def threads(self) -> int:
-        """How many threads answer, where there are many pictures."""
+        """How many threads run the network, where there are many images."""
         return min(MAX_THREADS, cores())
 
     def predict(self, pictures: Picture | list[Picture] | tuple[Picture, ...]) -> list[Prediction]:
-        """Answer each picture; always a list, also for one.
+        """Predict the class of each image; always a list, also for one.
 
-        An array is one gray picture (H, W), one colour picture (H, W, 2–4), or a batch (N, H, W) or (N, H, W, C).
+        An array is one gray image (H, W), one colour image (H, W, 2–4), or a batch (N, H, W) or (N, H, W, C).
 
         Raises:
-            PictureError: a picture that cannot be read; nothing is answered then.
+            PictureError: an image cannot be read; nothing is predicted then.
         """
         several = split_pictures(pictures)
-        if len(several) == 1:  # the shortest way: somebody waits for it
-            return self._answer(prepare(decode(several[0]), self.prepare)[None])
+        if len(several) == 1:  # without threads: somebody waits for it
+            return self._predict(prepare(decode(several[0]), self.prepare)[None])
         if isinstance(several, np.ndarray) and several.ndim == 3:
-            return self._answer(prepare_all(several, self.prepare))
+            return self._predict(prepare_all(several, self.prepare))
         answers: list[Prediction] = []
         for answer in self.predict_each(several):
             if isinstance(answer, PictureError):
@@ -140,48 +140,49 @@ class Recognizer:
         return answers
 
     def predict_each(self, pictures: Iterable[Picture | PictureError]) -> Iterator[Prediction | PictureError]:
-        """Answer single pictures as they come, in their order; one that cannot be read gives its error, and goes on.
+        """Predict single images as they come, in their order; one that cannot be read gives its error instead.
 
-        Only some pictures are held at a time, and some are answered while the next ones are read. An error among the
-        pictures comes out as it is.
+        Only some images are in memory at a time, and the network runs while the next ones are read. An error among the
+        images comes out as it is.
         """
         reads = read_each(pictures, self.prepare)
         first = list(islice(reads, 2))
         if len(first) < 2:
             for images, errors in first:
-                yield from interleave(self._answer(images), errors)
+                yield from interleave(self._predict(images), errors)
             return
-        from concurrent.futures import ThreadPoolExecutor  # for many pictures alone
+        from concurrent.futures import ThreadPoolExecutor  # only for many images
 
         waiting: deque[tuple[Future[list[Prediction]], dict[int, PictureError]]] = deque()
         with ThreadPoolExecutor(1) as network:
             for images, errors in chain(first, reads):
-                waiting.append((network.submit(self._answer, images), errors))
-                if len(waiting) > 1:  # one is answered while the next is read
-                    asked, errors = waiting.popleft()
-                    yield from interleave(asked.result(), errors)
-            for asked, errors in waiting:
-                yield from interleave(asked.result(), errors)
+                waiting.append((network.submit(self._predict, images), errors))
+                if len(waiting) > 1:  # the network runs on one while the next is read
+                    predictions, errors = waiting.popleft()
+                    yield from interleave(predictions.result(), errors)
+            for predictions, errors in waiting:
+                yield from interleave(predictions.result(), errors)
 
     def probs_as_prepared(self, images: Gray) -> Floats:
-        """The probabilities (N, K) of `images` uint8 (N, 28, 28), taken as they are: prepared already, then changed.
+        """The probabilities (N, K) of `images` uint8 (N, 28, 28), which are prepared already and then changed.
 
-        This is for asking what a change does that the door would undo; figures are measured with `predict`.
+        It shows the effect of a change that preprocessing would undo; figures are measured with `predict`.
         """
         if images.dtype != np.uint8 or images.shape[1:] != (SIDE, SIDE):
             raise ValueError(f"images: expected uint8 (N, 28, 28), got {images.dtype} {images.shape}")
         return self._run(images)[0]
 
-    def _answer(self, images: Gray) -> list[Prediction]:
-        """One prediction for each of `images` uint8 (N, 28, 28), which have passed the door."""
+    def _predict(self, images: Gray) -> list[Prediction]:
+        """One prediction for each of `images` uint8 (N, 28, 28), which are prepared."""
         if not len(images):
             return []
         probs, scores, outliers = self._run(images)
         inked = np.any(images, axis=(1, 2)) if self.prepare == "ink" else np.ones(len(images), bool)
-        columns = (column.tolist() for column in (probs.argmax(1), probs.max(1), scores, inked))
+        best, confidences = probs.argmax(1).tolist(), probs.max(1).tolist()
+        rows = zip(probs, best, confidences, scores.tolist(), outliers, inked, strict=True)
         return [
-            self._judge(row, best, confidence, score, outlier) if ink else Prediction(None, reason=NO_INK)
-            for row, outlier, best, confidence, score, ink in zip(probs, outliers, *columns, strict=True)
+            self._judge(prob, k, confidence, score, outlier) if ink else Prediction(None, reason=NO_INK)
+            for prob, k, confidence, score, outlier, ink in rows
         ]
 
     def _judge(self, probs: Floats, best: int, confidence: float, score: float, outlier: Floats) -> Prediction:
@@ -196,20 +197,20 @@ class Recognizer:
         """The network on uint8 (N, 28, 28): probabilities (N, K), scores (N,), and shares of M outliers (N, M)."""
         chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
         if len(chunks) > 1 and self.threads > 1:
-            from concurrent.futures import ThreadPoolExecutor  # for many pictures alone
+            from concurrent.futures import ThreadPoolExecutor  # only for many images
 
             with ThreadPoolExecutor(self.threads) as pool:
-                parts = list(pool.map(self._ask, chunks))
+                results = list(pool.map(self._run_chunk, chunks))
         else:
-            parts = [self._ask(chunk) for chunk in chunks]
-        return [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+            results = [self._run_chunk(chunk) for chunk in chunks]
+        return [np.concatenate(outputs) for outputs in zip(*results, strict=True)]
 
-    def _ask(self, images: Gray) -> list[Floats]:
+    def _run_chunk(self, images: Gray) -> list[Floats]:
         try:
-            answers: list[Floats] = self._session.run(None, {"image": images})
+            outputs: list[Floats] = self._session.run(None, {"image": images})
         except broken() as exc:
             raise ModelFileError(f"{self.path}: the network does not run ({exc})") from exc
-        return answers if self.card.outliers else [*answers, np.zeros((len(images), 0), np.float32)]
+        return outputs if self.card.outliers else [*outputs, np.zeros((len(images), 0), np.float32)]
 
     def _test_itself(self) -> None:
         test = self.card.self_test
@@ -218,13 +219,13 @@ class Recognizer:
         except ModelFileError as exc:
             raise SelfTestFailed(str(exc)) from exc
         fits = probs.shape == test.probs.shape and scores.shape == (len(probs),)
-        off = np.abs(probs - test.probs).max() if fits else np.inf
+        difference = np.abs(probs - test.probs).max() if fits else np.inf
         allowed = TOLERANCE.get(self.card.numbers, 1e-3)
-        if not off <= allowed:  # the best two may change places, but only where they are as close as that
+        if not difference <= allowed:  # also where it is not a number
             raise SelfTestFailed(
-                f"{self.path}: answers its self test otherwise than when it was written",
+                f"{self.path}: the self test gives other probabilities than when the file was written",
                 expected=f"probabilities within {allowed}",
-                received=f"{off:.4f} apart",
+                received=f"a difference of {difference:.4f}",
                 hint="The file is damaged, or this processor rounds differently; train or fetch the model again.",
             )
 
@@ -235,18 +236,18 @@ def bundled() -> dict[str, Path]:
 
 
 def find(model: str | Path) -> Path:
-    """The model file that a bundled name, a run directory or a path means; a `Path` is never a name.
+    """Find the model file by a bundled name, a run directory or a path; a `Path` is never a name.
 
     Raises:
-        UsageError: none of the three.
+        UsageError: there is no such model.
     """
     known = bundled()
     name = DEFAULT if model == "default" else str(model)
     if isinstance(model, str) and name in known:
         return known[name]
     with looking_up(name):
-        if (found := _at(Path(model))) is not None:
-            return found
+        if (file := _file_at(Path(model))) is not None:
+            return file
     raise UsageError(
         f"There is no model {str(model)!r}",
         expected=f"a bundled model ({', '.join(known)}), a run directory or an .onnx file",
@@ -254,14 +255,14 @@ def find(model: str | Path) -> Path:
     )
 
 
-def _at(path: Path) -> Path | None:
+def _file_at(path: Path) -> Path | None:
     """The model file at a path: the file itself, or that of the run directory."""
     if not path.is_dir():
         return path if path.is_file() else None
     if (file := model_path(path)).is_file():
         return file
-    begun = (path / RECIPE).is_file()
-    hint = f"The run is unfinished. Go on with: inkdigit train --resume {path}" if begun else None
+    started = (path / RECIPE).is_file()
+    hint = f"The run is unfinished. Go on with: inkdigit train --resume {path}" if started else None
     raise UsageError(f"There is no model in {path}", expected="a run directory", hint=hint)
 
 

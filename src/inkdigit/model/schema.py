@@ -1,9 +1,9 @@
-"""What a card must look like before anything is read from it.
+"""What the JSON of a card must look like before anything is read from it.
 
-In: what the JSON of a card says. Out: nothing, or one error that names the first place which is wrong. The schema is
+In: a parsed card. Out: nothing, or one error that names the first place which is wrong. The schema is
 given to pydantic's core directly: pydantic itself would add 0.06 s to every start.
 
-Keys that are not listed are let through unread (those of later releases, say); `figures` and `provenance` may hold more
+Keys that are not listed are ignored (those of later releases, for example); `figures` and `provenance` may hold more
 than what is read from them.
 """
 
@@ -22,14 +22,14 @@ MAX_WORDS = 10_000  # characters of any other text
 MAX_RECIPE = 2**16  # characters: what `parse_toml` reads
 MAX_OUTLIERS = 64  # kinds
 MAX_MEMBERS = 256  # of an ensemble; steps of adapting
-MAX_SELF_TEST = 256  # pictures; ours have ten
+MAX_SELF_TEST = 256  # images; ours have ten
 
 
 def check(card: object) -> None:
-    """Check what the JSON of a card says: types are strict, and numbers finite.
+    """Check the JSON of a card: types are strict, and numbers finite.
 
     Raises:
-        ValueError: something is not as it must be; the message names the first such place.
+        ValueError: a value is wrong; the message names the first such place.
     """
     validator = _validator()
     from pydantic_core import ValidationError
@@ -89,14 +89,14 @@ def _card() -> Any:
             ),
             "provenance": _provenance(),
             "self_test": _table(self_test),
-            "outliers": s.list_schema(name, max_length=MAX_OUTLIERS),  # older files know of none
+            "outliers": s.list_schema(name, max_length=MAX_OUTLIERS),  # older files have no such key
         },
         optional=("outliers",),
     )
 
 
 def _provenance() -> Any:
-    """Where a model comes from: each kind of file says some of it."""
+    """Where a model comes from: each kind of file states some of it."""
     from pydantic_core import core_schema as s
 
     text, count = s.str_schema(max_length=MAX_WORDS), s.int_schema(ge=0)

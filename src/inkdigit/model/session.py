@@ -1,7 +1,7 @@
-"""From a model file to a network that ONNX Runtime runs, within bounds.
+"""From a model file to a network that ONNX Runtime runs, within limits.
 
 In: a path. Out: the session, and the text of the file's card; or one error that says why this is not a model of ours.
-Nothing beside the file is read, and what networks take of memory is bounded for the whole process.
+Only the file itself is read, and the memory of all networks of the process together has a limit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from inkdigit.parsing import read_bytes
 from inkdigit.types import SIDE
 
 MAX_BYTES = 2**28  # of a model file: the largest of our recipes makes one of 15 MB
-MAX_MEMORY = 2**31  # bytes that all networks of the process take together
-MAX_RECEIVED = 200  # characters of an unknown graph's description in an error
+MAX_MEMORY_BYTES = 2**31  # of all networks of the process together: `best` on a chunk takes 30 MB
+MAX_RECEIVED_CHARACTERS = 200  # of an unknown graph's description in an error: some have thousands of inputs
 
 
 def open_model(path: Path) -> tuple[ort.InferenceSession, str]:
@@ -41,7 +41,7 @@ def open_model(path: Path) -> tuple[ort.InferenceSession, str]:
         outputs = [o.name for o in session.get_outputs()]
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except broken() as exc:
-        hint = "It may be cut short, or its weights lie in files of their own, which are never read."
+        hint = "It may be incomplete, or its weights are in other files, which are never read."
         raise NotAModelFile(f"{path}: not an ONNX file that can be opened", hint=hint) from exc
     known = outputs in ([*OUTPUTS], [*OUTPUTS, OUTLIERS_OUTPUT])
     if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or not known:
@@ -49,7 +49,7 @@ def open_model(path: Path) -> tuple[ort.InferenceSession, str]:
         raise NotAModelFile(
             f"{path}: an ONNX file, but not one of Inkdigit's",
             expected="image: uint8 [n, 28, 28] → probs, score",
-            received=received[:MAX_RECEIVED],
+            received=received[:MAX_RECEIVED_CHARACTERS],
         )
     if text is None:
         raise NotAModelFile(f"{path}: an ONNX file, but not one of Inkdigit's: it has no card")
@@ -73,31 +73,29 @@ def read_file(path: Path) -> bytes:
 def _options(path: Path) -> ort.SessionOptions:
     _bound_memory()
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # a broken file is our error to tell
-    # Networks as small as ours are through before a second thread is awake: with two, one picture takes 1.5 times as
-    # long for `fast` and `resnet`, and no less for `vgg`. Many pictures are shared out among threads in `_run`.
+    options.log_severity_level = 4  # a broken file is reported by our own error
+    # Networks as small as ours are done before a second thread is awake: with two, one image takes 1.5 times as long
+    # for `fast` and `resnet`, and no less for `vgg`. Many images are shared among threads in `Recognizer._run`.
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.use_env_allocators", "1")
-    # Weights in files of their own would be looked for in the current folder: the model would be another one there.
-    # There is no folder below a file, so none are found.
+    # ONNX Runtime would look for weights in other files in the current folder: there the model would be another one.
+    # There is no folder below a file, so it finds none.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(path / "weights"))
     return options
 
 
 @cache
 def _bound_memory() -> None:
-    """Set what all networks of the process may take together: a file of a few bytes can ask for any amount."""
+    """Limit the memory of all networks of the process: a file of a few bytes can ask for any amount."""
     memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     usual = dict.fromkeys(("arena_extend_strategy", "initial_chunk_size_bytes", "max_dead_bytes_per_chunk"), -1)
-    with suppress(RuntimeError):  # somebody else in this process has set it, and it can be set only once
-        ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": MAX_MEMORY, **usual}))
+    with suppress(RuntimeError):  # other code in this process has set it, and it can be set only once
+        ort.create_and_register_allocator(memory, ort.OrtArenaCfg({"max_mem": MAX_MEMORY_BYTES, **usual}))
 
 
 def broken() -> tuple[type[Exception], ...]:
-    """What ONNX Runtime raises on bytes that are no model, or on a network that does not run."""
+    """What ONNX Runtime raises on bytes that are not a model, or on a network that does not run."""
     state = ort.capi.onnxruntime_pybind11_state
-    names = (
-        *("InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoModel", "NotImplemented", "Fail", "NoSuchFile"),
-        *("NotFound", "RuntimeException", "EPFail"),
-    )
+    names = ["InvalidProtobuf", "InvalidGraph", "InvalidArgument", "NoModel", "NoSuchFile", "NotFound"]
+    names += ["NotImplemented", "Fail", "RuntimeException", "EPFail"]
     return UnicodeDecodeError, *(getattr(state, name) for name in names)
