@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune import study as memory
+from inkdigit.tune.study import DATABASE
 from inkdigit.tune.tune import PAGE, START, WINNER
 
 from .conftest import TINY, assert_one_error, command, environment
@@ -35,7 +35,7 @@ def space(tmp_path: Path) -> Path:
         (["fats"], 2, "Did you mean fast?"),
         (["fast", "--space", "none.toml"], 2, "There is no space file none.toml"),
         (["fast", "--space", "typo.toml"], 2, "unknown recipe field 'learning_rat'. Did you mean learning_rate?"),
-        (["fast", "--space", "type.toml"], 2, "the ends of batch are whole numbers"),
+        (["fast", "--space", "type.toml"], 2, "the ends of batch must be whole numbers"),
         (["fast", "--space", "empty.toml"], 2, "the range of learning_rate is empty"),
         (["fast", "--data", "none.npz"], 4, "There is no none.npz"),
         (
@@ -71,7 +71,7 @@ def states(folder: Path) -> list[str]:
     """The states of the trials that have come through an epoch, while somebody else may be at them."""
     epochs = "SELECT trial_id FROM trial_intermediate_values"
     try:
-        with closing(sqlite3.connect(f"{(folder / memory.DATABASE).as_uri()}?mode=ro", uri=True)) as database:
+        with closing(sqlite3.connect(f"{(folder / DATABASE).as_uri()}?mode=ro", uri=True)) as database:
             return [state for (state,) in database.execute(f"SELECT state FROM trials WHERE trial_id IN ({epochs})")]
     except sqlite3.OperationalError:  # there is no study yet
         return []
@@ -112,11 +112,11 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
 
     code, said = stop(signal.SIGKILL)
     assert code == -signal.SIGKILL
-    assert said.startswith("Going on after ")
+    assert said.startswith("Continuing after ")
 
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "that were cut short begin again" in done.stderr
+    assert "interrupted trials run again" in done.stderr
     best, *_, winner, page = done.stdout.splitlines()
     assert best.startswith("Best        trial ")
     assert " of 4: " in best

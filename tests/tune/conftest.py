@@ -1,4 +1,4 @@
-"""A small search: drawn digits, a tiny recipe and space, and workers that are no processes of their own."""
+"""A small search: drawn digits, a tiny recipe and space, and trainings in this process instead of workers."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
     trained: list[Training] = []
 
     def train_all(
-        take: Callable[[], Training | None],
+        next_training: Callable[[], Training | None],
         *,
         jobs: int,  # noqa: ARG001
         on_epoch: Callable[[Training, int, float], bool],
         on_end: Callable[[Training, End], None],
     ) -> None:
-        while (training := take()) is not None:
+        while (training := next_training()) is not None:
             trained.append(training)
             on_end(training, _train(training, on_epoch))
 
@@ -67,13 +67,13 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
 
 
 def _train(training: Training, on_epoch: Callable[[Training, int, float], bool]) -> End:
-    recipe, parts = training.recipe, training.parts
+    recipe, splits = training.recipe, training.splits
     try:
-        state = loop.start(trial.build(recipe, parts, training.classes), recipe)
-        for row in trial.epochs(state, recipe, parts, CPU):
+        state = loop.start(trial.build(recipe, splits, training.classes), recipe)
+        for row in trial.epochs(state, recipe, splits, CPU):
             value: Any = row.validation_accuracy
             if not on_epoch(training, row.epoch, value):
                 return End(seconds=1.0)
-        return End(trial.accuracy(state, recipe, parts.report, CPU), 1.0)
+        return End(trial.accuracy(state, recipe, splits.report, CPU), 1.0)
     except InkdigitError as exc:
         return End(problem=str(exc))

@@ -1,4 +1,4 @@
-"""A stored study that is damaged, or that was never a search of ours: one error, whatever Optuna would make of it."""
+"""A stored study that is damaged, or that is not a search of ours: always one error, whatever Optuna would raise."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inkdigit.errors import InkdigitError, MalformedFile, UsageError
-from inkdigit.tune import study as memory
 from inkdigit.tune.checks import check_file, check_trials
+from inkdigit.tune.study import DATABASE, SECONDS, best_trial, open_study, queue_first, sqlite_url, storing
 
 ABOUT = {"recipe": {"kernel": 3}, "space": {"x": "0 to 1"}, "data set": "drawn"}
 
 
-def take_up(folder: Path) -> None:
-    """What a search does with a study that it finds."""
+def continue_search(folder: Path) -> None:
+    """What a search does with a stored study."""
     check_file(folder)
-    study = memory.open_study(memory.sqlite(folder), "search", about=ABOUT, seed=0)
+    study = open_study(sqlite_url(folder), "search", about=ABOUT, seed=0)
     check_trials(study, fits=lambda params: all(isinstance(x, float) and 0 <= x <= 1 for x in params.values()))
-    with memory.storing():
-        memory.take_up(study, {}, by="me")
-        memory.best(study)
+    with storing():
+        queue_first(study, {}, by="me")
+        best_trial(study)
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> bytes:
     folder = tmp_path_factory.mktemp("study")
-    study = memory.open_study(memory.sqlite(folder), "search", about=ABOUT, seed=0)
+    study = open_study(sqlite_url(folder), "search", about=ABOUT, seed=0)
     for value in (0.5, 0.7):
         trial = study.ask()
         trial.suggest_float("x", 0, 1)
         trial.report(value, 1)
-        trial.set_user_attr(memory.SECONDS, 1.5)
+        trial.set_user_attr(SECONDS, 1.5)
         study.tell(trial, value)
-    study.ask().suggest_float("x", 0, 1)  # it is under way
+    study.ask().suggest_float("x", 0, 1)  # it is running
     check_trials(study, fits=lambda _: True)
-    return (folder / memory.DATABASE).read_bytes()
+    return (folder / DATABASE).read_bytes()
 
 
-def test_a_whole_study_is_taken_up(stored, tmp_path):
-    check_file(tmp_path)  # there is none yet
-    (tmp_path / memory.DATABASE).write_bytes(stored)
-    take_up(tmp_path)
+def test_a_sound_study_is_accepted(stored, tmp_path):
+    check_file(tmp_path)  # there is no study yet
+    (tmp_path / DATABASE).write_bytes(stored)
+    continue_search(tmp_path)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32), count=st.sampled_from([1, 30, 300]), cut=st.booleans())
-def test_whatever_bytes_a_study_holds_it_is_taken_up_or_refused(stored, tmp_path_factory, seed, count, cut):
+def test_whatever_bytes_a_study_has_it_is_accepted_or_rejected(stored, tmp_path_factory, seed, count, cut):
     chance, data = random.Random(seed), bytearray(stored)
     for _ in range(count):
         data[chance.randrange(len(data))] = chance.randrange(256)
     folder = tmp_path_factory.mktemp("damaged")
-    (folder / memory.DATABASE).write_bytes(data[: chance.randrange(len(data))] if cut else data)
+    (folder / DATABASE).write_bytes(data[: chance.randrange(len(data))] if cut else data)
     with suppress(InkdigitError):
-        take_up(folder)
+        continue_search(folder)
 
 
 @pytest.mark.parametrize(
@@ -82,23 +82,23 @@ def test_whatever_bytes_a_study_holds_it_is_taken_up_or_refused(stored, tmp_path
         "CREATE VIEW v AS SELECT 1",
     ],
 )
-def test_a_study_with_other_things_in_it_is_refused_in_one_line(stored, tmp_path, change):
-    path = tmp_path / memory.DATABASE
+def test_a_damaged_study_is_rejected_in_one_line(stored, tmp_path, change):
+    path = tmp_path / DATABASE
     path.write_bytes(stored)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(change)
         connection.commit()
     with pytest.raises((UsageError, MalformedFile)) as caught:
-        take_up(tmp_path)
+        continue_search(tmp_path)
     assert len(str(caught.value)) < 600
     assert "\n" not in str(caught.value)
 
 
 def test_a_pipe_or_a_directory_is_not_a_study(tmp_path):
-    os.mkfifo(tmp_path / memory.DATABASE)
+    os.mkfifo(tmp_path / DATABASE)
     with pytest.raises(MalformedFile, match="This is not a study"):
         check_file(tmp_path)
-    (tmp_path / memory.DATABASE).unlink()
-    (tmp_path / memory.DATABASE).mkdir()
+    (tmp_path / DATABASE).unlink()
+    (tmp_path / DATABASE).mkdir()
     with pytest.raises(MalformedFile, match="This is not a study"):
         check_file(tmp_path)

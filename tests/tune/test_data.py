@@ -1,4 +1,4 @@
-"""Who sees which pictures: nobody sees twice what should be new."""
+"""Which images each training sees: the held-out images are new to all of them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ N = 600
 
 
 def numbered(n: int = N, *, writers: bool = False) -> Part:
-    """Pictures that can be told apart: the first pixels spell the number."""
+    """Images that differ: the first two pixels hold the number of each."""
     images = np.zeros((n, 28, 28), np.uint8)
     images[:, 0, 0], images[:, 0, 1] = np.arange(n) // 256, np.arange(n) % 256
     wrote = (np.arange(n) // 10).astype(np.int32) if writers else None
@@ -30,23 +30,23 @@ def ids(part: Part | None) -> set[int]:
     return {int(i) for i in part.images[:, 0, 0].astype(int) * 256 + part.images[:, 0, 1]}
 
 
-def test_the_parts_share_no_picture_and_the_test_part_is_in_none():
+def test_the_splits_share_no_image_and_none_has_the_test_split():
     test = replace(numbered(30), images=np.full((30, 28, 28), 255, np.uint8))
-    pictures = divide(Dataset("x", CLASSES, numbered(), test), tiny(), Budget(0, 0))
-    learn, choose = ids(pictures.trial.train), ids(pictures.trial.report)
-    unseen = ids(pictures.duel.test)
+    division = divide(Dataset("x", CLASSES, numbered(), test), tiny(), Budget(0, 0))
+    learn, choose = ids(division.trial.train), ids(division.trial.report)
+    unseen = ids(division.comparison.test)
     assert (len(unseen), len(choose), len(learn)) == (100, 83, 417)
     assert not unseen & learn
     assert not unseen & choose
     assert not learn & choose
     assert learn | choose | unseen == set(range(N))
-    assert ids(pictures.duel.train) == learn | choose
-    assert pictures.trial.report_name == "validation"
+    assert ids(division.comparison.train) == learn | choose
+    assert division.trial.report_name == "validation"
 
 
-def test_a_set_of_one_part_keeps_its_test_part_closed():
-    pictures = divide(Dataset("x", CLASSES, numbered()), tiny(test_fraction=0.2), Budget(0, 0))
-    assert len(ids(pictures.duel.test) | ids(pictures.duel.train)) == 480
+def test_a_data_set_of_one_split_has_its_test_split_set_aside():
+    division = divide(Dataset("x", CLASSES, numbered()), tiny(test_fraction=0.2), Budget(0, 0))
+    assert len(ids(division.comparison.test) | ids(division.comparison.train)) == 480
 
 
 def test_a_budget_takes_a_share_of_every_class_and_is_the_same_each_time():
@@ -54,7 +54,7 @@ def test_a_budget_takes_a_share_of_every_class_and_is_the_same_each_time():
     first, again = (divide(dataset, tiny(), Budget(60, 0)) for _ in range(2))
     assert np.bincount(first.trial.train.labels).tolist() == [20, 20, 20]
     assert ids(first.trial.train) == ids(again.trial.train)
-    assert first.learnable > 400
+    assert first.available > 400
     assert len(np.unique(ids_of_writers(first.trial.train))) > 25
 
 
@@ -62,32 +62,32 @@ def ids_of_writers(part: Part) -> list[int]:
     return [i // 10 for i in ids(part)]
 
 
-def test_whole_writers_are_apart_unless_the_recipe_says_otherwise():
+def test_writers_are_on_one_side_unless_the_recipe_says_otherwise():
     dataset = Dataset("x", CLASSES, numbered(writers=True), numbered(3))
     for split, shared in (("auto", False), ("stratified", True)):
-        pictures = divide(dataset, tiny(validation_split=split), Budget(0, 0))
-        unseen, rest = ({i // 10 for i in ids(part)} for part in (pictures.duel.test, pictures.duel.train))
+        division = divide(dataset, tiny(validation_split=split), Budget(0, 0))
+        unseen, rest = ({i // 10 for i in ids(part)} for part in (division.comparison.test, division.comparison.train))
         assert bool(unseen & rest) == shared
 
 
-def test_pictures_that_cannot_be_read_are_left_out():
+def test_images_that_cannot_be_read_are_left_out():
     part = replace(numbered(), faults={7: "broken"})
-    pictures = divide(Dataset("x", CLASSES, part, numbered(3)), tiny(), Budget(0, 0))
-    assert ids(pictures.duel.train) | ids(pictures.duel.test) == set(range(N)) - {7}
+    division = divide(Dataset("x", CLASSES, part, numbered(3)), tiny(), Budget(0, 0))
+    assert ids(division.comparison.train) | ids(division.comparison.test) == set(range(N)) - {7}
 
 
 @pytest.mark.parametrize(
     ("fields", "validated"),
     [({}, None), ({"validation": 0.1}, 50), ({"protocol": "select", "keep": "best"}, 83)],
 )
-def test_whole_trainings_report_on_the_unseen_pictures(fields, validated):
-    pictures = divide(Dataset("x", CLASSES, numbered(), numbered(3)), tiny(), Budget(10, 1))
-    parts = pictures.for_duel(tiny(**fields))
-    assert ids(parts.report) == ids(pictures.duel.test)
-    assert (None if parts.validation is None else len(parts.validation)) == validated
-    assert not ids(parts.train) & ids(parts.report)
+def test_full_trainings_report_on_the_held_out_images(fields, validated):
+    division = divide(Dataset("x", CLASSES, numbered(), numbered(3)), tiny(), Budget(10, 1))
+    splits = division.comparison_splits(tiny(**fields))
+    assert ids(splits.report) == ids(division.comparison.test)
+    assert (None if splits.validation is None else len(splits.validation)) == validated
+    assert not ids(splits.train) & ids(splits.report)
 
 
-def test_too_few_pictures_are_one_error():
+def test_too_few_images_are_one_error():
     with pytest.raises(UsageError):
         divide(Dataset("x", CLASSES, numbered(3), numbered(3)), tiny(), Budget())

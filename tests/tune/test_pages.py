@@ -1,4 +1,4 @@
-"""The page of a search: everything that was tried is on it, and nothing from outside breaks it."""
+"""The page of a search: every trial is on it, and text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import replace
 import pytest
 
 from inkdigit.report.canvas import LIGHT
-from inkdigit.tune.pages import Story, TrialRow, draw, place, write_page
+from inkdigit.tune.pages import Content, TrialRow, draw, position, write_page
 from inkdigit.tune.space import Choices, Range, Space
-from inkdigit.tune.winner import Duel
+from inkdigit.tune.winner import Comparison
 
 SPACE = Space(
     {
         "learning_rate": Range(1e-4, 1e-2, log=True),
         "filters": Choices(([4], [4, 8])),
-        "batch": Range(64, 64, whole=True),
+        "batch": Range(64, 64, integer=True),
         "activation": Choices(("relu",)),
     }
 )
@@ -26,7 +26,7 @@ def row(number: int, value: float | None, state: str = "finished", **more: objec
     return TrialRow(number, state, value, 5, 1.5, **{"params": params, **more})
 
 
-STORY = Story(
+CONTENT = Content(
     name="<b>mine",
     data="drawn",
     seed=0,
@@ -45,34 +45,40 @@ STORY = Story(
     start_value=0.9,
     importances={"learning_rate": 0.75, "filters": 0.25},
     changes=[("learning_rate", "0.5", "0.0002")],
-    cost="60 of 100 pictures, 5 epochs",
-    pictures={"a trial learns from": 60},
-    duel=Duel((1, 2, 3), (0.9, 0.91, 0.92), (0.95, 0.94, 0.96), 100),
-    no_duel="",
+    trial_size="60 of 100 images, 5 epochs",
+    images={"a trial trains on": 60},
+    comparison=Comparison((1, 2, 3), (0.9, 0.91, 0.92), (0.95, 0.94, 0.96), 100),
+    no_comparison="",
 )
 
 
-def page(story: Story, tmp_path) -> str:
-    write_page(tmp_path / "study.html", story)
+def page(content: Content, tmp_path) -> str:
+    write_page(tmp_path / "study.html", content)
     return (tmp_path / "study.html").read_text()
 
 
-def test_all_trials_are_on_the_page_with_what_became_of_them(tmp_path):
-    text = page(STORY, tmp_path)
+def test_all_trials_are_on_the_page_with_their_state(tmp_path):
+    text = page(CONTENT, tmp_path)
     for state, name in (("best", "winner"), ("start", "start"), ("pruned", "pruned"), ("failed", "failed")):
         assert f'<tr class="{state}">' in text
         assert f"<td>{name}</td>" in text
-    for said in ("below the median", "Block 3 leaves nothing", "code -9", "60 of 100 pictures", STORY.duel.verdict):
-        assert said in text
+    for text_part in (
+        "below the median",
+        "Block 3 leaves nothing",
+        "code -9",
+        "60 of 100 images",
+        CONTENT.comparison.verdict,
+    ):
+        assert text_part in text
     assert "&lt;b&gt;mine" in text
     assert "<b>mine" not in text
     assert "<script" not in text
     assert "0.0001 to 0.01 (log)" in text
 
 
-def test_the_headline_is_the_whole_training_where_there_is_one(tmp_path):
-    assert '<p class="headline">95.00<small>' in page(STORY, tmp_path)
-    alone = replace(STORY, duel=None, no_duel="No trial was better.", best_value=0.93)
+def test_the_headline_is_the_full_training_if_there_was_one(tmp_path):
+    assert '<p class="headline">95.00<small>' in page(CONTENT, tmp_path)
+    alone = replace(CONTENT, comparison=None, no_comparison="No trial was better.", best_value=0.93)
     text = page(alone, tmp_path)
     assert '<p class="headline">93.00<small>' in text
     assert "No trial was better." in text
@@ -80,17 +86,18 @@ def test_the_headline_is_the_whole_training_where_there_is_one(tmp_path):
 
 @pytest.mark.parametrize("importances", [{}, {"learning_rate": 1.0}])
 def test_a_search_of_one_trial_has_its_figures(importances):
-    drawn = draw(
-        replace(STORY, rows=[row(0, 0.5, is_start=True)], best=0, importances=importances, duel=None), theme=LIGHT
+    figures = draw(
+        replace(CONTENT, rows=[row(0, 0.5, is_start=True)], best=0, importances=importances, comparison=None),
+        theme=LIGHT,
     )
-    assert set(drawn) == {"history", "parallel", *(["importances"] if importances else [])}
-    assert all(png.startswith(b"\x89PNG") for png in drawn.values())
+    assert set(figures) == {"history", "parallel", *(["importances"] if importances else [])}
+    assert all(png.startswith(b"\x89PNG") for png in figures.values())
 
 
-def test_a_value_has_its_place_on_its_axis():
+def test_a_value_has_its_position_on_its_axis():
     log, filters = SPACE.dimensions["learning_rate"], SPACE.dimensions["filters"]
-    assert [place(log, value) for value in (1e-4, 1e-3, 1e-2)] == pytest.approx([0, 0.5, 1])
-    assert [place(Range(0, 10), value) for value in (0, 5, 10)] == [0, 0.5, 1]
-    assert [place(filters, value) for value in ("[4]", "[4, 8]")] == [0, 1]
-    assert place(SPACE.dimensions["batch"], 64) == 0.5
-    assert place(SPACE.dimensions["activation"], "relu") == 0.5
+    assert [position(log, value) for value in (1e-4, 1e-3, 1e-2)] == pytest.approx([0, 0.5, 1])
+    assert [position(Range(0, 10), value) for value in (0, 5, 10)] == [0, 0.5, 1]
+    assert [position(filters, value) for value in ("[4]", "[4, 8]")] == [0, 1]
+    assert position(SPACE.dimensions["batch"], 64) == 0.5
+    assert position(SPACE.dimensions["activation"], "relu") == 0.5

@@ -1,4 +1,4 @@
-"""Processes that train: what they tell, and that the death of one is not the death of all."""
+"""Worker processes: what they report, and that the others go on when one dies."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Wind
 @pytest.fixture(scope="module")
 def trainings(start, digits):
     """Trainings by key; `bad` describes no possible network."""
-    parts = divide(digits, start, Budget(60, 0)).trial
+    splits = divide(digits, start, Budget(60, 0)).trial
     recipes = {"a": start, "b": start, "bad": start.change({"filters": (4,) * 6})}
-    return {key: Training(key, recipe, parts, 3) for key, recipe in recipes.items()}
+    return {key: Training(key, recipe, splits, 3) for key, recipe in recipes.items()}
 
 
-def test_each_training_tells_its_epochs_and_its_end(trainings):
+def test_each_training_reports_its_epochs_and_its_end(trainings):
     waiting, epochs, ends = list(trainings.values()), [], {}
 
     def on_epoch(training: Training, epoch: int, accuracy: float) -> bool:
@@ -47,7 +47,7 @@ def test_each_training_tells_its_epochs_and_its_end(trainings):
     assert multiprocessing.active_children() == []
 
 
-def test_a_worker_that_dies_loses_one_training_and_dying_on_and_on_is_an_error(trainings):
+def test_a_worker_that_dies_loses_one_training_and_three_in_a_row_are_an_error(trainings):
     waiting, ends = [trainings["a"], trainings["b"]], []
 
     def on_epoch(training: Training, *_: float) -> bool:

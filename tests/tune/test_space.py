@@ -56,25 +56,28 @@ def test_what_is_proposed_lies_in_the_space_and_makes_a_recipe(tmp_path):
     ("text", "message"),
     [
         ("learning_rat = { low = 1, high = 2 }", "unknown recipe field 'learning_rat'. Did you mean learning_rate?"),
-        ("seed = { low = 0, high = 9 }", "may not change seed: every trial sees the same pictures"),
+        ("seed = { low = 0, high = 9 }", "may not change seed: every trial has the same images"),
         ("protocol = { choices = ['final'] }", "may not change protocol"),
         ("temperature = { low = 1.0, high = 2.0 }", "may not change temperature: they are fitted after"),
-        ("epochs = { low = 1, high = 9 }", "may not change epochs: how long a trial lasts is said under [budget]"),
+        ("epochs = { low = 1, high = 9 }", "may not change epochs: the length of a trial is set under [budget]"),
         ("learning_rate = 0.1", "learning_rate is neither a range nor a choice"),
         ("learning_rate = { low = 0.1 }", "learning_rate is neither a range nor a choice"),
         ("learning_rate = { low = 0.1, hihg = 1 }", "learning_rate is neither a range nor a choice"),
         ("learning_rate = { low = 0.1, high = 1, choices = [1] }", "learning_rate is neither a range nor a choice"),
-        ("learning_rate = { low = '1', high = 2 }", "the ends of learning_rate are numbers"),
-        ("learning_rate = { low = 0.1, high = inf }", "the ends of learning_rate are numbers"),
-        ("kernel = { low = 1.0, high = 5.0 }", "the ends of kernel are whole numbers"),
-        ("batch = { low = true, high = 5 }", "the ends of batch are whole numbers"),
-        ("activation = { low = 1, high = 2 }", "activation is no number"),
-        ("batch_norm = { low = 0, high = 1 }", "batch_norm is no number"),
+        ("learning_rate = { low = '1', high = 2 }", "the ends of learning_rate must be numbers"),
+        ("learning_rate = { low = 0.1, high = inf }", "the ends of learning_rate must be numbers"),
+        ("kernel = { low = 1.0, high = 5.0 }", "the ends of kernel must be whole numbers"),
+        ("batch = { low = true, high = 5 }", "the ends of batch must be whole numbers"),
+        ("activation = { low = 1, high = 2 }", "activation is not a number"),
+        ("batch_norm = { low = 0, high = 1 }", "batch_norm is not a number"),
         ("learning_rate = { low = 0.2, high = 0.1 }", "range of learning_rate is empty. Expected: low ≤ high"),
         ("learning_rate = { low = 0, high = 0.1, log = true }", "is empty. Expected: low > 0 on a log scale"),
-        ("learning_rate = { low = 0.1, high = 0.2, log = 1 }", "log is true or false"),
-        ("learning_rate = { low = 0.1, high = 0.2, step = 1 }", "a step goes with whole numbers"),
-        ("batch = { low = 16, high = 64, step = 0 }", "a step goes with whole numbers"),
+        ("learning_rate = { low = 0.1, high = 0.2, log = 1 }", "log must be true or false"),
+        (
+            "learning_rate = { low = 0.1, high = 0.2, step = 1 }",
+            "only whole numbers without a log scale can have a step",
+        ),
+        ("batch = { low = 16, high = 64, step = 0 }", "only whole numbers without a log scale can have a step"),
         ("filters = { choices = [] }", "filters has no choices"),
         ("filters = { choices = 'all' }", "filters has no choices"),
         ("filters = { choices = [[16, 32], 'wide'] }", "filters = wide does not go with the recipe start: filters"),
@@ -82,9 +85,9 @@ def test_what_is_proposed_lies_in_the_space_and_makes_a_recipe(tmp_path):
         ("activation = { choices = ['relu', 'rely'] }", "activation = rely does not go with the recipe start"),
         ("label_smoothing = { low = 0.0, high = 1.5 }", "label_smoothing = 1.5 does not go with the recipe start"),
         ("kernel = { choices = [3, 4] }", "kernel = 4 does not go with the recipe start: padding"),
-        ("", "leaves nothing to search"),
-        ("[budget]\nepochs = 3", "leaves nothing to search"),
-        ("budget = 3", "[budget] is a table"),
+        ("", "has nothing to search"),
+        ("[budget]\nepochs = 3", "has nothing to search"),
+        ("budget = 3", "[budget] is not a table"),
         ("[budget]\npicture = 3", "unknown key 'picture' in [budget]. Did you mean pictures?"),
         ("[budget]\npictures = 0.5", "budget.pictures. Expected: a whole number, 0 for no limit. Received: 0.5"),
         ("[budget]\nepochs = -1", "budget.epochs. Expected: a whole number"),
@@ -124,9 +127,9 @@ def test_the_start_becomes_parameters_where_the_space_holds_its_values(tmp_path)
     }
 
 
-def test_a_step_ends_at_the_last_whole_one():
+def test_a_step_ends_at_its_last_multiple():
     space = Space.from_entries({"batch": {"low": 16, "high": 70, "step": 16}}, START)
-    assert space.dimensions["batch"] == Range(16, 64, step=16, whole=True)
+    assert space.dimensions["batch"] == Range(16, 64, step=16, integer=True)
     assert space.params(START.change({"batch": 24})) == {}
 
 
@@ -179,7 +182,7 @@ def test_a_name_is_not_the_path_of_a_space(tmp_path):
 
 def test_more_choices_than_a_search_tries_are_refused(tmp_path):
     assert len(read(f"batch = {{ choices = {list(range(1, 101))} }}", tmp_path).dimensions["batch"].values) == 100
-    with pytest.raises(UsageError, match=r"batch has 101 choices\. Expected: 100 at most"):
+    with pytest.raises(UsageError, match=r"batch has 101 choices\. Expected: at most 100"):
         read(f"batch = {{ choices = {list(range(1, 102))} }}", tmp_path)
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 from filelock import FileLock
 
+from inkdigit import runs
 from inkdigit.errors import OutputError, TrainingError, UsageError
 from inkdigit.files import LOCK
 from inkdigit.runs import ROOT
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune import pool
-from inkdigit.tune import study as memory
-from inkdigit.tune import tune as module
 from inkdigit.tune.pool import End
+from inkdigit.tune.study import DATABASE, REASON, sqlite_url
 from inkdigit.tune.tune import PAGE, START, WINNER, Tuned, tune
 
 
@@ -31,23 +31,23 @@ def run(start, digits, space_file, tmp_path, request, monkeypatch):
 
 @pytest.fixture
 def drawn_page() -> None:
-    """Draw the page too, which takes longer than the trials."""
+    """Draw the page too, which limited longer than the trials."""
 
 
 def study(folder):
     import optuna
 
-    return optuna.load_study(storage=memory.sqlite(folder), study_name="search")
+    return optuna.load_study(storage=sqlite_url(folder), study_name="search")
 
 
 @pytest.mark.usefixtures("drawn_page")
-def test_a_search_leaves_a_winner_that_train_takes_and_a_page(run, start, in_turn, lines, log):
+def test_a_search_leaves_a_winner_that_train_limited_and_a_page(run, start, in_turn, lines, log):
     tuned = run(log=log)
-    trials, whole = in_turn[:6], in_turn[6:]
-    assert {len(t.parts.train) for t in trials} == {60}
+    trials, full = in_turn[:6], in_turn[6:]
+    assert {len(t.splits.train) for t in trials} == {60}
     assert {t.recipe.epochs for t in trials} == {2}
     assert {t.recipe.seed for t in trials} == {start.seed}
-    assert len({id(t.parts) for t in trials}) == 1
+    assert len({id(t.splits) for t in trials}) == 1
     assert trials[0].recipe == start.change({"epochs": 2, "data": "drawn"})  # trial 0 is the start
     assert len({t.recipe.learning_rate for t in trials}) == 6
 
@@ -62,15 +62,15 @@ def test_a_search_leaves_a_winner_that_train_takes_and_a_page(run, start, in_tur
     assert f"# Trial {best.number} of a search of 6 trials from tiny." in header
     assert f"# {tuned.verdict}" in header
 
-    assert tuned.duel is not None
-    assert [(t.recipe.seed, t.recipe.learning_rate) for t in whole] == [
+    assert tuned.comparison is not None
+    assert [(t.recipe.seed, t.recipe.learning_rate) for t in full] == [
         (seed, rate) for seed in (1, 2, 3) for rate in (start.learning_rate, winner.learning_rate)
     ]
-    assert {t.recipe.epochs for t in whole} == {start.epochs}
-    assert tuned.duel.pictures == 24
+    assert {t.recipe.epochs for t in full} == {start.epochs}
+    assert tuned.comparison.images == 24
     page = (tuned.folder / PAGE).read_text()
     assert tuned.verdict in page
-    assert "60 of 100 pictures, 2 epochs" in page
+    assert "60 of 100 images, 2 epochs" in page
     assert any(line.startswith("Trial 0") and "(the start)" in line for line in lines)
     assert Recipe.load(tuned.folder / START) == start.change({"data": "drawn"})
 
@@ -80,26 +80,26 @@ def test_the_same_again_trains_nothing_and_more_trials_go_on(run, in_turn, lines
     done = len(in_turn)
     again = run(trials=4, log=log)
     assert len(in_turn) == done
-    assert (again.best_number, again.duel, again.trials) == (first.best_number, first.duel, 4)
-    assert lines[0] == "Going on after 4 trials."
+    assert (again.best_number, again.comparison, again.trials) == (first.best_number, first.comparison, 4)
+    assert lines[0] == "Continuing after 4 trials."
     more = run(trials=6)
     assert more.trials == 6
     assert len({trial.params["learning_rate"] for trial in study(more.folder).trials}) == 6
 
 
 def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_goes_on(run, in_turn, monkeypatch):
-    whole = pool.train_all
+    train = pool.train_all
 
     def stop_after(count: int) -> None:
-        def train_all(take, **listeners):
+        def train_all(next_training, **listeners):
             left = iter(range(count))
 
-            def takes():
+            def limited():
                 if next(left, None) is None:
                     raise KeyboardInterrupt
-                return take()
+                return next_training()
 
-            whole(takes, **listeners)
+            train(limited, **listeners)
 
         monkeypatch.setattr(pool, "train_all", train_all)
 
@@ -109,7 +109,7 @@ def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_goes_on(run, i
     stop_after(5)
     with pytest.raises(KeyboardInterrupt, match="Stopped after 6 of 6"):  # four for the rest, then the comparison
         run()
-    monkeypatch.setattr(pool, "train_all", whole)
+    monkeypatch.setattr(pool, "train_all", train)
     tuned = run()
     assert tuned.trials == 6
     keys = [training.key for training in in_turn]
@@ -136,7 +136,7 @@ def test_trials_that_cannot_be_are_pruned_with_the_reason(run, tmp_path, in_turn
         run(space=space)
     space.write_text(space.read_text().replace("[3, 4]", "[3, 5]"))
     tuned = run(space=space, trials=8, log=log)
-    reasons = [trial.user_attrs.get(memory.REASON, "") for trial in study(tuned.folder).trials]
+    reasons = [trial.user_attrs.get(REASON, "") for trial in study(tuned.folder).trials]
     assert sum("leaves nothing of the picture" in reason for reason in reasons) >= 1
     assert any("pruned: Block" in line for line in lines)
     assert in_turn
@@ -156,13 +156,13 @@ def test_fields_that_do_not_go_together_are_pruned_before_they_are_trained(run, 
     clash = [t for t in trials if t.params == {"filters": "[4, 4, 4]", "kernel": "[3, 3]"}]
     assert clash
     assert {t.state.name for t in clash} == {"PRUNED"}
-    assert "kernel has 2 entries for 3 blocks" in clash[0].user_attrs[memory.REASON]
+    assert "kernel has 2 entries for 3 blocks" in clash[0].user_attrs[REASON]
     assert not {t.number for t in clash} & {training.key for training in in_turn}
 
 
 def test_hopeless_trials_are_stopped_but_never_the_start(run, in_turn, monkeypatch):
-    monkeypatch.setattr(memory, "STARTUP_TRIALS", 2)
-    monkeypatch.setattr(memory, "WARMUP_EPOCHS", 0)
+    monkeypatch.setattr("inkdigit.tune.study.STARTUP_TRIALS", 2)
+    monkeypatch.setattr("inkdigit.tune.study.WARMUP_EPOCHS", 0)
     tuned = run(trials=12)
     states = [trial.state.name for trial in study(tuned.folder).trials]
     assert states[:2] == ["COMPLETE"] * 2
@@ -172,15 +172,15 @@ def test_hopeless_trials_are_stopped_but_never_the_start(run, in_turn, monkeypat
 
 def test_where_nothing_beats_the_start_nothing_is_compared(run, start, in_turn):
     tuned = run(trials=1)
-    assert tuned.duel is None
+    assert tuned.comparison is None
     assert tuned.verdict == "No trial was better than the start: the winner is the start itself."
     assert Recipe.load(tuned.folder / WINNER) == start.change({"data": "drawn"})
     assert len(in_turn) == 1
 
 
 def test_where_nothing_can_be_trained_that_is_the_error(run, monkeypatch):
-    def train_all(take, *, on_end, **_):
-        while (training := take()) is not None:
+    def train_all(next_training, *, on_end, **_):
+        while (training := next_training()) is not None:
             on_end(training, End(problem="The loss is nan."))
 
     monkeypatch.setattr(pool, "train_all", train_all)
@@ -189,40 +189,40 @@ def test_where_nothing_can_be_trained_that_is_the_error(run, monkeypatch):
 
 
 def test_a_start_that_cannot_be_trained_has_no_comparison(run, monkeypatch):
-    def train_all(take, *, on_end, **_):
-        while (training := take()) is not None:
+    def train_all(next_training, *, on_end, **_):
+        while (training := next_training()) is not None:
             on_end(training, End(problem="The loss is nan.") if training.key == 0 else End(0.5, 1.0))
 
     monkeypatch.setattr(pool, "train_all", train_all)
     tuned = run(trials=2)
-    assert (tuned.start, tuned.duel) == (None, None)
+    assert (tuned.start, tuned.comparison) == (None, None)
     assert "The starting recipe could not be trained" in tuned.verdict
 
 
 def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, monkeypatch, in_turn, tmp_path):
-    whole, died = pool.train_all, []
+    train, died = pool.train_all, []
 
-    def train_all(take, *, on_end, **more):
-        def hears(training, end):
+    def train_all(next_training, *, on_end, **more):
+        def first_dies(training, end):
             if isinstance(training.key, tuple) and not died:
                 died.append(training.key)
                 end = End(died=True, problem="killed")
             on_end(training, end)
 
-        whole(take, on_end=hears, **more)
+        train(next_training, on_end=first_dies, **more)
 
     monkeypatch.setattr(pool, "train_all", train_all)
-    assert run().duel is not None
+    assert run().comparison is not None
     assert died == [("start", 1)]
     assert [t.key for t in in_turn].count(("start", 1)) == 2
 
-    def diverges(take, *, on_end, **_):
-        while (training := take()) is not None:
+    def diverges(next_training, *, on_end, **_):
+        while (training := next_training()) is not None:
             on_end(training, End(problem="The loss is nan."))
 
     study(tmp_path / "out").set_user_attr("full training of start, seed 1", None)  # under this name it is stored
     monkeypatch.setattr(pool, "train_all", diverges)
-    with pytest.raises(TrainingError, match=r"Trained in full with seed 1, start fails: The loss is nan."):
+    with pytest.raises(TrainingError, match=r"The full training of start with seed 1 failed: The loss is nan."):
         run()
 
 
@@ -246,7 +246,7 @@ def test_a_search_about_something_else_is_not_gone_on_with(run, start, space_fil
 def test_a_storage_of_ones_own_holds_studies_by_the_name_of_their_directory(run, tmp_path):
     url = f"sqlite:///{tmp_path / 'mine.db'}"
     assert run(trials=1, storage=url).trials == 1
-    assert not (tmp_path / "out" / memory.DATABASE).exists()
+    assert not (tmp_path / "out" / DATABASE).exists()
     assert run(trials=2, storage=url).trials == 2
     assert run(trials=1, storage=url, out=tmp_path / "other").trials == 1
 
@@ -272,7 +272,7 @@ def test_what_is_in_the_way_is_an_error_before_anything_is_trained(run, tmp_path
     for wrong in ({"trials": 0}, {"jobs": 0}):
         with pytest.raises(UsageError, match="There is nothing to do"):
             run(**wrong)
-    with pytest.raises(UsageError, match="So many jobs are a slip"):
+    with pytest.raises(UsageError, match="There are too many jobs"):
         run(jobs=10**6)
     run(trials=1)
     with FileLock(tmp_path / "out" / LOCK), pytest.raises(UsageError, match="Another search is at work"):
@@ -281,16 +281,16 @@ def test_what_is_in_the_way_is_an_error_before_anything_is_trained(run, tmp_path
 
 
 @pytest.mark.parametrize("left", ["start.toml", "thesis.tex"])
-def test_a_directory_that_somebody_came_to_meanwhile(run, tmp_path, in_turn, monkeypatch, left):
-    """It is found empty; before the lock is taken, a search begins there and is killed, or something is put there."""
-    out, make = tmp_path / "out", module._make
+def test_a_directory_that_changes_before_it_is_locked(run, start, tmp_path, in_turn, monkeypatch, left):
+    """It is new; before it is locked, another search starts there and is killed, or another program writes a file."""
+    out, create = tmp_path / "out", runs.create
 
-    def slow(named, start):
-        folder = make(named, start)
+    def create_and_wait(*arguments, **options):
+        folder = create(*arguments, **options)
         (out / left).write_text(start.change({"name": "other"}).to_toml())
         return folder
 
-    monkeypatch.setattr(module, "_make", slow)
+    monkeypatch.setattr(runs, "create", create_and_wait)
     if left == START:
         run(trials=1)
         assert 'name = "tiny"' in (out / START).read_text()

@@ -14,22 +14,23 @@ if TYPE_CHECKING:
 
 
 def tune(
-    recipe: Annotated[str, typer.Argument(help="A bundled recipe, or the path of a TOML file: where to start.")],
-    trials: Annotated[int, typer.Option(min=1, help="How many trials, those of an earlier start included.")] = 20,
+    recipe: Annotated[str, typer.Argument(help="The recipe to start from: a bundled one, or the path of a TOML file.")],
+    trials: Annotated[int, typer.Option(min=1, help="How many trials in total, with those of earlier commands.")] = 20,
     space: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="What may change; else a bundled space.")
+        Path | None,
+        typer.Option(metavar="FILE.toml", help="The fields to change and their limits; default: a bundled file."),
     ] = None,
     storage: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where the study lies; else study.db in the directory.")
+        str | None, typer.Option(metavar="URL", help="The database of the study; default: study.db in the directory.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes at once; else one a processor.")] = None,
-    data: Annotated[str | None, typer.Option(help="SOURCE to train on; else what the recipe names.")] = None,
+    jobs: Annotated[int | None, typer.Option(min=1, help="Processes at once; default: one for each processor.")] = None,
+    data: Annotated[str | None, typer.Option(help="SOURCE to train on; default: the recipe's data.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The directory of the search; one that holds a search goes on.")
+        Path | None, typer.Option(help="The directory of the search; if it has a search, that one continues.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")] = None,
 ) -> None:
-    """Search for better fields of a recipe on held-out training pictures, and compare winner and start.
+    """Search for a better recipe on held-out training images, and compare it with the one you start from.
 
     Example: inkdigit tune classic --trials 20 --jobs 2
     """
@@ -39,10 +40,10 @@ def tune(
         tuned = search.tune(
             recipe, trials=trials, space=space, storage=storage, jobs=jobs, data=data, out=out, seed=seed, log=talk.note
         )
-    _tell(tuned)
+    _print(tuned)
 
 
-def _tell(tuned: Tuned) -> None:
+def _print(tuned: Tuned) -> None:
     from inkdigit.tune.tune import PAGE, WINNER
     from inkdigit.tune.winner import spread
 
@@ -51,8 +52,9 @@ def _tell(tuned: Tuned) -> None:
         f"Best        trial {tuned.best_number} of {tuned.trials}: "
         f"{talk.percent(tuned.best)} validation accuracy{start}"
     )
-    if tuned.duel is not None:
-        talk.say(f"Compared    {spread(tuned.duel.winner)}; the start {spread(tuned.duel.start)} (unseen pictures)")
+    if tuned.comparison is not None:
+        winner, base = spread(tuned.comparison.winner), spread(tuned.comparison.start)
+        talk.say(f"Compared    {winner}; the start {base} (images that no trial saw)")
     talk.say(f"Verdict     {tuned.verdict}")
     talk.say(f"Winner      {tuned.folder / WINNER}")
     talk.say(f"Page        {tuned.folder / PAGE}")

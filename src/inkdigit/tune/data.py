@@ -1,8 +1,8 @@
-"""Who sees which pictures in a search.
+"""Which images each training of a search sees.
 
-In: a data set, the starting recipe, the budget of a trial. Out: `Pictures`. The test part is never looked at. A sixth
-of the training pictures is put aside unseen; the rest is divided once into pictures to learn from and pictures to
-choose by, the same for every trial.
+In: a data set, the starting recipe, the budget of a trial. Out: a `Division`. The test split is never opened. A sixth
+of the training images is held out from all trials; the rest is split once into images to train on and images to
+validate on, the same for every trial.
 """
 
 from __future__ import annotations
@@ -14,47 +14,48 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.tune.space import Budget
 from inkdigit.types import Dataset
 
-SEED = 0  # draws the parts: the same ones whatever the seed of the trainings
+SPLIT_SEED = 0  # draws the splits: fixed, so that searches with different random seeds are measured on the same images
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pictures:
-    """A trial learns from `trial.train` and is valued on `trial.report`; the comparison at the end has the rest."""
+class Division:
+    """Trials train on `trial.train` and are compared on `trial.report`; the final comparison uses `comparison`."""
 
     trial: Splits
-    duel: Dataset  # all but the unseen pictures to learn from; the unseen ones as its test part
-    learnable: int  # pictures that a trial could have learnt from, were it not for its budget
+    comparison: Dataset  # its training split: all images but the held-out ones; its test split: the held-out ones
+    available: int  # images that a trial could train on without the limit of its budget
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
-        return len(self.duel.classes)
+        """The number of classes."""
+        return len(self.comparison.classes)
 
-    def for_duel(self, recipe: Recipe) -> Splits:
-        """The parts of a whole training: it reports on the unseen pictures."""
+    def comparison_splits(self, recipe: Recipe) -> Splits:
+        """The splits of a full training, which reports on the held-out images."""
         share = recipe.validation or (1 / DEFAULT_DIVISOR if recipe.needs_validation else 0)
-        return split(self.duel, protocol="final", validation=share, seed=recipe.seed)
+        return split(self.comparison, protocol="final", validation=share, seed=recipe.seed)
 
 
-def divide(dataset: Dataset, start: Recipe, budget: Budget) -> Pictures:
-    """Put the unseen pictures aside, and give the trials their parts of the rest.
+def divide(dataset: Dataset, start: Recipe, budget: Budget) -> Division:
+    """Hold out images from all trials, and split the rest for the trials.
 
-    Whole writers go to one side where they are known, unless the recipe says `validation_split = "stratified"`.
+    All images of a writer go to the same side, if the writers are known and the recipe does not say
+    `validation_split = "stratified"`.
 
     Raises:
-        UsageError: so few pictures cannot be divided.
+        UsageError: there are too few images to divide.
     """
-    known = set_aside(dataset, start.test_fraction).train  # the test part stays closed
+    known = set_aside(dataset, start.test_fraction).train  # the test split stays closed
     if known.faults:
         known = known.take(known.readable)
     if start.validation_split == "stratified":
         known = replace(known, writers=None)
-    rest, unseen = hold_out(known, max(1, len(known) // DEFAULT_DIVISOR), seed=SEED)
+    rest, held_out = hold_out(known, max(1, len(known) // DEFAULT_DIVISOR), seed=SPLIT_SEED)
     searched = replace(dataset, train=rest, test=None)
-    parts = split(searched, protocol="select", validation=0, seed=SEED, test_fraction=0)
-    learnable = len(parts.train)
-    if 0 < budget.pictures < learnable:
-        # By class: some pictures of every writer rather than every picture of some.
-        few = hold_out(replace(parts.train, writers=None), budget.pictures, seed=SEED)[1]
-        parts = replace(parts, train=few)
-    return Pictures(parts, replace(dataset, train=rest, test=unseen), learnable)
+    trial = split(searched, protocol="select", validation=0, seed=SPLIT_SEED, test_fraction=0)
+    available = len(trial.train)
+    if 0 < budget.pictures < available:
+        # By class: some images of every writer rather than all images of some writers.
+        drawn = hold_out(replace(trial.train, writers=None), budget.pictures, seed=SPLIT_SEED)[1]
+        trial = replace(trial, train=drawn)
+    return Division(trial, replace(dataset, train=rest, test=held_out), available)

@@ -1,7 +1,7 @@
-"""The page of a search: `study.html`, one file in the look of every page here.
+"""The page of a search: `study.html`, one file that looks like the other reports.
 
-In: a search and its best trial, made into a `Story` of plain values. Out: HTML with its figures inside it, in light and
-in dark.
+In: a search and its best trial, made into a `Content` of plain values. Out: HTML that contains its figures, for a light
+and a dark theme.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from inkdigit.files import write_atomic
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
 from inkdigit.report.numbers import signed
 from inkdigit.report.template import pictures, render
-from inkdigit.tune import study as memory
-from inkdigit.tune.search import Search, start_trial
+from inkdigit.tune.search import Search
 from inkdigit.tune.space import Choices, Range, label
-from inkdigit.tune.winner import Duel, cost, nothing_to_compare, spread
+from inkdigit.tune.study import IS_START, REASON, SECONDS, ended_trials, field_importances, start_trial
+from inkdigit.tune.winner import Comparison, spread, trial_size, why_no_comparison, winner_recipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from optuna.trial import FrozenTrial
 
 TEMPLATE = "study.html.j2"
-LINE_CHARACTERS = 52  # so many fit under an axis
-ROW_IN = 0.49  # the height of one field among the parallel coordinates
+LINE_CHARACTERS = 52  # of 7.5-point type that fit under an axis of WIDTH_IN
+MIN_CHARACTERS = 4  # of a choice among many: fewer cannot be told apart
+ROW_IN = 0.49  # the height of an axis of the parallel coordinates: its name above it, its values below
+MIN_GAP = 0.2  # percentage points; the scale of the history when the trials are almost equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +48,8 @@ class TrialRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Story:
-    """All that the page shows; `tell_story` makes it."""
+class Content:
+    """All that the page shows; `content_of` makes it."""
 
     name: str
     data: str
@@ -60,41 +62,41 @@ class Story:
     start_value: float | None
     importances: dict[str, float]
     changes: list[tuple[str, str, str]]  # field, start, winner
-    cost: str  # what a trial was
-    pictures: dict[str, int]
-    duel: Duel | None
-    no_duel: str  # why there is none
+    trial_size: str
+    images: dict[str, int]
+    comparison: Comparison | None
+    no_comparison: str  # why there is none
 
 
-def tell_story(search: Search, best: FrozenTrial, duel: Duel | None) -> Story:
+def content_of(search: Search, best: FrozenTrial, comparison: Comparison | None) -> Content:
     """All that the page shows."""
-    study, start, first = search.study, search.start, start_trial(search.study)
-    winner = search.recipe(best.params) if memory.START not in best.user_attrs else start
-    return Story(
+    study, start, division = search.study, search.start, search.division
+    first, winner = start_trial(study), winner_recipe(search, best)
+    return Content(
         name=start.name,
-        data=search.pictures.duel.name,
+        data=division.comparison.name,
         seed=start.seed,
         dimensions=search.space.dimensions,
         space=search.space.describe(),
-        rows=[_row(trial, search) for trial in memory.over(study)],
+        rows=[_row(trial, search) for trial in ended_trials(study)],
         best=best.number,
         best_value=best.values[0],
         start_value=first.values[0] if first else None,
-        importances=memory.importances(study),
+        importances=field_importances(study),
         changes=[
             (name, _short(getattr(start, name)), _short(getattr(winner, name)))
             for name in search.space.dimensions
             if getattr(start, name) != getattr(winner, name)
         ],
-        cost=cost(search),
-        pictures={
-            "a trial learns from": len(search.pictures.trial.train),
-            "of those that it could": search.pictures.learnable,
-            "a trial is valued on": len(search.pictures.trial.report),
-            "seen by no trial": len(search.pictures.duel.test or ()),
+        trial_size=trial_size(search),
+        images={
+            "a trial trains on": len(division.trial.train),
+            "of the available": division.available,
+            "a trial is validated on": len(division.trial.report),
+            "seen by no trial": len(division.comparison.test or ()),
         },
-        duel=duel,
-        no_duel=nothing_to_compare(search, best),
+        comparison=comparison,
+        no_comparison=why_no_comparison(search, best),
     )
 
 
@@ -103,59 +105,59 @@ def _short(value: Any) -> str:
 
 
 def _row(trial: FrozenTrial, search: Search) -> TrialRow:
-    is_start = memory.START in trial.user_attrs
+    is_start = IS_START in trial.user_attrs
     params = search.space.params(search.start) if is_start else trial.params
     outside = {name: label(getattr(search.start, name)) for name in search.space.dimensions if name not in params}
-    last = max(trial.intermediate_values.values(), default=None)
+    highest = max(trial.intermediate_values.values(), default=None)
     return TrialRow(
         number=trial.number,
         state={"COMPLETE": "finished", "PRUNED": "pruned"}.get(trial.state.name, "failed"),
-        value=trial.values[0] if trial.state.name == "COMPLETE" else last,
+        value=trial.values[0] if trial.state.name == "COMPLETE" else highest,
         epochs=len(trial.intermediate_values),
-        seconds=trial.user_attrs.get(memory.SECONDS),
+        seconds=trial.user_attrs.get(SECONDS),
         params=dict(params),
         outside=outside if is_start else {},
         is_start=is_start,
-        reason=trial.user_attrs.get(memory.REASON, ""),
+        reason=trial.user_attrs.get(REASON, ""),
     )
 
 
-def write_page(path: Path, story: Story) -> None:
-    """Draw the figures and write the page; everything is made before anything is written.
+def write_page(path: Path, content: Content) -> None:
+    """Draw the figures and write the page; nothing is written before everything is made.
 
     Raises:
         MissingExtra: matplotlib or Jinja is not installed.
         OutputError: the page cannot be written.
     """
-    figures = {theme.name: draw(story, theme=theme) for theme in (LIGHT, DARK)}
-    counts = {state: sum(row.state == state for row in story.rows) for state in ("finished", "pruned", "failed")}
+    figures = {theme.name: draw(content, theme=theme) for theme in (LIGHT, DARK)}
+    counts = {state: sum(row.state == state for row in content.rows) for state in ("finished", "pruned", "failed")}
     values = {
-        "story": story,
+        "content": content,
         "counts": {state: count for state, count in counts.items() if count},
-        "names": list(story.dimensions),
-        "ranked": sorted(story.rows, key=_rank),
-        "cells": {row.number: [_cell(row, name) for name in story.dimensions] for row in story.rows},
-        "duel": None if story.duel is None else _told(story.duel),
+        "names": list(content.dimensions),
+        "ranked": sorted(content.rows, key=_rank),
+        "cells": {row.number: [_cell(row, name) for name in content.dimensions] for row in content.rows},
+        "comparison": None if content.comparison is None else _comparison_texts(content.comparison),
         **pictures(figures),
     }
     write_atomic(path, render(TEMPLATE, values))
 
 
-def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
-    """Every figure that this story has something for."""
-    drawn = {
-        "history": history(story.rows, story.best, theme=theme),
-        "parallel": parallel(story.rows, story.dimensions, story.best, theme=theme),
+def draw(content: Content, *, theme: Theme) -> dict[str, bytes]:
+    """Every figure that the content has data for, as PNG."""
+    figures = {
+        "history": history(content.rows, content.best, theme=theme),
+        "parallel": parallel(content.rows, content.dimensions, content.best, theme=theme),
     }
-    if story.importances:
-        drawn["importances"] = importances(story.importances, theme=theme)
-    if story.duel is not None:
-        drawn["duel"] = duel_figure(story.duel, theme=theme)
-    return drawn
+    if content.importances:
+        figures["importances"] = importances(content.importances, theme=theme)
+    if content.comparison is not None:
+        figures["comparison"] = seed_by_seed(content.comparison, theme=theme)
+    return figures
 
 
 def _rank(row: TrialRow) -> tuple[bool, float]:
-    """Finished trials first, the best on top."""
+    """Sorts finished trials first, the best on top."""
     return row.state != "finished", -(row.value or 0.0)
 
 
@@ -164,25 +166,25 @@ def _cell(row: TrialRow, name: str) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def _told(duel: Duel) -> dict[str, Any]:
-    low, high = (100 * end for end in duel.interval)
+def _comparison_texts(comparison: Comparison) -> dict[str, Any]:
+    low, high = (100 * end for end in comparison.interval)
     return {
         "rows": [
             (seed, f"{100 * s:.2f}", f"{100 * w:.2f}", signed(100 * (w - s)))
-            for seed, s, w in zip(duel.seeds, duel.start, duel.winner, strict=True)
+            for seed, s, w in zip(comparison.seeds, comparison.start, comparison.winner, strict=True)
         ],
-        "headline": sum(duel.winner) / len(duel.winner),
-        "start": spread(duel.start),
-        "winner": spread(duel.winner),
-        "gain": signed(100 * duel.gain),
+        "headline": sum(comparison.winner) / len(comparison.winner),
+        "start": spread(comparison.start),
+        "winner": spread(comparison.winner),
+        "gain": signed(100 * comparison.gain),
         "interval": f"{signed(low)} to {signed(high)}",
-        "verdict": duel.verdict,
-        "pictures": duel.pictures,
+        "verdict": comparison.verdict,
+        "images": comparison.images,
     }
 
 
 def history(rows: Sequence[TrialRow], best: int, *, theme: Theme) -> bytes:
-    """Accuracy by trial and the best so far; what lies far below the others is marked at the lower edge."""
+    """Accuracy of each trial and the best so far; trials far below the others are marked at the lower edge."""
     with drawing(theme):
         from matplotlib.ticker import MaxNLocator
 
@@ -215,23 +217,24 @@ def history(rows: Sequence[TrialRow], best: int, *, theme: Theme) -> bytes:
 
 
 def _floor(finished: Sequence[TrialRow]) -> float:
-    """Below this the axis would be spent on failures: thrice as far under the best as the median is."""
+    """The lower end of the axis, in %: three times as far below the best as the median, to leave failures out."""
     values = sorted(100 * (row.value or 0) for row in finished)
     best, median = values[-1], values[len(values) // 2 if len(values) % 2 else len(values) // 2 - 1]
-    return best - 3 * max(best - median, 0.2)
+    return best - 3 * max(best - median, MIN_GAP)
 
 
 def _scatter(axes: Axes, rows: Sequence[TrialRow], floor: float, *, marker: str, color: str, label: str) -> None:
-    seen = [row for row in rows if 100 * (row.value or 0) >= floor]
+    """Draw trials at their accuracy, and those below `floor` as triangles at the edge."""
+    above = [row for row in rows if 100 * (row.value or 0) >= floor]
     below = [row.number for row in rows if 100 * (row.value or 0) < floor]
-    if seen or below:
-        x, y = [row.number for row in seen], [100 * (row.value or 0) for row in seen]
+    if above or below:
+        x, y = [row.number for row in above], [100 * (row.value or 0) for row in above]
         axes.scatter(x, y, marker=marker, s=26, color=color, label=label, zorder=3)
         axes.scatter(below, [floor] * len(below), marker="v", s=20, color=color, alpha=0.6, zorder=3)
 
 
 def importances(shares: Mapping[str, float], *, theme: Theme) -> bytes:
-    """How much of the variance of the accuracy each field explains, the largest on top."""
+    """The share of the variance of the accuracy that each field explains, the largest on top."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 0.55 + 0.24 * len(shares))
         names, values = list(shares), [100 * share for share in shares.values()]
@@ -248,9 +251,9 @@ def importances(shares: Mapping[str, float], *, theme: Theme) -> bytes:
 
 
 def parallel(rows: Sequence[TrialRow], dimensions: Mapping[str, Range | Choices], best: int, *, theme: Theme) -> bytes:
-    """Every trial as a line through its values, one axis a field, from top to bottom; accuracy is the last axis.
+    """Every trial as a line through its values: an axis for each field from top to bottom, the last for the accuracy.
 
-    The axes lie, so that their names can be read. The better a finished trial, the stronger its line.
+    The axes are horizontal so that their names can be read. The line of a better trial is stronger.
     """
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, ROW_IN * (len(dimensions) + 1.6))
@@ -280,8 +283,8 @@ def parallel(rows: Sequence[TrialRow], dimensions: Mapping[str, Range | Choices]
         return png(figure)
 
 
-def place(dimension: Range | Choices, value: Any) -> float:
-    """Where a value lies between the two ends of its axis, 0 to 1; log ranges are log axes."""
+def position(dimension: Range | Choices, value: Any) -> float:
+    """The position of a value between the two ends of its axis, 0 to 1; log ranges have log axes."""
     if isinstance(dimension, Choices):
         labels = [label(choice) for choice in dimension.values]
         return 0.5 if len(labels) == 1 else labels.index(label(value)) / (len(labels) - 1)
@@ -293,7 +296,7 @@ def _draw_line(
     axes: Axes, row: TrialRow, dimensions: Mapping[str, Range | Choices], end: float | None, look: Mapping[str, Any]
 ) -> None:
     """A trial through its values, broken at a field outside the space, to `end` on the axis of the accuracy."""
-    x = [place(d, row.params[name]) if name in row.params else math.nan for name, d in dimensions.items()]
+    x = [position(d, row.params[name]) if name in row.params else math.nan for name, d in dimensions.items()]
     x.append(math.nan if end is None else end)
     marker = "o" if look.get("linewidth", 0) > 1.5 else ""
     axes.plot(x, range(len(x)), marker=marker, markersize=3.5, **look)
@@ -301,8 +304,8 @@ def _draw_line(
 
 def _draw_axis(axes: Axes, y: int, name: str, dimension: Range | Choices, theme: Theme) -> None:
     if isinstance(dimension, Choices):
-        most = max(4, LINE_CHARACTERS // len(dimension.values))
-        ticks = [(place(dimension, value), short(label(value), most)) for value in dimension.values]
+        characters = max(MIN_CHARACTERS, LINE_CHARACTERS // len(dimension.values))
+        ticks = [(position(dimension, value), short(label(value), characters)) for value in dimension.values]
     else:
         name = f"{name} (log)" if dimension.log else name
         ticks = [(0.0, f"{dimension.low:g}"), (1.0, f"{dimension.high:g}")]
@@ -340,13 +343,13 @@ def _write_axis(axes: Axes, y: int, name: str, ticks: Sequence[tuple[float, str]
         )
 
 
-def duel_figure(duel: Duel, *, theme: Theme) -> bytes:
-    """Start and winner on the unseen pictures: a line a seed, and the means."""
+def seed_by_seed(comparison: Comparison, *, theme: Theme) -> bytes:
+    """Start and winner on the held-out images: a line for each seed, and the means."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.7)
-        for start, winner in zip(duel.start, duel.winner, strict=True):
+        for start, winner in zip(comparison.start, comparison.winner, strict=True):
             axes.plot([0, 1], [100 * start, 100 * winner], color=theme.muted, linewidth=1, zorder=1)
-        for x, accuracies, color in ((0, duel.start, theme.green), (1, duel.winner, theme.orange)):
+        for x, accuracies, color in ((0, comparison.start, theme.green), (1, comparison.winner, theme.orange)):
             points = [100 * accuracy for accuracy in accuracies]
             axes.scatter([x] * len(points), points, color=color, s=28, zorder=3)
             middle = sum(points) / len(points)
@@ -358,5 +361,5 @@ def duel_figure(duel: Duel, *, theme: Theme) -> bytes:
         axes.set_xlim(-0.5, 1.6)
         axes.grid(visible=False, axis="x")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.2f}")
-        axes.set_ylabel("accuracy, unseen part, %")
+        axes.set_ylabel("accuracy, held-out images, %")
         return png(figure)

@@ -1,7 +1,7 @@
-"""Local processes that train: each takes one training at a time and tells of every epoch.
+"""Worker processes that train: each runs one training at a time and reports every epoch.
 
-In: `Training`s, whole with their pictures. Out: calls of `on_epoch` and `on_end` in the process that asked. The workers
-know no study and no disk, so one that dies takes nothing with it but the training it was at.
+In: `Training`s, each with its images. Out: calls of `on_epoch` and `on_end` in the calling process. The workers have no
+access to the study and write no files, so a worker that dies loses only its current training.
 """
 
 from __future__ import annotations
@@ -20,22 +20,24 @@ from inkdigit.data.splits import Splits
 from inkdigit.errors import InkdigitError, TrainingError
 from inkdigit.training.recipe import Recipe
 
-LOSSES_IN_A_ROW = 3  # workers that die with no training finished between them: it is not the training
+# So many workers that die one after the other, with no training finished between them, end the search: one or two may
+# run out of memory by chance, three have a cause that the next one meets too.
+MAX_DEATHS_IN_A_ROW = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Training:
-    """One training: its key among all, what to train, and on what; its accuracy is that on `parts.report`."""
+    """One training: its key among all, its recipe and its images; its accuracy is that on `splits.report`."""
 
     key: Any
     recipe: Recipe
-    parts: Splits
+    splits: Splits
     classes: int
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a training ended: with an accuracy, stopped by who listened, with a problem, or with its worker's death."""
+    """How a training ended: with an accuracy, stopped by `on_epoch` (none), with a problem, or its worker died."""
 
     accuracy: float | None = None
     seconds: float = 0.0  # of the epochs
@@ -51,76 +53,76 @@ class _Worker:
 
 
 def train_all(
-    take: Callable[[], Training | None],
+    next_training: Callable[[], Training | None],
     *,
     jobs: int,
     on_epoch: Callable[[Training, int, float], bool],
     on_end: Callable[[Training, End], None],
 ) -> None:
-    """Train what `take` gives, `jobs` at once, until it gives None and all have ended.
+    """Run what `next_training` returns, `jobs` at once, until it returns None and all trainings have ended.
 
-    `on_epoch` gets the epoch (from 1) and the accuracy on the validation part, nan without one; where it returns False
-    the training is stopped. After a death `on_end` may leave the training to `take` again.
+    `on_epoch` gets the epoch (from 1) and the accuracy on the validation split, nan without one; the training is
+    stopped if it returns False. If a worker died, `next_training` may return its training again.
 
     Raises:
-        TrainingError: worker after worker dies.
+        TrainingError: `MAX_DEATHS_IN_A_ROW` workers die, and no training ends between.
     """
     workers: list[_Worker] = []
     deaths = 0
     try:
         while True:
-            _feed(workers, take, jobs)
+            _assign(workers, next_training, jobs)
             busy = {worker.pipe: worker for worker in workers if worker.training is not None}
             if not busy:
                 return
             for pipe in wait(list(busy)):
                 worker = next(w for w in workers if w.pipe is pipe)
-                said, training = _hear(worker), worker.training
+                message, training = _receive(worker), worker.training
                 assert training is not None
-                if isinstance(said, tuple):
-                    _tell(worker, on_epoch(training, *said))
+                if isinstance(message, tuple):
+                    _send(worker, on_epoch(training, *message))
                     continue
                 worker.training = None
-                deaths = deaths + 1 if said.died else 0
-                if said.died:
+                deaths = deaths + 1 if message.died else 0
+                if message.died:
                     workers.remove(worker)
-                on_end(training, said)
-            if deaths >= LOSSES_IN_A_ROW:
+                on_end(training, message)
+            if deaths >= MAX_DEATHS_IN_A_ROW:
                 raise TrainingError(
                     f"{deaths} workers died one after the other",
-                    hint="Is there enough memory? Try --jobs 1; what they said is above.",
+                    hint="Is there enough memory? Try --jobs 1; the messages of the workers are above.",
                 )
     finally:
-        _dismiss(workers)
+        _stop(workers)
 
 
-def _feed(workers: list[_Worker], take: Callable[[], Training | None], jobs: int) -> None:
-    """Give every worker that is free something to do, and make workers as long as there is something."""
+def _assign(workers: list[_Worker], next_training: Callable[[], Training | None], jobs: int) -> None:
+    """Give a training to every idle worker, and start workers up to `jobs`, as long as there are trainings."""
     idle = [worker for worker in workers if worker.training is None]
     for _ in range(jobs - len(workers) + len(idle)):
-        training = take()
+        training = next_training()
         if training is None:
             return
-        worker = idle.pop() if idle else _hire()
+        worker = idle.pop() if idle else _start()
         if worker not in workers:
             workers.append(worker)
         worker.training = training
-        _tell(worker, training)
+        _send(worker, training)
 
 
-def _hire() -> _Worker:
+def _start() -> _Worker:
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs,), daemon=True)
-    with _deaf_to_ctrl_c():
+    with _ignoring_ctrl_c():
         process.start()
-    theirs.close()  # or its end would stay open when it dies
+    theirs.close()  # else this end stays open when the worker dies
     return _Worker(process, ours)
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Processes that are started in this block never hear Ctrl-C: it is their parent's to answer."""
+def _ignoring_ctrl_c() -> Iterator[None]:
+    """Processes that are started in this block ignore Ctrl-C: their parent stops them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -131,21 +133,22 @@ def _deaf_to_ctrl_c() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _tell(worker: _Worker, what: Training | bool) -> None:
-    with suppress(OSError):  # it is dead: the next look at its pipe says so
-        worker.pipe.send(what)
+def _send(worker: _Worker, message: Training | bool) -> None:
+    with suppress(OSError):  # the worker has died, which `_receive` reports
+        worker.pipe.send(message)
 
 
-def _hear(worker: _Worker) -> tuple[int, float] | End:
+def _receive(worker: _Worker) -> tuple[int, float] | End:
+    """The epoch and accuracy that a worker reports, or the end of its training."""
     try:
-        said: tuple[int, float] | End = worker.pipe.recv()
+        message: tuple[int, float] | End = worker.pipe.recv()
     except (EOFError, OSError):
         worker.process.join()
         return End(died=True, problem=f"its process ended with code {worker.process.exitcode}")
-    return said
+    return message
 
 
-def _dismiss(workers: list[_Worker]) -> None:
+def _stop(workers: list[_Worker]) -> None:
     for worker in workers:
         worker.process.terminate()
     for worker in workers:
@@ -154,7 +157,7 @@ def _dismiss(workers: list[_Worker]) -> None:
 
 
 def _work(pipe: Connection) -> None:
-    """What a worker does all its life; it ends with its parent."""
+    """The main function of a worker: train what comes through the pipe until its parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from inkdigit.training.device import use_threads
 
@@ -163,23 +166,24 @@ def _work(pipe: Connection) -> None:
         while True:
             pipe.send(_train(pipe, pipe.recv()))
     except (EOFError, OSError):
-        return  # the parent is gone
+        return  # the parent has ended
 
 
 def _train(pipe: Connection, training: Training) -> End:
+    """Run one training, and send each epoch; stop it where the answer is False."""
     from inkdigit.training import trial
     from inkdigit.training.device import choose_device
     from inkdigit.training.network import loop
 
-    recipe, parts, seconds = training.recipe, training.parts, 0.0
+    recipe, splits, seconds = training.recipe, training.splits, 0.0
     device = choose_device("auto")
     try:
-        state = loop.start(trial.build(recipe, parts, training.classes).to(device), recipe)
-        for row in trial.epochs(state, recipe, parts, device):
+        state = loop.start(trial.build(recipe, splits, training.classes).to(device), recipe)
+        for row in trial.epochs(state, recipe, splits, device):
             seconds += row.seconds
             pipe.send((row.epoch, float("nan") if row.validation_accuracy is None else row.validation_accuracy))
             if not pipe.recv():
                 return End(seconds=seconds)
-        return End(trial.accuracy(state, recipe, parts.report, device), seconds)
+        return End(trial.accuracy(state, recipe, splits.report, device), seconds)
     except InkdigitError as exc:
         return End(seconds=seconds, problem=str(exc))

@@ -1,6 +1,6 @@
-"""The trials of a search: asked of the sampler, trained by the workers, told to the study.
+"""The trials of a search: proposed by the sampler, trained by the workers, stored in the study.
 
-In: a `Search`. Out: a study with as many trials as were asked for. All talk with the study happens in this process.
+In: a `Search`. Out: a study with as many trials as requested. Only this process reads and writes the study.
 """
 
 from __future__ import annotations
@@ -13,32 +13,40 @@ from typing import TYPE_CHECKING, Any
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune import pool
-from inkdigit.tune import study as memory
-from inkdigit.tune.data import Pictures
+from inkdigit.tune.data import Division
 from inkdigit.tune.pool import End, Training
 from inkdigit.tune.space import Space
+from inkdigit.tune.study import (
+    IS_START,
+    OWNER,
+    SECONDS,
+    best_trial,
+    ended_trials,
+    owner,
+    prune_trial,
+    retry_or_fail,
+)
 from inkdigit.types import Log
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.trial import FrozenTrial
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """One search under way: what all of its stages look at."""
+    """A running search: what all of its stages need."""
 
     folder: Path
     start: Recipe
     space: Space
-    pictures: Pictures
+    division: Division
     study: Study
     trials: int
     jobs: int
     log: Log
 
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
-        """The start with what a trial changes; it must be possible as it stands, with the start's own protocol.
+        """The starting recipe with the changes of a trial; it must be valid with the protocol of the start.
 
         Raises:
             UsageError: the fields do not go together.
@@ -46,70 +54,65 @@ class Search:
         return self.start.change(self.space.changes(params))
 
 
-def start_trial(study: Study) -> FrozenTrial | None:
-    """The trial of the starting recipe, where it has a value."""
-    return next((trial for trial in memory.finished(study) if memory.START in trial.user_attrs), None)
-
-
 def run_trials(search: Search) -> None:
-    """Run trials until there are as many as were asked for."""
+    """Run trials until there are as many as requested."""
     study, log = search.study, search.log
-    busy: dict[int, Trial] = {}
+    running: dict[int, Trial] = {}
 
-    def take() -> Training | None:
-        while len(memory.over(study)) + len(busy) < search.trials:
+    def next_training() -> Training | None:
+        while len(ended_trials(study)) + len(running) < search.trials:
             trial = study.ask()
-            trial.set_user_attr(memory.OWNER, memory.owner(search.folder))
+            trial.set_user_attr(OWNER, owner(search.folder))
             try:
                 recipe = _propose(search, trial)
             except UsageError as exc:
-                memory.prune(study, trial, str(exc))
+                prune_trial(study, trial, str(exc))
                 log(f"Trial {trial.number:<3} pruned: {exc}")
                 continue
-            busy[trial.number] = trial
-            return Training(trial.number, recipe, search.pictures.trial, search.pictures.classes)
+            running[trial.number] = trial
+            return Training(trial.number, recipe, search.division.trial, search.division.classes)
         return None
 
     def on_epoch(training: Training, epoch: int, accuracy: float) -> bool:
-        trial = busy[training.key]
+        trial = running[training.key]
         trial.report(accuracy, epoch)
-        return memory.START in trial.user_attrs or not trial.should_prune()
+        return IS_START in trial.user_attrs or not trial.should_prune()
 
     def on_end(training: Training, end: End) -> None:
-        log(_tell(search, busy.pop(training.key), end))
+        log(_store_end(search, running.pop(training.key), end))
 
-    pool.train_all(take, jobs=search.jobs, on_epoch=on_epoch, on_end=on_end)
+    pool.train_all(next_training, jobs=search.jobs, on_epoch=on_epoch, on_end=on_end)
 
 
 def _propose(search: Search, trial: Trial) -> Recipe:
-    """The recipe of a trial: what the sampler proposes over the start, cut to the budget.
+    """The recipe of a trial: the sampler's changes to the starting recipe, limited to the budget.
 
     Raises:
         UsageError: the fields do not go together.
     """
     start, budget = search.start, search.space.budget
     epochs = min(start.epochs, budget.epochs or start.epochs)
-    if memory.START in trial.user_attrs:
+    if IS_START in trial.user_attrs:
         search.space.suggest(trial, only=search.space.params(start))
         return start.change({"epochs": epochs})
     search.space.suggest(trial)
     return search.recipe(trial.params).change({"epochs": epochs})
 
 
-def _tell(search: Search, trial: Trial, end: End) -> str:
-    """Put the end of a trial into the study; return the line that says so."""
+def _store_end(search: Search, trial: Trial, end: End) -> str:
+    """Store the end of a trial in the study; return a line for the log."""
     study, name = search.study, f"Trial {trial.number:<3}"
     if end.died:
-        again = memory.lose(study, trial, end.problem or "")
-        return f"{name} lost: {end.problem}; {'it begins again' if again else 'given up'}"
-    trial.set_user_attr(memory.SECONDS, round(end.seconds, 2))
+        again = retry_or_fail(study, trial, end.problem or "")
+        return f"{name} lost: {end.problem}; {'it will run again' if again else 'given up'}"
+    trial.set_user_attr(SECONDS, round(end.seconds, 2))
     if end.problem is not None:
-        memory.prune(study, trial, end.problem)
+        prune_trial(study, trial, end.problem)
         return f"{name} pruned: {end.problem}"
     if end.accuracy is None:
-        memory.prune(study, trial, "below the median of the trials before it")
+        prune_trial(study, trial, "below the median of the trials before it")
         return f"{name} pruned: below the median  ({end.seconds:.0f} s)"
     study.tell(trial, end.accuracy)
-    mark = "  the best so far" if (best := memory.best(study)) and best.number == trial.number else ""
-    start = "  (the start)" if memory.START in trial.user_attrs else ""
+    mark = "  the best so far" if (best := best_trial(study)) and best.number == trial.number else ""
+    start = "  (the start)" if IS_START in trial.user_attrs else ""
     return f"{name} {100 * end.accuracy:.2f} %  ({end.seconds:.0f} s){start}{mark}"

@@ -1,7 +1,7 @@
-"""A search space: which fields of a recipe a search may change, between what, and how much one trial may cost.
+"""A search space: the fields of a recipe that a search may change, their limits, and the budget of one trial.
 
 In: TOML whose keys are `Recipe` fields, and the recipe that the search starts from. Out: a `Space` that proposes
-changes through an Optuna trial. Everything that can be wrong with it is said before anything runs.
+changes through an Optuna trial. Every error in the file is reported before anything runs.
 
     learning_rate = { low = 1e-4, high = 1e-1, log = true }
     filters = { choices = [[16, 32], [32, 64]] }
@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "spaces"
 BUDGET = "budget"
-MOST_CHOICES = 100  # of one field: each is tried out before the search, and no search gets round to more
+MAX_CHOICES = 100  # of one field: each makes a recipe before the search starts, and no search has time for more
+MAX_SHOWN = 120  # characters of a value that an error quotes: one line of a terminal
 
-# What a search holds still, and why.
+# The fields that a search may not change, by the reason.
 _BY_REASON = {
-    "every trial sees the same pictures and the same seed": (
+    "every trial has the same images and the same random seed": (
         "seed",
         "data",
         "prepare",
@@ -41,8 +42,8 @@ _BY_REASON = {
         "validation_split",
         "test_fraction",
     ),
-    "how long a trial lasts is said under [budget]": ("epochs", "min_steps"),
-    "they change nothing in a training": ("name", "about"),
+    "the length of a trial is set under [budget]": ("epochs", "min_steps"),
+    "they do not change the training": ("name", "about"),
     "they are fitted after a training": ("temperature", "accept_score", "calibrated_on"),
 }
 UNTOUCHED = {name: reason for reason, names in _BY_REASON.items() for name in names}
@@ -50,39 +51,39 @@ UNTOUCHED = {name: reason for reason, names in _BY_REASON.items() for name in na
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Numbers from `low` to `high`, both included; `step` only for whole ones."""
+    """Numbers from `low` to `high`, both included; `step` only for whole numbers."""
 
     low: float
     high: float
     log: bool = False
     step: int = 1
-    whole: bool = False
+    integer: bool = False
 
     def suggest(self, trial: Trial, name: str) -> float:
         """The value that the sampler proposes."""
-        if self.whole:
+        if self.integer:
             return trial.suggest_int(name, int(self.low), int(self.high), step=self.step, log=self.log)
         return trial.suggest_float(name, self.low, self.high, log=self.log)
 
     def holds(self, value: Any) -> bool:
-        """Whether a search can come upon the value."""
+        """Whether a recipe's value is in the range."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
-        return not self.whole or (value - self.low) % self.step == 0
+        return not self.integer or (value - self.low) % self.step == 0
 
     def proposes(self, param: Any) -> bool:
-        """Whether `suggest` can give this."""
+        """Whether `suggest` can return the parameter."""
         return self.holds(param)
 
     def __str__(self) -> str:
-        """As the page says it."""
+        """The text on the page and in a stored study, which continues only with the same text."""
         steps = f", step {self.step}" if self.step > 1 else ""
         return f"{self.low:g} to {self.high:g}{' (log)' if self.log else ''}{steps}"
 
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """One of several values; a study knows each by its text, because it stores no lists."""
+    """One of several values; a study stores each as text, because it cannot store lists."""
 
     values: tuple[Any, ...]
 
@@ -92,15 +93,15 @@ class Choices:
         return text
 
     def holds(self, value: Any) -> bool:
-        """Whether a search can come upon the value."""
+        """Whether a recipe's value is among the choices."""
         return label(value) in map(label, self.values)
 
     def proposes(self, param: Any) -> bool:
-        """Whether `suggest` can give this."""
+        """Whether `suggest` can return the parameter."""
         return param in map(label, self.values)
 
     def __str__(self) -> str:
-        """As the page says it."""
+        """The text on the page and in a stored study."""
         return " | ".join(map(label, self.values))
 
 
@@ -111,34 +112,35 @@ def label(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one trial may cost: it learns from so many pictures, for at most so many epochs; 0 is no limit."""
+    """What one trial may cost: at most so many training images and epochs; 0 is no limit."""
 
+    # A fifth of MNIST's training images for a few epochs: 20 trials of a bundled space take minutes.
     pictures: int = 12_000
     epochs: int = 5
 
     def __str__(self) -> str:
-        """As the page says it."""
+        """The text on the page and in a stored study."""
         pictures = f"{self.pictures:,} pictures at most" if self.pictures else "all pictures"
         return f"{pictures}, {f'{self.epochs} epochs at most' if self.epochs else 'all epochs'}"
 
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """The fields that a search changes, and what one of its trials may cost."""
+    """The fields that a search changes, and the budget of its trials."""
 
     dimensions: dict[str, Range | Choices]
     budget: Budget = field(default_factory=Budget)
 
     @classmethod
     def load(cls, path: str | Path | None, start: Recipe) -> Space:
-        """Read a space for a search that begins at `start`: a TOML file, else the bundled one of that recipe.
+        """Read the space of a search that starts from `start`: a TOML file, by default the bundled one of that recipe.
 
         Raises:
-            UsageError: no such file, an unknown field, a value that the field does not take, an empty range.
+            UsageError: no such file, an unknown field, a value that the field does not accept, an empty range.
         """
         if path is None:
-            own = {file.stem: file for file in FOLDER.glob("*.toml")}
-            path = own.get(start.name, FOLDER / "default.toml")
+            bundled = {file.stem: file for file in FOLDER.glob("*.toml")}
+            path = bundled.get(start.name, FOLDER / "default.toml")
         path = Path(path)
         with looking_up(path):
             try:
@@ -155,25 +157,25 @@ class Space:
 
     @classmethod
     def from_entries(cls, entries: Mapping[str, Any], start: Recipe, *, where: str = "space") -> Space:
-        """Check the entries of a space file against the recipe that the search begins at."""
+        """Check the entries of a space file against the recipe that the search starts from."""
         budget = _budget(entries.get(BUDGET, {}), where)
         dimensions = {name: _dimension(name, entry, where) for name, entry in entries.items() if name != BUDGET}
         if not dimensions:
-            raise UsageError(f"{where} leaves nothing to search", expected="at least one field of a recipe")
-        firsts = {name: _ends(dimension)[0] for name, dimension in dimensions.items()}
+            raise UsageError(f"{where} has nothing to search", expected="at least one field of a recipe")
+        firsts = {name: _tested_values(dimension)[0] for name, dimension in dimensions.items()}
         for name, dimension in dimensions.items():
-            for value in _ends(dimension):
-                _fit({name: value}, firsts, start, where)
+            for value in _tested_values(dimension):
+                _check_value({name: value}, firsts, start, where)
         return cls(dimensions, budget)
 
     def suggest(self, trial: Trial, *, only: Collection[str] | None = None) -> None:
-        """Let the sampler propose a value for every field of the space, or for some."""
+        """Let the sampler propose a value for every field of the space, or for the fields in `only`."""
         for name, dimension in self.dimensions.items():
             if only is None or name in only:
                 dimension.suggest(trial, name)
 
     def changes(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What a trial's parameters change in a recipe."""
+        """The changes to a recipe that a trial's parameters mean."""
         return {name: self._value(name, param) for name, param in params.items()}
 
     def _value(self, name: str, param: Any) -> Any:
@@ -183,11 +185,11 @@ class Space:
         return param
 
     def fits(self, params: Mapping[str, Any]) -> bool:
-        """Whether parameters are those of a trial in this space."""
+        """Whether a trial of this space can have these parameters."""
         return all(name in self.dimensions and self.dimensions[name].proposes(param) for name, param in params.items())
 
     def params(self, recipe: Recipe) -> dict[str, Any]:
-        """A recipe as the parameters of a trial; fields whose value the space does not hold are left out."""
+        """A recipe as the parameters of a trial, without the fields whose value is outside the space."""
         values = {name: getattr(recipe, name) for name in self.dimensions}
         return {
             name: label(value) if isinstance(self.dimensions[name], Choices) else value
@@ -196,14 +198,16 @@ class Space:
         }
 
     def describe(self) -> dict[str, str]:
-        """The space in words, field by field: what a study remembers, and what the page shows."""
+        """The space as text, field by field, for the page and the study."""
         return {name: str(dimension) for name, dimension in self.dimensions.items()} | {BUDGET: str(self.budget)}
 
 
 def _budget(entry: Any, where: str) -> Budget:
     known = {f.name for f in fields(Budget)}
     if not isinstance(entry, dict):
-        raise UsageError(f"{where}: [budget] is a table", expected=" and ".join(sorted(known)), received=shorten(entry))
+        raise UsageError(
+            f"{where}: [budget] is not a table", expected=" and ".join(sorted(known)), received=shorten(entry)
+        )
     for key, value in entry.items():
         if key not in known:
             hint = did_you_mean(key[:40], known)
@@ -235,48 +239,50 @@ def _dimension(name: str, entry: Any, where: str) -> Range | Choices:
 def _choices(name: str, values: Any, where: str) -> Choices:
     if not isinstance(values, list) or not values:
         raise UsageError(f"{where}: {name} has no choices", expected="a list of values", received=shorten(values))
-    if len(values) > MOST_CHOICES:
-        raise UsageError(f"{where}: {name} has {len(values):,} choices", expected=f"{MOST_CHOICES} at most")
+    if len(values) > MAX_CHOICES:
+        raise UsageError(f"{where}: {name} has {len(values):,} choices", expected=f"at most {MAX_CHOICES}")
     return Choices(tuple(values))
 
 
 def _range(name: str, entry: Mapping[str, Any], where: str) -> Range:
     kinds = _kinds(Recipe.model_fields[name].annotation)
     if not kinds & {int, float}:
-        raise UsageError(f"{where}: {name} is no number", expected="{ choices = […] }", received=shorten(dict(entry)))
-    whole = float not in kinds
-    number = (int,) if whole else (int, float)
+        raise UsageError(
+            f"{where}: {name} is not a number", expected="{ choices = […] }", received=shorten(dict(entry))
+        )
+    integer = float not in kinds
+    number = (int,) if integer else (int, float)
     low, high, log, step = entry["low"], entry["high"], entry.get("log", False), entry.get("step", 1)
     for value in (low, high):
         if type(value) not in number or not math.isfinite(value):
-            wanted = "whole numbers" if whole else "numbers"
-            raise UsageError(f"{where}: the ends of {name} are {wanted}", received=shorten(value))
+            numbers = "whole numbers" if integer else "numbers"
+            raise UsageError(f"{where}: the ends of {name} must be {numbers}", received=shorten(value))
     if type(log) is not bool:
-        raise UsageError(f"{where}: {name}: log is true or false", received=shorten(log))
-    if "step" in entry and (type(step) is not int or step < 1 or not whole or log):
-        problem = f"{where}: {name}: a step goes with whole numbers that are not on a log scale"
-        raise UsageError(problem, expected="a whole number from 1 up", received=shorten(step))
+        raise UsageError(f"{where}: {name}: log must be true or false", received=shorten(log))
+    if "step" in entry and (type(step) is not int or step < 1 or not integer or log):
+        problem = f"{where}: {name}: only whole numbers without a log scale can have a step"
+        raise UsageError(problem, expected="a whole number from 1", received=shorten(step))
     if low > high:
         raise UsageError(f"{where}: the range of {name} is empty", expected="low ≤ high", received=f"{low} > {high}")
     if log and low <= 0:
         raise UsageError(f"{where}: the range of {name} is empty", expected="low > 0 on a log scale", received=low)
-    return Range(low, high - (high - low) % step if whole else high, log, step, whole)
+    return Range(low, high - (high - low) % step if integer else high, log, step, integer)
 
 
 def _kinds(annotation: Any) -> set[Any]:
-    """The types that a field takes, without the bounds that they have there."""
+    """The types that a field accepts, without their limits."""
     if get_origin(annotation) is Annotated:
         return {get_args(annotation)[0]}
-    return {annotation, *(kind for one in get_args(annotation) for kind in _kinds(one))}
+    return {annotation, *(kind for argument in get_args(annotation) for kind in _kinds(argument))}
 
 
-def _ends(dimension: Range | Choices) -> tuple[Any, ...]:
-    """The values that are tried out before the search: every choice, or both ends of a range."""
+def _tested_values(dimension: Range | Choices) -> tuple[Any, ...]:
+    """The values that are checked before the search: every choice, or both ends of a range."""
     return dimension.values if isinstance(dimension, Choices) else (dimension.low, dimension.high)
 
 
-def _fit(change: dict[str, Any], firsts: Mapping[str, Any], start: Recipe, where: str) -> None:
-    """A value must make a recipe of the start, either alone or with the first value of every other searched field."""
+def _check_value(change: dict[str, Any], firsts: Mapping[str, Any], start: Recipe, where: str) -> None:
+    """Check that a value fits the start, either alone or with the first value of every other searched field."""
     try:
         start.change(change)
     except UsageError as alone:
@@ -292,4 +298,4 @@ def _fit(change: dict[str, Any], firsts: Mapping[str, Any], start: Recipe, where
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= 120 else f"{text[:119]}…"
+    return text if len(text) <= MAX_SHOWN else f"{text[: MAX_SHOWN - 1]}…"

@@ -1,7 +1,7 @@
-"""The memory of a search: an Optuna study in a database, opened, checked, taken up again.
+"""The study of a search: Optuna's record of all trials in a database, opened, checked, and continued.
 
-In: where it is stored, and what it is about. Out: the study; trials asked of it and told to it. A trial that was under
-way when its process was killed is failed here and put in the queue again.
+In: where it is stored, and what its trials have in common. Out: the study, and its trials by their state. A trial that
+was running when its process was killed is failed here and queued again.
 """
 
 from __future__ import annotations
@@ -22,33 +22,37 @@ if TYPE_CHECKING:
 
 DATABASE = "study.db"
 
-# What a trial remembers beside its parameters
-START = "start"  # it is the recipe that the search began at
+# The attributes that a stored trial has beside its parameters. Studies of earlier releases have the same names.
+IS_START = "start"  # it has the recipe that the search started from
 OWNER = "owner"  # the machine and directory of the command that runs it
-ATTEMPT = "attempt"  # how often its workers have died
+ATTEMPT = "attempt"  # how many times its worker has died
 REASON = "reason"  # why it was pruned or given up
-SECONDS = "seconds"  # of its epochs
-FIXED = "fixed_params"  # Optuna's own: what a queued trial begins with
+SECONDS = "seconds"  # how long its epochs took
+FIXED = "fixed_params"  # Optuna's own: the parameters that a queued trial starts with
 
-# What a damaged study makes Optuna raise while it is read: an unknown kind of trial, text where a number should be.
+# What Optuna raises while it reads a damaged study, as it meets an unknown kind of trial or text in place of a number.
 UNCHECKED = (LookupError, TypeError, ValueError, AttributeError, AssertionError, OverflowError)
 
-ATTEMPTS = 3  # a trial whose workers die so often is given up
+MAX_ATTEMPTS = 3  # after so many dead workers a trial is given up: one may die by chance, three have the same cause
 
-# Accuracy at the same epoch is compared from the second epoch on, once five trials have ended: a trial below their
-# median is stopped. (Hyperband would need many more trials than a search on one desk has to fill its brackets.)
+# A trial is stopped when its accuracy is below the median of the others at the same epoch. Five trials must have ended
+# before, for a median; the first epoch is not compared, because a high rate may start low. (Hyperband needs many more
+# trials than a search on one machine has to fill its brackets.)
 STARTUP_TRIALS, WARMUP_EPOCHS = 5, 2
 
+MAX_LINE = 200  # characters of a text that is quoted in an error: about two lines of a terminal
+MIN_IMPORTANCE_TRIALS = 4  # with fewer, fANOVA cannot separate the fields
 
-def sqlite(folder: Path) -> str:
-    """The storage that lies in the directory of the search."""
+
+def sqlite_url(folder: Path) -> str:
+    """The storage in the directory of the search."""
     from sqlalchemy import URL
 
     return URL.create("sqlite", database=str(folder.resolve() / DATABASE)).render_as_string(hide_password=False)
 
 
 def require_optuna() -> None:
-    """Say what is missing before anything long begins.
+    """Check that Optuna is installed, before anything long starts.
 
     Raises:
         MissingExtra: Optuna is not installed.
@@ -61,10 +65,10 @@ def require_optuna() -> None:
 
 
 def open_study(url: str, name: str, *, about: Mapping[str, Any], seed: int) -> Study:
-    """Open the study `name` in the storage `url`, or make it; `about` is what its trials have in common.
+    """Open the study `name` in the storage `url`, or create it; `about` is what its trials have in common.
 
     Raises:
-        UsageError: the storage cannot be opened or read, or the study is about something else.
+        UsageError: the storage cannot be opened or read, or the study has another `about`.
     """
     import optuna
 
@@ -74,21 +78,23 @@ def open_study(url: str, name: str, *, about: Mapping[str, Any], seed: int) -> S
         known, trials = study.user_attrs.get("about"), study.get_trials(deepcopy=False)
     if known is None:
         if trials:
-            raise UsageError(f"The study {name!r} is another program's", hint="Choose another --out or --storage.")
+            raise UsageError(
+                f"The study {name!r} was made by another program", hint="Choose another --out or --storage."
+            )
         with storing():
             study.set_user_attr("about", dict(about))
     else:
         _check_same(name, json.loads(json.dumps(about)), known if isinstance(known, dict) else {})
-    # A search that is taken up again must not draw what it drew before: the seed moves with the trials.
+    # A continued search must not draw the same parameters again, so the seed grows with the trials.
     study.sampler = optuna.samplers.TPESampler(seed=seed + len(trials))
     study.pruner = optuna.pruners.MedianPruner(n_startup_trials=STARTUP_TRIALS, n_warmup_steps=WARMUP_EPOCHS)
     return study
 
 
-def _check_same(name: str, wanted: dict[str, Any], known: dict[str, Any]) -> None:
-    """Name the first thing in which a study is about something else."""
-    for topic in wanted:
-        ours, theirs = wanted[topic], known.get(topic)
+def _check_same(name: str, about: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Raise an error that names the first difference between this search and a stored study."""
+    for topic in about:
+        ours, theirs = about[topic], stored.get(topic)
         if ours == theirs:
             continue
         expected, received = str(theirs), str(ours)
@@ -100,16 +106,16 @@ def _check_same(name: str, wanted: dict[str, Any], known: dict[str, Any]) -> Non
             f"The study {name!r} was made for another {topic}",
             expected=one_line(expected),
             received=one_line(received),
-            hint="Give what it was made for, or choose another --out.",
+            hint="Use the same recipe, space and data again, or choose another --out.",
         )
 
 
 @contextmanager
 def opening(url: str) -> Iterator[None]:
-    """Translate what goes wrong while a storage is opened.
+    """Translate the errors of opening a storage.
 
     Raises:
-        UsageError: in place of what SQLAlchemy, its drivers and Optuna raise, who do not check what they read.
+        UsageError: for the errors of SQLAlchemy, its drivers and Optuna, which do not check what they read.
         OutputError: the disk is full.
     """
     from optuna.exceptions import StorageInternalError
@@ -120,20 +126,17 @@ def opening(url: str) -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError, ImportError, RuntimeError, *UNCHECKED) as exc:
         problem = f"The storage {_without_password(url)} cannot be opened: {_cause(exc)}"
         if _is_full(exc):
-            raise OutputError(problem, hint="Put that right, or choose another place.") from exc
-        raise UsageError(
-            problem,
-            expected="a database that is there, as in sqlite:///study.db",
-        ) from exc
+            raise OutputError(problem, hint="Free some space, or choose another place.") from exc
+        raise UsageError(problem, expected="a database that exists, such as sqlite:///study.db") from exc
 
 
 @contextmanager
 def storing() -> Iterator[None]:
-    """Translate what goes wrong while a study is read and written.
+    """Translate the errors of reading and writing a study.
 
     Raises:
-        OutputError: in place of what SQLAlchemy and Optuna raise.
-        KeyboardInterrupt: that is what it comes from.
+        OutputError: for the errors of SQLAlchemy and Optuna.
+        KeyboardInterrupt: if Ctrl-C caused the error.
     """
     from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import SQLAlchemyError
@@ -143,12 +146,12 @@ def storing() -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError) as exc:
         if _was_interrupted(exc):  # Ctrl-C while the database was at work
             raise KeyboardInterrupt from exc
-        hint = "Nothing that was stored is lost: put that right and give the same command again."
+        hint = "Nothing that was stored is lost: solve the problem, then run the same command again."
         raise OutputError(f"The study cannot be stored: {_cause(exc)}", hint=hint) from exc
 
 
 def _is_full(exc: BaseException) -> bool:
-    """Whether SQLite found no room."""
+    """Whether the disk of an SQLite file is full."""
     return getattr(_root(exc), "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
@@ -159,7 +162,7 @@ def _was_interrupted(exc: BaseException | None) -> bool:
 
 
 def _cause(exc: BaseException) -> str:
-    """The first line of the error that began it, without SQLAlchemy's frame around it."""
+    """The first line of the original error, without SQLAlchemy's text around it."""
     return one_line(_root(exc)).rstrip(".") or type(exc).__name__
 
 
@@ -169,9 +172,9 @@ def _root(exc: BaseException) -> BaseException:
     return getattr(exc, "orig", None) or exc
 
 
-def one_line(what: object) -> str:
-    """The first line of a text that may quote a file: printable, and not too long."""
-    line = (str(what).splitlines() or [""])[0][:200]
+def one_line(text: object) -> str:
+    """The first line of a text that may quote a file: printable characters, and not too many."""
+    line = (str(text).splitlines() or [""])[0][:MAX_LINE]
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in line)
 
 
@@ -182,40 +185,40 @@ def _without_password(url: str) -> str:
     try:
         return make_url(url).render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
-        return "that was named"
+        return "of that URL"
 
 
 def owner(folder: Path) -> str:
-    """Whose trials these are: one command at a time works in a directory, and holds its lock."""
+    """The owner of the trials that a command runs: one command at a time works in a directory, and holds its lock."""
     return f"{socket.gethostname()}:{folder.resolve()}"
 
 
-def take_up(study: Study, start: Mapping[str, Any], *, by: str) -> int:
-    """Queue what must be run before anything new; return how many trials a killed process had left under way.
+def queue_first(study: Study, start: Mapping[str, Any], *, by: str) -> int:
+    """Queue what must run before new trials; return how many trials a killed process had left unfinished.
 
-    Those are failed and queued again. The starting recipe, with the parameters `start`, is trial 0. Trials of another
-    owner are left alone.
+    A new study gets the starting recipe, with the parameters `start`, as trial 0. Unfinished trials are failed and
+    queued again; trials of an owner other than `by` are left alone.
     """
     from optuna.trial import TrialState
 
     if not study.get_trials(deepcopy=False):
-        study.enqueue_trial(dict(start), user_attrs={START: True})
+        study.enqueue_trial(dict(start), user_attrs={IS_START: True})
     running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-    left = [trial for trial in running if trial.user_attrs.get(OWNER, by) == by]
-    for trial in left:
-        # One that was killed before it had drawn all of its parameters draws the others anew.
+    unfinished = [trial for trial in running if trial.user_attrs.get(OWNER, by) == by]
+    for trial in unfinished:
+        # A trial that was killed before it had all of its parameters draws the missing ones again.
         queued = trial.system_attrs.get(FIXED, {})
         _queue(study, trial.user_attrs, {**queued, **trial.params}, {})
         study.tell(trial.number, state=TrialState.FAIL)
-    return len(left)
+    return len(unfinished)
 
 
-def lose(study: Study, trial: Trial, reason: str) -> bool:
-    """End a trial whose worker died; return whether it was queued again, or given up after so many deaths."""
+def retry_or_fail(study: Study, trial: Trial, reason: str) -> bool:
+    """End a trial whose worker died; return whether it was queued again. After `MAX_ATTEMPTS` it is given up."""
     from optuna.trial import TrialState
 
     attempt = trial.user_attrs.get(ATTEMPT, 0) + 1
-    again: bool = attempt < ATTEMPTS
+    again: bool = attempt < MAX_ATTEMPTS
     if again:
         _queue(study, trial.user_attrs, trial.params, {ATTEMPT: attempt})
     else:
@@ -224,8 +227,8 @@ def lose(study: Study, trial: Trial, reason: str) -> bool:
     return again
 
 
-def prune(study: Study, trial: Trial, reason: str) -> None:
-    """End a trial that leads nowhere."""
+def prune_trial(study: Study, trial: Trial, reason: str) -> None:
+    """End a trial without a value."""
     from optuna.trial import TrialState
 
     trial.set_user_attr(REASON, reason)
@@ -233,50 +236,54 @@ def prune(study: Study, trial: Trial, reason: str) -> None:
 
 
 def _queue(study: Study, attrs: Mapping[str, Any], params: Mapping[str, Any], more: Mapping[str, Any]) -> None:
-    """Put the parameters of a trial that nobody works at any more in the queue."""
-    kept = {key: attrs[key] for key in (START, ATTEMPT) if key in attrs}
-    study.enqueue_trial(dict(params), user_attrs={**kept, **more})
+    """Queue the parameters of a trial that has stopped."""
+    attributes = {key: attrs[key] for key in (IS_START, ATTEMPT) if key in attrs}
+    study.enqueue_trial(dict(params), user_attrs={**attributes, **more})
 
 
-def is_over(trial: FrozenTrial) -> bool:
-    """Whether a trial counts: it has a value, was pruned, or was given up. One that was queued again does not."""
+def ended_trials(study: Study) -> list[FrozenTrial]:
+    """The trials that have a value, were pruned or were given up; not those that failed and were queued again."""
     from optuna.trial import TrialState
 
-    ended = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-    return ended or (trial.state == TrialState.FAIL and REASON in trial.user_attrs)
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [
+        trial
+        for trial in study.get_trials(deepcopy=False)
+        if trial.state in ended or (trial.state == TrialState.FAIL and REASON in trial.user_attrs)
+    ]
 
 
-def over(study: Study) -> list[FrozenTrial]:
-    """The trials that count."""
-    return [trial for trial in study.get_trials(deepcopy=False) if is_over(trial)]
-
-
-def finished(study: Study) -> list[FrozenTrial]:
-    """The trials with a value of their own, oldest first."""
+def finished_trials(study: Study) -> list[FrozenTrial]:
+    """The trials that have a value, oldest first."""
     from optuna.trial import TrialState
 
     return list(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
 
 
-def best(study: Study) -> FrozenTrial | None:
-    """The finished trial with the highest value; of equals the first."""
-    return max(finished(study), key=lambda trial: trial.values[0], default=None)
+def start_trial(study: Study) -> FrozenTrial | None:
+    """The trial of the starting recipe, if it has a value."""
+    return next((trial for trial in finished_trials(study) if IS_START in trial.user_attrs), None)
 
 
-def importances(study: Study) -> dict[str, float]:
-    """How much of the variance of the value each field explains, summing to 1; nothing before four trials differ.
+def best_trial(study: Study) -> FrozenTrial | None:
+    """The finished trial with the highest value; of equal ones the first."""
+    return max(finished_trials(study), key=lambda trial: trial.values[0], default=None)
 
-    By fANOVA (Hutter 2014) over the finished trials that have all fields. Optuna's own default looks at the best tenth
-    only: two of twenty.
+
+def field_importances(study: Study) -> dict[str, float]:
+    """The share of the variance of the value that each field explains; the shares sum to 1.
+
+    By fANOVA (Hutter 2014) over the finished trials that have all fields. Optuna's own default uses only the best
+    tenth of them: two of twenty. Empty if there are fewer than four trials, or all have the same value.
     """
     import optuna
 
-    trials = finished(study)
+    trials = finished_trials(study)
     names = set().union(*(trial.params for trial in trials)) if trials else set()
-    whole = [trial for trial in trials if names == set(trial.params)]
-    if len(whole) < 4 or len({trial.values[0] for trial in whole}) < 2:
+    complete = [trial for trial in trials if names == set(trial.params)]
+    if len(complete) < MIN_IMPORTANCE_TRIALS or len({trial.values[0] for trial in complete}) < 2:
         return {}
     plain = optuna.create_study(direction="maximize")
-    plain.add_trials(whole)
+    plain.add_trials(complete)
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     return dict(optuna.importance.get_param_importances(plain, evaluator=evaluator))
