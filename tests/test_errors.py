@@ -1,9 +1,12 @@
-"""The error tree: the drawing in the docstring is the classes, and a message follows the grammar."""
+"""The error tree: the drawing in the docstring is the classes, and every message follows the grammar."""
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +15,7 @@ from inkdigit.errors import InkdigitError, PictureError, interleave
 
 LINE = re.compile(r"^(?P<indent>[ │]*)[├└]─ (?P<name>\w+)(?: +(?P<exit>\d{1,2})(?= |$))?(?: +(?P<http>\d{3})(?= |$))?")
 CLASSES = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, InkdigitError)]
+PACKAGE = Path(errors.__file__).parent
 
 
 def drawn() -> dict[str, tuple[str, int, int]]:
@@ -19,12 +23,12 @@ def drawn() -> dict[str, tuple[str, int, int]]:
     tree = {"InkdigitError": ("Exception", InkdigitError.exit_code, InkdigitError.http_status)}
     above: list[tuple[int, str]] = [(-1, "InkdigitError")]
     for line in (errors.__doc__ or "").splitlines():
-        if (found := LINE.match(line)) is None:
+        if (match := LINE.match(line)) is None:
             continue
-        depth, name = len(found["indent"]), found["name"]
+        depth, name = len(match["indent"]), match["name"]
         above = [(d, n) for d, n in above if d < depth]
         parent = above[-1][1]
-        tree[name] = (parent, int(found["exit"] or tree[parent][1]), int(found["http"] or tree[parent][2]))
+        tree[name] = (parent, int(match["exit"] or tree[parent][1]), int(match["http"] or tree[parent][2]))
         above.append((depth, name))
     return tree
 
@@ -43,10 +47,45 @@ def subclasses(base: type[InkdigitError]) -> set[type[InkdigitError]]:
     return set(children).union(*map(subclasses, children))
 
 
-@pytest.mark.parametrize("error", CLASSES, ids=lambda c: c.__name__)
-def test_every_error_says_what_it_is_for(error):
-    assert error.__doc__
-    assert error.__doc__ != (error.__bases__[0].__doc__ or "")
+def test_every_error_says_what_it_is_for():
+    assert [c.__name__ for c in CLASSES if not c.__doc__ or c.__doc__ == c.__bases__[0].__doc__] == []
+
+
+def calls() -> Iterator[tuple[str, ast.Call]]:
+    """Every place in the package where an error of the tree is made: file and line, and the call."""
+    names = {c.__name__ for c in CLASSES}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in names:
+                yield f"{path.relative_to(PACKAGE)}:{node.lineno}", node
+
+
+def literal(node: ast.expr | None) -> str:
+    """A text as it stands in the code, `{}` for what is filled in; empty where it is not written down there."""
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values)
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
+
+
+def test_every_leaf_is_raised_somewhere():
+    leaves = {c.__name__ for c in CLASSES if not c.__subclasses__()}
+    assert leaves - {call.func.id for _, call in calls()} == set()
+
+
+def test_messages_follow_the_grammar():
+    """The class adds full stops and the words Expected and Received; a hint is a sentence, or ends in what to type."""
+    failures = []
+    for place, call in calls():
+        at = 1 if call.func.id == "MalformedFile" else 0
+        given = {keyword.arg: literal(keyword.value) for keyword in call.keywords}
+        problem, hint = literal(call.args[at]) if len(call.args) > at else "", given.get("hint", "")
+        if problem.endswith(".") or re.search(r"[Ee]xpected:|[Rr]eceived:", problem):
+            failures.append(f"{place}: the problem is {problem!r}")
+        if any(given.get(name, "").endswith(".") for name in ("expected", "received")):
+            failures.append(f"{place}: a full stop after what is expected or received")
+        if hint and not (hint.endswith((".", "?", "!", "{}")) or ": " in hint):
+            failures.append(f"{place}: the hint is {hint!r}")
+    assert not failures
 
 
 def test_exit_codes_tell_the_branches_apart():
@@ -89,23 +128,22 @@ def test_an_error_keeps_what_a_caller_asks_for():
     assert errors.NotAPicture("No picture").problem == "No picture"
 
 
-@pytest.mark.parametrize("error", CLASSES, ids=lambda c: c.__name__)
-def test_the_kind_is_the_name_of_the_class(error):
-    made = error("a", "b") if error in (errors.MissingExtra, errors.MalformedFile) else error("a")
-    assert made.kind == error.__name__
+def test_the_kind_is_the_name_of_the_class():
+    two_words = (errors.MissingExtra, errors.MalformedFile)
+    made = [error("a", "b") if error in two_words else error("a") for error in CLASSES]
+    assert [error.kind for error in made] == [error.__name__ for error in CLASSES]
+    assert made[0].to_json() == {"error": str(made[0]), "kind": made[0].kind}
 
 
-@pytest.mark.parametrize(
-    "words", ["two\nlines", "\x1b[31mred", "a\0b", "\u202eback", "half \ud800", "x" * 100_000, "\r" * 500]
-)
-def test_whatever_is_quoted_an_error_is_one_short_line_of_text(words):
-    text = str(InkdigitError(words, expected=words, received=words, hint=words))
-    assert text.isprintable()
-    assert len(text) < 3_500
-    text.encode()
+def test_whatever_is_quoted_an_error_is_one_short_line_of_text():
+    for words in ("two\nlines", "\x1b[31mred", "a\0b", "\u202eback", "half \ud800", "x" * 100_000, "\r" * 500):
+        text = str(InkdigitError(words, expected=words, received=words, hint=words))
+        assert text.isprintable(), ascii(words[:20])
+        assert len(text) < 3_500, ascii(words[:20])
+        text.encode()
 
 
-def test_what_is_quoted_whole_is_not_touched():
+def test_what_is_quoted_in_full_is_not_touched():
     assert str(InkdigitError("Größe 5 × 3 …", received="'7'")) == "Größe 5 × 3 …. Received: '7'."
 
 

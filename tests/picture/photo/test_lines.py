@@ -28,22 +28,25 @@ def with_digit(lines: np.ndarray, label: int) -> tuple[np.ndarray, np.ndarray]:
     return ink | lines, ink
 
 
-@pytest.mark.parametrize("label", range(10))
-def test_a_digit_alone_has_no_lines(label):
-    for size in (28, 60, 200):
-        assert not find_lines(drawn(label, size_px=size) > 127).any()
+@pytest.mark.parametrize("size_px", [28, 60, 200])
+def test_a_digit_alone_has_no_lines(size_px):
+    assert [label for label in range(10) if find_lines(drawn(label, size_px=size_px) > 127).any()] == []
 
 
 @pytest.mark.parametrize("slant", [0, 12])
-@pytest.mark.parametrize("label", range(10))
-def test_lines_from_border_to_border_are_found_and_strokes_stay_whole(label, slant):
+def test_lines_from_border_to_border_are_found_and_strokes_stay_whole(slant):
     image, pen = blank()
     for y in (70, 120, 170):
         pen.line([(0, y), (SIDE, y + slant)], fill=255, width=3)
-    both, ink = with_digit(mask(image), label)
-    found = find_lines(both)
-    assert (found & mask(image) & ~ink).sum() > 0.8 * (mask(image) & ~ink).sum()
-    assert (found & ink).sum() < 0.06 * ink.sum()
+    failures = []
+    for label in range(10):
+        both, ink = with_digit(mask(image), label)
+        lines = find_lines(both)
+        if (lines & mask(image) & ~ink).sum() <= 0.8 * (mask(image) & ~ink).sum():
+            failures.append(f"{label}: lines are left")
+        if (lines & ink).sum() >= 0.06 * ink.sum():
+            failures.append(f"{label}: strokes are cut")
+    assert not failures
 
 
 @pytest.mark.parametrize("label", [0, 2, 3, 5, 8])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from inkdigit.picture.photo.strokes import main_strokes, mend, thicken, tidy
 from inkdigit.picture.prepare import prepare
@@ -50,10 +49,9 @@ def test_hair_lines_grow_and_broad_ones_stay():
     assert np.array_equal(thicken(broad * np.uint8(255), broad), broad * np.uint8(255))
 
 
-@pytest.mark.parametrize("label", range(10))
-def test_a_tidy_drawing_stays_as_it_is(label):
-    drawing = prepare(drawn(label))
-    assert np.array_equal(tidy(drawing), drawing)
+def test_a_tidy_drawing_stays_as_it_is():
+    drawings = {label: prepare(drawn(label)) for label in range(10)}
+    assert [label for label, drawing in drawings.items() if not np.array_equal(tidy(drawing), drawing)] == []
 
 
 def test_nothing_is_tidy():
