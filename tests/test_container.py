@@ -25,9 +25,9 @@ from packaging.specifiers import SpecifierSet
 from inkdigit.cli.app import app
 from inkdigit.serve.settings import Settings
 
-from .serve.conftest import make_server, served, server
+from .serve.conftest import make_server, served, server, start_server
 
-__all__ = ["make_server", "served", "server"]  # fixtures
+__all__ = ["make_server", "served", "server", "start_server"]  # fixtures
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -211,14 +211,14 @@ def test_the_health_check_fails_where_nothing_is_ready(unready, tmp_path):
     assert health(written(tmp_path / "cmdline", "--port", 1)) == 1
 
 
-def test_it_starts_and_answers_where_nothing_can_be_written(make_server, tmp_path):
+def test_it_starts_and_answers_where_nothing_can_be_written(start_server, tmp_path):
     """Its home is below a file, where even root can make nothing; what it wrote beside it would be seen."""
     variables = dict(pair.split("=") for pair in last("ENV").split() if not pair.startswith("PATH="))
     here, temporary = tmp_path / "here", tmp_path / "tmp"
     for folder in (here, temporary):
         folder.mkdir()
     env = {**variables, "HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache", "TMPDIR": str(temporary)}
-    service = make_server("--host", "0.0.0.0", env=env, cwd=here)
+    service = start_server("--host", "0.0.0.0", env=env, cwd=here)
     picture = (ROOT / "examples" / "7-pen-on-paper.png").read_bytes()
     (answer,) = httpx.post(f"{service.url}/predict", content=picture).json()["predictions"]
     assert answer["label"] == "7"

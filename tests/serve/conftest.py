@@ -27,7 +27,7 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.types import Gray
 
-START_S = 60  # a busy machine
+START_S = 60  # for whatever is waited for: far above what a busy machine takes
 T = TypeVar("T")
 
 
@@ -47,6 +47,19 @@ class Served:
 
     def __str__(self) -> str:
         return self.url
+
+    def processor_s(self) -> float:
+        """Seconds of processor time that it has taken, whatever else the machine does; 0 where there is no /proc."""
+        if not Path("/proc/self/stat").exists():
+            return 0.0
+        text = Path(f"/proc/{self.process.pid}/stat").read_text()
+        user, system = text.rpartition(")")[2].split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def connect(self) -> socket.socket:
+        """A connection to it."""
+        host, _, port = self.url.removeprefix("http://").partition(":")
+        return socket.create_connection((host, int(port)), timeout=START_S)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Ask it to stop; the exit code."""
@@ -80,6 +93,15 @@ def start(*options: object, env: dict[str, str] | None = None, cwd: Path | None 
     raise AssertionError("\n".join(["the service did not start", *served.said]))
 
 
+def wait_until(holds: Callable[[], T], *, what: str) -> T:
+    """Ask again and again until the answer is true; the answer."""
+    until = time.monotonic() + START_S
+    while not (answer := holds()):
+        assert time.monotonic() < until, f"{what}: not within {START_S} s"
+        time.sleep(0.02)
+    return answer
+
+
 def _listen(served: Served) -> None:
     assert served.process.stderr is not None
     with served.process.stderr as lines:
@@ -98,7 +120,28 @@ def _is_ready(url: str) -> bool:
 
 @pytest.fixture(scope="session")
 def make_server() -> Iterator[MakeServer]:
-    """Start a service with options; it is stopped when the tests are done."""
+    """A running service with these options, the same one for all tests that ask for them; stopped after the last test.
+
+    A test that stops a service, or that counts all that it logs, starts its own.
+    """
+    running: dict[tuple[str, ...], Served] = {}
+
+    def make(*options: object) -> Served:
+        key = tuple(map(str, options))
+        if key not in running:
+            running[key] = start(*options)
+        return running[key]
+
+    yield make
+    for served in running.values():  # all at once: each takes a while
+        served.process.terminate()
+    for served in running.values():
+        served.stop()
+
+
+@pytest.fixture
+def start_server() -> Iterator[MakeServer]:
+    """Start a service of the test's own; it is stopped when the test is done."""
     running: list[Served] = []
 
     def make(*options: object, **kwargs: object) -> Served:
@@ -117,12 +160,18 @@ def served(make_server: MakeServer) -> Served:
 
 
 @pytest.fixture(scope="session")
+def hurried(make_server: MakeServer) -> Served:
+    """A service that waits for half a second."""
+    return make_server("--time-limit", "0.5")
+
+
+@pytest.fixture(scope="session")
 def server(served: Served) -> str:
     """The address of a service as it is without options."""
     return served.url
 
 
-def raw(url: str, *pieces: bytes, pause_s: float = 0.0, wait_s: float = 20.0) -> bytes:
+def raw(url: str, *pieces: bytes, pause_s: float = 0.0, wait_s: float = START_S) -> bytes:
     """Send bytes as they are, one piece after the other; what comes back until the service closes or says no more."""
     host, _, port = url.removeprefix("http://").partition(":")
     with socket.create_connection((host, int(port)), timeout=wait_s) as connection:

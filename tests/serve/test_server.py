@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 
@@ -23,21 +22,18 @@ from uvicorn.supervisors.multiprocess import Process
 from inkdigit.errors import NotJson, UsageError
 from inkdigit.serve import server
 
-from .conftest import START_S, Served, post, read_answer, start
+from .conftest import START_S, MakeServer, Served, post, read_answer, wait_until
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stop_finishes_what_is_in_flight(seven, number):
-    served = start()
-    host, _, port = served.url.removeprefix("http://").partition(":")
-    request = post(seven)
-    with socket.create_connection((host, int(port)), timeout=30) as connection:
+def test_a_stop_finishes_what_is_in_flight(start_server, seven, number):
+    served = start_server("--time-limit", "60")
+    request = post(seven, "Expect: 100-continue")
+    with served.connect() as connection:
         connection.sendall(request[:-100])
-        time.sleep(0.3)
+        assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")  # it is in flight: its body is waited for
         served.process.send_signal(number)
-        time.sleep(0.3)
-        with pytest.raises(OSError):  # nobody new is let in
-            socket.create_connection((host, int(port)), timeout=1).close()
+        wait_until(lambda: not _is_listening(served), what="nobody new is let in")
         connection.sendall(request[-100:])
         answer = read_answer(connection)
     head, _, body = answer.partition(b"\r\n\r\n")
@@ -48,8 +44,14 @@ def test_a_stop_finishes_what_is_in_flight(seven, number):
     assert not [line for line in served.said if "Traceback" in line]
 
 
-def test_workers_count_together(seven):
-    served = start("--workers", "2", "--host", "0.0.0.0")
+@pytest.fixture(scope="module")
+def several(make_server: MakeServer) -> Served:
+    """A service of two worker processes, in reach of others."""
+    return make_server("--workers", "2", "--host", "0.0.0.0", "--time-limit", "60")
+
+
+def test_workers_count_together(several, seven):
+    served = several
     assert any(line.startswith("Warning: whoever reaches") for line in served.said)
     for _ in range(20):
         assert httpx.post(f"{served}/predict", content=seven).status_code == 200
@@ -58,13 +60,12 @@ def test_workers_count_together(seven):
         assert 'inkdigit_requests_total{route="/predict",status="200"} 20.0' in told
         assert 'inkdigit_pictures_total{label="7",model="general"} 20.0' in told
         assert "inkdigit_queue 0.0" in told
-    assert served.stop() == 0
 
 
-def test_it_needs_no_home_and_writes_nothing_but_corrections(tmp_path):
+def test_it_needs_no_home_and_writes_nothing_but_corrections(start_server, tmp_path):
     (tmp_path / "here").mkdir()
     env = {"HOME": "/nonexistent", "INKDIGIT_TOKEN": "a-secret"}
-    served = start("--host", "0.0.0.0", "--collect", tmp_path / "kept.db", cwd=tmp_path / "here", env=env)
+    served = start_server("--host", "0.0.0.0", "--collect", tmp_path / "kept.db", cwd=tmp_path / "here", env=env)
     assert served.url.startswith("http://127.0.0.1:")
     assert not any(line.startswith("Warning: ") for line in served.said)
     told = httpx.get(f"{served}/info").json()
@@ -80,28 +81,28 @@ def test_it_needs_no_home_and_writes_nothing_but_corrections(tmp_path):
     assert list((tmp_path / "here").iterdir()) == []
 
 
-def test_the_queue_is_that_of_all_workers(make_server, vast):
-    served = make_server("--workers", "2", "--time-limit", "60")
+def test_the_queue_is_that_of_all_workers(several, vast):
     with ThreadPoolExecutor(8) as pool:
         asked = [
-            pool.submit(httpx.post, f"{served}/predict", files=[("file", vast)] * 4, timeout=120) for _ in range(8)
+            pool.submit(httpx.post, f"{several}/predict", files=[("file", vast)] * 4, timeout=2 * START_S)
+            for _ in range(8)
         ]
-        time.sleep(0.5)
-        first = _queue(served)
+        # Each worker has some of the eight, and either says how many both have.
+        wait_until(lambda: _queue(several) >= 6 or all(each.done() for each in asked), what="eight calls")
+        assert not all(each.done() for each in asked)
         assert {each.result().status_code for each in asked} == {200}
-    assert first >= 6  # whichever worker is asked, and as if for the first time
-    assert [_queue(served) for _ in range(6)] == [0] * 6
+    wait_until(lambda: [_queue(several) for _ in range(6)] == [0] * 6, what="an empty queue")
 
 
 def _queue(served: Served) -> float:
-    told = re.search(r"^inkdigit_queue (.*)$", httpx.get(f"{served}/metrics", timeout=60).text, re.MULTILINE)
+    told = re.search(r"^inkdigit_queue (.*)$", httpx.get(f"{served}/metrics", timeout=START_S).text, re.MULTILINE)
     assert told
     return float(told[1])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
-def test_a_worker_that_is_killed_comes_back_and_the_service_answers_on(make_server, seven):
-    served = make_server("--workers", "2")
+def test_a_worker_that_is_killed_comes_back_and_the_service_answers_on(several, seven):
+    served = several
     started = _wait_for(served, "started", 2)
     os.kill(started[0]["pid"], signal.SIGKILL)
     (died,) = _wait_for(served, "worker_died", 1)
@@ -113,33 +114,28 @@ def test_a_worker_that_is_killed_comes_back_and_the_service_answers_on(make_serv
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
-def test_if_the_parent_is_killed_its_workers_stop(tmp_path):
-    served = start("--workers", "2", env={"TMPDIR": str(tmp_path)})  # the counts of a parent that was killed stay
+def test_if_the_parent_is_killed_its_workers_stop(start_server, tmp_path):
+    served = start_server(
+        "--workers", "2", env={"TMPDIR": str(tmp_path)}
+    )  # the counts of a parent that was killed stay
     workers = {line["pid"] for line in _wait_for(served, "started", 2)}
     served.stop(signal.SIGKILL)
     assert {line["pid"] for line in _wait_for(served, "parent_died", 2)} == workers
     assert {line["pid"] for line in _wait_for(served, "stopped", 2)} == workers
-    until = time.monotonic() + START_S
-    while _is_listening(served) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not _is_listening(served)
+    wait_until(lambda: not _is_listening(served), what="no service")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
-def test_a_single_process_that_is_killed_has_ended():
-    served = start()
+def test_a_single_process_that_is_killed_has_ended(start_server):
+    served = start_server()
     assert served.stop(signal.SIGKILL) == -signal.SIGKILL
     assert not _is_listening(served)
 
 
 def _wait_for(served: Served, event: str, count: int) -> list[dict]:
     """The lines of the log about an event, when there are so many."""
-    until = time.monotonic() + START_S
-    while len(_said(served, event)) < count and time.monotonic() < until:
-        time.sleep(0.05)
-    found = _said(served, event)
-    assert len(found) >= count, (event, served.said)
-    return found
+    wait_until(lambda: len(_said(served, event)) >= count, what=f"{count} lines {event}")
+    return _said(served, event)
 
 
 def _said(served: Served, event: str) -> list[dict]:
@@ -147,10 +143,9 @@ def _said(served: Served, event: str) -> list[dict]:
 
 
 def _is_listening(served: Served) -> bool:
-    host, _, port = served.url.removeprefix("http://").partition(":")
     try:
-        socket.create_connection((host, int(port)), timeout=START_S).close()
-    except ConnectionError:
+        served.connect().close()
+    except OSError:
         return False
     return True
 

@@ -17,7 +17,7 @@ from inkdigit.errors import Busy, NotFound, PictureError, TooSlow, UsageError
 from inkdigit.serve.service import ALWAYS_WAIT, BODIES, Service
 from inkdigit.serve.settings import Settings
 
-from .conftest import run_async
+from .conftest import START_S, run_async
 
 
 @pytest.fixture
@@ -29,9 +29,16 @@ def service(tiny_file: Path) -> Iterator[Service]:
 
 async def fill(service: Service, gate: threading.Event, count: int) -> list[asyncio.Task]:
     """Calls that wait for the gate."""
-    tasks = [asyncio.create_task(service.work(lambda: gate.wait(30))) for _ in range(count)]
+    tasks = [asyncio.create_task(service.work(lambda: gate.wait(START_S))) for _ in range(count)]
     await asyncio.sleep(0.05)
     return tasks
+
+
+async def emptied(service: Service) -> None:
+    """Wait until no call is at work."""
+    async with asyncio.timeout(START_S):
+        while service.taken:
+            await asyncio.sleep(0.01)
 
 
 def test_a_full_queue_refuses_and_an_emptied_one_does_not(service):
@@ -122,8 +129,8 @@ def test_work_that_nobody_awaits_any_more_is_not_begun(service):
         await asyncio.sleep(0.05)
         gate.set()
         await asyncio.gather(*tasks)
-        await asyncio.sleep(0.05)
-        assert (done, service.taken) == ([], 0)
+        await emptied(service)
+        assert done == []
 
     run_async(go())
 
@@ -134,11 +141,10 @@ def test_work_that_takes_too_long_is_left_alone_and_keeps_its_place(tiny_file):
     async def go() -> None:
         gate = threading.Event()
         with pytest.raises(TooSlow):
-            await service.work(lambda: gate.wait(30))
+            await service.work(lambda: gate.wait(START_S))
         assert service.taken == 1
         gate.set()
-        await asyncio.sleep(0.1)
-        assert service.taken == 0
+        await emptied(service)
 
     run_async(go())
     service.close()

@@ -9,6 +9,7 @@ import json
 import re
 import socket
 import time
+from contextlib import suppress
 from importlib.metadata import version
 from itertools import pairwise
 from types import SimpleNamespace
@@ -27,7 +28,7 @@ from inkdigit.serve.http import connection as room
 from inkdigit.serve.http.connection import HEADER_BYTES, MAX_WAITING, PIECE_BYTES, Connection
 from inkdigit.serve.settings import Settings
 
-from ..conftest import MakeServer, Served, post, raw, read_answer, run_async
+from ..conftest import START_S, Served, post, raw, read_answer, run_async, wait_until
 
 GET = b"GET /info HTTP/1.1\r\nHost: localhost\r\n\r\n"
 OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
@@ -47,20 +48,14 @@ LEANED_ON = {
 }
 
 
-@pytest.fixture(scope="module")
-def hurried(make_server: MakeServer) -> Served:
-    """A service that waits for half a second."""
-    return make_server("--time-limit", "0.5")
-
-
 def closes_after(served: Served, *pieces: bytes, pause_s: float = 0.1) -> tuple[float, bytes]:
     """How long a connection stays open to whom sends these pieces and then the last one again and again."""
-    host, _, port = served.url.removeprefix("http://").partition(":")
     began, said = time.monotonic(), b""
-    with socket.create_connection((host, int(port)), timeout=pause_s) as connection:
+    with served.connect() as connection:
+        connection.settimeout(pause_s)
         for piece in pieces:
             connection.sendall(piece)
-        while time.monotonic() - began < 20:
+        while time.monotonic() - began < START_S:
             try:
                 if not (piece := connection.recv(2**16)):
                     break
@@ -75,27 +70,27 @@ def closes_after(served: Served, *pieces: bytes, pause_s: float = 0.1) -> tuple[
 
 def test_a_connection_without_a_request_is_closed(hurried):
     seconds, said = closes_after(hurried)
-    assert 0.4 < seconds < 10
+    assert 0.4 < seconds < START_S
     assert said == b""
 
 
 def test_headers_that_trickle_are_not_waited_for(hurried):
     seconds, said = closes_after(hurried, b"GET / HTTP/1.1\r\n", b"X-A: b\r\n")
-    assert 0.4 < seconds < 10
+    assert 0.4 < seconds < START_S
     assert said.startswith(b"HTTP/1.1 408 ")
     assert json.loads(said.partition(b"\r\n\r\n")[2])["kind"] == "TooSlow"
 
 
 def test_nor_are_empty_lines_after_a_request(hurried):
     seconds, said = closes_after(hurried, GET, b"\r\n")
-    assert seconds < 10
+    assert seconds < START_S
     assert said.startswith(b"HTTP/1.1 200 ")
 
 
 def test_nor_is_the_rest_of_a_body_that_was_refused(hurried):
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n"
     seconds, said = closes_after(hurried, head, b"x" * 100)
-    assert seconds < 10
+    assert seconds < START_S
     assert said.startswith(b"HTTP/1.1 413 ")
 
 
@@ -110,8 +105,7 @@ def test_headers_without_end_are_refused(server):
 def test_an_offer_of_another_protocol_is_not_taken(served, seven, cut):
     offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA")
     request = post(seven, *offer) + GET
-    host, _, port = served.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with served.connect() as connection:
         for piece in (request[:cut], request[cut:]):
             connection.sendall(piece)
             time.sleep(0.1)
@@ -125,21 +119,20 @@ def test_an_offer_of_another_protocol_is_not_taken(served, seven, cut):
 
 
 def test_who_does_not_read_is_not_waited_for(hurried):
-    one = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    lines = [b"GET /docs/swagger-ui-bundle.js HTTP/1.1", b"Host: localhost", b"X-Request-ID: unread", b"", b""]
     size = len(httpx.get(f"{hurried}/docs/swagger-ui-bundle.js").content)
     host, _, port = hurried.url.removeprefix("http://").partition(":")
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(20)
+        connection.settimeout(START_S)
         connection.connect((host, int(port)))
-        connection.sendall(one * 12)
-        time.sleep(2.5)
+        connection.sendall(b"\r\n".join(lines) * 12)
+        given_up = '"request_id": "unread", "method": "GET", "route": "/docs/{name}", "status": 499'
+        wait_until(lambda: any(given_up in line for line in hurried.said), what="an answer that nobody reads")
         said = 0
-        try:
+        with suppress(ConnectionError):
             while piece := connection.recv(2**20):
                 said += len(piece)
-        except ConnectionError:
-            pass
     assert said < 12 * size
 
 
@@ -173,9 +166,8 @@ def test_broken_chunks(served, seven):
 
 
 def test_a_body_that_is_cut_off_harms_nobody(served, seven):
-    host, _, port = served.url.removeprefix("http://").partition(":")
     for _ in range(5):
-        with socket.create_connection((host, int(port))) as connection:
+        with served.connect() as connection:
             connection.sendall(post(seven)[:-50])
     assert httpx.post(f"{served}/predict", content=seven).status_code == 200
     assert not [line for line in served.said if '"level": "error"' in line]
@@ -187,37 +179,30 @@ def test_who_hangs_up_waits_for_nothing(served, vast, seven):
         + b"--b--\r\n"
     )
     request = post(body, "Content-Type: multipart/form-data; boundary=b")
-    host, _, port = served.url.removeprefix("http://").partition(":")
-    hung_up = [socket.create_connection((host, int(port))) for _ in range(20)]
+    hung_up = [served.connect() for _ in range(20)]
     for connection in hung_up:
         connection.sendall(request)
     time.sleep(0.2)
     for connection in hung_up:
         connection.close()
-    httpx.get(f"{served}/info", timeout=60)
-    told = httpx.get(f"{served}/metrics", timeout=60).text
-    assert 'inkdigit_requests_total{route="/predict",status="499"}' in told
-    assert httpx.post(f"{served}/predict", content=seven, timeout=60).status_code == 200
+    gone = 'inkdigit_requests_total{route="/predict",status="499"}'
+    wait_until(lambda: gone in httpx.get(f"{served}/metrics", timeout=START_S).text, what="a request that is dropped")
+    assert httpx.post(f"{served}/predict", content=seven, timeout=START_S).status_code == 200
 
 
-def test_nor_does_whom_another_request_waits_behind(make_server, vast):
-    served = make_server()
+def test_nor_does_whom_another_request_waits_behind(served, vast):
     form = b"".join(b"--b\r\ncontent-disposition: form-data; name=file\r\n\r\n" + vast + b"\r\n" for _ in range(4))
-    request = post(form + b"--b--\r\n", "Content-Type: multipart/form-data; boundary=b")
-    host, _, port = served.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port))) as connection:
+    request = post(form + b"--b--\r\n", "Content-Type: multipart/form-data; boundary=b", "X-Request-ID: behind")
+    with served.connect() as connection:
         connection.sendall(request + GET)
         time.sleep(0.2)
-    until = time.monotonic() + 10
-    while time.monotonic() < until and not any('"status": 499' in line for line in served.said):
-        time.sleep(0.02)
-    assert any('"status": 499' in line for line in served.said)
+    gone = '"request_id": "behind", "method": "POST", "route": "/predict", "status": 499'
+    wait_until(lambda: any(gone in line for line in served.said), what="a request that is dropped")
     assert not [line for line in served.said if '"level": "error"' in line]
 
 
-def test_requests_one_after_the_other_on_one_line(server, seven):
-    host, _, port = server.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+def test_requests_one_after_the_other_on_one_line(served, seven):
+    with served.connect() as connection:
         connection.sendall(post(seven) * 2 + GET)
         said = b""
         while said.count(b"HTTP/1.1 200 ") < 3 or not said.endswith(b"}"):
@@ -242,14 +227,11 @@ def read_answers(connection: socket.socket, count: int) -> list[bytes]:
 def test_a_packet_of_many_requests_is_answered_in_its_order(served, offer):
     name = b"offer" if offer else b"plain"
     one = b"GET /info HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: " + name + b"%d\r\n" + offer + b"\r\n"
-    host, _, port = served.url.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port)), timeout=60) as connection:
+    with served.connect() as connection:
         connection.sendall(b"".join(one % i for i in range(1500)))
         assert read_answers(connection, 1500) == [name + b"%d" % i for i in range(1500)]
-    until = time.monotonic() + 30
-    while (last := f'"{name.decode()}1499"') not in "".join(served.said[-5:]) and time.monotonic() < until:
-        time.sleep(0.02)
-    assert last in "".join(served.said)
+    last = f'"{name.decode()}1499"'
+    wait_until(lambda: any(last in line for line in served.said[-5:]), what=last)
     assert sum(f'"{name.decode()}' in line for line in served.said) == 1500
     assert not [line for line in served.said if '"level": "error"' in line or "Traceback" in line]
 

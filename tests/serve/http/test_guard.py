@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from ...conftest import drawn, on_paper
-from ..conftest import MakeServer, Served, post, raw
+from ..conftest import START_S, MakeServer, Served, post, raw, wait_until
 
 TOKEN = "a-secret"
 ORIGIN = "https://pages.example"
@@ -22,10 +22,8 @@ HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
 @pytest.fixture(scope="module")
 def strict(make_server: MakeServer) -> Served:
-    """A service with a token, a friend, and narrow limits."""
-    return make_server(
-        *("--token", TOKEN, "--allow-origin", ORIGIN, "--max-bytes", "1MB", "--time-limit", "0.3"),
-    )
+    """A service with a token, a friend, and little room."""
+    return make_server("--token", TOKEN, "--allow-origin", ORIGIN, "--max-bytes", "1MB", "--time-limit", "60")
 
 
 @pytest.mark.parametrize(
@@ -108,13 +106,8 @@ def test_else_it_gets_one(served, given):
 
 def logged(served: Served, request_id: str) -> dict:
     """The line of the log about a request."""
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        for line in served.said:
-            if f'"{request_id}"' in line:
-                return json.loads(line)
-        time.sleep(0.02)
-    raise AssertionError(f"no line about {request_id}")
+    lines = wait_until(lambda: [line for line in served.said if f'"{request_id}"' in line], what=f"log of {request_id}")
+    return json.loads(lines[0])
 
 
 def test_the_log_tells_what_was_asked_and_nothing_of_the_picture(served, seven):
@@ -169,20 +162,19 @@ def test_too_many_pictures(server, seven):
         assert (answer.status_code, answer.json()["kind"]) == (413, "RequestTooLarge")
 
 
-def test_a_body_that_does_not_come_is_not_waited_for(strict, seven):
+def test_a_body_that_does_not_come_is_not_waited_for(hurried, seven):
     began = time.monotonic()
-    half = post(seven, f"Authorization: Bearer {TOKEN}")[:-100]
-    answer = raw(strict.url, half)
+    answer = raw(hurried.url, post(seven)[:-100])
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert b'"kind": "TooSlow"' in answer
-    assert time.monotonic() - began >= 0.3
+    assert time.monotonic() - began >= 0.5
 
 
-def test_an_answer_that_takes_too_long_is_not_waited_for(strict):
+def test_an_answer_that_takes_too_long_is_not_waited_for(hurried):
     file = io.BytesIO()
     Image.fromarray(on_paper(drawn(7, size_px=1000))).save(file, "JPEG", quality=30)
-    photos = [("file", file.getvalue())] * 40  # seconds of work, within every other limit
-    answer = httpx.post(f"{strict}/predict", files=photos, headers=HEADERS, timeout=60)
+    photos = [("file", file.getvalue())] * 60  # seconds of work, within every other limit
+    answer = httpx.post(f"{hurried}/predict", files=photos, timeout=START_S)
     assert (answer.status_code, answer.json()["kind"]) == (408, "TooSlow")
 
 
@@ -204,7 +196,6 @@ def test_nor_may_several_have_too_many_together(server, vast):
 
 def test_what_cannot_be_answered_soon_is_refused_at_once(make_server, vast, seven):
     served = make_server("--queue", "1", "--time-limit", "60")
-
     form = b"".join(b"--b\r\ncontent-disposition: form-data; name=file\r\n\r\n" + vast + b"\r\n" for _ in range(4))
     request = post(form + b"--b--\r\n", "Content-Type: multipart/form-data; boundary=b")
 
@@ -217,8 +208,9 @@ def test_what_cannot_be_answered_soon_is_refused_at_once(make_server, vast, seve
         answers = list(pool.map(ask, range(12)))
     refused = [answer for answer in answers if answer[0] == 503]
     assert {answer[0] for answer in answers} == {200, 503}
+    soonest_s = min(seconds for status, seconds, _ in answers if status == 200)
     for _, seconds, answer in refused:
-        assert seconds < 1
+        assert seconds < soonest_s
         assert b"\r\nretry-after: 1\r\n" in answer
         assert b'"kind": "Busy"' in answer
     assert httpx.post(f"{served}/predict", content=seven, timeout=60).status_code == 200

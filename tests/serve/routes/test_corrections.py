@@ -156,9 +156,9 @@ def test_a_service_that_does_not_collect_says_so(server):
     assert (answer.status_code, answer.json()["kind"]) == (403, "NotCollecting")
 
 
-def test_a_file_that_takes_no_more_is_told_without_naming_it(make_server, tiny_file, tmp_path):
+def test_a_file_that_takes_no_more_is_told_without_naming_it(start_server, tiny_file, tmp_path):
     path = tmp_path / "c.db"
-    served: Served = make_server("--model", tiny_file, "--collect", path)
+    served: Served = start_server("--model", tiny_file, "--collect", path)
     path.write_bytes(b"somebody wrote over it" * 100)
     answer = httpx.post(f"{served}/corrections", json=correction())
     assert (answer.status_code, answer.json()["kind"]) == (507, "OutputError")
