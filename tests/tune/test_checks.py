@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from inkdigit.errors import InkdigitError, MalformedFile, UsageError
 from inkdigit.tune.checks import check_file, check_trials
-from inkdigit.tune.study import DATABASE, SECONDS, best_trial, open_study, queue_first, sqlite_url, storing
+from inkdigit.tune.study import DATABASE, SECONDS, best_trial, open_study, prune_trial, queue_first, sqlite_url, storing
 
 ABOUT = {"recipe": {"kernel": 3}, "space": {"x": "0 to 1"}, "data set": "drawn"}
 
@@ -39,6 +39,10 @@ def stored(tmp_path_factory) -> bytes:
         trial.report(value, 1)
         trial.set_user_attr(SECONDS, 1.5)
         study.tell(trial, value)
+    trial = study.ask()
+    trial.suggest_float("x", 0, 1)
+    trial.report(0.1, 1)
+    prune_trial(study, trial, "below the median")
     study.ask().suggest_float("x", 0, 1)  # it is running
     check_trials(study, fits=lambda _: True)
     return (folder / DATABASE).read_bytes()

@@ -168,6 +168,7 @@ def test_hopeless_trials_are_stopped_but_never_the_start(run, in_turn, monkeypat
     assert states[:2] == ["COMPLETE"] * 2
     assert "PRUNED" in states[2:]
     assert len(in_turn) >= 12
+    assert run(trials=13).trials == 13  # a search with pruned trials continues
 
 
 def test_where_nothing_beats_the_start_nothing_is_compared(run, start, in_turn):

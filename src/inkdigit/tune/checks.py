@@ -70,7 +70,7 @@ class _StoredTrial(BaseModel):
     model_config = ConfigDict(strict=True)
 
     number: int = Field(ge=0)
-    values: list[FiniteFloat]  # one if the trial is finished, else none
+    values: list[FiniteFloat]  # one if the trial is finished; Optuna gives a pruned one its last accuracy
     epochs: dict[int, float]  # accuracies; nan where nothing was held out
     seconds: FiniteFloat = Field(ge=0)
     reason: str
@@ -95,5 +95,8 @@ def _is_sound(trial: FrozenTrial) -> bool:
         _StoredTrial.model_validate(stored)
     except ValidationError:
         return False
-    infinite = any(map(math.isinf, trial.intermediate_values.values()))
-    return len(values) == (trial.state == TrialState.COMPLETE) and not infinite
+    if any(map(math.isinf, trial.intermediate_values.values())):
+        return False
+    if trial.state == TrialState.PRUNED:
+        return len(values) <= 1
+    return len(values) == (trial.state == TrialState.COMPLETE)
