@@ -1,28 +1,36 @@
 """The small-model curve of `docs/accuracy.md`: test accuracy against parameters, from 1 k to 600 k.
 
-In: a line a seed, by entry. Out: a section of Markdown, and its figure as SVG, light and dark. Accuracy stands on a
+In: a line a seed, by entry. Out: tables, and its figure as SVG, light and dark. Accuracy stands on a
 scale of the logarithm of the error. Other people's networks are marked by how their figure was chosen.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from benchmarks.accuracy.entries import CURVE, CURVE_BASE, entries
-from benchmarks.accuracy.parts import CELLS, Groups, cells, command, spread
-from benchmarks.common.tables import NOT_MEASURED, fields, row, table
-from benchmarks.speed.bench_plots import HEIGHT_IN, WIDTH_IN, Point, name_points, picture, scales, svg
-from inkdigit.report.canvas import DARK, LIGHT, Theme, drawing, plane
+from benchmarks.accuracy.tables import CELLS, Groups, cells, command, spread
+from benchmarks.common.plots import (
+    HEIGHT_IN,
+    LEAST_ERROR,
+    WIDTH_IN,
+    Point,
+    in_both_themes,
+    mark,
+    name_points,
+    scales,
+    shown,
+    svg,
+)
+from benchmarks.common.tables import fields, row, table
+from inkdigit.report.canvas import Theme, drawing, plane
 
 NAMES = tuple(f"curve-{size}" for size in CURVE)
 OWN = ("tiny", "best")  # drawn beside the family
 PARAMETERS = (1e3, 3e3, 1e4, 3e4, 1e5, 3e5, 1e6)  # the ticks
 SHOWN = "Test accuracy against the number of parameters: one family of networks, and what others published"
-
-KEY = """\
-Round: the family; diamonds: recipes made for their size; bars: ± one standard deviation over seeds. Squares: what
-others published, hollow where the test set chose it or it is not said what did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,34 +72,24 @@ OTHERS = (
 )
 
 
-def part(groups: Groups, *, folder: str) -> list[str]:
+def part(groups: Groups, *, folder: str) -> dict[str, Any]:
     """The section: what the family is, its figure and table, and what others published."""
     base, changes = CURVE_BASE
-    about = (
-        f"One family of networks from {next(iter(CURVE))} to {list(CURVE)[-1]} parameters: `{base}` with "
-        f"{fields(changes)}, and blocks of f, 2f, 4f and 6f filters. Nothing is tuned to a size, so that the curve "
-        "shows what size alone does."
-    )
-    names = [name for name in NAMES if name in groups]
-    rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in names]
-    missing = ", ".join(f"`{name}`" for name in NAMES if name not in groups)
-    said = [
-        f"{NOT_MEASURED.capitalize()} yet: {missing}. `python -m benchmarks.accuracy.measure --only curve` adds them."
+    rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in NAMES if name in groups]
+    others = [
+        row(f"[{other.name}]({other.link})", f"{other.parameters:,}", f"{100 * other.accuracy:.2f} %", other.how)
+        for other in OTHERS
     ]
-    return [
-        "## Small models",
-        about,
-        *([picture(f"{folder}/curve", SHOWN), KEY, table(["filters", *CELLS, "command"], rows)] if rows else []),
-        *(said if missing else []),
-        "What others published about small networks, and how each figure was chosen:",
-        table(
-            ["who", "parameters", "test accuracy", "how it was chosen"],
-            [
-                row(f"[{o.name}]({o.link})", f"{o.parameters:,}", f"{o.accuracy:.2%}".replace("%", " %"), o.how)
-                for o in OTHERS
-            ],
-        ),
-    ]
+    return {
+        "smallest": next(iter(CURVE)),
+        "largest": list(CURVE)[-1],
+        "base": base,
+        "changes": fields(changes),
+        "figure": shown(f"{folder}/curve", SHOWN),
+        "table": table(["filters", *CELLS, "command"], rows) if rows else "",
+        "missing": ", ".join(f"`{name}`" for name in NAMES if name not in groups),
+        "others": table(["who", "parameters", "test accuracy", "how it was chosen"], others),
+    }
 
 
 def _filters(name: str) -> str:
@@ -102,7 +100,7 @@ def draw(groups: Groups) -> dict[str, bytes]:
     """File name → SVG in both themes; none without a measured size."""
     if not any(name in groups for name in NAMES):
         return {}
-    return {f"curve-{theme.name}.svg": plot(groups, theme) for theme in (LIGHT, DARK)}
+    return in_both_themes({"curve": partial(plot, groups)})
 
 
 def plot(groups: Groups, theme: Theme) -> bytes:
@@ -118,9 +116,9 @@ def plot(groups: Groups, theme: Theme) -> bytes:
         scales(axes, points, (min(sizes) / 1.6, max(sizes) * 1.8), ticks=PARAMETERS, name="parameters")
         axes.plot(*zip(*path, strict=True), color=theme.blue, linewidth=1.1, alpha=0.55, zorder=2)
         for point in (*family, *own):
-            _mark(axes, point, theme, "D" if point.name else "o")
+            mark(axes, point, theme, "D" if point.name else "o")
         for point, other in zip(others, OTHERS, strict=True):
-            _mark(axes, point, theme, "s", hollow=not other.honest)
+            mark(axes, point, theme, "s", hollow=not other.honest)
         axes.text(0, 1.02, "Inkdigit", color=theme.blue, weight="bold", transform=axes.transAxes)
         axes.text(1, 1.02, "others", color=theme.orange, weight="bold", ha="right", transform=axes.transAxes)
         name_points(drawn, axes, [*own, *others], [path], theme)
@@ -129,13 +127,4 @@ def plot(groups: Groups, theme: Theme) -> bytes:
 
 def _point(groups: Groups, name: str, title: str) -> Point:
     found, line = spread(groups[name]), groups[name][-1]
-    return Point(line["parameters"], max(1 - found.mean, 1e-5), found.sd or 0.0, title, True)
-
-
-def _mark(axes: Any, point: Point, theme: Theme, marker: str, *, hollow: bool = False) -> None:
-    colour = point.colour(theme)
-    if point.sd:
-        ends = [max(point.error - point.sd, 1e-5), point.error + point.sd]
-        axes.plot([point.x] * 2, ends, color=colour, linewidth=1.6, zorder=3)
-    fill = theme.panel if hollow else colour
-    axes.plot([point.x], [point.error], marker, color=colour, markerfacecolor=fill, markersize=5.5, zorder=4)
+    return Point(line["parameters"], max(1 - found.mean, LEAST_ERROR), found.sd or 0.0, title, True)

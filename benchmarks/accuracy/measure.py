@@ -13,12 +13,10 @@ that learns from one, has what it is made of trained first.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,12 +24,14 @@ from typing import Any
 import numpy as np
 
 from benchmarks.accuracy.entries import Entry, entries, identity, viewed
-from benchmarks.common import machine
+from benchmarks.common import machine, results
+from benchmarks.common.results import Record
+from benchmarks.common.runs import OPENINGS, add_openings, read_run
 from inkdigit.errors import InkdigitError, UsageError
-from inkdigit.runs import ENVIRONMENT, PREDICTIONS, RECIPE, REPORT, is_finished, model_path
+from inkdigit.runs import ENVIRONMENT, RECIPE, is_finished, model_path
 from inkdigit.training.recipe import Recipe, parse_seeds
 
-LEDGER, OPENINGS = "accuracy.jsonl", "test-openings.csv"
+LEDGER = "accuracy.jsonl"
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")
 SMOKE = {"data": "sklearn-digits", "epochs": 1, "min_steps": 1, "validation": 0.1}
 
@@ -43,7 +43,7 @@ class Bench:
     runs: Path
     results: Path
     device: str
-    about: dict[str, Any]  # what every line says
+    about: Record  # what every line says
     changes: Mapping[str, Any] = field(default_factory=dict)  # of every recipe: a smoke run's
 
     def place(self, entry: Entry, seed: int) -> Path:
@@ -60,14 +60,14 @@ class Bench:
         place = self.place(entry, seed)
         return place.is_file() if entry.members else is_finished(place)
 
-    def line(self, entry: Entry, seed: int) -> dict[str, Any] | None:
+    def line(self, entry: Entry, seed: int) -> Record | None:
         """What the ledger says of a seed of the recipe as it is now."""
         key = (entry.name, seed, identity(entry, self.changes))
-        lines = machine.read_lines(self.results / LEDGER)
+        lines = results.read_lines(self.results / LEDGER)
         return next((line for line in lines if (line["name"], line["seed"], line["recipe_sha256"]) == key), None)
 
 
-def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> dict[str, Any]:
+def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> Record:
     """Train one seed, and before it what it is made of; the line that says so, which may be there already.
 
     Where its model file is `needed` and is not here, it is trained again; the ledger keeps its first line.
@@ -77,7 +77,7 @@ def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> di
         InkdigitError: a recipe or a model cannot be used.
     """
     place = bench.place(entry, seed)
-    with waiting(place.with_name(f".{place.name}.lock")):
+    with results.locked(place.with_name(f".{place.name}.lock")):
         kept = bench.line(entry, seed)
         if kept is not None and (bench.has_model(entry, seed) or not needed):
             return kept
@@ -95,32 +95,12 @@ def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> di
             **figures,
         }
         if kept is None:
-            with waiting(bench.results / LEDGER):
-                machine.append_line(bench.results / LEDGER, line)
+            results.append(bench.results / LEDGER, line)
     print(f"{entry.name}, seed {seed}: {line['accuracy'] * 100:.2f} %", flush=True)
     return line
 
 
-@contextmanager
-def waiting(path: Path) -> Iterator[None]:
-    """Hold `path`, made if need be, once every other process has let it go; a process that ends lets go."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def add_openings(logged: Path, kept: Path) -> None:
-    """Add the lines of one log of test openings that another does not hold yet, its header first."""
-    if not logged.exists():
-        return
-    with waiting(kept), kept.open("a", encoding="utf-8") as file:
-        held = set(kept.read_text(encoding="utf-8").splitlines())
-        lines = logged.read_text(encoding="utf-8").splitlines()
-        file.writelines(f"{line}\n" for line in lines if line not in held)
-
-
-def _trained(entry: Entry, seed: int, bench: Bench) -> dict[str, Any]:
+def _trained(entry: Entry, seed: int, bench: Bench) -> Record:
     """Train a seed, or go on with it, or find it finished; its figures."""
     from inkdigit.model.provenance import ModelFile
 
@@ -159,17 +139,14 @@ def call(*words: object) -> None:
         raise RuntimeError(f"{' '.join(argv)} ended with {code}")
 
 
-def read(run: Path) -> dict[str, Any]:
+def read(run: Path) -> Record:
     """The figures of a finished run; `wrong` are the numbers of the test pictures that it got wrong."""
-    report = json.loads((run / REPORT).read_text(encoding="utf-8"))
-    about = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
-    with np.load(run / PREDICTIONS) as stored:
-        wrong = np.flatnonzero(stored["probs"].argmax(1) != stored["labels"])
+    report, about, wrong = read_run(run)
     return {
         "parameters": report["model"]["parameters"],
         "bytes": model_path(run).stat().st_size,
         **{key: report[key] for key in ("n", "accuracy", "accuracy_ci95", "nll", "ece")},
-        "wrong": wrong.tolist(),
+        "wrong": wrong,
         "train_seconds": round(report["train_seconds"], 1),
         "epochs": report["epochs"],
         "threads": about["threads"],
@@ -181,13 +158,13 @@ def read(run: Path) -> dict[str, Any]:
 def _precision(recipe: Recipe, device: str) -> str:
     import torch
 
-    from inkdigit.training.trial import uses_bfloat16
+    from inkdigit.training.device import uses_bfloat16
 
     kind = torch.device("cpu" if device == "cpu" else "cuda")
     return "bfloat16" if uses_bfloat16(recipe, kind) else "float32"
 
 
-def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[Record]) -> Record:
     """Join the members' models in one file; its figures, and what training the members took together."""
     file = bench.place(entry, seed)
     models = [bench.model(member, seed) for member in entry.members]
@@ -203,7 +180,7 @@ def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[dict[str, A
     }
 
 
-def answer(file: Path, recipe: Recipe) -> dict[str, Any]:
+def answer(file: Path, recipe: Recipe) -> Record:
     """The figures of a model file on the test part of the recipe's data: the answers that its card tells of."""
     from inkdigit.data.sources import open_data
     from inkdigit.data.splits import set_aside
@@ -236,13 +213,12 @@ def ask() -> argparse.Namespace:
     """Read the command line."""
     known = entries()
     groups = dict.fromkeys(entry.group for entry in known.values())
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="one epoch on little data")
+    options.set_defaults(results=None)  # with --smoke, beside the runs
     options.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join({**groups, **known})}")
     options.add_argument("--seeds", metavar="0-2", help="these seeds, instead of each one's own number")
     options.add_argument("--runs", type=Path, help="where run directories lie; runs/accuracy unless named")
     options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    options.add_argument("--smoke", action="store_true", help="one epoch on little data: measure nothing")
-    options.add_argument("--results", type=Path, help="where the ledger is; with --smoke, beside the runs")
     asked = options.parse_args()
     unknown = [name for name in asked.only or () if name not in {**groups, **known}]
     if unknown:
@@ -253,14 +229,14 @@ def ask() -> argparse.Namespace:
         options.error(str(exc))
     asked.chosen = [entry for entry in known.values() if not asked.only or {entry.name, entry.group} & {*asked.only}]
     asked.runs = asked.runs or machine.ROOT / "runs" / ("accuracy-smoke" if asked.smoke else "accuracy")
-    asked.results = asked.results or (asked.runs if asked.smoke else machine.RESULTS)
+    asked.results = asked.results or (asked.runs if asked.smoke else results.RESULTS)
     return asked
 
 
 def main() -> int:
     """Train what is not there yet; 1 if something failed, which stops nothing else."""
     asked = ask()
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES)}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke)
     bench = Bench(asked.runs, asked.results, asked.device, about, SMOKE if asked.smoke else {})
     failed = 0
     for entry, seed in plan(asked.chosen, asked.seeds):

@@ -1,11 +1,10 @@
-"""What every measurement says of itself: machine, versions, commit, date; and where results lie.
+"""The machine that measures, the code that is measured, and how one script starts another.
 
-In: nothing. Out: plain JSON types. Imports no numpy: a child's peak memory is counted from that of its parent.
+In: nothing. Out: plain JSON types. Imports no NumPy: a child's peak memory is counted from that of its parent.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import platform
 import subprocess
@@ -16,11 +15,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from inkdigit.files import write_atomic
 from inkdigit.machine import cores
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = ROOT / "benchmarks" / "results"
 INKDIGIT = Path(sys.executable).with_name("inkdigit")
 BUSY = 0.5  # waiting processes in the last minute: more, and times are not to be trusted
 
@@ -42,29 +39,6 @@ def describe(libraries: Sequence[str]) -> dict[str, Any]:
         },
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in libraries}},
     }
-
-
-def write_json(path: Path, record: dict[str, Any]) -> None:
-    """Write one result, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
-    print(f"Written: {path}")
-
-
-def append_line(path: Path, record: dict[str, Any]) -> None:
-    """Add one line of JSON, on the disk when this returns."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The lines of a JSON-lines file; none if there is no such file."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
 def script(module: str, *words: object) -> list[str]:

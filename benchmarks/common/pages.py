@@ -1,38 +1,100 @@
-"""Pages that scripts write from results, and how they are kept what the results say.
+"""Pages that scripts write from results: their Markdown from a template, and how they are kept up to date.
 
-In: paths, and what they should hold. Out: the files written, or with `--check` only named; an exit code.
+In: a template of this folder tree (`accuracy/page.md.j2`) and its values; paths, and what they should hold. Out: the
+files written, or with `--check` only named; an exit code.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.common import machine
+import jinja2
+
+from benchmarks.common import results
 from inkdigit.files import write_atomic
+from inkdigit.training.recipe import FOLDER
 
 Files = dict[Path, bytes]  # what each should hold
+WIDTH = 120  # characters of a line of a page
+RECIPE_WIDTH = 118  # of a line of a recipe
+FENCE = "```"
+PROSE = re.compile(r"(?![-+*] |\d+\. |\||#|<|>|!| {4})")  # how a paragraph begins that may be broken anew
+UNBREAKABLE = re.compile(r"`[^`]*`|\]\([^)]*\)")  # code and the target of a link stay on one line
 
 
-def options(about: str | None, page: Path) -> argparse.ArgumentParser:
-    """The options of a script that writes `page`."""
-    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """The page that a template makes of `values`: no line of prose longer than a page's are, one empty line at most."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
+        autoescape=False,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return fill(environment.get_template(template).render(values)) + "\n"
+
+
+def fill(text: str) -> str:
+    """Markdown with its paragraphs broken into lines; headings, tables, lists, code and HTML stay as they are."""
+    blocks, in_fence = [], False
+    for block in re.split(r"\n{2,}", text.strip()):
+        if not in_fence and FENCE not in block and PROSE.match(block):
+            block = _wrap(block)
+        in_fence ^= block.count(FENCE) % 2 == 1
+        blocks.append(block)
+    return "\n\n".join(blocks)
+
+
+def _wrap(paragraph: str) -> str:
+    whole = UNBREAKABLE.sub(lambda match: match[0].replace(" ", "\0"), " ".join(paragraph.split()))
+    lines = textwrap.wrap(whole, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\n".join(lines).replace("\0", " ")
+
+
+def main(
+    about: str | None,
+    page: Path,
+    files: Callable[[Path, Path], Files],
+    *,
+    script: str,
+    recipes: Callable[[Path, Path], Files] | None = None,
+) -> int:
+    """Write a page, or check it.
+
+    `files` makes it and its figures from the folder of results and its own path; `recipes` makes the recipes whose
+    first lines tell results, from the folders of results and of recipes.
+    """
+    parser = results.options(about)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
-    parser.add_argument("--results", type=Path, default=machine.RESULTS)
     parser.add_argument("--page", type=Path, default=page)
-    return parser
-
-
-def main(about: str | None, page: Path, files: Callable[[Path, Path], Files], *, script: str) -> int:
-    """Write a page, or check it; `files` makes it and its figures from the folder of results and its own path."""
-    asked = options(about, page).parse_args()
-    return keep(files(asked.results, asked.page), check=asked.check, page=asked.page.name, script=script)
+    if recipes is not None:
+        parser.add_argument("--recipes", type=Path, default=FOLDER, help="the folder of the recipes")
+    asked: argparse.Namespace = parser.parse_args()
+    wanted = files(asked.results, asked.page) | (recipes(asked.results, asked.recipes) if recipes else {})
+    return keep(wanted, check=asked.check, page=asked.page.name, script=script)
 
 
 def beside(page: Path, text: str, figures: Mapping[str, bytes]) -> Files:
     """A page, and its figures in the folder of its name."""
     return {page: text.encode(), **{page.with_suffix("") / name: data for name, data in figures.items()}}
+
+
+def headed(folder: Path, headers: Mapping[str, str]) -> Files:
+    """Recipes by their names, each with its header in the place of the comment at its top."""
+    files = {}
+    for name, words in headers.items():
+        path = folder / f"{name}.toml"
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        while lines and lines[0].startswith("#"):
+            del lines[0]
+        comment = textwrap.wrap(words, RECIPE_WIDTH - len("# "), break_on_hyphens=False)
+        files[path] = "".join([*(f"# {line}\n" for line in comment), *lines]).encode()
+    return files
 
 
 def keep(wanted: Files, *, check: bool, page: str, script: str) -> int:

@@ -6,24 +6,14 @@ In: measurements as JSON has them. Out: text.
 from __future__ import annotations
 
 import json
-import textwrap
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-WIDTH = 118  # characters of a line of a recipe
+from benchmarks.common.results import Record
+
 NOT_MEASURED = "not measured"
 MET = {True: "yes", False: "**no**"}
-Record = dict[str, Any]  # one measurement, as JSON has it
-
-
-def load(path: Path) -> Record | None:
-    """The measurement in a JSON file; None without one, or if it was a smoke run."""
-    if not path.exists():
-        return None
-    record: Record = json.loads(path.read_text(encoding="utf-8"))
-    return None if record["smoke"] else record
 
 
 def row(*cells: object) -> str:
@@ -44,8 +34,17 @@ def spread(figures: Mapping[str, float], unit: str, digits: int) -> str:
 
 def percent(values: Sequence[float], digits: int = 2) -> str:
     """Mean ± standard deviation in per cent."""
-    spread = f" ± {stdev(values) * 100:.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values) * 100:.{digits}f}{spread} %"
+    return f"{plus_minus([100 * value for value in values], digits)} %"
+
+
+def plus_minus(values: Sequence[float], digits: int) -> str:
+    """Mean ± standard deviation; one value has none."""
+    return f"{mean(values):.{digits}f}{deviation(values, digits)}"
+
+
+def deviation(values: Sequence[float], digits: int) -> str:
+    """± the standard deviation; nothing for one value."""
+    return f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
 
 
 def fields(changes: Mapping[str, Any]) -> str:
@@ -66,15 +65,6 @@ def middle(values: Sequence[float]) -> str:
     if len(values) == 1:
         return figure(values[0])
     return f"{figure(median(values))} [{figure(min(values))}–{figure(max(values))}]"
-
-
-def with_header(toml: str, words: str) -> str:
-    """A recipe with `words` in the place of the comment at its top."""
-    kept = toml.splitlines(keepends=True)
-    while kept and kept[0].startswith("#"):
-        del kept[0]
-    lines = textwrap.wrap(words, WIDTH - len("# "), break_on_hyphens=False)
-    return "".join([*(f"# {line}\n" for line in lines), *kept])
 
 
 def machine_line(what: str, *records: Record) -> str:

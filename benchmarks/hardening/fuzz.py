@@ -35,7 +35,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from benchmarks.hardening import fuzz_files, fuzz_inputs
 from benchmarks.hardening.fuzz_kinds import Kind
 
@@ -212,14 +212,12 @@ def shares(total: int, names: Iterable[str]) -> dict[str, int]:
 
 def main() -> None:
     """Try all kinds, print a line for each, write the result."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="write nothing")
     options.add_argument("--inputs", type=int, default=10_000, help="in all")
     options.add_argument("--seconds", type=float, default=math.inf, help="of trying, beside what starting takes")
     options.add_argument("--seed", type=int, default=SEED)
     options.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS), help="these kinds alone")
     options.add_argument("--case", type=int, help="one input of the kind, with its traceback")
-    options.add_argument("--smoke", action="store_true", help="write nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     options.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     asked = options.parse_args()
     if asked.child:
@@ -235,7 +233,7 @@ def main() -> None:
                 )()
             )
         return
-    about = {"smoke": asked.smoke, "command": "python -m benchmarks.hardening.fuzz", **machine.describe(LIBRARIES)}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.hardening.fuzz")
     began = time.monotonic()
     seconds = AT_ONCE * asked.seconds / len(asked.only)
     rows: dict[str, Row] = {}
@@ -254,7 +252,7 @@ def main() -> None:
     print(json.dumps(told))
     if not asked.smoke:
         kinds = {name: row.to_json() for name, row in rows.items()}
-        machine.write_json(asked.results / RESULTS, {**about, **told, "kinds": kinds})
+        results.write(asked.results / RESULTS, {**about, **told, "kinds": kinds})
     sys.exit(any(row.faults for row in rows.values()))
 
 

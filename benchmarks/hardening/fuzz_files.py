@@ -50,16 +50,16 @@ def recipes(folder: Path) -> Make:
     import torch
 
     from inkdigit.training import trial
+    from inkdigit.training.data import splits_of
     from inkdigit.training.network import loop
     from inkdigit.training.recipe import Recipe, bundled, parse_changes
-    from inkdigit.training.run import parts_of
 
     torch.set_num_threads(1)
     texts = [path.read_text(encoding="utf-8") for path in bundled().values()] + [Recipe().to_toml()]
     data, fields = small_data(), sorted(Recipe.model_fields)
 
     def steps(recipe: Recipe) -> None:
-        parts = parts_of(data, recipe)
+        parts = splits_of(data, recipe)
         net = trial.build(recipe, parts, len(data.classes))
         state = loop.start(net, recipe)
         images = torch.from_numpy(data.train.images[:STEPS_PICTURES])
@@ -158,8 +158,8 @@ def checkpoints(folder: Path) -> Make:
 
 def run_folders(folder: Path) -> Make:
     """The files of a run, changed one or two at a time: listed, compared, read, drawn as a page."""
+    from inkdigit.measure.compare import compare
     from inkdigit.measure.ledger import group, read_all
-    from inkdigit.report.compare import compare
     from inkdigit.training.run import Run, resume
 
     run = _run(folder)

@@ -47,7 +47,7 @@ def limits() -> str:
     """What a file may be, by the code."""
     rows = [
         row("bytes of a picture file", _mib(decode.MAX_BYTES)),
-        row("pixels of a picture; of a WebP", f"{decode.MAX_PIXELS:,}; {decode.WEBP_PIXELS:,}"),
+        row("pixels of a picture; of a WebP", f"{decode.MAX_PIXELS:,}; {decode.MAX_WEBP_PIXELS:,}"),
         row("pixels a side", f"{decode.MAX_SIDE:,}"),
         row("pixels that all threads of a process decode at a time", f"{decode.MAX_PIXELS:,}"),
         row("pieces that a picture file consists of", f"{decode.MAX_READS:,}"),

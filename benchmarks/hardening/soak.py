@@ -7,7 +7,6 @@ every file whole, and words for each failure. Exits with 1 if there is one. Dril
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -20,8 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.common import machine
-from benchmarks.common.tables import load
+from benchmarks.common import results
 from benchmarks.hardening import soak_corrections, soak_disk, soak_kills, soak_material, soak_pairs, soak_print
 from benchmarks.hardening.soak_commands import Drill
 from benchmarks.hardening.soak_material import Material, Task
@@ -140,13 +138,11 @@ def put_in(record: dict[str, Any], again: list[dict[str, Any]], *, commit: str |
 
 def main() -> int:
     """Do the drills, write what they came to, and say whether all went well."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="each of the short drills once")
     options.add_argument("--seed", type=int, default=SEED, help="of the moments of the kills")
     options.add_argument("--seconds", type=float, default=SECONDS, help="nothing new begins after so many")
     options.add_argument("--jobs", type=int, default=cores(), help="drills side by side")
     options.add_argument("--only", nargs="+", metavar="WORDS", help="these alone; put into the results that are there")
-    options.add_argument("--smoke", action="store_true", help="each of the short drills once")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     if asked.jobs < 1 or asked.seconds <= 0:
         options.error("--jobs and --seconds are above 0")
@@ -154,13 +150,13 @@ def main() -> int:
     names = [name for name in names if not asked.only or any(word in name for word in asked.only)]
     if not names:
         options.error(f"--only names no drill: {', '.join(PARTS)}")
-    about = {"smoke": asked.smoke, "command": "python -m benchmarks.hardening.soak", **machine.describe(LIBRARIES)}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.hardening.soak")
     began = time.monotonic()
     drills = soak(names, seed=asked.seed, seconds=asked.seconds, jobs=asked.jobs, smoke=asked.smoke)
     done = [drill.to_json() for drill in drills]
     record = {**about, "seed": asked.seed, **summary(done, seconds=time.monotonic() - began)}
-    before = load(asked.results / RESULTS) if asked.only and not asked.smoke else None
-    machine.write_json(asked.results / RESULTS, put_in(before, done, commit=about["commit"]) if before else record)
+    before = results.read(asked.results / RESULTS) if asked.only and not asked.smoke else None
+    results.write(asked.results / RESULTS, put_in(before, done, commit=about["commit"]) if before else record)
     return int(record["failures"] > 0)
 
 

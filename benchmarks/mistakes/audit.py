@@ -6,13 +6,12 @@ has the test labels that people voted against (wrong-labels.csv).
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.common import machine
+from benchmarks.common import results
 from benchmarks.mistakes.measure import read_readings
 from inkdigit.files import write_atomic
 from inkdigit.report.audit import ISSUES
@@ -45,9 +44,8 @@ def ranks(issues: Sequence[Mapping[str, str]], indices: Sequence[int]) -> dict[i
 
 def main() -> None:
     """Write the list and say at which rank it has the labels that people voted against."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__)
     options.add_argument("folder", type=Path, help="an audit of MNIST")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     issues = read_issues(asked.folder)
     write_atomic(asked.results / PUBLISHED, publish(issues))

@@ -7,7 +7,6 @@ picture.
 
 from __future__ import annotations
 
-import argparse
 import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -21,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import inkdigit.runs as runs
-from benchmarks.common import machine
+from benchmarks.common import results
 from inkdigit.data.sources import open_data
-from inkdigit.measure.ledger import Entry, kin, read_finished
-from inkdigit.report.seeds import gather
+from inkdigit.measure.ledger import Entry, group_key, read_finished
+from inkdigit.measure.seeds import gather
+from inkdigit.training.data import splits_of
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import parts_of
 from inkdigit.types import Floats, Part
 
 NAME = "mistakes.json"
@@ -104,7 +103,7 @@ def read_runs(folders: Sequence[Path], part: str) -> tuple[Entry, ...]:
     for entry in entries:
         if (entry.data, entry.part) != ("mnist", part):
             raise SystemExit(f"{entry.name} reports on the {entry.part} part of {entry.data}, not MNIST's {part} part")
-        if kin(entry) != kin(entries[0]):
+        if group_key(entry) != group_key(entries[0]):
             raise SystemExit(f"{entries[0].name} and {entry.name} differ in more than their seed")
     return entries
 
@@ -229,7 +228,7 @@ def pairs(answers: Ints, labels: Ints) -> list[list[int]]:
 def held_out(entry: Entry) -> Part:
     """The pictures that a `select` run reports on, with their writers."""
     recipe = Recipe.load(entry.folder / runs.RECIPE)
-    part = parts_of(open_data(entry.data), recipe).report
+    part = splits_of(open_data(entry.data), recipe).report
     if part.writers is None:
         raise SystemExit(f"{entry.name} did not hold out writers: split by class, or train-writers.npz is missing")
     return part
@@ -271,11 +270,9 @@ def select_run(entry: Entry) -> dict[str, Any]:
 
 def main() -> None:
     """Read the runs and write what is left."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="a try: the page counts it as not measured")
     options.add_argument("--runs", type=Path, nargs="+", required=True, help="finished `final` runs, one a seed")
     options.add_argument("--select", type=Path, nargs="*", default=[], help="finished `select` runs, for the writers")
-    options.add_argument("--smoke", action="store_true", help="a try: the page counts it as not measured")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
 
     entries, readings = read_runs(asked.runs, "test"), read_readings()
@@ -283,9 +280,7 @@ def main() -> None:
     check(readings, labels)
     first = entries[0]
     record = {
-        "smoke": asked.smoke,
-        **machine.describe(LIBRARIES),
-        "command": COMMAND,
+        **results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND),
         "recipe": first.recipe_name,
         "parameters": first.parameters,
         "temperature": [entry.report["model"]["temperature"] for entry in entries],
@@ -296,7 +291,7 @@ def main() -> None:
         **summarise(probs, labels, readings),
         "select": [select_run(entry) for entry in (read_runs(asked.select, "validation") if asked.select else ())],
     }
-    machine.write_json(asked.results / NAME, record)
+    results.write(asked.results / NAME, record)
 
 
 if __name__ == "__main__":

@@ -6,14 +6,15 @@ give the same bytes.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks.common.tables import Record
+from benchmarks.common.plots import in_both_themes, svg
+from benchmarks.common.results import Record
 from benchmarks.mistakes import measure as mistakes
-from benchmarks.speed.bench_plots import svg
-from inkdigit.report.canvas import DARK, LIGHT, Theme, drawing, plane
+from inkdigit.report.canvas import Theme, drawing, plane
 
 WIDTH_IN, HEIGHT_IN = 5.4, 3.0
 FAULTS = {  # how the page and the figure call them
@@ -38,8 +39,7 @@ def draw(record: Record | None) -> dict[str, bytes]:
     """File name → SVG of both figures in both themes; none without results."""
     if record is None:
         return {}
-    plots = {"confidence": _confidence, "left-out": _left_out}
-    return {f"{name}-{theme.name}.svg": plot(record, theme) for name, plot in plots.items() for theme in (LIGHT, DARK)}
+    return in_both_themes({"confidence": partial(_confidence, record), "left-out": partial(_left_out, record)})
 
 
 def _confidence(record: Record, theme: Theme) -> bytes:

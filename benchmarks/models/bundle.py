@@ -24,7 +24,7 @@ from inkdigit.errors import InkdigitError, UsageError
 from inkdigit.files import write_atomic
 from inkdigit.measure.ledger import read_finished
 from inkdigit.measure.metrics import predict_part
-from inkdigit.measure.seeds import Seeds, open_seeds, spell
+from inkdigit.measure.seeds import Seeds, format_seeds, open_seeds
 from inkdigit.measure.speed import time_batches
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import ZOO, Recognizer
@@ -112,7 +112,7 @@ def open_models(source: str) -> tuple[list[Recognizer], dict[str, Any]]:
         raise UsageError(
             f"{source} is not complete",
             expected="every seed finished",
-            received=f"none of seed {spell(sorted(seeds.missing))}",
+            received=f"none of seed {format_seeds(sorted(seeds.missing))}",
             hint="Go on with the same command that began it.",
         )
     return [_model(entry.folder) for entry in seeds.entries], _over_seeds(seeds)

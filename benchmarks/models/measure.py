@@ -6,7 +6,6 @@ of those processes, and of which file they are.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import subprocess
@@ -14,8 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine
-from benchmarks.speed.stages import summary
+from benchmarks.common import results
 from inkdigit.model.recognizer import bundled
 
 LIBRARIES = ("inkdigit", "numpy", "onnxruntime")
@@ -48,7 +46,7 @@ def gather(name: str, path: Path, said: list[dict[str, Any]]) -> dict[str, Any]:
         "threads": first["threads"],
         **{count: first[part][field] for count, (part, field) in COUNTS.items()},
         **{
-            figure: summary([one[part][field] for one in said], digits)
+            figure: results.summary([one[part][field] for one in said], digits)
             for figure, ((part, field), digits) in FIGURES.items()
         },
     }
@@ -56,16 +54,14 @@ def gather(name: str, path: Path, said: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="one process")
     options.add_argument("--runs", type=int, default=RUNS, help="processes, one after another")
-    options.add_argument("--smoke", action="store_true", help="one process: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     runs, paths = 1 if asked.smoke else asked.runs, bundled()
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "command": "python -m benchmarks.models.measure"}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.models.measure")
     said = [ask(list(paths)) for _ in range(runs)]
     models = [gather(name, path, [one[i] for one in said]) for i, (name, path) in enumerate(paths.items())]
-    machine.write_json(asked.results / "models.json", {**about, "runs": runs, "models": models})
+    results.write(asked.results / "models.json", {**about, "runs": runs, "models": models})
 
 
 if __name__ == "__main__":

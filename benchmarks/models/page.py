@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.accuracy.parts import BARS as ASKED
-from benchmarks.common import machine, pages
+from benchmarks.accuracy.tables import BARS as ASKED
+from benchmarks.common import machine, pages, results
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, machine_line, row, spread, table
-from inkdigit.measure.seeds import spell
+from inkdigit.measure.seeds import format_seeds
 from inkdigit.model.card import Card
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
@@ -26,7 +26,6 @@ from inkdigit.report.numbers import byte_count, percent
 
 PAGE = machine.ROOT / "docs" / "models.md"
 RESULTS = "models.json"
-COMMAND = "`python -m benchmarks.models.measure`"
 WHEN = {
     "tiny": "where every kilobyte counts: a page that downloads it, a small device",
     "fast": "many clean digits at once, scanned and cut out; it trains anew in seconds",
@@ -74,44 +73,10 @@ BARS = (
 )
 TOGETHER = 4e6  # bytes
 
-INTRO = """\
-# The bundled models
 
-They come with the package and answer right after `pip install`, without PyTorch and without data. `inkdigit models`
-lists them and says how fast they are on your machine. This page is written by `python -m benchmarks.models.page` from
-the cards inside the files and from what `python -m benchmarks.models.measure` measured; nothing on it is typed by
-hand."""
-
-ACCURACY = """\
-*Accuracy* is that of the very file that ships, on MNIST's 10,000 test pictures as `inkdigit evaluate` reads them, with
-Wilson's 95 % interval. *Mean ± sd* is over trainings that differ in their seed alone: what to expect of one more. The
-first of them ships, whatever the test part says of the others."""
-
-SPEED = """\
-Each figure is the median [least–most] of {runs} processes of `inkdigit benchmark --json`. In each, many pictures are
-{rounds} calls of {batch:,} pictures of 28×28, single ones {calls:,} calls; cold start is `inkdigit predict` on one
-picture, from start to exit. All of it goes through the door, as every answer does. Repeat it with {command}."""
-
-TRAIN = """\
-The commands in the table repeat each file, on MNIST (`inkdigit data get mnist`). The same seed on the same machine with
-as many threads gives the same weights, bit for bit; elsewhere rounding differs, and the accuracy moves within the
-spread over seeds. `inkdigit train NAME --seed 1` gives a sibling. `benchmarks/models/bundle.py` puts a model beside the
-bundled ones, and refuses what another recipe made or other pictures taught. Any run answers without that, too:
-`inkdigit predict PICTURE --model runs/NAME`."""
-
-INT8 = """\
-With 8-bit integers: {names}. Such a file is taken where on held-out training pictures it has no more mistakes than the
-float file, and is smaller or faster by a third; the mean over seeds is of the float files. It has no weights to train
-on: `inkdigit train` makes the float file again."""
-
-OTHERS = """\
-Every file above is one network that looks at a picture once. Several networks in one graph (`inkdigit ensemble`) and
-answers averaged over several views of a picture are files of their own, named so, and are not bundled."""
-
-
-def read_models(results: Path) -> list[Model]:
+def read_models(folder: Path) -> list[Model]:
     """The bundled models, the smallest first."""
-    record = results.read(results / RESULTS)
+    record = results.read(folder / RESULTS)
     measured = {one["sha256"]: one for one in record["models"]} if record else {}
     models = []
     for name, path in bundled().items():
@@ -123,29 +88,25 @@ def read_models(results: Path) -> list[Model]:
 
 def render(models: Sequence[Model], record: Record | None) -> str:
     """The whole page."""
-    whole = [f"`{model.name}`" for model in models if model.card.numbers != "float32"]
-    parts = [
-        INTRO,
-        at_a_glance(models),
-        *which(models),
-        ACCURACY,
-        *([INT8.format(names=" and ".join(whole))] if whole else []),
-        "## Bars",
-        bars(models),
-        "## Speed",
-        *speeds(models, record),
-        "## Use",
-        use(models),
-        "## Where they come from",
-        origins(models),
-        "## Train the same",
-        TRAIN,
-        commands(models),
-        "## Others",
-        OTHERS,
-        *([] if record is None else ["## Where and when", machine_line("Speed", record)]),
-    ]
-    return "\n\n".join(parts) + "\n"
+    return pages.render(
+        "models/page.md.j2",
+        {
+            "at_a_glance": at_a_glance(models),
+            "which": [
+                {"name": model.name, "default": model.name == DEFAULT, "when": WHEN[model.name]}
+                for model in models
+                if model.name in WHEN
+            ],
+            "int8": " and ".join(f"`{model.name}`" for model in models if model.card.numbers != "float32"),
+            "bars": bars(models),
+            "speed": speeds(models, record),
+            "names": ", ".join(f'"{model.name}"' for model in models),
+            "last": models[-1].name,
+            "origins": origins(models),
+            "commands": commands(models),
+            "machine": record and machine_line("Speed", record),
+        },
+    )
 
 
 def at_a_glance(models: Sequence[Model]) -> str:
@@ -168,16 +129,6 @@ def at_a_glance(models: Sequence[Model]) -> str:
     return table(header, rows)
 
 
-def which(models: Sequence[Model]) -> list[str]:
-    """Which one to take when; the default is marked."""
-    lines = [
-        f"- **`{model.name}`**{' (the default)' if model.name == DEFAULT else ''}: {WHEN[model.name]}."
-        for model in models
-        if model.name in WHEN
-    ]
-    return ["Which one to take:", "\n".join(lines)] if lines else []
-
-
 def bars(models: Sequence[Model]) -> str:
     """What was asked of the models that there are."""
     size = sum(model.size for model in models)
@@ -192,11 +143,11 @@ def bars(models: Sequence[Model]) -> str:
     return table(["model", "figure", "bar", "measured", "met"], rows)
 
 
-def speeds(models: Sequence[Model], record: Record | None) -> list[str]:
-    """What answering costs, with its spread."""
+def speeds(models: Sequence[Model], record: Record | None) -> dict[str, Any] | None:
+    """What answering costs, with its spread; None where nothing was measured of these files."""
     measured = [model.speed for model in models if model.speed]
     if record is None or not measured:
-        return [f"{NOT_MEASURED.capitalize()}: {COMMAND}."]
+        return None
     header = ["model", "many at once", "one 28×28 array, p50", "p99", "one PNG, p50", "cold start"]
     rows = [
         row(
@@ -205,8 +156,8 @@ def speeds(models: Sequence[Model], record: Record | None) -> list[str]:
         )
         for model in models
     ]
-    counts = {count: measured[0][count] for count in ("rounds", "batch", "calls")}
-    return [SPEED.format(runs=record["runs"], command=COMMAND, **counts), table(header, rows)]
+    counts = {count: f"{measured[0][count]:,}" for count in ("rounds", "batch", "calls")}
+    return {"runs": record["runs"], **counts, "table": table(header, rows)}
 
 
 def _speed(speed: Record) -> tuple[str, ...]:
@@ -215,24 +166,6 @@ def _speed(speed: Record) -> tuple[str, ...]:
         *(spread(speed[figure], "ms", 3) for figure in ("array_p50_ms", "array_p99_ms", "png_p50_ms")),
         spread(speed["cold_start_s"], "s", 3),
     )
-
-
-def use(models: Sequence[Model]) -> str:
-    """How each is asked, in Python and on the command line."""
-    names = ", ".join(f'"{model.name}"' for model in models)
-    return f"""\
-```python
-import inkdigit
-
-for name in [{names}]:
-    (answer,) = inkdigit.load(name).predict("examples/0-mnist-like.png")
-    print(name, answer.label, answer.sureness)
-```
-
-The same on the command line, and all that a file says of itself:
-
-    inkdigit predict examples/0-mnist-like.png --model {models[-1].name}
-    inkdigit info {models[-1].name}"""
 
 
 def origins(models: Sequence[Model]) -> str:
@@ -271,18 +204,16 @@ def commands(models: Sequence[Model]) -> str:
     """The commands that make each file."""
     rows = []
     for model in models:
-        name, folder = model.name, f"runs/{model.name}"
-        seeds = f"--seeds {spell(model.seeds['seeds'])}" if model.seeds else f"--seed {model.card.provenance.seed}"
-        train, make = (
-            [f"inkdigit train {name} {seeds} --out {folder}"],
-            f"python -m benchmarks.models.bundle {name} {folder}",
-        )
+        name, folder, provenance = model.name, f"runs/{model.name}", model.card.provenance
+        seeds = f"--seeds {format_seeds(model.seeds['seeds'])}" if model.seeds else f"--seed {provenance.seed}"
+        train = [f"inkdigit train {name} {seeds} --out {folder}"]
+        make = f"python -m benchmarks.models.bundle {name} {folder}"
         if model.card.numbers != "float32":
             make += " --int8"
-            if not tomllib.loads(model.card.provenance.recipe or "")["validation"]:  # its twin held pictures out
+            if not tomllib.loads(provenance.recipe or "")["validation"]:  # its twin held pictures out
                 train.append(f"inkdigit train {name} --set protocol=select --out {folder}-select")
                 make += f" --twin {folder}-select"
-        make += " --calibrate" * ("calibrated_by" in model.card.provenance.extra)
+        make += " --calibrate" * ("calibrated_by" in provenance.extra)
         rows.append(row(f"`{name}`", ", ".join(f"`{command}`" for command in train), f"`{make}`"))
     return table(["model", "trained by", "bundled by"], rows)
 
@@ -293,9 +224,9 @@ def _seeds(model: Model) -> tuple[str, str]:
     return f"{percent(seeds['mean'], 3)} ± {percent(seeds['sd'], 3)} %", str(seeds["n"])
 
 
-def files(results: Path, at: Path) -> pages.Files:
+def files(folder: Path, page: Path) -> pages.Files:
     """The page, with what it should hold."""
-    return pages.beside(at, render(read_models(results), results.read(results / RESULTS)), {})
+    return pages.beside(page, render(read_models(folder), results.read(folder / RESULTS)), {})
 
 
 def main() -> int:

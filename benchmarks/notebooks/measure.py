@@ -22,13 +22,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
-
-from benchmarks.common import machine
+from benchmarks.common import machine, results
+from benchmarks.common.runs import read_run
 from benchmarks.notebooks import kaggle_split
 from inkdigit.data.sources import find
 from inkdigit.files import read_rows
-from inkdigit.runs import METRICS
+from inkdigit.runs import METRICS, RECIPE
 from inkdigit.training.recipe import Recipe
 
 LEDGER, TIMES = "notebooks.jsonl", "notebooks-times.json"
@@ -97,10 +96,7 @@ def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str,
 
 def read(run: Path) -> dict[str, Any]:
     """The figures of a finished run; `wrong` are the numbers of the pictures it got wrong, for paired tests."""
-    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    about = json.loads((run / "env.json").read_text(encoding="utf-8"))
-    with np.load(run / "predictions.npz") as stored:
-        wrong = np.flatnonzero(stored["probs"].argmax(1) != stored["labels"])
+    report, about, wrong = read_run(run)
     return {
         "part": report["report_name"],
         "n": report["n"],
@@ -112,8 +108,8 @@ def read(run: Path) -> dict[str, Any]:
         "epoch_seconds": [round(epoch["seconds"], 2) for epoch in read_rows(run / METRICS)],
         "parameters": report["model"]["parameters"],
         "threads": about["threads"],
-        "recipe_sha256": identity(Recipe.load(run / "recipe.toml")),
-        "wrong": wrong.tolist(),
+        "recipe_sha256": identity(Recipe.load(run / RECIPE)),
+        "wrong": wrong,
     }
 
 
@@ -124,7 +120,7 @@ def identity(recipe: Recipe) -> str:
 
 def pending(rows: list[Row], ledger: Path, *, smoke: bool) -> list[tuple[Row, int]]:
     """The seeds that have no line yet for the recipe as it is now."""
-    done = {(line["row"], line["data"], line["seed"], line["recipe_sha256"]) for line in machine.read_lines(ledger)}
+    done = {(line["row"], line["data"], line["seed"], line["recipe_sha256"]) for line in results.read_lines(ledger)}
     todo = []
     for row in rows:
         sha256 = identity(Recipe.load(row.recipe, SMOKE_CHANGES if smoke else {}))
@@ -155,7 +151,7 @@ def train_all(jobs: list[tuple[Row, int]], asked: argparse.Namespace, *, about: 
 
     def one(job: tuple[Row, int]) -> None:
         line = train(*job, threads=threads, kaggle=kaggle, changes=changes)
-        machine.append_line(ledger, {**about, **line})
+        results.append(ledger, {**about, **line})
         told = f"{line['accuracy'] * 100:.3f} % ({line['part']}), trained in {line['train_seconds']:.0f} s"
         print(f"{line['row']} on {line['data']}, seed {line['seed']}: {told}", flush=True)
 
@@ -167,17 +163,15 @@ def train_all(jobs: list[tuple[Row, int]], asked: argparse.Namespace, *, about: 
 
 def main() -> None:
     """Train the seeds that are missing, or take the times."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="one epoch on little data")
     options.add_argument("--rows", nargs="+", help="recipes; all of them unless named")
     options.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     options.add_argument("--time", action="store_true", help="take times instead; needs a quiet machine")
-    options.add_argument("--smoke", action="store_true", help="one epoch on little data: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     rows = [row for row in ROWS if not asked.rows or row.recipe in asked.rows]
     if not rows:
         options.error(f"--rows takes {', '.join(dict.fromkeys(row.recipe for row in ROWS))}")
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "jobs": asked.jobs}
+    about = {**results.stamp(LIBRARIES, smoke=asked.smoke), "jobs": asked.jobs}
     with tempfile.TemporaryDirectory() as name:
         kaggle = Path(name)
         jobs = [(row, 0) for row in rows if row.data != "usps"]
@@ -187,7 +181,7 @@ def main() -> None:
             print(f"Kaggle's split: {kaggle_split.build(kaggle)}", flush=True)
         if asked.time:
             times = measure_times([row for row, _ in jobs], kaggle=kaggle)
-            machine.write_json(asked.results / TIMES, {**about, "recipes": times})
+            results.write(asked.results / TIMES, {**about, "recipes": times})
         else:
             train_all(jobs, asked, about=about, kaggle=kaggle)
 

@@ -8,7 +8,6 @@ once, which `results/test-openings.csv` tells of.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import tempfile
@@ -21,8 +20,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.accuracy.measure import OPENINGS, add_openings
-from benchmarks.common import machine
+from benchmarks.common import results
+from benchmarks.common.runs import OPENINGS, add_openings
 from benchmarks.robustness.measure import outliers
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
@@ -103,24 +102,22 @@ def measure(
 
 def main() -> int:
     """Measure every user and seed; a line each, as soon as it is there."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="a few steps, one seed")
     options.add_argument("--model", default="default")
     options.add_argument("--seeds", type=int, default=3, help="how many; each draws its pictures anew")
-    options.add_argument("--smoke", action="store_true", help="a few steps, one seed: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     seeds, steps, each = (1, 2, 20) if asked.smoke else (asked.seeds, None, OUTLIERS)
     model = Recognizer.load(asked.model)
     known = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=each)
     del known["letters and scribbles"]  # each is there on its own
-    about = {"smoke": asked.smoke, "model": model.name, **machine.describe(LIBRARIES)}
+    about = {**results.stamp(LIBRARIES, smoke=asked.smoke), "model": model.name}
     about["refused_before"] = refused(model, known)  # the same for all
     for user in USERS:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:
                 told = measure(model, user, seed, Path(folder), steps=steps, known=known)
                 add_openings(Path(folder) / OPENINGS, asked.results / OPENINGS)
-            machine.append_line(asked.results / LEDGER, {**about, **told})
+            results.append(asked.results / LEDGER, {**about, **told})
     return 0
 
 

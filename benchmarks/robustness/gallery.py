@@ -22,20 +22,11 @@ from inkdigit.picture.decode import decode
 from inkdigit.picture.sheet import sheet
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.stress import Map
-from inkdigit.types import Gray
+from inkdigit.types import Gray, Prediction
 
 PAGE = machine.ROOT / "docs" / "gallery.md"
 SIDE = 240  # pixels
 COLOURS = 64  # of a sheet, to keep it small
-
-INTRO = """\
-# Gallery
-
-<!-- Written by `python -m benchmarks.robustness.gallery`. Edit that, not this. -->
-
-Hard pictures, all drawn by our own code: what was handed over, the ink that the door found, the 28×28 picture that the
-network saw, and the answer of the default model, `{model}`. The same for your pictures:
-`inkdigit predict PICTURES --show seen.png`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +188,10 @@ SECTIONS: dict[str, Callable[[], list[Hard]]] = {
 }
 
 
-def files(_results: Path, page: Path) -> pages.Files:
+def files(_folder: Path, page: Path) -> pages.Files:
     """The page and its sheets."""
     model = Recognizer.load()
-    parts, sheets = [INTRO.format(model=model.name)], {}
+    sections, sheets = [], {}
     for title, draw in SECTIONS.items():
         hard = draw()
         answers = model.predict([one.picture for one in hard])
@@ -210,13 +201,16 @@ def files(_results: Path, page: Path) -> pages.Files:
         file = BytesIO()
         image.save(file, "PNG", optimize=True)
         sheets[name] = file.getvalue()
-        rows = []
-        for one, answer in zip(hard, answers, strict=True):
-            said = answer.reason if answer.label is None else f"{answer.label}, {answer.sureness}"
-            wanted = "to be refused" if one.label is None else one.label
-            rows.append(row(one.what, wanted, said, "yes" if answer.label == one.label else "**no**"))
-        parts += [f"## {title}", table(["picture", "is", "answer", "right"], rows), f"![{title}]({page.stem}/{name})"]
-    return pages.beside(page, "\n\n".join(parts) + "\n", sheets)
+        rows = [_row(one, answer) for one, answer in zip(hard, answers, strict=True)]
+        sections.append({"title": title, "table": table(["picture", "is", "answer", "right"], rows), "sheet": name})
+    values = {"model": model.name, "sections": sections, "folder": page.stem}
+    return pages.beside(page, pages.render("robustness/gallery.md.j2", values), sheets)
+
+
+def _row(hard: Hard, answer: Prediction) -> str:
+    said = answer.reason if answer.label is None else f"{answer.label}, {answer.sureness}"
+    expected = "to be refused" if hard.label is None else hard.label
+    return row(hard.what, expected, said, "yes" if answer.label == hard.label else "**no**")
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ from benchmarks.common import results
 from inkdigit.data.readers.idx_npz import read_idx
 from inkdigit.data.sources import open_data
 from inkdigit.measure.metrics import evaluate, predict_part
-from inkdigit.measure.rejection import auroc, refused_at, scores_of
+from inkdigit.measure.rejection import auroc, rejected_at, scores_of
 from inkdigit.measure.robustness import evaluate_corruptions
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
@@ -97,7 +97,7 @@ def refusals(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) -> d
         told[name] = {
             "n": len(pictures),
             "auroc": auroc(inside, outside),
-            "refused_at_99": refused_at(inside, outside, KEEPS),
+            "refused_at_99": rejected_at(inside, outside, KEEPS),
             "refused": float(np.mean([answer.label is None for answer in answers])),
         }
     return told

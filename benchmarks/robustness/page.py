@@ -8,35 +8,25 @@ it is not what they say.
 from __future__ import annotations
 
 import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from benchmarks.common import machine, pages
-from benchmarks.common.tables import MET, NOT_MEASURED, Record, load, machine_line, middle, row, table
+from benchmarks.common import machine, pages, results
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, NOT_MEASURED, machine_line, middle, row, table
 from benchmarks.common.tables import percent as shares
 from benchmarks.robustness import adapting
 from inkdigit.measure.robustness import UNSEEN
-from inkdigit.report.template import percent
+from inkdigit.report.numbers import percent
 
 PAGE = machine.ROOT / "docs" / "robustness.md"
 RESULTS, SCORES = "robustness.json", "rejection.json"
 COMMAND = "`python -m benchmarks.robustness.measure`"
-WIDTH = 120
 WHO = {"USPS": "USPS", "askew": f"drawn digits, turned by {adapting.TURN_DEG}°"}
 MOST_LOST = 0.001  # of the old pictures
 CHANGES = (("before", "after"), ("answered_before", "answered_after"))
-
-INTRO = """\
-# Pictures that are not MNIST
-
-<!-- Written by `python -m benchmarks.robustness.page`. Edit that, not this. -->
-
-What the default model makes of photos, of other people's hands, of corrupted pictures, and of what is no digit. All
-pictures go through the door, as any picture does. MNIST and pictures that our own code draws have trained the model;
-nothing else on this page has."""
 
 BARS: tuple[tuple[str, str, str, float, Callable[[Record], float], Callable[[float], str]], ...] = (
     (
@@ -90,32 +80,25 @@ def bars(record: Record) -> str:
     return table(["pictures", "figure", "bar", "measured", "met"], rows)
 
 
-def photos(record: Record) -> str:
+def photos(record: Record) -> dict[str, Any]:
     """The photos by who took them."""
-    told = record["photos"]
+    counted = record["photos"]
     rows = [
         row(name, *(counts[key] for key in ("n", "right", "wrong", "refused")))
-        for name, counts in [*told["sources"].items(), ("all", told)]
+        for name, counts in [*counted["sources"].items(), ("all", counted)]
     ]
-    missed = ", ".join(
+    missed = (
         f"`{one['file']}` (a {one['label']}: {one['reason'] or 'answered ' + str(one['best'])})"
-        for one in told["missed"]
+        for one in counted["missed"]
     )
-    text = f"""\
-Phone photos, scans and drawings of single digits by {len(told["sources"])} other projects. The model learnt from none
-of them: for its weights, leaving a source out would change nothing. The threshold was fitted on MNIST's pictures and on
-what our code makes of them, but how was settled when one of these photos was known to be refused, and the door's
-constants were chosen by people who had seen them: for these two there is no figure with a source left out."""
-    return "\n\n".join(
-        [
-            _fill(text),
-            table(["source", "pictures", "right", "wrong", "refused"], rows),
-            *([_fill(f"Missed: {missed}.")] if missed else []),
-        ]
-    )
+    return {
+        "sources": len(counted["sources"]),
+        "table": table(["source", "pictures", "right", "wrong", "refused"], rows),
+        "missed": ", ".join(missed),
+    }
 
 
-def corruptions(record: Record) -> str:
+def corruptions(record: Record) -> dict[str, Any]:
     """Kind by kind."""
     told = record["corruptions"]
     most = max(len(kind["levels"]) for kind in told["kinds"])
@@ -128,27 +111,26 @@ def corruptions(record: Record) -> str:
         seen = {True: "yes", False: "no", None: "unknown"}[kind["in_training"]]
         undone = "yes" if kind["undone"] else "no"
         rows.append(row(kind["kind"].replace("_", " "), seen, undone, *cells, *[""] * (most - len(cells))))
-    text = f"""\
-The {len(rows)} kinds of MNIST-C (Mu and Gilmer 2019), made anew, on {told["n"]:,} pictures: accuracy in per cent at
-each level, answered or not, that of MNIST-C in bold. Mean at those levels: **{percent(told["mean"])} %** (standard
-deviation over the kinds {percent(told["standard_deviation"])} points){_unseen(told)}; {percent(told["answered"])} % are
-answered, with the threshold that ships. Not corrupted: {percent(told["clean"])} %. The same for any model: `inkdigit
-evaluate MODEL --corruptions`."""
     header = ["kind", "like something in training", "undone by the preprocessing", *map(str, range(1, most + 1))]
-    how = [f"{kind['kind'].replace('_', ' ')} ({kind['undone']})" for kind in told["kinds"] if kind["undone"]]
-    undone = f"What the preprocessing undoes says little of the network: {', '.join(how)}." if how else ""
-    return "\n\n".join([_fill(text), _fill(f"{UNSEEN} {undone}"), table(header, rows)])
+    undone = [f"{kind['kind'].replace('_', ' ')} ({kind['undone']})" for kind in told["kinds"] if kind["undone"]]
+    unseen = "only kind" if told["unseen"] == 1 else f"{told['unseen']} kinds"
+    known = told["mean_unseen"] is not None  # where the card tells of any
+    return {
+        "kinds": len(rows),
+        "n": f"{told['n']:,}",
+        "mean": percent(told["mean"]),
+        "deviation": percent(told["standard_deviation"]),
+        "unseen": unseen if known else "",
+        "mean_unseen": percent(told["mean_unseen"]) if known else "",
+        "answered": percent(told["answered"]),
+        "clean": percent(told["clean"]),
+        "seen": UNSEEN,
+        "undone": ", ".join(undone),
+        "table": table(header, rows),
+    }
 
 
-def _unseen(told: Record) -> str:
-    """The mean over the kinds that are new to the model, where the card tells of any."""
-    if told["mean_unseen"] is None:
-        return ""
-    kinds = "only kind" if told["unseen"] == 1 else f"{told['unseen']} kinds"
-    return f"; over the {kinds} unseen: {percent(told['mean_unseen'])} %"
-
-
-def outliers(record: Record) -> str:
+def outliers(record: Record) -> dict[str, Any]:
     """What should be refused."""
     rows = [
         row(
@@ -160,23 +142,21 @@ def outliers(record: Record) -> str:
         )
         for name, one in record["outliers"].items()
     ]
-    mnist = record["mnist"]
-    keeps, fitted_on = record["threshold"]["keeps"], record["threshold"]["fitted_on"]
-    fitted = "" if keeps is None else f" fitted to keep {100 * keeps:g} % of {fitted_on},"
-    text = f"""\
-The score is high for what is one digit. *AUROC*: the chance that a digit's score is above an outlier's; digits are the
-{record["digits"]}. *Refused at 99 %*: with the threshold that keeps 99 % of those digits. *Refused*: with the threshold
-that ships,{fitted} which keeps {percent(mnist["answered"] / mnist["n"])} % of those digits. What is drawn is drawn
-anew, with a seed that no training has; half of it is shown on paper."""
-    return "\n\n".join([_fill(text), table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows)])
+    mnist, threshold = record["mnist"], record["threshold"]
+    return {
+        "keeps": "" if threshold["keeps"] is None else f"{100 * threshold['keeps']:g}",
+        "fitted_on": threshold["fitted_on"],
+        "kept": percent(mnist["answered"] / mnist["n"]),
+        "table": table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows),
+    }
 
 
-def scores(record: Record) -> str:
+def scores(record: Record) -> dict[str, Any]:
     """Which score tells best."""
     columns = [*next(iter(record["scores"].values()))]  # kinds of outlier, and their mean
     header = ["score", *(column if column == "mean" else f"{column}: AUROC" for column in columns)]
     rows = [row(name, *(f"{told[column]:.4f}" for column in columns)) for name, told in record["scores"].items()]
-    return "\n\n".join([record["about"], table(header, rows)])
+    return {"about": record["about"], "table": table(header, rows)}
 
 
 def _compared(record: Record) -> str:
@@ -188,98 +168,88 @@ def _compared(record: Record) -> str:
     return f"`python -m benchmarks.robustness.rejection` ({'; '.join(dict.fromkeys(said))})"
 
 
-def calibration(record: Record) -> str:
+def calibration(record: Record) -> dict[str, Any]:
     """How honest the confidences are."""
     mnist = record["mnist"]
     known = mnist["coverage_at_999"]
-    return _fill(f"""\
-On the {record["digits"]}: calibration error {mnist["ece"]:.4f} (15 bins), negative log-likelihood {mnist["nll"]:.4f},
-Brier score {mnist["brier"]:.4f}, area under the risk–coverage curve {mnist["aurc"]:.1e}, coverage at 99.9 % accuracy
-{NOT_MEASURED if known is None else f"{percent(known)} %"}. One temperature, fitted on held-out training pictures, is
-inside the graph.""")
+    return {
+        **{key: f"{mnist[key]:.4f}" for key in ("ece", "nll", "brier")},
+        "aurc": f"{mnist['aurc']:.1e}",
+        "coverage": NOT_MEASURED if known is None else f"{percent(known)} %",
+    }
 
 
-def adapted(runs: Sequence[Record]) -> str:
+def adapted(runs: Sequence[Record]) -> dict[str, Any]:
     """What a user's few dozen pictures change."""
-    rows = []
-    for user in dict.fromkeys(run["user"] for run in runs):
-        some = [run for run in runs if run["user"] == user]
-
-        def right(part: str, when: str, some: Sequence[Record] = some) -> str:
-            return shares([run[part][when] / run[part]["n"] for run in some])
-
-        def refused(when: str, some: Sequence[Record] = some) -> str:
-            return shares([fmean(run[f"refused_{when}"].values()) for run in some])
-
-        timed = [run["seconds"] for run in some if "seconds" in run]  # an early version left cross-validation out
-        most = max(run["old"]["before"] - run["old"]["after"] for run in some) / some[0]["old"]["n"]
-        rows.append(
-            row(
-                *(WHO[user], len(some)),
-                *(f"{right('own', before)} → {right('own', after)}" for before, after in CHANGES),
-                *(f"{right('old', before)} → {right('old', after)}" for before, after in CHANGES),
-                f"{100 * most:.2f} points: {MET[most <= MOST_LOST]}",
-                f"{refused('before')} → {refused('after')}",
-                f"{middle(timed)} s (n = {len(timed)})" if timed else NOT_MEASURED,
-            )
-        )
-    pictures, unseen = runs[0]["learnt"], runs[0]["own"]["n"]
-    text = f"""\
-`inkdigit adapt` learnt {pictures} pictures of a user, {adapting.OF_EACH} of each digit, drawn by lot anew for each
-seed, and then read up to {unseen:,} others from the same source. *Old* is MNIST's test part; *most lost* the seed that
-lost most of it, and whether that is within the bar of 0.1 points. *Refused* is the mean over five kinds of outlier,
-{adapting.OUTLIERS:,} or more of each. The others are mean ± standard deviation over the seeds. Time is the whole
-command, its cross-validation included, but for its start: median [least–most]; the bar is 120 s."""
+    users = dict.fromkeys(run["user"] for run in runs)
     header = ["user", "seeds", "theirs, right", "theirs, answered", "old, right", "old, answered", "most lost"]
-    header += ["refused", "time"]
-    return "\n\n".join([_fill(text), table(header, rows)])
+    rows = [_user(user, [run for run in runs if run["user"] == user]) for user in users]
+    return {
+        "learnt": runs[0]["learnt"],
+        "of_each": adapting.OF_EACH,
+        "unseen": f"{runs[0]['own']['n']:,}",
+        "outliers": f"{adapting.OUTLIERS:,}",
+        "table": table([*header, "refused", "time"], rows),
+    }
 
 
-def _fill(paragraph: str) -> str:
-    """Its lines as long as a page's are, whatever figures were put in."""
-    return textwrap.fill(" ".join(paragraph.split()), WIDTH, break_long_words=False, break_on_hyphens=False)
+def _user(user: str, runs: Sequence[Record]) -> str:
+    """The row of one user, over the seeds."""
+
+    def right(part: str, when: str) -> str:
+        return shares([run[part][when] / run[part]["n"] for run in runs])
+
+    def refused(when: str) -> str:
+        return shares([fmean(run[f"refused_{when}"].values()) for run in runs])
+
+    timed = [run["seconds"] for run in runs if "seconds" in run]  # an early version left cross-validation out
+    most = max(run["old"]["before"] - run["old"]["after"] for run in runs) / runs[0]["old"]["n"]
+    return row(
+        WHO[user],
+        len(runs),
+        *(f"{right(part, before)} → {right(part, after)}" for part in ("own", "old") for before, after in CHANGES),
+        f"{100 * most:.2f} points: {MET[most <= MOST_LOST]}",
+        f"{refused('before')} → {refused('after')}",
+        f"{middle(timed)} s (n = {len(timed)})" if timed else NOT_MEASURED,
+    )
+
+
+def content(record: Record, compared: Record | None, runs: Sequence[Record]) -> dict[str, Any]:
+    """What the template shows."""
+    adaptations = dict.fromkeys(machine_line("`python -m benchmarks.robustness.adapting`", run) for run in runs)
+    return {
+        "model": record["model"],
+        "digits": record["digits"],
+        "bars": bars(record),
+        "photos": photos(record),
+        "corruptions": corruptions(record),
+        "outliers": outliers(record),
+        "scores": compared and scores(compared),
+        "calibration": calibration(record),
+        "adapted": adapted(runs) if runs else None,
+        "machines": [
+            machine_line(COMMAND, record),
+            *([machine_line(_compared(compared), compared)] if compared else []),
+            *adaptations,
+        ],
+    }
 
 
 def render(record: Record | None, compared: Record | None, runs: Sequence[Record] = ()) -> str:
     """The whole page."""
-    if record is None:
-        return "\n\n".join([INTRO, f"{NOT_MEASURED.capitalize()}: {COMMAND}."]) + "\n"
-    parts: list[Any] = [
-        INTRO,
-        f"Model: `{record['model']}`. Written by {COMMAND}.",
-        "## Bars",
-        bars(record),
-        "## Photos",
-        photos(record),
-        "## Corruptions",
-        corruptions(record),
-        "## What is no digit",
-        outliers(record),
-        *(["## Which score", scores(compared)] if compared else []),
-        "## Calibration",
-        calibration(record),
-        *(["## Adapted to a hand", adapted(runs)] if runs else []),
-        "## Where and when",
-        "\n".join(
-            [
-                machine_line(COMMAND, record),
-                *([machine_line(_compared(compared), compared)] if compared else []),
-                *dict.fromkeys(machine_line("`python -m benchmarks.robustness.adapting`", one) for one in runs),
-            ]
-        ),
-    ]
-    return "\n\n".join(parts) + "\n"
+    values = {} if record is None else content(record, compared, runs)
+    return pages.render("robustness/page.md.j2", {"measured": record is not None, **values})
 
 
-def files(results: Path, page: Path) -> pages.Files:
+def files(folder: Path, page: Path) -> pages.Files:
     """What the page should hold."""
-    record = load(results / RESULTS)
+    record = results.read(folder / RESULTS)
     if record is not None and record["held_out"]:
         record = None
     shown = None if record is None else record["model"]
-    lines = machine.read_lines(results / adapting.LEDGER)
-    runs = {(one["user"], one["seed"]): one for one in lines if not one["smoke"] and one["model"] == shown}
-    return pages.beside(page, render(record, load(results / SCORES), [*runs.values()]), {})
+    lines = [line for line in results.read_lines(folder / adapting.LEDGER) if line["model"] == shown]
+    runs = results.latest(lines, lambda line: (line["user"], line["seed"]))
+    return pages.beside(page, render(record, results.read(folder / SCORES), [*runs.values()]), {})
 
 
 def main() -> int:

@@ -6,7 +6,6 @@ makes from /openapi.json. Out: `results/abuse.json`: the statuses of each kind, 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import base64
 import json
@@ -22,7 +21,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from benchmarks.serving import load, malformed_bodies, malformed_wire, service
 from benchmarks.serving import measure as serving
 from benchmarks.serving.malformed import CLOSED, SILENT, Attack
@@ -211,18 +210,16 @@ def measure(at: service.Service, *, total: int, examples: int, folder: Path) -> 
 
 def main() -> None:
     """Abuse one service, and write what came of it."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="200 requests of our own")
     options.add_argument("--requests", type=int, default=5_000, help="in all, those of schemathesis among them")
     options.add_argument("--examples", type=int, default=EXAMPLES, help="of each operation by schemathesis; 0: none")
-    options.add_argument("--smoke", action="store_true", help="200 requests of our own: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     if asked.smoke:
         asked.requests, asked.examples = 200, 0
-    about = {"smoke": asked.smoke, "command": "python -m benchmarks.serving.abuse", **machine.describe(LIBRARIES)}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.serving.abuse")
     with tempfile.TemporaryDirectory() as name, service.running(log=Path(name) / "serve.log") as at:
         told = measure(at, total=asked.requests, examples=asked.examples, folder=Path(name))
-    machine.write_json(asked.results / RESULTS, {**about, "seed": SEED, **told})
+    results.write(asked.results / RESULTS, {**about, "seed": SEED, **told})
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@ import tempfile
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import machine
+from benchmarks.common import results
 from benchmarks.serving import hand, load, service
 from inkdigit.synth import drawn
 from inkdigit.types import Gray
@@ -123,7 +122,7 @@ def starts(runs: int, *, log: Path) -> dict[str, Any]:
     for number in range(runs + 1):  # the first fills the disk cache
         with service.running(log=log) as at:
             took += [at.start_s] if number else []
-    return {"n": runs, "start_s": {"median": median(took), "min": min(took), "max": max(took)}}
+    return {"n": runs, "start_s": results.summary(took, 6)}
 
 
 def measure(asked: argparse.Namespace, about: dict[str, Any], *, log: Path) -> None:
@@ -131,7 +130,7 @@ def measure(asked: argparse.Namespace, about: dict[str, Any], *, log: Path) -> N
 
     def keep(case: str, workers: int, told: dict[str, Any]) -> None:
         record = {**about, "case": case, "workers": workers, "seconds": asked.seconds, **told}
-        machine.append_line(asked.results / LEDGER, record)
+        results.append(asked.results / LEDGER, record)
         print(f"{case}, {workers} worker{'s' if workers > 1 else ''}: {told}", flush=True)
 
     if "start" in asked.only:
@@ -155,21 +154,19 @@ def measure(asked: argparse.Namespace, about: dict[str, Any], *, log: Path) -> N
 
 def main() -> None:
     """Measure the cases that are asked for."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="half a second each, one worker")
     options.add_argument("--seconds", type=float, default=30.0, help="of each load")
     options.add_argument("--starts", type=int, default=10, help="how often it is started to be timed")
     options.add_argument("--drawings", type=int, default=10, help="how often each digit is drawn on the page")
     options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     cases = ["start", "digit", "photo", "overload", "page"]
     options.add_argument("--only", nargs="+", choices=cases, default=cases)
-    options.add_argument("--smoke", action="store_true", help="half a second each, one worker: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     if asked.seconds <= 0 or min(asked.starts, asked.drawings, *asked.workers) < 1:
         options.error("--seconds, --starts, --drawings and --workers are above 0")
     if asked.smoke:
         asked.seconds, asked.starts, asked.drawings, asked.workers = 0.5, 1, 1, [1]
-    about = {"smoke": asked.smoke, "command": "python -m benchmarks.serving.measure", **machine.describe(LIBRARIES)}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.serving.measure")
     with tempfile.TemporaryDirectory() as folder:
         measure(asked, about, log=Path(folder) / "serve.log")
 

@@ -6,26 +6,25 @@ page; with `--check` nothing is written, and the exit code is 1 if it is not wha
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from benchmarks.common import machine, pages
-from benchmarks.common.tables import MET, NOT_MEASURED, Record, figure, load, machine_line, row, spread, table
+from benchmarks.common import machine, pages, results
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, NOT_MEASURED, figure, machine_line, row, spread, table
 from benchmarks.serving import abuse
 from benchmarks.serving import measure as serving
 from inkdigit.errors import InkdigitError, ModelFileError, Unreachable
 from inkdigit.picture.decode import MAX_PIXELS as JPEG_PIXELS
-from inkdigit.report.template import byte_count
+from inkdigit.report.numbers import byte_count
 from inkdigit.serve.http.connection import HEADER_BYTES
 from inkdigit.serve.http.guard import OPEN, OPEN_BELOW
 from inkdigit.serve.service import BODIES, MAX_PIXELS, MAX_PIXELS_TOGETHER
 from inkdigit.serve.settings import Settings
 
 PAGE = machine.ROOT / "docs" / "serving.md"
-WORDS = Path(__file__).with_name("page.md.j2")
-NO_RESULTS = "Not measured yet: `{}`."
 LOAD, ABUSE = "python -m benchmarks.serving.measure", "python -m benchmarks.serving.abuse"
 SHOWN = {"digit": "28×28 PNG", "photo": "photo of 2 megapixels"}
 LEAST_PER_S = {"digit": 600, "photo": 20}
@@ -38,42 +37,24 @@ MOST_RECOVERY_S = 1.0
 LEAST_REQUESTS = 5000
 Cases = Mapping[tuple[str, int], Record]  # case and workers → its latest measurement
 
-HOW = """\
-The load generator runs on the same cores as the service and takes its part of them; every connection is kept alive and
-sends its next request when the last is answered, for {seconds:g} s after a warm-up. A failure is whatever is not 200
-with the right label. The photo is drawn by our own code: a digit on paper, {size} of JPEG. Memory is what all
-processes of the service hold. On the page a driven Chromium draws each digit with the mouse, stroke by stroke; the page
-was just opened. The time runs from the end of the last stroke until the answer and its reasons are on the screen. The
-ten shapes are among those that training digits are drawn from: it is their times that are measured here."""
 
-CROWD = """\
-Four times as many requests as were answered above arrive, whether earlier ones are answered or not, on {connections}
-connections: those that find all of them waiting are not sent. Then the generator hangs up, and asks again on a new
-connection at once. *Before* and *after* are the load of the table above, for a few seconds."""
-
-ABOUT = """\
-{n:,} requests in {seconds:,.0f} s, {at_once} at a time, the same for every seed. *Not right* counts answers that this
-kind must not get: any 500, a request that is never answered, a second answer to one request, a traceback or a path in a
-body."""
-
-
-def read_cases(results: Path) -> Cases:
+def read_cases(folder: Path) -> Cases:
     """The latest measurement of each case."""
-    lines = machine.read_lines(results / serving.LEDGER)
-    return {(line["case"], line["workers"]): line for line in lines if not line["smoke"]}
+    return results.latest(results.read_lines(folder / serving.LEDGER), lambda line: (line["case"], line["workers"]))
 
 
 def render(cases: Cases, abused: Record | None) -> str:
     """The whole page."""
-    parts = {
-        "open": open_paths(),
-        "limits": limits(),
-        "errors": errors(),
-        "load": load_part(cases),
-        "abuse": abuse_part(abused),
-    }
-    text = WORDS.read_text(encoding="utf-8")
-    return re.sub(r"<!-- (\w+) -->", lambda found: parts[found[1]], text)
+    return pages.render(
+        "serving/page.md.j2",
+        {
+            "open": open_paths(),
+            "limits": limits(),
+            "errors": errors(),
+            "load": load_part(cases),
+            "abuse": abused and abuse_part(abused),
+        },
+    )
 
 
 def open_paths() -> str:
@@ -119,22 +100,23 @@ def _when(kind: type[InkdigitError]) -> str:
     return " ".join(first.split()).replace("|", "\\|")
 
 
-def load_part(cases: Cases) -> str:
+def load_part(cases: Cases) -> dict[str, Any]:
     """How many requests are answered, how it is with too many, how soon it starts."""
     steady = {key: line for key, line in cases.items() if key[0] in SHOWN}
     crowds = {key: line for key, line in cases.items() if key[0].endswith("overload")}
-    parts = [table(["figure", "bar", "measured", "met", "n"], bars(cases))]
-    if not cases:
-        return "\n\n".join([NO_RESULTS.format(LOAD), *parts])
-    if steady:
-        some = next(iter(steady.values()))
-        photos = [line["bytes"] for (case, _), line in steady.items() if case == "photo"] or [0]
-        parts += [HOW.format(seconds=some["seconds"], size=byte_count(photos[0])), steady_table(steady)]
-    if crowds:
-        some = next(iter(crowds.values()))
-        parts += ["### Four times too many", CROWD.format(connections=some["connections"]), crowd_table(crowds)]
-    lines = {machine_line(f"`{LOAD}`", line): None for line in cases.values()}  # each once
-    return "\n\n".join([*parts, "\n".join(lines)])
+    return {
+        "measured": bool(cases),
+        "bars": table(["figure", "bar", "measured", "met", "n"], bars(cases)),
+        "steady": steady and _steady(steady),
+        "crowd": crowds and {"connections": next(iter(crowds.values()))["connections"], "table": crowd_table(crowds)},
+        "machines": dict.fromkeys(machine_line(f"`{LOAD}`", line) for line in cases.values()),
+    }
+
+
+def _steady(lines: Cases) -> dict[str, Any]:
+    photos = [line["bytes"] for (case, _), line in lines.items() if case == "photo"] or [0]
+    seconds = next(iter(lines.values()))["seconds"]
+    return {"seconds": f"{seconds:g}", "size": byte_count(photos[0]), "table": steady_table(lines)}
 
 
 def bars(cases: Cases) -> list[str]:
@@ -240,13 +222,13 @@ def crowd_table(lines: Cases) -> str:
     return table(header, rows)
 
 
-def abuse_part(record: Record | None) -> str:
+def abuse_part(record: Record) -> dict[str, Any]:
     """The statuses of each kind of malformed request, and how the service is afterwards."""
-    if record is None:
-        return NO_RESULTS.format(ABUSE)
     failed = sum(kind["statuses"].get("500", 0) for kind in record["kinds"].values())
     wrong = sum(kind["wrong"] for kind in record["kinds"].values())
     well, rss = record["well_after"], record["rss_mb"]
+    ready = well["ready"] and well["right"]
+    memory = " → ".join(f"{rss[when]:.0f}" for when in ("before", "most", "after"))
     asked = [
         row("malformed requests", f"≥ {LEAST_REQUESTS:,}", f"{record['n']:,}", MET[record["n"] >= LEAST_REQUESTS]),
         row("answered with 500", 0, failed, MET[not failed]),
@@ -255,30 +237,28 @@ def abuse_part(record: Record | None) -> str:
         row(
             "afterwards ready, and answers rightly",
             "yes",
-            f"{'yes' if well['ready'] and well['right'] else 'no'}, in {well['answer_s'] * 1000:,.0f} ms",
-            MET[well["ready"] and well["right"]],
+            f"{'yes' if ready else 'no'}, in {well['answer_s'] * 1000:,.0f} ms",
+            MET[ready],
         ),
-        row(
-            "memory before → most → after", "–", f"{rss['before']:.0f} → {rss['most']:.0f} → {rss['after']:.0f} MB", "–"
-        ),
+        row("memory before → most → after", "–", f"{memory} MB", "–"),
     ]
     rows = [
         row(name, f"{kind['n']:,}", ", ".join(f"{told} ×{n:,}" for told, n in kind["statuses"].items()), kind["wrong"])
         for name, kind in record["kinds"].items()
     ]
-    return "\n\n".join(
-        [
-            ABOUT.format(n=record["n"], seconds=record["seconds"], at_once=abuse.AT_ONCE),
-            table(["figure", "bar", "measured", "met"], asked),
-            table(["kind", "n", "answers", "not right"], rows),
-            machine_line(f"`{ABUSE}`", record),
-        ]
-    )
+    return {
+        "n": f"{record['n']:,}",
+        "seconds": f"{record['seconds']:,.0f}",
+        "at_once": abuse.AT_ONCE,
+        "bars": table(["figure", "bar", "measured", "met"], asked),
+        "table": table(["kind", "n", "answers", "not right"], rows),
+        "machine": machine_line(f"`{ABUSE}`", record),
+    }
 
 
-def files(results: Path, at: Path) -> pages.Files:
+def files(folder: Path, page: Path) -> pages.Files:
     """The page, with what it should hold."""
-    return pages.beside(at, render(read_cases(results), load(results / abuse.RESULTS)), {})
+    return pages.beside(page, render(read_cases(folder), results.read(folder / abuse.RESULTS)), {})
 
 
 def main() -> int:

@@ -7,7 +7,6 @@ are those that the operating system accounts to the process.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,12 +15,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from inkdigit.machine import PEAK_UNIT
 
+COMMAND = "python -m benchmarks.speed.answering"
 LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "opencv-python-headless", "polars")
 WARM_UPS = 2
 CLEAN = Path("examples") / "0-mnist-like.png"
@@ -108,25 +107,21 @@ def summary(samples: list[Sample]) -> dict[str, Any]:
     """Median, least and most of each figure."""
     figures: dict[str, Any] = {"n": len(samples)}
     for field, digits in (("wall_s", 4), ("cpu_s", 4), ("peak_mb", 1)):
-        values = [getattr(taken, field) for taken in samples]
-        parts = {"median": median(values), "min": min(values), "max": max(values)}
-        figures[field] = {part: round(value, digits) for part, value in parts.items()}
+        figures[field] = results.summary([getattr(taken, field) for taken in samples], digits)
     return figures
 
 
 def main() -> None:
     """Write the CSV, run every command, time the door, write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="one run, a short CSV")
     options.add_argument("--model", help="a bundled model, a run directory or an .onnx file; else the bundled `fast`")
     options.add_argument("--runs", type=int, default=20)
-    options.add_argument("--smoke", action="store_true", help="one run, a short CSV: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     if asked.runs < 1:
         options.error("--runs is at least 1")
 
-    about = {"smoke": asked.smoke, "model": Path(asked.model).name if asked.model else "fast"}
-    about |= machine.describe(LIBRARIES)
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND)
+    about["model"] = Path(asked.model).name if asked.model else "fast"
     with tempfile.TemporaryDirectory() as folder:
         csv = Path(folder) / "test.csv"
         rows = ["100"] if asked.smoke else []
@@ -135,8 +130,7 @@ def main() -> None:
     door = subprocess.run(
         machine.script("speed.inside", "door"), env=machine.environment(), check=True, capture_output=True, text=True
     )
-    record = {**about, "command": "python -m benchmarks.speed.answering", "processes": processes}
-    machine.write_json(asked.results / "answering.json", {**record, "door": json.loads(door.stdout)})
+    results.write(asked.results / "answering.json", {**about, "processes": processes, "door": json.loads(door.stdout)})
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.accuracy.entries import RECIPES
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from inkdigit.data.sources import find
 from inkdigit.training.recipe import Recipe, bundled, parse_changes
 
@@ -112,7 +112,7 @@ def lines_of(run: str, asked: argparse.Namespace, *, about: dict[str, Any]) -> l
     Raises:
         SystemExit: there is none, or it was of another kind or on another machine.
     """
-    lines = machine.read_lines(asked.results / LEDGER)
+    lines = results.read_lines(asked.results / LEDGER)
     lines = [line for line in lines if line["run"] == (run or lines[-1]["run"])]
     if not lines:
         sys.exit(f"There is no run {run} to go on with in {asked.results / LEDGER}")
@@ -160,7 +160,7 @@ def run(todo: list[tuple[Entrant, int]], stamp: str, asked: argparse.Namespace, 
             failed += 1
             print(f"  failed: {exc}", file=sys.stderr, flush=True)
             continue
-        machine.append_line(asked.results / LEDGER, {"run": stamp, "smoke": asked.smoke, **about, **line})
+        results.append(asked.results / LEDGER, {"run": stamp, "smoke": asked.smoke, **about, **line})
         print(f"  {line['accuracy'] * 100:.2f} %, trained in {line['train_seconds']:.2f} s", flush=True)
     return failed
 
@@ -168,7 +168,7 @@ def run(todo: list[tuple[Entrant, int]], stamp: str, asked: argparse.Namespace, 
 def ask() -> argparse.Namespace:
     """Read the command line, and check what can be checked before hours pass."""
     known = entrants()
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="tiny settings")
     options.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join(known)}")
     options.add_argument("--seeds", type=int, help="so many of each, instead of each one's own number")
     options.add_argument(
@@ -176,8 +176,6 @@ def ask() -> argparse.Namespace:
     )
     options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options.add_argument("--peer-python", type=Path, default=PEER_PYTHON, help="has requirements-peers.txt and torch")
-    options.add_argument("--smoke", action="store_true", help="tiny settings: prove that it runs, measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     unknown = [name for name in asked.only or () if name not in known]
     if unknown:

@@ -7,22 +7,28 @@ entrant is named beside its point.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from functools import partial
 from statistics import mean, median, stdev
 from typing import Any
 
-import numpy as np
+from benchmarks.common.plots import (
+    HEIGHT_IN,
+    LEAST_ERROR,
+    WIDTH_IN,
+    Point,
+    in_both_themes,
+    mark,
+    name_points,
+    scales,
+    shown,
+    svg,
+)
+from benchmarks.common.results import Record
+from benchmarks.common.tables import figure
+from benchmarks.speed.bench_tables import TITLES, Groups, latest, mean_curve, values
+from inkdigit.report.canvas import Theme, drawing, plane
 
-from benchmarks.common.tables import Record, figure
-from benchmarks.speed.bench_part import TITLES, Groups, latest, mean_curve, values
-from inkdigit.report.canvas import DARK, LIGHT, Theme, drawing, plane
-
-WIDTH_IN, HEIGHT_IN = 5.4, 5.2
-TARGETS = (80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.6, 99.7, 99.8)  # per cent, the ticks of accuracy
-ROOM = 1.3  # the worst end of training stands this far from the edge, as a factor of its error
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 PARAMETERS = (3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6)
 INSTANT = 0.3  # seconds: quicker than this is no training, and is drawn on the edge
@@ -32,47 +38,21 @@ SHOWN = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """Where an entrant ends: x, mean error and its deviation over seeds, name, and whether it is a recipe."""
-
-    x: float
-    error: float
-    sd: float
-    name: str
-    recipe: bool
-
-    def colour(self, theme: Theme) -> str:
-        """Blue for our recipes, orange for peers."""
-        return theme.blue if self.recipe else theme.orange
-
-
 def draw(lines: Sequence[Record]) -> dict[str, bytes]:
     """File name → SVG of both figures in both themes; none without lines that count."""
     groups = latest(lines, device="cpu")
     if not groups:
         return {}
-    plots = {"time": _time, "parameters": _parameters}
-    return {
-        f"accuracy-{name}-{theme.name}.svg": plot(groups, theme)
-        for name, plot in plots.items()
-        for theme in (LIGHT, DARK)
-    }
-
-
-def pictures(lines: Sequence[Record], *, folder: str) -> dict[str, str]:
-    """What each figure shows → the Markdown that puts it on a page, light or dark as its reader is."""
-    if not latest(lines, device="cpu"):
-        return {}
-    return {alt: picture(f"{folder}/accuracy-{name}", alt) for name, alt in SHOWN.items()}
-
-
-def picture(path: str, alt: str) -> str:
-    """The Markdown that shows `path`-light.svg, or -dark.svg to whom the page is dark."""
-    return (
-        f'<picture><source media="(prefers-color-scheme: dark)" srcset="{path}-dark.svg">'
-        f'<img alt="{alt}" src="{path}-light.svg"></picture>'
+    return in_both_themes(
+        {"accuracy-time": partial(_time, groups), "accuracy-parameters": partial(_parameters, groups)}
     )
+
+
+def figures(lines: Sequence[Record], *, folder: str) -> list[str]:
+    """The Markdown of each figure, light or dark as its reader is."""
+    if not latest(lines, device="cpu"):
+        return []
+    return [shown(f"{folder}/accuracy-{name}", alt) for name, alt in SHOWN.items()]
 
 
 def _time(groups: Groups, theme: Theme) -> bytes:
@@ -88,11 +68,12 @@ def _time(groups: Groups, theme: Theme) -> bytes:
         scales(axes, points, (left, right), ticks=SECONDS, name="training time, seconds")
         paths = []
         for point, curve in zip(points, curves.values(), strict=True):
-            xs, errors = [s for s, _ in curve], [max(1 - a, 1e-5) for _, a in curve]
+            xs, errors = [s for s, _ in curve], [max(1 - a, LEAST_ERROR) for _, a in curve]
             if len(curve) > 1:
                 axes.plot(xs, errors, color=point.colour(theme), linewidth=1.1, alpha=0.55, zorder=2)
                 paths.append(list(zip(xs, errors, strict=True)))
-        _mark(axes, points, theme)
+        for point in points:
+            mark(axes, point, theme)
         return _finish(drawn, axes, points, paths, theme)
 
 
@@ -108,45 +89,15 @@ def _parameters(groups: Groups, theme: Theme) -> bytes:
     with drawing(theme):
         drawn, axes = plane(WIDTH_IN, HEIGHT_IN)
         scales(axes, points, (min(sizes) / 1.8, max(sizes) * 2.5), ticks=PARAMETERS, name="parameters")
-        _mark(axes, points, theme)
+        for point in points:
+            mark(axes, point, theme)
         return _finish(drawn, axes, points, [], theme)
 
 
 def _point(name: str, group: Sequence[Record], x: float) -> Point:
     reached = values(group, "accuracy")
     sd = stdev(reached) if len(reached) > 1 else 0.0
-    return Point(x, max(1 - mean(reached), 1e-5), sd, TITLES.get(name, name), group[-1]["kind"] == "recipe")
-
-
-def scales(
-    axes: Any, points: Sequence[Point], limits: tuple[float, float], *, ticks: Sequence[float], name: str
-) -> None:
-    """Logarithms on both axes, the better the higher, with ticks that say accuracy."""
-    from matplotlib.ticker import FixedLocator, NullLocator
-
-    errors = [min(point.error + point.sd, 0.5) for point in points] or [0.1]
-    best = min(max(point.error - point.sd, point.error / 3) for point in points) if points else 0.01
-    axes.set(xscale="log", yscale="log", xlim=limits, ylim=(max(errors) * ROOM, best / ROOM))
-    axes.set_xlabel(f"{name} (logarithm)")
-    axes.set_ylabel("test accuracy (logarithm of the error)")
-    shown = [tick for tick in ticks if limits[0] <= tick <= limits[1]]
-    axes.set_xticks(shown, labels=[f"{tick:,.0f}" if tick >= 1 else f"{tick:g}" for tick in shown])
-    low, high = axes.get_ylim()
-    held = [target for target in TARGETS if high <= 1 - target / 100 <= low]
-    axes.set_yticks([1 - target / 100 for target in held], labels=[f"{target:g} %" for target in held])
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_locator(FixedLocator(axis.get_majorticklocs()))
-
-
-def _mark(axes: Any, points: Sequence[Point], theme: Theme) -> None:
-    for point in points:
-        colour = point.colour(theme)
-        if point.sd:
-            ends = [max(point.error - point.sd, 1e-5), point.error + point.sd]
-            axes.plot([point.x] * 2, ends, color=colour, linewidth=1.6, zorder=3)
-        # One on the edge has its place further left, so it is not to be cut in half there.
-        axes.plot([point.x], [point.error], "o", color=colour, markersize=5.5, zorder=4, clip_on=False)
+    return Point(x, max(1 - mean(reached), LEAST_ERROR), sd, TITLES.get(name, name), group[-1]["kind"] == "recipe")
 
 
 def _finish(
@@ -157,85 +108,3 @@ def _finish(
     axes.text(1, 1.02, "peers", color=theme.orange, weight="bold", ha="right", transform=axes.transAxes)
     name_points(figure, axes, points, paths, theme)
     return svg(figure)
-
-
-def svg(figure: Any) -> bytes:
-    """The figure as an SVG without its date and its writer."""
-    from matplotlib import rc_context
-
-    written = io.BytesIO()
-    with rc_context({"svg.hashsalt": "inkdigit"}):
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-    return b"\n".join(line.rstrip() for line in written.getvalue().splitlines()) + b"\n"
-
-
-def name_points(
-    figure: Any, axes: Any, points: Sequence[Point], paths: Sequence[Sequence[tuple[float, float]]], theme: Theme
-) -> None:
-    """Write each name where it covers least: beside its point, else further away with a line to it."""
-    from matplotlib.patheffects import withStroke
-    from matplotlib.transforms import Bbox
-
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
-    scale = figure.dpi / 72  # pixels a point of type
-    share = axes.transAxes.inverted().transform  # pixels → shares of the frame: an SVG has pixels of its own
-    origin = axes.transAxes.transform((0, 0))[1]
-    at = [axes.transData.transform((point.x, point.error)) for point in points]
-    frame = axes.get_window_extent()
-    taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in at]
-    for point, (x, _) in zip(points, at, strict=True):
-        ends = [axes.transData.transform((point.x, max(point.error + s * point.sd, 1e-5)))[1] for s in (1, -1)]
-        taken.append(Bbox([(x - scale, min(ends)), (x + scale, max(ends))]))
-    dots = [dot for path in paths for dot in _dots(axes.transData.transform(path), step=4 * scale)]
-    for i in sorted(range(len(points)), key=lambda i: (-at[i][1], at[i][0])):
-        point = points[i]
-        words = axes.text(0, 0, point.name, fontsize=8, color=point.colour(theme), transform=axes.transAxes, zorder=5)
-        words.set_path_effects([withStroke(linewidth=2.2, foreground=theme.panel)])
-        size = words.get_window_extent()
-        places = [
-            (_cost(box, taken, dots, frame) + far, j, box) for j, (box, far) in enumerate(_places(at[i], size, scale))
-        ]
-        _, _, best = min(places, key=lambda place: place[:2])
-        words.set_position(share((best.x0, best.y0 - (size.y0 - origin))))
-        taken.append(best)
-        end = (min(max(at[i][0], best.x0), best.x1), min(max(at[i][1], best.y0), best.y1))
-        if max(abs(end[0] - at[i][0]), abs(end[1] - at[i][1])) > 9 * scale:
-            xs, ys = share([at[i], end]).T
-            axes.plot(xs, ys, color=point.colour(theme), linewidth=0.6, alpha=0.8, transform=axes.transAxes, zorder=3)
-
-
-def _dots(path: Any, *, step: float) -> list[Any]:
-    """Points along a line from corner to corner, `step` pixels apart."""
-    dots = []
-    for begin, end in pairwise(path):
-        count = max(1, int(np.hypot(*(end - begin)) / step))
-        dots += [begin + (end - begin) * i / count for i in range(count + 1)]
-    return dots
-
-
-def _places(at: Any, size: Any, scale: float) -> list[tuple[Any, float]]:
-    """Boxes around a point where its name may stand, each with what its distance costs."""
-    from matplotlib.transforms import Bbox
-
-    w, h, (x, y) = size.width, size.height, at
-    places = []
-    for distance, far in ((6, 0.0), (12, 40.0), (20, 80.0), (32, 140.0), (48, 220.0)):
-        d = distance * scale
-        corners = [(x + d, y - h / 2), (x - d - w, y - h / 2), (x - w / 2, y + d), (x - w / 2, y - d - h)]
-        corners += [(x + d, y + d), (x - d - w, y + d), (x + d, y - d - h), (x - d - w, y - d - h)]
-        places += [(Bbox.from_bounds(*corner, w, h), far + j) for j, corner in enumerate(corners)]
-    return places
-
-
-def _cost(box: Any, taken: Sequence[Any], dots: Any, frame: Any) -> float:
-    """How much a name hides if it stands in `box`: other names most, then what lies outside, then curves."""
-    from matplotlib.transforms import Bbox
-
-    hidden = sum(100.0 + _area(Bbox.intersection(box, other)) for other in taken if box.overlaps(other))
-    outside = box.width * box.height - _area(Bbox.intersection(box, frame))
-    return 10 * hidden + 10 * outside + 30 * sum(bool(box.contains(*dot)) for dot in dots)
-
-
-def _area(box: Any) -> float:
-    return 0.0 if box is None else box.width * box.height

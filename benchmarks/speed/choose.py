@@ -9,7 +9,6 @@ last, once its members have theirs. A member whose answers are not there is trai
 
 from __future__ import annotations
 
-import argparse
 import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,14 +19,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from benchmarks.speed.choices import CHOICES, LEDGER, candidate, companies
 from inkdigit.data.sources import open_data
 from inkdigit.files import write_atomic
 from inkdigit.training import trial
+from inkdigit.training.data import splits_of
 from inkdigit.training.network import loop, nets
+from inkdigit.training.network.predict import logits as outputs_of
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import parts_of
 from inkdigit.types import Floats
 
 LIBRARIES = ("inkdigit", "torch", "numpy")
@@ -35,10 +35,10 @@ LIBRARIES = ("inkdigit", "torch", "numpy")
 
 def train(recipe: Recipe) -> tuple[dict[str, Any], Floats]:
     """Train a candidate; what it reached on the held-out writers and took, and its logits (N, 10) for them."""
-    parts = parts_of(open_data("mnist"), recipe)
+    parts = splits_of(open_data("mnist"), recipe)
     state = loop.start(trial.build(recipe, parts, 10), recipe)
     rows = list(trial.epochs(state, recipe, replace(parts, validation=None), torch.device("cpu")))
-    logits = nets.logits(state.net, torch.from_numpy(parts.report.images)).numpy()
+    logits = outputs_of(state.net, torch.from_numpy(parts.report.images)).numpy()
     took = {
         "train_seconds": round(sum(row.seconds for row in rows), 3),
         "threads": torch.get_num_threads(),
@@ -49,7 +49,7 @@ def train(recipe: Recipe) -> tuple[dict[str, Any], Floats]:
 
 def reached(logits: Floats, recipe: Recipe) -> dict[str, Any]:
     """Accuracy of logits (N, 10) on the N pictures that a recipe holds out."""
-    labels = parts_of(open_data("mnist"), recipe).report.labels
+    labels = splits_of(open_data("mnist"), recipe).report.labels
     return {"accuracy": float((logits.argmax(1) == labels).mean()), "n": len(labels)}
 
 
@@ -83,21 +83,19 @@ def file_of(recipe: Recipe, runs: Path) -> Path:
 
 def main() -> None:
     """Train what is not there yet, one seed of every candidate after the other."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="one seed, on 1,000 pictures")
     options.add_argument("--only", choices=CHOICES, help="one of the tables")
     options.add_argument("--share", metavar="I/N", default="0/1", help="every N-th training from the I-th on: 0/2, 1/2")
-    options.add_argument("--smoke", action="store_true", help="one seed, on 1,000 pictures: measure nothing")
     options.add_argument("--runs", type=Path, default=machine.ROOT / "runs" / "choices", help="where answers are kept")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
-    ledger, about = asked.results / LEDGER, {"smoke": asked.smoke, **machine.describe(LIBRARIES)}
+    ledger, about = asked.results / LEDGER, results.stamp(LIBRARIES, smoke=asked.smoke)
 
     def known() -> dict[tuple[str, int], dict[str, Any]]:  # others may be adding to it
-        return {(line["recipe_sha256"], line["seed"]): line for line in machine.read_lines(ledger)}
+        return {(line["recipe_sha256"], line["seed"]): line for line in results.read_lines(ledger)}
 
     def add(name: str, what: str, sha256: str, seed: int, figures: dict[str, Any]) -> None:
         line = {"recipe": name, "candidate": what, "seed": seed, "recipe_sha256": sha256, **figures}
-        machine.append_line(ledger, {**about, **line})
+        results.append(ledger, {**about, **line})
         print(f"{name}, {what}, seed {seed}: {100 * line['accuracy']:.2f} %", flush=True)
 
     first, every = map(int, asked.share.split("/"))

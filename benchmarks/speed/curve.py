@@ -27,15 +27,16 @@ def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, cl
     from inkdigit.measure import metrics
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.training import environment, trial
+    from inkdigit.training.data import open_for, splits_of
+    from inkdigit.training.device import choose_device, uses_bfloat16
     from inkdigit.training.network import loop
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.results import Job, write_model
-    from inkdigit.training.run import choose_device, open_for, parts_of
 
     clock.stop("import")
     recipe, target = Recipe.load(name, changes), choose_device(device)
     dataset = open_for(recipe, recipe.data, log=lambda _: None)
-    parts = parts_of(dataset, recipe)
+    parts = splits_of(dataset, recipe)
     test = parts.report if parts.report_name == "test" else dataset.part("test")
     state = loop.start(trial.build(recipe, parts, len(dataset.classes)).to(target), recipe)
     learnt, held = loop.Tensors.of(parts.train, target), loop.Tensors.of(test, target)
@@ -73,7 +74,7 @@ def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, cl
         threads=torch.get_num_threads(),
         device=target.type,
         **gpu,
-        bfloat16=trial.uses_bfloat16(recipe, target),
+        bfloat16=uses_bfloat16(recipe, target),
         answer_seconds=round(seconds, 4),
         accuracy=accuracy,
         n=figures.n,

@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import machine
+from benchmarks.common import machine, results
 from inkdigit.data.sources import open_data
 from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare
@@ -59,8 +58,7 @@ def _time(call: Callable[[], object], *, per: float, runs: int = 20) -> dict[str
         began = time.perf_counter()
         call()
         times.append((time.perf_counter() - began) / per)
-    times = times[2:]
-    return {"n": runs, "median": round(median(times), 2), "min": round(min(times), 2), "max": round(max(times), 2)}
+    return {"n": runs, **results.summary(times[2:], 2)}
 
 
 def main() -> None:

@@ -10,81 +10,79 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.common import machine, pages
-from benchmarks.common.tables import Record, load, machine_line, table, with_header
-from benchmarks.speed import answering_part as answering_page
-from benchmarks.speed import bench, bench_plots, choices, stages
-from benchmarks.speed import bench_part as bench_page
-from benchmarks.speed import choose_part as choose_page
-from benchmarks.speed import loop_part as loop_page
-from inkdigit.training.recipe import FOLDER, bundled
+from benchmarks.common import machine, pages, results
+from benchmarks.common.results import Record
+from benchmarks.common.tables import machine_line, table
+from benchmarks.speed import (
+    answering_tables,
+    bench,
+    bench_plots,
+    bench_tables,
+    choices,
+    choose_tables,
+    loop_tables,
+    stages_tables,
+)
+from inkdigit.training.recipe import bundled
 
 PAGE = machine.ROOT / "docs" / "benchmarks.md"
+TITLES = {
+    "stages": "Answering, stage by stage",
+    "loop": "The training loop",
+    "answering": "Answering",
+    "int8": "int8",
+}
 
 
-def read_bench(results: Path) -> list[Record]:
+def read_bench(folder: Path) -> list[Record]:
     """The lines of `speed/bench.py`; those of a recipe that was changed since do not count."""
     now = bench.identities()
-    lines = machine.read_lines(results / bench.LEDGER)
+    lines = results.read_lines(folder / bench.LEDGER)
     return [line for line in lines if line["kind"] == "peer" or line["recipe_sha256"] == now.get(line["entrant"])]
 
 
-def render(results: Path, *, figures: str = "benchmarks") -> str:
+def render(folder: Path, *, figures: str = "benchmarks") -> str:
     """The whole page; `figures` is the folder of its figures beside it."""
-    lines = read_bench(results)
-    tried = machine.read_lines(results / choices.LEDGER)
-    answering, int8 = load(results / "answering.json"), load(results / "int8.json")
-    header = ["figure", "bar", "measured", "met", "n", "command"]
-    parts = [
-        "# Benchmarks",
-        "Every figure here is written by `python -m benchmarks.speed.page` from what the scripts in `benchmarks/` "
-        "measured; how to run them is said in [benchmarks/README.md](../benchmarks/README.md). `make bench` repeats "
-        "them; int8 for the bundled models alone.",
-        "## Bars",
-        table(header, [*bench_page.bars(lines), *answering_page.bars(answering)]),
-        *bench_page.part(lines, bench_plots.pictures(lines, folder=figures), bench.entrants()),
-        *bench_page.gpu_part(lines),
-        *choose_page.part(tried, choices.hashes(), only=("fast", "minute")),
-    ]
-    machines = bench_page.machines(lines)
-    for what, record, lay_out in (
-        ("Answering, stage by stage", load(results / "stages.json"), stages.part),
-        ("The training loop", load(results / "loop.json"), loop_page.part),
-        ("Answering", answering, answering_page.part),
-        ("int8", int8, answering_page.int8_part),
-    ):
-        if record is not None:
-            parts += lay_out(record)
-            machines.append(machine_line(what, record))
-    parts += ["## How it was measured", bench_page.HOW, answering_page.HOW]
-    if machines:
-        parts += ["## Where and when", "\n".join(machines)]
-    return "\n\n".join(parts) + "\n"
-
-
-def files(results: Path, page: Path) -> pages.Files:
-    """The page and its figures, each with what it should hold."""
-    return pages.beside(page, render(results, figures=page.stem), bench_plots.draw(read_bench(results)))
-
-
-def recipe_files(results: Path, folder: Path) -> pages.Files:
-    """The recipes that have bars, each with what is said at its top."""
-    lines = read_bench(results)
-    paths = {name: folder / f"{name}.toml" for name in bundled() if name in bench_page.BARS}
-    return {
-        path: with_header(path.read_text(encoding="utf-8"), bench_page.header(lines, name)).encode()
-        for name, path in paths.items()
+    lines, tried = read_bench(folder), results.read_lines(folder / choices.LEDGER)
+    record = {name: results.read(folder / f"{name}.json") for name in ("stages", "loop", "answering", "int8")}
+    laid_out = {
+        "stages": stages_tables.part,
+        "loop": loop_tables.part,
+        "answering": answering_tables.part,
+        "int8": answering_tables.int8_part,
     }
+    header = ["figure", "bar", "measured", "met", "n", "command"]
+    return pages.render(
+        "speed/page.md.j2",
+        {
+            "bars": table(header, [*bench_tables.bars(lines), *answering_tables.bars(record["answering"])]),
+            "training": bench_tables.training(lines, bench_plots.figures(lines, folder=figures), bench.entrants()),
+            "gpu": bench_tables.gpu(lines),
+            "gpu_command": bench_tables.GPU_COMMAND,
+            "choices": choose_tables.part(tried, choices.hashes(), only=("fast", "minute")),
+            **{name: found and laid_out[name](found) for name, found in record.items()},
+            "machines": [
+                *bench_tables.machines(lines),
+                *(machine_line(TITLES[name], found) for name, found in record.items() if found),
+            ],
+        },
+    )
+
+
+def files(folder: Path, page: Path) -> pages.Files:
+    """The page and its figures, each with what it should hold."""
+    return pages.beside(page, render(folder, figures=page.stem), bench_plots.draw(read_bench(folder)))
+
+
+def recipes(folder: Path, at: Path) -> pages.Files:
+    """The recipes that have bars, each with what is said at its top."""
+    lines = read_bench(folder)
+    return pages.headed(at, {name: bench_tables.header(lines, name) for name in bundled() if name in bench_tables.BARS})
 
 
 def main() -> int:
     """Write the page, or check it."""
-    options = pages.options(__doc__, PAGE)
-    options.add_argument("--recipes", type=Path, default=FOLDER, help="where fast.toml and minute.toml are")
-    asked = options.parse_args()
-
-    wanted = files(asked.results, asked.page) | recipe_files(asked.results, asked.recipes)
-    return pages.keep(wanted, check=asked.check, page=asked.page.name, script="benchmarks.speed.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.speed.page", recipes=recipes)
 
 
 if __name__ == "__main__":

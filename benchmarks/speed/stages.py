@@ -2,12 +2,11 @@
 
 In: the test pictures of MNIST, as arrays, as PNG files in one folder a class, as Kaggle's CSV; a model. Out:
 `results/stages.json`. Everything is called in this process, in rounds in which each stage takes its turn, but for the
-command, which is a process of its own with its start. Files lie in the disk cache. `part` lays the record out.
+command, which is a process of its own with its start. Files lie in the disk cache.
 """
 
 from __future__ import annotations
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,13 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
-from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.common import machine, tables
+from benchmarks.common import machine, results
 from inkdigit.data.readers.folders import read_picture_folder
 from inkdigit.data.readers.kaggle_csv import PIXELS, read_kaggle_test
 from inkdigit.data.sources import open_data
@@ -37,30 +34,6 @@ COMMAND = "python -m benchmarks.speed.stages"
 WARM_UPS = 1  # rounds
 MANY = 512  # pictures given to the network at once, beside CHUNK
 SINGLY = 1_000  # pictures a round of what takes them one by one
-ARRAYS_BAR, FILES_BAR = 12_000, 1.5  # pictures a second; times decoding alone
-# Each stage: where its time goes in the record, and what the page calls it, in the numbers of the record.
-STAGES = {
-    "read": "read a PNG file",
-    "decode": "read and decode a PNG file",
-    "decode_threads": "… in two threads",
-    "csv": "read a row of a CSV",
-    "prepare_one": "the door, one by one",
-    "prepare": "the door, all together",
-    "graph_one": "the network, one at a time",
-    "graph_chunk": "the network, {chunk} at a time",
-    "graph_many": "the network, {many} at a time",
-    "graph": "the network, {chunk} at a time on all cores",
-    "answers": "making the answers",
-}
-# Each whole: what the page calls it, and the stages it goes through.
-WHOLES = {
-    "arrays": ("an array (N, 28, 28)", ("prepare", "graph", "answers")),
-    "list": ("a list of N arrays", ("prepare", "graph", "answers")),
-    "files": ("a list of PNG files", ("decode", "prepare", "graph", "answers")),
-    "command": ("`inkdigit predict FOLDER…`, start included", ("decode", "prepare", "graph", "answers")),
-    "rows": ("the rows of a CSV", ("csv", "prepare", "graph", "answers")),
-    "data": ("a folder opened as data", ("decode", "prepare")),
-}
 
 
 @dataclass(frozen=True)
@@ -98,7 +71,7 @@ def cases(recognizer: Recognizer, images: Gray, files: Sequence[Path], csv: Path
 
     def graph(size: int, pictures: Gray) -> Case:
         chunks = [pictures[i : i + size] for i in range(0, len(pictures), size)]
-        return Case(lambda: [recognizer._ask(chunk) for chunk in chunks], len(pictures))
+        return Case(lambda: [recognizer._run_chunk(chunk) for chunk in chunks], len(pictures))
 
     def in_threads() -> None:
         parts = [files[i : i + CHUNK] for i in range(0, n, CHUNK)]
@@ -120,7 +93,7 @@ def cases(recognizer: Recognizer, images: Gray, files: Sequence[Path], csv: Path
         "graph_chunk": graph(CHUNK, images),
         "graph_many": graph(MANY, images),
         "graph": Case(lambda: recognizer._run(images), n),
-        "answers": Case(lambda: answering._answer(images), n),
+        "answers": Case(lambda: answering._predict(images), n),
         "arrays": Case(lambda: recognizer.predict(images), n),
         "list": Case(lambda: recognizer.predict(list(images)), n),
     }
@@ -139,66 +112,21 @@ def measure(todo: dict[str, Case], *, rounds: int) -> dict[str, list[float]]:
     return taken
 
 
-def summary(values: Sequence[float], digits: int) -> dict[str, float]:
-    """Median, least and most."""
-    parts = {"median": median(values), "min": min(values), "max": max(values)}
-    return {part: round(value, digits) for part, value in parts.items()}
-
-
 def over(taken: dict[str, list[float]], key: str, limit: str) -> dict[str, float]:
     """How many times as long as `limit` took `key`, round by round."""
-    return summary([mine / its for mine, its in zip(taken[key], taken[limit], strict=True)], 3)
-
-
-def part(record: dict[str, Any]) -> list[str]:
-    """The section of the page."""
-    taken, times = record["us"], record["times_decoding"]
-    names = {key: said.format(**record) for key, said in STAGES.items()}
-    spans = {key: tables.spread(figures, "", 2).replace("  ", " ") for key, figures in times.items()}
-    stages = [
-        tables.row(names[key], tables.spread(taken[key], "µs", 1), f"{1e6 / taken[key]['median']:,.0f}")
-        for key in STAGES
-    ]
-    bars = {
-        "arrays": (f"≥ {ARRAYS_BAR:,} a second", 1e6 / taken["arrays"]["median"] >= ARRAYS_BAR),
-        "files": (f"≤ {FILES_BAR} times decoding", times["files"]["median"] <= FILES_BAR),
-    }
-    wholes = []
-    for key, (said, through) in WHOLES.items():
-        slowest = max(through, key=lambda stage: taken[stage]["median"])
-        share = taken[slowest]["median"] / taken[key]["median"]
-        bar, met = bars.get(key, ("–", None))
-        figures = (tables.spread(taken[key], "µs", 1), f"{1e6 / taken[key]['median']:,.0f}")
-        near = f"{100 * share:.0f} % of: {names[slowest]}"
-        wholes.append(tables.row(said, *figures, near, bar, "–" if met is None else tables.MET[met]))
-    return [
-        "## Answering, stage by stage",
-        f"Microseconds a picture with `{record['model']}`, {record['pictures']:,} test pictures of MNIST, median "
-        f"[least–most] of {record['rounds']} rounds in which all took turns, on {record['machine']['cores']} cores "
-        f"(`{COMMAND}`). The limit of a stage is the rate at which pictures would come if it were all.",
-        tables.table(("stage", "a picture", "limit, pictures/s"), stages),
-        "What a user calls goes through these; where there are files, the network answers some while the next ones are "
-        "read. How near it comes is its rate over the limit of the slowest stage that it goes through.",
-        tables.table(("whole", "a picture", "pictures/s", "how near", "bar", "met"), wholes),
-        f"Round by round, with decoding on one thread as 1: PNG files through `Recognizer.predict` take "
-        f"{spans['files']}, through the command with its start {spans['command']}; decoding "
-        f"alone on two threads {spans['decode_threads']}. Of a file as small as these little is left to do "
-        "outside of Python's lock, so one thread decodes them; larger ones are shared out among several.",
-    ]
+    return results.summary([mine / its for mine, its in zip(taken[key], taken[limit], strict=True)], 3)
 
 
 def main() -> None:
     """Write the files, take the times, write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options = results.options(__doc__, smoke="one round, few pictures")
     options.add_argument("--model", default="fast", help="a bundled model, a run directory or an .onnx file")
     options.add_argument("--rounds", type=int, default=12)
-    options.add_argument("--smoke", action="store_true", help="one round, few pictures: measure nothing")
-    options.add_argument("--results", type=Path, default=machine.RESULTS)
     asked = options.parse_args()
     if asked.rounds < 1:
         options.error("--rounds is at least 1")
     rounds = 1 if asked.smoke else asked.rounds
-    about = {"smoke": asked.smoke, **machine.describe(LIBRARIES), "command": COMMAND}
+    about = results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND)
     recognizer = Recognizer.load(asked.model)
     test = open_data("mnist").part("test")
     if asked.smoke:
@@ -209,8 +137,8 @@ def main() -> None:
         taken = measure(cases(recognizer, test.images, files, csv), rounds=rounds)
     shape = {"model": recognizer.name, "pictures": len(test), "chunk": CHUNK, "many": MANY, "rounds": rounds}
     times = {key: over(taken, key, "decode") for key in ("files", "command", "data", "decode_threads")}
-    us = {key: summary(values, 2) for key, values in taken.items()}
-    machine.write_json(asked.results / "stages.json", {**about, **shape, "us": us, "times_decoding": times})
+    us = {key: results.summary(values, 2) for key, values in taken.items()}
+    results.write(asked.results / "stages.json", {**about, **shape, "us": us, "times_decoding": times})
 
 
 if __name__ == "__main__":

@@ -13,13 +13,18 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS / "peers"))  # the peers run by path, and import their `form` so
 
 
-@pytest.fixture
+def cells(row: str) -> list[str]:
+    """The cells of one row of a table."""
+    return [cell.strip() for cell in row.strip("|").split("|")]
+
+
+@pytest.fixture(scope="session")
 def about(line: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     """What any measurement says of itself."""
     return {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions")}
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def line() -> Callable[..., dict[str, Any]]:
     """Make one line of `bench.jsonl`; its last end of an epoch is what it reports."""
 

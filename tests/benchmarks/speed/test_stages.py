@@ -5,10 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.speed import stages
+from benchmarks.common import results
+from benchmarks.speed import stages, stages_tables
 from inkdigit.types import Part
 
-from ..conftest import template
+from ...conftest import template
+from ..conftest import cells
 
 
 @pytest.fixture
@@ -22,7 +24,7 @@ def todo(tiny, tmp_path):
 @pytest.fixture
 def record():
     """Every stage takes 10 µs a picture, every whole 12; decoding is the slowest stage with 50."""
-    taken = {key: [10.0, 10.0] for key in stages.STAGES} | {key: [12.0, 12.0] for key in stages.WHOLES}
+    taken = {key: [10.0, 10.0] for key in stages_tables.STAGES} | {key: [12.0, 12.0] for key in stages_tables.WHOLES}
     taken |= {"decode": [50.0, 100.0], "files": [60.0, 150.0]}
     return {
         "model": "tiny",
@@ -32,19 +34,21 @@ def record():
         "many": 512,
         "machine": {"cores": 2},
         "command": stages.COMMAND,
-        "us": {key: stages.summary(values, 2) for key, values in taken.items()},
+        "us": {key: results.summary(values, 2) for key, values in taken.items()},
         "times_decoding": {key: stages.over(taken, key, "decode") for key in ("files", "command", "decode_threads")},
     }
 
 
 def line(record, name):
     """The cells of the row about `name`."""
-    (found,) = [row for block in stages.part(record) for row in block.splitlines() if row.startswith(f"| {name} |")]
-    return [cell.strip() for cell in found.strip("|").split("|")]
+    section = stages_tables.part(record)
+    rows = f"{section['stages']}\n{section['wholes']}".splitlines()
+    (found,) = [row for row in rows if row.startswith(f"| {name} |")]
+    return cells(found)
 
 
 def test_every_stage_and_every_whole_is_measured_on_the_same_pictures(todo):
-    assert set(todo) == set(stages.STAGES) | set(stages.WHOLES)
+    assert set(todo) == set(stages_tables.STAGES) | set(stages_tables.WHOLES)
     taken = stages.measure(todo, rounds=2)
     assert {len(values) for values in taken.values()} == {2}
     assert [[a.label for a in todo[key].call()] for key in ("files", "rows", "list", "answers")] == [
@@ -77,4 +81,4 @@ def test_a_smoke_run_is_written_as_one(mnist, tmp_path, monkeypatch, tiny_file):
     stages.main()
     told = json.loads((tmp_path / "stages.json").read_text())
     assert (told["smoke"], told["rounds"], told["model"]) == (True, 1, "tiny")
-    assert stages.part(told)[0] == "## Answering, stage by stage"
+    assert stages_tables.part(told)["model"] == "tiny"

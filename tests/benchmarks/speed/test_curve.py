@@ -8,9 +8,9 @@ import torch
 from benchmarks.peers import form
 from benchmarks.speed import curve
 from inkdigit.training import trial
+from inkdigit.training.data import open_for, splits_of
 from inkdigit.training.network import loop
 from inkdigit.training.recipe import Recipe
-from inkdigit.training.run import open_for, parts_of
 
 SMALL = {"data": "sklearn-digits", "min_steps": 0, "epochs": 3, "filters": (4, 8, 8), "seed": 3, "precision": "float32"}
 # An average of the weights: between epochs they are put into the network, and taken out again.
@@ -33,7 +33,7 @@ def test_there_is_a_point_an_epoch_and_the_last_is_what_ships(told):
 def test_looking_at_the_test_part_between_epochs_changes_nothing(told):
     recipe, cpu = Recipe.load("fast", CHANGES), torch.device("cpu")
     dataset = open_for(recipe, recipe.data, log=lambda _: None)
-    parts = parts_of(dataset, recipe)
+    parts = splits_of(dataset, recipe)
     state = loop.start(trial.build(recipe, parts, len(dataset.classes)), recipe)
     for _ in trial.epochs(state, recipe, parts, cpu):
         pass

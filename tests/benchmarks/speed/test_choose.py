@@ -9,9 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from benchmarks.common import machine
-from benchmarks.speed import choices, choose
-from benchmarks.speed import choose_part as choose_page
+from benchmarks.common import results
+from benchmarks.speed import choices, choose, choose_tables
 from inkdigit.training.recipe import bundled
 
 
@@ -20,7 +19,7 @@ def test_every_candidate_is_another_recipe_and_none_sees_the_test_part():
         choice = choices.CHOICES[name]
         assert choice.base in bundled()
         assert len(set(hashes.values())) == len(hashes)
-        assert next(iter(hashes)) == choose_page.BASE
+        assert next(iter(hashes)) == choose_tables.BASE
         assert all(choices.candidate(name, what).protocol == "select" for what in choice.candidates)
         assert all(set(members) <= set(choice.candidates) for members in choice.together.values())
 
@@ -36,21 +35,20 @@ def test_differences_are_taken_seed_by_seed_and_older_recipes_do_not_count():
     lines += [line("b", 2, 0.1, recipe_sha256="old"), line("b", 3, 0.1, smoke=True)]
     hashes = {"fast": {"as it is": "as it is", "b": "b", "c": "c"}, "minute": {"as it is": "x"}}
     lines += [{**line("as it is", 0, 0.9, recipe_sha256="x", threads=2), "recipe": "minute"}]
-    title, about, fast, table = choose_page.part(lines, hashes, only=["fast"])
-    assert title == "## What was tried for `fast`"
-    assert "1 thread," in about
-    assert "several where its name says so" in about
-    assert fast == "**`fast`**, on about 10,000 held-out pictures."
-    assert table.splitlines()[2:] == [
+    section = choose_tables.part(lines, hashes, only=["fast"])
+    assert (section["heading"], section["threads"]) == ("## What was tried for `fast`", 1)
+    (fast,) = section["tables"]
+    assert (fast["title"], fast["pictures"], fast["start"]) == ("`fast`", "10,000", "")
+    assert fast["table"].splitlines()[2:] == [
         "| as it is | 10 | 98.00 ± 1.41 % | – | 2.00 [2.00–2.00] | 2 |",
         "| b | 10 | 97.40 ± 1.56 % | −0.60 ± 0.14 | 2.00 [2.00–2.00] | 2 |",
     ]
-    both = choose_page.part(lines, hashes, only=["fast", "minute"])
-    assert both[0] == "## What was tried for `fast` and `minute`"
-    assert both[2:4] == [fast, table]
-    assert both[4].startswith("**`minute`**")
-    assert "the start" not in both[-1]
-    assert choose_page.part([], hashes, only=["fast", "minute"]) == []
+    both = choose_tables.part(lines, hashes, only=["fast", "minute"])
+    assert both["heading"] == "## What was tried for `fast` and `minute`"
+    assert both["tables"][0] == fast
+    assert both["tables"][1]["title"] == "`minute`"
+    assert "the start" not in both["tables"][1]["table"]
+    assert choose_tables.part([], hashes, only=["fast", "minute"]) is None
 
 
 def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
@@ -58,15 +56,15 @@ def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
     lines = [
         line(what, 0, accuracy, recipe=name) for name in hashes for what, accuracy in (("as it is", 0.99), ("b", 0.98))
     ]
-    title, _, start, table, members, _ = choose_page.part(lines, hashes, only=["best", "members"])
-    assert title == "## What was tried for `best`"
-    assert start.endswith(". *The start* is `minute` with `epochs = 12`.")
-    assert table.splitlines()[2].startswith("| the start | 10 | 99.00 % | – |")
+    section = choose_tables.part(lines, hashes, only=["best", "members"])
+    best, members = section["tables"]
+    assert section["heading"] == "## What was tried for `best`"
+    assert (best["base"], best["start"]) == ("minute", "`epochs = 12`")
+    assert best["table"].splitlines()[2].startswith("| the start | 10 | 99.00 % | – |")
     by_hand = line("b", 1, 0.98, recipe="best", machine={"load_before": None})
-    assert choose_page.part([*lines, by_hand], hashes, only=["best"])[-1] == choose_page.TAKEN_OVER
-    assert members.startswith(
-        "**Which networks answer well together, by the mean of their logits, for `ensemble`**, on about 10,000"
-    )
+    assert not section["by_hand"]
+    assert choose_tables.part([*lines, by_hand], hashes, only=["best"])["by_hand"]
+    assert members["title"] == "Which networks answer well together, by the mean of their logits, for `ensemble`"
 
 
 @pytest.fixture
@@ -100,7 +98,7 @@ def run(monkeypatch, tmp_path):
         where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
         monkeypatch.setattr(sys, "argv", ["choose.py", *where, *words])
         choose.main()
-        return machine.read_lines(tmp_path / choices.LEDGER)
+        return results.read_lines(tmp_path / choices.LEDGER)
 
     return call
 

@@ -1,22 +1,24 @@
 from __future__ import annotations
 
 import json
-import sys
 from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.accuracy import curve as accuracy_curve
 from benchmarks.accuracy import page as accuracy_page
-from benchmarks.accuracy import parts as accuracy_parts
+from benchmarks.accuracy import tables as accuracy_tables
 from benchmarks.accuracy.entries import ENSEMBLE, entries
+from inkdigit.report.canvas import LIGHT
+
+from ..conftest import cells
 
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch):
     """The recipes as they are now, whichever are written yet."""
     monkeypatch.setattr(accuracy_page, "identities", lambda: dict.fromkeys(entries(), "now"))
-    monkeypatch.setattr(accuracy_page.page, "read_bench", lambda results: [])  # noqa: ARG005
+    monkeypatch.setattr(accuracy_page.speed, "read_bench", lambda _: [])
 
 
 @pytest.fixture
@@ -54,10 +56,6 @@ def results(tmp_path):
     return write
 
 
-def cells(row: str) -> list[str]:
-    return [cell.strip() for cell in row.strip("|").split("|")]
-
-
 def test_the_latest_line_of_a_seed_of_the_recipe_as_it_is_now_counts(results, measured):
     lines = [measured(seed=1), measured(seed=0, accuracy=0.9), measured(seed=0), measured(seed=2, smoke=True)]
     results([*lines, measured(seed=3, recipe_sha256="as it was"), measured("nobody")])
@@ -68,12 +66,12 @@ def test_the_latest_line_of_a_seed_of_the_recipe_as_it_is_now_counts(results, me
 
 def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
     results([measured(seed=seed) for seed in range(2)])
-    assert accuracy_page.before(results.folder) == []
+    assert accuracy_page.before(results.folder) is None
     older = [
         measured(seed=seed, accuracy=0.99, recipe_sha256="as it was", date="2025-01-02 10:00") for seed in range(2)
     ]
     results([*older, measured(), measured("nobody", members=["best", "tiny"]), measured("no", smoke=True)])
-    *_, table = accuracy_page.before(results.folder)
+    table = accuracy_page.before(results.folder)
     best, nobody = (cells(row) for row in table.splitlines()[2:])
     assert best[:4] == ["`best`", "–", "`abc`", "2025-01-02"]
     assert best[4] == "99.000 ± 0.000 %"
@@ -82,10 +80,10 @@ def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
 
 def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypatch):
     lines = [line("minute", seed=1), line("zoo_cnn")]
-    monkeypatch.setattr(accuracy_page.page, "read_bench", lambda _: lines)
+    monkeypatch.setattr(accuracy_page.speed, "read_bench", lambda _: lines)
     groups = accuracy_page.read(results.folder)
     assert list(groups) == ["minute"]
-    (row,) = accuracy_parts.part(groups)[0].splitlines()[2:]
+    (row,) = accuracy_tables.recipes(groups)["table"].splitlines()[2:]
     assert cells(row)[0] == "`minute`"
     assert cells(row)[-3:] == ["–", "4.00 s (2 threads)", "`python -m benchmarks.speed.bench --only minute`"]
 
@@ -100,7 +98,7 @@ def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypa
     ],
 )
 def test_a_bar_is_met_by_the_mean_of_its_seeds(measured, accuracy, seeds, met, goals):
-    rows = accuracy_parts.bars({"best": [measured(seed=seed, accuracy=accuracy) for seed in range(seeds)]})
+    rows = accuracy_tables.bars({"best": [measured(seed=seed, accuracy=accuracy) for seed in range(seeds)]})
     (row,) = (cells(row) for row in rows if "`best`" in row)
     assert row[1] == "≥ 99.7 %"
     assert row[2].startswith(f"{100 * accuracy:.3f}")
@@ -110,7 +108,7 @@ def test_a_bar_is_met_by_the_mean_of_its_seeds(measured, accuracy, seeds, met, g
 def test_tiny_may_have_so_many_parameters_and_bytes(measured):
     def said(seeds: int) -> list[list[str]]:
         group = [measured("tiny", seed, bytes=60_000 + seed) for seed in range(seeds)]
-        return [cells(row)[:4] for row in accuracy_parts.bars({"tiny": group})[1:3]]
+        return [cells(row)[:4] for row in accuracy_tables.bars({"tiny": group})[1:3]]
 
     assert said(5) == [
         ["`tiny`: parameters", "≤ 10,000", "9,000", "yes"],
@@ -120,18 +118,18 @@ def test_tiny_may_have_so_many_parameters_and_bytes(measured):
 
 
 def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
-    *_, about = accuracy_parts.part({})
+    about = "\n".join(accuracy_tables.recipes({})["made_of"])
     names = ", ".join(f"`{name}`" for name in ENSEMBLE)
-    assert f"- `ensemble`: the mean of {names} with the same seed, in one file; trained as long" in about
-    assert f"- `ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
-    assert "- `distilled`: `best` with `epochs = 8`" in about
+    assert f"`ensemble`: the mean of {names} with the same seed, in one file; trained as long" in about
+    assert f"`ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
+    assert "`distilled`: `best` with `epochs = 8`" in about
     assert "`filters = [16, 32, 64, 96]`; learns from the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
 
 def test_a_row_says_mean_interval_and_range(measured):
     group = [measured(seed=seed, accuracy=0.997 + seed / 1e4) for seed in range(3)]
-    assert accuracy_parts.cells(group) == [
+    assert accuracy_tables.cells(group) == [
         "99.710 ± 0.010 %",
         "99.685–99.735 %",  # Student's: 4.303 standard errors of 0.0058
         "99.70–99.72 %",
@@ -140,19 +138,21 @@ def test_a_row_says_mean_interval_and_range(measured):
         "45 kB",
         "1 min 40 s (1 thread)",
     ]
-    assert accuracy_parts.cells([measured(device="G1", threads=8)])[1:3] == ["–", "–"]
-    assert accuracy_parts.cells([measured(device="G1", threads=8)])[-1].endswith("(G1)")
+    assert accuracy_tables.cells([measured(device="G1", threads=8)])[1:3] == ["–", "–"]
+    assert accuracy_tables.cells([measured(device="G1", threads=8)])[-1].endswith("(G1)")
 
 
 def test_a_record_is_beaten_or_not_and_the_interval_says_how_surely(measured):
-    def said(values: list[float]) -> str:
+    def compared(values: list[float]) -> tuple[str, bool]:
         group = [measured(seed=seed, accuracy=value) for seed, value in enumerate(values)]
-        return accuracy_parts.records({"best": group})[-1]
+        best, ensemble = accuracy_tables.records({"best": group})["ours"]
+        assert (best["record"], best["whose"]) == ("99.65 %", "one network")
+        assert (ensemble["record"], ensemble["accuracy"]) == ("99.745 %", None)
+        return best["side"], best["excluded"]
 
-    assert "above the 99.65 % of one network; the interval of the mean excludes it" in said([0.9971, 0.9972, 0.9973])
-    assert "above the 99.65 % of one network; the interval of the mean does not exclude it" in said([0.996, 0.9972])
-    assert "below the 99.65 % of one network; the interval of the mean does not exclude it" in said([0.996])
-    assert "`ensemble` against the 99.745 % of fifteen: not measured." in said([0.996])
+    assert compared([0.9971, 0.9972, 0.9973]) == ("above", True)
+    assert compared([0.996, 0.9972]) == ("above", False)
+    assert compared([0.996]) == ("below", False)
 
 
 def test_differences_are_taken_seed_by_seed(measured):
@@ -161,10 +161,10 @@ def test_differences_are_taken_seed_by_seed(measured):
         "best": [measured("best", seed, value) for seed, value in enumerate((0.9970, 0.9972, 0.9974))],
         "ensemble": [measured("ensemble", 7)],
     }
-    _, table, missing = accuracy_parts.pairs(groups)
-    (row,) = table.splitlines()[2:]
+    found = accuracy_tables.pairs(groups)
+    (row,) = found["table"].splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (least: 0.25)", "3"]
-    assert missing == "Not measured yet: `ensemble` − `best`, `distilled` − `curve-160k`."
+    assert found["missing"] == "`ensemble` − `best`, `distilled` − `curve-160k`"
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
@@ -173,13 +173,13 @@ def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds
         one: [measured(one, 0, wrong=[1, 2, 3]), measured(one, 1, wrong=[1, 2, 3])],
         two: [measured(two, 0, wrong=[3, 4]), measured(two, 5, wrong=[9])],
     }
-    rows = [cells(row) for row in accuracy_parts.overlap(groups)[-1].splitlines()[2:]]
+    rows = [cells(row) for row in accuracy_tables.overlap(groups).splitlines()[2:]]
     assert rows == [
         [f"`{one}` and `{two}`", "25 %", "1"],
         [f"`{one}`, one seed and another", "100 %", "1"],
         [f"`{two}`, one seed and another", "0 %", "1"],
     ]
-    assert accuracy_parts.overlap({one: []})[-1].endswith("not measured yet.")
+    assert accuracy_tables.overlap({one: []}) is None
 
 
 def test_openings_are_counted_by_recipe_and_hash(results):
@@ -188,24 +188,23 @@ def test_openings_are_counted_by_recipe_and_hash(results):
     lines.append(f"2026-01-03 10:00:00,mnist,ensemble,{'b' * 64} {'c' * 64},0 0,s0.onnx\n")
     lines.append("2026-01-03 10:00:00,usps,best,x,0,s0\n")
     (results.folder / "test-openings.csv").write_text(header + "".join(lines), encoding="utf-8")
-    _, about, table, _ = accuracy_page.openings(results.folder)
-    assert about.startswith("[3 openings](../benchmarks/results/test-openings.csv)")
-    assert [cells(row) for row in table.splitlines()[2:]] == [
+    found = accuracy_page.openings(results.folder)
+    assert found["n"] == "3"
+    assert [cells(row) for row in found["table"].splitlines()[2:]] == [
         ["`best`", "aaaaaaaa", "1-2", "2", "2026-01-01–2026-01-02"],
         ["`ensemble`", "bbbbbbbb cccccccc", "0", "1", "2026-01-03"],
     ]
 
 
 def test_without_results_the_page_tells_the_protocol_and_what_is_not_measured(tmp_path):
-    (text,) = accuracy_page.files(tmp_path, tmp_path / "accuracy.md").values()
-    told = text.decode()
+    told = accuracy_page.render(tmp_path)
     assert "one standard error is\n   0.05 points" in told
     assert "Not measured yet: `fast`, `minute`, `tiny`, `best`" in told
     assert "Not measured yet: `curve-1k`" in told
     assert "Nothing has been opened yet." in told
     assert "`inkdigit benchmark`" in told
     assert "test-openings.csv" not in told
-    assert told.count("| not measured |") == len(accuracy_parts.BARS)
+    assert told.count("| not measured |") == len(accuracy_tables.BARS)
 
 
 def test_the_curve_is_drawn_in_both_themes_and_the_same_lines_give_the_same_bytes(measured):
@@ -216,28 +215,16 @@ def test_the_curve_is_drawn_in_both_themes_and_the_same_lines_give_the_same_byte
     }
     drawn = accuracy_curve.draw(groups)
     assert sorted(drawn) == ["curve-dark.svg", "curve-light.svg"]
-    assert accuracy_curve.draw(groups) == drawn
     assert all(ElementTree.fromstring(data).tag.endswith("svg") for data in drawn.values())
+    assert accuracy_curve.plot(groups, LIGHT) == drawn["curve-light.svg"]  # the same lines again
     groups[names[0]][0]["accuracy"] = 0.5
-    assert accuracy_curve.draw(groups)["curve-light.svg"] != drawn["curve-light.svg"]
+    assert accuracy_curve.plot(groups, LIGHT) != drawn["curve-light.svg"]
     assert accuracy_curve.draw({"best": [measured()]}) == {}
 
 
-def test_the_page_and_its_figure_are_written_once_and_checked(results, measured, monkeypatch, capsys):
+def test_the_page_shows_its_figure_and_where_it_was_measured(results, measured):
     results([measured("curve-1k"), measured("tiny", parameters=8_000)])
-    at = results.folder / "docs" / "how-good.md"
-    argv = ["accuracy_page.py", "--results", str(results.folder), "--page", str(at)]
-    monkeypatch.setattr(sys, "argv", [*argv, "--check"])
-    assert accuracy_page.main() == 1
-    assert not at.exists()
-    assert "accuracy_page.py" in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", argv)
-    assert accuracy_page.main() == 0
-    text = at.read_text(encoding="utf-8")
+    text = accuracy_page.render(results.folder, figures="how-good")
     assert 'src="how-good/curve-light.svg"' in text
     assert "1-2-4-6" in text
     assert "- `curve-1k`, `tiny` (bfloat16): 2026-01-01" in text
-    monkeypatch.setattr(sys, "argv", [*argv, "--check"])
-    assert accuracy_page.main() == 0
-    (at.with_suffix("") / "curve-dark.svg").write_bytes(b"")
-    assert accuracy_page.main() == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 from itertools import pairwise
 
-from benchmarks.common import machine
+from benchmarks.common import results
 from benchmarks.mistakes import audit
 
 ROWS = """\
@@ -34,7 +34,7 @@ def test_ranks_count_the_test_pictures_alone(tmp_path):
 
 
 def test_what_is_published_is_worst_first():
-    path = machine.RESULTS / audit.PUBLISHED
+    path = results.RESULTS / audit.PUBLISHED
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     margins = [float(row["p_label"]) - float(row["p_suggested"]) for row in rows]

@@ -1,6 +1,6 @@
 """The tables of `docs/accuracy.md`: bars, recipes and ensembles, the records, differences, shared mistakes.
 
-In: a line a seed, by entry. Out: rows and blocks of Markdown.
+In: a line a seed, by entry. Out: rows, tables, and the figures that the template quotes.
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import median
+from typing import Any
 
 from benchmarks.accuracy.entries import DISTILLED, ENSEMBLE, Entry, entries
-from benchmarks.common.tables import MET, NOT_MEASURED, Record, fields, percent, row, table
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, NOT_MEASURED, fields, percent, row, table
 from inkdigit.measure.stats import Spread, flip_p
-from inkdigit.report.template import byte_count, duration, signed
+from inkdigit.report.numbers import byte_count, duration, signed
 
 FROM_BENCH = ("fast", "minute")
 CELLS = ("test accuracy", "95 % interval", "least–most", "n", "parameters", "model file", "training")  # see cells
@@ -40,10 +42,6 @@ BARS = {
 PAIRS = (("best", "minute"), ("ensemble", "best"), ("distilled", f"curve-{DISTILLED}"))
 CDEOTTE = "[cdeotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
 HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # whom ours is held against
-MEMBERS_ARE = """\
-The members of `ensemble` are differently shaped so that they err on different pictures: smaller networks of their kinds
-were compared, alone and together, on held-out writers (below). `member-moments` sees each picture centred, so that
-further views by shifts say little to it. How much `distilled` heeds its teacher was not tuned."""
 RECORDS = (
     (f"{CDEOTTE}, one network", "99.65 ± 0.045 %", "327 k", "30 epochs, fixed beforehand; last weights"),
     (f"{CDEOTTE}, fifteen", "99.745 ± 0.020 % (n = 100)", "15 × 327 k", "30 epochs, fixed beforehand; last weights"),
@@ -112,14 +110,15 @@ def _percent(value: float) -> str:
     return f"{100 * value:.6g} %"
 
 
-def part(groups: Groups) -> list[str]:
-    """The table of recipes and ensembles, and what is no recipe by itself; who has no line yet is named."""
-    about = [_about(entry) for entry in entries().values() if entry.group not in ("recipes", "curve")]
+def recipes(groups: Groups) -> dict[str, Any]:
+    """The table of recipes and ensembles, who has no line yet, and what is no recipe by itself."""
     names = [*FROM_BENCH, *(name for name, entry in entries().items() if entry.group != "curve")]
     rows = [row(f"`{name}`", *cells(groups[name]), command(name)) for name in names if name in groups]
-    missing = ", ".join(f"`{name}`" for name in names if name not in groups)
-    said = [f"Not measured yet: {missing}. `python -m benchmarks.accuracy.measure` adds them."] if missing else []
-    return [*([table(["", *CELLS, "command"], rows)] if rows else []), *said, MEMBERS_ARE, "\n".join(about)]
+    return {
+        "table": table(["", *CELLS, "command"], rows) if rows else "",
+        "missing": ", ".join(f"`{name}`" for name in names if name not in groups),
+        "made_of": [_about(entry) for entry in entries().values() if entry.group not in ("recipes", "curve")],
+    }
 
 
 def _about(entry: Entry) -> str:
@@ -127,11 +126,11 @@ def _about(entry: Entry) -> str:
     if entry.members:
         members = ", ".join(f"`{member}`" for member in entry.members)
         views = f", over {entry.views} views of each picture" if entry.views > 1 else ""
-        said = f"- `{entry.name}`: the mean of {members} with the same seed, in one file{views}"
+        said = f"`{entry.name}`: the mean of {members} with the same seed, in one file{views}"
         return f"{said}; trained as long as these together."
     changed = f" with {fields(entry.changes)}" if entry.changes else ""
     taught = f"; learns from the `{entry.teacher}` of its seed" if entry.teacher else ""
-    return f"- `{entry.name}`: `{entry.recipe}`{changed}{taught}."
+    return f"`{entry.name}`: `{entry.recipe}`{changed}{taught}."
 
 
 def cells(group: Sequence[Record]) -> list[str]:
@@ -158,29 +157,31 @@ def _trained_on(group: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def records(groups: Groups) -> list[str]:
+def records(groups: Groups) -> dict[str, Any]:
     """Other people's figures, how each was chosen, and where ours stand beside the honest ones."""
-    said = []
-    for name, (whose, record) in HONEST.items():
-        if name in groups:
-            found = spread(groups[name])
-            side = "above" if found.mean > record else "below" if found.mean < record else "at"
-            excludes = found.ci95 is not None and not found.ci95[0] <= record <= found.ci95[1]
-            said.append(
-                f"`{name}`: {percent(found.values, 3)} (n = {len(found.values)}), {side} the {_percent(record)} of "
-                f"{whose}; the interval of the mean {'excludes' if excludes else 'does not exclude'} it."
-            )
-        else:
-            said.append(f"`{name}` against the {_percent(record)} of {whose}: {NOT_MEASURED}.")
     header = ["who", "test accuracy", "parameters", "how it was chosen"]
-    about = (
-        "Only the first two were chosen without the test set; they are the ones to beat. They are taken as exact: the "
-        "intervals below are those of our means alone."
-    )
-    return ["## The records to beat", about, table(header, [row(*record) for record in RECORDS]), " ".join(said)]
+    return {
+        "table": table(header, [row(*record) for record in RECORDS]),
+        "ours": [_beside(name, groups.get(name), *HONEST[name]) for name in HONEST],
+    }
 
 
-def pairs(groups: Groups) -> list[str]:
+def _beside(name: str, group: Sequence[Record] | None, whose: str, record: float) -> dict[str, Any]:
+    """One of ours beside an honest record."""
+    told = {"name": name, "whose": whose, "record": _percent(record), "accuracy": None}
+    if group is None:
+        return told
+    found = spread(group)
+    return {
+        **told,
+        "accuracy": percent(found.values, 3),
+        "n": len(group),
+        "side": "above" if found.mean > record else "below" if found.mean < record else "at",
+        "excluded": found.ci95 is not None and not found.ci95[0] <= record <= found.ci95[1],
+    }
+
+
+def pairs(groups: Groups) -> dict[str, Any]:
     """Differences seed by seed."""
     rows, missing = [], []
     for name, base in PAIRS:
@@ -196,16 +197,15 @@ def pairs(groups: Groups) -> list[str]:
         p = f"{flip_p(more):.3g} (least: {2.0 ** (1 - len(both)):.3g})"
         rows.append(row(f"`{name}` − `{base}`", f"{signed(found.mean, 3)}{sd}", interval, p, len(both)))
     header = ["difference", "points", "95 % interval", "p (the least that n seeds can give)", "n"]
-    said = [f"Not measured yet: {', '.join(missing)}."] if missing else []
-    return ["## Seed by seed", *([table(header, rows)] if rows else []), *said]
+    return {"table": table(header, rows) if rows else "", "missing": ", ".join(missing)}
 
 
 def _right(line: Record) -> int:
     return round(line["accuracy"] * line["n"])
 
 
-def overlap(groups: Groups) -> list[str]:
-    """How many mistakes the members of the ensemble share."""
+def overlap(groups: Groups) -> str | None:
+    """How many mistakes the members of the ensemble share; None where none of them is measured."""
     members = [name for name in ENSEMBLE if name in groups]
     rows = []
     for first, second in combinations(members, 2):
@@ -215,15 +215,7 @@ def overlap(groups: Groups) -> list[str]:
     for name in members:
         sets = [set(line["wrong"]) for line in groups[name]]
         rows += _overlap_row(f"`{name}`, one seed and another", list(combinations(sets, 2)))
-    title, header = "## What the ensemble lives on", ["which two", "mistakes in common", "pairs"]
-    if not rows:
-        return [title, "Which mistakes its members share: not measured yet."]
-    about = (
-        "Networks that make the same mistakes gain nothing together. The share of the pictures that both get wrong "
-        "among those that either does (Jaccard), mean ± standard deviation over pairs of the same seed, and for "
-        "comparison over pairs of seeds of one recipe."
-    )
-    return [title, about, table(header, rows)]
+    return table(["which two", "mistakes in common", "pairs"], rows) if rows else None
 
 
 def _overlap_row(who: str, both: Sequence[tuple[set[int], set[int]]]) -> list[str]:

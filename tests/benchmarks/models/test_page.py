@@ -15,7 +15,9 @@ from benchmarks.models import page as models_page
 from inkdigit.model.provenance import TeacherFile
 from inkdigit.model.recognizer import Recognizer, bundled
 
-ROOT = Path(__file__).parents[2]
+from ..conftest import cells
+
+ROOT = Path(__file__).parents[3]
 SEEDS = {"n": 5, "mean": 0.99712, "sd": 0.00041, "seeds": [0, 1, 2, 3, 4]}
 
 
@@ -61,10 +63,9 @@ def tiny(shipped) -> models_page.Model:
     return models_page.Model("tiny", 61_000, replace(shipped.card, parameters=9_900), None)
 
 
-def cells(text: str, start: str) -> list[str]:
+def row_of(text: str, start: str) -> list[str]:
     """The cells of the first row that begins with `start`."""
-    row = next(row for row in text.splitlines() if row.startswith(start))
-    return [cell.strip() for cell in row.strip("|").split("|")]
+    return cells(next(row for row in text.splitlines() if row.startswith(start)))
 
 
 def test_every_model_that_ships_has_its_row():
@@ -78,10 +79,10 @@ def test_every_model_that_ships_has_its_row():
 
 def test_one_more_model_needs_no_change_here(shipped, best, tiny, record):
     text = models_page.render([tiny, shipped, best], record)
-    assert cells(text, "| `best` |")[1:] == [
+    assert row_of(text, "| `best` |")[1:] == [
         *("680 kB", "646,000", "99.29 %", "99.11–99.44", "10,000", "99.712 ± 0.041 %", "5", "5,100", "0.08 ms")
     ]
-    assert cells(text, "| `tiny` |")[6:] == ["not measured", "–", "not measured", "not measured"]
+    assert row_of(text, "| `tiny` |")[6:] == ["not measured", "–", "not measured", "not measured"]
     assert '["tiny", "fast", "best"]' in text
     assert "8-bit integers: `best`." in text
     assert "5,100 /s [4,900–5,200]" in text
@@ -91,12 +92,12 @@ def test_one_more_model_needs_no_change_here(shipped, best, tiny, record):
 
 def test_the_bars_are_met_or_not(shipped, best, tiny):
     text = models_page.bars([tiny, shipped, best])
-    assert cells(text, "| all |")[2:] == ["≤ 4.00 MB", "1.02 MB", "yes"]
-    assert cells(text, "| `tiny` | parameters")[3:] == ["9,900", "yes"]
-    assert cells(text, "| `tiny` | model file")[3:] == ["61 kB", "**no**"]
-    assert cells(text, "| `tiny` | mean accuracy")[3:] == ["not measured", "–"]
-    assert cells(text, "| `best` | mean accuracy")[2:] == ["≥ 99.700 %", "99.712 %", "yes"]
-    assert cells(text, "| `best` | pictures/s")[3:] == ["5,100", "yes"]
+    assert row_of(text, "| all |")[2:] == ["≤ 4.00 MB", "1.02 MB", "yes"]
+    assert row_of(text, "| `tiny` | parameters")[3:] == ["9,900", "yes"]
+    assert row_of(text, "| `tiny` | model file")[3:] == ["61 kB", "**no**"]
+    assert row_of(text, "| `tiny` | mean accuracy")[3:] == ["not measured", "–"]
+    assert row_of(text, "| `best` | mean accuracy")[2:] == ["≥ 99.700 %", "99.712 %", "yes"]
+    assert row_of(text, "| `best` | pictures/s")[3:] == ["5,100", "yes"]
 
 
 def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
@@ -104,11 +105,11 @@ def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
     without = replace(before, recipe=before.recipe.replace("validation = 0.05", "validation = 0.0"))
     best = replace(best, card=replace(best.card, provenance=without))
     text = models_page.commands([shipped, best])
-    assert cells(text, "| `fast` |")[1:] == [
+    assert row_of(text, "| `fast` |")[1:] == [
         "`inkdigit train fast --seed 0 --out runs/fast`",
         "`python -m benchmarks.models.bundle fast runs/fast`",
     ]
-    assert cells(text, "| `best` |")[1:] == [
+    assert row_of(text, "| `best` |")[1:] == [
         "`inkdigit train best --seeds 0-4 --out runs/best`, "
         "`inkdigit train best --set protocol=select --out runs/best-select`",
         "`python -m benchmarks.models.bundle best runs/best --int8 --twin runs/best-select`",
@@ -135,24 +136,8 @@ def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
     assert not any(model.speed for model in models_page.read_models(tmp_path))
 
 
-def test_the_page_is_written_once_and_checked(tmp_path, monkeypatch, capsys):
-    def run(*words: str) -> int:
-        where = ["--results", str(tmp_path), "--page", str(tmp_path / "docs" / "m.md")]
-        monkeypatch.setattr(sys, "argv", ["models_page.py", *where, *words])
-        return models_page.main()
-
-    assert run("--check") == 1
-    assert not (tmp_path / "docs").exists()
-    assert run() == 0
-    assert run("--check") == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "m.md: up to date"
-    (tmp_path / "docs" / "m.md").write_text("another")
-    assert run("--check") == 1
-    assert "stale" in capsys.readouterr().out
-
-
 def test_the_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", models_page.use(models_page.read_models(tmp_path)), re.DOTALL)
+    (code,) = re.findall(r"```python\n(.*?)```", models_page.render(models_page.read_models(tmp_path), None), re.DOTALL)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "models.md", "exec"), {})

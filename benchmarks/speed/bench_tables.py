@@ -6,12 +6,13 @@ that holds it; a ratio is that of medians within one run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean, median
 from typing import Any
 
 from benchmarks.accuracy.entries import RECIPES
-from benchmarks.common.tables import MET, NOT_MEASURED, Record, figure, machine_line, middle, percent, row, table
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, NOT_MEASURED, figure, machine_line, middle, percent, row, table
 
 Groups = dict[str, list[Record]]  # entrant → one line a seed
 TITLES = {
@@ -33,27 +34,6 @@ TARGETS = (0.98, 0.99, 0.995)
 GPU_TARGETS = (0.99, 0.995, 0.997)
 GPU_COMMAND = "python -m benchmarks.speed.bench --device cuda --only fast minute resnet annealed --seeds 10"
 STAGES = ("import", "load", "train", "export")
-
-ABOUT = """\
-Every recipe and every peer is trained on MNIST's own training part, each seed in a process of its own, one at a time;
-all take as many threads as there are cores, but for the SVM, which has one. ({elsewhere} are measured in
-[accuracy](accuracy.md): their test part is opened once a seed.) Names set in `code` are recipes of
-Inkdigit; the others are written afresh from what is published about them (`benchmarks/peers/`). Recipes compute in
-bfloat16 where the processor has it, as this one {has} (`-float32`: without it); peers in float32, as their descriptions
-have it. Accuracy is on the 10,000 test pictures: mean ± standard deviation of n seeds. Times are in seconds, median
-[least–most]. "To 99 %" is the first end of an epoch at which the mean test accuracy of the seeds has got there ("–":
-never), and the median training time up to it. The answers are those to the 10,000 test pictures."""
-
-HOW = """\
-**Training** runs in rounds, each with one seed of every entrant that has so many. A ratio is taken seed by seed within
-one run, over the seeds that both have, so that a slow minute falls on both. Training time is that of the epochs, from
-the first batch on and, where the entrant validates, with validation; importing, reading the data, exporting and
-answering are not in it. The curves are measured between epochs and off the clock, in float32. They choose nothing:
-every entrant trains to its end as its description says, and the last accuracy is the one that counts; that of a recipe
-comes from its exported model file, through the door. Recipes that hold out pictures (`protocol = "select"`, or a
-validation part) learn from fewer than 60,000 and are measured on the same 10,000. Answers are those to all test
-pictures at once, the framework's own way, after a first call; peak memory is that of the whole process. The seed
-changes nothing for the SVM and the nearest neighbours."""
 
 
 def latest(lines: Sequence[Record], *, device: str) -> Groups:
@@ -172,15 +152,14 @@ def header(lines: Sequence[Record], recipe: str) -> str:
     return " ".join(words)
 
 
-def part(lines: Sequence[Record], pictures: Mapping[str, str], everybody: Iterable[str] = ()) -> list[str]:
-    """The section of all entrants, quickest first, with `pictures` of them: what each shows → its Markdown.
+def training(lines: Sequence[Record], figures: Sequence[str], everybody: Iterable[str] = ()) -> dict[str, Any] | None:
+    """The section of all entrants, quickest first, with `figures` as Markdown; None without a line.
 
     Who of `everybody` has no line yet is named.
     """
     groups = latest(lines, device="cpu")
     if not groups:
-        return []
-    has = any(line.get("bfloat16") for group in groups.values() for line in group)
+        return None
     header = ["", "parameters", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in TARGETS)]
     header += ["10,000 answers", "peak memory, MB", "command"]
     rows = [
@@ -197,15 +176,13 @@ def part(lines: Sequence[Record], pictures: Mapping[str, str], everybody: Iterab
         )
         for entrant, group in quickest_first(groups)
     ]
-    names = ", ".join(title(entrant) for entrant in everybody if entrant not in groups)
-    lacking = [f"Not measured yet: {names}. `python -m benchmarks.speed.bench --go-on` adds them."] if names else []
-    return [
-        "## Training: recipes and peers side by side",
-        ABOUT.format(has="has" if has else "has not", elsewhere=" and ".join(f"`{name}`" for name in RECIPES)),
-        table(header, rows),
-        *lacking,
-        *pictures.values(),
-    ]
+    return {
+        "bfloat16": any(line.get("bfloat16") for group in groups.values() for line in group),
+        "elsewhere": " and ".join(f"`{name}`" for name in RECIPES),
+        "table": table(header, rows),
+        "missing": ", ".join(title(entrant) for entrant in everybody if entrant not in groups),
+        "figures": figures,
+    }
 
 
 def quickest_first(groups: Groups) -> list[tuple[str, list[Record]]]:
@@ -221,11 +198,11 @@ def _percent(target: float) -> str:
     return f"{target * 100:g} %"
 
 
-def gpu_part(lines: Sequence[Record]) -> list[str]:
-    """The section about GPUs, or the sentence that there was none."""
+def gpu(lines: Sequence[Record]) -> str | None:
+    """The table of what was trained on a GPU; None without a line."""
     groups = latest(lines, device="cuda")
     if not groups:
-        return ["## On a GPU", f"Not measured: no GPU was at hand. `{GPU_COMMAND}` fills a table here."]
+        return None
     header = ["", "GPU", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in GPU_TARGETS)]
     header += ["import", "data and network", "export", "from start to model file", "command"]
     rows = [
@@ -242,12 +219,7 @@ def gpu_part(lines: Sequence[Record]) -> list[str]:
         )
         for entrant, group in quickest_first(groups)
     ]
-    said = (
-        "The same recipes and peers; all in seconds, median [least–most]. Import, reading the data onto the device and "
-        "export are not training time; the start of CUDA falls into the second. For reference: 99.04 % after 0.762 s "
-        "on a GTX 1660 Ti, as [train_mnist_fast](https://github.com/tuomaso/train_mnist_fast) reports."
-    )
-    return ["## On a GPU", said, table(header, rows)]
+    return table(header, rows)
 
 
 def _stage(group: Sequence[Record], key: str) -> str:

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from benchmarks.common import tables
@@ -28,15 +26,7 @@ def test_one_value_has_no_spread():
     assert tables.middle([3.0, 1.0, 20.0]) == "3.00 [1.00–20.0]"
     assert tables.percent([0.99]) == "99.00 %"
     assert tables.percent([0.99, 0.992]) == "99.10 ± 0.14 %"
-
-
-def test_a_smoke_run_counts_as_not_measured(tmp_path):
-    path = tmp_path / "a.json"
-    assert tables.load(path) is None
-    path.write_text(json.dumps({"smoke": True}))
-    assert tables.load(path) is None
-    path.write_text(json.dumps({"smoke": False, "n": 1}))
-    assert tables.load(path) == {"smoke": False, "n": 1}
+    assert tables.plus_minus([3, 5], 1) == "4.0 ± 1.4"
 
 
 def test_measurements_of_one_machine_share_a_line_that_tells_the_days_and_the_load():

@@ -1,12 +1,15 @@
 """The parts of `docs/benchmarks.md` about answering: whole processes, the door, int8 files.
 
-In: what `speed/answering.py` and `speed/int8.py` wrote. Out: rows and blocks of Markdown.
+In: what `speed/answering.py` and `speed/int8.py` wrote. Out: rows, tables, and the figures that the template quotes.
 """
 
 from __future__ import annotations
 
-from benchmarks.common.tables import MET, NOT_MEASURED, Record, row, spread, table
-from inkdigit.report.template import signed
+from typing import Any
+
+from benchmarks.common.results import Record
+from benchmarks.common.tables import MET, NOT_MEASURED, row, spread, table
+from inkdigit.report.numbers import signed
 
 # The whole processes that have a bar: key, figure, field, unit, bar.
 BARRED = (
@@ -31,19 +34,6 @@ DOOR = (
     ("photo_pixels_ms", "the door, 12 megapixels of gray", "ms"),
 )
 COMMAND = "`python -m benchmarks.speed.answering`"
-INT8_COMMAND = "python -m benchmarks.speed.int8 RUN…"
-
-HOW = """\
-**Answering** is measured as whole processes, started afresh each time from a warm disk cache: wall time from start to
-exit, peak resident memory as the operating system accounts it (1 MB = 10⁶ bytes). After two warm-ups the commands take
-turns, so that a slow minute falls on all alike; given are median [least–most]. The door alone is
-timed inside one process."""
-
-INT8 = """\
-Both files, `inkdigit export MODEL --format onnx-int8` and the one it was made from, answer the part that the model
-reports on. The float files have their batch norm folded into the convolutions. Integers pay where convolutions see many
-channels; the first one, which sees a single channel, is slower in integers, and in a small network it is most of the
-work."""
 
 
 def bars(answering: Record | None) -> list[str]:
@@ -61,8 +51,8 @@ def bars(answering: Record | None) -> list[str]:
     return rows
 
 
-def part(answering: Record) -> list[str]:
-    """The section of figures without a bar."""
+def part(answering: Record) -> str:
+    """The table of figures without a bar."""
     rows = []
     for key, figure, field, unit in UNBARRED:
         taken = answering["processes"][key]
@@ -71,10 +61,10 @@ def part(answering: Record) -> list[str]:
     for key, figure, unit in DOOR:
         taken = answering["door"][key]
         rows.append(row(figure, spread(taken, unit, 1), taken["n"], "`python -m benchmarks.speed.inside door`"))
-    return ["## Answering: for scale", table(["figure", "measured", "n", "command"], rows)]
+    return table(["figure", "measured", "n", "command"], rows)
 
 
-def int8_part(record: Record) -> list[str]:
+def int8_part(record: Record) -> dict[str, Any]:
     """The section about int8 files."""
     header = ["model", "parameters", "float32", "int8", "points", "size", "times as fast", "≤ 0.05 lost", "≥ 2 times"]
     rows = []
@@ -85,9 +75,4 @@ def int8_part(record: Record) -> list[str]:
         figures = (f"{100 * float32:.2f} %", f"{100 * int8:.2f} %", signed(points), size)
         met = (MET[points >= -0.05 - 1e-9], MET[faster >= 2])
         rows.append(row(f"`{model['model']}`", f"{model['parameters']:,}", *figures, f"{faster:.2f}", *met))
-    said = (
-        f"{INT8} Timed were {record['rounds']} rounds in turns of {record['pictures']} pictures, {record['threads']} "
-        f"threads, the network alone, medians, n = {record['rounds']}; the processor has "
-        f"{'' if record['vnni'] else 'no '}VNNI. Repeat it with `{INT8_COMMAND}`."
-    )
-    return ["## int8", said, table(header, rows)]
+    return {"table": table(header, rows), **{key: record[key] for key in ("rounds", "pictures", "threads", "vnni")}}

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import threading
 from dataclasses import asdict
 from pathlib import Path
 
@@ -188,24 +187,7 @@ def test_openings_are_added_once(calls, bench):
     settle("fast", 1, bench)
     kept = (bench.results / accuracy.OPENINGS).read_text()
     assert kept == HEADER + "1,mnist,fast,x,0,s0\n2,mnist,wide,x,0,s0\n3,mnist,fast,x,0,s1\n"
-    accuracy.add_openings(bench.runs / "nobody" / accuracy.OPENINGS, bench.results / accuracy.OPENINGS)
-    assert (bench.results / accuracy.OPENINGS).read_text() == kept
     assert len(calls) == 3
-
-
-def test_what_one_holds_another_waits_for(tmp_path):
-    done = threading.Event()
-
-    def other() -> None:
-        with accuracy.waiting(tmp_path / "folder" / "lock"):
-            done.set()
-
-    thread = threading.Thread(target=other)
-    with accuracy.waiting(tmp_path / "folder" / "lock"):
-        thread.start()
-        assert not done.wait(0.1)
-    assert done.wait(5)
-    thread.join()
 
 
 def test_a_command_that_fails_is_told_with_its_words(tmp_path, monkeypatch):
@@ -232,7 +214,7 @@ def test_a_recipe_that_is_not_written_yet_has_no_hash_and_fails_alone(calls, tmp
     monkeypatch.setattr(sys, "argv", ["accuracy.py", "--only", "recipes", *where])
     assert accuracy.main() == 1
     assert "to-come, seed 0, failed: There is no recipe 'to-come'" in capsys.readouterr().err
-    assert [line["name"] for line in accuracy.machine.read_lines(tmp_path / accuracy.LEDGER)] == ["fast"]
+    assert [line["name"] for line in accuracy.results.read_lines(tmp_path / accuracy.LEDGER)] == ["fast"]
     assert len(calls) == 1
 
 
@@ -259,7 +241,7 @@ def test_smoke_trains_for_real_and_keeps_apart(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(accuracy.machine, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["accuracy.py", "--smoke", "--only", "curve", "--seeds", "3", "--device", "cpu"])
     assert accuracy.main() == 0
-    (line,) = accuracy.machine.read_lines(tmp_path / "runs" / "accuracy-smoke" / accuracy.LEDGER)
+    (line,) = accuracy.results.read_lines(tmp_path / "runs" / "accuracy-smoke" / accuracy.LEDGER)
     assert line["smoke"]
     assert (line["name"], line["seed"], line["parameters"]) == ("curve-1k", 3, 747)
     assert len(line["wrong"]) == round(line["n"] * (1 - line["accuracy"]))

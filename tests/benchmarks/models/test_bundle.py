@@ -28,7 +28,7 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import train
 from inkdigit.training.seeds import train_seeds
 
-from ..training.conftest import draw, single_thread, tiny
+from ...training.conftest import draw, single_thread, tiny
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def made(tmp_path_factory) -> Path:
     (folder / "recipes").mkdir()
     (folder / "recipes" / "tiny.toml").write_text(recipe.to_toml(), encoding="utf-8")
     with single_thread(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(calibrate, "MIN_PICTURES", 30)
+        patch.setattr(calibrate, "MIN_IMAGES", 30)
         patch.setattr(results.explain, "insight", lambda *_: None)
         patch.setattr(results.run_page, "write", write_report)  # the page alone would take longer than all else
         train_seeds(recipe, [0, 1], out=folder / "seeds", device="cpu")
@@ -145,8 +145,8 @@ def test_a_twin_decides_on_int8_where_a_recipe_holds_nothing_out(made, dataset, 
 def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, dataset, zoo, monkeypatch):
     run = str(made / "seeds" / "s0")
     before = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo))
-    monkeypatch.setattr(calibrate, "MIN_PICTURES", 30)
-    monkeypatch.setattr(calibrate, "KEEPS", 0.5)
+    monkeypatch.setattr(calibrate, "MIN_IMAGES", 30)
+    monkeypatch.setattr(calibrate, "COVERAGE", 0.5)
     after = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo, again=True))  # its self test passes
     old, new = before.card.calibration, after.card.calibration
     assert new.accept_score > old.accept_score
@@ -161,7 +161,7 @@ def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, data
     monkeypatch.setattr(calibrate, "fit_temperature", lambda *_: 9.0)
     with pytest.raises(UsageError, match="no longer what it was calibrated as"):
         bundle.calibrated_again(before, dataset)
-    monkeypatch.setattr(calibrate, "MIN_PICTURES", 10_000)
+    monkeypatch.setattr(calibrate, "MIN_IMAGES", 10_000)
     with pytest.raises(UsageError, match="held too few pictures out"):
         bundle.calibrated_again(before, dataset)
 
