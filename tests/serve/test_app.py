@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -94,30 +95,29 @@ def test_what_is_no_base64_is_an_entry_among_others_and_an_error_alone(server, s
     assert (alone.status_code, alone.json()["kind"]) == (422, "PictureError")
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        {"content": b""},
-        {"content": b"", "headers": {"Content-Type": "application/json"}},
-        {"content": b"{", "headers": {"Content-Type": "application/json"}},
-        {"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
-        {"content": b"\xff\xfe{}", "headers": {"Content-Type": "application/json; charset=utf-8"}},
-        {"json": {}},
-        {"json": {"images": []}},
-        {"json": {"images": "abc"}},
-        {"json": {"images": [], "more": 1}},
-        {"json": ["abc"]},
-        {"content": b"abc", "headers": {"Content-Type": "multipart/form-data"}},
-        {"content": b"--b\r\n\r\nabc", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
-        {"content": b"--b--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
-        {"content": b"x", "headers": {"Content-Type": f"multipart/form-data; boundary={'b' * 500}"}},
-        {"files": {"other": b"abc"}},
-    ],
-    ids=lambda r: str(r)[:60],
-)
-def test_a_request_without_a_picture_makes_no_sense(server, request_):
-    answer = ask(server, **request_)
-    assert (answer.status_code, answer.json()["kind"]) == (400, "UsageError")
+WITHOUT_A_PICTURE: list[dict[str, Any]] = [
+    {"content": b""},
+    {"content": b"", "headers": {"Content-Type": "application/json"}},
+    {"content": b"{", "headers": {"Content-Type": "application/json"}},
+    {"content": b"[" * 100_000, "headers": {"Content-Type": "application/json"}},
+    {"content": b"\xff\xfe{}", "headers": {"Content-Type": "application/json; charset=utf-8"}},
+    {"json": {}},
+    {"json": {"images": []}},
+    {"json": {"images": "abc"}},
+    {"json": {"images": [], "more": 1}},
+    {"json": ["abc"]},
+    {"content": b"abc", "headers": {"Content-Type": "multipart/form-data"}},
+    {"content": b"--b\r\n\r\nabc", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+    {"content": b"--b--\r\n", "headers": {"Content-Type": "multipart/form-data; boundary=b"}},
+    {"content": b"x", "headers": {"Content-Type": f"multipart/form-data; boundary={'b' * 500}"}},
+    {"files": {"other": b"abc"}},
+]
+
+
+def test_a_request_without_a_picture_makes_no_sense(server):
+    for request in WITHOUT_A_PICTURE:
+        answer = ask(server, **request)
+        assert (answer.status_code, answer.json()["kind"]) == (400, "UsageError"), str(request)[:100]
 
 
 def test_a_model_is_named_in_the_query_and_never_looked_for(make_server, tiny_file, seven):
@@ -171,28 +171,25 @@ def test_health(server):
         assert (answer.status_code, answer.json()) == (200, {state: True})
 
 
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/predict/", "/web/../app.py", "/web/%2e%2e/app.py", "/web/", "/docs/x", "/%00"]
-)
-def test_what_is_not_there(server, path):
-    answer = httpx.get(f"{server}{path}")
-    assert (answer.status_code, answer.json()["kind"]) == (404, "NotFound")
+def test_what_is_not_there(server):
+    for path in ("/nothing", "/predict/", "/web/../app.py", "/web/%2e%2e/app.py", "/web/", "/docs/x", "/%00"):
+        answer = httpx.get(f"{server}{path}")
+        assert (answer.status_code, answer.json()["kind"]) == (404, "NotFound"), path
 
 
-@pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/predict"), ("POST", "/info"), ("DELETE", "/"), ("OPTIONS", "/predict")]
-)
-def test_a_wrong_method_is_told_the_right_one(server, method, path):
-    answer = httpx.request(method, f"{server}{path}")
-    assert (answer.status_code, answer.json()["kind"]) == (405, "MethodNotAllowed")
-    assert answer.headers["allow"] == {"/predict": "POST", "/info": "GET", "/": "GET, HEAD"}[path]
+def test_a_wrong_method_is_told_the_right_one(server):
+    allowed = {"/predict": "POST", "/info": "GET", "/": "GET, HEAD"}
+    for method, path in (("GET", "/predict"), ("POST", "/info"), ("DELETE", "/"), ("OPTIONS", "/predict")):
+        answer = httpx.request(method, f"{server}{path}")
+        assert (answer.status_code, answer.json()["kind"]) == (405, "MethodNotAllowed"), (method, path)
+        assert answer.headers["allow"] == allowed[path]
 
 
-@pytest.mark.parametrize("path", ["/", "/docs", "/web/app.js", "/health/live", "/health/ready", "/v2/health/ready"])
-def test_the_head_of_a_page_and_of_health(server, path):
-    answer, whole = httpx.head(f"{server}{path}"), httpx.get(f"{server}{path}")
-    assert (answer.status_code, answer.content) == (200, b"")
-    assert answer.headers["content-length"] == str(len(whole.content))
+def test_the_head_of_a_page_and_of_health(server):
+    for path in ("/", "/docs", "/web/app.js", "/health/live", "/health/ready", "/v2/health/ready"):
+        head, whole = httpx.head(f"{server}{path}"), httpx.get(f"{server}{path}")
+        assert (head.status_code, head.content) == (200, b""), path
+        assert head.headers["content-length"] == str(len(whole.content)), path
 
 
 def test_a_field_that_is_wrong_is_named(server, seven):
