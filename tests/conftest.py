@@ -174,6 +174,11 @@ def mnist() -> Path:
     pytest.skip("MNIST is not here: set INKDIGIT_DATA to the folder that holds mnist/")
 
 
+def pytest_configure() -> None:
+    """One thread for each process that trains: tests run side by side, and waiting threads are slow."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """After a full run: cases and seconds of each folder of tests, the workers' seconds added up."""
     if config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
