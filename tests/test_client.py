@@ -211,9 +211,8 @@ def test_patience_with_a_busy_server_has_an_end(server, files, waits):
     assert len(waits) == client.WAITS
 
 
-@pytest.mark.parametrize(
-    ("status", "error"),
-    [
+def test_a_refusal_is_told_in_the_words_of_the_server(server, files):
+    for status, error in (
         (400, UsageError),
         (401, Unauthorized),
         (404, UsageError),
@@ -221,38 +220,37 @@ def test_patience_with_a_busy_server_has_an_end(server, files, waits):
         (413, RequestTooLarge),
         (500, Unreachable),
         (507, Unreachable),
-    ],
-)
-def test_a_refusal_is_told_in_the_words_of_the_server(server, files, status, error):
-    server.replies = [(status, {"error": "Such is life.", "kind": "Whatever"}, {})]
-    with pytest.raises(InkdigitError, match="Such is life") as caught:
-        list(client.ask(server.url, files("1")))
-    assert type(caught.value) is error
+    ):
+        server.replies = [(status, {"error": "Such is life.", "kind": "Whatever"}, {})]
+        with pytest.raises(InkdigitError, match="Such is life") as caught:
+            list(client.ask(server.url, files("1")))
+        assert type(caught.value) is error, status
 
 
-@pytest.mark.parametrize(
-    ("status", "answer"),
-    [
-        (200, b"<html>"),
-        (200, b""),
-        (200, b"[" * 100_000),
-        (200, b"\xff"),
-        (200, []),
-        (200, {"predictions": []}),
-        (200, {"predictions": [{}]}),
-        (200, {"predictions": ["7"]}),
-        (200, {"predictions": [{**SEEN, "probs": 7}]}),
-        (200, {"predictions": [{**SEEN, "confidence": "high"}]}),
-        (200, {"predictions": [SEEN, SEEN]}),
-        (301, {"moved": True}),
-        (404, {"detail": "Not Found"}),
-        (502, b"Bad Gateway"),
-    ],
-)
-def test_what_is_no_answer_of_inkdigit_is_one_error(server, files, status, answer):
-    server.replies = [(status, answer, {})]
-    with pytest.raises(Unreachable, match="does not answer as Inkdigit does"):
-        list(client.ask(server.url, files("1")))
+NO_ANSWERS: list[tuple[int, object]] = [
+    (200, b"<html>"),
+    (200, b""),
+    (200, b"[" * 100_000),
+    (200, b"\xff"),
+    (200, []),
+    (200, {"predictions": []}),
+    (200, {"predictions": [{}]}),
+    (200, {"predictions": ["7"]}),
+    (200, {"predictions": [{**SEEN, "probs": 7}]}),
+    (200, {"predictions": [{**SEEN, "confidence": "high"}]}),
+    (200, {"predictions": [SEEN, SEEN]}),
+    (301, {"moved": True}),
+    (404, {"detail": "Not Found"}),
+    (502, b"Bad Gateway"),
+]
+
+
+def test_what_is_no_answer_of_inkdigit_is_one_error(server, files):
+    for status, answer in NO_ANSWERS:
+        server.replies = [(status, answer, {})]
+        with pytest.raises(Unreachable, match="does not answer as Inkdigit does"):
+            list(client.ask(server.url, files("1")))
+        assert server.replies == [], (status, answer)
 
 
 @pytest.mark.parametrize("info", [{}, [], "", {"limits": 3}, {"limits": {"max_bytes": "many", "max_files": 3}}])
@@ -310,10 +308,10 @@ SCHEMES = ["", "localhost:8000", "ftp://localhost", "file:///etc/passwd", "http:
 PLACES = ["http://a:port", "http://a:99999", "http://[::1", f"http://{'a' * 64}", "http://a..b"]
 
 
-@pytest.mark.parametrize("address", [*SCHEMES, *PLACES, "http://user:secret@a", "http://a/?model=fast"])
-def test_an_address_that_is_none(address):
-    with pytest.raises(UsageError, match="no address of a server"):
-        client.ask(address, [])
+def test_an_address_that_is_none():
+    for address in (*SCHEMES, *PLACES, "http://user:secret@a", "http://a/?model=fast"):
+        with pytest.raises(UsageError, match="no address of a server"):
+            client.ask(address, [])
 
 
 def test_the_next_step_after_an_address_without_its_scheme():

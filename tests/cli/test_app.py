@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from inkdigit import __main__ as entry
 from inkdigit import errors
-from inkdigit.cli import app, look
+from inkdigit.cli import app
 
 from .conftest import Said, assert_one_error, command, environment, run
 
@@ -47,28 +47,23 @@ def test_these_are_the_commands():
     }
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_a_command_has_one_sentence_and_an_example(words):
-    sentence, blank, example = inspect.cleandoc(COMMANDS[words].help).splitlines()
-    assert re.fullmatch(r"[A-Z].*\.", sentence)
-    assert blank == ""
-    assert example.startswith(f"Example: inkdigit {words}")
+def test_a_command_has_one_sentence_and_an_example_that_it_takes():
+    for words, one in COMMANDS.items():
+        sentence, blank, example = inspect.cleandoc(one.help).splitlines()
+        assert re.fullmatch(r"[A-Z].*\.", sentence), words
+        assert blank == "", words
+        assert example.startswith(f"Example: inkdigit {words}")
+        arguments = shlex.split(example.removeprefix("Example: inkdigit "))
+        one.make_context(words, arguments[len(words.split()) :])
 
 
-@pytest.mark.parametrize("words", COMMANDS)
-def test_an_example_is_one_that_the_command_takes(words):
-    example = shlex.split(COMMANDS[words].help.partition("Example: inkdigit ")[2])
-    COMMANDS[words].make_context(words, example[len(words.split()) :])
-
-
-@pytest.mark.parametrize("words", COMMANDS)
-def test_help_is_shown(inkdigit, words):
-    said = inkdigit(*words.split(), "--help")
-    assert (said.code, said.err) == (0, "")
-    assert "Example:" in said.out
-    for option in COMMANDS[words].params:
-        if option.name != "help":
-            assert option.help, f"{words} does not say what {option.name} is"
+def test_help_is_shown_and_says_what_every_option_is(inkdigit):
+    for words, one in COMMANDS.items():
+        said = inkdigit(*words.split(), "--help")
+        assert (said.code, said.err) == (0, ""), words
+        assert "Example:" in said.out, words
+        nameless = [option.name for option in one.params if option.name != "help" and not option.help]
+        assert nameless == [], words
 
 
 def test_the_front_page_names_every_command(inkdigit):
@@ -90,16 +85,16 @@ def test_what_is_not_there_is_exit_2(inkdigit, words):
     assert "Traceback" not in said.err
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda c: c.__name__)
-def test_every_error_is_one_line_and_its_exit_code(inkdigit, monkeypatch, error):
-    two = error in (errors.MissingExtra, errors.MalformedFile)
+def test_every_error_is_one_line_and_its_exit_code(inkdigit, monkeypatch):
+    for error in ERRORS:
+        two = error in (errors.MissingExtra, errors.MalformedFile)
+        raised = error("It is", "wrong") if two else error("It is wrong")
 
-    def fail() -> None:
-        raise error("It is", "wrong") if two else error("It is wrong")
+        def fail(raised: Exception = raised) -> None:
+            raise raised
 
-    monkeypatch.setattr(look, "bundled", fail, raising=False)
-    monkeypatch.setattr("inkdigit.training.recipe.bundled", fail)
-    assert_one_error(inkdigit("recipes"), error.exit_code, "It is")
+        monkeypatch.setattr("inkdigit.training.recipe.bundled", fail)
+        assert_one_error(inkdigit("recipes"), error.exit_code, "It is")
 
 
 def test_a_bug_stays_a_traceback(monkeypatch):

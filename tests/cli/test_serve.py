@@ -14,45 +14,42 @@ from inkdigit.errors import UsageError
 from .conftest import assert_one_error
 
 
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("8MB", 8_000_000),
-        ("500kB", 500_000),
-        ("8MiB", 2**23),
-        ("1048576", 2**20),
-        ("1.5 mb", 1_500_000),
-        (" 2KiB", 2048),
-    ],
-)
-def test_a_size(text, size):
-    assert parse_size(text) == size
+def test_a_size():
+    sizes = {
+        "8MB": 8_000_000,
+        "500kB": 500_000,
+        "8MiB": 2**23,
+        "1048576": 2**20,
+        "1.5 mb": 1_500_000,
+        " 2KiB": 2048,
+    }
+    assert {text: parse_size(text) for text in sizes} == sizes
 
 
-@pytest.mark.parametrize("text", ["", "MB", "8XB", "-1", "1e6", "0", "1023", "9" * 20, "8 M B", "∞"])
-def test_what_is_no_size(text):
-    with pytest.raises(UsageError, match="no size of a request"):
-        parse_size(text)
+def test_what_is_no_size():
+    for text in ("", "MB", "8XB", "-1", "1e6", "0", "1023", "9" * 20, "8 M B", "∞"):
+        with pytest.raises(UsageError, match="no size of a request"):
+            parse_size(text)
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "text"),
-    [
-        (["--model", "nothing"], 2, "There is no model 'nothing'"),
-        (["--host", "no.such.host.invalid"], 2, "There is no host"),
-        (["--host", "192.0.2.1"], 2, "no address of this machine"),
-        (["--max-bytes", "much"], 2, "no size of a request"),
-        (["--allow-origin", "*"], 2, "--allow-origin is no origin"),
-        (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is no origin"),
-        (["--time-limit", "nan"], 2, "--time-limit is no number"),
-        (["--token", "with space"], 2, "This token cannot be sent"),
-        (["--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
-        (["--workers", "2", "--model", "nothing"], 2, "There is no model 'nothing'"),
-        (["--workers", "2", "--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
-    ],
-)
-def test_what_cannot_be_served(inkdigit, options, code, text):
-    assert_one_error(inkdigit("serve", "--port", 0, *options), code, text)
+NOT_SERVED: list[tuple[list[str], int, str]] = [
+    (["--model", "nothing"], 2, "There is no model 'nothing'"),
+    (["--host", "no.such.host.invalid"], 2, "There is no host"),
+    (["--host", "192.0.2.1"], 2, "no address of this machine"),
+    (["--max-bytes", "much"], 2, "no size of a request"),
+    (["--allow-origin", "*"], 2, "--allow-origin is no origin"),
+    (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is no origin"),
+    (["--time-limit", "nan"], 2, "--time-limit is no number"),
+    (["--token", "with space"], 2, "This token cannot be sent"),
+    (["--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
+    (["--workers", "2", "--model", "nothing"], 2, "There is no model 'nothing'"),
+    (["--workers", "2", "--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
+]
+
+
+def test_what_cannot_be_served(inkdigit):
+    for options, code, text in NOT_SERVED:
+        assert_one_error(inkdigit("serve", "--port", 0, *options), code, text)
 
 
 def test_a_port_that_is_taken(inkdigit):
