@@ -1,4 +1,4 @@
-"""Occlusion: which ink decided, asked of the model file alone."""
+"""Occlusion: which ink decided a prediction, by the model file alone."""
 
 from __future__ import annotations
 
@@ -41,30 +41,30 @@ def by_hand(picture: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def test_the_map_is_the_mean_fall_of_the_squares_that_cover_a_pixel():
     weights = np.random.default_rng(0).normal(0, 0.03, (28, 28))
-    found = occlusion(Weighing(weights), template(3), class_index=1)
-    assert (found.shape, found.dtype) == ((28, 28), np.float32)
-    assert np.abs(found - by_hand(template(3), weights)).max() < 1e-4
+    fall = occlusion(Weighing(weights), template(3), class_index=1)
+    assert (fall.shape, fall.dtype) == ((28, 28), np.float32)
+    assert np.abs(fall - by_hand(template(3), weights)).max() < 1e-4
 
 
 def test_ink_for_one_of_two_classes_is_ink_against_the_other():
     weighing = Weighing(np.random.default_rng(1).normal(0, 0.03, (28, 28)))
-    one, other = (occlusion(weighing, template(5), class_index=i) for i in (0, 1))
-    assert np.abs(one + other).max() < 1e-4
+    first, second = (occlusion(weighing, template(5), class_index=i) for i in (0, 1))
+    assert np.abs(first + second).max() < 1e-4
 
 
 def test_ink_that_decides_at_a_probability_of_one_still_shows():
     weights = np.zeros((28, 28))
-    weights[:14] = 0.5  # so sure that hiding a square leaves the probability at 1
+    weights[:14] = 0.5  # so certain that hiding a square leaves the probability at 1
     weighing = Weighing(weights)
     assert weighing.probs_as_prepared(template(8)[None])[0, 1] == 1
-    found = occlusion(weighing, template(8), class_index=1)
-    assert found[:14][template(8)[:14] > 128].mean() > 1
-    assert np.abs(found[14 + SQUARE_PX :]).max() == 0
+    fall = occlusion(weighing, template(8), class_index=1)
+    assert fall[:14][template(8)[:14] > 128].mean() > 1
+    assert np.abs(fall[14 + SQUARE_PX :]).max() == 0
 
 
-def test_every_pixel_lies_under_as_many_squares():
+def test_every_pixel_is_under_as_many_squares():
     assert SQUARE_PX % STEP_PX == 0
-    assert len(range(1 - SQUARE_PX, 28, STEP_PX)) ** 2 < 300  # pictures a network answers for one map
+    assert len(range(1 - SQUARE_PX, 28, STEP_PX)) ** 2 < 300  # images that a network predicts for one map
 
 
 def test_paper_decides_nothing(tiny):
@@ -73,10 +73,10 @@ def test_paper_decides_nothing(tiny):
 
 def test_log_odds_near_certainty_are_exact():
     probs = np.array([[1.0, 1e-20, 2e-20], [0.25, 0.5, 0.25], [1.0, 0.0, 0.0]], np.float32)
-    found = log_odds(probs, 0)
-    assert found[0] == pytest.approx(-np.log(3e-20), rel=1e-4)
-    assert found[1] == pytest.approx(np.log(1 / 3), rel=1e-4)
-    assert np.isfinite(found[2])
+    odds = log_odds(probs, 0)
+    assert odds[0] == pytest.approx(-np.log(3e-20), rel=1e-4)
+    assert odds[1] == pytest.approx(np.log(1 / 3), rel=1e-4)
+    assert np.isfinite(odds[2])
 
 
 def test_a_class_that_the_model_lacks(tiny):

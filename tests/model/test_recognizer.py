@@ -1,12 +1,12 @@
-"""Answering: the same for every way to hand a picture over, and one clear error for every bad model file."""
+"""Prediction: the same for every kind of input, and one clear error for every bad model file."""
 
 from __future__ import annotations
 
 import json
 import os
 import threading
-from dataclasses import replace
-from itertools import count
+from contextlib import suppress
+from itertools import count, product
 
 import numpy as np
 import onnxruntime as ort
@@ -15,7 +15,6 @@ from PIL import Image
 
 import inkdigit.model.recognizer as room
 import inkdigit.model.session as session
-import inkdigit.picture.batch as reading
 from inkdigit.errors import (
     ModelFileError,
     NotAModelFile,
@@ -26,37 +25,39 @@ from inkdigit.errors import (
     UsageError,
 )
 from inkdigit.model.card import METADATA_KEY, Calibration
-from inkdigit.model.recognizer import Recognizer, bundled, find, load
+from inkdigit.model.recognizer import CHUNK, Recognizer, bundled, find, load
+from inkdigit.picture.batch import AT_A_TIME
+from inkdigit.picture.prepare import VERSION
 from inkdigit.types import DIGITS, OUTLIERS, Prediction
 
 from ..conftest import SHAPES, Tiny, drawn, on_paper, template
 
-PICTURES = [drawn(label, size_px=28) for label in range(10)]
+IMAGES = [drawn(label, size_px=28) for label in range(10)]
 
 
-def same(one: Prediction, other: Prediction) -> bool:
-    """Whether two answers are the same to the last bit but one: batches may be summed in another order."""
-    if one.probs is None or other.probs is None:
-        return one == other or (one.label, one.reason, one.probs) == (other.label, other.reason, other.probs)
-    return one.label == other.label and bool(np.allclose(one.probs, other.probs, atol=1e-6))
+def same(first: Prediction, second: Prediction) -> bool:
+    """Whether two predictions are the same but for the last bits: batches may be summed in another order."""
+    if first.probs is None or second.probs is None:
+        return first == second or (first.label, first.reason, first.probs) == (second.label, second.reason, None)
+    return first.label == second.label and bool(np.allclose(first.probs, second.probs, atol=1e-6))
 
 
-# Answering ------------------------------------------------------------------------------------------------------------
+# Prediction -----------------------------------------------------------------------------------------------------------
 
 
 def test_the_answer_is_always_a_list(tiny, tmp_path):
     path = tmp_path / "3.png"
-    Image.fromarray(PICTURES[3]).save(path)
-    colour = np.dstack([PICTURES[3]] * 3)
-    for one in (path, str(path), path.read_bytes(), Image.open(path), PICTURES[3], colour, [path], (PICTURES[3],)):
-        answers = tiny.predict(one)
-        assert isinstance(answers, list)
-        assert [answer.label for answer in answers] == ["3"]
+    Image.fromarray(IMAGES[3]).save(path)
+    colour = np.dstack([IMAGES[3]] * 3)
+    inputs = (path, str(path), path.read_bytes(), Image.open(path), IMAGES[3], colour, [path], (IMAGES[3],))
+    answers = [tiny.predict(given) for given in inputs]
+    assert all(isinstance(answer, list) for answer in answers)
+    assert [[prediction.label for prediction in answer] for answer in answers] == [["3"]] * len(inputs)
     assert tiny.predict([]) == []
 
 
 def test_an_answer_holds_what_it_says(tiny):
-    (answer,) = tiny.predict(PICTURES[7])
+    (answer,) = tiny.predict(IMAGES[7])
     assert answer.label == "7" == tiny.classes[answer.best]
     assert answer.reason is None
     assert answer.probs.shape == (10,)
@@ -69,7 +70,7 @@ def test_an_answer_holds_what_it_says(tiny):
 
 def test_many_at_once_are_the_same_as_one_by_one(tiny):
     rng = np.random.default_rng(0)
-    pictures = np.stack([*PICTURES, 255 - PICTURES[2], np.zeros((28, 28)), rng.integers(0, 256, (28, 28))])
+    pictures = np.stack([*IMAGES, 255 - IMAGES[2], np.zeros((28, 28)), rng.integers(0, 256, (28, 28))])
     pictures = pictures.astype(np.uint8)
     singly = [tiny.predict(one)[0] for one in pictures]
     together = [
@@ -84,27 +85,28 @@ def test_many_at_once_are_the_same_as_one_by_one(tiny):
         assert all(same(a, b) for a, b in zip(answers, singly, strict=True))
 
 
-def test_a_batch_larger_than_a_chunk_keeps_its_order(tiny, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 7)
-    labels = np.random.default_rng(1).integers(0, 10, 50)
-    answers = tiny.predict(np.stack(PICTURES)[labels])
+def test_a_batch_larger_than_a_chunk_keeps_its_order(tiny):
+    labels = np.random.default_rng(1).integers(0, 10, 2 * CHUNK + 7)
+    answers = tiny.predict(np.stack(IMAGES)[labels])
     assert [answer.label for answer in answers] == [str(k) for k in labels]
 
 
-@pytest.mark.parametrize("size_px", [28, 61, 112, 224])
-@pytest.mark.parametrize("label", range(10))
-def test_polarity_zoom_and_paper_keep_the_label(tiny, label, size_px):
-    gray = drawn(label, size_px=size_px)
-    doubled = np.kron(gray, np.ones((2, 2), np.uint8))
-    answers = tiny.predict([gray, 255 - gray, doubled, np.pad(gray, 9)])
-    assert [answer.label for answer in answers] == [str(label)] * 4
+def test_polarity_zoom_and_padding_keep_the_label(tiny):
+    read = {}
+    for label, size_px in product(range(10), (28, 61, 112, 224)):
+        gray = drawn(label, size_px=size_px)
+        variants = [gray, 255 - gray, np.kron(gray, np.ones((2, 2), np.uint8)), np.pad(gray, 9)]
+        read[label, size_px] = [answer.label for answer in tiny.predict(variants)]
+    assert {key: labels for key, labels in read.items() if labels != [str(key[0])] * 4} == {}
 
 
-@pytest.mark.parametrize("label", range(10))
-def test_the_bundled_model_reads_drawn_digits_on_paper(default_model, label):
-    ink = drawn(label, size_px=160)
-    answers = default_model.predict([ink, 255 - ink, on_paper(ink), 255 - on_paper(ink), on_paper(ink, grain=12)])
-    assert [DIGITS[answer.best] for answer in answers] == [str(label)] * 5
+def test_the_bundled_model_reads_drawn_digits_on_paper(default_model):
+    read = {}
+    for label in range(10):
+        ink = drawn(label, size_px=160)
+        images = [ink, 255 - ink, on_paper(ink), 255 - on_paper(ink), on_paper(ink, grain=12)]
+        read[label] = [answer.best for answer in default_model.predict(images)]
+    assert read == {label: [label] * 5 for label in range(10)}
 
 
 def test_no_ink_is_an_answer(tiny):
@@ -114,22 +116,22 @@ def test_no_ink_is_an_answer(tiny):
         assert (answer.confidence, answer.probs, answer.score, answer.best) == (None, None, None, None)
 
 
-def test_plain_pictures_are_answered_even_when_they_are_black(tmp_path):
+def test_plain_images_are_answered_even_when_they_are_black(tmp_path):
     plain = load(Tiny(kind="plain").write(tmp_path / "plain.onnx"))
     assert plain.prepare == "plain"
     assert plain.predict(np.zeros((28, 28), np.uint8))[0].probs is not None
 
 
 def test_below_the_threshold_it_does_not_answer_but_keeps_the_figures(tiny, tmp_path):
-    score = tiny.predict(PICTURES[4])[0].score
+    score = tiny.predict(IMAGES[4])[0].score
     lenient, strict = (
         load(Tiny(calibration=Calibration(accept_score=score + d)).write(tmp_path / f"{d}.onnx")) for d in (-0.1, 0.1)
     )
-    (kept,), (refused,) = lenient.predict(PICTURES[4]), strict.predict(PICTURES[4])
-    assert kept.label == "4"
-    assert (refused.label, refused.reason, refused.best) == (None, "unsure", 4)
-    assert np.array_equal(refused.probs, kept.probs)
-    assert (refused.confidence, refused.score) == (kept.confidence, kept.score)
+    (accepted,), (rejected,) = lenient.predict(IMAGES[4]), strict.predict(IMAGES[4])
+    assert accepted.label == "4"
+    assert (rejected.label, rejected.reason, rejected.best) == (None, "unsure", 4)
+    assert np.array_equal(rejected.probs, accepted.probs)
+    assert (rejected.confidence, rejected.score) == (accepted.confidence, accepted.score)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +141,7 @@ def wary(tmp_path_factory):
     return wary.write(tmp_path_factory.mktemp("wary") / "wary.onnx")
 
 
-def test_outliers_are_refused_with_their_reason(wary):
+def test_outliers_are_rejected_with_their_reason(wary):
     model = load(wary)
     assert [answer.label for answer in model.predict(np.stack([template(i) for i in range(10)]))] == list(DIGITS)
     answers = model.predict(SHAPES)
@@ -147,35 +149,35 @@ def test_outliers_are_refused_with_their_reason(wary):
     assert all(answer.score < 0.5 and answer.probs.sum() == pytest.approx(1, abs=1e-5) for answer in answers)
 
 
-def test_who_asks_for_it_gets_an_answer_for_whatever_has_ink(wary):
+def test_accept_all_answers_every_image_with_ink(wary):
     model = load(wary, accept_all=True)
     assert [answer.label for answer in model.predict(SHAPES)] == [DIGITS[a.best] for a in load(wary).predict(SHAPES)]
     assert model.predict(np.zeros((28, 28), np.uint8))[0].reason == "no ink"
 
 
-def test_below_the_least_confidence_it_is_unsure(wary):
-    (kept,) = load(wary).predict(PICTURES[3])
-    assert kept.label == "3"
-    assert kept.confidence < 0.99
-    for least, label, reason in ((kept.confidence - 0.01, "3", None), (kept.confidence + 0.01, None, "unsure")):
-        for accept_all in (False, True):
-            (answer,) = load(wary, min_confidence=least, accept_all=accept_all).predict(PICTURES[3])
-            assert (answer.label, answer.reason, answer.confidence) == (label, reason, kept.confidence)
-    for least in (-0.1, 1.01, float("nan"), "x"):
+def test_below_the_minimum_confidence_it_is_unsure(wary):
+    (accepted,) = load(wary).predict(IMAGES[3])
+    assert accepted.label == "3"
+    assert accepted.confidence < 0.99
+    for accept_all, (minimum, label, reason) in product(
+        (False, True), ((accepted.confidence - 0.01, "3", None), (accepted.confidence + 0.01, None, "unsure"))
+    ):
+        (answer,) = load(wary, min_confidence=minimum, accept_all=accept_all).predict(IMAGES[3])
+        assert (answer.label, answer.reason, answer.confidence) == (label, reason, accepted.confidence)
+    for wrong in (-0.1, 1.01, float("nan"), "x"):
         with pytest.raises(UsageError, match="from 0 to 1"):
-            load(wary, min_confidence=least)
+            load(wary, min_confidence=wrong)
 
 
-def test_a_card_that_hides_the_outliers_is_refused(tmp_path):
-    told = Tiny(outliers=OUTLIERS)
-    silent = told.write(tmp_path / "silent.onnx", text=Tiny().card().to_json())
+def test_a_card_that_hides_the_outliers_is_error_of(tmp_path):
+    silent = Tiny(outliers=OUTLIERS).write(tmp_path / "silent.onnx", text=Tiny().card().to_json())
     with pytest.raises(NotAModelFile, match="do not agree"):
         load(silent)
 
 
-def test_one_bad_picture_stops_the_call(tiny, tmp_path):
+def test_one_bad_image_stops_the_call(tiny, tmp_path):
     with pytest.raises(NotAPicture):
-        tiny.predict([PICTURES[0], b"no picture"])
+        tiny.predict([IMAGES[0], b"no picture"])
     with pytest.raises(PictureError, match="no file"):
         tiny.predict(tmp_path / "nothing.png")
     with pytest.raises(PictureError, match="Received: int"):
@@ -186,7 +188,7 @@ def test_other_classes_than_digits(tmp_path):
     names = ("trouser", "ß", "10")
     model = load(Tiny(classes=names).write(tmp_path / "names.onnx"))
     assert model.classes == names
-    assert [answer.label for answer in model.predict(PICTURES[:3])] == list(names)
+    assert [answer.label for answer in model.predict(IMAGES[:3])] == list(names)
 
 
 # Many at once ---------------------------------------------------------------------------------------------------------
@@ -194,14 +196,15 @@ def test_other_classes_than_digits(tmp_path):
 
 @pytest.fixture
 def files(tmp_path):
-    """Seventeen files: digits in turn, a photo, a blank, two that are broken and one that is not there."""
-    grays = [PICTURES[i % 10] for i in range(12)] + [on_paper(drawn(6, size_px=160)), np.zeros((30, 30), np.uint8)]
-    paths = [tmp_path / f"{i:02}.png" for i in range(len(grays))]
-    for path, gray in zip(paths, grays, strict=True):
-        Image.fromarray(gray).save(path)
-    for at, content in ((4, b""), (9, b"no picture")):
-        paths.insert(at, tmp_path / f"broken-{at}.png")
-        paths[at].write_bytes(content)
+    """More files than are read at a time: digits, photos, blanks; every sixteenth is broken, the last is missing."""
+    grays = [IMAGES[i % 10] for i in range(12)] + [on_paper(drawn(6, size_px=160)), np.zeros((30, 30), np.uint8)]
+    paths = []
+    for i in range(2 * AT_A_TIME + 5):
+        paths.append(tmp_path / f"{i:03}.png")
+        if i % 16 == 4:
+            paths[i].write_bytes(b"" if i % 32 == 4 else b"no picture")
+        else:
+            Image.fromarray(grays[i % len(grays)]).save(paths[i])
     return [*paths, tmp_path / "none.png"]
 
 
@@ -212,18 +215,18 @@ def alone(model: Recognizer, picture) -> Prediction | PictureError:
         return exc
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 16, 17, 18])
-def test_each_picture_has_its_answer_or_its_error_in_its_place(tiny, files, monkeypatch, chunk):
+def test_each_image_has_its_answer_or_its_error_in_its_place(tiny, files):
     expected = [alone(tiny, file) for file in files]
-    monkeypatch.setattr(reading, "AT_A_TIME", chunk)
-    answers = list(tiny.predict_each(iter(files)))
-    assert [type(a) for a in answers] == [type(e) for e in expected]
-    assert [i for i, a in enumerate(answers) if isinstance(a, PictureError)] == [4, 9, 16]
-    for answer, one in zip(answers, expected, strict=True):
-        assert str(answer) == str(one) if isinstance(one, PictureError) else same(answer, one)
+    for n in (1, 2, AT_A_TIME - 1, AT_A_TIME, AT_A_TIME + 1, len(files)):
+        answers = list(tiny.predict_each(iter(files[:n])))
+        assert [type(answer) for answer in answers] == [type(other) for other in expected[:n]]
+        for answer, other in zip(answers, expected, strict=False):
+            assert str(answer) == str(other) if isinstance(other, PictureError) else same(answer, other)
+    errors = [i for i, answer in enumerate(answers) if isinstance(answer, PictureError)]
+    assert errors == [*range(4, len(files) - 1, 16), len(files) - 1]
 
 
-def test_an_error_among_the_pictures_comes_out_as_it_is(tiny, files):
+def test_an_error_among_the_images_comes_out_as_it_is(tiny, files):
     error = PictureError("a folder without pictures")
     answers = list(tiny.predict_each([error, files[0], error]))
     assert answers[0] is answers[2] is error
@@ -232,44 +235,39 @@ def test_an_error_among_the_pictures_comes_out_as_it_is(tiny, files):
     assert list(tiny.predict_each([error])) == [error]
 
 
-@pytest.mark.parametrize("chunk", [2, 64])
-def test_one_bad_file_of_many_stops_predict(tiny, files, monkeypatch, chunk):
-    monkeypatch.setattr(reading, "AT_A_TIME", chunk)
-    with pytest.raises(NotAPicture, match="broken-4"):
-        tiny.predict(files)
+def test_one_bad_file_of_many_stops_predict(tiny, files):
+    for n in (5, len(files)):
+        with pytest.raises(NotAPicture, match=r"004\.png"):
+            tiny.predict(files[:n])
 
 
-def test_answers_come_before_everything_is_read(tiny, monkeypatch):
-    monkeypatch.setattr(reading, "AT_A_TIME", 4)
+def test_answers_come_before_everything_is_read(tiny):
     read = []
-    endless = (read.append(i) or PICTURES[i % 10] for i in count())
+    endless = (read.append(i) or IMAGES[i % 10] for i in count())
     answers = tiny.predict_each(endless)
-    assert [next(answers).label for _ in range(10)] == [str(i) for i in range(10)]
-    assert len(read) <= 16  # ten, to the end of their chunk, and the next one
+    assert [next(answers).label for _ in range(AT_A_TIME + 2)] == [str(i % 10) for i in range(AT_A_TIME + 2)]
+    assert len(read) <= 4 * AT_A_TIME  # the chunk that is answered, the one that the network has, and the next ones
     answers.close()
 
 
-def test_an_interruption_ends_the_answers_and_leaves_no_thread(tiny, monkeypatch):
+def test_an_interruption_ends_the_answers_and_leaves_no_thread(tiny):
     def pictures():
-        yield from PICTURES
+        yield from IMAGES * 15
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(reading, "AT_A_TIME", 4)
     before = threading.active_count()
     with pytest.raises(KeyboardInterrupt):
         list(tiny.predict_each(pictures()))
     assert threading.active_count() == before
 
 
-@pytest.mark.parametrize("processors", [1, 2, 3])
-def test_the_number_of_processors_and_chunks_changes_no_answer(default_model, monkeypatch, processors):
-    images = np.stack([template(i) for i in range(40)])
-    expected = default_model.predict(images)
-    monkeypatch.setattr(room, "cores", lambda: processors)
-    for chunk in (3, 16):
-        monkeypatch.setattr(room, "CHUNK", chunk)
+def test_the_number_of_processors_changes_no_answer(default_model, monkeypatch):
+    images = np.stack([template(i % 40) for i in range(2 * CHUNK + 3)])
+    expected = [default_model.predict(image)[0] for image in images]
+    for processors in (1, 2, 3):
+        monkeypatch.setattr(room, "cores", lambda processors=processors: processors)
         answers = Recognizer.load().predict(images)
-        assert all(same(a, e) for a, e in zip(answers, expected, strict=True))
+        assert all(same(answer, other) for answer, other in zip(answers, expected, strict=True)), processors
 
 
 # Finding --------------------------------------------------------------------------------------------------------------
@@ -306,7 +304,8 @@ def test_a_model_that_is_not_there(tmp_path, monkeypatch):
 # Bad files ------------------------------------------------------------------------------------------------------------
 
 
-def refused(path, data: bytes, error: type[ModelFileError] = NotAModelFile) -> ModelFileError:
+def error_of(path, data: bytes, error: type[ModelFileError] = NotAModelFile) -> str:
+    """The message of the error that a file of these bytes is."""
     path.write_bytes(data)
     with pytest.raises(error) as caught:
         load(path)
@@ -314,7 +313,7 @@ def refused(path, data: bytes, error: type[ModelFileError] = NotAModelFile) -> M
     assert caught.value.exit_code == 5
     assert caught.value.http_status == 503
     assert str(path) in str(caught.value)
-    return caught.value
+    return str(caught.value)
 
 
 @pytest.fixture
@@ -322,116 +321,117 @@ def path(tmp_path):
     return tmp_path / "model.onnx"
 
 
-@pytest.mark.parametrize("data", [b"", b"\0", b"hello\n", b"PK\3\4" * 99, b"\x80\x04N.", bytes(5000), b"\x08\x07"])
-def test_a_file_that_is_no_onnx(path, data):
-    refused(path, data)
+def test_a_file_that_is_not_onnx(path):
+    for data in (b"", b"\0", b"hello\n", b"PK\3\4" * 99, b"\x80\x04N.", bytes(5000), b"\x08\x07"):
+        error_of(path, data)
 
 
-@pytest.mark.parametrize("part", range(1, 21))
-def test_a_truncated_file(path, tiny_file, part):
+def test_a_truncated_file(path, tiny_file):
     data = tiny_file.read_bytes()
-    refused(path, data[: len(data) * part // 21])
+    for twentieth in range(1, 20):
+        error_of(path, data[: len(data) * twentieth // 20])
+    error_of(path, data[:-1])
 
 
 def test_random_bytes_are_never_an_error_of_the_library(path, capfd):
     rng = np.random.default_rng(0)
     for length in (1, 2, 3, 5, 10, 30, 100, 300, 1000, 10_000) * 5:
-        refused(path, rng.bytes(length))
+        error_of(path, rng.bytes(length))
     assert capfd.readouterr() == ("", "")
 
 
 def test_flipped_bits_are_never_an_error_of_the_library(path, tiny_file, capfd):
     data, rng = tiny_file.read_bytes(), np.random.default_rng(0)
     bare = [*range(200), *range(len(data) - 6000, len(data))]  # the graph and the card, not the mass of the weights
+    loaded = 0
     for _ in range(250):
         damaged = bytearray(data)
         for place in rng.choice(bare, rng.integers(1, 4)):
             damaged[place] ^= 1 << rng.integers(8)
         path.write_bytes(damaged)
-        try:
-            load(path).predict(PICTURES[0])
-        except ModelFileError:
-            continue
+        with suppress(ModelFileError):
+            (answer,) = load(path).predict(IMAGES[0])
+            assert answer.best == 0
+            loaded += 1
+    assert 0 < loaded < 250  # what does not matter may be damaged: the text that says who made the file
     assert capfd.readouterr() == ("", "")
 
 
 def test_some_other_onnx(path):
     model = Tiny().model()
-    assert "no card" in str(refused(path, model.SerializeToString()))
+    assert "no card" in error_of(path, model.SerializeToString())
     model.graph.input[0].name = model.graph.node[0].input[0] = "photo"
     model.graph.output[0].name = model.graph.node[-2].output[0] = "chances"
-    said = str(refused(path, model.SerializeToString()))
-    assert "Expected: image: uint8 [n, 28, 28] → probs, score" in said
-    assert "photo: tensor(uint8) [28, 28] → chances, score" in said
+    message = error_of(path, model.SerializeToString())
+    assert "Expected: image: uint8 [n, 28, 28] → probs, score" in message
+    assert "photo: tensor(uint8) [28, 28] → chances, score" in message
 
 
-@pytest.mark.parametrize("text", ["", "no json", "{}", "[1]", "[" * 100_000])
-def test_a_broken_card(path, text):
-    Tiny().write(path, text=text)
-    assert "card" in str(refused(path, path.read_bytes()))
+def test_a_broken_card(path):
+    for text in ("", "no json", "{}", "[1]", "[" * 100_000):
+        Tiny().write(path, text=text)
+        assert "card" in error_of(path, path.read_bytes())
 
 
 def test_a_card_that_is_not_text(path, tiny_file):
     data = tiny_file.read_bytes()
     at = data.index(METADATA_KEY.encode()) + 100
-    refused(path, data[:at] + b"\xff\xfe" + data[at + 2 :])
+    error_of(path, data[:at] + b"\xff\xfe" + data[at + 2 :])
 
 
 def test_a_card_of_another_format(path):
     raw = json.loads(Tiny().card().to_json())
     Tiny().write(path, text=json.dumps({**raw, "format": 99}))
-    said = str(refused(path, path.read_bytes(), UnsupportedFormat))
-    assert said.endswith("Expected: 1. Received: 99. Upgrade inkdigit.")
+    message = error_of(path, path.read_bytes(), UnsupportedFormat)
+    assert message.endswith("Expected: 1. Received: 99. Upgrade inkdigit.")
 
 
-@pytest.mark.parametrize("changes", [{"version": 99}, {"kind": "letters"}])
-def test_a_preparation_of_the_future(path, changes):
-    replace(Tiny(), **changes).write(path)
-    said = str(refused(path, path.read_bytes(), UnsupportedFormat))
-    assert "preprocessing that this release does not have" in said
-    assert str(next(iter(changes.values()))) in said
+def test_a_preprocessing_of_the_future(path):
+    for model, received in ((Tiny(version=99), "ink 99"), (Tiny(kind="letters"), f"letters {VERSION}")):
+        message = error_of(path, model.write(path).read_bytes(), UnsupportedFormat)
+        assert message.endswith(
+            f"preprocessing that this release does not have. Received: {received}. Upgrade inkdigit."
+        )
 
 
-def test_an_older_preparation_still_loads(path):
+def test_an_older_preprocessing_still_loads(path):
     assert load(Tiny(version=0).write(path)).name == "tiny"
 
 
 def test_changed_weights_fail_the_self_test(path):
     Tiny().write(path, weight=1.05)
-    said = str(refused(path, path.read_bytes(), SelfTestFailed))
-    assert "Expected: probabilities within 0.001" in said
-    assert "a difference of" in said
+    message = error_of(path, path.read_bytes(), SelfTestFailed)
+    assert "Expected: probabilities within 0.001" in message
+    assert "a difference of" in message
 
 
-@pytest.mark.parametrize(("numbers", "passes"), [("float32", False), ("int8", True), ("other", False)])
-def test_int8_may_be_off_by_more(path, numbers, passes):
+def test_int8_may_be_off_by_more(path):
     raw = json.loads(Tiny().card().to_json())
-    raw["numbers"] = numbers
-    Tiny().write(path, text=json.dumps(raw), weight=1.05)
-    if passes:
-        assert load(path).card.numbers == "int8"
-    else:
-        refused(path, path.read_bytes(), SelfTestFailed)
+    Tiny().write(path, text=json.dumps({**raw, "numbers": "int8"}), weight=1.05)
+    assert load(path).card.numbers == "int8"
+    for numbers in ("float32", "other"):
+        Tiny().write(path, text=json.dumps({**raw, "numbers": numbers}), weight=1.05)
+        error_of(path, path.read_bytes(), SelfTestFailed)
 
 
-def test_two_classes_that_are_level_may_change_places(path):
+def test_two_classes_that_are_equal_may_change_places(path):
     raw = json.loads(Tiny().card().to_json())
     raw["numbers"] = "int8"
     probs = raw["self_test"]["probs"] = np.full((10, 10), 0.1).tolist()
     probs[0][9] += 0.001
-    Tiny().write(path, text=json.dumps(raw), weight=1e-3)  # the network finds them a little otherwise
+    Tiny().write(path, text=json.dumps(raw), weight=1e-3)  # the probabilities of the network differ a little
     assert load(path).card.numbers == "int8"
 
 
-@pytest.mark.parametrize("weight", [0.0, float("nan"), -1.0])
-def test_weights_that_are_gone_fail_the_self_test(path, weight):
-    Tiny().write(path, weight=weight)
-    refused(path, path.read_bytes(), SelfTestFailed)
+def test_weights_that_are_gone_fail_the_self_test(path):
+    for weight in (0.0, float("nan"), -1.0):
+        Tiny().write(path, weight=weight)
+        error_of(path, path.read_bytes(), SelfTestFailed)
 
 
 def test_a_card_for_another_number_of_classes_fails_the_self_test(path):
     Tiny().write(path, text=Tiny(classes=("a", "b", "c")).card().to_json())
-    refused(path, path.read_bytes(), SelfTestFailed)
+    error_of(path, path.read_bytes(), SelfTestFailed)
 
 
 def test_a_network_that_does_not_run_fails_the_self_test(path):
@@ -439,7 +439,7 @@ def test_a_network_that_does_not_run_fails_the_self_test(path):
     model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1  # and the self test has ten pictures
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, Tiny().card().to_json()
-    refused(path, model.SerializeToString(), SelfTestFailed)
+    error_of(path, model.SerializeToString(), SelfTestFailed)
 
 
 def test_the_library_has_no_errors_that_are_not_translated():
@@ -462,39 +462,39 @@ def test_a_file_without_permission(path, tiny_file):
 def test_loading_prints_nothing(path, tiny_file, capfd):
     load(tiny_file)
     for data in (b"", b"text", tiny_file.read_bytes()[:3000]):
-        refused(path, data)
+        error_of(path, data)
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_changed_picture_is_answered_as_it_is(tiny):
+def test_a_changed_image_is_answered_as_it_is(tiny):
     half = template(3).copy()
     half[14:] = 0
-    moved = tiny.predict([half])[0].probs  # the door scales what is left
+    moved = tiny.predict([half])[0].probs  # preprocessing scales what is left
     as_it_is = tiny.probs_as_prepared(half[None])
     assert as_it_is.shape == (1, 10)
     assert np.abs(as_it_is[0] - moved).max() > 0.01
     assert np.array_equal(tiny.probs_as_prepared(template(3)[None])[0], tiny.predict([template(3)])[0].probs)
 
 
-@pytest.mark.parametrize("images", [np.zeros((1, 27, 28), np.uint8), np.zeros((1, 28, 28), np.float32)])
-def test_what_is_not_prepared_is_no_prepared_picture(tiny, images):
-    with pytest.raises(ValueError, match="expected uint8"):
-        tiny.probs_as_prepared(images)
+def test_an_image_that_is_not_prepared_is_not_taken_for_one(tiny):
+    for images in (np.zeros((1, 27, 28), np.uint8), np.zeros((1, 28, 28), np.float32)):
+        with pytest.raises(ValueError, match="expected uint8"):
+            tiny.probs_as_prepared(images)
 
 
 # Files that others wrote ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("where", ["beside it", "elsewhere"])
-def test_weights_in_other_files_are_never_read(path, tmp_path, monkeypatch, where):
+def test_weights_in_other_files_are_never_read(path, tmp_path, monkeypatch):
     onnx = pytest.importorskip("onnx")
     model = onnx.load(bundled()["fast"])
     onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=0)
     assert (tmp_path / "weights.bin").stat().st_size > 50_000
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    monkeypatch.chdir(tmp_path if where == "beside it" else elsewhere)
-    assert "other files" in str(refused(path, path.read_bytes()))
+    for folder in (tmp_path, elsewhere):
+        monkeypatch.chdir(folder)
+        assert "other files" in error_of(path, path.read_bytes())
 
 
 def with_nodes(*nodes: object, constants: dict[str, np.ndarray]) -> bytes:
@@ -518,13 +518,13 @@ def with_nodes(*nodes: object, constants: dict[str, np.ndarray]) -> bytes:
 def test_a_network_that_asks_for_more_memory_than_there_is(path):
     make = pytest.importorskip("onnx").helper.make_node
     shape = np.array([1_000_000, 1_000_000], np.int64)
-    exc = refused(
+    message = error_of(
         path, with_nodes(make("ConstantOfShape", ["shape"], ["large"]), constants={"shape": shape}), SelfTestFailed
     )
-    assert "the network does not run" in str(exc)
+    assert "the network does not run" in message
     small = np.array([10, 10], np.int64)  # the same network with less
     path.write_bytes(with_nodes(make("ConstantOfShape", ["shape"], ["large"]), constants={"shape": small}))
-    assert load(path).predict(PICTURES[3])[0].label == load("tiny").predict(PICTURES[3])[0].label
+    assert load(path).predict(IMAGES[3])[0].label == load("tiny").predict(IMAGES[3])[0].label
 
 
 def test_a_file_that_is_too_large_to_be_a_model(path):

@@ -1,4 +1,4 @@
-"""The contract of the models that ship: each answers, says all of itself, and is what the recipe of its name makes."""
+"""The contract of the bundled models: each predicts, and its card states its figures, provenance and calibration."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_it_loads_and_reads_digits(name):
 
 
 @each
-def test_its_figures_are_those_of_the_test_part(name, mnist, monkeypatch):
+def test_its_figures_are_those_of_the_test_split(name, mnist, monkeypatch):
     figures = Recognizer.load(name).card.figures
     assert (figures["data"], figures["part"], figures["n"]) == ("mnist", "test", 10_000)
     low, high = figures["accuracy_ci95"]
@@ -46,7 +46,7 @@ def test_its_figures_are_those_of_the_test_part(name, mnist, monkeypatch):
 
 
 @each
-def test_what_it_says_of_several_seeds_holds_its_own(name):
+def test_its_own_accuracy_fits_the_mean_of_its_seeds(name):
     card = Recognizer.load(name).card
     seeds = card.figures.get("seeds")
     if seeds is None:
@@ -54,11 +54,13 @@ def test_what_it_says_of_several_seeds_holds_its_own(name):
     assert seeds["n"] == len(set(seeds["seeds"])) > 1
     assert card.provenance.seed in seeds["seeds"]
     own = card.figures.get("float32", card.figures)["accuracy"]  # of an int8 file, what it was made from
-    assert abs(own - seeds["mean"]) <= seeds["sd"] * (seeds["n"] - 1) / seeds["n"] ** 0.5 + 1e-9  # no value is farther
+    assert (
+        abs(own - seeds["mean"]) <= seeds["sd"] * (seeds["n"] - 1) / seeds["n"] ** 0.5 + 1e-9
+    )  # no value can be farther from its mean
 
 
 @each
-def test_it_says_where_it_comes_from(name):
+def test_its_provenance_is_complete(name):
     provenance = Recognizer.load(name).card.provenance
     assert provenance.recipe_sha256 == recipe.Recipe.load(recipe.bundled()[name]).sha256
     assert isinstance(provenance.seed, int)
