@@ -32,8 +32,8 @@ def test_it_says_how_many_and_where_to_look(inkdigit, recipe, source, tmp_path):
     ("words", "code", "text"),
     [
         (["none.npz"], 4, "There is no none.npz"),
-        (["mnits"], 2, "Did you mean 'mnist'?"),
-        (["few.npz"], 2, "5 folds are too many for these pictures"),
+        (["mnits"], 2, "Did you mean mnist?"),
+        (["few.npz"], 2, "5 folds are too many for these images"),
         (["few.npz", "--folds", "1"], 2, "Expected: 2 folds or more. Received: 1"),
         (["few.npz", "--top", "0"], 2, "a top of 1 or more"),
         (["few.npz", "--recipe", "fats"], 2, "Did you mean fast?"),

@@ -58,7 +58,7 @@ def test_where_there_are_no_runs_the_next_step_is_said(inkdigit, tmp_path, monke
 def test_runs_are_tested_against_the_first(inkdigit):
     said = inkdigit("compare", "1-tiny", "3-bad", "2-tiny")
     assert said.code == 0
-    assert "Against 1-tiny-s0 on the same 40 pictures (McNemar" in said.out
+    assert "Against 1-tiny-s0 on the same 40 images (McNemar" in said.out
     bad = next(line for line in said.out.splitlines() if line.startswith("3-bad-s0") and line.endswith("worse"))
     assert bad.split()[1:4] == ["-35.00", "1", "15"]
     found = json.loads(inkdigit("compare", "1-tiny", "3-bad", "--json").out)
@@ -123,7 +123,7 @@ def test_two_folders_of_seeds_are_compared_seed_by_seed(inkdigit):
     header, first, *_ = said.out.splitlines()
     assert header.split() == ["seed", "fast", "wide", "points", "pictures"]
     assert first.split() == ["0", "97.50", "%", "70.00", "%", "−27.50", "40"]
-    assert "wide against fast, on the same pictures of the test part, 3 seeds: worse." in said.out
+    assert "wide against fast, on the same images of the test split, 3 seeds: worse." in said.out
     found = json.loads(inkdigit("compare", "fast", "wide", "--json").out)["paired"]
     assert (found["more_right"], found["p"]) == ([-11, -12, -10], 0.25)
     listed = json.loads(inkdigit("compare", "fast/s0,fast/s1,fast/s2", "wide", "--json").out)["paired"]
@@ -139,7 +139,7 @@ def test_folders_of_seeds_that_cannot_be_compared_are_one_error(inkdigit):
     assert_one_error(inkdigit("compare", "fast", "wide", "--out", "page.html"), 2, "no page of two folders of seeds")
     make_run(Path("other/s0"), data="usps", sha256="b")
     make_run(Path("other/s1"), data="usps", sha256="b", seed=1)
-    assert_one_error(inkdigit("compare", "fast", "other/s0,other/s1"), 2, "report on other pictures")
+    assert_one_error(inkdigit("compare", "fast", "other/s0,other/s1"), 2, "report on different images")
     Path("wide/seeds.json").write_text("{")
     assert_one_error(inkdigit("compare", "fast", "wide"), 4, "seeds.json")
 

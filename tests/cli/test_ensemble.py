@@ -68,12 +68,12 @@ def test_members_become_a_model_that_is_measured_and_told(ensemble, tmp_path):
     assert second.endswith("b.onnx")
     joined = Recognizer.load(out)
     right = round(joined.card.figures["accuracy"] * 180)
-    assert f"% on the test part ({right} of 180; 95 % interval " in accuracy
+    assert f"% on the test split ({right} of 180; 95 % interval " in accuracy
     assert model == f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB, {joined.card.parameters:,} parameters)"
     temperature = joined.card.calibration.temperature
     assert calibrated == f"Calibrated  temperature {temperature:g}, fitted on 510 held-out training pictures"
     assert "Joining 2 networks" in said.err
-    assert "Answering the 180 pictures of the test part." in said.err
+    assert "Predicting the 180 images of the test split." in said.err
     assert f"inkdigit predict picture.png --model {out}" in said.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both.onnx", "test-openings.csv"]
     assert joined.name == "ensemble"
@@ -86,7 +86,7 @@ def test_views_of_one_model_are_a_file_of_their_own_named_so(ensemble, tmp_path)
     said = ensemble("all.onnx", "--views", 5, "--out", out)
     assert said.code == 0, said.err
     assert Recognizer.load(out).name == "a-views5"
-    assert "It is left uncalibrated" in said.err
+    assert "It is not calibrated" in said.err
     assert Recognizer.load(out).card.calibration == Calibration()
 
 
@@ -117,7 +117,7 @@ def test_answering_with_it_loads_no_torch(joined):
 
 def test_what_is_wrong_is_said_before_the_work(ensemble, source, tmp_path):
     out = tmp_path / "m.onnx"
-    assert_one_error(ensemble("a.onnx", "--out", out), 2, "One model by itself is no ensemble")
+    assert_one_error(ensemble("a.onnx", "--out", out), 2, "One model is not an ensemble")
     assert_one_error(ensemble("a.onnx", "nope", "--out", out), 2, "There is no model 'nope'")
     assert_one_error(ensemble("a.onnx", "a.onnx", "--out", out), 2, "are the same file")
     assert_one_error(ensemble("a.onnx", "b.onnx", "--views", 3, "--out", out), 2, "Expected: 1, 5, 9")
@@ -125,7 +125,7 @@ def test_what_is_wrong_is_said_before_the_work(ensemble, source, tmp_path):
     assert_one_error(ensemble("a.onnx", "b.onnx", "--out", "a.onnx"), 9, "is a file that is read")
     twin = ("--calibrated-as", "all.onnx")
     assert_one_error(ensemble("a.onnx", "b.onnx", "--out", "all.onnx", *twin), 9, "is a file that is read")
-    assert_one_error(ensemble("a.onnx", "b.onnx", "--out", out, *twin), 2, "no twin")
+    assert_one_error(ensemble("a.onnx", "b.onnx", "--out", out, *twin), 2, "not a twin")
     missing = tmp_path / "none" / "m.onnx"
     assert_one_error(ensemble("a.onnx", "b.onnx", "--out", missing), 9, "its folder does not exist")
     assert_one_error(ensemble("a.onnx", "b.onnx", "--data", source, "--out", out), 2, "is not the data that")
@@ -139,5 +139,5 @@ def test_data_that_the_card_names_may_be_out_of_reach(ensemble, folder, tmp_path
     for name in ("a", "b"):
         relabelled(Recognizer.load(folder / f"{name}.onnx"), tmp_path / f"{name}.onnx", data="elsewhere")
     said = ensemble(tmp_path / "a.onnx", tmp_path / "b.onnx", "--out", tmp_path / "m.onnx")
-    assert_one_error(said, 2, "The data that the model learnt from cannot be opened")
-    assert said.err.endswith("Say --data.\n")
+    assert_one_error(said, 2, "The data that the model learned from cannot be opened")
+    assert said.err.endswith("Use --data.\n")

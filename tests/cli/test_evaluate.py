@@ -132,7 +132,7 @@ def test_of_pictures_that_trained_a_model_those_that_were_held_out_are_measured(
     assert said.err == "digits trained the model. Measured: the 12 of its 60 images that were held out.\n"
     whole = json.loads(inkdigit("evaluate", learnt, "--data", source, "--split", "train", "--json").out)
     assert (whole["n"], whole["split"]) == (60, "all")
-    assert whole["warning"].endswith("12 of them were held out: split test measures these alone.")
+    assert whole["warning"].endswith("12 of them were held out: split test measures only these.")
 
 
 @pytest.mark.usefixtures("few_kinds")
@@ -158,7 +158,7 @@ def test_unreadable_and_blank_pictures_count_as_wrong(inkdigit, model, tmp_path)
 def test_the_table_says_the_same(inkdigit, model, two_parts):
     said = inkdigit("evaluate", model, "--data", two_parts)
     found = json.loads(inkdigit("evaluate", model, "--data", two_parts, "--json").out)
-    assert said.out.splitlines()[0] == "tiny on two (test), 6 pictures"
+    assert said.out.splitlines()[0] == "tiny on two (test), 6 images"
     assert f"Accuracy    {found['accuracy'] * 100:.2f} %" in said.out
     assert [line.split()[0] for line in said.out.splitlines()[-3:]] == ["0", "1", "2"]
 
@@ -173,7 +173,7 @@ def test_a_model_file_and_its_run_are_the_same_model(inkdigit, model, two_parts)
 
 def test_what_cannot_be_measured_is_one_error(inkdigit, model, two_parts, source, tmp_path):
     assert_one_error(inkdigit("evaluate", model, "--data", two_parts, "--split", "all"), 2, "Unknown split 'all'")
-    assert_one_error(inkdigit("evaluate", model, "--data", "minst"), 2, "Did you mean 'mnist'?")
+    assert_one_error(inkdigit("evaluate", model, "--data", "minst"), 2, "Did you mean mnist?")
     assert_one_error(inkdigit("evaluate", model, "--data", tmp_path / "no.npz"), 4, "There is no")
     assert_one_error(inkdigit("evaluate", "nope", "--data", two_parts), 2, "There is no model 'nope'")
     assert_one_error(inkdigit("evaluate", model, "--data", source), 2, "does not know")  # ten digits, the model three
@@ -191,7 +191,7 @@ def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_corrupted_pictures_as_a_table(inkdigit, model, two_parts):
     said = inkdigit("evaluate", model, "--data", two_parts, "--corruptions", "--limit", 4)
     assert said.code == 0
-    assert said.out.splitlines()[0] == "tiny on two (test), the first 4 of 6 pictures"
+    assert said.out.splitlines()[0] == "tiny on two (test), the first 4 of 6 images"
     head, *rows = (line.split() for line in said.out.split("\n\n")[1].splitlines())
     assert head[:5] == ["kind", "level", "1", "level", "2"]
     assert [row[0] for row in rows] == ["rotate", "brightness", "stripe"]

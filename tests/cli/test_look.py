@@ -27,9 +27,9 @@ def test_a_model_says_what_it_is(inkdigit, model):
     told = {line[:14].strip(): line[14:] for line in said.out.splitlines()}
     assert told["name"] == "tiny"
     assert told["classes"] == "3: 0 1 2"
-    assert told["trained on"] == "drawn, 120 training pictures"
+    assert told["trained on"] == "drawn, 120 training images"
     assert told["answers when"] == "always"
-    assert told["self test"] == "10 pictures, passed"
+    assert told["self test"] == "10 images, passed"
 
 
 def test_a_card_can_be_had_as_json(inkdigit, model):

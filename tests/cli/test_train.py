@@ -15,7 +15,8 @@ import pytest
 from inkdigit import runs
 from inkdigit.cli import talk
 from inkdigit.cli import train as train_command
-from inkdigit.data import arrays
+from inkdigit.data import sources
+from inkdigit.data.splits import SplitRule
 from inkdigit.errors import MissingData
 from inkdigit.files import read_rows
 from inkdigit.model import recognizer
@@ -60,7 +61,7 @@ def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, sou
     report = json.loads((out / "report.json").read_text())
     first, seconds, model, page = said.out.splitlines()
     right = round(report["accuracy"] * 12)
-    assert first.startswith(f"Accuracy    {report['accuracy'] * 100:.2f} % on the test part ({right} of 12; 95 %")
+    assert first.startswith(f"Accuracy    {report['accuracy'] * 100:.2f} % on the test split ({right} of 12; 95 %")
     assert seconds.startswith("Trained in  ")
     assert model == f"Model       {out / 'model.onnx'}"
     assert page == f"Report      {out / 'report.html'}"
@@ -86,7 +87,7 @@ def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, sou
         (["fast", "--set", "betas=[2, 3]"], 2, "betas: Input should be less than 1"),
         (["fast", "--seed", "-1"], 2, "seed: Input should be greater"),
         (["fast", "--data", "none.npz"], 4, "There is no none.npz"),
-        (["fast", "--data", "minst"], 2, "Did you mean 'mnist'?"),
+        (["fast", "--data", "minst"], 2, "Did you mean mnist?"),
         (["fast", "--device", "tpu"], 2, "Unknown device 'tpu'"),
     ],
 )
@@ -182,7 +183,7 @@ def test_ctrl_c_while_the_data_is_read_is_one_line(inkdigit, recipe, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(arrays, "open_data", stop)
+    monkeypatch.setattr(sources, "open_data", stop)
     said = inkdigit("train", recipe)
     assert (said.code, said.out, said.err.strip()) == (130, "", "Interrupted.")
     assert not (tmp_path / "runs").exists()
@@ -194,7 +195,7 @@ def test_kaggle_trains_measures_and_submits_in_one_go(inkdigit, recipe, tmp_path
     test = write_kaggle(tmp_path / "test.csv", draw(8, seed=2)[0], None)
     said = inkdigit("kaggle", train, test, "--recipe", recipe, "--out", "mine.csv")
     assert said.code == 0, said.err
-    assert "on the validation part (" in said.out
+    assert "on the validation split (" in said.out
     assert "of 9;" in said.out  # a tenth
     assert said.out.splitlines()[-3:] == [
         "Submission  mine.csv",
@@ -223,8 +224,6 @@ def test_a_broken_test_csv_is_known_before_the_training(inkdigit, recipe, tmp_pa
 
 
 def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model, picture, monkeypatch):
-    from inkdigit.data import sources
-
     asked, digits = [], sources.open_data
 
     def open_data(name, **more):
@@ -240,23 +239,14 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
     said = inkdigit("first-run", picture)
     assert said.code == 0, said.err
     assert asked == ["mnist", "sklearn-digits", "sklearn-digits"]
-    assert "MNIST is not in reach: training on the 1,797 digits" in said.err
+    assert "MNIST cannot be fetched: training on the 1,797 digits" in said.err
     assert "read by the bundled model" in said.err
     assert f"{picture / 'b.png'}  " in said.out
 
 
 def test_the_recipe_of_the_first_run_fits_the_small_set_too():
-    from inkdigit.data.sources import open_data
-    from inkdigit.data.splits import split
-
-    recipe, digits = Recipe.load("fast"), open_data("sklearn-digits")
-    parts = split(
-        digits,
-        protocol=recipe.protocol,
-        validation=recipe.validation,
-        seed=recipe.seed,
-        test_fraction=recipe.test_fraction,
-    )
+    recipe = Recipe.load("fast")
+    parts = SplitRule.from_recipe(recipe.model_dump()).split(sources.open_data("sklearn-digits"))
     assert len(parts.train) > 1000
     steps, epochs = loop.length(recipe, len(parts.train))
     assert steps * epochs >= recipe.min_steps

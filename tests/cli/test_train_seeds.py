@@ -38,7 +38,7 @@ def test_one_command_trains_sums_up_and_fails_where_a_seed_did(inkdigit, recipe,
     assert header.split()[:3] == ["seed", "accuracy", "wrong"]
     assert first.split()[:5] == ["0", f"{100 * right / 12:.2f}", "%", str(12 - right), "12"]
     assert failed.endswith("Diverged: The loss is nan at step 7")
-    assert "Protocol final: the figures are on the test part of digits." in rest
+    assert "Protocol final: the figures are on the test split of digits." in rest
     assert rest[-1] == f"Summary     {out / 'seeds.md'}"
     assert f"Seed 1, 2 of 2: {out / 's1'}" in said.err
     assert said.err.splitlines()[-1].startswith("Error: 1 of 2 seeds failed. Received: seed 1, Diverged")

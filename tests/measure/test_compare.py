@@ -39,7 +39,7 @@ def test_every_other_run_is_tested_against_the_first(folders):
     assert worse.p_holm == pytest.approx(2 * worse.p)
     assert (worse.verdict, same.verdict) == ("worse", "no difference shown")
     assert worse.difference == pytest.approx(found.entries[1].report["accuracy"] - found.entries[0].report["accuracy"])
-    assert found.untested == {str(folders[3]): "another part (validation, not test)"}
+    assert found.untested == {str(folders[3]): "another split (validation, not test)"}
     assert [one.seeds for one in found.groups] == [(0, 2)]
     assert found.differences() == {
         "epochs": [None, 7, None, None],
@@ -89,7 +89,7 @@ def test_the_seeds_that_both_have_make_the_pairs(first, tmp_path):
     assert (paired.seeds, paired.more_right, paired.pictures) == ((0, 1, 2), (2, 1, 3), (40, 40, 40))
     assert paired.differences.mean == pytest.approx(2 / 40)
     assert paired.differences.ci95 == pytest.approx((2 / 40 - 4.302653 / 40 / 3**0.5, 2 / 40 + 4.302653 / 40 / 3**0.5))
-    assert (paired.p, paired.least_p, paired.verdict) == (0.25, 0.25, "no difference shown")
+    assert (paired.p, paired.min_p, paired.verdict) == (0.25, 0.25, "no difference shown")
     found = json.loads(json.dumps(paired.to_json(), allow_nan=False))
     assert (found["run"], found["against"], found["more_right"]) == ("other", "first", [2, 1, 3])
 
@@ -110,9 +110,9 @@ def test_held_out_pictures_pair_where_the_seed_drew_the_same(tmp_path):
     [
         (
             {"sha256": "b", "data": "usps"},
-            r"first and other report on other pictures\. .*with seed 0, other data \(usps",
+            r"first and other report on different images\. .*with seed 0, other data \(usps",
         ),
-        ({"protocol": "select"}, r"another part \(validation, not test\)"),
+        ({"protocol": "select"}, r"another split \(validation, not test\)"),
     ],
 )
 def test_other_pictures_are_refused(first, tmp_path, fields, text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inkdigit.measure.corruptions import KINDS, TOGETHER, Kind, corrupt
+from inkdigit.measure.corruptions import CHUNK, KINDS, Kind, corrupt
 
 from ..conftest import template
 
@@ -70,7 +70,7 @@ def test_the_same_pictures_come_out_the_same_and_changed(one):
 
 def test_chances_differ_from_picture_to_picture_and_level_to_level():
     noise = kind("impulse_noise")
-    many = corrupt(np.zeros((2 * TOGETHER + 1, 28, 28), np.uint8), noise, 4)
+    many = corrupt(np.zeros((2 * CHUNK + 1, 28, 28), np.uint8), noise, 4)
     assert len({picture.tobytes() for picture in many}) == len(many)
     assert not np.array_equal(many[:9] > 0, corrupt(BLANK[:9], noise, 5) > 0)
 

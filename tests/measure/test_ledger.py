@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from inkdigit import runs
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.measure.compare import compare
-from inkdigit.measure.ledger import group, read, read_all, read_finished, why_other_pictures
+from inkdigit.measure.ledger import group, read, read_all, read_finished, why_other_images
 
 from .made_runs import LABELS, make_run
 
@@ -105,7 +105,7 @@ def test_runs_that_differ_in_their_seed_alone_belong_together(tmp_path):
         make_run(tmp_path / "b", seed=1, wrong=(1, 2, 3)),
         make_run(tmp_path / "c", seed=2, epochs=9),  # another recipe
         make_run(tmp_path / "d", seed=3, sha256="b"),  # other data
-        make_run(tmp_path / "e", seed=4, protocol="select"),  # another part
+        make_run(tmp_path / "e", seed=4, protocol="select"),  # another split
         make_run(tmp_path / "f", seed=5, finished=False),
         make_run(tmp_path / "g", seed=2, epochs=9),  # the same seed again says nothing new
     ]
@@ -165,9 +165,9 @@ def test_predictions_that_are_missing_or_broken(tmp_path):
     ("fields", "reason"),
     [
         ({"data": "usps", "sha256": "b"}, "other data (usps, not drawn)"),
-        ({"sha256": "b"}, "other pictures in the data"),
+        ({"sha256": "b"}, "other images in the data"),
         ({"data": "the-same-by-another-name"}, None),
-        ({"protocol": "select"}, "another part (validation, not test)"),
+        ({"protocol": "select"}, "another split (validation, not test)"),
         ({"labels": LABELS[::-1]}, "other labels in predictions.npz"),
         ({"labels": LABELS[:30]}, "other labels in predictions.npz"),
         ({"seed": 5}, None),
@@ -175,27 +175,27 @@ def test_predictions_that_are_missing_or_broken(tmp_path):
 )
 def test_test_parts_of_the_same_pictures(tmp_path, fields, reason):
     one, other = read(make_run(tmp_path / "one")), read(make_run(tmp_path / "other", **fields))
-    assert why_other_pictures(one, other) == reason
+    assert why_other_images(one, other) == reason
 
 
 @pytest.mark.parametrize(
     ("fields", "reason"),
     [
-        ({"seed": 5}, "another validation part (seed 5, not 0)"),  # though the labels are the same
-        ({"validation_split": "stratified"}, "another validation part (validation_split stratified, not auto)"),
+        ({"seed": 5}, "another validation split (seed 5, not 0)"),  # though the labels are the same
+        ({"validation_split": "stratified"}, "another validation split (validation_split stratified, not auto)"),
         ({"learning_rate": 0.1}, None),
     ],
 )
 def test_validation_parts_are_drawn_by_the_recipe(tmp_path, fields, reason):
     one = read(make_run(tmp_path / "one", protocol="select"))
     other = read(make_run(tmp_path / "other", protocol="select", **fields))
-    assert why_other_pictures(one, other) == reason
+    assert why_other_images(one, other) == reason
 
 
 def test_of_a_set_of_one_part_the_recipe_sets_the_test_part_aside(tmp_path):
     one = read(make_run(tmp_path / "one", test=None, test_fraction=0.2))
     other = read(make_run(tmp_path / "other", test=None, test_fraction=0.3))
-    assert why_other_pictures(one, other) == "another test part (test_fraction 0.3, not 0.2)"
+    assert why_other_images(one, other) == "another test split (test_fraction 0.3, not 0.2)"
 
 
 JUNK = (
@@ -280,5 +280,5 @@ def test_curves_that_cannot_be_drawn_are_refused(tmp_path, rows):
 def test_predictions_of_other_pictures_than_the_report_counts_are_refused(tmp_path):
     one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", labels=LABELS[:20])
     (other / runs.REPORT).write_text((one / runs.REPORT).read_text())
-    with pytest.raises(MalformedFile, match="20 of 40 pictures"):
+    with pytest.raises(MalformedFile, match="20 of 40 images"):
         compare([one, other])

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from inkdigit.measure.rejection import auroc, refused_at, scores_of, threshold_that_keeps
+from inkdigit.measure.rejection import auroc, rejected_at, scores_of, threshold_for_coverage
 from inkdigit.types import Prediction
 
 
@@ -36,9 +36,9 @@ def test_the_area_is_that_of_scikit_learn(inside, outside):
 def test_the_threshold_keeps_the_share_and_no_less():
     inside = np.arange(100.0)
     for share, threshold in ((1.0, 0), (0.99, 1), (0.9, 10)):
-        assert threshold_that_keeps(inside, share) == threshold
+        assert threshold_for_coverage(inside, share) == threshold
         assert (inside >= threshold).mean() >= share
-    assert refused_at(inside, np.array([-np.inf, 0.5, 1.0, 50.0]), 0.99) == 0.5
+    assert rejected_at(inside, np.array([-np.inf, 0.5, 1.0, 50.0]), 0.99) == 0.5
 
 
 def test_no_ink_has_the_lowest_score():

@@ -57,7 +57,7 @@ def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_every_kind_at_every_level_is_measured(found):
     assert [(row.kind, len(row.levels)) for row in found.rows] == [(kind, len(kind.strengths)) for kind in KINDS]
     assert all(metrics.n == 20 for row in found.rows for metrics in row.levels)
-    assert (found.clean.n, found.of, found.split, found.clean.data) == (20, 20, "test", "drawn")
+    assert (found.clean.n, found.total, found.split, found.clean.data) == (20, 20, "test", "drawn")
     assert found.clean.accuracy > 0.5  # the model reads these digits
     assert found.mean < found.clean.accuracy
 
@@ -97,7 +97,7 @@ def test_json_holds_the_figures(found):
 @pytest.mark.usefixtures("few_kinds")
 def test_a_limit_takes_the_first_pictures_and_changes_none_of_them(tiny):
     whole, some = evaluate_corruptions(tiny, dataset()), evaluate_corruptions(tiny, dataset(), limit=9)
-    assert (some.clean.n, some.of) == (9, 20)
+    assert (some.clean.n, some.total) == (9, 20)
     assert np.array_equal(some.rows[0].before, whole.rows[0].before)
     assert evaluate_corruptions(tiny, dataset(), limit=1000).mean == whole.mean
 
@@ -209,7 +209,7 @@ def restored(kind: Kind, images: Gray) -> float:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_what_the_preprocessing_undoes_is_measured(kind):
     images = np.stack([prepare(digit(i % 10, rng=np.random.default_rng(i), size_px=28)) for i in range(60)])
-    assert (restored(kind, images) < 0.7) == (kind.name in UNDONE), "UNDONE in report/robustness.py is to be changed"
+    assert (restored(kind, images) < 0.7) == (kind.name in UNDONE), "change UNDONE in measure/robustness.py"
 
 
 def test_a_plain_door_undoes_nothing_and_moments_are_undone_in_the_network(tmp_path):

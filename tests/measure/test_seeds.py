@@ -10,7 +10,7 @@ import pytest
 from inkdigit import runs
 from inkdigit.errors import MalformedFile, UsageError
 from inkdigit.measure.ledger import read_finished
-from inkdigit.measure.seeds import gather, open_seeds, spell
+from inkdigit.measure.seeds import format_seeds, gather, open_seeds
 
 from .made_runs import finished, make_run
 
@@ -53,7 +53,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path):
     assert open_seeds(f"{first.folder},{second.folder}").seeds == (0, 1)
     for name, fields in {"recipe": {"epochs": 9}, "data": {"sha256": "b"}, "part": {"protocol": "select"}}.items():
         other = make_run(tmp_path / name, seed=7, **fields)
-        with pytest.raises(UsageError, match="differ in more than their seed"):
+        with pytest.raises(UsageError, match="differ in more than their random seed"):
             open_seeds(f"{first.folder},{second.folder},{other}")
     with pytest.raises(UsageError, match="has a seed twice"):
         gather("x", [first, second, read_finished(make_run(tmp_path / "again", seed=1))])
@@ -65,7 +65,7 @@ def test_what_does_not_belong_together_is_refused(tmp_path):
     ("seeds", "text"), [((0, 1, 2, 3, 4), "0-4"), ((7,), "7"), ((0, 2, 5), "0,2,5"), ((0, 1, 2, 5, 8, 9), "0-2,5,8-9")]
 )
 def test_seeds_are_spelt_as_they_are_given(seeds, text):
-    assert spell(seeds) == text
+    assert format_seeds(seeds) == text
 
 
 def write_summary(folder: Path, rows: list) -> None:

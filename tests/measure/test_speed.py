@@ -161,7 +161,7 @@ def test_without_mnist_drawn_pictures_are_timed_and_the_next_step_is_said(tiny_f
 def test_a_training_part_alone_is_no_test_part(tiny_file, mnist_here, monkeypatch, lines, log):
     monkeypatch.setattr(speed, "open_data", lambda *_, **__: Dataset("mnist", DIGITS, mnist_here.train))
     assert speed.benchmark([str(tiny_file)], log=log).models[0].accuracy is None
-    assert any("MNIST's test part" in line for line in lines)
+    assert any("MNIST's test split" in line for line in lines)
 
 
 @pytest.mark.usefixtures("mnist_here")

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import MissingExtra, OutputError
-from inkdigit.measure.doubts import Audit, Doubts, Issue, Looked, Place
+from inkdigit.measure.doubts import Audit, AuditedSplit, Doubts, Issue, Place
 from inkdigit.report import audit, template
 from inkdigit.types import Dataset, Part
 
@@ -46,8 +46,8 @@ def found() -> Audit:
     index = np.array([0, 1, 2, 3, 5, 6, 7, 8])
     dataset = Dataset("a & b", CLASSES, train, test)
     looked = (
-        Looked("train", train, index, say(train.labels[index], p4=(0, 0.97), p6=(0, 0.6))),
-        Looked("test", test, np.arange(6), say(test.labels, p1=(2, 0.99))),
+        AuditedSplit("train", train, index, say(train.labels[index], p4=(0, 0.97), p6=(0, 0.6))),
+        AuditedSplit("test", test, np.arange(6), say(test.labels, p1=(2, 0.99))),
     )
     return Audit(dataset, looked, "recipe tiny, 5 folds")
 
@@ -92,7 +92,7 @@ def test_contradictions_and_leaks(found):
 )
 def test_nothing_short_of_certain_is_called_certain(p, said):
     at = Place("test", 3, "1")
-    assert audit.reading(Issue("label", at, "", 1 - p, "7", p)) == said
+    assert audit.describe_reading(Issue("label", at, "", 1 - p, "7", p)) == said
 
 
 def test_what_was_said_of_every_picture_is_kept(found, tmp_path):
@@ -139,12 +139,12 @@ def test_a_spotless_set_says_so(tmp_path):
     train = part(6, seed=0)
     audit.write(
         tmp_path,
-        Audit(Dataset("d", CLASSES, train), (Looked("train", train, np.arange(6), say(train.labels)),), ""),
+        Audit(Dataset("d", CLASSES, train), (AuditedSplit("train", train, np.arange(6), say(train.labels)),), ""),
         top=5,
     )
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
-    assert "Every picture is read as it is labelled." in html
-    assert "No picture repeats another" in html
+    assert "Every image is read as it is labelled." in html
+    assert "No image repeats another" in html
     assert len((tmp_path / audit.ISSUES).read_text().splitlines()) == 1
 
 

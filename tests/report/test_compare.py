@@ -35,7 +35,7 @@ def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
     assert "<script" not in text
     assert "&lt;b&gt;odd &amp; ends&lt;/b&gt;" in text
     assert "<b>odd" not in text
-    assert "another part (validation, not test)" in text
+    assert "another split (validation, not test)" in text
     assert 'class="worse"' in text
     assert text.count("data:image/png;base64,") == 2 * 3  # in both themes: intervals, what is wrong, loss
     assert "https://" not in text
@@ -117,9 +117,9 @@ def test_the_table_and_the_words(first, tmp_path):
         ("0", "87.50 %", "85.00 %", "−2.50", "40"),
     ]
     head, difference, flips = sentences(paired)
-    assert head == "other against first, on the same pictures of the test part, 3 seeds: no difference shown."
+    assert head == "other against first, on the same images of the test split, 3 seeds: no difference shown."
     assert difference.startswith("Difference −3.333 ± 3.819 points; 95 % interval −12.820 to +6.153 (Student's t)")
-    assert flips == "Sign flips, exact, two-sided: p = 0.5 (the least that 3 seeds can give: 0.25)."
+    assert flips == "Sign flips, exact, two-sided: p = 0.5 (the smallest that 3 seeds can give: 0.25)."
 
 
 def test_one_pair_and_equal_pairs_show_nothing(first, tmp_path):
@@ -128,4 +128,4 @@ def test_one_pair_and_equal_pairs_show_nothing(first, tmp_path):
     assert sentences(one)[1] == "Difference −62.500 points; one seed has no spread."
     equal = pair(first, seeds(tmp_path / "equal", {0: 6, 1: 7}, epochs=9))
     assert equal.verdict == "no difference shown"
-    assert "all the very same" in sentences(equal)[1]
+    assert "all are exactly equal" in sentences(equal)[1]

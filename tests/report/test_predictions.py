@@ -34,8 +34,8 @@ def write(beside: Path, images: np.ndarray = IMAGES, made: list[Prediction] = PR
 
 
 def test_the_least_sure_come_first_and_those_without_an_answer_before():
-    assert predictions.least_sure(PREDICTIONS, 60).tolist() == [2, 1, 3, 0]
-    assert predictions.least_sure(PREDICTIONS, 2).tolist() == [2, 1]
+    assert predictions.least_confident(PREDICTIONS, 60).tolist() == [2, 1, 3, 0]
+    assert predictions.least_confident(PREDICTIONS, 2).tolist() == [2, 1]
 
 
 def test_the_sample_is_the_same_every_time():
@@ -57,7 +57,7 @@ def test_the_page_shows_answer_runner_up_and_confidence(tmp_path):
     assert "tiny &amp; co" in text
     assert "or &lt;i&gt;2, 40.00 %" in text
     assert text.count("<li>") == 4 + 4  # the sample and the least sure
-    least_sure = text[text.index("The least sure") :]
+    least_sure = text[text.index("The least confident") :]
     assert least_sure.index("row 3<") < least_sure.index("row 2<") < least_sure.index("row 4<")
     assert "no ink" in least_sure
 

@@ -69,7 +69,7 @@ def test_every_level_has_its_two_pictures_and_its_figure(tmp_path):
 def test_the_means_head_the_page(tmp_path):
     text = words(write(tmp_path, make()))
     assert "85.00 %" in text  # of 17, 19 and 15 of 20
-    assert "The first 20 of the 10,000 pictures" in text
+    assert "The first 20 of the 10,000 images" in text
     assert "75.00 % lowest: fog" in text
     assert "95.00 % answered" in text
 
@@ -80,7 +80,7 @@ def test_what_training_did_is_marked(tmp_path):
     told = words(write(tmp_path, one))
     assert "unseen: over the 2 kinds neither in training nor undone" in told
     assert told.count("† in training") == 1
-    assert "Training did nothing like any of them." in words(write(tmp_path, make()))
+    assert "Training did nothing similar to any of them." in words(write(tmp_path, make()))
     silent = words(write(tmp_path, make(in_training=None)))
     assert "The card does not say" in silent
     assert "†" not in silent

@@ -22,7 +22,7 @@ from inkdigit.measure.metrics import measure, stack_probs
 from inkdigit.report import run as run_page
 from inkdigit.report import run_plots as plots
 from inkdigit.report.canvas import DARK, LIGHT
-from inkdigit.report.run import Story
+from inkdigit.report.run import Content
 from inkdigit.types import Dataset, Gray, Part, Prediction
 
 RECIPE = 'protocol = "final"\nepochs = 2\nbatch = 64\n\n[net]\nfilters = [8, 16]\n'
@@ -44,7 +44,9 @@ def epoch(number: int, *, validated: bool) -> dict[str, float]:
     return row | ({"validation_accuracy": 0.9} if validated else {})
 
 
-def story(classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: bool = False, epochs: int = 2) -> Story:
+def story(
+    classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: bool = False, epochs: int = 2
+) -> Content:
     rng = np.random.default_rng(0)
     k = len(classes)
     labels = np.arange(4 * k, dtype=np.int64) % k
@@ -58,7 +60,7 @@ def story(classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: b
     glimpses = [(int(label), np.repeat(images[label], 9, axis=0)) for label in range(k)]
     data = Dataset("drawn", classes, part, None if validated else part, glimpses=tuple(glimpses))
     name = "validation" if validated else "test"
-    return Story(
+    return Content(
         title="fast on drawn, seed 0",
         report_name=name,
         metrics=measure(predictions, labels, classes=classes, model="fast", data="drawn", split=name),
@@ -84,7 +86,7 @@ def story(classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: b
     )
 
 
-def without_answers(told: Story) -> Story:
+def without_answers(told: Content) -> Content:
     """The same pictures, none of which could be read."""
     none = [Prediction(None, reason="unreadable")] * len(told.labels)
     metrics = measure(none, told.labels, classes=told.metrics.classes, model="m", data="d", split="test")
@@ -120,7 +122,7 @@ class Tags(HTMLParser):
             yield from (value for key, value in attributes.items() if value and key in {"src", "srcset", "href"})
 
 
-def written(folder: Path, told: Story) -> tuple[dict[str, Any], str]:
+def written(folder: Path, told: Content) -> tuple[dict[str, Any], str]:
     """What `write` left: report.json read strictly, and the page."""
     returned = run_page.write(folder, told)
 
@@ -263,7 +265,7 @@ def test_a_model_that_never_answers(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("undrawn")
 def test_the_page_says_from_which_confidence_999_of_1000_are_right(tmp_path: Path) -> None:
     _, html = written(tmp_path, story(wrong=0.0))
-    assert "no 1,000 pictures come to it" in html
+    assert "fewer than 1,000 images" in html
     labels = np.zeros(2000, np.int64)
     sure, unsure = (Prediction("0", p, np.array([p, 1 - p], np.float32), 1.0) for p in (0.875, 0.625))
     wrong = Prediction("1", 0.625, np.array([0.375, 0.625], np.float32), 1.0)
@@ -271,7 +273,7 @@ def test_the_page_says_from_which_confidence_999_of_1000_are_right(tmp_path: Pat
     metrics = measure(answers, labels, classes=("0", "1"), model="m", data="d", split="test")
     report, html = written(tmp_path, replace(story(DIGITS[:2]), metrics=metrics))
     assert (report["coverage_at_999"], report["confidence_at_999"]) == (0.75, 0.875)
-    assert "75.00 %, those of confidence 0.875 or more" in html
+    assert "75.00 %, those with a confidence of 0.875 or more" in html
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -22,20 +22,20 @@ def test_the_table_and_the_words(three):
     assert rows[0] == ("0", "95.00 %", "2", "40", "12.5 s", "s0")
     assert rows[3] == ("4", "–", "–", "–", "–", "Diverged: nan")
     part, mean, interval, without, errors = sentences(three)
-    assert part == "Protocol final: the figures are on the test part of drawn, the same for every seed."
+    assert part == "Protocol final: the figures are on the test split of drawn, the same for every seed."
     assert mean.startswith("Mean 92.500 % of 3 seeds, standard deviation 2.500 points (n − 1), standard error 1.443")
     assert interval.startswith(
-        "95 % interval of the mean 86.290–98.710 % (Student's t). It holds the luck of the seeds"
+        "95 % interval of the mean 86.290–98.710 % (Student's t). It includes only the chance of the seeds"
     )
     assert without.startswith("Without figures: 1 seed (4).")
-    assert errors == "6 pictures wrong with some seed: 1 with all 3, 4 with one alone."
+    assert errors == "6 images wrong with some seed: 1 with all 3, 4 with only one."
 
 
 def test_the_page_can_be_repeated(three, tmp_path):
     text = to_markdown(three, tmp_path)
     assert text.startswith("# tiny on drawn: 3 seeds\n\n| seed | accuracy |")
     assert "| 3 | 1 |" in text
-    assert text.endswith("Repeated by: `inkdigit train s0/recipe.toml --seeds 0-2,4`\n")
+    assert text.endswith("Repeat with: `inkdigit train s0/recipe.toml --seeds 0-2,4`\n")
 
 
 def test_held_out_pictures_of_other_seeds_are_not_laid_on_one_another(tmp_path):
@@ -43,14 +43,14 @@ def test_held_out_pictures_of_other_seeds_are_not_laid_on_one_another(tmp_path):
     assert seeds.wrong_with is None
     assert seeds.to_json(tmp_path)["errors"] is None
     said = sentences(seeds)
-    assert said[0].startswith("Protocol select: the figures are on training pictures of drawn that were held out, oth")
-    assert "of the pictures held out" in said[2]
+    assert said[0].startswith("Protocol select: the figures are on held-out training images of drawn, different ones")
+    assert "of the held-out images" in said[2]
     assert not any("with some seed" in sentence for sentence in said)
-    assert "wrong with so many" not in to_markdown(seeds, tmp_path)
+    assert "wrong with this many" not in to_markdown(seeds, tmp_path)
 
 
 def test_one_seed_and_equal_seeds_promise_nothing(tmp_path):
     one = gather("one", finished(tmp_path / "one", (1,)))
-    assert sentences(one)[1:] == ["One seed has no spread: what another would come to is not known."]
+    assert sentences(one)[1:] == ["One seed has no spread: the result of another seed is not known."]
     equal = gather("equal", finished(tmp_path / "equal", (1,), (2,)))
-    assert "All came to the very same accuracy, which makes no interval." in sentences(equal)
+    assert "All have exactly the same accuracy, which gives no interval." in sentences(equal)

@@ -1,4 +1,4 @@
-"""`inkdigit audit`: which labels of a data set are likely wrong, and which pictures are in it twice."""
+"""`inkdigit audit`: which labels of a data set are likely wrong, and which images it contains twice."""
 
 from __future__ import annotations
 
@@ -17,43 +17,49 @@ if TYPE_CHECKING:
 def audit(
     source: Annotated[str, typer.Argument(help="SOURCE: a name, a folder, a CSV or an .npz.")],
     recipe: Annotated[
-        str, typer.Option(help="A bundled recipe, or the path of a TOML file: the networks that read.")
+        str, typer.Option(help="A bundled recipe, or the path of a TOML file, for the networks that read the images.")
     ] = "fast",
-    folds: Annotated[int, typer.Option(help="How many networks; each reads what it has not learnt.")] = 5,
-    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The directory to write; else under audits/.")] = None,
+    folds: Annotated[
+        int, typer.Option(help="How many networks; each reads the images that it did not learn from.")
+    ] = 5,
+    seed: Annotated[int | None, typer.Option(help="Another random seed than the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The directory to write; by default a new one in audits/.")] = None,
     top: Annotated[int, typer.Option(help="How many labels, and how many copies, the page shows.")] = 200,
 ) -> None:
-    """Look for labels that are likely wrong and pictures that are there twice, and write a page to look through.
+    """Find labels that are likely wrong and images that repeat another, and write a page to look through.
 
     Example: inkdigit audit mnist --recipe minute
     """
     with talk.interruptible(), talk.training_bar() as bar:
         try:
-            from inkdigit.training.audit import audit as look
+            from inkdigit.training.audit import audit as audit_data
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"An audit needs {exc.name}", "train") from exc
-        found = look(source, recipe=recipe, folds=folds, seed=seed, out=out, top=top, log=talk.note, on_tick=bar)
-    _tell(found)
+        audited = audit_data(
+            source, recipe=recipe, folds=folds, seed=seed, out=out, top=top, log=talk.note, on_tick=bar
+        )
+    _print(audited)
 
 
-def _tell(found: Audited) -> None:
-    """Print how many were found, and where to look."""
+def _print(audited: Audited) -> None:
+    """Print the counts, and where the files are."""
     from inkdigit.measure.doubts import SPLIT_NAMES
     from inkdigit.report.audit import ISSUES, PAGE
 
-    audit = found.audit
-    for looked in audit.parts:
-        suspected, doubted = audit.count("label", looked.split), audit.count("doubt", looked.split)
+    audit = audited.audit
+    for part in audit.parts:
+        suspected, doubtful = audit.count("label", part.split), audit.count("doubt", part.split)
         talk.say(
-            f"{SPLIT_NAMES[looked.split].capitalize():<12}{suspected:,} of {looked.n:,} labels suspected, "
-            f"{doubted:,} more doubtful ({talk.percent(looked.doubts.agreement)} read as labelled)"
+            f"{SPLIT_NAMES[part.split].capitalize():<12}{suspected:,} of {part.n:,} labels suspected, "
+            f"{doubtful:,} more doubtful ({talk.percent(part.doubts.agreement)} read as labelled)"
         )
     talk.say(
         f"Copies      {len(audit.copies):,}: {audit.contradictions:,} under two labels, "
         f"{audit.leaks:,} in training and test"
     )
-    talk.say(f"List        {found.folder / ISSUES}")
-    talk.say(f"Page        {found.folder / PAGE}")
-    talk.note("\nLook through the page in a browser: a suspicion is no verdict. Then mend the labels where they stand.")
-    talk.next_steps(["head", "-20", str(found.folder / ISSUES)])
+    talk.say(f"List        {audited.folder / ISSUES}")
+    talk.say(f"Page        {audited.folder / PAGE}")
+    talk.note(
+        "\nLook through the page in a browser: a suspected label may be right. Then correct the labels in the source."
+    )
+    talk.next_steps(["head", "-20", str(audited.folder / ISSUES)])

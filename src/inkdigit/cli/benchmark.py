@@ -1,4 +1,4 @@
-"""`inkdigit benchmark`: what answering costs on this machine."""
+"""`inkdigit benchmark`: the cost of answering on this machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.report.numbers import percent_range
+from inkdigit.report.numbers import percent_range, plural
 
 if TYPE_CHECKING:
     from inkdigit.measure.speed import ModelSpeed
@@ -33,32 +33,34 @@ ROWS = (
     "  best round",
 )
 LEFT = max(map(len, ROWS))
-NARROWEST, WIDEST = 11, 18  # characters of a model's column: four models fit into 80, and most names whole
+NARROWEST, WIDEST = 11, 18  # characters of a model's column: four models fit into 80, and most names are complete
 NOTHING = "–"
 
 
 def benchmark(
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL…]", help="Bundled models, run directories or .onnx files; else all bundled."),
+        typer.Argument(
+            metavar="[MODEL…]", help="Bundled models, run directories or .onnx files; without any, all bundled."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Measure what answering costs on this machine: cold start, one picture, many pictures, accuracy on MNIST.
+    """Measure the cost of answering on this machine: cold start, one image, many images, accuracy on MNIST.
 
     Example: inkdigit benchmark fast
     """
     with talk.interruptible():
         from inkdigit.measure.speed import benchmark as measure
 
-        found = measure(models or (), log=talk.note)
+        measured = measure(models or (), log=talk.note)
     if as_json:
-        talk.say(json.dumps(found.to_json(), ensure_ascii=False))
+        talk.say(json.dumps(measured.to_json(), ensure_ascii=False))
         return
-    where = found.machine
-    talk.say(f"{where.processor} · {where.cores} {'core' if where.cores == 1 else 'cores'} to use")
-    talk.say(f"{where.system} · Python {where.python} · ONNX Runtime {where.onnxruntime}")
-    for table in _tables([_cells(speed) for speed in found.models]):
+    machine = measured.machine
+    talk.say(f"{machine.processor} · {plural(machine.cores, 'core')} to use")
+    talk.say(f"{machine.system} · Python {machine.python} · ONNX Runtime {machine.onnxruntime}")
+    for table in _tables([_cells(speed) for speed in measured.models]):
         talk.say()
         for line in table:
             talk.say(line)
@@ -66,7 +68,7 @@ def benchmark(
 
 
 def _tables(columns: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """The lines of one table after another, as many models side by side as the terminal has room for."""
+    """The lines of each table, with as many models side by side as the terminal is wide."""
     width = max(NARROWEST, *(len(cell) for column in columns for cell in column))
     side_by_side = max(1, (shutil.get_terminal_size().columns - LEFT) // (2 + width))
     for begin in range(0, len(columns), side_by_side):
@@ -75,7 +77,7 @@ def _tables(columns: Sequence[Sequence[str]]) -> Iterator[list[str]]:
 
 
 def _cells(speed: ModelSpeed) -> tuple[str, ...]:
-    """The figures of one model, a cell for each of `ROWS`."""
+    """The figures of one model, one cell for each of `ROWS`."""
     start, measured = speed.cold_start, speed.accuracy
     return (
         speed.model if len(speed.model) <= WIDEST else f"…{speed.model[1 - WIDEST :]}",

@@ -1,4 +1,4 @@
-"""`inkdigit compare`: the table over all runs, or some of them side by side with tests and curves."""
+"""`inkdigit compare`: the table of all runs, or some of them side by side with tests and curves."""
 
 from __future__ import annotations
 
@@ -23,17 +23,18 @@ TESTS = ("run", "points", "only it is right", "only the first is", "p", "p, Holm
 
 def compare(
     runs: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN…]", help="Two or more runs, or two folders of seeds; else all.")
+        list[str] | None,
+        typer.Argument(metavar="[RUN…]", help="Two or more runs, or two folders of seeds; without any, all runs."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page with the curves.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Also write a page with the curves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show two or more runs side by side and test whether one reads better; without RUN, list all under runs/.
+    """Show two or more runs side by side and test whether one reads better; without RUN, list all runs in runs/.
 
     Example: inkdigit compare fast-s0 classic-s0 --out compared.html
     """
     if out is not None and not runs:
-        raise UsageError("A page needs the runs to be named", expected="two or more RUNs with --out")
+        raise UsageError("A page needs the names of the runs", expected="two or more RUNs with --out")
     with talk.interruptible():
         if runs:
             _compare(runs, out, as_json=as_json)
@@ -42,17 +43,18 @@ def compare(
 
 
 def _list(*, as_json: bool) -> None:
-    from inkdigit.measure.ledger import group, read_all
+    from inkdigit.measure.ledger import group as group_runs
+    from inkdigit.measure.ledger import read_all
     from inkdigit.runs import ROOT, list_runs
 
     entries = read_all(list_runs())
-    groups = group(entries)
+    groups = group_runs(entries)
     if as_json:
-        found = {"runs": [entry.to_json() for entry in entries], "groups": [one.to_json() for one in groups]}
-        talk.say(json.dumps(found, ensure_ascii=False))
+        listed = {"runs": [entry.to_json() for entry in entries], "groups": [group.to_json() for group in groups]}
+        talk.say(json.dumps(listed, ensure_ascii=False))
         return
     if not entries:
-        talk.note(f"There are no runs under {ROOT}/ yet.")
+        talk.note(f"There are no runs in {ROOT}/ yet.")
         talk.next_steps(["inkdigit", "train", "fast"])
         return
     _print_runs(entries)
@@ -69,7 +71,7 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
 
     if (paired := open_pair(names)) is not None:
         if out is not None:
-            raise UsageError("There is no page of two folders of seeds", hint="Leave --out away, or name single runs.")
+            raise UsageError("There is no page of two folders of seeds", hint="Omit --out, or name single runs.")
         _print_pairs(paired, as_json=as_json)
         return
     folders = [find(name) for name in names]
@@ -121,7 +123,7 @@ def _cells(entry: Entry) -> tuple[str, ...]:
 def _print_tests(comparison: Comparison) -> None:
     first = comparison.entries[0].name
     if tests := comparison.tests:
-        talk.say(f"\nAgainst {first} on the same {tests[0].n:,} pictures (McNemar, exact, two-sided)")
+        talk.say(f"\nAgainst {first} on the same {tests[0].n:,} images (McNemar, exact, two-sided)")
         rows = [
             (
                 test.run,
@@ -143,10 +145,10 @@ def _print_tests(comparison: Comparison) -> None:
 
 def _print_groups(groups: Sequence[Group]) -> None:
     if groups:
-        talk.say("\nMean ± standard deviation of the runs that differ in their seed alone")
-    for one in groups:
-        seeds = ", ".join(map(str, one.seeds))
+        talk.say("\nMean ± standard deviation of runs that differ only in their random seed")
+    for group in groups:
+        seeds = ", ".join(map(str, group.seeds))
         talk.say(
-            f"{one.recipe} on {one.data} ({one.part})  {numbers.mean_sd(one.mean, one.sd)} %  "
-            f"{len(one.seeds)} runs, seeds {seeds}"
+            f"{group.recipe} on {group.data} ({group.part})  {numbers.mean_sd(group.mean, group.sd)} %  "
+            f"{len(group.seeds)} runs, seeds {seeds}"
         )

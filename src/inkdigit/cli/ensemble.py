@@ -1,4 +1,4 @@
-"""`inkdigit ensemble`: several models that answer together, or one that looks several times, in one model file."""
+"""`inkdigit ensemble`: one model file with several models that answer together, or one that reads shifted views."""
 
 from __future__ import annotations
 
@@ -17,23 +17,28 @@ if TYPE_CHECKING:
 
 
 def ensemble(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="Bundled, run directories, .onnx files.")],
+    models: Annotated[
+        list[str], typer.Argument(metavar="MODEL...", help="Bundled models, run directories or .onnx files.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="The model file to write.")],
-    views: Annotated[int, typer.Option(help="5 or 9: also look a pixel aside, and answer with the mean.")] = 1,
-    name: Annotated[str | None, typer.Option(help="The name on its card; -views5 is added to it.")] = None,
+    views: Annotated[
+        int, typer.Option(help="5 or 9: also read the image shifted by a pixel, and answer with the mean.")
+    ] = 1,
+    name: Annotated[str | None, typer.Option(help="The name on its card; -views5 or -views9 is added.")] = None,
     data: Annotated[
-        str | None, typer.Option(help="SOURCE that the models learnt from; else as their cards say.")
+        str | None, typer.Option(help="SOURCE that the models learned from; by default as on their cards.")
     ] = None,
     calibrated_as: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="The ensemble of their select twins: takes its calibration.")
+        str | None,
+        typer.Option(metavar="MODEL", help="An ensemble of their select twins, whose calibration is copied."),
     ] = None,
 ) -> None:
-    """Join models in one file that answers with their mean; measure it on the part that they report on.
+    """Join models in one file that answers with their mean; measure it on the split that they report on.
 
     Example: inkdigit ensemble runs/a runs/b runs/c --out three.onnx
     """
     if out.suffix != ".onnx":
-        raise UsageError("This writes a model file", expected="--out with a name that ends in .onnx", received=out)
+        raise UsageError("The output is a model file", expected="--out with a name that ends in .onnx", received=out)
     from inkdigit.model.recognizer import Recognizer
 
     members = [Recognizer.load(model) for model in models]
@@ -49,12 +54,12 @@ def ensemble(
         chosen = name or (members[0].name if len(members) == 1 else "ensemble")
         joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
         metrics = write(out, joined, dataset, log=talk.note)
-    _tell(members, metrics, out)
+    _print(members, metrics, out)
     talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])
 
 
-def _tell(members: list[Recognizer], metrics: Metrics, out: Path) -> None:
-    """Print each member, and what they come to together."""
+def _print(members: list[Recognizer], metrics: Metrics, out: Path) -> None:
+    """Print the accuracy of each member and of the ensemble."""
     from inkdigit.model.recognizer import Recognizer
 
     for member in members:
@@ -64,9 +69,7 @@ def _tell(members: list[Recognizer], metrics: Metrics, out: Path) -> None:
     talk.say(f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB, {card.parameters:,} parameters)")
     calibration = card.calibration
     if calibration.accept_score is None:
-        talk.note(
-            "It is left uncalibrated: its members held out no pictures together, or too few. See --calibrated-as."
-        )
+        talk.note("It is not calibrated: its members held out no images in common, or too few. See --calibrated-as.")
         return
     talk.say(f"Calibrated  temperature {calibration.temperature:g}, fitted on {calibration.fitted_on}")
 

@@ -1,4 +1,4 @@
-"""`inkdigit evaluate`: how well a model does on labelled pictures, as they are or corrupted."""
+"""`inkdigit evaluate`: how well a model does on labelled images, as they are or corrupted."""
 
 from __future__ import annotations
 
@@ -24,20 +24,24 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
     data: Annotated[str, typer.Option(help="SOURCE: a name, a folder, a CSV or an .npz.")] = "mnist",
     split: Annotated[
-        str, typer.Option(help="test or train; of a source of one part, test is all that the model has not learnt.")
+        str,
+        typer.Option(
+            help="test or train. In a source without a test split, test is all that the model has not learned from."
+        ),
     ] = "test",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     corruptions: Annotated[
-        bool, typer.Option("--corruptions", help="Corrupt the pictures in fifteen ways, as MNIST-C does.")
+        bool, typer.Option("--corruptions", help="Corrupt the images with the fifteen kinds of MNIST-C.")
     ] = False,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="With --corruptions: only the first so many pictures.")
+        int | None, typer.Option(min=1, help="With --corruptions: only this many images, the first ones.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="With --corruptions: write corruptions.html and .json there.")
+        Path | None,
+        typer.Option(metavar="DIR", help="With --corruptions: also write corruptions.html and .json there."),
     ] = None,
 ) -> None:
-    """Measure a model on labelled pictures: accuracy with its interval, and each class.
+    """Measure a model on labelled images: accuracy with its interval, and each class.
 
     Example: inkdigit evaluate fast --data mnist
     """
@@ -45,12 +49,12 @@ def evaluate(
         raise UsageError(f"Unknown split {split!r}", expected="test or train")
     if not corruptions and (limit is not None or out is not None):
         raise UsageError(f"{'--limit' if out is None else '--out'} needs --corruptions")
-    part = cast("Split", split)
+    chosen = cast("Split", split)
     with talk.interruptible():
         if corruptions:
-            _corrupt(model, data, part, limit, out, as_json=as_json)
+            _corrupt(model, data, chosen, limit, out, as_json=as_json)
         else:
-            _evaluate(model, data, part, as_json=as_json)
+            _evaluate(model, data, chosen, as_json=as_json)
 
 
 def _evaluate(model: str, data: str, split: Split, *, as_json: bool) -> None:
@@ -69,22 +73,22 @@ def _corrupt(model: str, data: str, split: Split, limit: int | None, out: Path |
 
     with nullcontext() if out is None else robustness_page.claimed(out):
         with _bar() as progress:
-            found = robustness.evaluate_corruptions(
+            measured = robustness.evaluate_corruptions(
                 model, data, split=split, limit=limit, log=talk.note, progress=progress
             )
         if as_json:
-            talk.say(json.dumps(found.to_json()))
+            talk.say(json.dumps(measured.to_json()))
         else:
-            _print_corruptions(found)
+            _print_corruptions(measured)
         if out is not None:
-            talk.note(f"\nPage written to {robustness_page.write(out, found)}")
+            talk.note(f"\nPage written to {robustness_page.write(out, measured)}")
     if out is None and not as_json:
         talk.next_steps(["inkdigit", "evaluate", model, "--corruptions", "--data", data, "--out", "corrupted"])
 
 
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
-    """A progress bar over tables of pictures, each of one kind and level."""
+    """A progress bar over all pairs of kind and level."""
     if not sys.stderr.isatty():
         yield lambda _done, _all: None
         return
@@ -92,36 +96,36 @@ def _bar() -> Iterator[Callable[[int, int], None]]:
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("corrupted pictures", total=None)
+        task = progress.add_task("corrupted images", total=None)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _print_corruptions(found: Robustness) -> None:
+def _print_corruptions(measured: Robustness) -> None:
     from inkdigit.measure.robustness import UNSEEN
 
-    clean, taught = found.clean, any(row.in_training for row in found.rows)
-    some = "" if clean.n == found.of else f"the first {clean.n:,} of "
-    talk.say(f"{clean.model} on {clean.data} ({found.split}), {some}{found.of:,} pictures")
+    clean = measured.clean
+    first = "" if clean.n == measured.total else f"the first {clean.n:,} of "
+    talk.say(f"{clean.model} on {clean.data} ({measured.split}), {first}{measured.total:,} images")
     talk.say(f"Not corrupted  {talk.percent(clean.accuracy)}")
-    spread = f"standard deviation {numbers.percent(found.deviation)} over {len(found.rows)} kinds"
-    lowest = f"lowest: {found.lowest.kind.title}, {talk.percent(found.lowest.named.accuracy)}"
-    talk.say(f"Mean at *      {talk.percent(found.mean)}  ({spread}; {lowest})")
-    if found.mean_unseen is not None:
-        kinds = f"{len(found.unseen)} kind{'s' if len(found.unseen) > 1 else ''} without a mark"
-        talk.say(f"Mean, unseen   {talk.percent(found.mean_unseen)}  ({kinds}, see below)")
-    talk.say(f"Answered at *  {talk.percent(found.answered)}\n")
-    levels = max(len(row.levels) for row in found.rows)
+    spread = f"standard deviation {numbers.percent(measured.deviation)} over {len(measured.rows)} kinds"
+    lowest = f"lowest: {measured.lowest.kind.title}, {talk.percent(measured.lowest.named.accuracy)}"
+    talk.say(f"Mean at *      {talk.percent(measured.mean)}  ({spread}; {lowest})")
+    if measured.mean_unseen is not None:
+        kinds = f"{numbers.plural(len(measured.unseen), 'kind')} without a mark"
+        talk.say(f"Mean, unseen   {talk.percent(measured.mean_unseen)}  ({kinds}, see below)")
+    talk.say(f"Answered at *  {talk.percent(measured.answered)}\n")
+    levels = max(len(row.levels) for row in measured.rows)
     header = ["kind", *(f"level {i + 1} " for i in range(levels)), "answered", "of these right", ""]
-    talk.table([header, *(_cells(row, levels) for row in found.rows)], left=1)
-    talk.say("\n* the severity that MNIST-C is made of; what is answered is told of it")
-    if taught:
-        talk.say("† training did something like it")
-    if any(row.undone for row in found.rows):
+    talk.table([header, *(_cells(row, levels) for row in measured.rows)], left=1)
+    talk.say("\n* the level of MNIST-C, for which the share answered is given")
+    if any(row.in_training for row in measured.rows):
+        talk.say("† training did something similar")
+    if any(row.undone for row in measured.rows):
         talk.say("‡ the preprocessing undoes it")
-    if found.unseen:
+    if measured.unseen:
         talk.say(UNSEEN)
-    elif any(row.in_training is None for row in found.rows):
-        talk.say("The card does not say what training did to its pictures.")
+    elif any(row.in_training is None for row in measured.rows):
+        talk.say("The card does not say what training did to its images.")
 
 
 def _cells(row: Row, levels: int) -> list[str]:
@@ -138,7 +142,7 @@ def _cells(row: Row, levels: int) -> list[str]:
 
 
 def _print(metrics: Metrics) -> None:
-    talk.say(f"{metrics.model} on {metrics.data} ({metrics.split}), {metrics.n:,} pictures")
+    talk.say(f"{metrics.model} on {metrics.data} ({metrics.split}), {metrics.n:,} images")
     talk.say(f"Accuracy    {talk.percent(metrics.accuracy)}  ({talk.interval(metrics.accuracy_ci95)})")
     answered = f"Answered    {metrics.answered:,}"
     if metrics.accuracy_answered is not None:

@@ -1,4 +1,4 @@
-"""`inkdigit recipes` and `info`: what can be trained, and what a model says of itself."""
+"""`inkdigit recipes` and `info`: the bundled recipes, and the card of a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def info(
     model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what a model file says of itself.
+    """Show the card of a model: what it is and how it was made.
 
     Example: inkdigit info fast
     """
@@ -56,29 +56,29 @@ def info(
         "answers when": _accepts(card.calibration),
         **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
         **_members(card.provenance),
-        "trained on": f"{data.name}, {data.train or 0:,} training pictures",
+        "trained on": f"{data.name}, {data.train or 0:,} training images",
         **_adapted(card.provenance),
         **({"drawn for it": card.provenance.drawn} if card.provenance.drawn else {}),
         "licence": data.licence or "unknown",
         "created": card.provenance.created,
-        "self test": f"{len(card.self_test.images)} pictures, passed",
+        "self test": f"{len(card.self_test.images)} images, passed",
     }
     for name, value in lines.items():
         talk.say(f"{name:<14}{value}")
 
 
 def _accepts(calibration: Calibration) -> str:
-    """Which pictures are answered."""
-    terms = []
+    """The condition for an answer."""
+    conditions = []
     if calibration.accept_score is not None:
-        terms.append(f"the score is at least {calibration.accept_score:g}")
+        conditions.append(f"the score is at least {calibration.accept_score:g}")
     if calibration.min_confidence:
-        terms.append(f"the confidence is at least {calibration.min_confidence:g}")
-    return " and ".join(terms) or "always"
+        conditions.append(f"the confidence is at least {calibration.min_confidence:g}")
+    return " and ".join(conditions) or "always"
 
 
 def _members(provenance: Provenance) -> dict[str, str]:
-    """What an ensemble is made of."""
+    """The members of an ensemble."""
     if not provenance.members:
         return {}
     names = ", ".join(f"{member.name} (seed {member.seed})" for member in provenance.members)
@@ -88,7 +88,7 @@ def _members(provenance: Provenance) -> dict[str, str]:
 def _adapted(provenance: Provenance) -> dict[str, str]:
     """Which images it, or members of it, were adapted to, the latest last."""
     steps = provenance.every_adaptation
-    texts = [f"{step.data.name}, {sum(step.image_counts.values())} pictures" for step in steps]
+    texts = [f"{step.data.name}, {sum(step.image_counts.values())} images" for step in steps]
     return {"adapted to": "; ".join(texts)} if texts else {}
 
 
@@ -96,6 +96,6 @@ def _measured(figures: dict[str, Any]) -> str:
     if not figures:
         return "not measured"
     return (
-        f"{talk.percent(figures['accuracy'])} on {figures['data']} ({figures['part']}, {figures['n']:,} pictures, "
+        f"{talk.percent(figures['accuracy'])} on {figures['data']} ({figures['part']}, {figures['n']:,} images, "
         f"{talk.interval(figures['accuracy_ci95'])})"
     )

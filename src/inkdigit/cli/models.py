@@ -1,4 +1,4 @@
-"""`inkdigit models`: the models that ship with the package, as their cards tell and as they answer on this machine."""
+"""`inkdigit models`: the bundled models, with the figures on their cards and their speed on this machine."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ NOTHING = "–"
 def models(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """List the bundled models: size, accuracy, pictures a second on this machine, training data and its licence.
+    """List the bundled models: size, accuracy, images per second on this machine, training data and its licence.
 
     Example: inkdigit models
     """
@@ -44,24 +44,24 @@ def models(
         from inkdigit.measure.speed import describe_machine, glance
         from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
 
-        where, paths = describe_machine(), bundled()
-        if where.busy:
-            talk.note(f"The machine is busy (load {where.load_before:.1f}): it could answer more pictures a second.")
+        machine, paths = describe_machine(), bundled()
+        if machine.busy:
+            talk.note(f"The machine is busy (load {machine.load_before:.1f}): it could answer more images per second.")
         recognizers = [Recognizer.load(path) for path in paths.values()]
         speeds = glance(recognizers)
     if as_json:
-        told = [_to_json(*one) for one in zip(paths, recognizers, speeds, strict=True)]
-        found = {"default": DEFAULT, "machine": asdict(where), "models": told}
-        talk.say(json.dumps(found, ensure_ascii=False))
+        listed = [_to_json(*model) for model in zip(paths, recognizers, speeds, strict=True)]
+        content = {"default": DEFAULT, "machine": asdict(machine), "models": listed}
+        talk.say(json.dumps(content, ensure_ascii=False))
         return
     marks = ["default" if name == DEFAULT else "" for name in paths]
-    columns = [_cells(*one) for one in zip(paths, marks, recognizers, speeds, strict=True)]
+    columns = [_cells(*model) for model in zip(paths, marks, recognizers, speeds, strict=True)]
     talk.table([(*row, "") for row in zip(ROWS, *columns, strict=True)], left=1)
     talk.next_steps(["inkdigit", "info", DEFAULT], ["inkdigit", "benchmark"])
 
 
 def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, Any]:
-    """One model as JSON types, nothing rounded; `figures` and `data` are those of its card."""
+    """One model as JSON types, not rounded; `figures` and `data` are those of its card."""
     card = recognizer.card
     return {
         "name": name,
@@ -75,7 +75,7 @@ def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, 
 
 
 def _cells(name: str, mark: str, recognizer: Recognizer, speed: Throughput) -> tuple[str, ...]:
-    """One model, a cell for each of `ROWS`."""
+    """One model, one cell for each of `ROWS`."""
     from inkdigit.model.provenance import Data
 
     card = recognizer.card

@@ -126,6 +126,6 @@ def interval(limits: Sequence[float]) -> str:
 
 
 def reported(accuracy: float, limits: Sequence[float], n: int, *, split: str) -> str:
-    """The accuracy of a model on the part that it reports on, with how many pictures that is."""
+    """The accuracy of a model on the split that it reports on, with the number of images."""
     right = round(accuracy * n)
-    return f"Accuracy    {percent(accuracy)} on the {split} part ({right:,} of {n:,}; {interval(limits)})"
+    return f"Accuracy    {percent(accuracy)} on the {split} split ({right:,} of {n:,}; {interval(limits)})"

@@ -18,50 +18,52 @@ if TYPE_CHECKING:
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run
     from inkdigit.training.seeds import Trained
+    from inkdigit.types import Dataset
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Seed = Annotated[int | None, typer.Option(help="Another seed than the recipe's.")]
-Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field.")]
+Seed = Annotated[int | None, typer.Option(help="Another random seed than the recipe's.")]
+Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe.")]
 
 
 def train(
     recipe: Annotated[str | None, typer.Argument(help="A bundled recipe, or the path of a TOML file.")] = None,
-    data: Annotated[str | None, typer.Option(help="SOURCE to train on; else what the recipe names.")] = None,
+    data: Annotated[str | None, typer.Option(help="SOURCE to train on; by default that of the recipe.")] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The run directory, or that of all runs of --seeds; else under runs/.")
+        Path | None,
+        typer.Option(help="The run directory, or the folder of the runs of --seeds; else in runs/."),
     ] = None,
     seed: Seed = None,
     seeds: Annotated[
-        str | None, typer.Option(metavar="0-4", help="One run a seed, and what they come to; also 0,2,5.")
+        str | None, typer.Option(metavar="0-4", help="One run for each random seed, and a summary; also 0,2,5.")
     ] = None,
     set_: Set = None,
     device: Device = "auto",
-    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue an interrupted run.")] = None,
 ) -> None:
     """Train a model from raw data and write a model file and a report.
 
     Example: inkdigit train fast --data mnist --set epochs=3
     """
     if (recipe is None) == (resume is None):
-        raise UsageError("Say what to train", expected="either a RECIPE or --resume RUN")
+        raise UsageError("It is not clear what to train", expected="either a RECIPE or --resume RUN")
     if seeds is not None and (seed is not None or resume is not None):
-        hint = "The same command with --seeds goes on where it was stopped."
-        raise UsageError("--seeds says which runs there are", expected="no --seed and no --resume", hint=hint)
+        hint = "The same command with --seeds continues where it was stopped."
+        raise UsageError("--seeds already names the runs", expected="no --seed and no --resume", hint=hint)
     if resume is not None and (data or out or seed is not None or set_):
-        raise UsageError("--resume goes on with the run as it was begun", expected="no --data, --out, --seed or --set")
+        raise UsageError("--resume continues a run as it was begun", expected="no --data, --out, --seed or --set")
     from inkdigit.training.recipe import Recipe, parse_seeds
 
     if resume is not None:
-        _tell(_run(resume, resume=True, device=device))
+        _print_run(_resume(resume, device=device))
         return
     changes = _changes(set_, seed)
     if seeds is None:
-        _tell(_run(Recipe.load(str(recipe), changes), data=data, out=out, device=device))
+        _print_run(_train(Recipe.load(str(recipe), changes), data=data, out=out, device=device))
         return
     if "seed" in changes:
-        raise UsageError("--seeds says which seeds there are", expected="no --set seed=…")
+        raise UsageError("--seeds already names the seeds", expected="no --set seed=…")
     numbers = parse_seeds(seeds)
-    _tell_seeds(_run_seeds(Recipe.load(str(recipe), changes), numbers, data=data, out=out, device=device))
+    _print_seeds(_train_seeds(Recipe.load(str(recipe), changes), numbers, data=data, out=out, device=device))
 
 
 def kaggle(
@@ -82,20 +84,20 @@ def kaggle(
     from inkdigit.kaggle import HELD_OUT
     from inkdigit.training.recipe import Recipe
 
-    # What would fail after the training should fail before it.
+    # Whatever would fail after the training must fail before it.
     read_kaggle_test(test_csv)
     check_place(out, reads=[train_csv, test_csv])
-    run = _run(Recipe.load(recipe, {**HELD_OUT, **_changes(set_, seed)}), data=str(train_csv), device=device)
-    _tell(run, ahead=False)
+    run = _train(Recipe.load(recipe, {**HELD_OUT, **_changes(set_, seed)}), data=str(train_csv), device=device)
+    _print_run(run, next_steps=False)
     with talk.interruptible():
         write_submission(run.model, test_csv, out)
     talk.next_steps(["head", "-3", str(out)])
 
 
 def first_run(
-    examples: Annotated[Path, typer.Argument(help="The folder of example pictures.")] = Path("examples"),
+    examples: Annotated[Path, typer.Argument(help="The folder of example images.")] = Path("examples"),
 ) -> None:
-    """Train `fast` on MNIST, or on scikit-learn's digits without it, and read the example pictures.
+    """Train `fast` on MNIST, or on scikit-learn's digits if MNIST is missing, and read the example images.
 
     Example: inkdigit first-run examples
     """
@@ -106,10 +108,10 @@ def first_run(
     recipe = Recipe.load("fast")
     with talk.interruptible():
         dataset = open_mnist_or_bundled(log=talk.note)
-    run = _run(recipe, data=dataset)
-    _tell(run, ahead=False)
-    small = dataset.name == SKLEARN_DIGITS  # too few of them to read photographs
-    talk.note(f"\nThe pictures in {examples}, read by {'the bundled model' if small else 'the new model'}:")
+    run = _train(recipe, data=dataset)
+    _print_run(run, next_steps=False)
+    small = dataset.name == SKLEARN_DIGITS  # a model of these few cannot read photographs
+    talk.note(f"\nThe images in {examples}, read by {'the bundled model' if small else 'the new model'}:")
     predict([examples], model="default" if small else str(run.folder))
     talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
 
@@ -129,18 +131,28 @@ def _needing_torch() -> Iterator[None]:
         raise MissingExtra(f"Training needs {exc.name}", "train") from exc
 
 
-def _run(what: Any, *, resume: bool = False, **options: Any) -> Run:
-    """Train or resume, with a progress bar."""
+def _train(recipe: Recipe, *, data: Dataset | str | None, out: Path | None = None, device: str = "auto") -> Run:
+    """Train one run, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
         with _needing_torch():
-            from inkdigit.training import run
-        begin = run.resume if resume else run.train
-        return begin(what, import_seconds=time.perf_counter() - began, log=talk.note, on_tick=bar, **options)
+            from inkdigit.training.run import train
+        seconds = time.perf_counter() - began
+        return train(recipe, data=data, out=out, device=device, import_seconds=seconds, log=talk.note, on_tick=bar)
 
 
-def _run_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out: Path | None, device: str) -> Trained:
-    """Train one run a seed, with a progress bar."""
+def _resume(run: str, *, device: str) -> Run:
+    """Continue an interrupted run, with a progress bar."""
+    with talk.interruptible(), talk.training_bar() as bar:
+        began = time.perf_counter()
+        with _needing_torch():
+            from inkdigit.training.run import resume
+        seconds = time.perf_counter() - began
+        return resume(run, device=device, import_seconds=seconds, log=talk.note, on_tick=bar)
+
+
+def _train_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out: Path | None, device: str) -> Trained:
+    """Train one run for each random seed, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
         with _needing_torch():
@@ -157,8 +169,8 @@ def _run_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out: P
         )
 
 
-def _tell_seeds(trained: Trained) -> None:
-    """Print what the seeds came to.
+def _print_seeds(trained: Trained) -> None:
+    """Print the results of the seeds.
 
     Raises:
         TrainingError: some of them failed.
@@ -185,14 +197,14 @@ def _reasons(missing: Mapping[int, str]) -> str:
     return "; ".join(f"seed {seed}, {reason.rstrip('.')}" for seed, reason in missing.items())
 
 
-def _tell(run: Run, *, ahead: bool = True) -> None:
-    """Print what a run came to, and the likely next commands."""
+def _print_run(run: Run, *, next_steps: bool = True) -> None:
+    """Print the results of a run, and the likely next commands."""
     report = run.report
     talk.say(talk.reported(report["accuracy"], report["accuracy_ci95"], report["n"], split=report["report_name"]))
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
     talk.say(f"Model       {model_path(run.folder)}")
     talk.say(f"Report      {run.folder / PAGE}")
-    if ahead:
+    if next_steps:
         folder = str(run.folder)
         talk.next_steps(
             ["inkdigit", "predict", "picture.png", "--model", folder],

@@ -1,8 +1,8 @@
 """Two or more runs, or two recipes with several random seeds each: is one better than the other?
 
-In: finished runs, or `Seeds`. Out: a `Comparison`, or a `Paired`. Every other run is tested against the first (McNemar
-1947, in its exact form), and the p-values are corrected for their number (Holm 1979). Of two recipes a seed that both
-have is one pair, on the same pictures: Student's interval of the differences, and exact sign flips.
+In: finished runs, or `Seeds`. Out: a `Comparison`, or a `Paired`. Each run is tested against the first (McNemar 1947,
+exact), and the p-values are corrected for their number (Holm 1979). Two recipes are paired by their random seeds, each
+pair on the same images, and tested with Student's interval of the differences and exact sign flips.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.errors import UsageError
-from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_pictures
+from inkdigit.measure.ledger import Entry, Group, group, read_finished, why_other_images
 from inkdigit.measure.seeds import Seeds, open_seeds
 from inkdigit.measure.stats import Spread, flip_p, holm, mcnemar_p
 
-SIGNIFICANT = 0.05  # a corrected p-value below is called a difference: the level that the field uses
+SIGNIFICANT = 0.05  # a smaller corrected p-value counts as a difference: the usual level
 
 
 @dataclass(frozen=True, slots=True)
 class McNemar:
-    """One run against another on the same `n` pictures: how many only one of the two reads rightly."""
+    """One run against another on the same `n` images: how many images only one of the two reads rightly."""
 
     run: str
     against: str
@@ -42,20 +42,20 @@ class McNemar:
 
     @property
     def verdict(self) -> str:
-        """What the test says, in words."""
+        """The result of the test in words."""
         if self.p_holm >= SIGNIFICANT:
             return "no difference shown"
         return "better" if self.difference > 0 else "worse"
 
     def to_json(self) -> dict[str, Any]:
-        """The fields and what follows from them as JSON types."""
+        """The fields and the results as JSON types."""
         fields = {name: getattr(self, name) for name in self.__slots__}
         return {**fields, "difference": self.difference, "verdict": self.verdict}
 
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Finished runs, the tests of each against the first, and why some have none (name of the run → reason)."""
+    """Finished runs, the test of each against the first, and why some have no test (name of the run → reason)."""
 
     entries: tuple[Entry, ...]
     tests: tuple[McNemar, ...]
@@ -63,7 +63,7 @@ class Comparison:
     groups: tuple[Group, ...]
 
     def differences(self) -> dict[str, list[Any]]:
-        """The recipe fields that are not the same in all runs: field → a value a run."""
+        """The recipe fields that are not the same in all runs: field → one value for each run."""
         fields = sorted({field for entry in self.entries for field in entry.recipe} - {"name", "about", "data"})
         values = {field: [entry.recipe.get(field) for entry in self.entries] for field in fields}
         return {field: row for field, row in values.items() if any(value != row[0] for value in row)}
@@ -74,16 +74,16 @@ class Comparison:
             "runs": [entry.to_json() for entry in self.entries],
             "tests": [test.to_json() for test in self.tests],
             "untested": self.untested,
-            "groups": [one.to_json() for one in self.groups],
+            "groups": [group.to_json() for group in self.groups],
             "recipe_differences": self.differences(),
         }
 
 
 def compare(folders: Sequence[Path]) -> Comparison:
-    """Compare finished runs, two or more; the first is what the others are tested against.
+    """Compare two finished runs or more; the others are tested against the first.
 
     Raises:
-        UsageError: fewer than two runs, one twice, or one that is unfinished.
+        UsageError: there are fewer than two runs, a run is named twice, or a run is unfinished.
         DataError: files of a run are missing or broken.
     """
     if len({folder.resolve() for folder in folders}) < max(2, len(folders)):
@@ -94,7 +94,7 @@ def compare(folders: Sequence[Path]) -> Comparison:
             hint="Without arguments `inkdigit compare` lists all runs.",
         )
     first, *others = entries = [read_finished(folder) for folder in folders]
-    reasons = {other.name: why_other_pictures(first, other) for other in others}
+    reasons = {other.name: why_other_images(first, other) for other in others}
     tested = [other for other in others if reasons[other.name] is None]
     return Comparison(
         entries=tuple(entries),
@@ -114,39 +114,39 @@ def _test_all(first: Entry, others: Sequence[Entry]) -> list[McNemar]:
     ]
 
 
-def count_discordant(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> tuple[int, int]:
-    """Of pictures (N,) read rightly by two models: how many by `one` alone, and how many by `other` alone."""
-    return int((one & ~other).sum()), int((other & ~one).sum())
+def count_discordant(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many images only the first model reads rightly, and how many only the second; both arrays are (N,)."""
+    return int((first & ~second).sum()), int((second & ~first).sum())
 
 
 @dataclass(frozen=True, eq=False)
 class Paired:
-    """`other` against `first`, for each of the `seeds` that both have."""
+    """`other` against `first`, for each of the random `seeds` that both have."""
 
     first: Seeds
     other: Seeds
     seeds: tuple[int, ...]
-    more_right: tuple[int, ...]  # a seed: how many more pictures `other` reads rightly
-    pictures: tuple[int, ...]  # a seed: of how many
+    more_right: tuple[int, ...]  # for each seed: how many more images `other` reads rightly than `first`
+    pictures: tuple[int, ...]  # for each seed: of how many images
 
     @property
     def differences(self) -> Spread:
-        """By how much `other` is more accurate, a seed, as a fraction."""
+        """By how much `other` is more accurate, for each seed, as a fraction."""
         return Spread(tuple(more / n for more, n in zip(self.more_right, self.pictures, strict=True)))
 
     @property
     def p(self) -> float:
-        """Two-sided, exact: how often pairs that are swapped at random differ so much in all (sign flips)."""
+        """The exact two-sided p-value: how often randomly swapped pairs differ as much in total (sign flips)."""
         return flip_p(self.more_right)
 
     @property
-    def least_p(self) -> float:
-        """The least that so many seeds can give, however large the difference."""
+    def min_p(self) -> float:
+        """The smallest p-value that this number of seeds can give, however large the difference."""
         return 2.0 ** (1 - len(self.seeds))
 
     @property
     def verdict(self) -> str:
-        """What the interval says, in words."""
+        """The result of the interval in words."""
         if (interval := self.differences.ci95) is None or interval[0] <= 0 <= interval[1]:
             return "no difference shown"
         return "better" if interval[0] > 0 else "worse"
@@ -161,16 +161,16 @@ class Paired:
             "more_right": list(self.more_right),
             "difference": self.differences.to_json(),
             "p": self.p,
-            "least_p": self.least_p,
+            "least_p": self.min_p,
             "verdict": self.verdict,
         }
 
 
 def open_pair(names: Sequence[str]) -> Paired | None:
-    """Pair two recipes, where `names` mean runs of several random seeds; None where all of them mean single runs.
+    """Pair two recipes if `names` are of runs with several random seeds; None if all are names of single runs.
 
     Raises:
-        UsageError: some do, and these are not two; or they cannot be paired.
+        UsageError: some names are of several seeds and some are not, there are not two, or they cannot be paired.
         DataError: files of a run are missing or broken.
     """
     several = [seeds for seeds in map(open_seeds, names) if seeds is not None]
@@ -189,7 +189,7 @@ def pair(first: Seeds, other: Seeds) -> Paired:
     """Pair two recipes by their seeds.
 
     Raises:
-        UsageError: they have no seed in common, are the same runs, or report on other pictures.
+        UsageError: they have no seed in common, are the same runs, or report on different images.
         DataError: files of a run are missing or broken.
     """
     ours, theirs = (dict(zip(seeds.seeds, seeds.entries, strict=True)) for seeds in (first, other))
@@ -203,9 +203,9 @@ def pair(first: Seeds, other: Seeds) -> Paired:
     for seed in common:
         if ours[seed].folder.resolve() == theirs[seed].folder.resolve():
             raise UsageError("There is nothing to compare", expected="different runs", received=ours[seed].name)
-        if reason := why_other_pictures(ours[seed], theirs[seed]):
+        if reason := why_other_images(ours[seed], theirs[seed]):
             raise UsageError(
-                f"{first.name} and {other.name} report on other pictures", received=f"with seed {seed}, {reason}"
+                f"{first.name} and {other.name} report on different images", received=f"with seed {seed}, {reason}"
             )
     right = [(theirs[seed].right_and_labels[0], ours[seed].right_and_labels[0]) for seed in common]
     return Paired(

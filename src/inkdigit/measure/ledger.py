@@ -1,6 +1,6 @@
-"""The runs that were made, one line each, and what runs of one recipe come to together.
+"""The runs that were made, one entry each, and the mean of runs that differ only in their random seed.
 
-In: run directories. Out: `Entry`s, finished or not, and `Group`s of the same recipe with different seeds.
+In: run directories. Out: `Entry`s, finished or not, and `Group`s of the same recipe with different random seeds.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.files import read_rows
 from inkdigit.parsing import parse_json, parse_toml, read_text
 
-MOST = 1e30  # figures are below: no axis can be drawn near the end of a float, 1e300, and no loss is so large
-MAX_BYTES = 2**23  # of a report; one of 256 classes has a megabyte
-_NOT_THE_RECIPE = ("seed", "data", "about")  # fields that may differ within a group
+MAX_FIGURE = 1e30  # larger figures are damage: no loss is so large, and near 1e300 no axis can be drawn
+MAX_BYTES = 2**23  # of a report; with 256 classes it has a megabyte
+_MAY_DIFFER = ("seed", "data", "about")  # recipe fields that may differ within a group
 
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,7 +34,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class _Checked(BaseModel):
-    """What the table, the tests and the page read of a file; more may be there."""
+    """The fields of a file that the table, the tests and the page read; a file may have more."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -72,8 +72,8 @@ class _Report(_Checked):
 
 
 def can_be_drawn(row: Mapping[str, float]) -> bool:
-    """Whether no axis fails over the figures of an epoch; one that is not a number is left out of a curve."""
-    return not any(MOST < abs(value) < math.inf for value in row.values())
+    """Whether the figures of an epoch fit on an axis; NaN and infinity are left out of curves."""
+    return not any(MAX_FIGURE < abs(value) < math.inf for value in row.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,9 +87,9 @@ class Entry:
 
     @property
     def name(self) -> str:
-        """What a user calls it: the name of its directory under runs/, or the path of another (./x, never x alone).
+        """Its name for users: the name of its directory under runs/, or the path of another directory (./x, not x).
 
-        So no two runs have the same.
+        So two runs never have the same name.
         """
         if self.folder.parent == runs.ROOT:
             return self.folder.name
@@ -97,41 +97,41 @@ class Entry:
 
     @property
     def recipe_name(self) -> str:
-        """The recipe, which is all that names the model."""
+        """The name of the recipe, which is also the name of the model."""
         return str(self.recipe.get("name", "–"))
 
     @property
     def data(self) -> str:
-        """The data set; of an unfinished run as the recipe names it."""
+        """The name of the data set; of an unfinished run as in its recipe."""
         return str(self.report.get("data") or Path(str(self.recipe.get("data", "–"))).name)
 
     @property
     def part(self) -> str:
-        """The part that it reports on: "validation" or "test"."""
+        """The split that it reports on: "validation" or "test"."""
         protocol = "validation" if self.recipe.get("protocol") == "select" else "test"
         return str(self.report.get("report_name", protocol))
 
     @property
     def seed(self) -> int | None:
-        """The seed of its recipe."""
+        """The random seed of its recipe."""
         return self.recipe.get("seed")
 
     @property
     def data_sha256(self) -> str | None:
-        """Which data it learnt from."""
+        """The SHA-256 of the data that it learned from."""
         sha256: str | None = self.report.get("environment", {}).get("data", {}).get("sha256")
         return sha256
 
     @property
     def wrong(self) -> int:
-        """How many pictures a finished run reads wrongly or does not answer."""
+        """How many images a finished run reads wrongly, or without an answer."""
         n: int = self.report["n"]
         right: int = round(self.report["accuracy"] * n)
         return n - right
 
     @property
     def parameters(self) -> int | None:
-        """How many numbers its network learnt."""
+        """How many parameters its network has."""
         parameters: int | None = self.report.get("model", {}).get("parameters")
         return parameters
 
@@ -140,17 +140,17 @@ class Entry:
         """One row an epoch.
 
         Raises:
-            MalformedFile: they cannot be read, or do not say of which epoch they are.
+            MalformedFile: they cannot be read, or a row does not name its epoch.
         """
         path = self.folder / runs.METRICS
         rows = read_rows(path)
         if not all(0 < row.get("epoch", 0) < math.inf and can_be_drawn(row) for row in rows):
-            raise MalformedFile(path, "These are not the figures of epochs", hint="Train the run anew.")
+            raise MalformedFile(path, "These are not the figures of epochs", hint="Train the run again.")
         return rows
 
     @cached_property
     def right_and_labels(self) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-        """Which pictures a finished run reads rightly, (N,), and their labels (N,); one without an answer is wrong.
+        """Whether a finished run reads each image rightly, (N,), and the labels (N,); no answer is wrong.
 
         Raises:
             MissingData: the run has no predictions.npz.
@@ -158,7 +158,7 @@ class Entry:
         """
         path = self.folder / runs.PREDICTIONS
         if not path.is_file():
-            raise MissingData(f"{self.folder} has no {runs.PREDICTIONS}", hint="Train the run anew.")
+            raise MissingData(f"{self.folder} has no {runs.PREDICTIONS}", hint="Train the run again.")
         probs, labels = load_npz(path, "probs", "labels")
         numbers = probs.dtype.kind == "f" and labels.dtype.kind in "iu"
         if not (numbers and probs.ndim == 2 and probs.size and labels.shape == probs.shape[:1]):
@@ -169,7 +169,7 @@ class Entry:
         return right, labels.astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        """The line of the table as JSON types."""
+        """The row of the table as JSON types."""
         report = self.report
         return {
             "run": str(self.folder),
@@ -190,14 +190,14 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Finished runs that differ in their seed alone, one a seed."""
+    """Finished runs that differ only in their random seed, one for each seed."""
 
     recipe: str
     data: str
     part: str
     seeds: tuple[int, ...]
     mean: float
-    sd: float  # of the sample: n − 1 below the line
+    sd: float  # of the sample: divided by n − 1
     mean_seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -218,23 +218,23 @@ def read(folder: Path) -> Entry:
 
 
 def read_finished(folder: Path) -> Entry:
-    """Read a run that must have come to its end.
+    """Read a run that must be finished.
 
     Raises:
-        UsageError: it did not; the message says how to go on with it.
+        UsageError: it is unfinished; the message names the command that continues it.
         MalformedFile: its recipe or its report cannot be read.
     """
     entry = read(folder)
     if entry.state != "finished":
         raise UsageError(
             f"{folder} is unfinished: it has no figures to compare",
-            hint=f"Go on with: inkdigit train --resume {folder}",
+            hint=f"Continue it with: inkdigit train --resume {folder}",
         )
     return entry
 
 
 def read_all(folders: Iterable[Path]) -> list[Entry]:
-    """Every run, in the given order; one whose files cannot be read is "unreadable" and does not stop the others."""
+    """Every run, in the given order; a run whose files cannot be read is "unreadable" and does not stop the others."""
     return [_read_or_not(folder) for folder in folders]
 
 
@@ -246,28 +246,28 @@ def _read_or_not(folder: Path) -> Entry:
 
 
 def group(entries: Sequence[Entry]) -> list[Group]:
-    """The runs of one recipe, data and part that differ in their seed alone, in the order of the first.
+    """Group the runs of one recipe, data set and split that differ only in their random seed, in their first order.
 
-    Of several runs with the same seed the latest counts: the others say nothing new. So two seeds or more make a group.
+    The latest of several runs with the same seed counts: the others are repetitions. A group has two seeds or more.
     """
-    together: dict[str, list[Entry]] = {}
+    by_key: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry.state == "finished":
-            together.setdefault(kin(entry), []).append(entry)
-    return [_grouped(kept) for several in together.values() if len(kept := _latest_a_seed(several)) > 1]
+            by_key.setdefault(group_key(entry), []).append(entry)
+    return [_grouped(latest) for same in by_key.values() if len(latest := _latest_of_each_seed(same)) > 1]
 
 
-def kin(entry: Entry) -> str:
-    """What runs that differ in their seed alone have in common.
+def group_key(entry: Entry) -> str:
+    """What runs that differ only in their random seed have in common.
 
-    A field that is off counts as one that is not there: a later version may have added it between two seeds.
+    A field that is off counts as missing: a later version may have added it between two seeds.
     """
-    fields = {key: value for key, value in entry.recipe.items() if value and key not in _NOT_THE_RECIPE}
-    fields["teacher"] = entry.recipe.get("teacher") is not None  # each seed may have one of its own
+    fields = {key: value for key, value in entry.recipe.items() if value and key not in _MAY_DIFFER}
+    fields["teacher"] = entry.recipe.get("teacher") is not None  # each seed may have its own teacher
     return json.dumps([fields, entry.data_sha256, entry.part], sort_keys=True)
 
 
-def _latest_a_seed(entries: Sequence[Entry]) -> list[Entry]:
+def _latest_of_each_seed(entries: Sequence[Entry]) -> list[Entry]:
     oldest_first = sorted(entries, key=lambda entry: (entry.folder / runs.RECIPE).stat().st_mtime_ns)
     latest = {entry.seed: entry for entry in oldest_first}
     return [entry for entry in entries if entry is latest[entry.seed]]
@@ -287,42 +287,43 @@ def _grouped(entries: Sequence[Entry]) -> Group:
     )
 
 
-def why_other_pictures(one: Entry, other: Entry) -> str | None:
-    """Why two finished runs report on different pictures, in words; None if they report on the same.
+def why_other_images(first: Entry, other: Entry) -> str | None:
+    """The reason, in words, why two finished runs report on different images; None if they report on the same.
 
-    Equal labels alone would not do: a folder sorted by class gives every stratified part the same ones.
+    Equal labels are not enough: a folder sorted by class gives every stratified split the same ones.
     """
-    if one.data_sha256 != other.data_sha256:
-        return f"other data ({other.data}, not {one.data})" if one.data != other.data else "other pictures in the data"
-    if one.part != other.part:
-        return f"another part ({other.part}, not {one.part})"
-    drawn_by = {"seed": 0, "validation_split": "auto"} if one.part == "validation" else {}
-    if one.report.get("environment", {}).get("data", {}).get("test") is None:  # the test part was set aside
+    if first.data_sha256 != other.data_sha256:
+        same_name = first.data == other.data
+        return "other images in the data" if same_name else f"other data ({other.data}, not {first.data})"
+    if first.part != other.part:
+        return f"another split ({other.part}, not {first.part})"
+    drawn_by = {"seed": 0, "validation_split": "auto"} if first.part == "validation" else {}  # field → its default
+    if first.report.get("environment", {}).get("data", {}).get("test") is None:  # the recipe set the test split aside
         drawn_by["test_fraction"] = 0.2
     for field, default in drawn_by.items():
-        here, there = (entry.recipe.get(field, default) for entry in (one, other))
-        if here != there:
-            return f"another {one.part} part ({field} {there}, not {here})"
-    if not np.array_equal(_labels(one), _labels(other)):
+        ours, theirs = (entry.recipe.get(field, default) for entry in (first, other))
+        if ours != theirs:
+            return f"another {first.part} split ({field} {theirs}, not {ours})"
+    if not np.array_equal(_labels(first), _labels(other)):
         return "other labels in predictions.npz"
     return None
 
 
 def _labels(entry: Entry) -> NDArray[np.int64]:
-    """The labels (N,) of the pictures that a run reports on.
+    """The labels (N,) of the images that a run reports on.
 
     Raises:
-        MalformedFile: there are not as many as it says.
+        MalformedFile: their number is not that of the report.
     """
     labels, n = entry.right_and_labels[1], entry.report["n"]
     if len(labels) != n:
-        received = f"{len(labels):,} of {n:,} pictures"
+        received = f"{len(labels):,} of {n:,} images"
         raise MalformedFile(entry.folder / runs.PREDICTIONS, "It does not fit the report", received=received)
     return labels
 
 
 def read_report(folder: Path) -> dict[str, Any]:
-    """What report.json says of a finished run.
+    """Read the report.json of a finished run.
 
     Raises:
         MalformedFile: it cannot be read, or lacks a figure that every run has.
@@ -332,7 +333,7 @@ def read_report(folder: Path) -> dict[str, Any]:
         report: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
         _Report.model_validate(report)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is not a report of a run", hint="Train the run anew.") from exc
+        raise MalformedFile(path, "This is not a report of a run", hint="Train the run again.") from exc
     return report
 
 
@@ -340,7 +341,7 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     try:
         recipe = parse_toml(read_text(path))
         _Recipe.model_validate(recipe)
-        json.dumps(recipe)  # a recipe has no dates, which `kin` could not write
+        json.dumps(recipe)  # a recipe has no dates, which `group_key` could not write
     except (OSError, ValueError, TypeError) as exc:
-        raise MalformedFile(path, "This is not a recipe", expected="TOML", hint="Train the run anew.") from exc
+        raise MalformedFile(path, "This is not a recipe", expected="TOML", hint="Train the run again.") from exc
     return recipe

@@ -1,4 +1,4 @@
-"""How well a model does on labelled pictures.
+"""How well a model does on labelled images.
 
 In: a `Recognizer` and a `Dataset`, or predictions and labels. Out: `Metrics`. NumPy alone, so that `inkdigit evaluate`
 starts quickly.
@@ -33,7 +33,7 @@ from inkdigit.types import (
 )
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
-LEAST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
+MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
 
 
 def evaluate(
@@ -43,15 +43,16 @@ def evaluate(
     split: Split = "test",
     log: Log = silent,
 ) -> Metrics:
-    """Measure a model on one part of a data set, class names matched by name; a data set of one part is taken whole.
+    """Measure a model on one split of a data set; a data set without a test split is measured as a whole.
 
-    `model` is a recogniser, a bundled name, a run directory or a model file; `data` a data set or a SOURCE. Of pictures
-    that the model learnt from, by its card, only those that its training held out are measured. Where there are none,
-    or `split` is "train", all are: then the figures have a `warning`. `log` is told either.
+    `model` is a recogniser, a bundled name, a run directory or a model file; `data` is a data set or a SOURCE. Classes
+    are matched by name. Where the card says that the model learned from these images, only those that its training held
+    out are measured. If there are none, or `split` is "train", all are measured, and the figures have a `warning`. Both
+    cases are logged.
 
     Raises:
-        UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
-        DataError: the data cannot be read, or the part holds no picture.
+        UsageError: the model lacks one of the data's classes, or its images were prepared differently.
+        DataError: the data cannot be read, or the split has no images.
     """
     recognizer = Recognizer.of(model)
     dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
@@ -65,11 +66,11 @@ def check_fits(recognizer: Recognizer, dataset: Dataset) -> None:
     """Check that a model and a data set go together.
 
     Raises:
-        UsageError: the pictures went through another kind of door.
+        UsageError: the images were prepared differently.
     """
     if dataset.prepare != recognizer.prepare:
         raise UsageError(
-            f"The pictures of {dataset.name!r} are not prepared as the model {recognizer.name!r} learnt them",
+            f"The images of {dataset.name!r} are not prepared as the model {recognizer.name!r} expects",
             expected=f"prepare {recognizer.prepare!r}",
             received=f"prepare {dataset.prepare!r}",
             hint=f"Open the data with prepare={recognizer.prepare!r}.",
@@ -77,11 +78,11 @@ def check_fits(recognizer: Recognizer, dataset: Dataset) -> None:
 
 
 def measure_part(recognizer: Recognizer, dataset: Dataset, part: Part, *, split: str) -> Metrics:
-    """Measure a model on `part`, whose classes are those of `dataset`, whatever it learnt from; `split` is its name.
+    """Measure a model on `part`, whose classes are those of `dataset`, whatever it learned from; `split` is its name.
 
     Raises:
         UsageError: the model lacks one of the classes.
-        DataError: the part holds no picture.
+        DataError: the part has no images.
     """
     index = _class_index(recognizer, dataset)
     return measure(
@@ -95,7 +96,7 @@ def measure_part(recognizer: Recognizer, dataset: Dataset, part: Part, *, split:
 
 
 def predict_part(recognizer: Recognizer, part: Part) -> list[Prediction]:
-    """One prediction a picture of `part`, in its order; a picture that could not be read is "unreadable"."""
+    """One prediction for each image of `part`, in order; an image that could not be read is "unreadable"."""
     predictions = recognizer.predict(part.images) if len(part) else []
     for i in part.faults:
         predictions[i] = Prediction(None, reason="unreadable")
@@ -113,46 +114,46 @@ def measure(
 ) -> Metrics:
     """Compare N predictions with `labels` (N,), indices into the K `classes`.
 
-    - accuracy: the fraction of all pictures whose most probable class is right, refused or not; a picture without
+    - accuracy: the fraction of all images whose most probable class is right, accepted or rejected; an image without
       probabilities (no ink, unreadable) is wrong. `accuracy_ci95` is Wilson's interval.
-    - answered: how many got a label; `accuracy_answered` is the fraction right among these.
-    - nll, brier, reliability, ece: over the pictures with probabilities. Mean −log p(true); squared distance of the K
-      probabilities from 1 for the true class and 0 for the others, summed over classes, mean over pictures, 0 to 2
+    - answered: how many images got a label; `accuracy_answered` is the fraction right among these.
+    - nll, brier, reliability, ece: over the images with probabilities. Mean −log p(true); squared distance of the K
+      probabilities from 1 for the true class and 0 for the others, summed over classes, mean over images, 0 to 2
       (Brier 1950); confidence against accuracy in 15 bins of equal width, and their mean gap (Naeini et al. 2015, Guo
       et al. 2017).
-    - risk_coverage: over all pictures, by the confidence of the most probable class, refused or not: if the most
-      confident are accepted, how large a share of all is that, and what fraction of it is wrong (Geifman & El-Yaniv
-      2017)? A picture without probabilities is wrong and comes last, so the curve ends at 1 − accuracy. aurc is the
-      area under it (Geifman, Uziel & El-Yaniv 2019).
-    - coverage_at_999: the largest share with 99.9 % accuracy, None unless 1,000 pictures come to it;
-      `confidence_at_999` is the threshold. It is chosen on the very pictures that it is told of: that says how well
-      confidence ranks these, and promises nothing of others.
-    - per class: by the most probable class; a picture without probabilities is a false negative of its class. Precision
-      of a class never predicted, and recall of one that never occurs, are 0.
-    - confusion (K, K): true × most probable class of the pictures with probabilities.
+    - risk_coverage: over all images, by the confidence of the most probable class, accepted or rejected. If the most
+      confident are accepted, what share of all images is that (coverage), and what fraction of them is wrong (risk;
+      Geifman & El-Yaniv 2017)? An image without probabilities is wrong and comes last, so the curve ends at
+      1 − accuracy. aurc is the area under it (Geifman, Uziel & El-Yaniv 2019).
+    - coverage_at_999: the largest coverage with 99.9 % accuracy, None unless that is 1,000 images or more;
+      `confidence_at_999` is the threshold. The threshold is chosen on the same images that the figure is about: it
+      shows how well confidence ranks these, and promises nothing for other images.
+    - per class: by the most probable class; an image without probabilities is a false negative of its class. The
+      precision of a class that is never predicted, and the recall of a class that never occurs, are 0.
+    - confusion (K, K): true × most probable class of the images with probabilities.
 
     Raises:
-        DataError: there is no picture.
+        DataError: there are no images.
         ValueError: predictions and labels differ in number.
     """
     n = len(labels)
     if len(predictions) != n:
-        raise ValueError(f"expected {n} predictions, one a label, got {len(predictions)}")
+        raise ValueError(f"expected {n} predictions, one for each label, got {len(predictions)}")
     if not n:
-        raise DataError(f"There is nothing to measure in the {split} part of {data!r}", expected="pictures", received=0)
+        raise DataError(f"There is nothing to measure in the {split} split of {data!r}", expected="images", received=0)
     probs = stack_probs(predictions, len(classes))  # (N, K)
-    seen = ~np.isnan(probs[:, 0])
-    confusion = _confusion(probs[seen], labels[seen])
+    known = ~np.isnan(probs[:, 0])  # the images with probabilities
+    confusion = _confusion(probs[known], labels[known])
     right = int(confusion.trace())
-    answers = [p.label == classes[truth] for p, truth in zip(predictions, labels, strict=True) if p.label is not None]
+    answers = [p.label == classes[true] for p, true in zip(predictions, labels, strict=True) if p.label is not None]
     return Metrics(
         accuracy=right / n,
         accuracy_ci95=wilson(right, n),
         answered=len(answers),
         accuracy_answered=sum(answers) / len(answers) if answers else None,
         n=n,
-        nll=_nll(probs[seen], labels[seen]),
-        brier=_brier(probs[seen], labels[seen]),
+        nll=_nll(probs[known], labels[known]),
+        brier=_brier(probs[known], labels[known]),
         reliability=reliability(probs, labels),
         risk_coverage=risk_coverage(probs, labels),
         classes=classes,
@@ -165,10 +166,10 @@ def measure(
 
 
 def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:
-    """Bin pictures by confidence; rows of `probs` (N, K) that are NaN do not count. `labels` is (N,)."""
-    seen = ~np.isnan(probs[:, 0])
-    confidence = probs[seen].max(axis=1).astype(np.float64)
-    right = probs[seen].argmax(axis=1) == labels[seen]
+    """Sort images into bins by confidence; rows of `probs` (N, K) that are NaN are left out. `labels` is (N,)."""
+    known = ~np.isnan(probs[:, 0])
+    confidence = probs[known].max(axis=1).astype(np.float64)
+    right = probs[known].argmax(axis=1) == labels[known]
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # bin i holds (i, i + 1] / BINS
     count = np.bincount(bins, minlength=BINS)
     weight = np.where(count, count, np.nan)
@@ -180,14 +181,14 @@ def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:
 
 
 def risk_coverage(probs: Floats, labels: NDArray[np.int64]) -> RiskCoverage:
-    """Accept pictures by confidence, the highest first; a row of NaN in `probs` (N, K) is wrong with confidence 0."""
+    """Accept images by confidence, the highest first; a row of NaN in `probs` (N, K) is wrong with confidence 0."""
     confidence = np.nan_to_num(probs.max(axis=1)).astype(np.float64)
     wrong = np.isnan(probs[:, 0]) | (probs.argmax(axis=1) != labels)
-    levels, place = np.unique(-confidence, return_inverse=True)  # ascending: the most confident first
+    levels, level_of = np.unique(-confidence, return_inverse=True)  # ascending: the most confident first
     return RiskCoverage(
         confidence=-levels,
-        accepted=np.bincount(place).cumsum(),
-        wrong=np.bincount(place[wrong], minlength=len(levels)).cumsum(),
+        accepted=np.bincount(level_of).cumsum(),
+        wrong=np.bincount(level_of[wrong], minlength=len(levels)).cumsum(),
     )
 
 
@@ -198,7 +199,7 @@ def worst_mistakes(probs: Floats, labels: NDArray[np.int64], k: int) -> NDArray[
 
 
 def stack_probs(predictions: Sequence[Prediction], classes: int) -> Floats:
-    """The probabilities of N predictions as one array (N, classes); a row of NaN where there are none."""
+    """The probabilities of N predictions as one array (N, classes); a row of NaN where a prediction has none."""
     probs = np.full((len(predictions), classes), np.nan, dtype=np.float32)
     for i, prediction in enumerate(predictions):
         if prediction.probs is not None:
@@ -207,18 +208,18 @@ def stack_probs(predictions: Sequence[Prediction], classes: int) -> Floats:
 
 
 def _class_index(recognizer: Recognizer, dataset: Dataset) -> NDArray[np.int64]:
-    """Where each class of the data stands among the model's: (K of the data,)."""
-    places = {name: i for i, name in enumerate(recognizer.classes)}
-    lacking = [name for name in dataset.classes if name not in places]
-    if lacking:
+    """The index of each class of the data among the model's: (K of the data,)."""
+    index = {name: i for i, name in enumerate(recognizer.classes)}
+    missing = [name for name in dataset.classes if name not in index]
+    if missing:
         raise UsageError(
-            f"The model {recognizer.name!r} does not know {_several('class', len(lacking))} {_listed(lacking)}"
+            f"The model {recognizer.name!r} does not know {_several('class', len(missing))} {_listed(missing)}"
             f" of {dataset.name!r}",
             expected=f"classes among {_listed(recognizer.classes)}",
             received=_listed(dataset.classes),
             hint="Evaluate a model that was trained on these classes.",
         )
-    return np.array([places[name] for name in dataset.classes], dtype=np.int64)
+    return np.array([index[name] for name in dataset.classes], dtype=np.int64)
 
 
 def _several(noun: str, count: int) -> str:
@@ -234,7 +235,7 @@ def _nll(probs: Floats, labels: NDArray[np.int64]) -> float | None:
     if not len(labels):
         return None
     true = probs[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.maximum(true, LEAST)).mean()) + 0.0  # a mean of −0.0 prints as 0.0
+    return float(-np.log(np.maximum(true, MIN_PROBABILITY)).mean()) + 0.0  # a mean of −0.0 prints as 0.0
 
 
 def _brier(probs: Floats, labels: NDArray[np.int64]) -> float | None:

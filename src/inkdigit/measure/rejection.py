@@ -1,7 +1,8 @@
-"""How well a score tells digits from what is none.
+"""How well a score separates digits from images that are not digits.
 
-In: scores of pictures that should be answered and of pictures that should be refused, higher for digits. Out: the area
-under the ROC curve and the shares at a threshold. A picture without a score (no ink) is refused by itself: −inf.
+In: scores of images that should be answered and of images that should be rejected, higher for digits. Out: the area
+under the ROC curve, a threshold, and the share that it rejects. An image without a score (no ink) is always rejected:
+its score is −inf.
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ def auroc(inside: Scores, outside: Scores) -> float:
     return float((below + 0.5 * level).sum() / (inside.size * outside.size))
 
 
-def threshold_that_keeps(inside: Scores, share: float) -> float:
-    """The highest threshold at which at least `share` of the digits (N,) are kept: their score is not below it."""
-    dropped = int((1 - share) * inside.size + 1e-9)
-    return float(np.sort(inside)[dropped])
+def threshold_for_coverage(inside: Scores, coverage: float) -> float:
+    """The highest threshold that accepts at least the share `coverage` of the digits (N,): scores not below it."""
+    rejected = int((1 - coverage) * inside.size + 1e-9)  # 1 − 0.9 is a little below 0.1
+    return float(np.sort(inside)[rejected])
 
 
-def refused_at(inside: Scores, outside: Scores, share: float) -> float:
-    """The share of outliers (M,) that is refused where `share` of the digits (N,) is kept."""
-    return float((outside < threshold_that_keeps(inside, share)).mean())
+def rejected_at(inside: Scores, outside: Scores, coverage: float) -> float:
+    """The share of outliers (M,) that is rejected at the threshold that accepts `coverage` of the digits (N,)."""
+    return float((outside < threshold_for_coverage(inside, coverage)).mean())

@@ -1,8 +1,7 @@
-"""How a model does on corrupted pictures, kind by kind and level by level.
+"""How well a model does on corrupted images, for each kind and level of corruption.
 
-In: a `Recognizer` and a `Dataset`. Out: a `Robustness`. Every corrupted picture goes through the door, as any picture
-does. Kinds that resemble what the model's training did to its pictures, and kinds that a step of the preprocessing
-undoes, are told apart from the others.
+In: a `Recognizer` and a `Dataset`. Out: a `Robustness`. Every corrupted image is prepared like any other image. Kinds
+that resemble what training did to its images, and kinds that a step of the preprocessing undoes, are marked.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from inkdigit.picture.prepare import prepare_all
 from inkdigit.synth.stress import RESEMBLES
 from inkdigit.types import Dataset, Gray, Log, Metrics, Part, Split, silent
 
-# What `mean_unseen` claims, and what it does not.
+# What `mean_unseen` claims and what it does not claim: shown below the figures.
 UNSEEN = """\
-Unseen means: nothing drawn for training is made like that kind, no augmentation does it, and no step of the
-preprocessing undoes it. It does not mean unprepared for: drawn photos have blur, grain and noise of their own."""
-# Kinds that a step of the preprocessing undoes: a high figure there is its merit, not the network's. A test measures
-# which kinds these are; whoever adds such a step, or takes one away, changes this table.
-UNDONE = {
+Unseen means: no image drawn for training is made like that kind, no augmentation does it, and no step of the
+preprocessing undoes it. It does not mean entirely new: drawn photos have blur, grain and noise of their own."""
+# Kinds that a step of the preprocessing undoes: a high figure is due to that step, not to the network. A test measures
+# which kinds these are; a change of the preprocessing may change this table.
+UNDONE = {  # `evaluate --json` has these texts
     "impulse_noise": "salt and pepper are taken away by a median",
     "scale": "ink is scaled to 20 pixels",
     "brightness": "paper is taken away, however bright it is",
@@ -45,7 +44,7 @@ UNDONE_INSIDE = {  # the same for networks whose recipe has `moments`
     "scale": "the network makes all ink as large first",
     "translate": "the network puts ink in the middle first",
 }
-# Fields of a recipe that, above 0, have training do something like a kind of corruption to its pictures.
+# Recipe fields that, above 0, make training do something similar to a kind of corruption to its images.
 TAUGHT_BY = {
     "drawn": RESEMBLES,
     "outliers": RESEMBLES,
@@ -60,9 +59,9 @@ TAUGHT_BY = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One kind: the figures of each of its L levels, and what one picture becomes.
+    """One kind: the figures of each of its L levels, and an example image.
 
-    `in_training` says whether training did something like it; None where the card does not say. `undone` says how the
+    `in_training` is whether training did something similar; None where the card does not say. `undone` says how the
     preprocessing undoes it; None where it does not.
     """
 
@@ -70,12 +69,12 @@ class Row:
     levels: tuple[Metrics, ...]
     in_training: bool | None
     undone: str | None
-    before: Gray  # (L, 28, 28): one picture, corrupted
+    before: Gray  # (L, 28, 28): one image, corrupted
     after: Gray  # (L, 28, 28): the same as the network sees it
 
     @property
     def named(self) -> Metrics:
-        """The figures at the level that MNIST-C is made of."""
+        """The figures at the level of MNIST-C."""
         return self.levels[self.kind.named - 1]
 
     def to_json(self) -> dict[str, Any]:
@@ -100,27 +99,27 @@ class Row:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Robustness:
-    """A model on corrupted pictures; accuracy is of the most probable class, answered or not, as in `Metrics`."""
+    """A model on corrupted images; accuracy is that of the most probable class, answered or not, as in `Metrics`."""
 
-    clean: Metrics  # of the same pictures, not corrupted
+    clean: Metrics  # of the same images, not corrupted
     split: str
-    of: int  # pictures in that part, of which the first `clean.n` were taken
+    total: int  # images of that split, of which the first `clean.n` were measured
     rows: tuple[Row, ...]
     warning: str | None = None  # as in `Metrics`
 
     @property
     def mean(self) -> float:
-        """The mean accuracy over the kinds, at the levels that MNIST-C is made of."""
+        """The mean accuracy over the kinds, at the levels of MNIST-C."""
         return fmean(row.named.accuracy for row in self.rows)
 
     @property
     def deviation(self) -> float:
-        """How far the kinds lie apart: the standard deviation of these accuracies."""
+        """The standard deviation of these accuracies."""
         return stdev(row.named.accuracy for row in self.rows)
 
     @property
     def answered(self) -> float:
-        """The share of these pictures that is answered."""
+        """The share of these images that is answered."""
         return fmean(row.named.answered / row.named.n for row in self.rows)
 
     @property
@@ -130,7 +129,7 @@ class Robustness:
 
     @property
     def unseen(self) -> tuple[Row, ...]:
-        """The kinds that neither training resembles nor the preprocessing undoes; empty where the card does not say."""
+        """The kinds that are neither similar to training nor undone; empty where the card does not say."""
         return tuple(row for row in self.rows if row.in_training is False and row.undone is None)
 
     @property
@@ -166,14 +165,14 @@ def evaluate_corruptions(
     log: Log = silent,
     progress: Callable[[int, int], None] = lambda _done, _all: None,
 ) -> Robustness:
-    """Measure a model on the first `limit` pictures of a part (None: all), corrupted in each kind at each level.
+    """Measure a model on the first `limit` images of a split (None: all), corrupted in each kind at each level.
 
-    `model` and `data` are what `metrics.evaluate` takes, and so is the choice of pictures; `progress` is told how many
-    of how many tables are done.
+    `model`, `data` and the choice of images are as in `metrics.evaluate`. `progress` gets how many pairs of kind and
+    level are done, and how many there are.
 
     Raises:
-        UsageError: the model lacks one of the data's classes, or its pictures went through another kind of door.
-        DataError: the data cannot be read, or the part holds no picture.
+        UsageError: the model lacks one of the data's classes, or its images were prepared differently.
+        DataError: the data cannot be read, or the split has no images.
     """
     recognizer = Recognizer.of(model)
     dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
@@ -186,43 +185,44 @@ def evaluate_corruptions(
 
     clean = read(part.images)
     tasks = [(kind, level) for kind in KINDS for level in range(1, len(kind.strengths) + 1)]
-    shown = _examples(part, len(dataset.classes))
+    examples = _examples(part, len(dataset.classes))
 
     def measure(task: tuple[Kind, int]) -> tuple[Metrics, Gray]:
         kind, level = task
         images = corrupt(part.images, kind, level)
-        return read(images), images[shown[kind.name]]
+        return read(images), images[examples[kind.name]]
 
     done = []
-    pool = ThreadPoolExecutor(recognizer.threads)  # NumPy, OpenCV and ONNX Runtime let go of Python's lock
+    pool = ThreadPoolExecutor(recognizer.threads)  # NumPy, OpenCV and ONNX Runtime release Python's lock
     try:
-        for found in pool.map(measure, tasks):
-            done.append(found)
+        for measured in pool.map(measure, tasks):
+            done.append(measured)
             progress(len(done), len(tasks))
     finally:
-        pool.shutdown(cancel_futures=True)  # those that an interruption left over
+        pool.shutdown(cancel_futures=True)  # those that are left after an interruption
     results = dict(zip(tasks, done, strict=True))
     rows = tuple(_row(kind, results, recognizer) for kind in KINDS)
     return Robustness(clean, chosen.split, len(chosen.part), rows, chosen.warning)
 
 
 def _examples(part: Part, classes: int) -> dict[str, int]:
-    """Which picture shows a kind: the first of a class, another class for the next kind."""
-    places = {kind.name: np.flatnonzero(part.labels == i % classes) for i, kind in enumerate(KINDS)}
-    return {name: int(found[0]) if len(found) else 0 for name, found in places.items()}
+    """The index of the image that shows a kind: the first image of a class, the next class for the next kind."""
+    matches = {kind.name: np.flatnonzero(part.labels == i % classes) for i, kind in enumerate(KINDS)}
+    return {name: int(index[0]) if len(index) else 0 for name, index in matches.items()}
 
 
 def _row(kind: Kind, results: Mapping[tuple[Kind, int], tuple[Metrics, Gray]], model: Recognizer) -> Row:
     levels, before = zip(*(results[kind, level] for level in range(1, len(kind.strengths) + 1)), strict=True)
-    pictures, taught = np.stack(before), trained_kinds(model.card.provenance)
-    in_training, undone = None if taught is None else kind.name in taught, undone_kinds(model).get(kind.name)
-    return Row(kind, levels, in_training, undone, pictures, prepare_all(pictures, model.prepare))
+    examples, trained = np.stack(before), trained_kinds(model.card.provenance)
+    in_training = None if trained is None else kind.name in trained
+    undone = undone_kinds(model).get(kind.name)
+    return Row(kind, levels, in_training, undone, examples, prepare_all(examples, model.prepare))
 
 
 def trained_kinds(provenance: Provenance) -> frozenset[str] | None:
-    """The kinds of corruption that resemble what a model's training did to its pictures, by the recipes on its card.
+    """The kinds of corruption that resemble what a model's training did to its images, by the recipes on its card.
 
-    What adapting it did counts too; of an ensemble, the kinds of any member. None where the card does not say.
+    Adapting counts too, and every member of an ensemble. None where the card does not say.
     """
     trained, adapted = provenance.recipe_fields(), provenance.augmentations()
     if trained is None or adapted is None:

@@ -1,6 +1,6 @@
-"""Runs of one recipe that differ in their random seed alone, and their figures together.
+"""Runs of one recipe that differ only in their random seed, and their figures together.
 
-In: finished runs, or the text by which a user means them. Out: `Seeds`, and what `seeds.json` holds.
+In: finished runs, or the text that names them on the command line. Out: `Seeds`; the content of `seeds.json`.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import inkdigit.runs as runs
 from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.measure.ledger import MAX_BYTES, Entry, kin, read_finished, why_other_pictures
+from inkdigit.measure.ledger import MAX_BYTES, Entry, group_key, read_finished, why_other_images
 from inkdigit.measure.stats import Spread
 from inkdigit.parsing import parse_json, read_text
 
-NOT_YET = "not trained yet"  # the reason that seeds.json gives for a seed whose turn has not come
+NOT_YET = "not trained yet"  # the reason in seeds.json for a seed whose training has not begun
 
 
 @dataclass(frozen=True, eq=False)
 class Seeds:
-    """Finished runs, one a seed and one at least; `missing` says why other seeds have no figures (seed → reason)."""
+    """One finished run or more, one for each seed; `missing` says why other seeds have no figures (seed → reason)."""
 
     name: str
     entries: tuple[Entry, ...]
@@ -41,12 +41,12 @@ class Seeds:
 
     @cached_property
     def accuracy(self) -> Spread:
-        """The accuracies on the reported part."""
+        """The accuracies on the reported split."""
         return Spread(tuple(entry.report["accuracy"] for entry in self.entries))
 
     @property
     def accuracy_ci95(self) -> tuple[float, float] | None:
-        """Student's interval of the mean, as far as it can be an accuracy; None of one seed, and of equal ones."""
+        """Student's interval of the mean, cut to 0 to 1; None for one seed, and for equal accuracies."""
         if (limits := self.accuracy.ci95) is None:
             return None
         return max(0.0, limits[0]), min(1.0, limits[1])
@@ -58,15 +58,15 @@ class Seeds:
 
     @cached_property
     def wrong_with(self) -> NDArray[np.int64] | None:
-        """With how many of the seeds each picture is read wrongly, (N,); None where they report on other pictures."""
+        """With how many of the seeds each image is read wrongly, (N,); None where they report on different images."""
         first, *others = self.entries
-        if any(why_other_pictures(first, other) for other in others):
+        if any(why_other_images(first, other) for other in others):
             return None
         wrong = np.stack([~entry.right_and_labels[0] for entry in self.entries])
         return np.asarray(wrong.sum(axis=0), np.int64)
 
     def to_json(self, folder: Path) -> dict[str, Any]:
-        """All of it as JSON types; runs are named as seen from `folder`."""
+        """All of it as JSON types; the paths of the runs are relative to `folder`."""
         return {
             "recipe": self.entries[0].recipe_name,
             "data": self.entries[0].data,
@@ -74,7 +74,7 @@ class Seeds:
             "runs": [
                 {
                     "seed": entry.seed,
-                    "run": seen_from(folder, entry.folder),
+                    "run": relative(folder, entry.folder),
                     "state": "finished",
                     "accuracy": entry.report["accuracy"],
                     "n": entry.report["n"],
@@ -89,11 +89,11 @@ class Seeds:
         }
 
     def _errors(self) -> dict[str, Any] | None:
-        """How many pictures are wrong with exactly so many seeds, and which are with all; None as in `wrong_with`."""
+        """How many images are wrong with 0, 1, 2 … seeds, and which are wrong with all; None as in `wrong_with`."""
         if self.wrong_with is None:
             return None
         return {
-            "wrong_with": np.bincount(self.wrong_with, minlength=len(self.seeds) + 1).tolist(),  # with 0, 1, … seeds
+            "wrong_with": np.bincount(self.wrong_with, minlength=len(self.seeds) + 1).tolist(),
             "pictures_wrong_with_all": np.flatnonzero(self.wrong_with == len(self.seeds)).tolist(),
         }
 
@@ -102,18 +102,18 @@ def gather(name: str, entries: Sequence[Entry], missing: Mapping[int, str] | Non
     """Put finished runs together, in the order of their seeds.
 
     Raises:
-        UsageError: there is none, or two have the same seed.
+        UsageError: there are no runs, or two have the same seed.
     """
     if not entries:
         raise UsageError(f"{name} holds no finished run", hint="Train it to the end first.")
-    found = [entry.seed for entry in entries]
-    if len(set(found)) < len(found):
-        raise UsageError(f"{name} has a seed twice", expected="one run a seed", received=f"seeds {found}")
+    numbers = [entry.seed for entry in entries]
+    if len(set(numbers)) < len(numbers):
+        raise UsageError(f"{name} has a seed twice", expected="one run for each seed", received=f"seeds {numbers}")
     return Seeds(name, tuple(sorted(entries, key=lambda entry: entry.seed or 0)), dict(missing or {}))
 
 
 def open_seeds(text: str) -> Seeds | None:
-    """The runs that `text` means: a folder with a seeds.json, or runs joined by commas; None if it is neither.
+    """The runs that `text` names: a folder with a seeds.json, or runs joined by commas; None if it is neither.
 
     Raises:
         UsageError: runs that do not belong together, or that are unfinished.
@@ -123,43 +123,43 @@ def open_seeds(text: str) -> Seeds | None:
         rows = read_summary(folder)["runs"]
         finished = [row for row in rows if row["state"] == "finished"]
         missing = {row["seed"]: row["reason"] for row in rows if row["state"] != "finished"}
-        return gather(str(folder), [read_finished(seen(folder, row["run"])) for row in finished], missing)
+        return gather(str(folder), [read_finished(resolve(folder, row["run"])) for row in finished], missing)
     if "," in text and not Path(text).exists():
         entries = [read_finished(runs.find(name)) for name in text.split(",") if name]
-        _check_kin(entries)
+        _check_together(entries)
         return gather(text, entries)
     return None
 
 
-def _check_kin(entries: Sequence[Entry]) -> None:
-    """Runs that a user put together need not belong together; those of a folder were made to."""
-    if odd := next((entry for entry in entries if kin(entry) != kin(entries[0])), None):
+def _check_together(entries: Sequence[Entry]) -> None:
+    """Check that runs which a user lists belong together; those of a folder were made so."""
+    if odd := next((entry for entry in entries if group_key(entry) != group_key(entries[0])), None):
         raise UsageError(
-            f"{entries[0].name} and {odd.name} differ in more than their seed",
-            expected="one recipe, one data set, one part",
+            f"{entries[0].name} and {odd.name} differ in more than their random seed",
+            expected="one recipe, one data set, one split",
             hint="Compare them as single runs.",
         )
 
 
 class _Row(BaseModel):
-    """One seed of a summary; more may be there."""
+    """One seed of a summary; it may have more fields."""
 
     model_config = ConfigDict(strict=True)
 
     seed: int = Field(ge=0)
     state: Literal["finished", "unfinished"]
-    run: str | None  # where its directory lies
+    run: str | None  # the path of its directory, from the summary's folder
     reason: str | None = None  # why it has no figures
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _has_run_or_reason(self) -> Self:
         if (self.run if self.state == "finished" else self.reason) is None:
-            raise ValueError("a finished seed has a run, another one a reason")
+            raise ValueError("a finished seed has a run, another seed a reason")
         return self
 
 
 class _Summary(BaseModel):
-    """A seeds.json, as far as anybody reads it."""
+    """The fields of a seeds.json that are read."""
 
     runs: list[_Row]
 
@@ -168,29 +168,29 @@ def read_summary(folder: Path) -> dict[str, Any]:
     """Read the seeds.json of a folder.
 
     Raises:
-        MalformedFile: it is none of ours.
+        MalformedFile: it is not a summary of seeds.
     """
     path = folder / runs.SEEDS
     try:
         summary: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
         _Summary.model_validate(summary)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is not a summary of seeds", hint="Train them anew, or name the runs.") from exc
+        raise MalformedFile(path, "This is not a summary of seeds", hint="Train them again, or name the runs.") from exc
     return summary
 
 
-def seen_from(folder: Path, run: Path) -> str:
-    """The way from one to the other, so that both can be moved together."""
+def relative(folder: Path, run: Path) -> str:
+    """The path of a run from the folder of its summary, so that both can be moved together."""
     return Path(os.path.relpath(run, folder)).as_posix()
 
 
-def seen(folder: Path, way: str) -> Path:
-    """The run at the end of the way."""
-    return Path(os.path.normpath(folder / way))
+def resolve(folder: Path, path: str) -> Path:
+    """The run at a `relative` path."""
+    return Path(os.path.normpath(folder / path))
 
 
-def spell(seeds: Sequence[int]) -> str:
-    """Seeds as `--seeds` takes them: (0, 1, 2, 5) → "0-2,5"."""
+def format_seeds(seeds: Sequence[int]) -> str:
+    """Random seeds as `--seeds` takes them: (0, 1, 2, 5) → "0-2,5"."""
     starts = [seeds[0], *(after for before, after in pairwise(seeds) if after != before + 1)]
     ends = [*(before for before, after in pairwise(seeds) if after != before + 1), seeds[-1]]
     return ",".join(f"{start}" if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True))

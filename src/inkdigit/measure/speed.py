@@ -1,7 +1,7 @@
-"""What answering costs on this machine: cold start, one picture, many pictures; and how accurate the answers are.
+"""The cost of answering on this machine: cold start, one image, many images; and the accuracy of the answers.
 
-In: models by name, run directory or file. Out: a `Benchmark`, figures in the units that their names say. Everything is
-timed through `Recognizer.predict` or `inkdigit predict`, as users call them; MNIST is used where it is, never fetched.
+In: models by name, run directory or file. Out: a `Benchmark`, whose field names end in their units. Everything is timed
+through `Recognizer.predict` or `inkdigit predict`, as users call them. MNIST is used where it exists, never downloaded.
 """
 
 from __future__ import annotations
@@ -35,48 +35,48 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Log, silent
 
-STARTS = 5  # fresh processes of each kind, after one that warms the disk cache
-CALLS = 1000  # of one picture each: the p99 is the tenth from the top
-WARM_UPS = 20  # calls before these that are not timed: the first few are slower, until caches and threads are ready
-BATCH = 2000  # pictures of one call: a fifth of MNIST's test pictures, long enough to use every thread
+STARTS = 5  # new processes of each kind, after one that warms the disk cache
+CALLS = 1000  # with one image each: the p99 is the tenth from the top
+WARM_UPS = 20  # calls that are not timed: the first are slower, until caches and threads are ready
+BATCH = 2000  # images of one call: a fifth of MNIST's test split, enough to use every thread
 ROUNDS = 9  # such calls, after one to warm up; an odd number has a middle one
-DRAWN = 100  # pictures that are drawn, and then repeated: ten of each digit
-GLANCE = 256  # pictures of one call, where a first impression will do
-BUSY = 0.5  # waiting processes a core: more, and times are not to be trusted
+DRAWN = 100  # images that are drawn and then repeated: ten of each digit
+GLANCE = 256  # images of one call where an estimate is enough
+BUSY = 0.5  # waiting processes for each core: with more, times are not reliable
 
 LIBRARIES = "import inkdigit.cli.app, inkdigit.model.recognizer"  # what `inkdigit predict` loads before the model
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Where it was measured."""
+    """The machine that measured."""
 
     processor: str
     cores: int  # that this process may use
     system: str
     python: str
     onnxruntime: str
-    load_before: float | None  # processes that wanted a core in the minute before; None where nothing says so
+    load_before: float | None  # processes that needed a core in the minute before; None where the system has no figure
 
     @property
     def busy(self) -> bool:
-        """Whether others were at work, so that times are longer than they need be."""
+        """Whether other processes were running, so that times are too long."""
         return (self.load_before or 0) > BUSY * self.cores
 
 
 @dataclass(frozen=True, slots=True)
 class ColdStart:
-    """`inkdigit predict PICTURE` as fresh processes, timed from outside: medians."""
+    """`inkdigit predict PICTURE` in new processes, timed from outside: medians."""
 
     starts: int
     cold_start_s: float  # all of it
-    libraries_s: float  # of this, Python and its imports; the rest is loading, the self test and the answer
-    peak_mb: float | None  # 10^6 bytes, resident; None where the system does not say
+    libraries_s: float  # Python and its imports; the rest is loading, the self test and the answer
+    peak_mb: float | None  # 10^6 bytes, resident; None where the system has no figure
 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Calls with one picture each."""
+    """Calls with one image each."""
 
     calls: int
     p50_ms: float
@@ -85,17 +85,17 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Throughput:
-    """Calls with many pictures each."""
+    """Calls with many images each."""
 
     rounds: int
-    batch: int  # pictures of one call
+    batch: int  # images of one call
     pictures_per_s: float  # the median round
     best_pictures_per_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """The share of MNIST's test pictures that are read right; `warning` as in `Metrics`."""
+    """The accuracy on MNIST's test split; `warning` as in `Metrics`."""
 
     n: int
     accuracy: float
@@ -107,13 +107,13 @@ class Accuracy:
 class ModelSpeed:
     """The figures of one model."""
 
-    model: str  # as it was asked for
+    model: str  # as the user named it
     name: str  # on its card
     numbers: str  # float32 or int8
     file_kb: float  # 10^3 bytes
     parameters: int
-    threads: int  # that answer many pictures
-    accuracy: Accuracy | None  # None without MNIST, and for what does not read digits
+    threads: int  # for many images
+    accuracy: Accuracy | None  # None without MNIST, and for a model that does not read digits
     cold_start: ColdStart
     array: Latency  # one uint8 (28, 28)
     png: Latency  # the bytes of a file of 28×28 pixels
@@ -122,13 +122,13 @@ class ModelSpeed:
 
 @dataclass(frozen=True, slots=True)
 class Benchmark:
-    """The machine, and the models in the order asked for."""
+    """The machine, and the models in the order in which they were named."""
 
     machine: Machine
     models: tuple[ModelSpeed, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The same as plain JSON types, nothing rounded."""
+        """The same as JSON types, not rounded."""
         return asdict(self)
 
 
@@ -145,13 +145,13 @@ def describe_machine() -> Machine:
 
 
 def benchmark(models: Sequence[str] = (), *, log: Log = silent) -> Benchmark:
-    """Measure each of `models`, else each bundled one.
+    """Measure each of `models`, or each bundled model if there are none.
 
     Raises:
         UsageError: there is no such model.
-        ModelFileError: a model file cannot answer, here or in a process of its own.
-        DataError: MNIST is there, but cannot be read.
-        OutputError: no picture can be written for the fresh processes to read.
+        ModelFileError: a model file cannot answer, in this process or in a new one.
+        DataError: MNIST exists but cannot be read.
+        OutputError: the image that the new processes read cannot be written.
     """
     paths = {model: find_model(model) for model in models or bundled()}
     recognizers = [Recognizer.load(path) for path in paths.values()]
@@ -159,25 +159,25 @@ def benchmark(models: Sequence[str] = (), *, log: Log = silent) -> Benchmark:
     if where.busy:
         log(f"The machine is busy (load {where.load_before:.1f}): the times will be too long.")
     mnist = _open_mnist(recognizers, log=log)
-    log("Cold start: fresh processes, one after another")
+    log("Cold start: new processes, one after another")
     starts = time_cold_starts([path.absolute() for path in paths.values()])
     speeds = []
-    for asked, recognizer, start in zip(paths, recognizers, starts, strict=True):
-        log(f"{asked}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
-        speeds.append(_measure(asked, recognizer, start, mnist if _reads_digits(recognizer) else {}, log=log))
+    for model, recognizer, start in zip(paths, recognizers, starts, strict=True):
+        log(f"{model}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
+        speeds.append(_measure(model, recognizer, start, mnist if _reads_digits(recognizer) else {}, log=log))
     return Benchmark(where, tuple(speeds))
 
 
 def time_cold_starts(models: Sequence[Path]) -> list[ColdStart]:
-    """Answer one picture with each model file in fresh processes: in rounds, so that a slow second falls on all alike.
+    """Answer one image with each model file in new processes; models take turns, so that a slow second slows all.
 
     Raises:
         ModelFileError: such a process fails.
-        OutputError: the picture cannot be written.
+        OutputError: the image cannot be written.
     """
-    with _picture_file() as picture:
-        asked = [["-m", "inkdigit", "predict", str(picture), "--model", str(model)] for model in models]
-        commands = [["-c", LIBRARIES], *asked]
+    with _image_file() as image:
+        answering = [["-m", "inkdigit", "predict", str(image), "--model", str(model)] for model in models]
+        commands = [["-c", LIBRARIES], *answering]
         rounds = [[_start(command) for command in commands] for _ in range(STARTS + 1)]
     libraries, *answers = zip(*rounds[1:], strict=True)
     libraries_s = median(sample.wall_s for sample in libraries)
@@ -188,7 +188,7 @@ def time_cold_starts(models: Sequence[Path]) -> list[ColdStart]:
 
 
 def time_singles(recognizer: Recognizer, pictures: Sequence[Picture]) -> Latency:
-    """Answer `pictures` one at a time and in turn, `CALLS` times after some to warm up."""
+    """Answer `pictures` one at a time and in turn, `CALLS` times after some calls to warm up."""
     times = []
     for number in range(WARM_UPS + CALLS):
         picture = pictures[number % len(pictures)]
@@ -200,7 +200,7 @@ def time_singles(recognizer: Recognizer, pictures: Sequence[Picture]) -> Latency
 
 
 def time_batches(recognizer: Recognizer, images: Gray) -> Throughput:
-    """Answer `images` uint8 (N, 28, 28) in one call, `ROUNDS` times after one to warm up."""
+    """Answer `images` uint8 (N, 28, 28) in one call, `ROUNDS` times after one call to warm up."""
     times = []
     for _ in range(ROUNDS + 1):
         began = time.perf_counter()
@@ -211,35 +211,35 @@ def time_batches(recognizer: Recognizer, images: Gray) -> Throughput:
 
 
 def glance(recognizers: Sequence[Recognizer]) -> list[Throughput]:
-    """What many pictures at once cost, in a fraction of a second a model: calls of fewer pictures, of drawn digits."""
+    """Estimate the throughput of each model in a fraction of a second: smaller calls, with drawn digits."""
     images = np.resize(_drawn(len(DIGITS)), (GLANCE, SIDE, SIDE))
     return [time_batches(recognizer, images) for recognizer in recognizers]
 
 
 def _reads_digits(recognizer: Recognizer) -> bool:
-    """Whether MNIST can be read with it."""
+    """Whether the model has the classes of MNIST."""
     return set(DIGITS) <= set(recognizer.classes)
 
 
 def _open_mnist(recognizers: Sequence[Recognizer], *, log: Log) -> dict[str, Dataset]:
-    """MNIST by the kind of door, for the models that read digits; empty where its test part is not on this machine."""
+    """MNIST by kind of preprocessing, for the models that read digits; empty if this machine lacks its test split."""
     kinds = {recognizer.prepare for recognizer in recognizers if _reads_digits(recognizer)}
-    here = find_data("mnist") is not None
-    opened = {kind: open_data("mnist", prepare=kind, log=log) for kind in kinds if here}
-    tested = {kind: dataset for kind, dataset in opened.items() if dataset.test is not None}
-    if len(tested) < len(kinds):
-        log("MNIST's test part is not on this machine: accuracy is not measured. Get it with: inkdigit data get mnist")
-    return tested
+    available = find_data("mnist") is not None
+    opened = {kind: open_data("mnist", prepare=kind, log=log) for kind in kinds if available}
+    with_test = {kind: dataset for kind, dataset in opened.items() if dataset.test is not None}
+    if len(with_test) < len(kinds):
+        log("MNIST's test split is not on this machine: accuracy is not measured. Get it with: inkdigit data get mnist")
+    return with_test
 
 
 def _measure(
-    asked: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Log
+    model: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Log
 ) -> ModelSpeed:
     mnist = opened.get(recognizer.prepare)
     images = mnist.part("test").images[:BATCH] if mnist else np.resize(_drawn(DRAWN), (BATCH, SIDE, SIDE))
     singles = list(images[:DRAWN])
     return ModelSpeed(
-        model=asked,
+        model=model,
         name=recognizer.name,
         numbers=recognizer.card.numbers,
         file_kb=recognizer.path.stat().st_size / 1e3,
@@ -262,8 +262,8 @@ def _start(words: Sequence[str]) -> machine.Sample:
     try:
         return machine.time_process([*machine.PYTHON, *words])
     except subprocess.CalledProcessError as exc:
-        said = (exc.stderr.strip() or f"exit code {exc.returncode}").splitlines()[-1].rstrip(".")
-        raise ModelFileError("A fresh process does not answer", received=said) from exc
+        message = (exc.stderr.strip() or f"exit code {exc.returncode}").splitlines()[-1].rstrip(".")
+        raise ModelFileError("A new process does not answer", received=message) from exc
 
 
 def _median_peak(samples: Sequence[machine.Sample]) -> float | None:
@@ -272,17 +272,17 @@ def _median_peak(samples: Sequence[machine.Sample]) -> float | None:
 
 
 @contextmanager
-def _picture_file() -> Iterator[Path]:
-    """A drawn digit as a PNG file, for as long as the block lasts."""
+def _image_file() -> Iterator[Path]:
+    """A drawn digit as a PNG file that exists inside the block."""
     with ExitStack() as stack:
         with writing(Path("A temporary folder")):
-            picture = Path(stack.enter_context(TemporaryDirectory())) / "digit.png"
-            picture.write_bytes(_png(_drawn(1)[0]))
-        yield picture
+            path = Path(stack.enter_context(TemporaryDirectory())) / "digit.png"
+            path.write_bytes(_png(_drawn(1)[0]))
+        yield path
 
 
 def _drawn(n: int) -> Gray:
-    """Digits (n, 28, 28) as MNIST's are: the door leaves them as they are."""
+    """Prepared digits (n, 28, 28), as those of MNIST are."""
     rng = np.random.default_rng(0)
     return np.stack([prepare(digit(i % 10, rng=rng, size_px=SIDE)) for i in range(n)])
 

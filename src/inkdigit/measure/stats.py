@@ -1,7 +1,7 @@
 """Statistics of a few figures: mean, spread and interval, and whether a difference is more than chance.
 
-In: one figure a random seed, or counts of pictures. Out: a `Spread`, an interval, an exact p-value. The standard
-library alone: these run wherever `inkdigit evaluate` and `inkdigit compare` do.
+In: one figure a random seed, or counts of pictures. Out: a `Spread`, an interval, an exact p-value. It needs
+only the standard library, so that `inkdigit evaluate` and `inkdigit compare` run without the training libraries.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ HALVINGS = 60  # of the range that holds the quantile: 16 / 2^60 is below the la
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """One value or more; what needs two is None of one, and equal values have no interval."""
+    """One value or more. What needs two values is None for one, and equal values have no interval."""
 
     values: tuple[float, ...]
 
     @property
     def mean(self) -> float:
-        """Their mean."""
+        """The mean of the values."""
         return statistics.fmean(self.values)
 
     @property
     def sd(self) -> float | None:
-        """The standard deviation of the sample: n − 1 below the line."""
+        """The standard deviation of the sample: divided by n − 1."""
         return statistics.stdev(self.values) if len(self.values) > 1 else None
 
     @property
@@ -42,14 +42,14 @@ class Spread:
 
     @property
     def ci95(self) -> tuple[float, float] | None:
-        """Student's 95 % interval of the mean. Equal values tell of no spread, which is not that there is none."""
+        """Student's 95 % interval of the mean; None for equal values, whose true spread is unknown and not 0."""
         if not self.standard_error:
             return None
         half = student_t(len(self.values) - 1) * self.standard_error
         return self.mean - half, self.mean + half
 
     def to_json(self) -> dict[str, Any]:
-        """The values and what they come to as JSON types."""
+        """The values and their statistics as JSON types."""
         return {
             "values": list(self.values),
             "mean": self.mean,
@@ -60,11 +60,11 @@ class Spread:
 
 
 def student_t(df: int) -> float:
-    """How many standard errors to each side of a mean hold it with 95 %, at `df` degrees of freedom from 1 up.
+    """The half width of a 95 % interval of a mean, in standard errors, at `df` ≥ 1 degrees of freedom.
 
-    A handful of seeds is too few for the normal distribution. This is `scipy.stats.t.ppf(0.975, df)`, which a test
-    holds it against; it is not called here because SciPy comes with the extra `train` alone, `inkdigit compare` runs
-    without it, and what is printed must not depend on what is installed.
+    A handful of seeds is too few for the normal distribution. A test compares this with
+    `scipy.stats.t.ppf(0.975, df)`. SciPy is not called here because only the extra `train` installs it: `inkdigit
+    compare` runs without it, and its output must not depend on what is installed.
     """
     low, high = 0.0, MAX_T
     for _ in range(HALVINGS):
@@ -98,8 +98,11 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
 
 
 def flip_p(differences: Sequence[int]) -> float:
-    """How often random signs bring whole differences at least so far from 0 in all: two-sided, exact (Fisher 1935)."""
-    counts = Counter({0: 1})  # sum → how many choices of signs come to it
+    """The exact two-sided p-value of integer differences under random signs (Fisher 1935).
+
+    It is the share of all choices of signs whose sum is at least as far from 0 as the observed sum.
+    """
+    counts = Counter({0: 1})  # sum → how many choices of signs have it
     for difference in differences:
         flipped: Counter[int] = Counter()
         for total, count in counts.items():
@@ -111,9 +114,9 @@ def flip_p(differences: Sequence[int]) -> float:
 
 
 def mcnemar_p(only_one: int, only_other: int) -> float:
-    """McNemar's two-sided p-value: how often a fair coin lands at least so unevenly (McNemar 1947, binomial form).
+    """McNemar's exact two-sided p-value: how often a fair coin lands at least as unevenly (McNemar 1947).
 
-    The counts are of pictures that only one of two models reads rightly.
+    The counts are of images that only one of two models reads rightly.
     """
     tosses = only_one + only_other
     outcomes = term = 1  # with 0 heads

@@ -1,7 +1,7 @@
-"""An audit of a data set: labels that are likely wrong and pictures that are there twice, as a list and a page.
+"""An audit of a data set as a list and a page: labels that are likely wrong, and images that repeat another.
 
-In: the parts of a data set with what networks that never learnt a picture say of it. Out: `issues.csv` (indices and
-probabilities, no pictures), `probs.npz` (what was said of every picture) and `audit.html`, a page to look through.
+In: an `Audit`. Out: `issues.csv` (indices and probabilities, no images), `probs.npz` (the predicted probabilities of
+every image) and `audit.html`, a page to look through.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ COLUMNS = (
     "distance",
     "file",
 )
-SMALLEST_SHOWN = 0.001  # a probability below is called "under 0.1 %", the last digit that the page shows
+SMALLEST_SHOWN = 0.001  # a smaller probability is written "under 0.1 %": the page shows one decimal
 
 
 def write(folder: Path, audit: Audit, *, top: int) -> None:
-    """Write list, probabilities and page; the page shows `top` labels and as many copies, the list has all.
+    """Write the list, the probabilities and the page; the page shows `top` labels and `top` copies, the list all.
 
     Raises:
-        MissingExtra: Jinja is not installed; the list and the probabilities are written then.
+        MissingExtra: Jinja is not installed; only the list and the probabilities are written.
         OutputError: a file cannot be written.
     """
     write_atomic(folder / PROBS, _to_npz(audit))
@@ -57,36 +57,37 @@ def write(folder: Path, audit: Audit, *, top: int) -> None:
 
 
 def to_csv(audit: Audit) -> str:
-    """One row an issue: labels first, the worst first, then copies."""
+    """One row for each issue: labels first, the worst first, then copies."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for issue in (*audit.labels, *audit.copies):
         at, other = issue.at, issue.other
-        read = (issue.suggested, _short(issue.p_label), _short(issue.p_suggested))
-        twin = (None, None, None) if other is None else (other.part, other.index, other.label)
-        writer.writerow([at.part, at.index, at.label, *read, issue.kind, *twin, _short(issue.distance), issue.file])
+        reading = (issue.suggested, _decimal(issue.p_label), _decimal(issue.p_suggested))
+        repeats = (None, None, None) if other is None else (other.part, other.index, other.label)
+        row = (at.part, at.index, at.label, *reading, issue.kind, *repeats, _decimal(issue.distance), issue.file)
+        writer.writerow(row)
     return text.getvalue()
 
 
-def _short(value: float | None) -> str | None:
+def _decimal(value: float | None) -> str | None:
     return None if value is None else f"{value:.6f}"
 
 
 def _to_npz(audit: Audit) -> bytes:
-    """What was said of every readable picture: `train_index` (M,), `train_labels` (M,), `train_probs` (M, K); test."""
+    """The prediction for every readable image: `train_index` (M,), `train_labels` (M,), `train_probs` (M, K); test."""
     arrays: dict[str, NDArray[Any]] = {}
-    for looked in audit.parts:
-        arrays[f"{looked.split}_index"] = looked.index
-        arrays[f"{looked.split}_labels"] = looked.doubts.labels
-        arrays[f"{looked.split}_probs"] = looked.doubts.probs.astype(np.float32)
+    for audited in audit.parts:
+        arrays[f"{audited.split}_index"] = audited.index
+        arrays[f"{audited.split}_labels"] = audited.doubts.labels
+        arrays[f"{audited.split}_probs"] = audited.doubts.probs.astype(np.float32)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
 def _values(audit: Audit, top: int) -> dict[str, object]:
-    """What the template shows."""
+    """The values that the template shows."""
     labels, copies = audit.labels[:top], audit.copies[:top]
     classes = audit.dataset.classes
     shown = Counter(issue.at.label for issue in labels)
@@ -94,9 +95,10 @@ def _values(audit: Audit, top: int) -> dict[str, object]:
         "audit": audit,
         "classes": classes,
         "labels": [
-            (issue, classes.index(issue.at.label), reading(issue), _picture(audit, issue.at)) for issue in labels
+            (issue, classes.index(issue.at.label), describe_reading(issue), _image_uri(audit, issue.at))
+            for issue in labels
         ],
-        "copies": [(issue, _picture(audit, issue.at), _pair(audit, issue)) for issue in copies],
+        "copies": [(issue, _image_uri(audit, issue.at), _image_uri(audit, issue.other)) for issue in copies],
         "shown": [(k, name, shown[name]) for k, name in enumerate(classes) if shown[name]],
         "suspected": sum(audit.count("label", split) for split in SPLITS),
         "doubted": sum(audit.count("doubt", split) for split in SPLITS),
@@ -106,24 +108,23 @@ def _values(audit: Audit, top: int) -> dict[str, object]:
     }
 
 
-def reading(issue: Issue) -> str:
-    """Both classes with their share, as in "7: 99.9 % · 1: under 0.1 %"; nothing short of certain is called so."""
-    shares = ((issue.suggested, issue.p_suggested or 0.0), (issue.at.label, issue.p_label))
-    return " · ".join(
-        f"{name}: {f'{percent_down(p)} %' if p >= SMALLEST_SHOWN else 'under 0.1 %'}" for name, p in shares
-    )
+def describe_reading(issue: Issue) -> str:
+    """Both classes with their probability, rounded down: "7: 99.9 % · 1: under 0.1 %"."""
+    classes = ((issue.suggested, issue.p_suggested or 0.0), (issue.at.label, issue.p_label))
+    texts = [f"{percent_down(p)} %" if p >= SMALLEST_SHOWN else "under 0.1 %" for _, p in classes]
+    return " · ".join(f"{name}: {text}" for (name, _), text in zip(classes, texts, strict=True))
 
 
 def _class_rows(audit: Audit) -> Iterator[tuple[str, str, int, float, int, str]]:
-    """A class of a part: its pictures, its threshold, how many labels are suspected, what is suggested most often."""
-    for looked in audit.parts:
-        doubts = looked.doubts
+    """A row for each class of a split: its images, its threshold, the suspected labels, the usual suggestions."""
+    for audited in audit.parts:
+        doubts = audited.doubts
         counts = np.bincount(doubts.labels, minlength=len(audit.dataset.classes))
         for k in np.flatnonzero(counts):
             others = doubts.suggested[doubts.suspected & (doubts.labels == k)]
-            most = _most_often(others.tolist(), audit.dataset.classes)
+            usual = _most_often(others.tolist(), audit.dataset.classes)
             threshold = float(doubts.thresholds[k])
-            yield SPLIT_NAMES[looked.split], audit.dataset.classes[k], int(counts[k]), threshold, len(others), most
+            yield SPLIT_NAMES[audited.split], audit.dataset.classes[k], int(counts[k]), threshold, len(others), usual
 
 
 def _most_often(suggested: Sequence[int], classes: Sequence[str]) -> str:
@@ -131,11 +132,7 @@ def _most_often(suggested: Sequence[int], classes: Sequence[str]) -> str:
     return ", ".join(f"{classes[k]} ({count})" for k, count in Counter(suggested).most_common(2))
 
 
-def _pair(audit: Audit, issue: Issue) -> str:
-    assert issue.other is not None
-    return _picture(audit, issue.other)
-
-
-def _picture(audit: Audit, at: Place) -> str:
-    """The picture at a place, as networks see it."""
-    return template.picture_uri(audit.dataset.part(at.part).images[at.index])
+def _image_uri(audit: Audit, at: Place | None) -> str:
+    """The prepared image at a place, as the source of an `img`."""
+    assert at is not None  # a copy repeats another image
+    return template.image_uri(audit.dataset.part(at.part).images[at.index])

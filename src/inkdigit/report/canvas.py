@@ -1,7 +1,7 @@
-"""What every figure is drawn on: the colours, the style, axes, a grid of small pictures, and the PNG at the end.
+"""What every figure is drawn with: the colours, the style, axes, a grid of small images, and the PNG at the end.
 
-Figures are small with large type, so that they stay readable at the width of a phone. Nothing here touches pyplot, and
-the caller's settings are left as they were.
+In: arrays and texts. Out: PNG bytes. Figures are small with large type, so that they are readable at the width of a
+phone. Pyplot is not used, and the caller's matplotlib settings are not changed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 WIDTH_IN = 4.2  # shown at 327 px on a phone, where 9-point type is then nearly 10 px high
 DPI = 220  # twice the pixels of the page, for sharp screens
-MAX_TICKS = 26  # more class names than this beside one axis run into each other
-EDGE = "#80808066"  # around a picture, so that white paper ends somewhere on a white page
+MAX_TICKS = 26  # more class names on one axis overlap
+EDGE = "#80808066"  # a frame around an image, so that white paper has an edge on a white page
 LINE_IN = 0.155  # the height of a line of caption: 8.5-point type with its leading
 
 
@@ -39,8 +39,8 @@ class Theme:
     text: str
     muted: str
     line: str
-    blue: str  # training; what is right in a confusion matrix
-    orange: str  # validation or test; what is wrong in a confusion matrix
+    blue: str  # training; right answers in a confusion matrix
+    orange: str  # validation or test; wrong answers in a confusion matrix
     green: str
     red: str
 
@@ -73,9 +73,9 @@ DARK = Theme(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tile:
-    """One small picture of a grid, lines of caption (text, colour) below it, and a frame where it has a colour."""
+    """One small image of a grid, lines of caption (text, colour) below it, and a frame if it has a colour."""
 
-    picture: Gray  # (H, W), shown whole in a square
+    image: Gray  # (H, W), shown completely inside a square
     caption: tuple[tuple[str, str], ...] = ()
     frame: str | None = None
     dashed: bool = False
@@ -83,7 +83,7 @@ class Tile:
 
 @contextmanager
 def drawing(theme: Theme) -> Iterator[None]:
-    """Draw in the colours of `theme`, whatever the caller's matplotlib settings are; they are put back afterwards.
+    """Draw in the colours of `theme` inside the block; the caller's matplotlib settings are restored afterwards.
 
     Raises:
         MissingExtra: matplotlib is not installed.
@@ -104,7 +104,7 @@ def drawing(theme: Theme) -> Iterator[None]:
         "grid.color": theme.line,
         "grid.linewidth": 0.8,
         "text.color": theme.text,
-        "text.parse_math": False,  # a class may be called "$x$"
+        "text.parse_math": False,  # the name of a class may be "$x$"
         "xtick.color": theme.line,
         "ytick.color": theme.line,
         "xtick.labelcolor": theme.muted,
@@ -116,7 +116,7 @@ def drawing(theme: Theme) -> Iterator[None]:
         "lines.solid_capstyle": "round",
     }
     with warnings.catch_warnings(), style.context(["default", settings]):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box, which says enough
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # it is drawn as a box
         yield
 
 
@@ -129,7 +129,7 @@ def plane(width_in: float, height_in: float) -> tuple[Figure, Axes]:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as a PNG of 256 colours: a third of the bytes, and no difference to the eye."""
+    """The figure as a PNG with 256 colours: a third of the bytes, with no visible difference."""
     drawn, written = io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png", dpi=DPI, pil_kwargs={"compress_level": 1})
     full = Image.open(drawn).convert("RGB")
@@ -138,7 +138,7 @@ def png(figure: Figure) -> bytes:
 
 
 def log_axis(axes: Axes) -> None:
-    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5 of each decade; its data are above 0."""
+    """Make the vertical axis logarithmic, with plain numbers at 1, 2 and 5 of each decade; the data must be above 0."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     axes.set_yscale("log")
@@ -148,25 +148,25 @@ def log_axis(axes: Axes) -> None:
 
 
 def name_ticks(axes: Axes, names: Sequence[str], *, axis: str) -> None:
-    """Write class names along an axis: all up to 26, else every so many; long ones cut short, and upright under x."""
+    """Write class names along an axis: all up to 26, else every n-th; long names are cut, and vertical under x."""
     every = -(-len(names) // MAX_TICKS)
-    places = range(0, len(names), every)
-    shown = [short(names[i], 14) for i in places]
+    ticks = range(0, len(names), every)
+    shown = [short(names[i], 14) for i in ticks]
     if axis == "x":
-        upright = len(names) > 5 and max(map(len, shown)) > (3 if len(names) <= 12 else 1)
-        axes.set_xticks(places, labels=shown, rotation=90 if upright else 0)
+        vertical = len(names) > 5 and max(map(len, shown)) > (3 if len(names) <= 12 else 1)
+        axes.set_xticks(ticks, labels=shown, rotation=90 if vertical else 0)
     else:
-        axes.set_yticks(places, labels=shown)
+        axes.set_yticks(ticks, labels=shown)
 
 
-def short(name: str, most: int) -> str:
-    """The name in at most so many characters."""
-    return name if len(name) <= most else f"{name[: most - 1]}…"
+def short(name: str, max_length: int) -> str:
+    """The name, cut to at most `max_length` characters."""
+    return name if len(name) <= max_length else f"{name[: max_length - 1]}…"
 
 
 def tile_grid(rows: Sequence[Sequence[Tile]], *, columns: int) -> bytes:
-    """A grid of small pictures as PNG bytes; rows without captions stand close to the row above."""
-    cell = WIDTH_IN / (columns + 0.12 * (columns - 1) + 0.24)  # inches: the side of a picture, with gaps of 0.12 of it
+    """A grid of small images as PNG bytes; rows without captions are close to the row above."""
+    cell = WIDTH_IN / (columns + 0.12 * (columns - 1) + 0.24)  # inches: the side of an image; gaps are 0.12 of it
     step, line = 1.12, LINE_IN / cell  # both in cells
     heights = [1.0 + 1.05 * line * max((len(tile.caption) for tile in row), default=0) for row in rows]
     gaps = [0.06 if height == 1.0 else 0.22 for height in heights]
@@ -187,10 +187,10 @@ def tile_grid(rows: Sequence[Sequence[Tile]], *, columns: int) -> bytes:
 def _draw_tile(axes: Axes, tile: Tile, *, left: float, top: float, line: float) -> None:
     from matplotlib.patches import Rectangle
 
-    tall, wide = tile.picture.shape
+    tall, wide = tile.image.shape
     w, h = wide / max(tall, wide), tall / max(tall, wide)
     x, y = left + (1 - w) / 2, top + (1 - h) / 2
-    axes.imshow(tile.picture, cmap="gray", vmin=0, vmax=255, extent=(x, x + w, y + h, y))
+    axes.imshow(tile.image, cmap="gray", vmin=0, vmax=255, extent=(x, x + w, y + h, y))
     axes.add_patch(Rectangle((x, y), w, h, fill=False, edgecolor=EDGE, linewidth=0.6))
     if tile.frame:
         style = (0, (2.5, 1.5)) if tile.dashed else "solid"

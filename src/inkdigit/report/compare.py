@@ -1,6 +1,6 @@
-"""The page of `inkdigit compare`, its curves, and two recipes seed by seed as a table and sentences.
+"""The page of `inkdigit compare` with its curves, and the text about two recipes that are paired by their seeds.
 
-In: a `Comparison`, or a `Paired`. Out: an HTML page that needs nothing but itself; text.
+In: a `Comparison`, or a `Paired`. Out: an HTML page that needs no other file; text.
 """
 
 from __future__ import annotations
@@ -19,8 +19,13 @@ from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_ax
 from inkdigit.report.numbers import percent, plural, signed
 
 TEMPLATE = "compare.html.j2"
-WIDE = 8  # curves that span more than this factor stand on a logarithmic scale: the ends of several must be told apart
-_DASHES = ("solid", (0, (4, 2)), (0, (1, 1.2)), (0, (6, 2, 1, 2)))  # four colours each: sixteen runs look different
+WIDE = 8  # curves that span more than this factor get a logarithmic axis, so that their ends can be distinguished
+_DASHES = (
+    "solid",
+    (0, (4, 2)),
+    (0, (1, 1.2)),
+    (0, (6, 2, 1, 2)),
+)  # with four colours each, sixteen runs look different
 _CURVES = {
     "validation_accuracy": "wrong in validation, %",
     "validation_loss": "validation loss",
@@ -49,7 +54,7 @@ def write_page(path: Path, comparison: Comparison) -> None:
 
 
 def draw(comparison: Comparison, *, theme: Theme) -> dict[str, bytes]:
-    """Every figure that these runs have something for: name → PNG bytes."""
+    """Every figure that these runs have data for: name → PNG bytes."""
     drawn = {"intervals": _draw_intervals(comparison.entries, theme)}
     histories = [entry.history for entry in comparison.entries]
     for key, title in _CURVES.items():
@@ -77,19 +82,19 @@ def _draw_intervals(entries: Sequence[Entry], theme: Theme) -> bytes:
 def _draw_curves(
     entries: Sequence[Entry], histories: Sequence[list[dict[str, float]]], key: str, title: str, theme: Theme
 ) -> bytes:
-    """One curve a run; of an accuracy what is wrong, so that the last tenths can be seen on a logarithmic scale."""
+    """One curve for each run; an accuracy as its error, so that the last tenths show on a logarithmic axis."""
     with drawing(theme):
         from matplotlib.ticker import MaxNLocator
 
         figure, axes = plane(WIDTH_IN, 3.0 + 0.16 * math.ceil(len(entries) / 2))
         curves = [_curve(rows, key) for rows in histories]
         values = [value for _, y in curves for value in y]
-        least = min((value for value in values if value > 0), default=1.0)
-        logarithmic = max(values) > WIDE * least
+        lowest = min((value for value in values if value > 0), default=1.0)
+        logarithmic = max(values) > WIDE * lowest
         for i, (label, (x, y)) in enumerate(zip(_labels(entries), curves, strict=True)):
             if x:
                 colour, dashes = _look(i, theme)
-                heights = [max(value, least / 2) for value in y] if logarithmic else y  # a logarithm has no 0
+                heights = [max(value, lowest / 2) for value in y] if logarithmic else y  # 0 has no logarithm
                 marker = "o" if len(x) == 1 else ""
                 axes.plot(x, heights, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, label=label)
         if logarithmic:
@@ -101,10 +106,10 @@ def _draw_curves(
 
 
 def _curve(rows: Sequence[dict[str, float]], key: str) -> tuple[list[float], list[float]]:
-    """Epochs and values; an accuracy as the per cent that are wrong."""
+    """Epochs and values; an accuracy as its error in %."""
     pairs = [(row["epoch"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))]
-    wrong = key.endswith("accuracy")
-    return [epoch for epoch, _ in pairs], [100 * (1 - value) if wrong else value for _, value in pairs]
+    is_accuracy = key.endswith("accuracy")
+    return [epoch for epoch, _ in pairs], [100 * (1 - value) if is_accuracy else value for _, value in pairs]
 
 
 def _look(i: int, theme: Theme) -> tuple[str, Any]:
@@ -113,21 +118,21 @@ def _look(i: int, theme: Theme) -> tuple[str, Any]:
 
 
 def _labels(entries: Sequence[Entry]) -> list[str]:
-    """A run's place in the table with its recipe and seed, or with its own name where these repeat."""
-    called = [f"{short(entry.recipe_name, 16)}, seed {entry.seed}" for entry in entries]
+    """The number of each run in the table with its recipe and seed, or with its own name if these are not unique."""
+    names = [f"{short(entry.recipe_name, 16)}, seed {entry.seed}" for entry in entries]
     return [
-        f"{number}  {_end(entry.name) if called.count(text) > 1 else text}"
-        for number, (text, entry) in enumerate(zip(called, entries, strict=True), 1)
+        f"{number}  {_end(entry.name) if names.count(text) > 1 else text}"
+        for number, (text, entry) in enumerate(zip(names, entries, strict=True), 1)
     ]
 
 
-def _end(name: str, most: int = 26) -> str:
-    """The end of a path, which is what tells runs apart."""
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+def _end(name: str, max_length: int = 26) -> str:
+    """The end of a path, in which names of runs differ."""
+    return name if len(name) <= max_length else f"…{name[1 - max_length :]}"
 
 
 def table(paired: Paired) -> list[tuple[str, ...]]:
-    """A header, and a row of text a seed."""
+    """A header, and a row of text for each seed."""
     first, other = (_accuracies(seeds, paired.seeds) for seeds in (paired.first, paired.other))
     points = (signed(100 * difference) for difference in paired.differences.values)
     counts = (f"{n:,}" for n in paired.pictures)
@@ -136,23 +141,23 @@ def table(paired: Paired) -> list[tuple[str, ...]]:
 
 
 def sentences(paired: Paired) -> list[str]:
-    """What the pairs come to, and what they cannot say."""
+    """The results of the pairs, and what they do not show."""
     spread, count = paired.differences, len(paired.seeds)
     part = paired.first.entries[0].part
-    same = f"on the same pictures of the {part} part, {plural(count, 'seed')}"
-    said = [f"{paired.other.name} against {paired.first.name}, {same}: {paired.verdict}."]
+    same = f"on the same images of the {part} split, {plural(count, 'seed')}"
+    lines = [f"{paired.other.name} against {paired.first.name}, {same}: {paired.verdict}."]
     if spread.sd is None:
-        return [*said, f"Difference {signed(100 * spread.mean, 3)} points; one seed has no spread."]
-    interval = "all the very same, which makes no interval"
+        return [*lines, f"Difference {signed(100 * spread.mean, 3)} points; one seed has no spread."]
+    interval = "all are exactly equal, which gives no interval"
     if spread.ci95 is not None:
         low, high = (signed(100 * limit, 3) for limit in spread.ci95)
         interval = f"95 % interval {low} to {high} (Student's t)"
-    said.append(f"Difference {signed(100 * spread.mean, 3)} ± {percent(spread.sd, 3)} points; {interval}.")
-    least = f"the least that {count} seeds can give: {paired.least_p:.3g}"
-    said.append(f"Sign flips, exact, two-sided: p = {paired.p:.3g} ({least}).")
-    return said
+    lines.append(f"Difference {signed(100 * spread.mean, 3)} ± {percent(spread.sd, 3)} points; {interval}.")
+    smallest = f"the smallest that {count} seeds can give: {paired.min_p:.3g}"
+    lines.append(f"Sign flips, exact, two-sided: p = {paired.p:.3g} ({smallest}).")
+    return lines
 
 
-def _accuracies(seeds: Seeds, wanted: Sequence[int]) -> list[str]:
+def _accuracies(seeds: Seeds, common: Sequence[int]) -> list[str]:
     by_seed = dict(zip(seeds.seeds, seeds.accuracy.values, strict=True))
-    return [f"{percent(by_seed[seed])} %" for seed in wanted]
+    return [f"{percent(by_seed[seed])} %" for seed in common]

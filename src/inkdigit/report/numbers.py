@@ -1,6 +1,6 @@
 """Numbers as people write them: per cent, points, ranges, sizes and times.
 
-In: a number. Out: its text. Pages, tables and the command line use the same; no library is needed.
+In: a number. Out: its text. Pages, tables and the command line share them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-MAX_PLAIN_S = 100  # seconds: up to here a time has no minutes
+MAX_PLAIN_S = 100  # a shorter time is written without minutes
 
 
 def percent(fraction: float, digits: int = 2) -> str:
@@ -18,7 +18,7 @@ def percent(fraction: float, digits: int = 2) -> str:
 
 
 def percent_down(fraction: float, digits: int = 1) -> str:
-    """The same rounded down, so that nothing short of certain is called 100: 0.99996 → "99.9"."""
+    """The same rounded down, so that only certainty is written 100: 0.99996 → "99.9"."""
     return f"{math.floor(fraction * 10 ** (digits + 2)) / 10**digits:.{digits}f}"
 
 
@@ -34,17 +34,17 @@ def mean_sd(mean: float, sd: float, digits: int = 3) -> str:
 
 
 def signed(points: float, digits: int = 2) -> str:
-    """0.123 → "+0.12", with a true minus below zero."""
+    """0.123 → "+0.12"; a negative number has a true minus sign."""
     return f"{points:+.{digits}f}".replace("-", "−")
 
 
 def byte_count(count: float) -> str:
-    """A size as people say it: 97 kB, 1.18 MB."""
+    """A size with its unit: 97 kB, 1.18 MB."""
     return f"{count / 1e6:.2f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it: 0.42 s, 41 s, 6 min 12 s, 2 h 5 min."""
+    """A time with its units: 0.42 s, 41.3 s, 6 min 12 s, 2 h 5 min."""
     if seconds < MAX_PLAIN_S:
         return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -52,7 +52,7 @@ def duration(seconds: float) -> str:
 
 
 def number(value: Any) -> str:
-    """A number short enough to read: thousands apart, five significant figures; other values as their text."""
+    """A number in short: thousands separated, five significant digits; other values as their text."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return "–" if value is None else str(value)
     if isinstance(value, int) or (value.is_integer() and abs(value) < 1e12):

@@ -1,6 +1,6 @@
-"""The page of a model on corrupted pictures, and the same figures as JSON.
+"""The page of a model on corrupted images, and the same figures as JSON.
 
-In: a `Robustness`. Out: `corruptions.html`, a picture of each kind at each level on it, and `corruptions.json`.
+In: a `Robustness`. Out: `corruptions.html`, with an image of each kind at each level, and `corruptions.json`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PAGE, FIGURES = "corruptions.html", "corruptions.json"
 
 
 def claim(folder: Path) -> None:
-    """Make the folder where it is not there, and fail before the work where writing the page would fail after it.
+    """Make the folder if it does not exist, and fail before the work if writing the page would fail after it.
 
     Raises:
         OutputError: the folder cannot be made, or the files in it not written.
@@ -35,10 +35,10 @@ def claim(folder: Path) -> None:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[None]:
-    """Claim the folder, and let nobody else evaluate into it meanwhile: figures and page would be of two models.
+    """Claim the folder, and let no other process evaluate into it until then: the files would be of two models.
 
     Raises:
-        UsageError: somebody does.
+        UsageError: another process does.
         OutputError: the folder cannot be made, or the files in it not written.
         MissingExtra: Jinja is not installed.
     """
@@ -50,20 +50,22 @@ def claimed(folder: Path) -> Iterator[None]:
             remove_lock(folder)
 
 
-def write(folder: Path, found: Robustness) -> Path:
-    """Write the figures and the page into a folder that is there, and return the path of the page.
+def write(folder: Path, robustness: Robustness) -> Path:
+    """Write the figures and the page into an existing folder, and return the path of the page.
 
     Raises:
         OutputError: a file cannot be written.
-        MissingExtra: Jinja is not installed; the figures are written then.
+        MissingExtra: Jinja is not installed; only the figures are written.
     """
-    write_atomic(folder / FIGURES, json.dumps(found.to_json(), indent=1) + "\n")
-    pictures = {
+    write_atomic(folder / FIGURES, json.dumps(robustness.to_json(), indent=1) + "\n")
+    images = {
         row.kind.name: [
-            (template.picture_uri(before), template.picture_uri(after))
+            (template.image_uri(before), template.image_uri(after))
             for before, after in zip(row.before, row.after, strict=True)
         ]
-        for row in found.rows
+        for row in robustness.rows
     }
-    write_atomic(folder / PAGE, template.render(TEMPLATE, {"found": found, "pictures": pictures, "unseen": UNSEEN}))
+    write_atomic(
+        folder / PAGE, template.render(TEMPLATE, {"robustness": robustness, "images": images, "unseen": UNSEEN})
+    )
     return folder / PAGE

@@ -1,7 +1,7 @@
 """The report of a run: `plots/*.png`, `report.json` and `report.html`.
 
-In: a `Story`, all plain arrays and numbers. Out: the three in a folder, each whole or absent. The page needs nothing
-but itself: pictures are inside it, in light and in dark, and no script runs.
+In: the `Content` of the page, all plain arrays and numbers. Out: the three in a folder, each complete or absent. The
+page needs no other file: images are inside it, in light and in dark colours, and no script runs.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from inkdigit.runs import PAGE, REPORT
 from inkdigit.types import Floats, Gray, Metrics, Prediction
 
 if TYPE_CHECKING:
-    from inkdigit.data.checks import Check, PartCheck
+    from inkdigit.data.checks import Check, SplitCheck
 
 PLOTS = "plots"
 TEMPLATE = "run.html.j2"
 
 
 @dataclass(frozen=True, eq=False)
-class Story:
-    """All that the page shows; the run makes it.
+class Content:
+    """Everything that the page shows; training makes it.
 
     A row of `history` is an epoch: epoch (from 1), step, learning_rate, train_loss, train_accuracy, validation_loss,
-    validation_accuracy (absent or NaN where nothing was held out), seconds, images_per_second. A row of `steps` is
-    every so many steps: step, epoch (as a float), learning_rate, loss, and accuracy if it is known. `images`, `labels`,
-    `probs` and `predictions` are the evaluated part, `probs` NaN where the model gave none; `augmented` is aligned with
-    `glimpses`. `model` may hold file, bytes, parameters, layers (a list of lines), temperature and whatever else its
-    card says; `seconds` is stage → seconds, to which drawing the figures adds `report`.
+    validation_accuracy (absent or NaN if nothing was held out), seconds, images_per_second. A row of `steps` is one
+    logged step: step, epoch (as a float), learning_rate, loss, and accuracy if it is known. `images`, `labels`, `probs`
+    and `predictions` are those of the evaluated split, with NaN in `probs` where the model gave none; `augmented` has
+    the same order as `glimpses`. `model` may have file, bytes, parameters, layers (a list of lines), temperature and
+    other fields of its card; `seconds` is stage → seconds, and drawing the figures adds the stage `report`.
     """
 
     title: str
@@ -57,7 +57,7 @@ class Story:
     labels: NDArray[np.int64]  # (N,)
     probs: Floats  # (N, K)
     predictions: list[Prediction]  # N
-    glimpses: list[tuple[int, Gray]]  # M of (label, gray (H, W)), before the door
+    glimpses: list[tuple[int, Gray]]  # M of (label, gray (H, W)), not prepared
     augmented: Gray  # (M, 28, 28)
     recipe_toml: str
     environment: dict[str, Any]
@@ -66,22 +66,22 @@ class Story:
     insight: Insight | None = None
 
 
-def write(folder: Path, story: Story) -> dict[str, Any]:
-    """Draw the figures, write them, `report.json` and `report.html` into `folder`, and return what is in `report.json`.
+def write(folder: Path, content: Content) -> dict[str, Any]:
+    """Draw the figures, write them, `report.json` and `report.html` into `folder`; return the content of `report.json`.
 
-    Everything is made before anything is written.
+    Everything is made before the first file is written.
 
     Raises:
         MissingExtra: matplotlib or Jinja is not installed.
         OutputError: a file cannot be written.
     """
     began = time.perf_counter()
-    figures = {theme.name: draw(story, theme=theme) for theme in (LIGHT, DARK)}
-    plates = {} if story.insight is None else explain.draw(story.insight)
-    story = replace(story, seconds={**story.seconds, "report": time.perf_counter() - began})
-    report = summary(story)
+    figures = {theme.name: draw(content, theme=theme) for theme in (LIGHT, DARK)}
+    plates = {} if content.insight is None else explain.draw(content.insight)
+    content = replace(content, seconds={**content.seconds, "report": time.perf_counter() - began})
+    report = summary(content)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    html = _render(story, report, figures, plates)
+    html = _render(content, report, figures, plates)
     with writing(folder / PLOTS):
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
     for name, drawn in (*figures[LIGHT.name].items(), *plates.items()):
@@ -91,66 +91,66 @@ def write(folder: Path, story: Story) -> dict[str, Any]:
     return report
 
 
-def summary(story: Story) -> dict[str, Any]:
-    """What `report.json` holds: strict JSON types, null for what is not a number."""
-    recipe = parse_toml(story.recipe_toml)
-    figures = story.metrics.to_json()
+def summary(content: Content) -> dict[str, Any]:
+    """The content of `report.json`: strict JSON types, null for NaN and infinity."""
+    recipe = parse_toml(content.recipe_toml)
+    figures = content.metrics.to_json()
     report = {
-        "title": story.title,
-        "report_name": story.report_name,
+        "title": content.title,
+        "report_name": content.report_name,
         "protocol": recipe.get("protocol"),
         "accuracy": figures.pop("accuracy"),
         "accuracy_ci95": figures.pop("accuracy_ci95"),
-        "train_seconds": story.seconds.get("train"),
+        "train_seconds": content.seconds.get("train"),
         **figures,
-        "epochs": len(story.history),
-        "final_epoch": story.history[-1] if story.history else None,
-        "seconds": story.seconds,
-        "worst_mistakes": list(_mistakes(story)),
-        "model_name": story.metrics.model,
-        "model": story.model,
-        "check": story.check.to_json(),
+        "epochs": len(content.history),
+        "final_epoch": content.history[-1] if content.history else None,
+        "seconds": content.seconds,
+        "worst_mistakes": list(_mistakes(content)),
+        "model_name": content.metrics.model,
+        "model": content.model,
+        "check": content.check.to_json(),
         "recipe": recipe,
-        "environment": story.environment,
+        "environment": content.environment,
     }
     strict: dict[str, Any] = _strict(report)
     return strict
 
 
-def draw(story: Story, *, theme: Theme) -> dict[str, bytes]:
-    """Every figure that this story has something for: file stem → PNG bytes."""
-    classes, metrics = story.metrics.classes, story.metrics
-    counts = {name: list(part.per_class.values()) for name, part in _parts(story.check).items()}
-    drawn = {"class-distribution": run_plots.class_distribution(counts, story.check.classes, theme=theme)}
-    if story.glimpses:
-        drawn["glimpses"] = run_plots.glimpses(story.glimpses, story.augmented, classes, theme=theme)
-    if story.history or story.steps:
-        drawn["loss"] = run_plots.loss(story.history, story.steps, theme=theme)
-        drawn["learning-rate"] = run_plots.learning_rate(story.history, story.steps, theme=theme)
-    if story.history:
-        reported = (story.report_name, metrics.accuracy)
-        drawn["accuracy"] = run_plots.accuracy(story.history, story.steps, reported=reported, theme=theme)
+def draw(content: Content, *, theme: Theme) -> dict[str, bytes]:
+    """Every figure that there are data for: file stem → PNG bytes."""
+    classes, metrics = content.metrics.classes, content.metrics
+    counts = {name: list(part.per_class.values()) for name, part in _splits(content.check).items()}
+    drawn = {"class-distribution": run_plots.class_distribution(counts, content.check.classes, theme=theme)}
+    if content.glimpses:
+        drawn["glimpses"] = run_plots.glimpses(content.glimpses, content.augmented, classes, theme=theme)
+    if content.history or content.steps:
+        drawn["loss"] = run_plots.loss(content.history, content.steps, theme=theme)
+        drawn["learning-rate"] = run_plots.learning_rate(content.history, content.steps, theme=theme)
+    if content.history:
+        reported = (content.report_name, metrics.accuracy)
+        drawn["accuracy"] = run_plots.accuracy(content.history, content.steps, reported=reported, theme=theme)
     drawn["confusion"] = run_plots.confusion(metrics.confusion, classes, theme=theme)
-    if len(worst_mistakes(story.probs, story.labels, 1)):
-        drawn["worst-mistakes"] = run_plots.worst(story.images, story.labels, story.probs, classes, theme=theme)
-    drawn["answers"] = run_plots.answers(story.images, story.labels, story.predictions, classes, theme=theme)
+    if len(worst_mistakes(content.probs, content.labels, 1)):
+        drawn["worst-mistakes"] = run_plots.worst(content.images, content.labels, content.probs, classes, theme=theme)
+    drawn["answers"] = run_plots.answers(content.images, content.labels, content.predictions, classes, theme=theme)
     if metrics.reliability.count.any():
         drawn["reliability"] = run_plots.reliability(metrics.reliability, theme=theme)
         drawn["risk-coverage"] = run_plots.risk_coverage(metrics, theme=theme)
     return drawn
 
 
-def _parts(check: Check) -> dict[str, PartCheck]:
+def _splits(check: Check) -> dict[str, SplitCheck]:
     return {"train": check.train} if check.test is None else {"train": check.train, "test": check.test}
 
 
-def _mistakes(story: Story) -> Iterator[dict[str, Any]]:
-    """The wrong answers that the page shows, by their index in the evaluated part."""
-    classes = story.metrics.classes
-    for i in worst_mistakes(story.probs, story.labels, run_plots.MISTAKES):
-        read = int(story.probs[i].argmax())
-        confidence = round(float(story.probs[i, read]), 6)
-        yield {"index": int(i), "true": classes[story.labels[i]], "read_as": classes[read], "confidence": confidence}
+def _mistakes(content: Content) -> Iterator[dict[str, Any]]:
+    """The wrong answers that the page shows, with their index in the evaluated split."""
+    classes = content.metrics.classes
+    for i in worst_mistakes(content.probs, content.labels, run_plots.MISTAKES):
+        read = int(content.probs[i].argmax())
+        confidence = round(float(content.probs[i, read]), 6)
+        yield {"index": int(i), "true": classes[content.labels[i]], "read_as": classes[read], "confidence": confidence}
 
 
 def _strict(value: Any) -> Any:
@@ -167,59 +167,59 @@ def _strict(value: Any) -> Any:
 
 
 def _render(
-    story: Story, report: dict[str, Any], figures: dict[str, dict[str, bytes]], plates: dict[str, bytes]
+    content: Content, report: dict[str, Any], figures: dict[str, dict[str, bytes]], plates: dict[str, bytes]
 ) -> str:
-    """The page as text, everything that comes from outside escaped."""
-    metrics = story.metrics
-    shown = {
+    """The page as text; everything from outside is escaped."""
+    metrics = content.metrics
+    values = {
         "report": report,
         "metrics": metrics,
         "right": int(metrics.confusion.trace()),
-        "digits": 2 if metrics.n >= 5000 else 1,  # of a percentage: what the number of pictures can carry
+        "digits": 2 if metrics.n >= 5000 else 1,  # of a percentage: more would not be supported by the number of images
         **pictures(figures),
-        "recipe_toml": story.recipe_toml,
-        "parts": list(_parts(story.check)),
-        "checks": check_rows(story.check),
-        "findings": story.check.findings(),
+        "recipe_toml": content.recipe_toml,
+        "splits": list(_splits(content.check)),
+        "checks": check_rows(content.check),
+        "findings": content.check.findings(),
         "confusions": _confusions(metrics),
-        "final_epoch": _final_epoch(story.history),
-        **explain.shown(story.insight, plates),
+        "final_epoch": _final_epoch(content.history),
+        **explain.shown(content.insight, plates),
     }
-    return render(TEMPLATE, shown)
+    return render(TEMPLATE, values)
 
 
 def check_rows(check: Check) -> list[tuple[str, list[Any], bool]]:
-    """The checks as rows of a table: what was looked at, a cell a part, and whether anything but 0 is a fault."""
-    parts = list(_parts(check).values())
+    """The checks as rows of a table: the name, a cell for each split, and whether a value other than 0 is a fault."""
+    parts = list(_splits(check).values())
     raw = ", ".join(f"{height} × {width}" for height, width in check.raw_shapes[:3])
     more = ", …" if len(check.raw_shapes) > 3 else ""
     more += " (thinned)" if max(max(shape) for shape in check.raw_shapes or [(0, 0)]) > 128 else ""
     rows: list[tuple[str, list[Any], bool]] = [
-        ("pictures", [part.n for part in parts], False),
-        ("as the source holds them", [f"{raw}{more}" or None] * len(parts), False),
-        ("as the network sees them", [" × ".join(map(str, part.shape[1:])) for part in parts], False),
+        ("images", [part.n for part in parts], False),
+        ("size in the source", [f"{raw}{more}" or None] * len(parts), False),
+        ("size for the network", [" × ".join(map(str, part.shape[1:])) for part in parts], False),
         ("type", [part.dtype for part in parts], False),
         ("lowest and highest value", [f"{part.lowest}–{part.highest}" for part in parts], False),
         ("missing values", [part.bad_cells.missing for part in parts], True),
-        ("values that are no whole number", [part.bad_cells.not_numbers for part in parts], True),
+        ("values that are not integers", [part.bad_cells.not_numbers for part in parts], True),
         ("values outside 0–255", [part.bad_cells.outside for part in parts], True),
         ("unknown labels", [part.bad_cells.unknown_labels for part in parts], True),
-        ("pictures that cannot be read", [part.unreadable for part in parts], True),
-        ("blank pictures", [part.blank for part in parts], True),
-        ("pictures that repeat another", [part.duplicates for part in parts], True),
-        ("equal pictures, different labels", [len(part.conflicting_groups) for part in parts], True),
+        ("images that cannot be read", [part.unreadable for part in parts], True),
+        ("blank images", [part.blank for part in parts], True),
+        ("images that repeat another", [part.duplicates for part in parts], True),
+        ("equal images, different labels", [len(part.conflicting_groups) for part in parts], True),
         ("writers", [part.writers for part in parts], False),
     ]
     if check.shared is not None:
-        rows.append(("test pictures also in training", [None, check.shared], True))
+        rows.append(("test images also in training", [None, check.shared], True))
     return rows
 
 
-def _confusions(metrics: Metrics, most: int = 10) -> list[dict[str, Any]]:
-    """The most frequent mistakes, class for class, with their share of the true class."""
+def _confusions(metrics: Metrics, max_rows: int = 10) -> list[dict[str, Any]]:
+    """The most frequent mistakes between two classes, with their share of the true class."""
     counts = metrics.confusion * ~np.eye(len(metrics.classes), dtype=bool)  # (K, K), the diagonal 0
     shares = counts / np.maximum(metrics.confusion.sum(axis=1, keepdims=True), 1)
-    order = np.argsort(-counts, axis=None, kind="stable")[:most]
+    order = np.argsort(-counts, axis=None, kind="stable")[:max_rows]
     return [
         {"true": metrics.classes[i], "read": metrics.classes[j], "count": int(counts[i, j]), "share": shares[i, j]}
         for i, j in zip(*np.unravel_index(order, counts.shape), strict=True)
@@ -228,12 +228,12 @@ def _confusions(metrics: Metrics, most: int = 10) -> list[dict[str, Any]]:
 
 
 def _final_epoch(history: list[dict[str, float]]) -> dict[str, str]:
-    """The figures of the last epoch in words; those that are not numbers left out."""
+    """The figures of the last epoch as text; NaN and infinity are left out."""
     row = {key: value for key, value in (history[-1] if history else {}).items() if math.isfinite(value)}
-    return {key: _in_words(key, value) for key, value in row.items()}
+    return {key: _as_text(key, value) for key, value in row.items()}
 
 
-def _in_words(key: str, value: float) -> str:
+def _as_text(key: str, value: float) -> str:
     if key.endswith("accuracy"):
         return f"{percent(value)} %"
     if key.endswith("loss"):

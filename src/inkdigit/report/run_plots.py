@@ -1,6 +1,7 @@
-"""The figures of a report, one function a figure: plain arrays in, PNG bytes out.
+"""The figures of the report of a run, one function for each figure.
 
-Each takes the `Theme` it is drawn in: light for the files under `plots/`, light and dark for the page.
+In: plain arrays, and the `Theme` to draw in (light for the files in `plots/`, light and dark for the page). Out: PNG
+bytes.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ if TYPE_CHECKING:
 
 Rows = Sequence[Mapping[str, float]]
 
-MAX_CELLS = 12  # more classes than this and the numbers in a confusion matrix are dust
+MAX_CELLS = 12  # with more classes the numbers in a confusion matrix are too small to read
 MISTAKES = 20  # shown at most: four rows of the grid
-GRID = (3, 5)  # rows and columns of the grid of answers, as notebooks draw it
-FEW = 10  # %: up to that coverage a risk–coverage curve may leave its plot, which is as wide at least
-WIDE = 20  # a loss that spans more than this factor stands on a logarithmic scale: its end would lie on the axis
-GLIMPSE_SIDE = 112  # pixels, four times the side that the network sees: the raw pictures may be photos
+GRID = (3, 5)  # rows and columns of the grid of answers, as in notebooks
+MIN_COVERAGE = 10  # %: below it a risk–coverage curve may leave its plot; the plot is at least as wide
+WIDE = 20  # a loss that spans more than this factor gets a logarithmic axis: its end would lie on a linear one
+GLIMPSE_SIDE_PX = 112  # four times the side that the network sees: raw images may be photos
 
 
 def loss(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
     """Training loss by step (thin, its running mean thick), training and validation loss by epoch.
 
-    A row of `history` counts its epoch from 1 and stands at that epoch's end; a row of `steps` has it as a float.
+    A row of `history` counts its epoch from 1 and is drawn at the end of that epoch; a row of `steps` has a float.
     """
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
@@ -64,9 +65,9 @@ def loss(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
 
 
 def accuracy(history: Rows, steps: Rows, *, reported: tuple[str, float], theme: Theme) -> bytes:
-    """Training and validation accuracy in %; where nothing was validated, the `reported` (name, fraction) as a line.
+    """Training and validation accuracy in %; without validation, the `reported` (name, fraction) as a line.
 
-    Steps count where their rows have an `accuracy`.
+    Steps are drawn if their rows have an `accuracy`.
     """
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
@@ -85,7 +86,7 @@ def accuracy(history: Rows, steps: Rows, *, reported: tuple[str, float], theme: 
 
 
 def learning_rate(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
-    """The learning rate by step, or by epoch where no steps were kept."""
+    """The learning rate by step, or by epoch if no steps were stored."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.2)
         x, y = _curve(steps or history, "learning_rate")
@@ -97,18 +98,18 @@ def learning_rate(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], *, theme: Theme) -> bytes:
-    """True class by row, most probable class by column, (K, K): counts, and beneath in small the percentage of the row.
+    """True class by row, most probable class by column, (K, K): counts, and below them the percentage of the row.
 
-    The diagonal and the mistakes have a colour each, and the colour of a mistake grows with the square root of its
-    rate, so that a rare one still shows. Beyond 12 classes the numbers are left out.
+    The diagonal and the mistakes have a colour each. The strength of the colour of a mistake is the square root of its
+    rate, so that rare mistakes are visible. With more than 12 classes the numbers are left out.
     """
     with drawing(theme):
         numbered = len(classes) <= MAX_CELLS
         size = WIDTH_IN if len(classes) < 5 else 1.5 * WIDTH_IN
         figure, axes = plane(size, 0.96 * size)
         rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-        least = 0.08 if numbered else 0.3  # a mistake without its number must be seen by its colour alone
-        strength = np.where(matrix > 0, least + (1 - least) * np.sqrt(rates), 0.0)
+        faintest = 0.08 if numbered else 0.3  # a mistake without a number is visible only by its colour
+        strength = np.where(matrix > 0, faintest + (1 - faintest) * np.sqrt(rates), 0.0)
         np.fill_diagonal(strength, 0.85 * rates.diagonal())
         axes.imshow(_tinted(strength, theme), interpolation="nearest")
         axes.grid(visible=False)
@@ -123,7 +124,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], *, theme: Theme
 
 
 def class_distribution(counts: Mapping[str, Sequence[int]], classes: Sequence[str], *, theme: Theme) -> bytes:
-    """How many pictures each class has; `counts` maps the name of a part to its K counts, and each has its own bars."""
+    """How many images each class has; `counts` maps the name of a split to its K counts, and each has its own bars."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.6)
         width = 0.8 / len(counts)
@@ -132,25 +133,25 @@ def class_distribution(counts: Mapping[str, Sequence[int]], classes: Sequence[st
             x = np.arange(len(classes)) + (i - (len(counts) - 1) / 2) * width
             if len(classes) <= MAX_TICKS:
                 axes.bar(x, column, width * 0.94, color=colour, label=label)
-            else:  # bars finer than a pixel turn grey
+            else:  # bars narrower than a pixel would be grey
                 axes.stairs(column, np.arange(len(classes) + 1) - 0.5, fill=True, color=colour, label=label)
         axes.set_xlim(-0.6, len(classes) - 0.4)
         axes.grid(visible=False, axis="x")
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
         name_ticks(axes, classes, axis="x")
         axes.tick_params(axis="x", length=0)
-        axes.set_ylabel("pictures")
+        axes.set_ylabel("images")
         _legend(figure, axes)
         return png(figure)
 
 
 def glimpses(raw: Sequence[tuple[int, Gray]], augmented: Gray, classes: Sequence[str], *, theme: Theme) -> bytes:
-    """A few pictures of each class as the source holds them, and beneath each the same as training saw it.
+    """A few images of each class as in the source, and below each the same image as training saw it.
 
     `raw` holds (label, gray (H, W)) and `augmented` is (len(raw), 28, 28) in the same order.
     """
-    columns, most = (10, 30) if max(map(len, classes)) <= 4 else (5, 15)
-    chosen = _rounds([label for label, _ in raw], most)
+    columns, max_tiles = (10, 30) if max(map(len, classes)) <= 4 else (5, 15)
+    chosen = _rounds([label for label, _ in raw], max_tiles)
     rows = []
     for start in range(0, len(chosen), columns):
         line = chosen[start : start + columns]
@@ -161,7 +162,7 @@ def glimpses(raw: Sequence[tuple[int, Gray]], augmented: Gray, classes: Sequence
 
 
 def worst(images: Gray, labels: NDArray[np.int64], probs: Floats, classes: Sequence[str], *, theme: Theme) -> bytes:
-    """The wrong answers given with the most confidence: the picture, true → read class, and the confidence.
+    """The wrong answers with the highest confidence: the image, true → read class, and the confidence.
 
     `images` is (N, 28, 28), `labels` (N,), `probs` (N, K) with NaN where the model gave none.
     """
@@ -169,7 +170,7 @@ def worst(images: Gray, labels: NDArray[np.int64], probs: Floats, classes: Seque
     for i in worst_mistakes(probs, labels, MISTAKES):
         read = int(probs[i].argmax())
         names = _arrow(classes[labels[i]], classes[read])
-        confidence = f"{percent_down(probs[i, read])} %"  # no mistake is called 100 % sure
+        confidence = f"{percent_down(probs[i, read])} %"  # rounded down: a mistake is never shown with 100 %
         caption = (*((line, theme.text) for line in names), (confidence, theme.muted))
         tiles.append(Tile(images[i], caption))
     with drawing(theme):
@@ -179,21 +180,21 @@ def worst(images: Gray, labels: NDArray[np.int64], probs: Floats, classes: Seque
 def answers(
     images: Gray, labels: NDArray[np.int64], predictions: Sequence[Prediction], classes: Sequence[str], *, theme: Theme
 ) -> bytes:
-    """A grid of 3 × 5 pictures spread evenly over the part: true class, and a mark with what the model says."""
+    """A grid of 3 × 5 images spread evenly over the split: true class, and a mark with the answer of the model."""
     tiles, brief = [], max(map(len, classes)) < 5
     for i in np.unique(np.linspace(0, len(images) - 1, GRID[0] * GRID[1]).astype(int)):
-        true, said = classes[labels[i]], predictions[i].label
-        right = said == true
-        mark, colour = ("✓", theme.green) if right else ("✗" if said is not None else "–", theme.red)
+        true, answer = classes[labels[i]], predictions[i].label
+        right = answer == true
+        mark, colour = ("✓", theme.green) if right else ("✗" if answer is not None else "–", theme.red)
         name = f"true {true}" if brief else short(true, 10)
-        caption = ((name, theme.muted), (f"{mark} {short(said or 'no answer', 9)}", colour))
+        caption = ((name, theme.muted), (f"{mark} {short(answer or 'no answer', 9)}", colour))
         tiles.append(Tile(images[i], caption, frame=colour, dashed=not right))
     with drawing(theme):
         return tile_grid(_folded(tiles, GRID[1]), columns=GRID[1])
 
 
 def reliability(bins: Reliability, *, theme: Theme) -> bytes:
-    """Accuracy, with its 95 % interval, against confidence; a point is as large as its bin, the diagonal is honest."""
+    """Accuracy, with its 95 % interval, against confidence; larger points have more images; the diagonal is ideal."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
         filled = bins.count > 0
@@ -212,7 +213,7 @@ def reliability(bins: Reliability, *, theme: Theme) -> bytes:
 
 
 def risk_coverage(metrics: Metrics, *, theme: Theme) -> bytes:
-    """The share wrong of the most confident pictures by how many are accepted, from the first mistake on.
+    """The error rate of the accepted images by their share, from the first mistake on; confident images come first.
 
     The diamond is what the model itself accepts.
     """
@@ -222,33 +223,33 @@ def risk_coverage(metrics: Metrics, *, theme: Theme) -> bytes:
         x, y = 100 * curve.coverage, 100 * curve.risk
         axes.axhline(goal, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label=f"{100 - goal:g} % right")
         axes.plot(x, y, color=theme.blue, linewidth=2, marker="o" if len(x) == 1 else "", label="by confidence")
-        left, top = x[y == 0].max(initial=0), y[x >= FEW].max()
+        left, top = x[y == 0].max(initial=0), y[x >= MIN_COVERAGE].max()
         if metrics.accuracy_answered is not None:
             own = 100 * metrics.answered / metrics.n, 100 * (1 - metrics.accuracy_answered)
             axes.scatter(*own, s=36, marker="D", color=theme.orange, label="as answered", zorder=3, clip_on=False)
             left, top = min(left, own[0]), max(top, own[1])
-        left, top = min(100 - FEW, left // FEW * FEW), 1.15 * max(top, goal)
-        axes.set(xlabel="accepted, % of all pictures", ylabel="wrong of these, %", ylim=(-0.03 * top, top))
+        left, top = min(100 - MIN_COVERAGE, left // MIN_COVERAGE * MIN_COVERAGE), 1.15 * max(top, goal)
+        axes.set(xlabel="accepted, % of all images", ylabel="wrong of these, %", ylim=(-0.03 * top, top))
         axes.set_xlim(left, 100 + 0.02 * (100 - left))
         _legend(figure, axes)
         return png(figure)
 
 
 def _curve(rows: Rows, key: str) -> tuple[list[float], list[float]]:
-    """Epochs and values of the rows where the value is there and a number."""
+    """Epochs and values of the rows whose value is a finite number."""
     pairs = [(row["epoch"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))]
     return [x for x, _ in pairs], [y for _, y in pairs]
 
 
 def _running_mean(values: Sequence[float]) -> NDArray[np.float64]:
-    """The mean of each value and as many neighbours on either side: a fifteenth of the curve, less at its ends."""
+    """The mean of each value and its neighbours, the same number on each side: 1/15 of the curve, less at its ends."""
     n = len(values)
     half = [min(max(1, n // 30), i, n - 1 - i) for i in range(n)]
     return np.array([np.mean(values[i - h : i + h + 1]) for i, h in enumerate(half)])
 
 
 def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, marker: str) -> None:
-    """One curve of points; an accuracy is shown in %, its last value in the legend."""
+    """One curve with points; an accuracy is shown in %, with its last value in the legend."""
     x, y = _curve(history, key)
     if not x:
         return
@@ -262,14 +263,14 @@ def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, ma
 
 
 def _log_if_wide(axes: Axes) -> None:
-    """Take a logarithmic scale where the curves, all above 0, span more than a factor of 20."""
+    """Make the axis logarithmic if all values are above 0 and span more than a factor of 20."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
     if len(values) and values.min() > 0 and values.max() > WIDE * values.min():
         log_axis(axes)
 
 
 def _finished(figure: Figure, axes: Axes) -> bytes:
-    """The epochs below, the legend above, and the PNG."""
+    """Add the epochs below and the legend above, and return the PNG."""
     from matplotlib.ticker import MaxNLocator
 
     last = max([1.0, *(float(np.max(line.get_xdata(), initial=0)) for line in axes.lines)])
@@ -282,14 +283,14 @@ def _finished(figure: Figure, axes: Axes) -> bytes:
 
 
 def _legend(figure: Figure, axes: Axes) -> None:
-    """The legend in one line above the axes; none where nothing has a name."""
+    """Add the legend in one line above the axes, if anything has a name."""
     handles, labels = axes.get_legend_handles_labels()
     if handles:
         figure.legend(handles, labels, loc="outside upper left", ncols=len(handles), labelcolor="linecolor")
 
 
 def _tinted(strength: NDArray[np.float64], theme: Theme) -> NDArray[np.float64]:
-    """RGB (K, K, 3): the panel's colour, mixed with blue on the diagonal and orange off it."""
+    """RGB (K, K, 3): the panel's colour mixed with blue on the diagonal and orange elsewhere."""
     from matplotlib.colors import to_rgb
 
     paper, right, wrong = (np.array(to_rgb(c)) for c in (theme.panel, theme.blue, theme.orange))
@@ -311,27 +312,27 @@ def _write_cells(axes: Axes, matrix: Any, rates: Any, strength: Any, theme: Them
             axes.annotate(text, (column, row), color=colour, fontsize=points, **place)
 
 
-def _rounds(labels: Sequence[int], most: int) -> list[int]:
-    """Indices that take one of each class in turn, in as many whole rounds as `most` allows; or a spread of classes."""
+def _rounds(labels: Sequence[int], max_tiles: int) -> list[int]:
+    """At most `max_tiles` indices that take each class in turn, in complete rounds; of too many classes, some."""
     by_class: dict[int, list[int]] = {}
     for i, label in enumerate(labels):
         by_class.setdefault(label, []).append(i)
     names = sorted(by_class)
-    if len(names) > most:
-        names = [names[i] for i in np.linspace(0, len(names) - 1, most).astype(int)]
-    rounds = range(max(1, most // max(len(names), 1)))
+    if len(names) > max_tiles:
+        names = [names[i] for i in np.linspace(0, len(names) - 1, max_tiles).astype(int)]
+    rounds = range(max(1, max_tiles // max(len(names), 1)))
     return [by_class[name][i] for i in rounds for name in names if i < len(by_class[name])]
 
 
 def _thumbnail(raw: Gray) -> Gray:
-    """The picture with at most 112 pixels a side."""
-    picture = Image.fromarray(raw)
-    picture.thumbnail((GLIMPSE_SIDE, GLIMPSE_SIDE))
-    return np.asarray(picture)
+    """The image with at most 112 pixels on a side."""
+    image = Image.fromarray(raw)
+    image.thumbnail((GLIMPSE_SIDE_PX, GLIMPSE_SIDE_PX))
+    return np.asarray(image)
 
 
 def _arrow(true: str, read: str) -> list[str]:
-    """True → read class, in two lines where the names are long."""
+    """True → read class, in two lines if the names are long."""
     return [f"{true} → {read}"] if len(true + read) < 7 else [short(true, 10), f"→ {short(read, 9)}"]
 
 

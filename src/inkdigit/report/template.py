@@ -1,7 +1,7 @@
-"""From a template of this folder to a page that stands alone: everything from outside escaped, pictures inside it.
+"""From a template in this folder to a page that needs no other file: values are escaped, images are inside it.
 
-In: the name of a template and what it shows. Out: HTML as text, in the look of `style.css.j2`. The filters say numbers
-as people do.
+In: the name of a template and the values that it shows. Out: HTML as text, with the styles of `style.css.j2`. The
+filters write numbers as `numbers` does.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NO_JINJA = "Writing a page needs Jinja"
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """The page that `template` makes of `values`; it also knows the colours of both themes, `light` and `dark`.
+    """The page that `template` makes from `values` and the colours of both themes, `light` and `dark`.
 
     Raises:
         MissingExtra: Jinja is not installed.
@@ -53,7 +53,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
 
 
 def require_jinja() -> None:
-    """Fail before the work where writing a page would fail after it.
+    """Fail before the work if writing a page would fail after it.
 
     Raises:
         MissingExtra: Jinja is not installed.
@@ -67,22 +67,22 @@ def _read(template: str) -> str:
 
 
 def pictures(figures: Mapping[str, Mapping[str, bytes]]) -> dict[str, Any]:
-    """Figures (theme → name → PNG, the same in both themes) as templates take them: their sources, and their sizes."""
+    """Figures (theme → name → PNG, the same names in both themes) for a template: their sources and their sizes."""
     return {
         "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
         "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
     }
 
 
-def picture_uri(picture: Gray) -> str:
-    """A small picture (H, W) as it is, as the source of an `img`: a few hundred bytes, which the page scales up."""
+def image_uri(image: Gray) -> str:
+    """A small image (H, W) at its own size, as the source of an `img`: some hundred bytes, which the page scales up."""
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(picture)).save(buffer, "PNG", optimize=True)
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", optimize=True)
     return data_uri(buffer.getvalue())
 
 
 def data_uri(png: bytes) -> str:
-    """A picture as the source of an `img`."""
+    """PNG bytes as the source of an `img`."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
