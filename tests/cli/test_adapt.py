@@ -6,14 +6,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
 
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.adapt import adapt as room
-from inkdigit.training.adapt import rehearse
-from inkdigit.training.adapt.outcome import Reading
+from inkdigit.training.adapt.outcome import Adapted, Change, Misread
 
 from .conftest import Said, assert_one_error, draw
 
@@ -71,19 +69,37 @@ def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
     assert answered.code == 0, answered.err
     told = inkdigit("info", out).out
     assert "tiny-adapted" in told
-    assert re.search(r"adapted to +my-digits, 12 pictures", told)
+    assert re.search(r"adapted to +my-digits, 12 images", told)
 
 
 def test_what_is_still_misread_is_named_no_gain_and_what_flatters_are_said(adapt, own, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        room, "_cross_validate", lambda _, own, **__: Reading((own.labels + 1) % 3, np.arange(len(own)) < 9)
+    out = tmp_path / "m.onnx"
+    out.write_bytes(b"a model")
+    done = Adapted(
+        path=out,
+        pictures={"0": 4, "1": 4, "2": 4},
+        own=Change(n=12, before=0, after=0, answered_before=3, answered_after=9),
+        folds=3,
+        learnt=Change(n=12, before=0, after=6, answered_before=12, answered_after=12),
+        old=Change(n=40, before=40, after=39, answered_before=40, answered_after=40),
+        replay="digits, test part",
+        flatters="they were asked",
+        way=0.4,
+        misread=tuple(Misread(f"{i % 3}/{i}.png", str(i % 3), str((i + 1) % 3)) for i in range(12)),
     )
-    monkeypatch.setattr(rehearse.Old, "flatters", property(lambda _: "they were asked"))
-    said = adapt("--data", own, "--out", tmp_path / "m.onnx")
-    assert " 75.00 % " in said.out.splitlines()[1]  # answered after
-    assert said.out.splitlines()[3].endswith("  digits, test part; flatters: they were asked")
+    monkeypatch.setattr(room, "adapt", lambda *_, **__: done)
+    said = adapt("--data", own, "--out", out)
+    assert said.code == 0, said.err
+    unseen, learnt, old = said.out.splitlines()[1:4]
+    assert " 75.00 % " in unseen  # answered after
+    assert " 50.00 % " in learnt
+    assert " 97.50 % " in old
+    assert old.endswith(" 40  digits, test part; flatters: they were asked")
+    assert "It went 40% of the way" in said.err
     assert "does no better than before" in said.err
     assert "  0/0.png: labelled 0, read as 1" in said.err
+    assert "  0/9.png: labelled 0, read as 1" in said.err
+    assert "  1/10.png" not in said.err
     assert "  and 2 more" in said.err
 
 

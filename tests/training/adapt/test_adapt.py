@@ -11,6 +11,8 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from inkdigit.errors import DataError, OutputError, TrainingError, UsageError
 from inkdigit.measure.robustness import trained_kinds
@@ -21,12 +23,13 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.training import environment
 from inkdigit.training.adapt import adapt as room
-from inkdigit.training.adapt import rehearse
-from inkdigit.training.adapt.adapt import Adapted, adapt
+from inkdigit.training.adapt import outcome, rehearse
+from inkdigit.training.adapt.adapt import Adapted, Learned, adapt, cross_validate, interpolate, recalibrate
 from inkdigit.training.convert import export
 from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.evaluate import OPENINGS
+from inkdigit.training.network.predict import predict
 from inkdigit.types import Dataset, Part
 
 from ..conftest import CLASSES, CPU, draw, fit, tiny, weights
@@ -191,44 +194,115 @@ def test_own_pictures_that_no_network_saw_are_refused_as_a_file_would(able, own,
 def test_as_many_of_the_watched_are_answered_as_before(able, drawn, shift, threshold, tmp_path, log):
     net, recipe = restore(able)
     old = rehearse.open_old(able, net, recipe, drawn, seed=0, log=log)
-    scores = rehearse.scores(net, old.watched, able.card.calibration, 3)
+    scores = watched_scores(net, old)
     accept = float(np.quantile(scores, 0.2))
     model = relabelled(able, tmp_path / "m.onnx", card={"calibration": Calibration(0.8, accept, 0.8, "something")})
-    job = room._job(model, net, recipe, old, old.watched, steps=1, on_tick=None)
     changed = copy.deepcopy(net)
     with torch.no_grad():
         changed[-1].bias += shift
-    found = room._calibration(job, changed)
+    calibration = recalibrate(model, net, changed, old)
     refused = int((scores < accept).sum())
-    now = int((rehearse.scores(changed, old.watched, found, 3) < found.accept_score).sum())
+    now = int((watched_scores(changed, old) < calibration.accept_score).sum())
     assert refused > 0
-    assert found.keeps is None
+    assert calibration.keeps is None
     if threshold == "lower":
         assert now == refused
-        assert f"lowered to answer as many of {len(scores)} pictures of drawn" in found.fitted_on
+        assert f"lowered to answer as many of {len(scores)} pictures of drawn" in calibration.fitted_on
     else:
-        assert found.accept_score == accept
+        assert calibration.accept_score == accept
         assert now <= refused
-        assert "lowered" not in found.fitted_on
+        assert "lowered" not in calibration.fitted_on
 
 
-def test_it_goes_no_farther_than_the_old_is_read(able, own, drawn, monkeypatch, tmp_path):
-    """A part of the way is as much as a part of it forgets."""
-    monkeypatch.setattr(room, "FORGETS", 0.0)
-    counts = iter([30, *[20, 20, 30] * 6])  # before; then all of the way, most of it, some of it
-    monkeypatch.setattr(room, "_right", lambda *_: next(counts))
-    adapted = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
-    assert adapted.way == room.WAYS[2]
-    assert adapted.model.card.provenance.adaptations[0].settings["way"] == room.WAYS[2]
+def watched_scores(net: nn.Sequential, old: rehearse.Old) -> NDArray[np.float32]:
+    """The score of each watched picture at the temperature of `able`."""
+    return predict(net, torch.from_numpy(old.watched.images), classes=3).at(0.8).score.numpy()
 
 
-def test_beside_drawn_digits_it_goes_less_far_and_the_card_has_no_figures(able, own, drawn, monkeypatch, tmp_path):
+def test_a_network_reads_as_its_file_does(reader, ten, tmp_path, log):
+    """In the cross-validation networks read, afterwards files: by the same temperature, confidence and threshold."""
+    predictions = reader.predict(ten.train.images)
+    accept, confidence = (
+        float(np.quantile([getattr(one, name) for one in predictions], 0.3)) for name in ("score", "confidence")
+    )
+    calibration = Calibration(1.0, accept, None, "", confidence)
+    model = relabelled(reader, tmp_path / "m.onnx", card={"calibration": calibration})
+    net = restore(model)[0]
+    crossed = cross_validate(lambda _: Learned(net, 1.0, calibration), ten, seed=0, log=log)
+    file = outcome.read(model, ten.train)
+    assert crossed.folds == room.FOLDS
+    assert 20 < file.answered.sum() < 160
+    assert (file.answered == crossed.answered).mean() > 0.98  # one may lie on the edge
+    assert (file.best == crossed.best).mean() > 0.98
+
+
+def test_no_network_of_the_cross_validation_learns_what_it_reads(ten, reader, log):
+    """Each picture is read once, after all others of its fold were left out; each class gives every fold its share."""
+    net, seen = restore(reader)[0], []
+
+    def learn(part: Part) -> Learned:
+        seen.append({image.tobytes() for image in part.images})
+        counts = np.bincount(part.labels, minlength=10)
+        assert set(counts) <= {13, 14}  # of 20
+        return Learned(net, 1.0, Calibration())
+
+    cross_validate(learn, ten, seed=0, log=log)
+    everything = {image.tobytes() for image in ten.train.images}
+    left_out = [everything - part for part in seen]
+    assert set.union(*left_out) == everything
+    assert sum(map(len, left_out)) == len(everything)
+
+
+Biased = tuple[nn.Sequential, nn.Sequential, rehearse.Old, float]
+
+
+@pytest.fixture
+def biased(able, drawn, log) -> Biased:
+    """A network, another with a larger bias for class 0, old pictures, and the difference of the biases.
+
+    Half of the way to the other network the first of the watched pictures is read as a 0.
+    """
+    net, recipe = restore(able)
+    old = rehearse.open_old(able, net, recipe, drawn, seed=0, log=log)
+    logits = predict(net, torch.from_numpy(old.watched.images), classes=3).of_classes
+    labels = torch.from_numpy(old.watched.labels)
+    others = (labels != 0) & (logits.argmax(1) == labels)
+    shift = 2 * float((logits[others, labels[others]] - logits[others, 0]).min())
+    far = copy.deepcopy(net)
+    with torch.no_grad():
+        far[-1].bias[0] += shift
+    return net, far, old, shift
+
+
+def test_it_goes_no_farther_than_the_old_is_read(biased):
+    net, far, old, shift = biased
+    assert interpolate(far, net, old) == 0.4
+    assert (far[-1].bias - net[-1].bias)[0].item() == pytest.approx(0.4 * shift, rel=1e-3)
+    assert rehearse.count_right(far, old.watched, 3) >= old.right
+
+
+def test_where_every_step_costs_too_much_the_weights_are_as_before(biased):
+    net, far, old, _ = biased
+    assert interpolate(far, net, replace(old, right=len(old.watched) + 1)) == 0.0
+    assert weights(far) == weights(net)
+
+
+def test_beside_drawn_digits_it_goes_less_far(biased):
     """They do not tell what is forgotten of real ones."""
-    open_old = rehearse.open_old
-    monkeypatch.setattr(rehearse, "open_old", lambda *given, **named: replace(open_old(*given, **named), drawn=True))
-    adapted = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
-    assert adapted.way <= room.FARTHEST_DRAWN
+    net, _, old, _ = biased
+    same = copy.deepcopy(net)
+    assert interpolate(same, net, old) == 1.0
+    assert interpolate(same, net, replace(old, drawn=True)) == room.FARTHEST_DRAWN
+
+
+def test_what_is_read_of_drawn_digits_is_no_figure_for_the_card(ten, monkeypatch, tmp_path):
+    monkeypatch.setattr(rehearse, "DRAWN_PICTURES", 300)  # of 2,000, which take seconds
+    own = Dataset("hand", ten.classes, ten.train.take(np.arange(20)), ten.train.take(np.arange(20, 30)))
+    adapted = adapt("tiny", own, out=tmp_path / "m.onnx", replay=rehearse.DRAWN, steps=2)
+    assert adapted.replay == "drawn, validation part"
+    assert adapted.old.before == adapted.old.n > 50  # it reads all of these, for only such are taken
     assert adapted.model.card.figures == {}
+    assert not (tmp_path / OPENINGS).exists()
 
 
 def test_what_costs_too_much_of_the_old_is_not_written(able, own, drawn, monkeypatch, tmp_path):

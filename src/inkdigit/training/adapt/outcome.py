@@ -5,15 +5,20 @@ In: readings of pictures, by files or by networks. Out: an `Adapted`, which the 
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+import inkdigit.runs as runs
+from inkdigit.files import write_atomic, writing
 from inkdigit.measure.metrics import predict_part
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.types import NO_ANSWER, Metrics, Part
+from inkdigit.training.adapt.rehearse import Old
+from inkdigit.training.evaluate import evaluate_reported
+from inkdigit.types import NO_ANSWER, Dataset, Metrics, Part
 
 Indices = NDArray[np.int64]
 
@@ -24,6 +29,7 @@ class Reading:
 
     best: Indices  # (N,): the most probable class, answered or not; -1 where there is nothing to read
     answered: NDArray[np.bool_]  # (N,)
+    folds: int | None = None  # of a cross-validation; None where one file read them
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +78,44 @@ class Adapted:
         return Recognizer.load(self.path)
 
 
+def result(
+    before: Recognizer,
+    path: Path,
+    own: Dataset,
+    crossed: Reading | None,
+    old: Old,
+    changed: Change,
+    fraction: float,
+) -> Adapted:
+    """What the written file reads, and `before`; `crossed` is the reading of a cross-validation, if there was one."""
+    after, learnt = Recognizer.load(path), own.train
+    unseen = learnt if own.test is None else own.test
+    reading = read(after, unseen) if crossed is None else crossed
+    return Adapted(
+        path=path,
+        pictures=count_by_class(learnt, own.classes),
+        own=change(unseen, read(before, unseen), reading),
+        folds=reading.folds,
+        learnt=change(learnt, read(before, learnt), read(after, learnt)),
+        old=changed,
+        replay=f"{old.dataset.name}, {old.splits.report_name} part",
+        flatters=old.flatters,
+        way=fraction,
+        misread=misread(unseen, reading, own.classes),
+    )
+
+
+def measure_old(before: Recognizer, file: bytes, old: Old) -> tuple[Metrics, Metrics]:
+    """How the model before and the new file, not written yet, do on the reported part of the old pictures."""
+    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / runs.MODEL
+        write_atomic(path, file)
+        return (
+            evaluate_reported(before, old.dataset, old.splits),
+            evaluate_reported(Recognizer.load(path), old.dataset, old.splits),
+        )
+
+
 def read(model: Recognizer, part: Part) -> Reading:
     """What a file reads of pictures."""
     predictions = predict_part(model, part)
@@ -99,3 +143,8 @@ def misread(part: Part, reading: Reading, classes: tuple[str, ...]) -> tuple[Mis
         Misread(where[i], classes[part.labels[i]], classes[best[i]] if best[i] >= 0 else NO_ANSWER)
         for i in map(int, np.flatnonzero(best != part.labels))
     )
+
+
+def count_by_class(part: Part, classes: tuple[str, ...]) -> dict[str, int]:
+    """How many pictures of each class there are, where there are any."""
+    return {name: n for name, n in zip(classes, np.bincount(part.labels).tolist(), strict=False) if n}

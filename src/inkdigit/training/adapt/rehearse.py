@@ -17,16 +17,16 @@ from torch import nn
 from inkdigit.data.sources import NAMES, as_dataset, has
 from inkdigit.data.splits import Splits, hold_out, usable_samples
 from inkdigit.errors import DataError, UsageError
-from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.synth.generated import Amounts, extend
-from inkdigit.training.adapt.outcome import Reading
+from inkdigit.training.convert.calibrate import stressed_copies
 from inkdigit.training.data import splits_of
+from inkdigit.training.network.loop import Tensors
 from inkdigit.training.network.predict import predict
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import DIGITS, Dataset, Floats, Log, Part
+from inkdigit.types import DIGITS, Dataset, Log, Part
 
 AUTO, DRAWN = "auto", "drawn"
 LEAST = 5  # pictures of the user's
@@ -36,15 +36,17 @@ WATCHED = 10_000  # a tenth of a point is ten of them; at most a sixth of what t
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Old:
-    """Old pictures, labelled by the model's classes: `parts.train` to rehearse, `parts.report` to report on.
+    """Old pictures, labelled by the model's classes: `splits.train` to rehearse, `splits.report` to report on.
 
     `watched` are kept from the rehearsal, to see what is forgotten; of these the model never learnt from `unlearnt`.
     """
 
     dataset: Dataset
-    parts: Splits
+    splits: Splits
     watched: Part
-    unlearnt: Part | None
+    right: int  # of the watched, by the model before it is adapted
+    unlearnt: Part | None = None
+    stressed: Tensors | None = None  # copies of those, as photographed
     drawn: bool = False  # whether we drew them
 
     @property
@@ -52,7 +54,7 @@ class Old:
         """Why what is reported of them flatters, where it does."""
         if self.drawn:
             return "all of these were read before, and they chose how far it goes"
-        return "they chose how far it goes" if self.parts.report_name == "validation" else None
+        return "they chose how far it goes" if self.splits.report_name == "validation" else None
 
 
 def open_old(
@@ -70,13 +72,22 @@ def open_old(
         return _drawn(model, net, recipe, seed=seed, log=log)
     dataset = as_dataset(source, prepare=model.prepare, log=log)
     dataset = as_known(model, dataset)
-    parts = splits_of(dataset, recipe)
+    splits = splits_of(dataset, recipe)
     if learnt_sha256(model) not in (None, dataset.sha256):
         log(f"{dataset.name} is not what the model learnt from: what it forgets of that is not measured.")
-    unlearnt = parts.validation
-    more = max(1, min(WATCHED - (0 if unlearnt is None else len(unlearnt)), len(parts.train) // 6))
-    rest, watched = hold_out(parts.train, more, seed=seed)
-    return Old(dataset, replace(parts, train=rest), watched if unlearnt is None else join(unlearnt, watched), unlearnt)
+    unlearnt = splits.validation
+    more = max(1, min(WATCHED - (0 if unlearnt is None else len(unlearnt)), len(splits.train) // 6))
+    rest, watched = hold_out(splits.train, more, seed=seed)
+    if unlearnt is not None:
+        watched = join(unlearnt, watched)
+    return Old(
+        dataset,
+        replace(splits, train=rest),
+        watched,
+        right=count_right(net, watched, len(model.classes)),
+        unlearnt=unlearnt,
+        stressed=None if unlearnt is None else stressed_copies(unlearnt, recipe.change({"seed": seed})),
+    )
 
 
 def open_own(model: Recognizer, data: Dataset | str | Path, *, log: Log) -> Dataset:
@@ -141,7 +152,7 @@ def as_known(model: Recognizer, dataset: Dataset) -> Dataset:
 
 def draw(old: Old, recipe: Recipe, count: int, *, seed: int, log: Log) -> Part:
     """About `count` pictures to rehearse, outliers and whatever else was made for the recipe in their share."""
-    part = old.parts.train
+    part = old.splits.train
     if old.drawn:
         of_each = (recipe.stressed, 0.0, 0.5 if recipe.outliers else 0.0)  # stressed, drawn, outliers a picture
     else:
@@ -198,11 +209,12 @@ def _drawn(model: Recognizer, net: nn.Module, recipe: Recipe, *, seed: int, log:
     rest, clean = hold_out(known, len(known) // 4, seed=seed)
     copies = Amounts(stressed=round(recipe.stressed * len(clean)))
     held = _read_right(net, extend(clean, copies, seed=seed + 1, log=log))  # stressed otherwise than the rehearsed
-    return Old(Dataset(DRAWN, DIGITS, rest, held), Splits(rest, held, held, "validation"), held, None, drawn=True)
+    dataset, splits = Dataset(DRAWN, DIGITS, rest, held), Splits(rest, held, held, "validation")
+    return Old(dataset, splits, held, right=len(held), drawn=True)
 
 
 def _read_right(net: nn.Module, part: Part) -> Part:
-    return part.take(np.flatnonzero(answer(net, part, len(DIGITS)) == part.labels))
+    return part.take(np.flatnonzero(is_right(net, part, len(DIGITS))))
 
 
 def _strokes(count: int, seed: int) -> Part:
@@ -222,20 +234,12 @@ def _strokes(count: int, seed: int) -> Part:
     return Part(np.stack([prepare(image) for image in images]), labels)
 
 
-def answer(net: nn.Module, part: Part, classes: int) -> NDArray[np.int64]:
-    """The most probable of the first `classes` outputs for each picture: (N,)."""
-    best: NDArray[np.int64] = predict(net, torch.from_numpy(part.images), classes=classes).best.numpy()
-    return best
+def is_right(net: nn.Module, part: Part, classes: int) -> NDArray[np.bool_]:
+    """Of which pictures (N,) the most probable class is the label, by a network."""
+    right: NDArray[np.bool_] = predict(net, torch.from_numpy(part.images), classes=classes).best.numpy() == part.labels
+    return right
 
 
-def scores(net: nn.Module, part: Part, calibration: Calibration, classes: int) -> Floats:
-    """The score of each picture (N,), as a file of this network and this temperature gives it."""
-    outputs = predict(net, torch.from_numpy(part.images), classes=classes).at(calibration.temperature)
-    score: Floats = outputs.score.numpy()
-    return score
-
-
-def read(net: nn.Module, part: Part, calibration: Calibration, classes: int) -> Reading:
-    """What a file of this network and this calibration reads of pictures with ink."""
-    outputs = predict(net, torch.from_numpy(part.images), classes=classes).at(calibration.temperature)
-    return Reading(outputs.best.numpy(), outputs.accepted(calibration).numpy())
+def count_right(net: nn.Module, part: Part, classes: int) -> int:
+    """How many pictures a network reads right."""
+    return int(is_right(net, part, classes).sum())
