@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from inkdigit import runs
 from inkdigit.errors import DataError, UsageError
-from inkdigit.training import run
+from inkdigit.training import curves, run
 from inkdigit.training.network import checkpoint, nets
 
 from .conftest import CPU
@@ -55,9 +55,7 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(dr
     damage(stopped, (stopped / checkpoint.FILE).read_bytes()[:-1])
     said: list[str] = []
     run.resume(stopped, data=drawn, device="cpu", log=said.append)
-    assert re.search(
-        r"state\.safetensors: the checkpoint is damaged \(.+\); the run's last good one is .* 1\.$", said[0]
-    )
+    assert re.search(r"state\.safetensors: the checkpoint is damaged \(.+\); the last good one is .* 1\.$", said[0])
     assert said[1] == "Going on after epoch 1."
     assert (stopped / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
     for file in (runs.METRICS, runs.STEPS):
@@ -77,7 +75,7 @@ def test_a_run_without_a_good_checkpoint_is_refused_and_left_alone(drawn, stoppe
     for file in (checkpoint.FILE, checkpoint.PREVIOUS):
         damage(stopped, content, file=file)
     before = contents(stopped)
-    with pytest.raises(DataError, match=r"is damaged \(.+\), and there is no good one before it\. Train the run anew"):
+    with pytest.raises(DataError, match=r"is damaged \(.+\), and there is no good one before it\. Train the run again"):
         run.resume(stopped, data=drawn)
     assert contents(stopped) == before
 
@@ -193,7 +191,7 @@ def test_a_changed_weight_is_noticed(stopped):
     data = (stopped / checkpoint.FILE).read_bytes()
     damage(stopped, data[:-1] + bytes([data[-1] ^ 1]))
     (stopped / checkpoint.PREVIOUS).unlink()
-    with pytest.raises(DataError, match="its checksum is another one"):
+    with pytest.raises(DataError, match="its checksum is wrong"):
         checkpoint.read(stopped, nets.build(RECIPES["sgd"], 3), RECIPES["sgd"], device=CPU)
 
 
@@ -212,10 +210,10 @@ def test_a_checkpoint_without_a_checksum_is_read(stopped):
     [
         (runs.METRICS, "epoch,loss\n1,0.5\n"),
         (runs.METRICS, "\n\n\n"),
-        (runs.METRICS, f"{','.join(run.EPOCH_ROW)}\n1,1e300{',1' * 7}\n"),
-        (runs.METRICS, f"{','.join(run.EPOCH_ROW)}\n1,nan{',1' * 7}\n"),
+        (runs.METRICS, f"{','.join(curves.EPOCH_COLUMNS)}\n1,1e300{',1' * 7}\n"),
+        (runs.METRICS, f"{','.join(curves.EPOCH_COLUMNS)}\n1,nan{',1' * 7}\n"),
         (runs.STEPS, "a" * 100_000 + "\n1\n2\n"),
-        (runs.STEPS, f"{','.join(run.STEP_ROW)}\n1,x,1,1,1\n"),
+        (runs.STEPS, f"{','.join(curves.STEP_COLUMNS)}\n1,x,1,1,1\n"),
         (runs.ENVIRONMENT, "[" * 100_000),
         (runs.ENVIRONMENT, '{"threads": ' + "9" * 5000 + "}"),
         (runs.RECIPE, "epochs = " + "9" * 5000),

@@ -125,9 +125,12 @@ def test_select_never_looks_at_the_test_part(selected):
     assert "validation" in (selected.folder / "report.html").read_text(encoding="utf-8").lower()
 
 
-def test_only_what_was_validated_has_validation_figures(selected, finished):
-    assert np.isfinite(selected.history[0]["validation_accuracy"])
-    assert np.isfinite(finished.history[0]["validation_accuracy"])
+@pytest.mark.usefixtures("only_training")
+def test_only_a_run_that_holds_images_out_has_validation_figures(selected, finished, drawn, tmp_path):
+    for validated in (selected, finished):
+        assert all(0 <= row["validation_accuracy"] <= 1 for row in validated.history)
+    unvalidated = run.train(tiny(epochs=1), data=drawn, out=tmp_path / "run", device="cpu")
+    assert np.isnan(unvalidated.history[0]["validation_accuracy"])
 
 
 @pytest.mark.usefixtures("only_training")

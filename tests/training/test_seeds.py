@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from filelock import FileLock
 
 from inkdigit import runs
@@ -27,11 +28,11 @@ def go(drawn, tmp_path, monkeypatch):
     """Train seeds of a tiny recipe in a folder of its own; of a report there is what a summary reads."""
 
     def write_report(job: results.Job, state: loop.State, *_: object, **__: object) -> None:
-        part = job.parts.report
-        probs = state.net(run.torch.from_numpy(part.images).unsqueeze(1).float()).softmax(1).detach().numpy()
+        part = job.splits.report
+        probs = state.net(torch.from_numpy(part.images).unsqueeze(1).float()).softmax(1).detach().numpy()
         right, n = int((probs.argmax(1) == part.labels).sum()), len(part)
         report = {
-            "report_name": job.parts.report_name,
+            "report_name": job.splits.report_name,
             "accuracy": right / n,
             "accuracy_ci95": wilson(right, n),
             "n": n,

@@ -1,8 +1,8 @@
-"""What a training run comes to: the model file, its figures, the report.
+"""The results of a training run: the model file, its figures, the report.
 
 In: a `Job` and the state that training ended in. Out: `model.onnx`, `predictions.npz`, `report.json`, `report.html` in
-the run directory. Figures come from the exported file, never from the torch network; what needs torch (augmented
-pictures, layer shapes) is worked out here and handed to the page as plain arrays.
+the run directory. Figures come from the exported file, never from the torch network. What needs torch (augmented
+images, shapes of layers) is computed here and handed to the page as plain arrays.
 """
 
 from __future__ import annotations
@@ -37,27 +37,27 @@ from inkdigit.training.network.augment import augment
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
 
-STAGES = ("import", "load", "train", "export", "evaluate")  # whose seconds are told apart; the page adds its own
+STAGES = ("import", "load", "train", "export", "evaluate")  # each has its seconds; the page adds its own
 
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One run under way: what all of its stages look at."""
+    """One run in progress: what all of its stages need."""
 
     folder: Path
     recipe: Recipe
     dataset: Dataset
-    parts: Splits
+    splits: Splits
     about: dict[str, Any]  # env.json
     device: torch.device
     teacher: Teacher | None = None
 
 
 def write_model(job: Job, state: loop.State) -> bytes:
-    """Calibrate, export, and write the model file; its figures are still to be measured.
+    """Calibrate, export, and write the model file, whose figures are measured later; return its bytes.
 
     Raises:
-        ParityError: the file answers otherwise than the network.
+        ParityError: the file does not predict what the network does.
         OutputError: it cannot be written.
     """
     net = state.net.cpu()
@@ -66,8 +66,8 @@ def write_model(job: Job, state: loop.State) -> bytes:
         job.recipe.name,
         classes=job.dataset.classes,
         kind=job.dataset.prepare,
-        calibration=calibrate_run(net, job.recipe, job.dataset, job.parts),
-        samples=job.parts.train.images,
+        calibration=calibrate_run(net, job.recipe, job.dataset, job.splits),
+        samples=job.splits.train.images,
         provenance=environment.provenance(job.recipe, job.dataset, job.about),
     )
     write_atomic(runs.model_path(job.folder), data)
@@ -75,42 +75,48 @@ def write_model(job: Job, state: loop.State) -> bytes:
 
 
 def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str, float]) -> None:
-    """Answer the reported part with the exported file, put the figures on its card, write the page.
+    """Evaluate the exported file on the reported split, put the figures on its card, write the page.
 
-    `data` are the bytes of the model file; `seconds` tells how long the stages before took.
+    `data` are the bytes of the model file; `seconds` holds the duration of each stage before.
 
     Raises:
         OutputError: a file cannot be written.
     """
     began = time.perf_counter()
-    model, part = Recognizer.load(runs.model_path(job.folder)), job.parts.report
-    if job.parts.report_name == "test":
-        recipe = job.recipe
-        log_opening(job.folder, data=job.dataset.name, name=recipe.name, sha256=recipe.sha256, seed=str(recipe.seed))
-    predictions = predict_part(model, part)
-    metrics = measure(
-        predictions,
-        part.labels,
-        classes=model.classes,
-        model=job.recipe.name,
-        data=job.dataset.name,
-        split=job.parts.report_name,
-    )
+    model = Recognizer.load(runs.model_path(job.folder))
+    predictions, metrics = _evaluate(job, model)
     _write_predictions(job, predictions, len(model.classes))
     shipped = export.with_figures(data, export.figures_of(metrics))
     write_atomic(runs.model_path(job.folder), shipped)
-    about_model = _about_model(model, state, size=len(shipped))
-    insight = explain.insight(model, part, predictions)
+    about_model = _about_model(model, state, size_bytes=len(shipped))
+    insight = explain.insight(model, job.splits.report, predictions)
     seconds = {**seconds, "evaluate": time.perf_counter() - began}
     story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
     run_page.write(job.folder, story)
 
 
-def _about_model(model: Recognizer, state: loop.State, *, size: int) -> dict[str, Any]:
+def _evaluate(job: Job, model: Recognizer) -> tuple[list[Prediction], Metrics]:
+    """Predict and measure the split that the run reports on; a test split is opened here, once."""
+    recipe, report = job.recipe, job.splits.report
+    if job.splits.report_name == "test":
+        log_opening(job.folder, data=job.dataset.name, name=recipe.name, sha256=recipe.sha256, seed=str(recipe.seed))
+    predictions = predict_part(model, report)
+    metrics = measure(
+        predictions,
+        report.labels,
+        classes=model.classes,
+        model=recipe.name,
+        data=job.dataset.name,
+        split=job.splits.report_name,
+    )
+    return predictions, metrics
+
+
+def _about_model(model: Recognizer, state: loop.State, *, size_bytes: int) -> dict[str, Any]:
     calibration = model.card.calibration
     return {
         "file": runs.MODEL,
-        "bytes": size,
+        "bytes": size_bytes,
         "parameters": model.card.parameters,
         "layers": nets.describe(state.net),
         "temperature": calibration.temperature,
@@ -127,18 +133,18 @@ def _story(
     about_model: dict[str, Any],
     insight: Insight,
     seconds: dict[str, float],
-) -> run_page.Story:
-    history, part = read_rows(job.folder / runs.METRICS), job.parts.report
+) -> run_page.Content:
+    history, report = read_rows(job.folder / runs.METRICS), job.splits.report
     seconds = {"train": sum(row["seconds"] for row in history), **seconds}
-    return run_page.Story(
+    return run_page.Content(
         title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
-        report_name=job.parts.report_name,
+        report_name=job.splits.report_name,
         metrics=metrics,
         check=_check(job),
         history=history,
         steps=read_rows(job.folder / runs.STEPS),
-        images=part.images,
-        labels=part.labels,
+        images=report.images,
+        labels=report.labels,
         probs=stack_probs(predictions, len(metrics.classes)),
         predictions=predictions,
         glimpses=list(job.dataset.glimpses),
@@ -152,13 +158,13 @@ def _story(
 
 
 def _check(job: Job) -> Check:
-    """The data page: what the run was free to look at. A `select` run knows of no test part."""
+    """The checks of the data that the run may look at: a `select` run leaves the test split out."""
     dataset = set_aside(job.dataset, job.recipe.test_fraction)
-    return check(replace(dataset, test=None) if job.parts.report_name == "validation" else dataset)
+    return check(replace(dataset, test=None) if job.splits.report_name == "validation" else dataset)
 
 
 def _augmented_glimpses(job: Job) -> Gray:
-    """The pictures of the data page as training sees them: uint8 (M, 28, 28)."""
+    """The images of the data page with the augmentation of training: uint8 (M, 28, 28)."""
     if not job.dataset.glimpses:
         return np.zeros((0, SIDE, SIDE), np.uint8)
     prepared = np.stack([prepare(raw, job.dataset.prepare) for _, raw in job.dataset.glimpses])
@@ -168,12 +174,12 @@ def _augmented_glimpses(job: Job) -> Gray:
 
 
 def _write_predictions(job: Job, predictions: list[Prediction], classes: int) -> None:
-    """probs (N, K), logits (N, K) after the temperature, labels (N,): enough to draw every figure again."""
+    """Write probs (N, K), logits (N, K) after the temperature, labels (N,): enough to draw every figure again."""
     probs: Floats = stack_probs(predictions, classes)
     scores: NDArray[np.float32] = np.array([math.nan if p.score is None else p.score for p in predictions], np.float32)
     with np.errstate(divide="ignore"):
-        # The score is the log-sum-exp of the logits; where there are outliers, of logits less the outliers' own.
+        # The score is the log-sum-exp of the logits; with outliers, that of the outliers is subtracted from it.
         logits = np.log(probs) + scores[:, None]
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.parts.report.labels)
+    np.savez_compressed(buffer, probs=probs, logits=logits, labels=job.splits.report.labels)
     write_atomic(job.folder / runs.PREDICTIONS, buffer.getvalue())

@@ -1,7 +1,6 @@
-"""A training without its keepsakes: what a run and a search have in common.
+"""A training without a directory, a model file or a report: what a run, an audit and a search have in common.
 
-In: a recipe and the parts of the data. Out: a `Row` an epoch, and a network that can be asked how well it does. No
-directory, no model file, no report: `run` adds those, a search does without.
+In: a recipe and the splits of the data. Out: a row per epoch, and a network whose accuracy can be asked for.
 """
 
 from __future__ import annotations
@@ -18,51 +17,50 @@ from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Log, Part, silent
 
-WHITENING_PICTURES = 2000  # at most, that say which patches there are
+WHITENING_IMAGES = 2000  # at most: they have a million patches, enough for the covariance of a few dozen pixels
 OnTick = Callable[[loop.Tick], None]
 
 
-def build(recipe: Recipe, parts: Splits, classes: int) -> torch.nn.Sequential:
-    """The network before its first step; its weights are drawn from the recipe's seed.
+def build(recipe: Recipe, splits: Splits, classes: int) -> torch.nn.Sequential:
+    """The network before its first step; its weights are drawn from the recipe's random seed.
 
     Raises:
         UsageError: the recipe describes no possible network.
     """
     torch.manual_seed(recipe.seed)
+    images = splits.train.images
     mean, std = 0.0, 1.0
     if recipe.normalize == "standard":
-        mean, std = float(parts.train.images.mean() / 255), max(float(parts.train.images.std() / 255), 1e-6)
+        mean, std = float(images.mean() / 255), max(float(images.std() / 255), 1e-6)  # not 0: blank images train too
     net = nets.build(recipe, classes, mean=mean, std=std)
     if recipe.whiten:
-        images = parts.train.images
-        nets.whiten(net, torch.tensor(images[:: -(-len(images) // WHITENING_PICTURES)]))  # they may be sorted by class
+        every = -(-len(images) // WHITENING_IMAGES)  # spread over the set, which may be sorted by class
+        nets.whiten(net, torch.tensor(images[::every]))
     return net
 
 
 def epochs(
     state: loop.State,
     recipe: Recipe,
-    parts: Splits,
+    splits: Splits,
     device: torch.device,
     *,
     teacher: Teacher | None = None,
     on_tick: OnTick | None = None,
     log: Log = silent,
 ) -> Iterator[loop.Row]:
-    """Train to the end of the recipe, with nothing but kernels that repeat themselves; yield a row an epoch.
-
-    Pictures that the recipe has drawn are drawn first.
+    """Draw the images that the recipe asks for, train to its end with deterministic operations; yield a row per epoch.
 
     Raises:
         Diverged: the loss is no longer a number.
         DataError: a process that draws has failed.
     """
-    amounts = Amounts(round(recipe.stressed * len(parts.train)), recipe.drawn, recipe.outliers)
+    amounts = Amounts(round(recipe.stressed * len(splits.train)), recipe.drawn, recipe.outliers)
     rows = loop.train(
         state,
         recipe,
-        loop.Tensors.of(extend(parts.train, amounts, seed=recipe.seed, log=log), device),
-        validation=None if parts.validation is None else loop.Tensors.of(parts.validation, device),
+        loop.Tensors.of(extend(splits.train, amounts, seed=recipe.seed, log=log), device),
+        validation=None if splits.validation is None else loop.Tensors.of(splits.validation, device),
         bfloat16=uses_bfloat16(recipe, device),
         teacher=teacher,
         on_tick=on_tick,
@@ -72,5 +70,5 @@ def epochs(
 
 
 def accuracy(state: loop.State, recipe: Recipe, part: Part, device: torch.device) -> float:
-    """The share of a part that the network gets right, in the precision that it was trained in."""
+    """The accuracy of the network on a part, in the precision that it was trained in."""
     return loop.evaluate(state.net, loop.Tensors.of(part, device), bfloat16=uses_bfloat16(recipe, device))[1]
