@@ -68,7 +68,7 @@ def test_the_run_names_its_teacher_and_its_file(finished, tmp_path):
 
 @pytest.mark.parametrize(
     ("changes", "problem"),
-    [({"classes": ("0", "1", "x")}, "another classes"), ({"prepare": "plain"}, "another kind of preparation")],
+    [({"classes": ("0", "1", "x")}, "different classes"), ({"prepare": "plain"}, "different preprocessing")],
 )
 def test_one_that_answers_otherwise_is_refused(finished, changes, problem):
     with pytest.raises(UsageError, match=problem):
@@ -98,7 +98,7 @@ HELD_OUT = {"validation": 0.25, "seed": 3}  # as the teacher held out
     ],
 )
 def test_one_that_may_have_seen_what_is_held_out_is_refused(finished, changes):
-    with pytest.raises(UsageError, match="may have learnt from pictures that are held out"):
+    with pytest.raises(UsageError, match="may have learned from images that are held out"):
         distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits())
 
 
@@ -123,7 +123,7 @@ def test_a_run_is_not_resumed_with_another_teacher(finished, tmp_path, monkeypat
     monkeypatch.chdir(finished.folder)  # it finds its teacher from anywhere
     assert environment.read(tmp_path / "student")["teacher"]["file"] == "teacher/model.onnx"
     teacher.write_bytes(inkdigit.load("fast").path.read_bytes())
-    with pytest.raises(UsageError, match="another classes"):
+    with pytest.raises(UsageError, match="different classes"):
         run.resume(tmp_path / "student", data=drawn_digits())
     teacher.write_bytes(with_figures((finished.folder / "model.onnx").read_bytes(), {}))
     with pytest.raises(DataError, match="is not the teacher that"):
@@ -144,7 +144,7 @@ def test_a_student_of_one_that_saw_mnist_saw_it_too(finished, tmp_path):
 
 def test_seeds_that_hold_out_what_the_teacher_learnt_from_are_refused_before_the_first(finished, tmp_path):
     recipe = tiny(teacher=str(finished.folder), validation=0.25)
-    with pytest.raises(UsageError, match="may have learnt"):
+    with pytest.raises(UsageError, match="may have learned"):
         train_seeds(recipe, [3, 4], data=drawn_digits(), out=tmp_path / "seeds")
     assert not (tmp_path / "seeds").exists()
 

@@ -47,5 +47,5 @@ def test_pytorch_is_as_it_was_when_a_training_is_left_in_the_middle():
 
 def test_a_network_that_cannot_be_is_a_usage_error():
     parts = split(drawn_digits(), protocol="select", validation=0, seed=0)
-    with pytest.raises(UsageError, match="leaves nothing of the picture"):
+    with pytest.raises(UsageError, match="leaves nothing of the image"):
         trial.build(tiny(filters=(4,) * 6), parts, 3)

@@ -43,7 +43,7 @@ def test_each_training_reports_its_epochs_and_its_end(trainings):
     assert ends["a"].accuracy is not None
     assert ends["a"].seconds > 0
     assert (ends["b"].accuracy, ends["b"].problem) == (None, None)
-    assert "leaves nothing of the picture" in ends["bad"].problem
+    assert "leaves nothing of the image" in ends["bad"].problem
     assert multiprocessing.active_children() == []
 
 

@@ -137,7 +137,7 @@ def test_trials_that_cannot_be_are_pruned_with_the_reason(run, tmp_path, in_turn
     space.write_text(space.read_text().replace("[3, 4]", "[3, 5]"))
     tuned = run(space=space, trials=8, log=log)
     reasons = [trial.user_attrs.get(REASON, "") for trial in study(tuned.folder).trials]
-    assert sum("leaves nothing of the picture" in reason for reason in reasons) >= 1
+    assert sum("leaves nothing of the image" in reason for reason in reasons) >= 1
     assert any("pruned: Block" in line for line in lines)
     assert in_turn
 

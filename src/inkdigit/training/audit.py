@@ -1,9 +1,9 @@
-"""An audit: each picture is read by a network that has not learnt from it.
+"""An audit: each label is judged by a network that did not train on its image (confident learning).
 
 In: a data set and a recipe. Out: a directory with `issues.csv`, `probs.npz` and `audit.html` (see `report.audit`), and
-the `Audit`. The training part is divided into folds, whole writers to one fold where enough are known; a network learns
-all folds but one and reads that one. The test part is read by all of these networks, by the mean of their logits, as an
-ensemble answers.
+the `Audit`. The training split is divided into folds, each writer in one fold where enough writers are known; one
+network per fold trains on the other folds and predicts this one. The test split is predicted by all of these networks:
+their logits are averaged, as in an ensemble.
 
     audits/20261120-101502-mnist-s0/     issues.csv · probs.npz · audit.html
 """
@@ -23,7 +23,7 @@ from inkdigit.data.sources import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
 from inkdigit.files import check_free, locked, remove_lock
-from inkdigit.measure.doubts import Audit, Doubts, Looked
+from inkdigit.measure.doubts import Audit, AuditedSplit, Doubts
 from inkdigit.report.audit import write
 from inkdigit.report.template import require_jinja
 from inkdigit.training import trial
@@ -41,7 +41,7 @@ ROOT = Path("audits")
 
 @dataclass(frozen=True, eq=False)
 class Audited:
-    """What an audit found, and the directory that tells it."""
+    """The results of an audit, and their directory."""
 
     folder: Path
     audit: Audit
@@ -58,7 +58,7 @@ def audit(
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Audited:
-    """Look for wrong labels and repeated pictures in every part of `source`; the page shows `top` of each.
+    """Look for wrong labels and repeated images in every split of `source`; the page shows `top` of each.
 
     Raises:
         UsageError: an unknown recipe or source, folds that the data cannot be divided into, a recipe with a teacher.
@@ -70,32 +70,32 @@ def audit(
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     chosen = chosen if seed is None else chosen.change({"seed": seed})
     if top < 1:
-        raise UsageError("A page that shows nothing is none", expected="a top of 1 or more", received=top)
+        raise UsageError("The page would show nothing", expected="a top of 1 or more", received=top)
     if chosen.teacher is not None:
         raise UsageError(
-            "A teacher may have learnt the very labels that are in question",
+            "A teacher may have learned the labels that are in question",
             expected="a recipe without a teacher",
             received=f"teacher = {chosen.teacher!r}",
         )
     require_jinja()
-    dataset = as_dataset(open_for(chosen, source, log=log), log=log)  # its test part too, whatever the protocol
+    dataset = as_dataset(open_for(chosen, source, log=log), log=log)  # its test split too, whatever the protocol
     train = dataset.train.readable
     known = dataset.train.take(train)
     by_writer = _knows_writers(known, folds)
     fold_of = divide(known, folds, seed=chosen.seed, classes=dataset.classes)
     folder = runs.create(dataset.name, seed=chosen.seed, out=None if out is None else Path(out), root=ROOT)
     with locked(folder, "audit"):
-        check_free(folder)  # another audit may have been here meanwhile
+        check_free(folder)  # another audit may have written here in the meantime
         division = "whole writers in each" if by_writer else "the same share of each class in each"
         how = f"recipe {chosen.name}, seed {chosen.seed}, {folds} folds, {division}"
-        found = Audit(dataset, _look(dataset, train, known, fold_of, chosen, log=log, on_tick=on_tick), how)
+        results = Audit(dataset, _judge(dataset, train, known, fold_of, chosen, log=log, on_tick=on_tick), how)
         log("Looking for copies.")
-        write(folder, found, top=top)
+        write(folder, results, top=top)
         remove_lock(folder)
-    return Audited(folder, found)
+    return Audited(folder, results)
 
 
-def _look(
+def _judge(
     dataset: Dataset,
     train: NDArray[np.intp],
     known: Part,
@@ -104,43 +104,45 @@ def _look(
     *,
     log: Log,
     on_tick: OnTick | None,
-) -> tuple[Looked, ...]:
-    """Train a network a fold, and look at both parts with those that have not seen them."""
+) -> tuple[AuditedSplit, ...]:
+    """Train a network per fold, and judge both splits by networks that did not train on them."""
     test = None if dataset.test is None else dataset.test.readable
     unseen = None if dataset.test is None or test is None or not len(test) else dataset.test.take(test)
-    probs, test_probs = _read(replace(dataset, train=known), unseen, fold_of, chosen, log=log, on_tick=on_tick)
-    looked = [Looked("train", dataset.train, train, Doubts(known.labels, probs))]
+    probs, test_probs = _predict_by_folds(
+        replace(dataset, train=known), unseen, fold_of, chosen, log=log, on_tick=on_tick
+    )
+    audited = [AuditedSplit("train", dataset.train, train, Doubts(known.labels, probs))]
     if dataset.test is not None and test is not None and unseen is not None:
-        looked.append(Looked("test", dataset.test, test, Doubts(unseen.labels, test_probs)))
-    return tuple(looked)
+        audited.append(AuditedSplit("test", dataset.test, test, Doubts(unseen.labels, test_probs)))
+    return tuple(audited)
 
 
 def divide(part: Part, folds: int, *, seed: int, classes: tuple[str, ...]) -> NDArray[np.int64]:
-    """The fold (N,), from 0, of every picture: whole writers where there are as many as folds, else class by class.
+    """The fold (N,), from 0, of every image: whole writers where there are as many as folds, else class by class.
 
     Raises:
-        UsageError: fewer than two folds, or a class that a network would have to read and could not learn.
+        UsageError: fewer than two folds, or a class that a network would have to predict and could not learn.
     """
     if folds < 2:
-        raise UsageError("A network learns all folds but one", expected="2 folds or more", received=folds)
+        raise UsageError("A network trains on all folds but one", expected="2 folds or more", received=folds)
     counts = np.bincount(part.labels, minlength=len(classes))
     present = np.flatnonzero(counts)
     if len(present) < 2:
-        raise UsageError("There is nothing to tell apart", expected="pictures of two classes or more")
+        raise UsageError("There is nothing to distinguish", expected="images of two classes or more")
     rarest = present[counts[present].argmin()]
     if counts[rarest] < folds:
         raise UsageError(
-            f"{folds} folds are too many for these pictures",
-            expected="a picture of every class in each",
+            f"{folds} folds are too many for these images",
+            expected="an image of every class in each",
             received=f"{counts[rarest]} of class {classes[rarest]!r}",
-            hint=f"Use --folds {counts[rarest]}." if counts[rarest] > 1 else "Add pictures of it, or leave it out.",
+            hint=f"Use --folds {counts[rarest]}." if counts[rarest] > 1 else "Add images of it, or leave it out.",
         )
     rng = np.random.default_rng(seed)
     fold_of = (_by_writer if _knows_writers(part, folds) else _by_class)(part, folds, rng)
     for fold in range(folds):
         if absent := np.setdiff1d(present, part.labels[fold_of != fold]).tolist():
             raise UsageError(
-                f"All pictures of class {classes[absent[0]]!r} are by writers of one fold: no network would learn it",
+                f"All images of class {classes[absent[0]]!r} are by writers of one fold: no network would learn it",
                 expected="writers of several classes",
                 hint="Use another --seed, or more --folds.",
             )
@@ -152,7 +154,7 @@ def _knows_writers(part: Part, folds: int) -> bool:
 
 
 def _by_writer(part: Part, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Writers in a random order, those with the most pictures first, each to the fold that has the fewest."""
+    """Writers in a random order, those with the most images first, each to the fold that has the fewest."""
     assert part.writers is not None
     _, writer, written = np.unique(part.writers, return_inverse=True, return_counts=True)
     order = rng.permutation(len(written))
@@ -164,7 +166,7 @@ def _by_writer(part: Part, folds: int, rng: np.random.Generator) -> NDArray[np.i
 
 
 def _by_class(part: Part, folds: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """The pictures of a class in a random order, dealt out; the next class begins where the last one ended."""
+    """The images of a class in a random order, one fold after the other; the next class begins where the last ended."""
     order = rng.permutation(len(part))
     order = order[np.argsort(part.labels[order], kind="stable")]
     fold_of = np.zeros(len(part), np.int64)
@@ -172,7 +174,7 @@ def _by_class(part: Part, folds: int, rng: np.random.Generator) -> NDArray[np.in
     return fold_of
 
 
-def _read(
+def _predict_by_folds(
     dataset: Dataset,
     unseen: Part | None,
     fold_of: NDArray[np.int64],
@@ -181,9 +183,9 @@ def _read(
     log: Log,
     on_tick: OnTick | None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Train a network a fold; return probabilities of the training pictures (N, K) and of the unseen ones (M, K).
+    """Train a network per fold; return probabilities of the training images (N, K) and of the unseen ones (M, K).
 
-    One temperature for all, fitted on the training pictures as each was read by a network that did not learn it.
+    One temperature for all is fitted on the training images, each as the network predicts it that did not train on it.
     """
     classes, device = len(dataset.classes), choose_device("auto")
     logits = torch.zeros(len(dataset.train), classes, dtype=torch.float64)
@@ -209,15 +211,15 @@ def _read(
 def _train(
     dataset: Dataset, held: NDArray[np.int64], recipe: Recipe, device: torch.device, *, on_tick: OnTick | None
 ) -> nn.Sequential:
-    """A network that has learnt all training pictures but those `held` back."""
+    """A network that is trained on all training images but those `held` out."""
     rest = np.setdiff1d(np.arange(len(dataset.train)), held)
-    kept = replace(dataset, train=dataset.train.take(rest), test=dataset.train.take(held))
-    # What only measures and calibrates a run is learnt from here; what training decides by is held out again.
+    divided = replace(dataset, train=dataset.train.take(rest), test=dataset.train.take(held))
+    # Images that a run holds out only to measure are trained on here; those that training decides by are held out.
     share = (recipe.validation or 1 / DEFAULT_DIVISOR) if recipe.needs_validation else 0
     stratified = recipe.validation_split == "stratified"
-    parts = split(kept, protocol="final", validation=share, seed=recipe.seed, stratified=stratified)
-    state = loop.start(trial.build(recipe, parts, len(dataset.classes)).to(device), recipe)
-    for _ in trial.epochs(state, recipe, parts, device, on_tick=on_tick):
+    splits = split(divided, protocol="final", validation=share, seed=recipe.seed, stratified=stratified)
+    state = loop.start(trial.build(recipe, splits, len(dataset.classes)).to(device), recipe)
+    for _ in trial.epochs(state, recipe, splits, device, on_tick=on_tick):
         pass
     return state.net.eval()
 

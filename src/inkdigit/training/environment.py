@@ -25,12 +25,12 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
-MOST_THREADS = 1024  # that a run can have had: no machine of today has more processors
+MAX_THREADS = 1024  # no machine of today has more processors; a larger number is damage
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
 
 
 def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str, Any]:
-    """What a reader must know to repeat the run: strict JSON types. `source` is what opens the data again."""
+    """All that is needed to repeat the run, as strict JSON types. `source` opens the data again."""
     return {
         "argv": sys.argv,
         "started": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
@@ -52,7 +52,7 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
 
 
 class _Data(BaseModel):
-    """What env.json says of the data."""
+    """The data in env.json."""
 
     model_config = ConfigDict(strict=True)
 
@@ -62,7 +62,7 @@ class _Data(BaseModel):
 
 
 class _Teacher(BaseModel):
-    """What env.json says of a teacher."""
+    """The teacher in env.json."""
 
     model_config = ConfigDict(strict=True)
 
@@ -72,20 +72,20 @@ class _Teacher(BaseModel):
 
 
 class _Environment(BaseModel):
-    """What a run that is taken up reads of env.json; more may be there."""
+    """What a run that is resumed reads of env.json; more may be there."""
 
     model_config = ConfigDict(strict=True)
 
     started: str
     commit: str | None
-    threads: int | None = Field(None, ge=1, le=MOST_THREADS)
+    threads: int | None = Field(None, ge=1, le=MAX_THREADS)
     libraries: dict[str, str | None]
     data: _Data
-    teacher: _Teacher | None = None  # a run that began before 0.3 says nothing of one
+    teacher: _Teacher | None = None  # absent from a run that began before 0.3
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """What env.json says of a run; resuming needs it.
+    """The content of a run's env.json, checked; resuming needs it.
 
     Raises:
         DataError: it is missing, or damaged.
@@ -96,10 +96,10 @@ def read(folder: Path) -> dict[str, Any]:
         _Environment.model_validate(about)
     except ValidationError as exc:
         first = exc.errors()[0]
-        told = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-        raise DataError(f"{path} cannot be read ({told})", hint="Train the run anew.") from exc
+        problem = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
+        raise DataError(f"{path} cannot be read ({problem})", hint="Train the run again.") from exc
     except (OSError, ValueError) as exc:
-        raise DataError(f"{path} cannot be read ({exc})", hint="Train the run anew.") from exc
+        raise DataError(f"{path} cannot be read ({exc})", hint="Train the run again.") from exc
     return about
 
 
@@ -129,28 +129,28 @@ def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> Prove
 
 
 def _drawn(recipe: Recipe) -> str:
-    """What was drawn for a training, beside the pictures of its data."""
+    """What was drawn for a training in addition to the images of its data."""
     copies = "a stressed copy" if recipe.stressed == 1 else f"{recipe.stressed:g} stressed copies"
     amounts = {
         f"{copies} of each picture": recipe.stressed,
         f"{recipe.drawn:,} digits": recipe.drawn,
         f"{recipe.outliers:,} pictures of no digit or of several": recipe.outliers,
     }
-    return ", ".join(told for told, amount in amounts.items() if amount)
+    return ", ".join(words for words, amount in amounts.items() if amount)
 
 
 def _commit() -> str | None:
     """The commit of the package's own checkout, where it runs from one."""
     here = Path(__file__)
     git = ["git", "-C", str(here.parent)]
-    said = []
-    for question in (["ls-files", here.name], ["rev-parse", "HEAD"]):  # some other project's repository may be around
+    outputs = []
+    for arguments in (["ls-files", here.name], ["rev-parse", "HEAD"]):  # the checkout may be of another project
         try:
-            asked = subprocess.run([*git, *question], capture_output=True, text=True, timeout=5, check=False)
+            done = subprocess.run([*git, *arguments], capture_output=True, text=True, timeout=5, check=False)
         except (OSError, subprocess.TimeoutExpired):
             return None
-        said.append(asked.stdout.strip())
-    return said[1] if all(said) else None
+        outputs.append(done.stdout.strip())
+    return outputs[1] if all(outputs) else None
 
 
 def _version(library: str) -> str | None:

@@ -1,4 +1,4 @@
-"""What a network has learnt and how it sees a picture: first filters, feature maps, gradients.
+"""The inside of a network: its first filters, its feature maps, and gradients for an image.
 
 In: explanations of `model.explain`. Out: the same with gradients, and filters and feature maps as plain arrays; the
 `Insight` of a run, for the report to draw.
@@ -24,9 +24,10 @@ from inkdigit.training.network import nets
 from inkdigit.training.network.nets import ACTIVATIONS
 from inkdigit.types import Floats, Gray, Part, Prediction
 
-PATH_STEPS = 32  # points on the way from paper to the picture
-EXAMPLES = 3  # pictures whose feature maps the report of a run shows
-MISTAKES = 5
+PATH_STEPS = 32  # points between the blank image and the image, over which gradients are integrated
+PATH_BATCH = 256  # images times points that go through the network at a time: some megabytes per layer
+EXAMPLES = 3  # images with feature maps in the report of a run: a row each
+MISTAKES = 5  # images with an explanation beside them: a row of the page
 
 
 def filters(net: nn.Module) -> Floats:
@@ -36,13 +37,13 @@ def filters(net: nn.Module) -> Floats:
 
 
 def feature_maps(net: nn.Module, images: Gray) -> dict[str, Floats]:
-    """What leaves each convolution after its activation: name → float32 (N, C, H, W), in the order of the network.
+    """The output of each convolution after its activation: name → float32 (N, C, H, W), in the order of the network.
 
     `images` is uint8 (N, 28, 28). Inside a residual unit the second convolution's maps are those after the sum; the
-    1×1 convolution on the way around has none of its own.
+    1×1 convolution of the shortcut has no maps.
     """
     maps: dict[str, Floats] = {}
-    waiting: list[str] = []  # the convolutions that no activation has followed yet
+    waiting: list[str] = []  # convolutions whose activation has not run yet
 
     def convolved(name: str) -> None:
         if not name.endswith("project"):
@@ -68,10 +69,10 @@ def feature_maps(net: nn.Module, images: Gray) -> dict[str, Floats]:
 
 
 def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
-    """How much each pixel adds to the evidence for a class, by integrated gradients from paper: float32 (N, 28, 28).
+    """How much each pixel adds to the evidence for a class, by integrated gradients: float32 (N, 28, 28).
 
     `images` is uint8 (N, 28, 28) and `classes` names one class for each. The evidence is the log-odds of the class, as
-    for `model.explain.occlusion`; the values of a picture sum to its evidence less that of bare paper (Sundararajan,
+    for `model.explain.occlusion`; the values of an image sum to its evidence minus that of a blank image (Sundararajan,
     Taly, Yan 2017; Captum).
 
     Raises:
@@ -82,8 +83,8 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
     except ModuleNotFoundError as exc:
         raise MissingExtra(f"Gradients need {exc.name}", "train") from exc
 
-    def log_odds(pictures: Tensor, chosen: Tensor) -> Tensor:
-        logits = net(pictures)  # (N, K)
+    def log_odds(images: Tensor, chosen: Tensor) -> Tensor:
+        logits = net(images)  # (N, K)
         others = torch.ones_like(logits, dtype=torch.bool).scatter(1, chosen[:, None], False)
         own = logits.gather(1, chosen[:, None]).squeeze(1)
         evidence: Tensor = own - logits.masked_fill(~others, -torch.inf).logsumexp(1)
@@ -96,7 +97,7 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
         baselines=0.0,
         additional_forward_args=torch.tensor(list(classes)),
         n_steps=PATH_STEPS,
-        internal_batch_size=256,
+        internal_batch_size=PATH_BATCH,
     )
     net.train(was_training)
     out: Floats = values.detach().squeeze(1).float().cpu().numpy()
@@ -105,9 +106,9 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Internals:
-    """What the weights in a model file tell: the first filters, and the feature maps of N images.
+    """What the weights in a model file show: the first filters, and the feature maps of N images.
 
-    `left_out` says why there are no gradients, and how to get them.
+    `left_out` is the reason why there are no gradients, and how to get them.
     """
 
     filters: Floats  # (F, k, k)
@@ -116,9 +117,9 @@ class Internals:
 
 
 def explain_weights(recognizer: Recognizer, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Internals]:
-    """Add to N explanations what the weights tell: gradients to each, and filters and feature maps of all.
+    """Add gradients to N explanations; return them, and the filters and feature maps for all.
 
-    Without Captum it is all but the gradients.
+    Without Captum there are no gradients.
 
     Raises:
         UsageError: the file was made from another one (int8, ensemble), and has no trainable weights.
@@ -130,16 +131,16 @@ def explain_weights(recognizer: Recognizer, explanations: Sequence[Explanation])
     complete, left_out = list(explanations), None
     try:
         values = gradients(net, images, [explanation.class_index for explanation in explanations])
-        complete = [replace(one, gradients=own) for one, own in zip(explanations, values, strict=True)]
+        complete = [replace(one, gradients=value) for one, value in zip(explanations, values, strict=True)]
     except MissingExtra as exc:
         left_out = str(exc)
     return complete, Internals(filters(net), feature_maps(net, images), left_out)
 
 
 def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction]) -> Insight:
-    """What a run's report shows of its model: a few clear examples and the worst mistakes among its `predictions`.
+    """The examples that a run's report explains: a few clear ones and the worst mistakes among its `predictions`.
 
-    The predicted class is explained: a mistake shows what spoke for the wrong answer.
+    The predicted class is explained: a mistake shows the evidence for the wrong class.
     """
     wrong = worst_mistakes(stack_probs(predictions, len(recognizer.classes)), part.labels, MISTAKES)
     clear = clear_examples(predictions, part.labels, recognizer.classes)
@@ -163,8 +164,8 @@ def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction
 def clear_examples(
     predictions: Sequence[Prediction], labels: NDArray[np.int64], classes: Sequence[str]
 ) -> NDArray[np.int64]:
-    """Of up to three classes, spread over those that were read right, the picture with the highest score: (≤ 3,)."""
-    best: dict[int, int] = {}  # class → index of the picture
+    """The correct image with the highest score of up to three classes, spread over all correct ones: index (≤ 3,)."""
+    best: dict[int, int] = {}  # class → index of the image
     for i, (prediction, label) in enumerate(zip(predictions, labels.tolist(), strict=True)):
         score = prediction.score
         if score is None or prediction.label != classes[label]:

@@ -1,7 +1,7 @@
-"""One recipe with several seeds: a run directory each, and what they come to together.
+"""One recipe with several random seeds: a run directory for each, and the mean of their results.
 
-In: a recipe, seeds, data. Out: a folder with `seeds.json` and `seeds.md`, and its `Seeds`. Called again it goes on: a
-finished run of the very same recipe, data and seed is taken over, an unfinished one resumed.
+In: a recipe, seeds, data. Out: a folder with `seeds.json` and `seeds.md`, and its `Seeds`. Called again it continues: a
+finished run of the same recipe, data and seed is taken over, an unfinished one is resumed.
 
     runs/20261120-101502-fast-seeds/   seeds.json · seeds.md       beside 20261120-101502-fast-s0/, …-s1/
     DIR/                               seeds.json · seeds.md · s0/ · s1/ …                   where --out names it
@@ -19,7 +19,7 @@ import inkdigit.runs as runs
 from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
 from inkdigit.files import check_unlocked, first_entry, locked, write_atomic, writing
 from inkdigit.measure.ledger import Entry, read_finished
-from inkdigit.measure.seeds import NOT_YET, Seeds, gather, read_summary, seen, seen_from, spell
+from inkdigit.measure.seeds import NOT_YET, Seeds, format_seeds, gather, read_summary, relative, resolve
 from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import find
 from inkdigit.report.numbers import percent
@@ -36,7 +36,7 @@ from inkdigit.types import Dataset, Log, silent
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What several seeds came to, and the folder that says so; `seeds.missing` names those that failed."""
+    """The results of several seeds, and their folder; `seeds.missing` holds those that failed."""
 
     folder: Path
     seeds: Seeds
@@ -44,20 +44,20 @@ class Trained:
 
 @dataclass(frozen=True, eq=False)
 class _Plan:
-    """What is to be trained, with what, and how far it is."""
+    """Which runs to train, with which options, and how far they are."""
 
     folder: Path
-    recipe: Recipe  # its data is what opens the data again
+    recipe: Recipe  # its field `data` opens the data again
     seeds: tuple[int, ...]
-    named: bool  # the folder, by --out: the runs lie inside it
-    data: Dataset | None  # where no source opens it
+    named: bool  # --out names the folder, and the runs are inside it
+    data: Dataset | None  # a data set that no source opens
     identity: dict[str, Any]
     device: str
     log: Log
     on_tick: OnTick | None
-    places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once that has a name
+    places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once it has a name
     entries: dict[int, Entry] = field(default_factory=dict)  # of the seeds that are finished
-    missing: dict[int, str] = field(default_factory=dict)  # of the others: why
+    missing: dict[int, str] = field(default_factory=dict)  # of the other seeds: the reason
 
     def of_seed(self, seed: int) -> Recipe:
         """The recipe of one run."""
@@ -75,21 +75,21 @@ def train_seeds(
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Trained:
-    """Train `recipe` with each of `seeds`, one after the other; the runs lie in `out`, else under `runs/`.
+    """Train `recipe` with each of `seeds`, one after the other; the runs are written to `out`, else under `runs/`.
 
-    A seed whose loss is no longer a number, or whose file answers otherwise than its network, does not stop the
+    A seed whose loss is no longer a number, or whose file does not predict what its network does, does not stop the
     others. The other arguments are those of `run.train`.
 
     Raises:
-        UsageError: no seed or one twice, an unknown recipe, source or device, or the same is being trained just now.
+        UsageError: no seed, a seed twice, an unknown recipe, source or device, or the same is being trained already.
         DataError: the data cannot be used.
-        OutputError: something else lies where a run or the summary should, or they cannot be written.
+        OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
     """
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
-    dataset = _look_ahead([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
+    dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
     recipe = recipe.change(sources_of(data, recipe))
     identity = _identity(recipe, dataset.sha256, recipe.teacher and ModelFile.of(find(recipe.teacher)).sha256)
     plan = _Plan(
@@ -104,14 +104,14 @@ def train_seeds(
         on_tick=on_tick,
     )
     try:
-        _look_around(plan)
+        _find_finished(plan)
     except OutputError:
-        check_unlocked(plan.folder)  # what is in the way may only be in the making
+        check_unlocked(plan.folder)  # another training may just be writing what is in the way
         raise
     with writing(plan.folder):
         plan.folder.mkdir(parents=True, exist_ok=True)
     with locked(plan.folder, "training"):
-        _look_around(plan)  # another training may have been here meanwhile
+        _find_finished(plan)  # another training may have written here in the meantime
         for seed, entry in plan.entries.items():
             log(f"Seed {seed}: taken over from {entry.folder}")
         _train_all(plan, import_seconds)
@@ -120,8 +120,8 @@ def train_seeds(
     return Trained(plan.folder, _seeds(plan))
 
 
-def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
-    """Open the data and build a network, so that what cannot be trained is known before anything is made."""
+def _check_trainable(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
+    """Open the data and build a network, so that what cannot be trained is an error before anything is written."""
     first = recipes[0]
     choose_device(device)
     dataset = open_for(first, first.data if data is None else data, log=log)
@@ -132,16 +132,16 @@ def _look_ahead(recipes: Sequence[Recipe], data: Dataset | str | Path | None, de
 
 
 def _find_folder(recipe: Recipe, identity: dict[str, Any], seeds: Sequence[int], *, log: Log) -> Path:
-    """The folder under `runs/` where the same work was stopped, else a new one."""
+    """The folder under `runs/` where the same seeds were stopped, else a new one."""
     for folder in sorted((path.parent for path in runs.ROOT.glob(f"*/{runs.SEEDS}")), reverse=True):
-        if _is_stopped(folder, {**identity, "seeds": spell(sorted(seeds))}):
+        if _is_stopped(folder, {**identity, "seeds": format_seeds(sorted(seeds))}):
             log(f"Going on with {folder}, which was stopped.")
             return folder
     return runs.create_named(f"{recipe.name}-seeds")
 
 
 def _find_places(plan: _Plan) -> dict[int, Path]:
-    """Where runs are or will be; if the folder was not named, those to come are named when they begin.
+    """Where runs are or will be; without --out a run gets its name when it begins.
 
     Raises:
         OutputError: the folder is a run, or holds other seeds or another recipe.
@@ -150,40 +150,42 @@ def _find_places(plan: _Plan) -> dict[int, Path]:
     recorded = _recorded(folder) if (folder / runs.SEEDS).exists() else {}
     if not plan.named:
         return recorded
-    places, taken = {seed: folder / f"s{seed}" for seed in plan.seeds}, "Choose another name: nothing is overwritten."
+    places = {seed: folder / f"s{seed}" for seed in plan.seeds}
+    another = "Choose another name: nothing is overwritten."
     if (folder / runs.RECIPE).exists():
-        raise OutputError(f"{folder} is taken", expected="a folder for several runs", received="a run", hint=taken)
+        raise OutputError(f"{folder} is taken", expected="a folder for several runs", received="a run", hint=another)
     if not (folder / runs.SEEDS).exists():
         return places
-    kept = read_summary(folder)
-    if any(kept.get(key) != value for key, value in plan.identity.items()):
-        raise OutputError(f"{folder} is taken", expected="seeds of this recipe and data", received="others", hint=taken)
+    summary = read_summary(folder)
+    if any(summary.get(key) != value for key, value in plan.identity.items()):
+        expected = "seeds of this recipe and data"
+        raise OutputError(f"{folder} is taken", expected=expected, received="others", hint=another)
     if others := sorted(set(recorded) - set(plan.seeds)):
-        hint = f"Name them all: --seeds {spell(sorted({*recorded, *plan.seeds}))}."
-        raise OutputError(f"{folder} holds other seeds too", received=spell(others), hint=hint)
+        hint = f"Name them all: --seeds {format_seeds(sorted({*recorded, *plan.seeds}))}."
+        raise OutputError(f"{folder} holds other seeds too", received=format_seeds(others), hint=hint)
     return places | recorded
 
 
 def _identity(recipe: Recipe, data_sha256: str, teacher_sha256: str | None) -> dict[str, Any]:
-    """What all runs of a folder of seeds have in common."""
+    """The hashes that all runs of a folder of seeds share."""
     return {"recipe_sha256": recipe.sha256, "data_sha256": data_sha256, "teacher_sha256": teacher_sha256}
 
 
-def _is_stopped(folder: Path, wanted: dict[str, Any]) -> bool:
-    """Whether the folder holds the same work, and that did not come to its end."""
+def _is_stopped(folder: Path, expected: dict[str, Any]) -> bool:
+    """Whether the folder holds these seeds of this recipe and data, and was stopped before its end."""
     try:
-        kept = read_summary(folder)
+        summary = read_summary(folder)
     except DataError:
         return False
-    return all(kept.get(key) == value for key, value in wanted.items()) and kept.get("state") == "unfinished"
+    return all(summary.get(key) == value for key, value in expected.items()) and summary.get("state") == "unfinished"
 
 
 def _recorded(folder: Path) -> dict[int, Path]:
-    return {row["seed"]: seen(folder, row["run"]) for row in read_summary(folder)["runs"] if row["run"] is not None}
+    return {row["seed"]: resolve(folder, row["run"]) for row in read_summary(folder)["runs"] if row["run"] is not None}
 
 
-def _look_around(plan: _Plan) -> None:
-    """Look at what exists: finished runs are entries, unfinished ones will be resumed.
+def _find_finished(plan: _Plan) -> None:
+    """Read what exists: finished runs become entries, unfinished ones will be resumed.
 
     Raises:
         OutputError: something else is in the way.
@@ -200,19 +202,19 @@ def _look_around(plan: _Plan) -> None:
 
 
 def _exists(plan: _Plan, seed: int, place: Path) -> bool:
-    """Whether the run has begun; nothing, or an empty directory, has not.
+    """Whether the run has begun: its directory is there and is not empty.
 
     Raises:
-        OutputError: what is there is no run of this recipe, data and seed, or cannot be gone on with.
+        OutputError: the directory is not a run of this recipe, data and seed, or cannot be continued.
     """
     with writing(place):
         if not place.exists() or (place.is_dir() and first_entry(place) is None):
             return False
     try:
-        found = Recipe.load(place / runs.RECIPE)
+        recipe = Recipe.load(place / runs.RECIPE)
         about = environment.read(place)
-        taught_by = (about.get("teacher") or {}).get("sha256")
-        same = found.seed == seed and _identity(found, about["data"]["sha256"], taught_by) == plan.identity
+        teacher_sha256 = (about.get("teacher") or {}).get("sha256")
+        same = recipe.seed == seed and _identity(recipe, about["data"]["sha256"], teacher_sha256) == plan.identity
     except (UsageError, DataError):
         same = False
     if not same:
@@ -240,7 +242,7 @@ def _train_all(plan: _Plan, import_seconds: float | None) -> None:
         if seed not in plan.places:
             plan.places[seed] = runs.create(plan.recipe.name, seed=seed)
         place = plan.places[seed]
-        _write(plan)  # where the run lies is to be known, however it ends
+        _write(plan)  # so that the summary names the run, however it ends
         plan.log(f"Seed {seed}, {number} of {len(plan.seeds)}: {place}")
         try:
             _train(plan, seed, place, import_seconds)
@@ -251,9 +253,9 @@ def _train_all(plan: _Plan, import_seconds: float | None) -> None:
             plan.missing[seed] = f"{exc.kind}: {exc.problem}"
             plan.log(f"Seed {seed} failed: {exc}")
         except KeyboardInterrupt as exc:
-            told = f"Stopped in seed {seed}, {number} of {len(plan.seeds)}. Go on with: the same command"
-            raise KeyboardInterrupt(told) from exc
-        import_seconds = None  # they were spent once
+            message = f"Stopped in seed {seed}, {number} of {len(plan.seeds)}. Go on with: the same command"
+            raise KeyboardInterrupt(message) from exc
+        import_seconds = None  # only the first run waited for the import
     _write(plan)
 
 
@@ -289,18 +291,18 @@ def _write(plan: _Plan) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    said = _seeds(plan).to_json(plan.folder) if plan.entries else {"runs": []}
-    places = {seed: seen_from(plan.folder, place) for seed, place in plan.places.items()}
+    results = _seeds(plan).to_json(plan.folder) if plan.entries else {"runs": []}
+    places = {seed: relative(plan.folder, place) for seed, place in plan.places.items()}
     missing = [
         {"seed": seed, "run": places.get(seed), "state": "unfinished", "reason": reason}
         for seed, reason in plan.missing.items()
     ]
     summary = {
         "state": "unfinished" if NOT_YET in plan.missing.values() else "finished",
-        "seeds": spell(plan.seeds),
+        "seeds": format_seeds(plan.seeds),
         **plan.identity,
-        **said,
-        "runs": sorted([*said["runs"], *missing], key=lambda row: row["seed"]),
+        **results,
+        "runs": sorted([*results["runs"], *missing], key=lambda row: row["seed"]),
     }
     write_atomic(plan.folder / runs.SEEDS, json.dumps(summary, indent=1, ensure_ascii=False))
     if plan.entries:

@@ -9,12 +9,12 @@ from torch import nn
 
 from inkdigit.model.card import Calibration
 from inkdigit.training.convert.calibrate import (
-    KEEPS,
-    KEEPS_STRESSED,
-    KEEPS_WARY,
+    COVERAGE,
+    COVERAGE_STRESSED,
+    COVERAGE_WITH_OUTLIERS,
     MIN_CONFIDENCE,
     MIN_COPIES,
-    MIN_PICTURES,
+    MIN_IMAGES,
     calibrate,
     calibrate_run,
     fit_temperature,
@@ -55,7 +55,7 @@ def test_the_temperature_recovers_a_known_scale(scale):
 
 
 def test_too_few_pictures_leave_the_model_as_it_is():
-    few = Tensors(torch.zeros(MIN_PICTURES - 1, 28, 28, dtype=torch.uint8), torch.zeros(MIN_PICTURES - 1).long())
+    few = Tensors(torch.zeros(MIN_IMAGES - 1, 28, 28, dtype=torch.uint8), torch.zeros(MIN_IMAGES - 1).long())
     assert calibrate(Linear(1), few, classes=3, fitted_on="few") == Calibration()
 
 
@@ -72,7 +72,7 @@ def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right()
     assert plain.accept_score is not None
     assert found.accept_score < plain.accept_score
     score = score_of(net(low.float()).detach() / found.temperature, 3)
-    assert float((score >= found.accept_score).float().mean()) == pytest.approx(KEEPS_STRESSED, abs=0.01)
+    assert float((score >= found.accept_score).float().mean()) == pytest.approx(COVERAGE_STRESSED, abs=0.01)
     assert found.fitted_on == "them, and 97 % of 100 of them that are read right as photographed"
     assert (found.temperature, found.keeps) == (plain.temperature, plain.keeps)
     few = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low[1:], best[1:]))
@@ -86,7 +86,7 @@ def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right()
     [({}, False), ({"stressed": 1.0}, False), ({"outliers": 9}, False), ({"stressed": 1.0, "outliers": 9}, True)],
 )
 def test_stressed_copies_are_made_for_networks_that_learned_from_such_and_from_outliers(changes, some):
-    part = Part(np.stack([template(0)] * MIN_PICTURES), np.zeros(MIN_PICTURES, int))
+    part = Part(np.stack([template(0)] * MIN_IMAGES), np.zeros(MIN_IMAGES, int))
     recipe = Recipe.from_fields({"filters": [4], **changes})
     assert (stressed_copies(part, recipe) is not None) is some
 
@@ -127,13 +127,13 @@ def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, draw
 
 
 def test_photographed_copies_keep_their_labels_and_leave_the_pictures_out():
-    labels = np.arange(MIN_PICTURES) % 10
+    labels = np.arange(MIN_IMAGES) % 10
     part = Part(np.stack([template(label) for label in labels]), labels)
     recipe = Recipe.from_fields({"filters": [4], "stressed": 0.5, "outliers": 9})
     copies = stressed_copies(part, recipe)
     assert copies is not None
-    assert 0.95 * MIN_PICTURES <= len(copies.images) <= MIN_PICTURES
-    assert (np.bincount(copies.labels) > MIN_PICTURES // 15).all()
+    assert 0.95 * MIN_IMAGES <= len(copies.images) <= MIN_IMAGES
+    assert (np.bincount(copies.labels) > MIN_IMAGES // 15).all()
     assert not (copies.images[:10].numpy() == part.images[:10]).all()
     assert stressed_copies(part.take(np.arange(9)), recipe) is None
 
@@ -144,10 +144,10 @@ def test_the_threshold_keeps_the_stated_share():
     logits = net(images.float()).detach()
     found = calibrate(net, Tensors(images, labelled(logits / 2)), classes=logits.shape[1], fitted_on="3,000 pictures")
     assert found.temperature == pytest.approx(2, rel=0.1)
-    assert (found.keeps, found.fitted_on) == (KEEPS, "3,000 pictures")
+    assert (found.keeps, found.fitted_on) == (COVERAGE, "3,000 pictures")
     assert found.accept_score is not None
     score = torch.logsumexp(logits / found.temperature, 1)
-    assert float((score >= found.accept_score).float().mean()) == pytest.approx(KEEPS, abs=0.0005)
+    assert float((score >= found.accept_score).float().mean()) == pytest.approx(COVERAGE, abs=0.0005)
 
 
 def test_a_network_that_knows_outliers_has_a_minimum_confidence_and_rejects_more():
@@ -155,6 +155,6 @@ def test_a_network_that_knows_outliers_has_a_minimum_confidence_and_rejects_more
     net = Linear(0.1)
     logits = net(images.float()).detach()
     fitted = calibrate(net, Tensors(images, labelled(logits[:, :3] / 2)), classes=3, fitted_on="3,000 images")
-    assert (fitted.keeps, fitted.min_confidence) == (KEEPS_WARY, MIN_CONFIDENCE)
+    assert (fitted.keeps, fitted.min_confidence) == (COVERAGE_WITH_OUTLIERS, MIN_CONFIDENCE)
     score = score_of(logits / fitted.temperature, 3)
-    assert float((score >= fitted.accept_score).float().mean()) == pytest.approx(KEEPS_WARY, abs=0.0005)
+    assert float((score >= fitted.accept_score).float().mean()) == pytest.approx(COVERAGE_WITH_OUTLIERS, abs=0.0005)

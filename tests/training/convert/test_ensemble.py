@@ -243,9 +243,9 @@ def test_another_ensemble_is_no_twin(pair, joined, many, tmp_path):
         with pytest.raises(UsageError, match=message):
             join(models, many, name="m", twin=twin, **options)
 
-    refused(pair[::-1], joined, "no twin of this ensemble.*of others")  # another order
+    refused(pair[::-1], joined, "not a twin of this ensemble.*of others")  # another order
     refused(pair, joined, "of others", views=5)
-    refused(pair, pair[0], "no twin")  # no ensemble at all
+    refused(pair, pair[0], "not a twin")  # no ensemble at all
     path = tmp_path / "loose.onnx"
     edited = onnx.load(joined.path)
     export.set_card(edited, replace(joined.card, calibration=Calibration()))
@@ -262,14 +262,14 @@ def test_what_cannot_be_joined_is_refused(pair, joined, many, drawn, tmp_path):
         return [pair[0], relabelled(pair[1], tmp_path / "other.onnx", **changes)]
 
     refused(pair, "Unknown number of views. Expected: 1, 5, 9. Received: 4", views=4)
-    refused(pair[:1], "One model by itself is no ensemble")
+    refused(pair[:1], "One model is not an ensemble")
     refused([pair[0], *pair], "are the same file")
     refused(other(card={"classes": ("a", "b", "c")}), "do not have the same classes")
-    refused(other(card={"prepare": "plain"}), "do not have the same kind of preparation")
-    refused(pair, "drawn is not the data that .* learnt from", drawn)
+    refused(other(card={"prepare": "plain"}), "do not have the same preprocessing")
+    refused(pair, "drawn is not the data that .* learned from", drawn)
     refused(other(card={"provenance": Provenance(recipe=tiny(filters=(6,)).to_toml())}), "SHA-256 None")
-    refused(other(protocol="select"), "may have learnt from pictures .* Expected: protocol = 'final'")
-    refused(other(test_fraction=0.5), "may have learnt from pictures")
+    refused(other(protocol="select"), "may have learned from images .* Expected: protocol = 'final'")
+    refused(other(test_fraction=0.5), "may have learned from images")
     refused([joined, pair[0]], r"no trainable weights.*wide/model\.onnx")
     small = tmp_path / "int8.onnx"
     small.write_bytes(int8_bytes(pair[0], draw(20).images))
@@ -280,7 +280,7 @@ def test_what_cannot_be_joined_is_refused(pair, joined, many, drawn, tmp_path):
 def test_who_held_out_other_pictures_is_refused_under_select(pair, many, tmp_path, fields):
     first = relabelled(pair[0], tmp_path / "a.onnx", protocol="select")
     second = relabelled(pair[1], tmp_path / "b.onnx", protocol="select", **fields)
-    with pytest.raises(UsageError, match=f"b.onnx may have learnt from .* Expected: {next(iter(fields))} = "):
+    with pytest.raises(UsageError, match=f"b.onnx may have learned from .* Expected: {next(iter(fields))} = "):
         join([first, second], many, name="m")
 
 
@@ -308,6 +308,6 @@ def test_a_full_disk_leaves_the_file_that_was_there(joined, many, tmp_path, monk
 
 def test_what_it_does_is_told(five):
     assert five[1] == [
-        "Joining 2 networks, 5 views of each picture.",
-        "Fitting one temperature on 600 pictures that all of them held out.",
+        "Joining 2 networks, 5 views of each image.",
+        "Fitting one temperature on 600 images that all of them held out.",
     ]

@@ -16,7 +16,7 @@ from inkdigit.model.card import METADATA_KEY, Calibration
 from inkdigit.model.provenance import ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.export import model_bytes
-from inkdigit.training.convert.int8 import PICTURES, Quantized, choose, int8_bytes, quantize
+from inkdigit.training.convert.int8 import IMAGES, Quantized, choose, int8_bytes, quantize
 from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.network import nets
 from inkdigit.types import Gray
@@ -84,7 +84,7 @@ def test_the_same_pictures_make_the_same_file(finished):
 
 def test_the_pictures_that_fix_the_ranges_are_always_the_same():
     images: Gray = np.arange(1200, dtype=np.int64).astype(np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
-    assert len(choose(images)) == PICTURES
+    assert len(choose(images)) == IMAGES
     assert np.array_equal(choose(images), choose(images))
     assert len(choose(images[:7])) == 7
 
@@ -125,7 +125,7 @@ def test_data_with_other_classes_are_refused_before_the_work(finished, monkeypat
     other = drawn_digits()
     object.__setattr__(other, "classes", ("a", "b", "c"))
     monkeypatch.setattr("inkdigit.training.convert.int8.int8_bytes", lambda *_: pytest.fail("the work has begun"))
-    with pytest.raises(UsageError, match=r"'drawn' has classes .* Received: a, b, c\. Say with --data"):
+    with pytest.raises(UsageError, match=r"'drawn' has classes .* Received: a, b, c\. Name with --data"):
         quantize(finished.model, other)
 
 
@@ -143,5 +143,5 @@ def test_a_network_of_an_output_layer_alone_has_nothing_to_make_integers_of(tmp_
             provenance=Provenance(recipe=recipe.to_toml()),
         )
     )
-    with pytest.raises(UsageError, match="no layer to make integers of"):
+    with pytest.raises(UsageError, match="no layer that can become integers"):
         int8_bytes(Recognizer.load(path), pictures)

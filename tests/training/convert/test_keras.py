@@ -139,7 +139,7 @@ def test_what_keras_has_no_layer_for_is_said(tmp_path):
 def test_a_file_that_answers_otherwise_is_not_handed_out(finished, monkeypatch):
     true = export.run_bytes
     monkeypatch.setattr(export, "run_bytes", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
-    with pytest.raises(ParityError, match=r"Keras file answers otherwise .* Expected: within 0\.0001"):
+    with pytest.raises(ParityError, match=r"Keras file does not predict what .* at most 0\.0001"):
         keras_bytes(finished.model)
 
 

@@ -54,7 +54,7 @@ def test_the_weights_are_those_that_training_ended_with(finished):
 
 def test_a_card_without_recipe_is_refused(finished, tmp_path):
     without = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].pop("recipe"))
-    with pytest.raises(NotAModelFile, match="its card names no recipe"):
+    with pytest.raises(NotAModelFile, match="its card has no recipe"):
         restore(without)
 
 

@@ -57,8 +57,8 @@ def test_other_data_are_taken_where_the_user_names_them(finished, tmp_path, line
 def test_data_that_cannot_be_opened_are_an_error_of_who_named_them(finished, tmp_path, log):
     gone = str(tmp_path / "empty")
     Path(gone).mkdir()
-    with pytest.raises(UsageError, match=r"The data that the model learn.* cannot be opened: .*Say --data"):
+    with pytest.raises(UsageError, match=r"The data that the model learn.* cannot be opened: .*Use --data"):
         open_source(gone, finished.model, named=False, log=log)
     with pytest.raises((UsageError, MissingData)) as caught:
         open_source(gone, finished.model, named=True, log=log)
-    assert "Say --data" not in str(caught.value)
+    assert "Use --data" not in str(caught.value)

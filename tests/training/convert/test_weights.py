@@ -59,7 +59,7 @@ def test_the_program_answers_as_the_file_does_for_any_number_of_pictures(finishe
 def test_what_answers_otherwise_is_not_handed_out(finished, monkeypatch, write, what):
     true = export.run_bytes
     monkeypatch.setattr(export, "run_bytes", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
-    with pytest.raises(ParityError, match=rf"{what} answers otherwise .* Expected: within 0\.0001"):
+    with pytest.raises(ParityError, match=rf"{what} does not predict what .* at most 0\.0001"):
         write(finished.model)
 
 
@@ -70,5 +70,5 @@ def test_a_weight_that_is_lost_on_the_way_is_found(finished, monkeypatch):
         )
 
     monkeypatch.setattr("safetensors.torch.save", spoilt)
-    with pytest.raises(ParityError, match="safetensors file answers otherwise"):
+    with pytest.raises(ParityError, match="safetensors file does not predict"):
         safetensors_bytes(finished.model)

@@ -129,7 +129,7 @@ def test_a_run_killed_after_its_last_epoch_is_only_finished(drawn, tmp_path):
 
 def test_a_finished_run_is_not_resumed(drawn, tmp_path):
     out = begin(tiny(epochs=1), drawn, tmp_path / "run")
-    with pytest.raises(UsageError, match=r"is finished\. Look at .*report\.html, or train anew"):
+    with pytest.raises(UsageError, match=r"is finished\. Look at .*report\.html, or train again"):
         run.resume(out, data=drawn)
 
 
@@ -155,7 +155,7 @@ def stopped(drawn, tmp_path) -> Path:
 
 def test_a_run_without_checkpoint_is_refused(drawn, stopped):
     shutil.rmtree(stopped / "checkpoint")
-    with pytest.raises(UsageError, match=r"has no checkpoint to go on from\. Train it anew"):
+    with pytest.raises(UsageError, match=r"has no checkpoint to continue from\. Train it again"):
         run.resume(stopped, data=drawn)
 
 

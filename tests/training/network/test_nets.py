@@ -77,7 +77,7 @@ def test_every_bundled_recipe_builds(name):
     ],
 )
 def test_blocks_that_leave_nothing_are_refused(fields):
-    with pytest.raises(UsageError, match=r"Block \d leaves nothing of the picture.*fewer blocks"):
+    with pytest.raises(UsageError, match=r"Block \d leaves nothing of the image.*fewer blocks"):
         nets.build(tiny(**fields), 10)
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from inkdigit.errors import UsageError
 from inkdigit.training.network import nets
-from inkdigit.training.network.size import MOST_PARAMETERS
+from inkdigit.training.network.size import MAX_PARAMETERS
 from inkdigit.training.recipe import Recipe, bundled
 
 
@@ -77,7 +77,7 @@ def test_many_classes_may_make_a_network_too_large():
     recipe = Recipe.from_fields({"filters": [512], "pooling": "none"})  # 401,408 features
     assert recipe.too_large(10) is None
     with pytest.raises(
-        UsageError, match=f"102,766,336 parameters; {MOST_PARAMETERS:,} at most.* Received: 256 classes"
+        UsageError, match=f"102,766,336 parameters; {MAX_PARAMETERS:,} at most.* Received: 256 classes"
     ):
         nets.build(recipe, 256)
 
@@ -86,4 +86,4 @@ def test_orthogonal_weights_are_not_drawn_for_minutes():
     fields = {"dense": [5000, 5000], "initializer": "orthogonal"}
     with pytest.raises(UsageError, match="orthogonal"):
         Recipe.from_fields(fields)
-    assert Recipe.from_fields({**fields, "initializer": "he_normal"}).size().parameters < MOST_PARAMETERS
+    assert Recipe.from_fields({**fields, "initializer": "he_normal"}).size().parameters < MAX_PARAMETERS

@@ -1,8 +1,8 @@
-"""Honest confidences: one temperature, and the score below which the model does not answer.
+"""Calibration: a temperature for the confidences, and the score below which the model rejects an image.
 
-In: logits (N, K) and labels (N,) of pictures that training never used to change a weight. Out: a `Calibration`. The
-temperature minimises the negative log-likelihood (Guo, Pleiss, Sun, Weinberger 2017) of the classes alone, and the
-threshold of the score (`export.score_of`) lets through a stated share of these pictures, and of their like on paper.
+In: a network and images that did not change its weights. Out: a `Calibration`. The temperature minimises the negative
+log-likelihood of the classes (Guo, Pleiss, Sun, Weinberger 2017). The threshold of the score (`predict.score_of`)
+accepts a stated share of these images, its coverage, and of their stressed copies.
 """
 
 from __future__ import annotations
@@ -17,22 +17,25 @@ from torch import Tensor, nn
 from inkdigit.data.splits import Splits
 from inkdigit.model.card import Calibration
 from inkdigit.synth.generated import Amounts, extend
+from inkdigit.training.device import CPU
 from inkdigit.training.network.loop import Tensors
 from inkdigit.training.network.predict import predict
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Part
 
-KEEPS = 0.999  # the share of held-out pictures that the threshold lets through
-KEEPS_WARY = 0.998  # of a network that knows outliers: it refuses far more of them for that thousandth
-KEEPS_STRESSED = 0.97  # the share of those copies as photographed that it reads right: some can hardly be read
-MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below, it is more likely wrong than right
-MIN_PICTURES = 500  # fewer say nothing about a thousandth
-MIN_COPIES = 100  # read right; fewer say nothing about a hundredth
-LOWEST, HIGHEST, HALVINGS = 0.05, 20.0, 60  # where the temperature is looked for
+COVERAGE = 0.999  # the share of held-out images that the threshold accepts
+COVERAGE_WITH_OUTLIERS = 0.998  # of a network that knows outliers: for that thousandth it rejects far more of them
+COVERAGE_STRESSED = 0.97  # of the stressed copies that are classified correctly: some are hardly legible
+MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below it an answer is more likely wrong than right
+MIN_IMAGES = 500  # fewer cannot give a quantile of a thousandth
+MIN_COPIES = 100  # classified correctly; fewer cannot give a quantile of a hundredth
+MIN_TEMPERATURE = 0.05  # limits of the search, far beyond the 0.2 to 3 of real networks
+MAX_TEMPERATURE = 20.0
+SEARCH_STEPS = 60  # of golden-section search, each of which leaves 62 %: to the last bit of a double
 
 
 def calibrate_run(net: nn.Module, recipe: Recipe, dataset: Dataset, splits: Splits) -> Calibration:
-    """Fitted on the images that a run held out; without any, taken over from the recipe where the data are the same."""
+    """Fit on the images that a run held out; without any, take over what the recipe has, if the data are the same."""
     if splits.validation is not None:
         return calibrate_held_out(net, splits.validation, recipe, classes=len(dataset.classes))
     if recipe.temperature is not None and recipe.calibrated_on == dataset.sha256:
@@ -43,59 +46,62 @@ def calibrate_run(net: nn.Module, recipe: Recipe, dataset: Dataset, splits: Spli
 
 
 def calibrate_held_out(net: nn.Module, held_out: Part, recipe: Recipe, *, classes: int) -> Calibration:
-    """Fit temperature and threshold on the pictures that a run of `recipe` held out, as `calibrate` does."""
-    told = f"{len(held_out):,} held-out training pictures"
-    pictures, stressed = Tensors.of(held_out, torch.device("cpu")), stressed_copies(held_out, recipe)
-    return calibrate(net, pictures, classes=classes, fitted_on=told, stressed=stressed)
+    """Fit temperature and threshold on the images that a run of `recipe` held out, as `calibrate` does."""
+    return calibrate(
+        net,
+        Tensors.of(held_out, CPU),
+        classes=classes,
+        fitted_on=f"{len(held_out):,} held-out training pictures",
+        stressed=stressed_copies(held_out, recipe),
+    )
 
 
 def stressed_copies(held_out: Part, recipe: Recipe) -> Tensors | None:
-    """Held-out pictures as photographed, if training had such ones and outliers; None also for too few of them."""
-    if not (recipe.stressed and recipe.outliers) or len(held_out) < MIN_PICTURES:
+    """Stressed copies of held-out images, where the recipe has such copies and outliers; None for too few images."""
+    if not (recipe.stressed and recipe.outliers) or len(held_out) < MIN_IMAGES:
         return None
-    both = extend(
-        held_out, Amounts(stressed=len(held_out)), seed=recipe.seed + 1
-    )  # drawn otherwise than what it learnt
-    return Tensors.of(both.take(np.arange(len(held_out), len(both))), torch.device("cpu"))
+    seed = recipe.seed + 1  # not the copies that it was trained on
+    both = extend(held_out, Amounts(stressed=len(held_out)), seed=seed)
+    return Tensors.of(both.take(np.arange(len(held_out), len(both))), CPU)
 
 
 def calibrate(
     net: nn.Module, held_out: Tensors, *, classes: int, fitted_on: str, stressed: Tensors | None = None
 ) -> Calibration:
-    """Fit temperature and threshold on held-out pictures; too few of them leave the model as it is.
+    """Fit temperature and threshold on held-out images; too few of them leave the model uncalibrated.
 
-    The threshold goes down where it would refuse too many of the `stressed` copies that `net` reads right. Outputs of
-    `net` after the first `classes` are of outliers.
+    The threshold is lowered where it would reject too many of the `stressed` copies that `net` classifies correctly.
+    Outputs of `net` after the first `classes` are of outliers.
     """
-    if len(held_out.images) < MIN_PICTURES:
+    if len(held_out.images) < MIN_IMAGES:
         return Calibration()
     outputs = predict(net, held_out.images, classes=classes).precise()
     temperature = fit_temperature(outputs.of_classes, held_out.labels)
     knows_outliers = outputs.of_outliers.shape[1] > 0
-    coverage = KEEPS_WARY if knows_outliers else KEEPS
+    coverage = COVERAGE_WITH_OUTLIERS if knows_outliers else COVERAGE
     threshold = _threshold(outputs.at(temperature).score, coverage)
     if stressed is not None:
         outputs = predict(net, stressed.images, classes=classes).precise()
-        right = outputs.take(outputs.best == stressed.labels).at(temperature).score
-        if len(right) >= MIN_COPIES:
-            threshold = min(threshold, _threshold(right, KEEPS_STRESSED))
+        correct = outputs.take(outputs.best == stressed.labels).at(temperature).score
+        if len(correct) >= MIN_COPIES:
+            threshold = min(threshold, _threshold(correct, COVERAGE_STRESSED))
             fitted_on += (
-                f", and {100 * KEEPS_STRESSED:g} % of {len(right):,} of them that are read right as photographed"
+                f", and {100 * COVERAGE_STRESSED:g} % of {len(correct):,} of them that are read right as photographed"
             )
     min_confidence = MIN_CONFIDENCE if knows_outliers else 0.0
     return Calibration(round(temperature, 4), round(threshold, 4), coverage, fitted_on, min_confidence)
 
 
 def _threshold(score: Tensor, coverage: float) -> float:
-    """The score that `coverage` of these images reach."""
+    """The score that a share `coverage` of the images reaches."""
     return float(torch.quantile(score, 1 - coverage))
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     """The divisor of the logits (N, K) that makes the labels (N,) most likely: golden-section search on its log."""
-    low, high = math.log(LOWEST), math.log(HIGHEST)
+    low, high = math.log(MIN_TEMPERATURE), math.log(MAX_TEMPERATURE)
     ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(HALVINGS):
+    for _ in range(SEARCH_STEPS):
         left, right = high - ratio * (high - low), low + ratio * (high - low)
         if F.cross_entropy(logits / math.exp(left), labels) < F.cross_entropy(logits / math.exp(right), labels):
             high = right

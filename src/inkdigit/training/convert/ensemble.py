@@ -1,7 +1,7 @@
-"""Networks that answer together, each perhaps for a picture and its shifts, joined in one graph.
+"""An ensemble: several networks, or several views of each image, joined in one graph.
 
-In: model files as training writes them, and the data that they learnt from. Out: a model file like any other. Each
-member's logits are divided by its own temperature; their mean over members and views are the logits of the whole, so
+In: model files as training writes them, and the data that they learned from. Out: a model file like any other. Each
+member's logits are divided by its own temperature. The mean over members and views are the logits of the ensemble, so
 that calibration, export and score are those of a single network.
 """
 
@@ -34,8 +34,8 @@ from inkdigit.training.evaluate import evaluate_reported, log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.types import Dataset, Log, Metrics, silent
 
-STEPS = (0, -1, 1)  # pixels
-SHIFTS = {  # views → (down, right) of each
+STEPS = (0, -1, 1)  # pixels: handwriting is centred to within one
+SHIFTS = {  # views → (down, right) of each: the image, its four neighbours, its eight
     1: ((0, 0),),
     5: ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)),
     9: tuple(product(STEPS, STEPS)),
@@ -43,7 +43,7 @@ SHIFTS = {  # views → (down, right) of each
 
 
 class Ensemble(nn.Module):
-    """The mean of what several networks say of several views of a picture."""
+    """The mean logits of several networks for several views of an image."""
 
     def __init__(self, members: Sequence[nn.Module], temperatures: Sequence[float], *, views: int = 1) -> None:
         """Each member's logits are divided by its temperature; `views` is a key of SHIFTS."""
@@ -54,16 +54,16 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float (N, 1, 28, 28), 0–255 → mean logits (N, K)."""
-        seen = shifted(x, self.shifts)  # (V·N, 1, 28, 28)
-        said = [net(seen) / t for net, t in zip(self.members, self.temperatures, strict=True)]  # M of (V·N, K)
-        return torch.cat(said).reshape(len(said) * len(self.shifts), -1, said[0].shape[1]).mean(0)
+        views = shifted(x, self.shifts)  # (V·N, 1, 28, 28)
+        logits = [net(views) / t for net, t in zip(self.members, self.temperatures, strict=True)]  # M of (V·N, K)
+        return torch.cat(logits).reshape(len(logits) * len(self.shifts), -1, logits[0].shape[1]).mean(0)
 
 
 def shifted(x: Tensor, shifts: Sequence[tuple[int, int]]) -> Tensor:
-    """The pictures (N, 1, 28, 28) by each (down, right) in turn, paper moving in: (V·N, 1, 28, 28)."""
+    """The images (N, 1, 28, 28) moved by each (down, right) in turn, filled with 0: (V·N, 1, 28, 28)."""
     if len(shifts) == 1:
         return x
-    return torch.cat([F.pad(x, (right, -right, down, -down)) for down, right in shifts])  # less than 0 cuts off
+    return torch.cat([F.pad(x, (right, -right, down, -down)) for down, right in shifts])  # a negative number cuts off
 
 
 def join(
@@ -75,14 +75,14 @@ def join(
     twin: Recognizer | None = None,
     log: Log = silent,
 ) -> bytes:
-    """The bytes of the model file that answers with the mean of `models` over `views`; its figures are not measured.
+    """The bytes of the model file that predicts the mean of `models` over `views`; its figures are not measured.
 
-    Temperature and threshold are taken over from `twin`, the ensemble of the members' twins that held pictures out;
-    else fitted on the pictures that all members held out; else there are none. More than one view is told by the name.
+    Temperature and threshold are taken over from `twin`, the ensemble of the members' twins that held images out; else
+    fitted on the images that all members held out; else there are none. The name says how many views there are.
 
     Raises:
-        UsageError: models that cannot be joined, other data than they learnt from, or a twin that is none.
-        ParityError: the file answers otherwise than the networks.
+        UsageError: models that cannot be joined, other data than they learned from, or a twin that is not one.
+        ParityError: the file does not predict what the networks do.
     """
     recipes = [recipe_of(model) for model in models]
     _check(models, dataset, views)
@@ -92,27 +92,27 @@ def join(
         _check_twin(twin, recipes, dataset, views)
         temperatures = [member.temperature for member in twin.card.provenance.members]
     net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
-    parts, classes = splits_of(dataset, recipes[0]), models[0].classes
-    log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each picture.")
+    splits, classes = splits_of(dataset, recipes[0]), models[0].classes
+    log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each image.")
     if twin is not None:
         calibration = _taken_over(twin)
     else:
-        calibration = _fitted(net, recipes, parts, classes=len(classes), log=log)
+        calibration = _fitted(net, recipes, splits, classes=len(classes), log=log)
     return export.model_bytes(
         net,
         f"{name}-views{views}" if views > 1 else name,
         classes=classes,
         kind=models[0].prepare,
         calibration=calibration,
-        samples=parts.train.images,
+        samples=splits.train.images,
         provenance=_provenance(models, recipes, dataset, temperatures, views=views),
     )
 
 
 def write(out: Path, data: bytes, dataset: Dataset, *, log: Log = silent) -> Metrics:
-    """Measure the file on the part that its members report on, and write it with the figures on its card.
+    """Measure the file on the split that its members report on, and write it with the figures on its card.
 
-    A look at a test part is noted beside it.
+    Every use of a test split is noted beside it.
 
     Raises:
         OutputError: the file or the note cannot be written.
@@ -122,34 +122,38 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Log = silent) -> Met
         write_atomic(path, data)
         model = Recognizer.load(path)
         recipes = recipes_of(model)
-        parts = splits_of(dataset, recipes[0])
-        if parts.report_name == "test":
+        splits = splits_of(dataset, recipes[0])
+        if splits.report_name == "test":
             members = model.card.provenance.members
             sha256 = " ".join(str(member.recipe_sha256) for member in members)
             seed = " ".join(str(member.seed) for member in members)
             log_opening(out, data=dataset.name, name=model.name, sha256=sha256, seed=seed)
-        log(f"Answering the {len(parts.report):,} pictures of the {parts.report_name} part.")
-        metrics = evaluate_reported(model, dataset, parts)
+        log(f"Predicting the {len(splits.report):,} images of the {splits.report_name} split.")
+        metrics = evaluate_reported(model, dataset, splits)
     write_atomic(out, export.with_figures(data, export.figures_of(metrics)))
     return metrics
 
 
 def _check(models: Sequence[Recognizer], dataset: Dataset, views: int) -> None:
-    """Whether these can be one graph, and the data are those that all of them learnt from."""
+    """Check that these can be one graph, and that the data are those that all of them learned from.
+
+    Raises:
+        UsageError: they cannot, or the data are others.
+    """
     if views not in SHIFTS:
         raise UsageError("Unknown number of views", expected=", ".join(map(str, SHIFTS)), received=views)
     if len(models) == 1 and views == 1:
-        raise UsageError("One model by itself is no ensemble", expected="two models or more, or --views above 1")
+        raise UsageError("One model is not an ensemble", expected="two models or more, or --views above 1")
     files: dict[str, Path] = {}
     for model in models:
-        for what, wanted, found in (
+        for what, expected, received in (
             ("classes", ", ".join(models[0].classes), ", ".join(model.classes)),
-            ("kind of preparation", models[0].prepare, model.prepare),
+            ("preprocessing", models[0].prepare, model.prepare),
             ("outliers", ", ".join(models[0].card.outliers) or "none", ", ".join(model.card.outliers) or "none"),
         ):
-            if wanted != found:
+            if expected != received:
                 problem = f"{models[0].path} and {model.path} do not have the same {what}"
-                raise UsageError(problem, expected=wanted, received=found)
+                raise UsageError(problem, expected=expected, received=received)
         sha256 = ModelFile.of(model.path).sha256
         if sha256 in files:
             raise UsageError(f"{files[sha256]} and {model.path} are the same file", hint="Name each member once.")
@@ -158,55 +162,68 @@ def _check(models: Sequence[Recognizer], dataset: Dataset, views: int) -> None:
 
 
 def _check_data(model: Recognizer, dataset: Dataset) -> None:
-    """Other data could hold pictures that a member learnt from among those that are measured."""
+    """Check that the data are those of `model`: other data could have its training images in their test split.
+
+    Raises:
+        UsageError: they are others.
+    """
     data = model.card.provenance.data
-    learnt = None if data is None else data.sha256
-    if learnt != dataset.sha256:
+    sha256 = None if data is None else data.sha256
+    if sha256 != dataset.sha256:
         raise UsageError(
-            f"{dataset.name} is not the data that {model.path} learnt from",
-            expected=f"SHA-256 {str(learnt)[:12]}…",
+            f"{dataset.name} is not the data that {model.path} learned from",
+            expected=f"SHA-256 {str(sha256)[:12]}…",
             received=f"{dataset.sha256[:12]}…",
-            hint="Say with --data where they lie.",
+            hint="Name them with --data.",
         )
 
 
 def _check_honest(models: Sequence[Recognizer], recipes: Sequence[Recipe]) -> None:
-    """No member may have learnt from pictures that the ensemble is measured on."""
-    fields = HELD_OUT_BY if recipes[0].protocol == "select" else ("protocol", "test_fraction")
-    for field, (model, recipe) in product(fields, zip(models, recipes, strict=True)):
-        wanted, found = getattr(recipes[0], field), getattr(recipe, field)
-        if wanted != found:
-            problem = f"{model.path} may have learnt from pictures that {models[0].path} reports on"
-            raise UsageError(problem, expected=f"{field} = {wanted!r}", received=repr(found))
+    """Check that no member trained on images that the ensemble is measured on.
+
+    Raises:
+        UsageError: one may have.
+    """
+    first = recipes[0]
+    fields = HELD_OUT_BY if first.protocol == "select" else ("protocol", "test_fraction")
+    for model, recipe in zip(models, recipes, strict=True):
+        if field := first.differs_in(fields, recipe):
+            problem = f"{model.path} may have learned from images that {models[0].path} reports on"
+            expected, received = f"{field} = {getattr(first, field)!r}", repr(getattr(recipe, field))
+            raise UsageError(problem, expected=expected, received=received)
 
 
 def _check_twin(twin: Recognizer, recipes: Sequence[Recipe], dataset: Dataset, views: int) -> None:
-    """A temperature means something for the same networks in the same order, seen the same way."""
+    """Check that `twin` joins the same networks in the same order and views: a temperature is for those alone.
+
+    Raises:
+        UsageError: it does not.
+    """
     _check_data(twin, dataset)
     provenance, theirs = twin.card.provenance, recipes_of(twin)
     calibrated = twin.card.calibration.accept_score is not None
     same = bool(provenance.members) and provenance.views == views and len(theirs) == len(recipes)
-    if not (calibrated and same and all(one.is_twin_of(other) for one, other in zip(theirs, recipes, strict=True))):
+    if not (calibrated and same and all(map(Recipe.is_twin_of, theirs, recipes))):
         raise UsageError(
-            f"{twin.path} is no twin of this ensemble",
+            f"{twin.path} is not a twin of this ensemble",
             expected=f"a calibrated ensemble of the same recipes, in the same order, views = {views}",
             received=f"{twin.name}, {'of others' if calibrated else 'not calibrated'}",
         )
 
 
 def _taken_over(twin: Recognizer) -> Calibration:
-    told = "the twin of this ensemble that held pictures out"
-    return replace(twin.card.calibration, keeps=None, fitted_on=told)
+    fitted_on = "the twin of this ensemble that held pictures out"
+    return replace(twin.card.calibration, keeps=None, fitted_on=fitted_on)
 
 
-def _fitted(net: Ensemble, recipes: Sequence[Recipe], parts: Splits, *, classes: int, log: Log) -> Calibration:
-    """Fitted on what all members held out; nothing where each held out pictures of its own, or none."""
+def _fitted(net: Ensemble, recipes: Sequence[Recipe], splits: Splits, *, classes: int, log: Log) -> Calibration:
+    """Fit on the images that all members held out; no calibration where they held out different ones, or none."""
     together = all(len({getattr(recipe, field) for recipe in recipes}) == 1 for field in HELD_OUT_BY)
-    if not together or parts.validation is None:
+    if not together or splits.validation is None:
         return Calibration()
-    log(f"Fitting one temperature on {len(parts.validation):,} pictures that all of them held out.")
-    recipe = min(recipes, key=lambda one: one.stressed)  # copies as photographed only if every member learnt some
-    return calibrate_held_out(net, parts.validation, recipe, classes=classes)
+    log(f"Fitting one temperature on {len(splits.validation):,} images that all of them held out.")
+    recipe = min(recipes, key=lambda recipe: recipe.stressed)  # stressed copies only if every member learned from some
+    return calibrate_held_out(net, splits.validation, recipe, classes=classes)
 
 
 def _provenance(

@@ -1,7 +1,7 @@
-"""From a trained network to the one-file model.
+"""From a trained network to the model file.
 
-In: network, name, what the card shall say. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n, K]`,
-`score: float32 [n]` and, where the network knows M kinds of outliers, `outliers: float32 [n, M]`. Normalisation,
+In: a network, its name, and the rest of its card. Out: `model.onnx`: `image: uint8 [n, 28, 28]` → `probs: float32 [n,
+K]`, `score: float32 [n]` and, where the network knows M kinds of outliers, `outliers: float32 [n, M]`. Normalisation,
 temperature and softmax are inside the graph; the initialisers keep their `state_dict` names, so that `restore` can take
 the weights back. Parity with the network is checked first.
 """
@@ -36,7 +36,7 @@ OPSET = 18  # of ONNX: the lowest that PyTorch's exporter writes, so that the mo
 
 
 class Answering(nn.Module):
-    """A network with everything around it that turns a picture into an answer."""
+    """A network with all steps around it, from an image to probabilities and score: the exported graph."""
 
     def __init__(self, net: nn.Module, temperature: float, *, classes: int) -> None:
         """Wrap `net`, whose logits are divided by `temperature`; those after the first `classes` are of outliers."""
@@ -68,7 +68,7 @@ def model_bytes(
     `kind` is how its images are prepared; on the first of `samples` uint8 (n, 28, 28) network and file are compared.
 
     Raises:
-        ParityError: the file answers otherwise than the network.
+        ParityError: the file does not predict what the network does.
     """
     answering = Answering(net.cpu().float().eval(), calibration.temperature, classes=len(classes))
     model = _to_onnx(answering)
@@ -76,11 +76,13 @@ def model_bytes(
     images = np.concatenate([drawn, samples[:PARITY_IMAGES]])
     with torch.no_grad():
         expected = [output.numpy() for output in answering(torch.from_numpy(images))]
-    answers = run_bytes(model.SerializeToString(), images)
-    off = max(_apart(said, wanted) for said, wanted in zip(answers, expected, strict=True))
-    if not off <= PARITY:
+    outputs = run_bytes(model.SerializeToString(), images)
+    difference = max(map(_difference, outputs, expected))
+    if not difference <= PARITY:  # nor if it is not a number
         raise ParityError(
-            "The exported file answers otherwise than the network", expected=f"within {PARITY}", received=f"{off:.2e}"
+            "The exported file does not predict what the network does",
+            expected=f"a difference of at most {PARITY}",
+            received=f"{difference:.2e}",
         )
     card = Card(
         name=name,
@@ -89,21 +91,21 @@ def model_bytes(
         prepare_version=VERSION,
         parameters=parameters(net),
         calibration=calibration,
-        self_test=SelfTest(drawn, answers[0][: len(drawn)]),
-        outliers=OUTLIERS if len(answers) > len(OUTPUTS) else (),
+        self_test=SelfTest(drawn, outputs[0][: len(drawn)]),
+        outliers=OUTLIERS if len(outputs) > len(OUTPUTS) else (),
         provenance=provenance,
     )
     set_card(model, card)
     return bytes(model.SerializeToString())
 
 
-def _apart(said: Floats, wanted: Floats) -> float:
-    """The largest difference; a score has no upper bound, so it is compared by its share."""
-    return float((np.abs(said - wanted) / np.maximum(1, np.abs(wanted))).max())
+def _difference(output: Floats, expected: Floats) -> float:
+    """The largest difference, relative where a number is above 1: a score has no upper bound."""
+    return float((np.abs(output - expected) / np.maximum(1, np.abs(expected))).max())
 
 
 def with_figures(data: bytes, figures: dict[str, Any]) -> bytes:
-    """The same model file with measured figures on its card: they are measured on the file itself."""
+    """The same model file with figures on its card; they are measured on the file, so it exists before them."""
     import onnx
 
     model = onnx.load_from_string(data)
@@ -128,26 +130,26 @@ def figures_of(metrics: Metrics) -> dict[str, Any]:
     }
 
 
-def verify(recognizer: Recognizer, answer: Callable[[Gray], Floats], *, what: str) -> None:
-    """Check that a file made from a model file answers as it does: `answer` is uint8 (N, 28, 28) → probs (N, K).
+def verify(recognizer: Recognizer, predict: Callable[[Gray], Floats], *, what: str) -> None:
+    """Check that a file made from a model file predicts what it does: `predict` is uint8 (N, 28, 28) → probs (N, K).
 
     Raises:
         ParityError: it does not.
     """
     images = drawn_pictures(recognizer.prepare, PARITY_IMAGES)
     expected = run_bytes(recognizer.path.read_bytes(), images)[0]
-    off = float(np.abs(answer(images) - expected).max())
-    if not off <= PARITY:
+    difference = float(np.abs(predict(images) - expected).max())
+    if not difference <= PARITY:
         raise ParityError(
-            f"The {what} answers otherwise than {recognizer.path}",
-            expected=f"within {PARITY}",
-            received=f"{off:.2e}",
+            f"The {what} does not predict what {recognizer.path} does",
+            expected=f"a difference of at most {PARITY}",
+            received=f"{difference:.2e}",
             hint="It is not written.",
         )
 
 
 def drawn_pictures(kind: str, count: int = SELF_TEST_IMAGES) -> Gray:
-    """Digits as we draw them, 0 to 9 in turn: uint8 (count, 28, 28). The first ten are those of the self test."""
+    """Drawn digits, 0 to 9 in turn: uint8 (count, 28, 28). The first ten are the images of the self test."""
     rng = np.random.default_rng(0)
     return np.stack([prepare(digit(i % 10, rng=rng), kind) for i in range(count)])
 
@@ -185,7 +187,7 @@ def _to_onnx(answering: Answering) -> Any:
 
 
 def _strip(model: Any) -> Any:
-    """Remove the exporter's notes on every node, which double a small file, and the biases that it makes up."""
+    """Remove the exporter's metadata on every node, which doubles a small file, and the zero biases that it adds."""
     drop_zero_biases(model.graph)
     del model.metadata_props[:], model.graph.value_info[:], model.graph.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
@@ -197,16 +199,16 @@ def _strip(model: Any) -> Any:
 
 
 def drop_zero_biases(graph: Any) -> None:
-    """Remove the zeros that the exporter adds, as if computed, to a convolution without bias.
+    """Remove the zeros that the exporter adds to a convolution without bias, in the form of computed values.
 
-    With them in the way ONNX Runtime folds no batch norm, and the network takes two to four times as long.
+    Because of them ONNX Runtime would not fold batch norms, and the network would take two to four times as long.
     """
     weights = {init.name for init in graph.initializer}
     for node in graph.node:
         if node.op_type == "Conv" and len(node.input) == 3 and node.input[2] not in weights:
             del node.input[2]
     needed = {output.name for output in graph.output}
-    for node in reversed(list(graph.node)):  # what uses a value stands behind what makes it
+    for node in reversed(list(graph.node)):  # nodes are sorted: one that uses a value comes after the one that makes it
         if needed.isdisjoint(node.output):
             graph.node.remove(node)
         else:
@@ -214,14 +216,14 @@ def drop_zero_biases(graph: Any) -> None:
 
 
 def run_bytes(data: bytes, images: Gray) -> list[Floats]:
-    """What the bytes of a model file say of uint8 (N, 28, 28): probabilities (N, K), scores (N,), outliers (N, M)."""
+    """The outputs of a model file for uint8 (N, 28, 28): probabilities (N, K), scores (N,), outliers (N, M)."""
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
-    answers: list[Floats] = session.run(None, {"image": images})
-    return answers
+    outputs: list[Floats] = session.run(None, {"image": images})
+    return outputs
 
 
 def set_card(model: Any, card: Card) -> None:
-    """Put the card into an ONNX model, as the one thing that its metadata hold."""
+    """Write the card into the metadata of an ONNX model, in place of all that they hold."""
     del model.metadata_props[:]
     entry = model.metadata_props.add()
     entry.key, entry.value = METADATA_KEY, card.to_json()

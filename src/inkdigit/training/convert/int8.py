@@ -1,9 +1,9 @@
 """From a float model file to one of 8-bit integers: a quarter of the size, and faster on processors with VNNI.
 
-In: a recogniser and the data that it learnt from. Out: the bytes of another model file, and the figures of both.
+In: a recogniser and the data that it learned from. Out: the bytes of another model file, and the figures of both.
 The quantisation is static, with a scale for each filter and weights of 7 bits, so that sums fit on processors without
-VNNI too. Training pictures fix the range of each layer. The output layer and all behind it stay float: they decide
-between close classes, and take next to no time.
+VNNI too. Training images fix the range of each layer. The output layer and all layers after it stay float: they decide
+between close classes, and take almost no time.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from inkdigit.training.data import splits_of
 from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.types import Dataset, Gray, Metrics
 
-PICTURES = 1000  # that fix the ranges
-AT_A_TIME = 100
-SEED = 0  # draws them
-WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")
+IMAGES = 1000  # that fix the ranges: a hundred of each digit
+BATCH = 100  # images: the quantiser keeps every value of a batch in memory
+SEED = 0  # draws the images: the same file every time
+WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")  # operators of ONNX that can become integers
 
 
 @dataclass(frozen=True, eq=False)
 class Quantized:
-    """The int8 file, and what the float file and it come to on the same pictures."""
+    """The int8 file, and the figures of the float file and of it on the same images."""
 
     data: bytes
     before: Metrics
@@ -48,10 +48,10 @@ class Quantized:
 
 
 def quantize(recognizer: Recognizer, dataset: Dataset) -> Quantized:
-    """Make an int8 file and measure it on the part that the model's recipe reports on.
+    """Make an int8 file and measure it on the split that the model's recipe reports on.
 
     Raises:
-        UsageError: the file has no float weights or none to make integers of, or the data do not suit the model.
+        UsageError: the file has no float weights that can become integers, or the data do not fit the model.
         MissingExtra: onnx is not installed.
     """
     unknown = [name for name in dataset.classes if name not in recognizer.classes]
@@ -60,28 +60,28 @@ def quantize(recognizer: Recognizer, dataset: Dataset) -> Quantized:
             f"{dataset.name!r} has classes that {recognizer.path} does not know",
             expected=f"classes among {', '.join(recognizer.classes[:10])}",
             received=", ".join(unknown[:5]),
-            hint="Say with --data what the model learnt from.",
+            hint="Name with --data what the model learned from.",
         )
-    parts = splits_of(dataset, recipe_of(recognizer))
-    data = int8_bytes(recognizer, choose(parts.train.images))
-    before = evaluate_reported(recognizer, dataset, parts)
+    splits = splits_of(dataset, recipe_of(recognizer))
+    data = int8_bytes(recognizer, choose(splits.train.images))
+    before = evaluate_reported(recognizer, dataset, splits)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
         path.write_bytes(data)
-        after = evaluate_reported(path, dataset, parts)  # the self test passes
+        after = evaluate_reported(path, dataset, splits)  # the self test passes
     return Quantized(with_figures(data, {**figures_of(after), "float32": figures_of(before)}), before, after)
 
 
 def choose(images: Gray) -> Gray:
-    """The pictures that fix the ranges, always the same of the same data: uint8 (≤ 1000, 28, 28)."""
-    return images[np.random.default_rng(SEED).permutation(len(images))[:PICTURES]]
+    """The images that fix the ranges, always the same for the same data: uint8 (≤ 1000, 28, 28)."""
+    return images[np.random.default_rng(SEED).permutation(len(images))[:IMAGES]]
 
 
 def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
-    """The bytes of the int8 file, its ranges fixed by `images` uint8 (N, 28, 28).
+    """The bytes of the int8 file, whose ranges `images` uint8 (N, 28, 28) fix.
 
-    Its card is that of the float file with a self test of its own, and names the float file. Temperature and threshold
-    are taken over: the score means the same.
+    Its card is that of the float file with another self test, and names the float file. Temperature and threshold stay:
+    the score means the same.
 
     Raises:
         UsageError: the file has no float weights, or none before its output layer.
@@ -89,25 +89,26 @@ def int8_bytes(recognizer: Recognizer, images: Gray) -> bytes:
     """
     recipe_of(recognizer)
     model = _quantized(recognizer.path, images)
-    card, pictures = recognizer.card, recognizer.card.self_test.images
-    probs = run_bytes(model.SerializeToString(), pictures)[0]
-    named = replace(
+    card = recognizer.card
+    test_images = card.self_test.images
+    probs = run_bytes(model.SerializeToString(), test_images)[0]
+    int8_card = replace(
         card,
         name=f"{card.name}-int8",
         numbers="int8",
-        self_test=SelfTest(pictures, probs),
+        self_test=SelfTest(test_images, probs),
         figures={},
         provenance=replace(card.provenance, made_from=(ModelFile.of(recognizer.path),)),
     )
-    set_card(model, named)
+    set_card(model, int8_card)
     return bytes(model.SerializeToString())
 
 
-class _Pictures:
-    """Pictures as ONNX Runtime asks for them: a batch a call, then None."""
+class _Batches:
+    """Images in the form that ONNX Runtime reads: a batch per call, then None."""
 
     def __init__(self, images: Gray) -> None:
-        self._batches = iter([images[i : i + AT_A_TIME] for i in range(0, len(images), AT_A_TIME)])
+        self._batches = iter([images[i : i + BATCH] for i in range(0, len(images), BATCH)])
 
     def get_next(self) -> dict[str, Gray] | None:
         batch = next(self._batches, None)
@@ -128,14 +129,14 @@ def _quantized(path: Path, images: Gray) -> Any:
         output = max(i for i, node in enumerate(nodes) if node.op_type == "Gemm")
         if not any(node.op_type in WITH_WEIGHTS for node in nodes[:output]):
             raise UsageError(
-                f"{path} has no layer to make integers of",
+                f"{path} has no layer that can become integers",
                 expected="a convolution or a dense layer before the output layer, which stays float",
             )
         with _without_advice():
             quantize_static(
                 folded,
                 out,
-                _Pictures(images),
+                _Batches(images),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 reduce_range=True,
@@ -150,7 +151,7 @@ def _quantized(path: Path, images: Gray) -> Any:
 
 @contextmanager
 def _temporary_folder() -> Iterator[str]:
-    """A folder for what ONNX Runtime writes and reads again.
+    """A folder for files that ONNX Runtime writes and reads again.
 
     Raises:
         OutputError: there is no room for it.
@@ -159,16 +160,16 @@ def _temporary_folder() -> Iterator[str]:
     try:
         with writing(place), tempfile.TemporaryDirectory() as folder:
             yield folder
-    except broken() as exc:  # the network ran before, so that what fails is writing it
+    except broken() as exc:  # the network ran before, so writing it is what fails
         raise OutputError(f"Temporary files cannot be written in {place} ({exc})") from exc
 
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Keep what the quantiser says to the root logger from the user, for whom it is about nodes that he never sees.
+    """Hide what the quantiser writes to the root logger: advice about nodes that the user never sees.
 
-    It speaks by functions of `logging` that give the root logger a handler where it has none: for good. One that does
-    nothing is there meanwhile.
+    It calls functions of `logging` that give the root logger a handler for good where it has none. Inside this block it
+    has one that does nothing.
     """
     root, folder = logging.getLogger(), str(Path(ort.__file__).parent)
 
@@ -186,11 +187,11 @@ def _without_advice() -> Iterator[None]:
 
 
 def _folded(model: Any, folder: Path) -> Any:
-    """The same network with its batch norms inside its convolutions, as ONNX Runtime would run it."""
+    """The same network with its batch norms folded into its convolutions, as ONNX Runtime runs it."""
     import onnx
     from onnxruntime.quantization.quant_utils import add_pre_process_metadata
 
-    drop_zero_biases(model.graph)  # a file of an earlier release has them
+    drop_zero_biases(model.graph)  # a file of an earlier release has some
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(folder / "folded.onnx")
@@ -199,5 +200,5 @@ def _folded(model: Any, folder: Path) -> Any:
     standard = [entry for entry in folded.opset_import if not entry.domain]
     del folded.opset_import[:], folded.metadata_props[:]
     folded.opset_import.extend(standard)  # ONNX Runtime's own operators are not used
-    add_pre_process_metadata(folded)  # else it warns that this was not done
+    add_pre_process_metadata(folded)  # without it the quantiser warns that this was not done
     return folded

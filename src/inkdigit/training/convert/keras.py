@@ -1,9 +1,9 @@
 """From a model file to a Keras 3 file: stock layers only, opened by `keras.models.load_model` on any backend.
 
-In: a recogniser. Out: the bytes of a `.keras` file. Its input is float32 (N, 28, 28, 1), 0–255, as pictures leave the
-door; its output is the probabilities (N, K), without score and outliers. Scaling is its first layer, temperature and
-softmax are its last; the layers between are called as those of the network. It is a `Sequential`, or functional where
-residual blocks branch.
+In: a recogniser. Out: the bytes of a `.keras` file. Its input is float32 (N, 28, 28, 1), 0–255, prepared images; its
+output is the probabilities (N, K), without score and outliers. Scaling is its first layer, temperature and softmax are
+its last; the layers between have the names of those of the network. It is a `Sequential`, or functional where residual
+blocks branch.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.types import SIDE, Floats, Gray
 
-SUFFIX = ".keras"  # Keras opens no other
+SUFFIX = ".keras"  # Keras opens no file without it
 NO_MOMENTS = "Use the model file as it is, or train it with moments = false."
 ACTIVATIONS: dict[type[nn.Module], str] = {
     nn.ReLU: "relu",
@@ -41,16 +41,16 @@ ACTIVATIONS: dict[type[nn.Module], str] = {
 
 
 def keras_bytes(recognizer: Recognizer) -> bytes:
-    """The bytes of the `.keras` file, opened again and compared with the model file first.
+    """The bytes of the `.keras` file, after it was opened and compared with the model file.
 
     Raises:
-        UsageError: the file has no float weights, or a layer that Keras has not.
-        ParityError: the Keras file answers otherwise than the model file.
+        UsageError: the file has no float weights, or a layer that Keras does not have.
+        ParityError: the Keras file does not predict what the model file does.
         MissingExtra: Keras is not installed.
     """
     net, recipe = restore(recognizer)
     if recipe.moments:
-        raise UsageError(f"{recognizer.path} normalises moments, and no stock layer of Keras does", hint=NO_MOMENTS)
+        raise UsageError(f"{recognizer.path} normalises moments, which no stock layer of Keras does", hint=NO_MOMENTS)
     keras = _keras()
     with (
         writing(Path(tempfile.gettempdir())),
@@ -66,17 +66,17 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
         _model(keras, net, temperature=recognizer.card.calibration.temperature, name=name).save(path)
         written = keras.models.load_model(path)
 
-        def answer(images: Gray) -> Floats:
+        def predict(images: Gray) -> Floats:
             floats = images[..., None].astype("float32")
             probs: Floats = keras.ops.convert_to_numpy(written(floats, training=False))
             return probs
 
-        verify(recognizer, answer, what="Keras file")
+        verify(recognizer, predict, what="Keras file")
         return path.read_bytes()
 
 
 def _keras() -> Any:
-    """Keras, on PyTorch unless it is imported already; the environment is left as it was."""
+    """Keras, with PyTorch as its backend unless it is imported already; the environment is restored."""
     before = os.environ.get("KERAS_BACKEND")
     if "keras" not in sys.modules:
         os.environ["KERAS_BACKEND"] = "torch"
@@ -94,7 +94,7 @@ def _keras() -> Any:
 
 @contextmanager
 def _defaults(keras: Any) -> Iterator[None]:
-    """Float32 and channels last, whatever else the user has set for Keras."""
+    """Float32 and channels last, whatever the user has set for Keras."""
     order, policy = keras.config.image_data_format(), keras.config.dtype_policy()
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy("float32")
@@ -120,22 +120,22 @@ def _model(keras: Any, net: nn.Sequential, *, temperature: float, name: str) -> 
 
 
 class _Chain:
-    """Layers of PyTorch made into layers of Keras and applied, one after the other."""
+    """Layers of PyTorch, converted to layers of Keras and applied one after the other."""
 
     def __init__(self, layers: Any) -> None:
         self.layers = layers  # the module keras.layers
         self.applied: list[Any] = []
-        self.flattened: tuple[int, int, int] | None = None  # what (H, W, C) the next dense layer sees in one row
+        self.flattened: tuple[int, int, int] | None = None  # (H, W, C) of the input of the next dense layer
 
     def apply(self, x: Any, layer: Any, *weights: torch.Tensor | None) -> Any:
-        """Call a Keras layer on `x` and give it its weights."""
+        """Call a Keras layer on `x` and set its weights."""
         y = layer(x)
         layer.set_weights([w.detach().numpy() for w in weights if w is not None])
         self.applied.append(layer)
         return y
 
     def add(self, x: Any, name: str, module: nn.Module) -> Any:
-        """Apply what does in Keras what `module` does in PyTorch."""
+        """Apply the Keras layer that is equivalent to `module`."""
         k = self.layers
         match module:
             case nets.Residual():
@@ -177,7 +177,7 @@ class _Chain:
 
     def _conv(self, x: Any, name: str, conv: nn.Conv2d) -> Any:
         padding, stride = int(conv.padding[0]), conv.stride[0]
-        if padding and stride > 1:  # "same" would add the odd row on the other side than PyTorch does
+        if padding and stride > 1:  # "same" would add the odd row on the opposite side
             x = self.apply(x, self.layers.ZeroPadding2D(padding, name=f"{name}_pad"))
         layer = self.layers.Conv2D(
             conv.out_channels,

@@ -1,6 +1,6 @@
-"""From a model file back to the network and the recipe it was trained with.
+"""From a model file back to the network and the recipe that it was trained with.
 
-In: a recogniser. Out: the `nn.Sequential` with its weights, ready to be explained, adapted or trained on.
+In: a recogniser. Out: the `nn.Sequential` with its weights, to explain it, adapt it or export it in another format.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
     """
     recipe = recipe_of(recognizer)
     net = nets.build(recipe, len(recognizer.card.classes))
-    wanted = net.state_dict()
-    weights = _weights(recognizer.path, wanted.keys())
-    missing = [name for name in wanted if name not in weights and not name.endswith("num_batches_tracked")]
+    expected = net.state_dict()
+    weights = _weights(recognizer.path, expected.keys())
+    missing = [name for name in expected if name not in weights and not name.endswith("num_batches_tracked")]
     if missing:
         raise NotAModelFile(f"{recognizer.path}: the weights {', '.join(missing[:3])} are not in it")
     try:
@@ -44,10 +44,10 @@ def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
 
 
 def _weights(path: Path, names: Collection[str]) -> dict[str, torch.Tensor]:
-    """The weights of these names that are in a model file itself.
+    """The weights of these names in a model file.
 
     Raises:
-        NotAModelFile: it cannot be read any more, or a weight in it is broken.
+        NotAModelFile: it can no longer be read, or a weight in it is damaged.
     """
     try:
         import onnx
@@ -70,7 +70,7 @@ def recipe_of(recognizer: Recognizer) -> Recipe:
 
     Raises:
         UsageError: the file was made from another model file, and has no trainable weights.
-        NotAModelFile: the card names no recipe, or none that can be read.
+        NotAModelFile: the card has no recipe, or one that cannot be read.
     """
     card = recognizer.card
     if card.provenance.made_from or card.numbers != "float32":
@@ -85,14 +85,14 @@ def recipe_of(recognizer: Recognizer) -> Recipe:
 
 
 def recipes_of(recognizer: Recognizer) -> list[Recipe]:
-    """The recipes that the weights of any model file were trained with: one, or one a member of an ensemble.
+    """The recipes that the weights of any model file were trained with: one, or one per member of an ensemble.
 
     Raises:
-        NotAModelFile: the card names no recipe, or none that can be read.
+        NotAModelFile: the card has no recipe, or one that cannot be read.
     """
     texts = recognizer.card.provenance.recipes
     if not texts:
-        raise NotAModelFile(f"{recognizer.path}: its card names no recipe to build the network from")
+        raise NotAModelFile(f"{recognizer.path}: its card has no recipe to build the network from")
     try:
         return [Recipe.from_fields(parse_toml(text), where="the recipe on the card") for text in texts]
     except (ValueError, UsageError) as exc:

@@ -1,6 +1,6 @@
 """The data that a model learned from, opened again: what an int8 file or an ensemble is made and measured with.
 
-In: a recogniser, and a SOURCE where the user names one. Out: a `Dataset` as the model prepares its pictures.
+In: a recogniser, and a SOURCE where the user names one. Out: a `Dataset` as the model prepares its images.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def source_of(recognizer: Recognizer) -> str:
 
 
 def open_source(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> Dataset:
-    """Open data as the model prepares pictures; `named` says that the user named them.
+    """Open data as the model prepares images; `named` where the user named them.
 
     Raises:
         UsageError: there are no such data.
@@ -40,13 +40,13 @@ def open_source(source: str, recognizer: Recognizer, *, named: bool, log: Log) -
     except (UsageError, DataError) as exc:
         if named:
             raise
-        raise UsageError(f"The data that the model learnt from cannot be opened: {exc}", hint="Say --data.") from exc
+        raise UsageError(f"The data that the model learned from cannot be opened: {exc}", hint="Use --data.") from exc
 
 
 def open_same(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> Dataset:
     """Open data as `open_source` does, and compare them with those that the model learned from.
 
-    Other data are taken where the user named them, and a line of the log says so.
+    Other data are taken where the user named them, with a line in the log.
 
     Raises:
         UsageError: there are no such data, or what has the name of the model's data is not the same.
@@ -58,11 +58,11 @@ def open_same(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> 
     if sha256 in (None, dataset.sha256):
         return dataset
     if named:
-        log(f"{dataset.name} is not what the model learnt from: ranges and figures are those of {dataset.name}.")
+        log(f"{dataset.name} is not what the model learned from: ranges and figures are those of {dataset.name}.")
         return dataset
     raise UsageError(
-        f"{source} is not the data that the model learnt from",
+        f"{source} is not the data that the model learned from",
         expected=f"SHA-256 {str(sha256)[:12]}…",
         received=f"{dataset.sha256[:12]}…",
-        hint="Say --data.",
+        hint="Use --data.",
     )

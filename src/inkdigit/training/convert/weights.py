@@ -1,8 +1,8 @@
-"""From a model file to what PyTorch's own tools read: the weights as safetensors, or the whole as an exported program.
+"""From a model file to formats of PyTorch: the weights as safetensors, or the whole as an exported program.
 
-In: a recogniser. Out: bytes. The safetensors file holds the `state_dict` of the network, and in its header what
-rebuilds it: recipe, class names, card. The `.pt2` file answers as the model file does: uint8 (n, 28, 28) → probs (n, K)
-and score (n,).
+In: a recogniser. Out: bytes. The safetensors file holds the `state_dict` of the network, and in its header all that is
+needed to rebuild it: recipe, class names, card. The `.pt2` file predicts as the model file does: uint8 (n, 28, 28) →
+probs (n, K) and score (n,).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from inkdigit.types import SIDE, Floats, Gray
 
 
 def safetensors_bytes(recognizer: Recognizer) -> bytes:
-    """The bytes of a safetensors file: `load_file` gives what `load_state_dict` of the same network takes.
+    """The bytes of a safetensors file: `load_state_dict` of the same network takes what `load_file` returns.
 
-    They are opened again, and a network with these weights is compared with the model file first.
+    Before they are returned, a network with these weights is compared with the model file.
 
     Raises:
         UsageError: the file has no float weights.
-        ParityError: the network answers otherwise than the model file.
+        ParityError: the network does not predict what the model file does.
         MissingExtra: safetensors is not installed.
     """
     try:
@@ -51,11 +51,11 @@ def safetensors_bytes(recognizer: Recognizer) -> bytes:
 
 
 def pt2_bytes(recognizer: Recognizer) -> bytes:
-    """The bytes of an exported program, opened again and compared with the model file first.
+    """The bytes of an exported program, after it was opened and compared with the model file.
 
     Raises:
         UsageError: the file has no float weights.
-        ParityError: the program answers otherwise than the model file.
+        ParityError: the program does not predict what the model file does.
     """
     net, _ = restore(recognizer)
     card = recognizer.card

@@ -1,9 +1,9 @@
-"""Augmentation, batched on tensors: every training picture a little different each time it is seen.
+"""Augmentation of a batch on its device: every training image changes a little each time.
 
-In: pictures uint8 (B, 28, 28) on any device, a recipe's ranges, a generator. Out: float32 (B, 1, 28, 28), 0–255.
-Strokes are thinned or thickened first. One affine map a picture (rotation, zoom, squish, shear, shift) and, if asked, a
-smooth elastic field (Simard, Steinkraus, Platt 2003) are sampled together in a single pass; then one square may be
-erased.
+In: images uint8 (B, 28, 28) on any device, a recipe's ranges, a random generator. Out: float32 (B, 1, 28, 28), 0–255.
+Strokes become thinner or thicker first. Then one affine map per image (rotation, zoom, squish, shear, shift) and, where
+the recipe has one, a smooth elastic field (Simard, Steinkraus, Platt 2003) are sampled in one pass. Last, one square
+may be erased.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def augment(images: Tensor, recipe: Recipe, *, generator: torch.Generator) -> Te
 
 
 def _uniform(x: Tensor, limit: float, generator: torch.Generator) -> Tensor:
-    """One number in [−limit, limit] a picture: (B,)."""
+    """One number in [−limit, limit] per image: (B,)."""
     return (torch.rand(len(x), generator=generator, device=x.device) * 2 - 1) * limit
 
 
@@ -56,7 +56,7 @@ def _affine(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
 
 
 def _shift(x: Tensor, axis: int, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Pixels that each picture moves towards the start of an axis, 2 (rows) or 3 (columns): (B,)."""
+    """Pixels that each image moves towards the start of an axis, 2 (rows) or 3 (columns): (B,)."""
     shift = _uniform(x, recipe.shift_px, generator)
     if not recipe.shift_inside:
         return shift
@@ -77,14 +77,14 @@ def _elastic(x: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
 
 
 def _thicken(x: Tensor, limit: float, generator: torch.Generator) -> Tensor:
-    """Each picture on its way to the darkest of 3×3 pixels, thicker, or to the lightest, thinner."""
+    """Blend each image with its 3×3 maximum, which is thicker, or with its 3×3 minimum, which is thinner."""
     share = _uniform(x, limit, generator)[:, None, None, None]
     thicker, thinner = F.max_pool2d(x, 3, 1, 1), -F.max_pool2d(-x, 3, 1, 1)
     return torch.lerp(x, torch.where(share > 0, thicker, thinner), share.abs())
 
 
 def _erase(x: Tensor, square_px: int, generator: torch.Generator) -> Tensor:
-    """Set one square of each picture to 0, at a random place."""
+    """Set one square of each image to 0, at a random place."""
     side = x.shape[-1]
     pixels = torch.arange(side, device=x.device)
     corner = torch.randint(1 - square_px, side, (len(x), 2), generator=generator, device=x.device)  # (B, 2)

@@ -1,8 +1,8 @@
 """A training state on disk: tensors as safetensors, the rest as JSON; nothing that could run code.
 
-In and out: `State` ⇄ `checkpoint/` in the run directory, written aside and renamed after each epoch. The one before is
-kept until the run is finished: if the newest is damaged, the run goes on from there. A checkpoint carries its own
-checksum, and is compared with the network and the optimizer that it is of before a number of it is used.
+In and out: `State` ⇄ `checkpoint/` in the run directory, written aside and renamed after each epoch. The previous one
+stays until the run is finished: if the newest is damaged, the run continues from there. A checkpoint has a checksum,
+and is compared with the network and the optimizer of the run before any number of it is used.
 """
 
 from __future__ import annotations
@@ -31,40 +31,41 @@ from inkdigit.types import Log, silent
 FILE = "checkpoint/state.safetensors"
 PREVIOUS = "checkpoint/previous.safetensors"
 COUNTERS = ("best_value", "epochs_since_best", "plateau_scale", "plateau_epochs", "epoch", "step", "stopped")
-METADATA, OURS = "__metadata__", "inkdigit"  # safetensors' place for text in the header, and our text there
+METADATA = "__metadata__"  # where safetensors has texts in its header
+OURS = "inkdigit"  # the name of our text there
 UNSIGNED = "0" * 64  # in the place of the checksum while it is computed
 LENGTH_BYTES = 8  # safetensors begins with the length of its header
-MAX_HEADER_BYTES = 2**22  # ours have a hundred bytes a tensor
-TYPES = {"F32": torch.float32, "I64": torch.int64}  # of the tensors that networks and optimizers remember
-MOST_STEPS = 2**53
+MAX_HEADER_BYTES = 2**22  # ours have a hundred bytes per tensor, and networks at most some thousand tensors
+TYPES = {"F32": torch.float32, "I64": torch.int64}  # of the tensors in networks and optimizers
+MAX_STEPS = 2**53  # whole numbers up to here are exact in the CSV's floats
 
 
 class Header(BaseModel):
-    """What a checkpoint says beside its tensors."""
+    """The counters of a checkpoint, beside its tensors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    best_value: float = Field(gt=-math.inf)  # infinite before the first
+    best_value: float = Field(gt=-math.inf)  # infinite before the first epoch is validated
     epochs_since_best: int = Field(ge=0)
     plateau_scale: float = Field(ge=0, le=1)
     plateau_epochs: int = Field(ge=0)
     epoch: int = Field(ge=0)
-    step: int = Field(ge=0, le=MOST_STEPS)
+    step: int = Field(ge=0, le=MAX_STEPS)
     stopped: bool
-    optimizer: dict[str, float]  # numbers that are not tensors; none with the PyTorch of today
+    optimizer: dict[str, float]  # its numbers that are not tensors; today's PyTorch has none
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$")  # of the whole file; older ones have none
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         steps_fit = self.step % self.epoch == 0 and self.step > 0 if self.epoch else self.step == 0
         if not steps_fit or max(self.epochs_since_best, self.plateau_epochs) > self.epoch:
-            raise ValueError("its counters do not go together")
+            raise ValueError("its counters do not fit together")
         return self
 
 
 @dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The tensors and numbers that a checkpoint of one network may hold: name → what a fresh one is like."""
+class _Expected:
+    """The content that a checkpoint of one network may hold: name → a tensor of the same shape and type."""
 
     weights: dict[str, Tensor]  # of the network, and of its average where the recipe averages
     best: dict[str, Tensor]  # once there is a best epoch
@@ -72,14 +73,14 @@ class _Wanted:
     scalars: frozenset[str]
 
     @property
-    def most_bytes(self) -> int:
-        """The largest that such a file can be."""
+    def max_bytes(self) -> int:
+        """The largest size that such a file can have."""
         tensors = [*self.weights.values(), *self.best.values(), *self.optimizer.values()]
         return LENGTH_BYTES + MAX_HEADER_BYTES + sum(tensor.nbytes for tensor in tensors)
 
 
 def write(run: Path, state: State) -> None:
-    """Write the whole state as one file, counters in its header; the one before stays until this one is whole.
+    """Write the state as one file, counters in its header; the previous file stays until this one is complete.
 
     Raises:
         OutputError: the file cannot be written.
@@ -87,7 +88,7 @@ def write(run: Path, state: State) -> None:
     tensors: dict[str, Tensor] = {}
     for group, weights in (("net", state.net.state_dict()), ("average", state.average), ("best", state.best)):
         tensors.update({f"{group}/{name}": value for name, value in (weights or {}).items()})
-    slots, scalars = _remembered(state.optimizer)
+    slots, scalars = _contents(state.optimizer)
     header = {name: getattr(state, name) for name in COUNTERS} | {"optimizer": scalars, "sha256": UNSIGNED}
     flat = {name: value.detach().cpu().contiguous() for name, value in (tensors | slots).items()}
     data = save(flat, {OURS: json.dumps(header)})
@@ -99,12 +100,12 @@ def write(run: Path, state: State) -> None:
 
 
 def exists(run: Path) -> bool:
-    """Whether a run has something to go on from."""
+    """Whether a run has a checkpoint to continue from."""
     return any((run / name).is_file() for name in (FILE, PREVIOUS))
 
 
 def forget_previous(run: Path) -> None:
-    """Remove the checkpoint before the last one: a finished run needs no other.
+    """Remove the checkpoint before the last one, which a finished run does not need.
 
     Raises:
         OutputError: it cannot be removed.
@@ -121,36 +122,36 @@ def read(run: Path, net: nn.Sequential, recipe: Recipe, *, device: torch.device,
         DataError: every checkpoint is damaged, or the last good one is of another recipe.
     """
     if not exists(run):
-        raise UsageError(f"{run} has no checkpoint to go on from", hint="Train it anew.")
-    wanted, damaged = _wanted(net, recipe), ""
+        raise UsageError(f"{run} has no checkpoint to continue from", hint="Train it again.")
+    expected, damaged = _expect(net, recipe), ""
     for path in (run / FILE, run / PREVIOUS):
         if not path.is_file():  # a run may have been killed between two renames
             continue
         try:
-            header, tensors = _open(path, wanted)
+            header, tensors = _open(path, expected)
         except (OSError, ValueError, SafetensorError) as exc:
             damaged = damaged or f"{path}: the checkpoint is damaged ({_short(exc)})"
             continue
         if damaged:
-            log(f"{damaged}; the run's last good one is {path} of epoch {header.epoch}.")
+            log(f"{damaged}; the last good one is {path} of epoch {header.epoch}.")
         if path != run / FILE:
             with writing(path):
                 path.replace(run / FILE)
         return _fill(net, recipe, header, tensors, device)
-    raise DataError(f"{damaged}, and there is no good one before it", hint="Train the run anew.")
+    raise DataError(f"{damaged}, and there is no good one before it", hint="Train the run again.")
 
 
-def _wanted(net: nn.Sequential, recipe: Recipe) -> _Wanted:
-    """What a checkpoint of this network holds: its optimizer is asked by one step of a copy that learns nothing."""
+def _expect(net: nn.Sequential, recipe: Recipe) -> _Expected:
+    """What a checkpoint of this network holds; a copy makes one step with gradients of 0 to fill its optimizer."""
     weights = net.state_dict()
     twin = copy.deepcopy(net)
     optimizer = make_optimizer(twin, recipe)
     for parameter in twin.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    slots, scalars = _remembered(optimizer)
+    slots, scalars = _contents(optimizer)
     groups = ("net", "average") if recipe.ema_decay else ("net",)
-    return _Wanted(
+    return _Expected(
         weights={f"{group}/{name}": value for group in groups for name, value in weights.items()},
         best={f"best/{name}": value for name, value in weights.items()} if recipe.keep == "best" else {},
         optimizer=slots,
@@ -158,8 +159,8 @@ def _wanted(net: nn.Sequential, recipe: Recipe) -> _Wanted:
     )
 
 
-def _remembered(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """What an optimizer remembers of each weight: its tensors and its other numbers, by their names in a checkpoint."""
+def _contents(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """What an optimizer stores for each weight: its tensors and its other numbers, by their names in a checkpoint."""
     tensors: dict[str, Tensor] = {}
     scalars: dict[str, float] = {}
     for index, slots in optimizer.state_dict()["state"].items():
@@ -171,16 +172,16 @@ def _remembered(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], di
     return tensors, scalars
 
 
-def _open(path: Path, wanted: _Wanted) -> tuple[Header, dict[str, Tensor]]:
+def _open(path: Path, expected: _Expected) -> tuple[Header, dict[str, Tensor]]:
     """The counters and tensors of one file, all checked.
 
     Raises:
         OSError: it cannot be read.
         ValueError: it is damaged.
-        SafetensorError: its header and its tensors do not go together.
-        DataError: it is whole, but not of this network.
+        SafetensorError: its header and its tensors do not fit together.
+        DataError: it is undamaged, but not of this network.
     """
-    data = read_bytes(path, max_bytes=wanted.most_bytes)
+    data = read_bytes(path, max_bytes=expected.max_bytes)
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
     if not 0 < length <= min(len(data) - LENGTH_BYTES, MAX_HEADER_BYTES):
         raise ValueError("it is cut short, or is not a checkpoint")
@@ -190,11 +191,11 @@ def _open(path: Path, wanted: _Wanted) -> tuple[Header, dict[str, Tensor]]:
         raise ValueError("its header is not one of ours")
     header = Header.model_validate(parse_json(texts[OURS]))
     if header.sha256 is not None and checksum(data, header.sha256) != header.sha256:
-        raise ValueError("its checksum is another one")
-    if problem := _difference(entries, header, wanted):
+        raise ValueError("its checksum is wrong")
+    if problem := _difference(entries, header, expected):
         if header.sha256 is None:
             raise ValueError(problem)
-        raise DataError(f"{path}: {problem}", hint="Was recipe.toml changed? Put it back, or train anew.")
+        raise DataError(f"{path}: {problem}", hint="Was recipe.toml changed? Restore it, or train again.")
     return header, load(data)
 
 
@@ -206,19 +207,19 @@ def checksum(data: bytes, place: str) -> str:
     return digest.hexdigest()
 
 
-def _difference(entries: dict[str, Any], header: Header, wanted: _Wanted) -> str | None:
-    """In what names, types and shapes are not those of the network and its optimizer; None if in nothing."""
-    due = wanted.weights | (wanted.optimizer if header.step else {})
-    if wanted.best and header.best_value < math.inf:
-        due = due | wanted.best
-    if odd := sorted(set(due) ^ set(entries)):
-        problem = "is missing" if odd[0] in due else "is not part of it"
+def _difference(entries: dict[str, Any], header: Header, expected: _Expected) -> str | None:
+    """How names, types and shapes differ from those of the network and its optimizer; None if they do not."""
+    required = expected.weights | (expected.optimizer if header.step else {})
+    if expected.best and header.best_value < math.inf:
+        required = required | expected.best
+    if odd := sorted(set(required) ^ set(entries)):
+        problem = "is missing" if odd[0] in required else "is not part of it"
         return f"it is of another network or optimizer: {_cut(odd[0])} {problem}"
-    for name, tensor in due.items():
+    for name, tensor in required.items():
         entry = entries[name] if isinstance(entries[name], dict) else {}
         if TYPES.get(str(entry.get("dtype"))) != tensor.dtype or entry.get("shape") != list(tensor.shape):
             return f"it is of another network: {name} has another shape or type"
-    if set(header.optimizer) != (wanted.scalars if header.step else set()):
+    if set(header.optimizer) != (expected.scalars if header.step else set()):
         return "it is of another optimizer"
     return None
 
@@ -242,12 +243,12 @@ def _fill(
 
 
 def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, float]) -> None:
-    """Give the optimizer its running means back."""
+    """Restore the optimizer's running means."""
     slots: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *scalars.items()]:
         index, _, name = key.partition("/")
         if isinstance(value, Tensor) and value.ndim == 4:
-            # The layout of the weights in training: a fused step pairs numbers by where they lie in memory.
+            # The memory layout of the weights in training: a fused step pairs numbers by their place in memory.
             value = value.contiguous(memory_format=torch.channels_last)
         slots.setdefault(int(index), {})[name] = value
     if slots:
@@ -255,7 +256,7 @@ def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
 
 
 def _short(exc: Exception) -> str:
-    """What is wrong, in a few words."""
+    """The problem, in a few words."""
     if isinstance(exc, ValidationError):
         first = exc.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'its header'}: {first['msg']}"

@@ -1,8 +1,8 @@
-"""The training loop, whole: a generator of one row an epoch.
+"""The training loop: a generator that yields a row per epoch.
 
-In: a `State` (network, optimizer, what is remembered between epochs), the pictures as one uint8 tensor on the device.
-Out: a `Row` an epoch; when it ends, `state.net` holds the weights that the recipe asks for. Every random number comes
-from (seed, epoch), so a run that is taken up after any epoch ends at the weights of a run that was never stopped.
+In: a `State` (network, optimizer, counters), the images as one uint8 tensor on the device. Out: a `Row` per epoch; at
+the end `state.net` has the weights that the recipe asks for. Every random number comes from (seed, epoch), so a run
+that is resumed after any epoch ends with the weights of a run that was never stopped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,19 @@ from inkdigit.types import Part
 
 Weights = dict[str, Tensor]
 
-SAMPLE_EVERY = 20  # steps between two samples of the loss, and two movements of the progress bar
-STATISTICS_BATCH, STATISTICS_BATCHES = 256, 40  # at most, to compute batch-norm statistics for averaged weights
+SAMPLE_EVERY = 20  # steps between two points of the curve: reading the loss waits for the device, so not every step
+# Batch norm's statistics of averaged weights come from so many batches at most: ten thousand images are enough for a
+# mean and a variance of each filter.
+STATISTICS_BATCH = 256
+STATISTICS_BATCHES = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """Where training stands, every few steps."""
+    """The progress of training, every few steps."""
 
     step: int
-    steps: int  # in all
+    steps: int  # in total
     epoch: int
     images_per_second: float
     loss: float
@@ -44,7 +47,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The mean over a few steps, so that a run of one epoch has a curve too."""
+    """Means over a few steps, so that a run of one epoch has a curve too."""
 
     step: int
     learning_rate: float
@@ -54,7 +57,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One epoch. Losses are means over pictures; validation is None where there is no validation part."""
+    """One epoch. Losses are means over images; the validation figures are None without a validation split."""
 
     epoch: int
     step: int
@@ -70,7 +73,7 @@ class Row:
 
 @dataclass(slots=True)
 class State:
-    """What training remembers from one epoch to the next; a checkpoint is all of it."""
+    """All that training carries from one epoch to the next; a checkpoint stores all of it."""
 
     net: nn.Sequential
     optimizer: torch.optim.Optimizer
@@ -87,14 +90,14 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Tensors:
-    """One part of the data on the device: images uint8 (N, 28, 28), labels int64 (N,)."""
+    """One split of the data on the device: images uint8 (N, 28, 28), labels int64 (N,)."""
 
     images: Tensor
     labels: Tensor
 
     @classmethod
     def of(cls, part: Part, device: torch.device) -> Tensors:
-        """Copy a part to the device once, as it is."""
+        """Copy a split to the device once, as it is."""
         return cls(torch.tensor(part.images, device=device), torch.tensor(part.labels, device=device))
 
 
@@ -105,7 +108,7 @@ def start(net: nn.Sequential, recipe: Recipe) -> State:
 
 
 def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimizer that the recipe names; its rate is set anew before every step."""
+    """The optimizer that the recipe names; its learning rate is set again before every step."""
     weights, rate, decay = list(net.parameters()), recipe.learning_rate, recipe.weight_decay
     match recipe.optimizer:
         case "sgd":
@@ -124,9 +127,9 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
             return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay)
 
 
-def length(recipe: Recipe, pictures: int) -> tuple[int, int]:
-    """How many steps an epoch has, and how many epochs there are at most."""
-    steps = max(1, pictures // recipe.batch)
+def length(recipe: Recipe, images: int) -> tuple[int, int]:
+    """The number of steps in an epoch, and the maximum number of epochs."""
+    steps = max(1, images // recipe.batch)
     return steps, max(recipe.epochs, math.ceil(recipe.min_steps / steps))
 
 
@@ -141,7 +144,7 @@ def rate_at(recipe: Recipe, step: int, *, steps_per_epoch: int, epochs: int, pla
             scale = recipe.decay_per_epoch ** (step // steps_per_epoch)
         case "cosine":
             scale = 0.5 * (1 + math.cos(math.pi * progress))
-        case "one-cycle":  # Smith 2018, in straight lines
+        case "one-cycle":  # Smith 2018, with straight lines: up from a twentieth of the peak, then down to 0
             up = recipe.warmup_fraction
             scale = 0.05 + 0.95 * progress / up if progress < up else (1 - progress) / max(1 - up, 1e-9)
     return recipe.learning_rate * scale
@@ -157,9 +160,9 @@ def train(
     teacher: Callable[[Tensor], Tensor] | None = None,
     on_tick: Callable[[Tick], None] | None = None,
 ) -> Iterator[Row]:
-    """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row an epoch.
+    """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row per epoch.
 
-    `teacher` answers the very pictures that the network sees: float (B, 1, 28, 28), 0–255 → probabilities (B, K).
+    `teacher` predicts the same augmented images: float (B, 1, 28, 28), 0–255 → probabilities (B, K).
 
     Raises:
         Diverged: the loss is no longer a number.
@@ -168,7 +171,7 @@ def train(
     net = state.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps, epochs = length(recipe, len(data.images))
     batch = min(recipe.batch, len(data.images))
-    seen: float | None = None
+    last_accuracy: float | None = None  # on the validation split, for the progress bar
     while state.epoch < epochs and not state.stopped:
         began = time.perf_counter()
         generator = torch.Generator(device).manual_seed(epoch_seed(recipe.seed, state.epoch))
@@ -206,31 +209,31 @@ def train(
                 samples.append(Sample(state.step, rate, value, float(hits[recent].mean())))
                 if on_tick:
                     speed = (i + 1) * batch / (time.perf_counter() - began)
-                    on_tick(Tick(state.step, steps * epochs, state.epoch + 1, speed, value, seen))
+                    on_tick(Tick(state.step, steps * epochs, state.epoch + 1, speed, value, last_accuracy))
         state.epoch += 1
         speed = steps * batch / (time.perf_counter() - began)
         val_loss = val_accuracy = None
         if validation is not None:
             with candidate(state, data, recipe) as net_now:
                 val_loss, val_accuracy = evaluate(net_now, validation, bfloat16=bfloat16)
-                seen = val_accuracy
+                last_accuracy = val_accuracy
                 _decide(state, recipe, val_loss if recipe.monitor == "validation_loss" else -val_accuracy)
         if state.epoch == epochs or state.stopped:
-            _settle(state, data, recipe)
+            _load_final(state, data, recipe)
         seconds = time.perf_counter() - began
         mean, accuracy = float(losses.mean()), float(hits.mean())
         yield Row(state.epoch, state.step, rate, mean, accuracy, val_loss, val_accuracy, seconds, speed, samples)
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
-    """A seed for one epoch of one run; two runs never share one."""
+    """A random seed for one epoch of one run: no two runs or epochs share it, or the number after it."""
     return seed * 1_000_003 + 2 * epoch
 
 
 def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe, *, taught: Tensor | None = None) -> Tensor:
-    """Mean cross-entropy with the labels, and with what a teacher said, (B, K), where there is one.
+    """Mean cross-entropy with the labels, and with a teacher's probabilities `taught` (B, K) where there is one.
 
-    From labels, or from one-hot rows as the notebooks have it; the value is the same.
+    The labels are class numbers, or one-hot rows as in the notebooks; the value is the same.
     """
     one_hot = recipe.loss == "categorical_crossentropy"
     target = F.one_hot(labels, logits.shape[1]).to(logits.dtype) if one_hot else labels
@@ -240,21 +243,24 @@ def loss_of(logits: Tensor, labels: Tensor, recipe: Recipe, *, taught: Tensor | 
 
 @torch.no_grad()
 def evaluate(net: nn.Module, data: Tensors, *, bfloat16: bool) -> tuple[float, float]:
-    """Mean loss and accuracy of `net` on a part, without augmentation."""
+    """Mean loss and accuracy of `net` on a split, without augmentation.
+
+    They are those of all outputs: an image whose strongest output is an outlier's counts as wrong, as in the loss.
+    """
     net.eval()
-    total, right = 0.0, 0
+    total, correct = 0.0, 0
     for i in range(0, len(data.images), EVALUATE_BATCH):
         x = data.images[i : i + EVALUATE_BATCH].unsqueeze(1).float().contiguous(memory_format=torch.channels_last)
         y = data.labels[i : i + EVALUATE_BATCH]
         with torch.autocast(x.device.type, torch.bfloat16, enabled=bfloat16):
             logits = net(x).float()
         total += float(F.cross_entropy(logits, y, reduction="sum"))
-        right += int((logits.argmax(1) == y).sum())
-    return total / len(data.images), right / len(data.images)
+        correct += int((logits.argmax(1) == y).sum())
+    return total / len(data.images), correct / len(data.images)
 
 
 def _decide(state: State, recipe: Recipe, value: float) -> None:
-    """Remember the best epoch, lower the rate on a plateau, stop early: all by the one monitored figure."""
+    """Store the best epoch, lower the rate on a plateau, stop early: all by the monitored figure."""
     if value < state.best_value:
         state.best_value, state.epochs_since_best, state.plateau_epochs = value, 0, 0
         if recipe.keep == "best":
@@ -280,31 +286,31 @@ def _move_average(average: Weights, net: nn.Module, decay: float) -> None:
 
 @contextmanager
 def candidate(state: State, data: Tensors, recipe: Recipe) -> Iterator[nn.Sequential]:
-    """The network whose figures count: with averaged weights where the recipe averages, as it is elsewhere."""
+    """The network that is validated: with averaged weights where the recipe averages, else as it is."""
     if state.average is None:
         yield state.net
         return
-    kept = {k: v.clone() for k, v in state.net.state_dict().items()}
+    current = {k: v.clone() for k, v in state.net.state_dict().items()}
     state.net.load_state_dict(state.average)
-    _renew_statistics(state.net, data, recipe)
+    _recompute_statistics(state.net, data, recipe)
     try:
         yield state.net
     finally:
-        state.net.load_state_dict(kept)
+        state.net.load_state_dict(current)
 
 
-def _settle(state: State, data: Tensors, recipe: Recipe) -> None:
-    """Put the weights that the recipe asks for into the network."""
+def _load_final(state: State, data: Tensors, recipe: Recipe) -> None:
+    """Load the weights that the recipe asks for into the network."""
     if state.best is not None:
         state.net.load_state_dict(state.best)
     elif state.average is not None:
         state.net.load_state_dict(state.average)
-        _renew_statistics(state.net, data, recipe)
+        _recompute_statistics(state.net, data, recipe)
 
 
 @torch.no_grad()
-def _renew_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None:
-    """Batch norm's means and variances for weights it never saw: an average of old ones would be far off."""
+def _recompute_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None:
+    """Compute batch norm's means and variances for averaged weights: an average of old statistics would be far off."""
     norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
         return

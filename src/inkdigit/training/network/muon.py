@@ -1,9 +1,9 @@
-"""Muon: steps in which every filter of a convolution learns as fast as every other.
+"""Muon: an optimizer in which all filters of a convolution learn equally fast.
 
-In: the weights of a network. Out: an optimizer. The momentum of a convolution's weights, seen as a matrix (filters,
-inputs × height × width), is made nearly orthogonal by a few steps of Newton and Schulz before it is applied, after
-https://kellerjordan.github.io/posts/muon/. Everything else (biases, batch norm, dense layers, and a first convolution,
-which sees one channel) takes plain SGD with Nesterov momentum, at the same rate.
+In: the weights of a network. Out: an optimizer. The momentum of a convolution's weights, as a matrix (filters, inputs ×
+height × width), is made nearly orthogonal by a few Newton–Schulz steps before it is applied, after
+https://kellerjordan.github.io/posts/muon/. All other weights (biases, batch norm, dense layers, and a first
+convolution, which has one input channel) take plain SGD with Nesterov momentum, at the same rate.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # of the quintic that pushes singular values to about 1
-ITERATIONS = 3  # enough for matrices as small as ours
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of the quintic that moves singular values to about 1
+ITERATIONS = 3  # enough for matrices as small as ours; the page takes 5
 
 
 class Muon(torch.optim.SGD):
-    """SGD that takes convolutions by orthogonal steps; weight decay is decoupled for these."""
+    """SGD with orthogonal steps for convolutions; their weight decay is decoupled."""
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float, *, momentum: float, weight_decay: float) -> None:
-        """`momentum` serves both kinds of weights."""
+        """Both kinds of weights have the same `momentum`."""
         weights = list(weights)
         self._matrices = [w for w in weights if w.ndim == 4 and w.shape[1] > 1]
         others = [w for w in weights if w.ndim != 4 or w.shape[1] == 1]
         self._momentum = momentum
         groups: list[dict[str, Any]] = [
             {"params": others, "momentum": momentum, "nesterov": momentum > 0},
-            {"params": self._matrices},  # whose momentum is kept here
+            {"params": self._matrices},  # their momentum is stored by `step`
         ]
         super().__init__([group for group in groups if group["params"]], lr, weight_decay=weight_decay, fused=True)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Put the orthogonal direction in the place of each convolution's gradient, then step as SGD does."""
+        """Replace each convolution's gradient by its orthogonal direction, then step as SGD does."""
         for weight in self._matrices:
             if weight.grad is None:
                 continue
@@ -44,7 +44,7 @@ class Muon(torch.optim.SGD):
             if "moving" not in slots:
                 slots["moving"] = torch.zeros_like(weight)
             moving = slots["moving"].mul_(self._momentum).add_(weight.grad)
-            ahead = weight.grad.add(moving, alpha=self._momentum)  # as Nesterov looks
+            ahead = weight.grad.add(moving, alpha=self._momentum)  # Nesterov momentum
             weight.grad.copy_(orthogonal(ahead.flatten(1)).view_as(weight))
         super().step(closure)
 

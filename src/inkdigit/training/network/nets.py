@@ -1,8 +1,8 @@
-"""The networks: a list of layers that can be read aloud.
+"""The networks: from a recipe to a plain list of layers.
 
 In: a recipe, the number of classes, the mean and deviation of the pixels. Out: an `nn.Sequential` whose input is float
-(N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation comes first, so that nobody can feed
-it wrongly.
+(N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation is inside, so that the input is always
+the image as it is.
 """
 
 from __future__ import annotations
@@ -25,9 +25,12 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "tanh": nn.Tanh,
 }
-UPRIGHT_WIDTH, STRETCHES = 0.28, (0.6, 1.6)  # of half a side; how much narrower or wider than that is set right
-SMALL = 1e-4  # a variance that is none: of no ink, or of one row
-WHITENING_FLOOR = 5e-3  # added to the variances, so that directions with next to none do not drown the others
+# One standard deviation of the ink's width after moment normalisation, as a share of half a side: 4 px. MNIST's digits
+# other than 1 have 0.26 on average.
+UPRIGHT_WIDTH = 0.28
+STRETCHES = (0.6, 1.6)  # limits of the change of width: a 1 must not become as wide as a 0
+MIN_VARIANCE = 1e-4  # below it there is no ink, or one row of it
+WHITENING_FLOOR = 5e-3  # added to the variances, so that directions with almost none do not dominate the filters
 
 
 class Normalize(nn.Module):
@@ -48,29 +51,29 @@ class Normalize(nn.Module):
 
 
 class MomentNormalize(nn.Module):
-    """The ink centred, its slant undone and its width made the same, by the picture's moments (Casey 1970).
+    """Centre the ink, undo its slant and give it a fixed width, by the moments of the image (Casey 1970).
 
-    The height stays as it is, and a very narrow or wide digit is stretched only so far.
+    The height is unchanged, and the change of width is limited.
     """
 
     at: Tensor
 
     def __init__(self) -> None:
-        """Nothing of it is learnt."""
+        """There is nothing to learn in it."""
         super().__init__()
         self.register_buffer("at", (torch.arange(SIDE) + 0.5) * 2 / SIDE - 1, persistent=False)  # pixels in [−1, 1]
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, 28, 28), ink above 0 → the same shape."""
         ink = x[:, 0]
-        mass = ink.sum((1, 2)).clamp_min(1.0)[:, None]  # one gray level somewhere, or none
+        mass = ink.sum((1, 2)).clamp_min(1.0)[:, None]  # at least one gray level: an image may be blank
         columns, rows = ink.sum(1) / mass, ink.sum(2) / mass  # (N, 28)
-        middle_x, middle_y = ((part * self.at).sum(1, keepdim=True) for part in (columns, rows))
+        middle_x, middle_y = ((profile * self.at).sum(1, keepdim=True) for profile in (columns, rows))
         dx, dy = self.at - middle_x, self.at - middle_y
         xx, yy = (columns * dx.square()).sum(1, keepdim=True), (rows * dy.square()).sum(1, keepdim=True)
         xy = (ink * dx[:, None, :] * dy[:, :, None]).sum((1, 2))[:, None] / mass
-        slant = (xy / (yy + SMALL)).clamp(-1.0, 1.0)  # sideways a step down
-        width = (xx - slant * xy).clamp_min(SMALL).sqrt()  # one deviation, upright; more where slant is clamped
+        slant = (xy / (yy + MIN_VARIANCE)).clamp(-1.0, 1.0)  # pixels sideways per pixel down
+        width = (xx - slant * xy).clamp_min(MIN_VARIANCE).sqrt()  # one deviation, upright; more where slant is clamped
         stretch = (width / UPRIGHT_WIDTH).clamp(*STRETCHES)
         from_x = (middle_x + stretch * self.at)[:, None, :] + (slant * self.at)[:, :, None]  # (N, 28, 28)
         from_y = (middle_y + self.at)[:, :, None].expand_as(from_x)
@@ -89,12 +92,12 @@ class GlobalAverage(nn.Module):
     """The mean response of each filter: (N, C, H, W) → (N, C)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Average over both axes of the picture."""
+        """Average over both axes of the image."""
         return x.mean((2, 3))
 
 
 class Residual(nn.Module):
-    """Two convolutions, and a way around them (He, Zhang, Ren, Sun 2015); 1×1 where the shape changes on the way."""
+    """Two convolutions and a shortcut around them (He, Zhang, Ren, Sun 2015); it is 1×1 where the shape changes."""
 
     def __init__(self, inputs: int, filters: int, kernel: int, stride: int, recipe: Recipe) -> None:
         """(N, inputs, H, W) → (N, filters, H / stride, W / stride)."""
@@ -110,7 +113,7 @@ class Residual(nn.Module):
         self.project_norm = nn.Identity() if same else _norm(recipe, filters)
 
     def forward(self, x: Tensor) -> Tensor:
-        """What the two convolutions make of `x`, added to `x`."""
+        """The output of the two convolutions, added to the shortcut."""
         y = self.norm2(self.conv2(self.activation(self.norm1(self.conv1(x)))))
         out: Tensor = self.activation(y + self.project_norm(self.project(x)))
         return out
@@ -119,10 +122,10 @@ class Residual(nn.Module):
 def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
     """Build the network that `recipe` describes, with freshly drawn weights.
 
-    It has an output for each of the `classes` and, where it learns from outliers, one for each kind of those.
+    It has an output for each of the `classes` and, where it learns from outliers, one for each kind of outlier.
 
     Raises:
-        UsageError: the blocks shrink the picture to nothing, or so many classes make the network too large.
+        UsageError: the blocks shrink the image to nothing, or so many classes make the network too large.
     """
     if problem := recipe.too_large(classes):
         raise UsageError(f"{recipe.name}: {problem}", received=f"{classes} classes")
@@ -140,7 +143,7 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
         if not recipe.pool_first:
             side = _add_pool(layers, recipe, b, side=side)
         if side < 1:
-            raise UsageError(f"Block {b} leaves nothing of the picture", hint="Use fewer blocks, or padding = 'same'.")
+            raise UsageError(f"Block {b} leaves nothing of the image", hint="Use fewer blocks, or padding = 'same'.")
         if share := recipe.per_block("dropout")[b - 1]:
             layers[f"block{b}_dropout"] = nn.Dropout(share)
     features = _add_head(layers, recipe, width, side)
@@ -152,14 +155,16 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
 
 
 def only_classes(net: nn.Sequential, classes: int) -> nn.Sequential:
-    """`net` without the outputs that are of outliers; it is `net` itself where there are none."""
+    """`net` without the outputs of outliers; `net` itself where there are none."""
     output = net[-1]
     assert isinstance(output, nn.Linear)
     if output.out_features == classes:
         return net
-    kept = nn.Linear(output.in_features, classes)
-    kept.weight, kept.bias = nn.Parameter(output.weight[:classes]), nn.Parameter(output.bias[:classes])
-    return nn.Sequential(OrderedDict([*list(net.named_children())[:-1], ("output", kept)])).train(net.training)
+    inside = nn.Linear(output.in_features, classes)
+    inside.weight, inside.bias = nn.Parameter(output.weight[:classes]), nn.Parameter(output.bias[:classes])
+    layers = OrderedDict(net.named_children())
+    layers["output"] = inside
+    return nn.Sequential(layers).train(net.training)
 
 
 def _add_convs(
@@ -179,7 +184,7 @@ def _add_convs(
 
 
 def _add_pool(layers: OrderedDict[str, nn.Module], recipe: Recipe, block: int, *, side: int) -> int:
-    """Add the pooling of a block, where it is a layer of its own; return the new side."""
+    """Add the pooling of a block, where it is a separate layer; return the new side."""
     pools = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
     if (pool := pools.get(recipe.per_block("pooling")[block - 1])) is None:
         return side
@@ -220,14 +225,14 @@ def _add_conv(
 
 
 def _add_activation(layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, filters: int) -> None:
-    """Add what follows a convolution: batch norm, activation."""
+    """Add the layers after a convolution: batch norm, activation."""
     if recipe.batch_norm:
         layers[f"{name}_norm"] = nn.BatchNorm2d(filters)
     layers[f"{name}_{recipe.activation}"] = ACTIVATIONS[recipe.activation]()
 
 
 def _add_head(layers: OrderedDict[str, nn.Module], recipe: Recipe, width: int, side: int) -> int:
-    """Add what turns (N, C, H, W) into features (N, F), and the dense layers; return F."""
+    """Add the layer that turns (N, C, H, W) into features (N, F), and the dense layers; return F."""
     if recipe.head == "flatten":
         layers["flatten"] = nn.Flatten()
         features = width * side * side
@@ -263,15 +268,15 @@ def _initialize(net: nn.Module, recipe: Recipe) -> None:
 
 @torch.no_grad()
 def whiten(net: nn.Sequential, images: Tensor) -> None:
-    """Let the first convolution begin as one that whitens patches of `images` uint8 (N, 28, 28), as airbench does.
+    """Start the first convolution as one that whitens patches of `images` uint8 (N, 28, 28), as airbench does.
 
-    Its filters are the patches' principal directions, each divided by its deviation, the strongest first; then the same
-    with the other sign. Filters beyond those stay as drawn, and all are as large as they were drawn.
+    Its filters are the principal directions of the patches, each divided by its deviation, the strongest first; then
+    the same with the opposite sign. Further filters stay as drawn. The scale of all is that of the drawn ones.
     """
     conv = next(layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
     side = conv.kernel_size[0]
     patches = F.unfold(images.unsqueeze(1) / 255, side).mT.reshape(-1, side * side)  # (patches, side²)
-    patches = patches[patches.any(1)]  # bare paper says nothing
+    patches = patches[patches.any(1)]  # patches without ink have no direction
     if len(patches) < 2:
         return
     variance, directions = torch.linalg.eigh(torch.cov(patches.T))
@@ -281,12 +286,12 @@ def whiten(net: nn.Sequential, images: Tensor) -> None:
 
 
 def parameters(net: nn.Module) -> int:
-    """How many numbers training adjusts."""
+    """The number of trainable weights."""
     return sum(p.numel() for p in net.parameters())
 
 
 def describe(net: nn.Sequential) -> list[str]:
-    """One line a layer: name, what it is, the shape of what leaves it."""
+    """One line per layer: its name, its kind, the shape of its output."""
     lines = []
     x = torch.zeros(1, 1, SIDE, SIDE)
     was_training = net.training

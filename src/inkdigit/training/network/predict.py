@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from inkdigit.model.card import Calibration
 
-EVALUATE_BATCH = 1000  # images that a network answers at a time: 4 GiB at most, by `size.MOST_IN_A_LAYER`
+EVALUATE_BATCH = 1000  # images that a network answers at a time: 4 GiB at most, by `size.MAX_IN_A_LAYER`
 
 
 @dataclass(frozen=True, slots=True)

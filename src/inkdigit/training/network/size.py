@@ -1,7 +1,8 @@
-"""How large a network is, worked out from the numbers of its recipe before anything is built.
+"""The size of a network, computed from the numbers of its recipe before anything is built.
 
-In: blocks of convolutions, dense layers, outputs. Out: a `Size` in Python's own integers, which do not overflow. The
-bounds here stop a slip of the keyboard from taking all memory; what people train stays far below them.
+In: blocks of convolutions, dense layers, outputs. Out: a `Size` in Python's integers, which do not overflow. The limits
+here stop a typing error from taking all memory; real networks stay far below them. It needs no torch, so that a recipe
+is checked without it.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from dataclasses import dataclass
 
 from inkdigit.types import SIDE
 
-MOST_PARAMETERS = 2**26  # a model file of 268 MB; ResNet-18 has 11 million, our largest network 0.65
-MOST_VALUES = 2**31  # that training keeps for one batch: 8 GiB of float32
-MOST_IN_A_LAYER = 2**20  # for one picture: validation answers a thousand pictures at a time, which is 4 GiB
-MOST_TO_DRAW = 2 * 10**10  # operations of the decomposition behind orthogonal weights: some seconds
+MAX_PARAMETERS = 2**26  # a model file of 268 MB; ResNet-18 has 11 million, our largest network 0.65 million
+MAX_VALUES = 2**31  # stored by training for one batch: 8 GiB of float32
+MAX_IN_A_LAYER = 2**20  # for one image: validation runs a thousand images at a time, which is 4 GiB
+MAX_TO_DRAW = 2 * 10**10  # operations of the decomposition behind orthogonal weights: a few seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Block:
     padding: str
 
     def sides(self, side: int, *, striding: int) -> Iterator[int]:
-        """The side of the picture after each convolution; the one of number `striding` halves it if any does."""
+        """The side of the image after each convolution; convolution number `striding` halves it if any does."""
         padding = self.kernel // 2 if self.padding == "same" else 0
         for number in range(self.convs):
             stride = 2 if self.pooling == "stride" and number == striding else 1
@@ -38,21 +39,21 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer with weights: a matrix (rows, columns), its other numbers, the values that leave it."""
+    """One layer with weights: a matrix (rows, columns), its other weights, the values of its output."""
 
     rows: int
     columns: int
     others: int  # biases, or the scales and shifts of batch norm
-    values: int  # of one picture
+    values: int  # for one image
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a network comes to; values are those of one picture."""
+    """The size of a network; values are for one image."""
 
     parameters: int
-    largest: int  # values that leave one layer
-    kept: int  # values that training keeps on the way forward, for the way back
+    largest: int  # values of the largest output of a layer
+    stored: int  # values that the forward pass stores for the backward pass
     to_draw: int  # operations that drawing the largest matrix orthogonally takes
 
 
@@ -63,7 +64,7 @@ def measure(
     layers, width, side = [], 1, SIDE
 
     def add(filters: int, kernel: int, after: int) -> None:
-        numbers = 2 if batch_norm else 1  # a filter: scale and shift, or a bias
+        numbers = 2 if batch_norm else 1  # per filter: scale and shift, or a bias
         layers.append(Layer(filters, width * kernel * kernel, numbers * filters, filters * after * after))
 
     if residual:  # one convolution before the blocks
@@ -75,7 +76,7 @@ def measure(
             add(block.filters, block.kernel, after)
             strides = block.pooling == "stride" and number == striding
             if residual and number % 2 == 0 and (strides or width != block.filters):
-                add(block.filters, 1, after)  # on the way around the unit, whose shape changes
+                add(block.filters, 1, after)  # the shortcut around the unit, where the shape changes
             width, side = block.filters, after
         side = side // 2 if block.pooling in ("max", "average") else side
     features = width * side * side if flatten else width
@@ -85,6 +86,6 @@ def measure(
     return Size(
         parameters=sum(layer.rows * layer.columns + layer.others for layer in layers),
         largest=max(layer.values for layer in layers),
-        kept=sum(3 * layer.values for layer in layers),  # of the layer, its batch norm, its activation
+        stored=sum(3 * layer.values for layer in layers),  # of the layer, its batch norm, its activation
         to_draw=max(layer.rows * layer.columns * min(layer.rows, layer.columns) for layer in layers),
     )
