@@ -16,10 +16,8 @@ nbclient = pytest.importorskip("nbclient")
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "digit_recognizer.ipynb"
-STEPS = (
-    *("Import", "Load", "Prepare", "Split", "Define", "Compile", "Augment", "Anneal", "Train", "Visualise"),
-    "Predict and submit",
-)
+STEPS = ["Import", "Load", "Prepare", "Split", "Define", "Compile", "Augment", "Anneal", "Train", "Visualise"]
+STEPS += ["Predict and submit"]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +34,7 @@ def write_small_mnist(folder: Path) -> None:
     """scikit-learn's digits, as MNIST's four files."""
     part = open_data(SKLEARN_DIGITS).train
     folder.mkdir(parents=True)
-    for name, rows in (("train", slice(0, 1500)), ("t10k", slice(1500, None))):
+    for name, rows in (("train", slice(0, 900)), ("t10k", slice(900, 1000))):
         write_idx(folder / f"{name}-images-idx3-ubyte", part.images[rows])
         write_idx(folder / f"{name}-labels-idx1-ubyte", part.labels[rows])
 
@@ -62,8 +60,8 @@ def test_it_runs_to_the_submission(notebook, tmp_path, monkeypatch):
     ).execute()
     rows = (tmp_path / "submission.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0] == "ImageId,Label"
-    assert len(rows) == 1 + 297
+    assert len(rows) == 1 + 100
     shown = executed.cells[-1].outputs[0].text
-    assert float(re.match(r"([\d.]+)% right", shown)[1]) > 30  # three epochs on 1,300 pictures: better than guessing
+    assert float(re.match(r"([\d.]+)% right", shown)[1]) > 30  # three epochs on 770 images: better than guessing
     pictures = [output for cell in executed.cells for output in cell.get("outputs", []) if "data" in output]
     assert sum("image/png" in output.data for output in pictures) >= 6
