@@ -36,7 +36,7 @@ def test_a_good_source_is_counted(inkdigit, good):
     first, *_ = said.out.splitlines()
     assert first == "train.csv: 10 classes"
     assert "(12, 28, 28) uint8" in said.out
-    assert "no picture of 3, 4" in said.out
+    assert "no image of 3, 4" in said.out
 
 
 def test_a_spotless_source_is_called_so(inkdigit, tmp_path):
@@ -99,7 +99,7 @@ def test_a_source_that_cannot_be_read_is_one_error(inkdigit, tmp_path, content, 
 
 
 def test_an_unknown_source_is_refused_with_the_nearest_name(inkdigit):
-    assert_one_error(inkdigit("data", "check", "minst"), 2, "Did you mean 'mnist'?")
+    assert_one_error(inkdigit("data", "check", "minst"), 2, "Did you mean mnist?")
     assert_one_error(inkdigit("data", "get", "minst"), 2, "minst")
 
 

@@ -109,7 +109,7 @@ def test_without_torch_the_page_says_what_is_left_out(inkdigit, model, one, tmp_
 def test_a_file_without_weights_is_explained_by_occlusion_alone(inkdigit, tiny_file, one, tmp_path):
     said = inkdigit("explain", one, "--model", tiny_file, "--out", tmp_path / "page.html")
     assert said.code == 0
-    assert "its card names no recipe" in said.err
+    assert "its card has no recipe" in said.err
     assert "by occlusion" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -149,7 +149,7 @@ def test_neither_the_model_nor_its_run_is_overwritten(inkdigit, one, model, tiny
     assert_one_error(inkdigit("explain", one, "--model", model, "--out", report), 9, "belongs to a run")
 
 
-@pytest.mark.parametrize(("name", "text"), [("d.png", "not a picture"), ("nope.png", "no file"), ("", "directory")])
+@pytest.mark.parametrize(("name", "text"), [("d.png", "not an image"), ("nope.png", "no file"), ("", "directory")])
 def test_what_is_no_picture_is_one_error(inkdigit, model, picture, name, text):
     assert_one_error(inkdigit("explain", picture / name, "--model", model), 3, text)
 

@@ -58,7 +58,7 @@ def test_csv_has_its_header_and_one_row_a_picture(inkdigit, model, picture):
     assert 0 < float(rows[0]["confidence"]) <= 1
     assert [row["reason"] for row in rows] == ["", "", "no ink", ""]
     assert rows[2]["label"] == rows[2]["confidence"] == ""
-    assert "not a picture that can be opened" in rows[3]["error"]
+    assert "not an image that can be opened" in rows[3]["error"]
 
 
 def test_text_says_the_label_and_how_sure(inkdigit, model, picture):
@@ -99,7 +99,7 @@ def test_a_folder_without_pictures_does_not_stop_the_others(inkdigit, model, one
     said = inkdigit("predict", tmp_path / "empty", one, tmp_path / "none.png", "--model", model, "--json")
     assert said.code == 3
     first, second, third = map(json.loads, said.out.splitlines())
-    assert "is a folder without pictures" in first["error"]
+    assert "is a folder without images" in first["error"]
     assert second["label"] is not None
     assert "There is no file" in third["error"]
 

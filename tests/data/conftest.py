@@ -16,7 +16,7 @@ HEADER = ["label", *(f"pixel{i}" for i in range(784))]
 
 
 def draw(n: int, *, side: int = 28, seed: int = 0) -> np.ndarray:
-    """Different clean pictures uint8 (N, side, side): a random block of ink on zero."""
+    """Different clean images uint8 (N, side, side): a random block of ink on zero."""
     rng = np.random.default_rng(seed)
     images = np.zeros((n, side, side), np.uint8)
     edge = side // 4
@@ -55,7 +55,7 @@ def write_picture(path: Path, gray: np.ndarray) -> Path:
 
 
 def make_part(labels: list[int], *, seed: int = 0, writers: list[int] | None = None, **more: object) -> Part:
-    """A part with a different picture for each label."""
+    """A part with a different image for each label."""
     who = None if writers is None else np.array(writers, np.int32)
     return Part(draw(len(labels), seed=seed), np.array(labels, np.int64), writers=who, **more)
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inkdigit.data.checks import check, check_source, shared_pictures
+from inkdigit.data.checks import check, check_source, shared_images
 from inkdigit.data.sources import open_data
 from inkdigit.errors import MalformedFile
 
@@ -48,10 +48,10 @@ def test_planted_trouble_is_found():
     assert train.writers == 2
     assert (found.test, found.shared) == (None, None)
     text = "\n".join(found.findings())
-    for said in ("1 unreadable picture: 5: broken", "2 pictures without ink, such as 3, 4", "3 repeated pictures"):
-        assert f"training part: {said}" in text
+    for said in ("1 unreadable image: 5: broken", "2 images without ink, such as 3, 4", "3 repeated images"):
+        assert f"training split: {said}" in text
     assert "under different labels: (3, 4), (6, 10)" in text
-    assert "no picture of 5, 9" in text
+    assert "no image of 5, 9" in text
 
 
 def test_leaks_between_the_parts_are_counted():
@@ -61,10 +61,10 @@ def test_leaks_between_the_parts_are_counted():
     images[4] = 0
     train = with_images(train, np.concatenate((train.images[:8], np.zeros((1, 28, 28), np.uint8), train.images[9:])))
     test = with_images(test, images)
-    assert shared_pictures(train, test) == [(9, 2), (1, 7)]
+    assert shared_images(train, test) == [(9, 2), (1, 7)]
     found = check(make_dataset(train, test))
     assert found.shared == 2
-    assert "2 test pictures in the training part too: (9, 2), (1, 7)" in found.findings()
+    assert "2 test images in the training split too: (9, 2), (1, 7)" in found.findings()
 
 
 def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
@@ -80,7 +80,7 @@ def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
     assert (cells.rows, cells.first_rows) == (4, (1, 2, 4, 5))
     assert cells.first[0] == "row 1, pixel4: is missing"
     assert (found.train.n, found.train.unreadable, found.train.blank) == (6, 4, 0)
-    assert "training part: 4 rows with bad cells: row 1, pixel4: is missing" in found.findings()[0]
+    assert "training split: 4 rows with bad cells: row 1, pixel4: is missing" in found.findings()[0]
 
 
 def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):

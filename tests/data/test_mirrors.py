@@ -189,7 +189,7 @@ def test_an_interrupted_download_leaves_nothing_behind(tmp_path, log, monkeypatc
     def interrupt(_path: Path, _file: PublishedFile) -> str:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mirrors, "_checksum", interrupt)
+    monkeypatch.setattr(mirrors, "checksum", interrupt)
     with mirror("good") as (url, _), pytest.raises(KeyboardInterrupt):
         fetch("tiny", to=tmp_path, mirrors=[url], log=log)
     assert names(tmp_path) == []
@@ -197,7 +197,7 @@ def test_an_interrupted_download_leaves_nothing_behind(tmp_path, log, monkeypatc
 
 @pytest.mark.parametrize("name", ["mnits", "sklearn-digits"])
 def test_only_published_sets_can_be_fetched(tmp_path, name, log):
-    with pytest.raises(UsageError, match="nothing to fetch"):
+    with pytest.raises(UsageError, match="No mirror is known"):
         fetch(name, to=tmp_path, log=log)
 
 
@@ -223,4 +223,4 @@ def test_every_published_file_has_a_checksum_of_its_kind():
 
 def test_the_mnist_here_is_the_published_one(mnist):
     for file in PUBLISHED["mnist"].files:
-        assert mirrors._checksum(mnist / file.name, file) == file.checksum
+        assert mirrors.checksum(mnist / file.name, file) == file.checksum

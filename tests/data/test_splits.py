@@ -36,7 +36,7 @@ def test_every_class_gives_its_share_and_nothing_is_lost(sizes, share, seed):
     try:
         rest, held = hold_out(part, count, seed=seed)
     except UsageError:
-        assert count < len(sizes)  # so few that they fell to classes with a single picture
+        assert count < len(sizes)  # so few that they fell to classes with a single image
         return
     assert sorted(pictures(rest, held)) == sorted(pictures(part))
     for k, size in enumerate(sizes):
@@ -125,7 +125,7 @@ def test_without_a_test_fraction_select_uses_every_picture():
     data = make_dataset(make_part(LABELS))
     parts = split(data, protocol="select", validation=10, seed=0, test_fraction=0)
     assert len(parts.train) == 90
-    with pytest.raises(UsageError, match="no test pictures") as caught:
+    with pytest.raises(UsageError, match="no test split") as caught:
         split(data, protocol="final", validation=10, seed=0, test_fraction=0)
     assert caught.value.exit_code == 2
 
@@ -157,7 +157,7 @@ def test_too_few_pictures_to_hold_any_out():
 @pytest.mark.parametrize("protocol", ["select", "final"])
 def test_pictures_of_one_class_alone_are_refused(protocol):
     dataset = make_dataset(make_part([3] * 20), make_part([1, 3]))
-    with pytest.raises(UsageError, match=r"Expected: training pictures of two classes or more.*'3' alone") as caught:
+    with pytest.raises(UsageError, match=r"Expected: training samples of two classes or more.*only '3'") as caught:
         split(dataset, protocol=protocol, validation=0, seed=0)
     assert caught.value.exit_code == 2
 

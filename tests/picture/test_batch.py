@@ -1,4 +1,4 @@
-"""Many pictures: in their order, some at a time, large ones in threads; and silence while several threads decode."""
+"""Many images: in their order, some at a time, large ones in threads; and silence while several threads decode."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = [np.pad(np.full((20, 4 + i), 255, np.uint8), 4) for i in range(7)]
 
 
 def paper(i: int) -> np.ndarray:
-    """A large picture: a stroke on white."""
+    """A large image: a stroke on white."""
     gray = np.full((200, 200), 250, np.uint8)
     gray[40:160, 90 : 100 + i] = 20
     return gray
@@ -32,7 +32,7 @@ def test_small_and_large_pictures_keep_their_order_and_errors_their_places(monke
     file, buffer = tmp_path / "large.bmp", BytesIO()
     Image.fromarray(paper(3)).save(file)
     Image.fromarray(paper(4)).save(buffer, "BMP")
-    error = PictureError("no such picture")
+    error = PictureError("no such image")
     readable = [SMALL[0], paper(0), file, SMALL[1], Image.fromarray(paper(9)), buffer.getvalue(), str(file), SMALL[2]]
     pictures = [*readable[:3], b"nothing", *readable[3:6], error, b"x" * reading.LARGE, *readable[6:]]
 

@@ -1,4 +1,4 @@
-"""Every way to hand over a picture ends as the same gray `uint8 (H, W)`, or as one clear error."""
+"""Every way to hand over an image ends as the same gray `uint8 (H, W)`, or as one clear error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, _Room, decode, open_picture, split_pictures
+from inkdigit.picture.decode import FORMATS, MAX_BYTES, USUAL_BYTES, PixelBudget, decode, open_picture, split_pictures
 from inkdigit.picture.pixels import to_uint8
 from inkdigit.picture.prepare import prepare
 
@@ -48,7 +48,7 @@ def transparent(colour: int) -> Image.Image:
 
 
 def off(picture: object, expected: np.ndarray) -> int:
-    """By how many gray levels a picture is read wrongly."""
+    """By how many gray levels an image is read wrongly."""
     pixels = decode(picture)
     assert pixels.dtype == np.uint8
     assert pixels.shape == expected.shape
@@ -259,11 +259,11 @@ def test_an_array_is_not_written_to_and_need_not_be_writable():
         (PEN.astype(str), "not brightness"),
         (PEN * 1j, "not brightness"),
         (PEN.astype("m8[s]"), "not brightness"),
-        (np.array(3), "not one picture"),
-        (PEN[0], "not one picture"),
-        (PEN[None, None, None], "not one picture"),
-        (PEN[..., None], "not one picture"),
-        (np.dstack([PEN] * 5), "not one picture"),
+        (np.array(3), "not one image"),
+        (PEN[0], "not one image"),
+        (PEN[None, None, None], "not one image"),
+        (PEN[..., None], "not one image"),
+        (np.dstack([PEN] * 5), "not one image"),
     ],
     ids=str,
 )
@@ -607,7 +607,7 @@ def test_a_pipe_that_nobody_writes_to_is_empty_and_one_with_a_writer_is_read(tmp
 
 
 def test_all_threads_together_decode_so_many_pixels_at_a_time():
-    room, most, inside, lock = _Room(10), [0], [0], threading.Lock()
+    room, most, inside, lock = PixelBudget(10), [0], [0], threading.Lock()
 
     def work(pixels):
         with room.hold(pixels):

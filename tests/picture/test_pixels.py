@@ -1,4 +1,4 @@
-"""Whatever array is handed over: pictures, or one error of ours."""
+"""Whatever array is handed over: images, or one error of ours."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NOT_BRIGHTNESS = {
 
 def released() -> memoryview:
     """Memory that is nobody's any more."""
-    view = memoryview(b"a picture")
+    view = memoryview(b"an image")
     view.release()
     return view
 

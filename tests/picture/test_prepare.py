@@ -1,6 +1,6 @@
-"""The door: the identity on MNIST, golden pictures, and the laws that hold for any picture.
+"""The door: the identity on MNIST, golden images, and the laws that hold for any image.
 
-The golden pictures are drawn here. When the door changes on purpose (and `VERSION` rises with it), write them anew:
+The golden images are drawn here. When the door changes on purpose (and `VERSION` rises with it), write them anew:
 `python tests/picture/test_prepare.py`.
 """
 
@@ -22,7 +22,7 @@ from inkdigit.synth.drawn import digit
 
 GOLDEN = Path(__file__).with_name("golden.npz")
 NAMES = [f"{label}-{way}" for label in range(10) for way in ("12px", "20px", "28px", "36px", "corner", "inset")]
-NOT_ITSELF = [19841]  # of MNIST's training pictures: its ink sits a pixel from where its centre of mass belongs
+NOT_ITSELF = [19841]  # of MNIST's training images: its ink sits a pixel from where its centre of mass belongs
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 
@@ -32,7 +32,7 @@ def clean_digit(label: int, size_px: int, *, seed: int = 0) -> np.ndarray:
 
 
 def golden_input(name: str) -> np.ndarray:
-    """A clean picture: a small or a larger one, one in a corner, or one of MNIST's size and not quite in its place."""
+    """A clean image: a small or a larger one, one in a corner, or one of MNIST's size and not quite in its place."""
     label, way = int(name[0]), name[2:]
     if way == "corner":
         return np.pad(clean_digit(label, 20), ((0, 24), (24, 0)))
@@ -49,7 +49,7 @@ def write_golden() -> None:
 
 @st.composite
 def pictures(draw: st.DrawFn) -> np.ndarray:
-    """Gray pictures of 1×1 to 60×60 pixels: empty to full, black on white or white on black, two levels or 256."""
+    """Gray images of 1×1 to 60×60 pixels: empty to full, black on white or white on black, two levels or 256."""
     h, w = draw(st.integers(1, 60)), draw(st.integers(1, 60))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     gray = rng.integers(0, 256, (h, w)).astype(np.uint8)
@@ -298,7 +298,7 @@ def test_ink_that_is_larger_than_small_pictures_are_takes_the_photo_path():
 
 
 def small(label: int, *, side: int = 28) -> np.ndarray:
-    """A digit as MNIST has it, in the middle of a larger picture."""
+    """A digit as MNIST has it, in the middle of a larger image."""
     margin = (side - 28) // 2
     return np.pad(prepare(clean_digit(label, 28)), margin)
 

@@ -1,4 +1,4 @@
-"""The sheet of `predict --show`: one row a picture, four cells, and nothing that stops it."""
+"""The sheet of `predict --show`: one row an image, four cells, and nothing that stops it."""
 
 from __future__ import annotations
 

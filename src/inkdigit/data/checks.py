@@ -1,7 +1,7 @@
-"""What a data set is like before anybody learns from it: `data check`, and the data page of every report.
+"""What to know about a data set before a model is trained on it: `data check`, and the data page of every report.
 
 In: a `Dataset`, or a source and its bad cells. Out: a `Check`, plain numbers that the page and `--json` show.
-Indices count pictures of a part from 0, rows of a CSV from 1.
+Indices count the images of a split from 0, and the rows of a CSV from 1.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from inkdigit.data.readers.kaggle_csv import CellKind, CellProblem
 from inkdigit.data.sources import open_data
 from inkdigit.types import Dataset, Log, Part
 
-_SHOWN = 20  # indices, groups, pairs and rows that are listed; the counts count all
+_SHOWN = 20  # indices, groups, pairs and rows in a list: enough to find the cause. The counts count all of them
 
 
 @dataclass(frozen=True, slots=True)
 class BadCells:
-    """The bad cells of a Kaggle CSV: how many of each kind, in how many rows, and the first of these in words."""
+    """The bad cells of a Kaggle CSV: how many of each kind, in how many rows, and a description of the first rows."""
 
     missing: int = 0
     not_numbers: int = 0
@@ -36,10 +36,10 @@ class BadCells:
 
 
 @dataclass(frozen=True, slots=True)
-class PartCheck:
-    """One part of a data set, as its pictures are after the door."""
+class SplitCheck:
+    """One split of a data set, with its images as they are prepared."""
 
-    n: int  # pictures, readable or not
+    n: int  # images, readable or not
     shape: tuple[int, ...]
     dtype: str
     lowest: int
@@ -47,26 +47,26 @@ class PartCheck:
     bad_cells: BadCells
     unreadable: int
     first_unreadable: tuple[str, ...]  # the file or index, and the reason
-    blank: int  # readable pictures without any ink
+    blank: int  # readable images without any ink
     first_blank: tuple[int, ...]
-    duplicates: int  # readable pictures that repeat an earlier one, pixel by pixel
+    duplicates: int  # readable images that repeat an earlier one, pixel by pixel
     duplicate_groups: tuple[tuple[int, ...], ...]
-    conflicting_groups: tuple[tuple[int, ...], ...]  # duplicates that do not agree on the label
-    per_class: dict[str, int]  # readable pictures of each class
-    writers: int | None  # how many people wrote it, where that is known
+    conflicting_groups: tuple[tuple[int, ...], ...]  # duplicates with different labels
+    per_class: dict[str, int]  # readable images of each class
+    writers: int | None  # the number of people who wrote it, where it is known
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A data set's parts, and the pictures that training and test part share."""
+    """The splits of a data set, and the images that its training and test split share."""
 
     name: str
     classes: tuple[str, ...]
     prepare: str
-    raw_shapes: tuple[tuple[int, int], ...]  # of the glimpses: what came in, before the door
-    train: PartCheck
-    test: PartCheck | None
-    shared: int | None  # test pictures that the training part holds too; None where there is one part
+    raw_shapes: tuple[tuple[int, int], ...]  # of the glimpses: the images before preprocessing
+    train: SplitCheck
+    test: SplitCheck | None
+    shared: int | None  # test images that the training split holds too; None where there is no test split
     shared_pairs: tuple[tuple[int, int], ...]  # (index in training, index in test)
 
     def to_json(self) -> dict[str, Any]:
@@ -74,47 +74,47 @@ class Check:
         return asdict(self)
 
     def findings(self) -> list[str]:
-        """What deserves a look, one sentence each; nothing for a spotless data set."""
-        found = [line for name, part in self._parts() for line in _findings(name, part)]
+        """What the user should look at, one sentence each; an empty list for a flawless data set."""
+        lines = [line for name, split in self._splits() for line in _findings(name, split)]
         if self.shared:
-            found.append(f"{_many(self.shared, 'test picture')} in the training part too: {_pairs(self.shared_pairs)}")
-        return found
+            lines.append(f"{_many(self.shared, 'test image')} in the training split too: {_pairs(self.shared_pairs)}")
+        return lines
 
-    def _parts(self) -> list[tuple[str, PartCheck]]:
-        parts = [("training", self.train)]
-        return parts if self.test is None else [*parts, ("test", self.test)]
+    def _splits(self) -> list[tuple[str, SplitCheck]]:
+        splits = [("training", self.train)]
+        return splits if self.test is None else [*splits, ("test", self.test)]
 
 
 def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
-    """Look over a data set; `problems` are the bad cells found when its training part was read from a CSV."""
-    pairs = shared_pictures(dataset.train, dataset.test) if dataset.test is not None else None
+    """Check a data set; `problems` are the bad cells of the CSV that its training split was read from."""
+    pairs = shared_images(dataset.train, dataset.test) if dataset.test is not None else None
     return Check(
         name=dataset.name,
         classes=dataset.classes,
         prepare=dataset.prepare,
         raw_shapes=tuple(sorted({(gray.shape[0], gray.shape[1]) for _, gray in dataset.glimpses})),
-        train=_check_part(dataset.train, dataset.classes, _count_cells(problems)),
-        test=None if dataset.test is None else _check_part(dataset.test, dataset.classes, BadCells()),
+        train=_check_split(dataset.train, dataset.classes, _count_cells(problems)),
+        test=None if dataset.test is None else _check_split(dataset.test, dataset.classes, BadCells()),
         shared=None if pairs is None else len(pairs),
         shared_pairs=tuple((pairs or [])[:_SHOWN]),
     )
 
 
 def check_source(source: str | Path, *, prepare: str | None = None, log: Log) -> Check:
-    """Open a source and look it over; the bad cells of a CSV are reported, not raised.
+    """Open a source and check it; the bad cells of a CSV are reported, not raised.
 
     Raises:
-        InkdigitError: whatever else `sources.open_data` raises.
+        InkdigitError: all other errors of `sources.open_data`.
     """
     problems: list[CellProblem] = []
     dataset = open_data(source, prepare=prepare, problems=problems, log=log)
     return check(dataset, problems=problems)
 
 
-def shared_pictures(train: Part, test: Part) -> list[tuple[int, int]]:
-    """Each readable picture of `test` that is also in `train`, pixel by pixel: (index in train, index in test).
+def shared_images(train: Part, test: Part) -> list[tuple[int, int]]:
+    """Each readable image of `test` that is also in `train`, pixel by pixel: (index in train, index in test).
 
-    Blank pictures are left out: they look alike without being copies.
+    Blank images are left out: they are equal without being copies.
     """
     first: dict[bytes, int] = {}
     for i, pixels in _pixels(train):
@@ -123,18 +123,18 @@ def shared_pictures(train: Part, test: Part) -> list[tuple[int, int]]:
 
 
 def _pixels(part: Part) -> Iterator[tuple[int, bytes]]:
-    """The index and the bytes of every readable picture: equal bytes are equal pictures, no hash can deceive."""
+    """The index and the bytes of every readable image: equal bytes are equal images, with no hash in between."""
     return ((i, image.tobytes()) for i, image in enumerate(part.images) if i not in part.faults)
 
 
-def _check_part(part: Part, classes: tuple[str, ...], bad_cells: BadCells) -> PartCheck:
+def _check_split(part: Part, classes: tuple[str, ...], bad_cells: BadCells) -> SplitCheck:
     readable = np.ones(len(part), bool)
     readable[list(part.faults)] = False
     flat = part.images.reshape(len(part), -1)
     blank = np.flatnonzero(readable & (flat.min(1) == flat.max(1))) if len(part) else np.zeros(0, np.int64)
     groups = _groups(part)
     counts = np.bincount(part.labels[readable], minlength=len(classes))
-    return PartCheck(
+    return SplitCheck(
         n=len(part),
         shape=part.images.shape,
         dtype=str(part.images.dtype),
@@ -154,7 +154,7 @@ def _check_part(part: Part, classes: tuple[str, ...], bad_cells: BadCells) -> Pa
 
 
 def _groups(part: Part) -> list[tuple[int, ...]]:
-    """The indices of readable pictures that are equal, group by group."""
+    """The indices of readable images that are equal, group by group."""
     same: dict[bytes, list[int]] = {}
     for i, pixels in _pixels(part):
         same.setdefault(pixels, []).append(i)
@@ -182,20 +182,20 @@ def _count_cells(problems: Sequence[CellProblem]) -> BadCells:
     )
 
 
-def _findings(name: str, part: PartCheck) -> list[str]:
-    """One sentence for each thing that deserves a look in a part."""
-    cells = part.bad_cells
-    unreadable = 0 if cells.rows else part.unreadable  # of a CSV they are the same rows
-    absent = [label for label, count in part.per_class.items() if not count]
-    said = {
+def _findings(name: str, split: SplitCheck) -> list[str]:
+    """One sentence for each thing in a split that the user should look at."""
+    cells = split.bad_cells
+    unreadable = 0 if cells.rows else split.unreadable  # in a CSV they are the same rows
+    absent = [label for label, count in split.per_class.items() if not count]
+    counts = {
         f"{_many(cells.rows, 'row')} with bad cells: {'; '.join(cells.first[:3])}": cells.rows,
-        f"{_many(part.unreadable, 'unreadable picture')}: {'; '.join(part.first_unreadable[:3])}": unreadable,
-        f"{_many(part.blank, 'picture')} without ink, such as {_list(part.first_blank)}": part.blank,
-        f"{_many(part.duplicates, 'repeated picture')}, such as {_pairs(part.duplicate_groups)}": part.duplicates,
-        f"equal pictures under different labels: {_pairs(part.conflicting_groups)}": len(part.conflicting_groups),
-        f"no picture of {', '.join(absent[:10])}": len(absent),
+        f"{_many(split.unreadable, 'unreadable image')}: {'; '.join(split.first_unreadable[:3])}": unreadable,
+        f"{_many(split.blank, 'image')} without ink, such as {_list(split.first_blank)}": split.blank,
+        f"{_many(split.duplicates, 'repeated image')}, such as {_pairs(split.duplicate_groups)}": split.duplicates,
+        f"equal images under different labels: {_pairs(split.conflicting_groups)}": len(split.conflicting_groups),
+        f"no image of {', '.join(absent[:10])}": len(absent),
     }
-    return [f"{name} part: {text}" for text, count in said.items() if count]
+    return [f"{name} split: {text}" for text, count in counts.items() if count]
 
 
 def _many(count: int, noun: str) -> str:

@@ -1,9 +1,9 @@
-"""Pictures that are there twice: pixel by pixel, or so much alike that they are one drawing saved twice.
+"""Images that a data set holds twice: pixel by pixel, or so similar that they are one drawing that was saved twice.
 
-In: uint8 (N, 28, 28), as they leave the door. Out: `Copy`s, pairs of indices with their distance. The distance of two
-pictures is that of their pixels (784,) as vectors of length one: 0 for the same ink however bright, √2 for no ink in
-common. Two pictures are never nearer than their 4×4-pixel blocks are, nor those than what is left of them in one
-direction, so that the few pairs worth comparing are found among blocks, and among neighbours in that direction.
+In: prepared images uint8 (N, 28, 28). Out: `Copy`s, pairs of indices with their distance. The distance of two images is
+that of their pixels (784,) as vectors of length one: 0 for the same ink of any brightness, √2 for no ink in common. Two
+images are never nearer than the means of their 4×4-pixel blocks, and these are never nearer than their projections on
+one direction. So only neighbours in that direction are compared by blocks, and only near blocks by pixels.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from inkdigit.types import SIDE, Floats, Gray
 
-# Grain of 16 grey levels, another brightness, or JPEG at quality 75 leave a picture nearer than this to what it was;
-# no two of MNIST's 70,000 pictures are. (Its nearest, two strokes of a 1, are 0.12 to 0.15 apart; other digits 0.19.)
+# Grain of 16 grey levels, another brightness, or JPEG at quality 75 leave an image nearer than this to what it was;
+# no two of MNIST's 70,000 images are. (Its nearest, two strokes of a 1, are 0.12 to 0.15 apart; other digits 0.19.)
 NEAR = 0.12
-BLOCK = 4  # pixels
-ROWS = 512  # pictures compared at once with those around them
-ROUNDING = 1e-3  # of float32 in a squared distance, for the pairs that are only candidates
+BLOCK = 4  # pixels: 49 numbers an image instead of 784
+ROWS = 512  # images that are compared with their neighbours in one step: some megabytes
+ROUNDING = 1e-3  # of float32 in a squared distance: candidates may be that much farther apart
 
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """Two pictures, the earlier one first."""
+    """Two images, the earlier one first."""
 
     first: int
     second: int
@@ -34,9 +34,9 @@ class Copy:
 
 
 def find_copies(images: Gray, *, near: float = NEAR) -> list[Copy]:
-    """Every picture that repeats an earlier one, the nearest pairs first; blank pictures are no copies.
+    """Every image that repeats an earlier one, the nearest pairs first; blank images do not count.
 
-    Equal pictures are each paired with the first of them, and only that one is compared with others.
+    Each of several equal images is paired with the first of them, and only the first is compared with others.
     """
     first: dict[bytes, int] = {}
     copies = []
@@ -56,7 +56,7 @@ def find_copies(images: Gray, *, near: float = NEAR) -> list[Copy]:
 
 
 def _near_pairs(images: Gray, near: float) -> Iterator[NDArray[np.float64]]:
-    """Index, index and distance (3, M) of the pictures at most `near` apart, some rows at a time."""
+    """Index, index and distance (3, M) of the images at most `near` apart, some rows at a time."""
     if len(images) < 2:
         return
     blocks = _blocks(images)
@@ -75,12 +75,12 @@ def _near_pairs(images: Gray, near: float) -> Iterator[NDArray[np.float64]]:
         later = columns > rows
         pairs = order[np.stack([rows[later], columns[later]]) + start]
         distances = _distances(images, pairs)
-        kept = distances <= near
-        yield np.vstack([pairs[:, kept], distances[kept]])
+        is_near = distances <= near
+        yield np.vstack([pairs[:, is_near], distances[is_near]])
 
 
 def _blocks(images: Gray) -> Floats:
-    """The sums of blocks of pixels of pictures made of length one, so scaled that they are a projection: (N, 49)."""
+    """The sums of blocks of pixels of images of length one, scaled so that they are a projection: (N, 49)."""
     count = SIDE // BLOCK
     sums = images.reshape(-1, count, BLOCK, count, BLOCK).sum((2, 4), dtype=np.float32).reshape(len(images), -1)
     blocks: Floats = (sums / (BLOCK * _lengths(images)[:, None])).astype(np.float32)
@@ -94,16 +94,16 @@ def _lengths(images: Gray) -> Floats:
 
 
 def _direction(blocks: Floats) -> Floats:
-    """The direction (49,) in which pictures differ most."""
+    """The direction (49,) in which images differ most."""
     directions: Floats = np.linalg.eigh(np.cov(blocks.T))[1].astype(np.float32)
     return directions[:, -1]
 
 
 def _distances(images: Gray, pairs: NDArray[np.int64]) -> NDArray[np.float64]:
-    """How far apart the pictures of each pair (2, M) are: (M,)."""
-    flat, found = images.reshape(len(images), -1), []
+    """The distance of the images of each pair (2, M): (M,)."""
+    flat, distances = images.reshape(len(images), -1), []
     for some in np.array_split(pairs, max(1, pairs.shape[1] // ROWS), axis=1):
         a, b = (flat[index].astype(np.float64) for index in some)  # (M', 784)
         units = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (a, b))
-        found.append(np.linalg.norm(np.subtract(*units), axis=1))
-    return np.concatenate(found)
+        distances.append(np.linalg.norm(np.subtract(*units), axis=1))
+    return np.concatenate(distances)

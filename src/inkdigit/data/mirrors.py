@@ -1,4 +1,4 @@
-"""The public mirrors of the named sets: which files, where from, what bytes they must be; fetching them.
+"""The public mirrors of the named sets: their files, addresses and checksums, and how they are fetched.
 
 In: a name. Out: a folder with the set's files, each checked against its published checksum, written aside and renamed.
 """
@@ -20,17 +20,17 @@ from pathlib import Path
 from inkdigit.errors import ChecksumMismatch, MissingData, MissingExtra, OutputError, UsageError
 from inkdigit.types import Log
 
-CONNECT_S = 3.0  # then the next mirror has its turn
-READ_S = 30.0  # without a byte
+CONNECT_S = 3.0  # then the next mirror is tried
+READ_S = 30.0  # without a byte: a slow mirror is not a dead one
 
-_CHUNK = 2**16  # bytes
+_CHUNK = 2**16  # bytes that are copied in one step
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedFile:
     """A file and its published checksum: of its raw bytes (`unpacked`), or of the file as it is served.
 
-    Of a ZIP only the `members` are kept, in its place.
+    A ZIP is replaced by its `members`.
     """
 
     name: str
@@ -39,25 +39,25 @@ class PublishedFile:
     members: tuple[str, ...] = ()  # of a ZIP, with their folders in it
 
     @property
-    def kept(self) -> tuple[str, ...]:
-        """The names under which it lies in its folder afterwards."""
+    def stored_names(self) -> tuple[str, ...]:
+        """The names of the files in the folder afterwards."""
         return tuple(member.rpartition("/")[2] for member in self.members) or (self.name,)
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedSet:
-    """The files of a named set and the mirrors that serve them, in the order in which they are asked.
+    """The files of a named set and the mirrors that serve them, in the order in which they are tried.
 
-    `folder` is where the files lie, if not in one of the set's own name: sets of one archive share it.
+    `folder` is the name of their folder if it is not that of the set: sets of one archive share it.
     """
 
     files: tuple[PublishedFile, ...]
     mirrors: tuple[str, ...]
     folder: str | None = None
 
-    def lacking(self, folder: Path) -> list[PublishedFile]:
-        """The files that are not, or not wholly, in a folder."""
-        return [file for file in self.files if not all((folder / name).is_file() for name in file.kept)]
+    def missing(self, folder: Path) -> list[PublishedFile]:
+        """The files that are not in a folder, or not with all members."""
+        return [file for file in self.files if not all((folder / name).is_file() for name in file.stored_names)]
 
 
 def _idx_files(*checksums: str, unpacked: bool = False) -> tuple[PublishedFile, ...]:
@@ -72,7 +72,7 @@ _EMNIST_FILES = [
     for part in ("train", "test")
     for kind in ("images-idx3", "labels-idx1")
 ]
-_EMNIST = PublishedSet(  # one archive of 562 MB for both sets, of which 100 MB are kept
+_EMNIST = PublishedSet(  # one archive of 562 MB for both sets; 100 MB of it are stored
     (
         PublishedFile(
             "gzip.zip",
@@ -138,18 +138,18 @@ def fetch(
 ) -> Path:
     """Fetch the files of a named set that are not yet in the folder `to` (else in the cache), and return the folder.
 
-    Each mirror is asked in turn, `mirrors` instead of the public ones if given; `timeouts_s` are seconds to connect and
-    seconds to wait for a byte. What is there already is not fetched or checked again.
+    The mirrors are tried in turn: `mirrors`, or the public ones by default. `timeouts_s` are seconds to connect and
+    seconds to wait for a byte. Files that exist already are not fetched or checked again.
 
     Raises:
         UsageError: no set of this name is published.
-        MissingData: no mirror serves a file; names the files, the folder to put them in and the mirrors.
-        ChecksumMismatch: what the mirrors serve are not the published bytes.
+        MissingData: no mirror serves a file; the message names the files, the folder to put them in and the mirrors.
+        ChecksumMismatch: the mirrors serve other bytes than the published ones.
         OutputError: the folder cannot be written.
         MissingExtra: pooch is not installed.
     """
     if name not in PUBLISHED:
-        raise UsageError(f"There is nothing to fetch for {name!r}", expected=" or ".join(PUBLISHED))
+        raise UsageError(f"No mirror is known for {name!r}", expected=" or ".join(PUBLISHED))
     published = PUBLISHED[name]
     if mirrors is not None:
         published = replace(published, mirrors=tuple(mirrors))
@@ -157,30 +157,30 @@ def fetch(
 
 
 def folder_of(name: str) -> str:
-    """What the folder of a published set is called: as the set, unless several share it."""
+    """The name of the folder of a published set: that of the set, unless several share it."""
     return PUBLISHED[name].folder or name
 
 
 def cache_folder() -> Path:
-    """Where fetched sets are kept: INKDIGIT_CACHE, else `inkdigit` in XDG_CACHE_HOME, else in `~/.cache`."""
+    """The folder of fetched sets: INKDIGIT_CACHE, else `inkdigit` in XDG_CACHE_HOME, else in `~/.cache`."""
     if own := os.environ.get("INKDIGIT_CACHE"):
         return Path(own).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "inkdigit"
 
 
 def download(published: PublishedSet, to: Path, *, timeouts_s: tuple[float, float], log: Log) -> Path:
-    """Download what the folder `to` lacks of a set; `fetch` says more."""
+    """Download the files of a set that are missing in the folder `to`; see `fetch`."""
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise OutputError(f"Cannot make the folder {to}: {exc.strerror}", hint="Name another folder.") from exc
     mirrors = list(published.mirrors)
-    for file in published.lacking(to):
-        _ask_mirrors(mirrors, file, to, timeouts_s, log, published)
+    for file in published.missing(to):
+        _try_mirrors(mirrors, file, to, timeouts_s, log, published)
     return to
 
 
-def _ask_mirrors(
+def _try_mirrors(
     mirrors: list[str],
     file: PublishedFile,
     to: Path,
@@ -188,7 +188,7 @@ def _ask_mirrors(
     log: Log,
     published: PublishedSet,
 ) -> None:
-    """Download one file from the first of `mirrors` that serves it; those that fail are put last for the next."""
+    """Download one file from the first of `mirrors` that serves it; those that fail come last for the next file."""
     wrong: ChecksumMismatch | None = None
     for mirror in tuple(mirrors):
         url = f"{mirror.rstrip('/')}/{file.name}"
@@ -201,37 +201,37 @@ def _ask_mirrors(
             wrong = exc if isinstance(exc, ChecksumMismatch) else wrong
             mirrors.remove(mirror)
             mirrors.append(mirror)
-    raise wrong or _unserved(published, to)
+    raise wrong or _not_served(published, to)
 
 
 def _download_file(url: str, file: PublishedFile, target: Path, timeouts_s: tuple[float, float]) -> None:
-    """Download one file beside `target`, check it, and rename it: `target` is there whole or not at all."""
+    """Download one file beside `target`, check it, and rename it: `target` is never incomplete."""
     aside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         _download_url(url, aside, timeouts_s)
-        found = _checksum(aside, file)
-        if found != file.checksum:
+        received = checksum(aside, file)
+        if received != file.checksum:
             raise ChecksumMismatch(
-                f"{url} does not give the published {file.name}",
+                f"{url} does not serve the published {file.name}",
                 expected=file.checksum,
-                received=found,
-                hint="It was not kept.",
+                received=received,
+                hint="It was deleted.",
             )
         if file.members:
-            _take_out(aside, file, target.parent)
+            _unpack(aside, file, target.parent)
         else:
             aside.replace(target)
-    except OSError as exc:  # not the network's: those are translated already
+    except OSError as exc:  # of the disk: those of the network are translated already
         raise OutputError(f"Cannot write {target}: {exc.strerror or exc}") from exc
     finally:
         aside.unlink(missing_ok=True)
 
 
-def _take_out(archive: Path, file: PublishedFile, to: Path) -> None:
-    """Unpack the members of a ZIP that are kept, each written aside and renamed."""
+def _unpack(archive: Path, file: PublishedFile, to: Path) -> None:
+    """Unpack the `members` of a ZIP; each is written under another name and renamed."""
     try:
         with zipfile.ZipFile(archive) as packed:
-            for member, name in zip(file.members, file.kept, strict=True):
+            for member, name in zip(file.members, file.stored_names, strict=True):
                 aside = to / f".{name}.{os.getpid()}.part"
                 try:
                     with packed.open(member) as stream, aside.open("wb") as copy:
@@ -254,14 +254,14 @@ def _download_url(url: str, path: Path, timeouts_s: tuple[float, float]) -> None
         get(url, str(path), None)
     except (requests.Timeout, requests.ConnectionError) as exc:
         raise MissingData(f"{url} does not answer") from exc
-    except requests.RequestException as exc:  # 404 and the like, a connection that breaks off
+    except requests.RequestException as exc:  # 404 and other answers, a connection that breaks off
         raise MissingData(f"{url} cannot be fetched ({exc})") from exc
 
 
-def _checksum(path: Path, file: PublishedFile) -> str:
-    """The checksum of a downloaded file, spelt as `file.checksum` is; of the raw bytes where those are published.
+def checksum(path: Path, file: PublishedFile) -> str:
+    """The checksum of a downloaded file, written like `file.checksum`; of its raw bytes if that one is.
 
-    A server may have unpacked the gzip itself, which leaves the raw bytes the same.
+    A server may have unpacked the gzip data itself; the raw bytes are the same then.
     """
     algorithm = file.checksum.partition(":")[0]
     digest = hashlib.new(algorithm)
@@ -277,12 +277,12 @@ def _checksum(path: Path, file: PublishedFile) -> str:
     return f"{algorithm}:{digest.hexdigest()}"
 
 
-def _unserved(published: PublishedSet, to: Path) -> MissingData:
-    lacking = published.lacking(to)
-    put = "it" if len(lacking) == 1 else "them"
-    if members := [name for file in lacking for name in file.kept if file.members]:
-        put = f"what it holds ({', '.join(members)})"
+def _not_served(published: PublishedSet, to: Path) -> MissingData:
+    missing = published.missing(to)
+    put = "it" if len(missing) == 1 else "them"
+    if members := [name for file in missing for name in file.stored_names if file.members]:
+        put = f"its files ({', '.join(members)})"
     return MissingData(
-        f"No mirror serves {', '.join(file.name for file in lacking)}",
+        f"No mirror serves {', '.join(file.name for file in missing)}",
         hint=f"Put {put} into {to}, from {' or '.join(published.mirrors)}",
     )

@@ -1,20 +1,19 @@
-"""Names and paths → labelled data sets: where a set lies, what kind of files it is, and how to read them.
+"""Names and paths → labelled data sets: where the files are, of what kind they are, and which reader reads them.
 
 In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `sklearn-digits`, or a path. Out: a
-`Dataset`, every picture through the door. A named set is looked for in
+`Dataset` of prepared images. A named set is searched in
 
 1. the folder that INKDIGIT_DATA names,
 2. `data`, `../data`, `shared/data` and `../shared/data`, seen from the current folder,
 3. the cache: INKDIGIT_CACHE, else `$XDG_CACHE_HOME/inkdigit`, else `~/.cache/inkdigit`,
 
-each time in the sub-folder of its name first (`emnist` for both EMNIST sets), then in the folder itself; then it is
-fetched into the cache (`mirrors.fetch`). A name comes before a path of the same name: write `./mnist` for a folder that
-is called so.
+each time first in the sub-folder of its name (`emnist` for both EMNIST sets), then in the folder itself. If it is in
+none of them, it is fetched into the cache (`mirrors.fetch`). A name comes before a path of the same name: write
+`./mnist` for a folder that is called mnist.
 """
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import os
 import zipfile
@@ -28,10 +27,18 @@ from inkdigit.data.readers import emnist, usps
 from inkdigit.data.readers.arrays import read_arrays, to_dataset
 from inkdigit.data.readers.corrections import read_corrections
 from inkdigit.data.readers.corrections_db import is_sqlite
-from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_labels_csv, read_picture_folder
+from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_image_folder, read_labels_csv
 from inkdigit.data.readers.idx_npz import find_idx, read_idx_folder, read_npz
 from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
-from inkdigit.errors import DataError, MalformedFile, MissingData, MissingExtra, OutputError, UsageError
+from inkdigit.errors import (
+    DataError,
+    MalformedFile,
+    MissingData,
+    MissingExtra,
+    OutputError,
+    UsageError,
+    did_you_mean,
+)
 from inkdigit.files import looking_up
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.types import DIGITS, OPEN_ARRAYS, Dataset, Log, Part, silent
@@ -40,18 +47,26 @@ __all__ = ["NAMES", "NOT_BY_PATH", "SKLEARN_DIGITS", "cache_folder", "fetch", "f
 
 SKLEARN_DIGITS = "sklearn-digits"
 NAMES = (*PUBLISHED, SKLEARN_DIGITS)
-NOT_BY_PATH = ("usps", *emnist.CLASSES)  # the public files of these are no folder that a path opens
+NOT_BY_PATH = ("usps", *emnist.CLASSES)  # a path does not open the folder of their public files
 
 _CLASSES = {
     "fashion-mnist": (
-        *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
-        *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
     ),
     "kmnist": ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
 }
-PREPARE = {"fashion-mnist": "plain", "kmnist": "plain"}  # the kind of door, where it is not `ink`
+PREPARE = {"fashion-mnist": "plain", "kmnist": "plain"}  # the kind of preprocessing, where it is not `ink`
 _KINDS_OF_SOURCE = (
-    "a folder of IDX files or pictures, a Kaggle CSV, a CSV with the columns file,label, an .npz, or corrections"
+    "a folder of IDX files or images, a Kaggle CSV, a CSV with the columns file,label, an .npz, or corrections"
 )
 
 
@@ -62,12 +77,13 @@ def open_data(
     problems: list[CellProblem] | None = None,
     log: Log = silent,
 ) -> Dataset:
-    """Open a data set by name or path, fetching a named one that is nowhere on this machine.
+    """Open a data set by name or path; a named one that is not on this machine is fetched.
 
-    `prepare` is the kind of door, else the source's own: `plain` for `fashion-mnist` and `kmnist`, `ink` elsewhere. A
-    folder is read as IDX files if it has any, else as the pictures of its `labels.csv`, else as parts `train` and
-    `test`, else as one sub-folder a class. A file of corrections is known by its bytes, whatever it is called.
-    With a list `problems` the bad cells of a Kaggle CSV are added to it instead of raised. A `Path` is never a name.
+    `prepare` is the kind of preprocessing. The default is that of the source: `plain` for `fashion-mnist` and `kmnist`,
+    `ink` for all others. A folder is read as IDX files if it has any, else as the images of its `labels.csv`, else as
+    the splits `train` and `test`, else as one sub-folder for each class. A file of corrections is recognised by its
+    bytes, not by its name. Bad cells of a Kaggle CSV are an error, unless there is a list `problems` to add them to. A
+    `Path` is never a name.
 
     Raises:
         UsageError: neither a known name nor a path.
@@ -84,7 +100,7 @@ def open_data(
         log(f"{source} is not on this machine: fetching it into {cache_folder() / folder_of(source)}")
         folder = fetch(source, log=log)
     elif "INKDIGIT_DATA" in os.environ and not folder.is_relative_to(Path(os.environ["INKDIGIT_DATA"]).expanduser()):
-        log(f"INKDIGIT_DATA holds no {source}; using {folder}")
+        log(f"INKDIGIT_DATA does not hold {source}; using {folder}")
     if source in emnist.CLASSES:
         return emnist.read_emnist(folder, name=source, kind=prepare)
     if not find_idx(folder) and usps.has_usps(folder):
@@ -93,7 +109,7 @@ def open_data(
 
 
 def open_mnist_or_bundled(*, log: Log) -> Dataset:
-    """Open MNIST or, where it cannot be had, the few digits that ship with scikit-learn.
+    """Open MNIST or, where it cannot be fetched, the few digits that ship with scikit-learn.
 
     Raises:
         MissingExtra: scikit-learn, or what fetching needs, is not installed.
@@ -101,7 +117,7 @@ def open_mnist_or_bundled(*, log: Log) -> Dataset:
     try:
         return open_data("mnist")
     except (DataError, OutputError):
-        log("MNIST is not in reach: training on the 1,797 digits that ship with scikit-learn instead.")
+        log("MNIST cannot be fetched: training on the 1,797 digits that ship with scikit-learn instead.")
         return open_data(SKLEARN_DIGITS)
 
 
@@ -112,13 +128,13 @@ def as_dataset(
     test: bool = True,
     log: Log = silent,
 ) -> Dataset:
-    """The data set that a SOURCE opens, or one that somebody made, with every picture through its own door.
+    """The data set that a SOURCE opens, or a given one with every image prepared.
 
-    `prepare` is for a SOURCE, as in `open_data`. What is prepared already comes out as it is. Without `test` the test
-    part of a data set is not looked at: whoever only chooses has no business there.
+    `prepare` is for a SOURCE, as in `open_data`. Images that are prepared already stay as they are. Without `test` the
+    test split of a given data set is not touched: a run that only chooses must not see it.
 
     Raises:
-        UsageError: no such source, an unknown kind of door, or neither a SOURCE nor a data set.
+        UsageError: no such source, an unknown kind of preprocessing, or neither a SOURCE nor a data set.
         DataError: the data cannot be used.
     """
     if isinstance(data, str | Path):
@@ -126,15 +142,15 @@ def as_dataset(
     if not isinstance(data, Dataset):
         expected, received = "a name, a path or a Dataset", type(data).__name__
         raise UsageError("This is not a data set", expected=expected, received=received, hint=OPEN_ARRAYS)
-    train = _through(data.train, data.prepare)
-    tested = _through(data.test, data.prepare) if test and data.test is not None else data.test
-    if train is data.train and tested is data.test:
+    train = _prepared(data.train, data.prepare)
+    test_split = _prepared(data.test, data.prepare) if test and data.test is not None else data.test
+    if train is data.train and test_split is data.test:
         return data
-    log(f"Pictures of {data.name} were not prepared: they are now, as those of a file would be.")
-    return replace(data, train=train, test=tested)
+    log(f"The images of {data.name} were not prepared. They are now, like those of a file.")
+    return replace(data, train=train, test=test_split)
 
 
-def _through(part: Part, kind: str) -> Part:
+def _prepared(part: Part, kind: str) -> Part:
     images = prepare_all(part.images, kind)
     return part if np.array_equal(images, part.images) else replace(part, images=images)
 
@@ -153,8 +169,8 @@ def has(name: str) -> bool:
 def find(name: str) -> Path | None:
     """The first folder that holds a named set, or None; see the top of this file for the places.
 
-    A folder counts when it holds pictures and labels of a part. In the cache all files must be there, for a fetch that
-    was broken off may have left the half of them.
+    A folder is taken if it holds images and labels of one split. In the cache all files must be there: an interrupted
+    fetch may have left only some of them.
 
     Raises:
         UsageError: no such name.
@@ -167,7 +183,7 @@ def find(name: str) -> Path | None:
             if _holds(folder, name, nameless=folder == own or _may_be(root, name)):
                 return folder
     cached = cache_folder() / folder_of(name)
-    return None if PUBLISHED[name].lacking(cached) else cached
+    return None if PUBLISHED[name].missing(cached) else cached
 
 
 def _roots() -> list[Path]:
@@ -178,13 +194,13 @@ def _roots() -> list[Path]:
 
 
 def _may_be(root: Path, name: str) -> bool:
-    """Whether the files right in `root` may be the set `name`: a folder is what it is called, and otherwise MNIST."""
-    called = root.resolve().name
-    return called == folder_of(name) or (name == "mnist" and called not in map(folder_of, PUBLISHED))
+    """Whether files directly in `root` may be the set `name`: by the name of the folder, else they are MNIST."""
+    folder = root.resolve().name
+    return folder == folder_of(name) or (name == "mnist" and folder not in map(folder_of, PUBLISHED))
 
 
 def _holds(folder: Path, name: str, *, nameless: bool) -> bool:
-    """Whether a folder holds a set; files that do not name theirs, as MNIST's, may be this one if `nameless`."""
+    """Whether a folder holds a set; files without its name in theirs, as MNIST has, count only if `nameless`."""
     if name == "usps" and usps.has_usps(folder):
         return True
     before = f"{name}-" if name in emnist.CLASSES else ""
@@ -194,23 +210,23 @@ def _holds(folder: Path, name: str, *, nameless: bool) -> bool:
 
 def _open_path(path: Path, kind: str, problems: list[CellProblem] | None, log: Log) -> Dataset:
     with looking_up(path):
-        folder, there, regular = path.is_dir(), path.exists(), path.is_file()
-    if folder:
+        is_folder, exists, is_file = path.is_dir(), path.exists(), path.is_file()
+    if is_folder:
         return _open_folder(path, kind)
-    if there and not regular:  # of a pipe or a device nobody knows the end
+    if exists and not is_file:  # a pipe or a device has no known end
         raise MissingData(f"{path} is not a regular file", expected=_KINDS_OF_SOURCE)
-    if not there:
+    if not exists:
         if path.suffix or len(path.parts) > 1:
             raise MissingData(f"There is no {path}", expected=_KINDS_OF_SOURCE)
         raise _unknown(str(path))
     if path.suffix.lower() == ".csv":
         return _open_csv(path, kind, problems)
-    if is_sqlite(path):  # before it is looked at as a ZIP: a picture in it may end as one
+    if is_sqlite(path):  # before the check for a ZIP: the last image in it may end like one
         return read_corrections(path, kind=kind, log=log)
     if path.suffix.lower() == ".npz" or zipfile.is_zipfile(path):
         return read_npz(path, kind=kind)
     if "idx" in path.name:
-        raise UsageError(f"{path} is one IDX file of several", hint=f"Give their folder: {path.parent}")
+        raise UsageError(f"{path} is one IDX file of several", hint=f"Name their folder: {path.parent}")
     raise UsageError(f"{path} is not a data set that can be read", expected=_KINDS_OF_SOURCE)
 
 
@@ -221,7 +237,7 @@ def _open_folder(folder: Path, kind: str) -> Dataset:
         return read_idx_folder(folder, kind=kind)
     if has_list:
         return read_labels_csv(folder / LABELS_FILE, kind=kind)
-    return read_picture_folder(folder, kind=kind)
+    return read_image_folder(folder, kind=kind)
 
 
 def _open_csv(path: Path, kind: str, problems: list[CellProblem] | None) -> Dataset:
@@ -232,7 +248,7 @@ def _open_csv(path: Path, kind: str, problems: list[CellProblem] | None) -> Data
         return read_kaggle_csv(path, kind=kind, problems=problems)
     raise MalformedFile(
         path,
-        "This is neither kind of CSV",
+        "This is not one of the two kinds of CSV",
         where="header",
         expected="label,pixel0…pixel783 or file,label",
         received=",".join(sorted(columns))[:80],
@@ -252,10 +268,8 @@ def _open_sklearn_digits(kind: str) -> Dataset:
 
 
 def _unknown(name: str) -> UsageError:
-    close = difflib.get_close_matches(name.lower(), NAMES, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else None
     return UsageError(
         f"No data set and no path is called {name!r}",
         expected=f"{', '.join(NAMES)}, or {_KINDS_OF_SOURCE}",
-        hint=hint,
+        hint=did_you_mean(name.lower(), NAMES),
     )

@@ -1,7 +1,7 @@
-"""What is learnt from, what is held out, what the report is about.
+"""The splits of a data set: the samples to train on, those to validate on, and those of the report.
 
-In: a `Dataset`. Out: `Splits`. Protocol `select` never touches the test pictures: it reports on training pictures held
-out by whole writers where these are known, else by class. Protocol `final` reports on the test pictures.
+In: a `Dataset`. Out: `Splits`. The protocol `select` never touches the test split: it reports on training samples that
+are held out, by writer where writers are known, else by class. The protocol `final` reports on the test split.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from inkdigit.types import SIDE, Dataset, Part
 
 Protocol = Literal["select", "final"]
 
-DEFAULT_VALIDATION = 10_000  # pictures that `select` holds out unless told otherwise
-DEFAULT_DIVISOR = 6  # but never a larger share of the training part than MNIST's 10,000 of 60,000
-TEST_SEED = 0  # the same pictures are set aside as test part in every run
+DEFAULT_VALIDATION = 10_000  # samples that `select` holds out by default: as many as the test split of MNIST has
+DEFAULT_DIVISOR = 6  # `select` holds out at most a sixth of the training split: 10,000 of MNIST's 60,000
+TEST_SEED = 0  # fixed, so that the same samples are set aside as test split in every run
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Splits:
-    """The pictures to learn from, those to validate on while learning, and those that the report is about.
+    """The samples to train on, those to validate on during training, and those of the report.
 
-    Under `select` the last two are the same part and `report_name` is "validation".
+    Under `select` the last two are the same, and `report_name` is "validation".
     """
 
     train: Part
@@ -39,7 +39,7 @@ class Splits:
 
 @dataclass(frozen=True, slots=True)
 class SplitRule:
-    """How a run divides a data set: what a recipe says of it, with a recipe's defaults."""
+    """How a run splits a data set: the fields of a recipe that decide it, with their defaults."""
 
     protocol: Protocol = "final"
     validation: float = 0.0
@@ -49,18 +49,20 @@ class SplitRule:
 
     @classmethod
     def from_recipe(cls, recipe: Mapping[str, Any]) -> SplitRule:
-        """The division of a recipe that was written by whomever.
+        """The rule that the fields of a recipe describe; a recipe from a card may hold anything.
 
         Raises:
-            UsageError: a value that none of its fields can have.
+            UsageError: a value that its field cannot have.
         """
-        found = cls(**{field: recipe[field] for field in cls.__slots__ if field in recipe})
-        for number in (found.validation, found.test_fraction, found.seed):
+        rule = cls(**{field: recipe[field] for field in cls.__slots__ if field in recipe})
+        for number in (rule.validation, rule.test_fraction, rule.seed):
             if isinstance(number, bool) or not isinstance(number, int | float) or not isfinite(number) or number < 0:
-                raise UsageError("This is not a division", expected="a number from 0", received=repr(number))
-        if not isinstance(found.seed, int) or found.validation_split not in ("auto", "stratified"):
-            raise UsageError("This is not a division", received=f"{found.seed!r}, {found.validation_split!r}")
-        return found
+                problem = "These fields do not describe how to split data"
+                raise UsageError(problem, expected="a number from 0", received=repr(number))
+        if not isinstance(rule.seed, int) or rule.validation_split not in ("auto", "stratified"):
+            problem = "These fields do not describe how to split data"
+            raise UsageError(problem, received=f"{rule.seed!r}, {rule.validation_split!r}")
+        return rule
 
     def split(self, dataset: Dataset) -> Splits:
         """The splits of a data set; see `split`."""
@@ -85,16 +87,16 @@ def split(
 ) -> Splits:
     """Split a data set as a protocol demands.
 
-    `validation` is a number of pictures if ≥ 1, else a share of the training part; 0 is the default under `select`
-    (10,000, but at most a sixth) and none under `final`. `seed` draws the validation part. Of a set of one part,
-    `test_fraction` is set aside as test part, always the same pictures; under `select` it is not used at all.
-    `stratified` draws by class also where writers are known, as the notebooks do.
-    Pictures that could not be read stay in the test part alone.
+    `validation` is a number of samples if ≥ 1, else a share of the training split. 0 is the default under `select`
+    (10,000, but at most a sixth) and no validation split under `final`. The random `seed` decides which samples it
+    holds. A data set without a test split gets one: `test_fraction` of it, always the same samples; `select` does not
+    use them at all. `stratified` draws by class even where writers are known, as the notebooks do. Images that
+    could not be read are left out of all splits but the test split.
 
     Raises:
-        UsageError: sizes that leave nothing to learn from or nothing to report on, or pictures of one class alone.
+        UsageError: sizes that leave nothing to train on or nothing to report on, or samples of only one class.
     """
-    _check(protocol, validation, test_fraction)
+    _check_sizes(protocol, validation, test_fraction)
     _check_classes(dataset)
     dataset = set_aside(dataset, test_fraction)
     rest, test = _readable(dataset.train), dataset.test
@@ -105,7 +107,7 @@ def split(
         return Splits(train, held, held, "validation")
     if test is None:
         raise UsageError(
-            f"{dataset.name} has no test pictures, and none are to be set aside",
+            f"{dataset.name} has no test split, and none is to be set aside",
             expected="a test_fraction above 0",
             received=test_fraction,
         )
@@ -116,7 +118,7 @@ def split(
 
 
 def set_aside(dataset: Dataset, test_fraction: float) -> Dataset:
-    """Give a data set of one part a test part, always the same pictures; any other stays as it is."""
+    """Give a data set a test split, always the same samples, if it has none."""
     if dataset.test is not None or not test_fraction:
         return dataset
     rest, test = hold_out(dataset.train, max(1, round(test_fraction * len(dataset.train))), seed=TEST_SEED)
@@ -124,13 +126,13 @@ def set_aside(dataset: Dataset, test_fraction: float) -> Dataset:
 
 
 def hold_out(part: Part, count: int, *, seed: int) -> tuple[Part, Part]:
-    """Divide a part into the rest and about `count` pictures held out, both in their old order.
+    """Split samples into the rest and about `count` that are held out, both in their old order.
 
-    Whole writers are drawn until the count is met as closely as they allow; where writers are not known, every class
-    gives its share (largest remainders), but never its only picture.
+    All samples of a writer are held out together, of as many writers as come closest to the count. Where writers are
+    not known, every class gives its share (largest remainders), but never its only sample.
 
     Raises:
-        UsageError: nothing would be left on one of the two sides.
+        UsageError: one of the two would be empty.
     """
     rng = np.random.default_rng(seed)
     if 0 < count < len(part):
@@ -139,23 +141,23 @@ def hold_out(part: Part, count: int, *, seed: int) -> tuple[Part, Part]:
         if 0 < held.sum() < len(part):
             return part.take(np.flatnonzero(~held)), part.take(np.flatnonzero(held))
     raise UsageError(
-        "So many pictures cannot be held out",
-        expected=f"some, but not all of {len(part)}, and one of each class to learn from",
+        "So many samples cannot be held out",
+        expected=f"some, but not all of {len(part)}, and one of each class to train on",
         received=count,
     )
 
 
 def usable_samples(part: Part) -> NDArray[np.int64]:
-    """The indices (M,) of pictures that can be read and are not even, each of them once, in their old order."""
+    """The indices (M,) of samples whose image is readable and not of one colour, each once, in their old order."""
     flat = part.images.reshape(len(part), SIDE * SIDE)
     uneven = flat.max(axis=1, initial=0) > flat.min(axis=1, initial=255)
-    kept: dict[tuple[bytes, int], int] = {}
+    first: dict[tuple[bytes, int], int] = {}
     for i in part.readable[uneven[part.readable]].tolist():
-        kept.setdefault((flat[i].tobytes(), int(part.labels[i])), i)
-    return np.array(list(kept.values()), np.int64)
+        first.setdefault((flat[i].tobytes(), int(part.labels[i])), i)
+    return np.array(list(first.values()), np.int64)
 
 
-def _check(protocol: str, validation: float, test_fraction: float) -> None:
+def _check_sizes(protocol: str, validation: float, test_fraction: float) -> None:
     if protocol not in ("select", "final"):
         raise UsageError(f"Unknown protocol {protocol!r}", expected="select or final")
     if not (validation >= 0 and (validation < 1 or validation == int(validation))):
@@ -165,13 +167,13 @@ def _check(protocol: str, validation: float, test_fraction: float) -> None:
 
 
 def _check_classes(dataset: Dataset) -> None:
-    """A set may name ten classes and hold pictures of one: nothing is learnt from that."""
-    found = np.unique(dataset.train.labels)
-    if len(found) == 1:
+    """A data set may name ten classes and hold samples of only one: a model cannot be trained on that."""
+    labels = np.unique(dataset.train.labels)
+    if len(labels) == 1:
         raise UsageError(
-            f"The data set {dataset.name!r} cannot be learnt from",
-            expected="training pictures of two classes or more",
-            received=f"pictures of {dataset.classes[found[0]]!r} alone",
+            f"A model cannot be trained on the data set {dataset.name!r}",
+            expected="training samples of two classes or more",
+            received=f"samples of only {dataset.classes[labels[0]]!r}",
         )
 
 
@@ -190,17 +192,17 @@ def _readable(part: Part) -> Part:
 
 
 def _by_writer(part: Part, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which pictures (N,) the first writers of a random order wrote, as many writers as come closest to `count`."""
+    """A mask (N,) of the samples of the first writers in a random order: as many writers as come closest to `count`."""
     assert part.writers is not None
     writers, written = np.unique(part.writers, return_counts=True)
     order = rng.permutation(len(writers))
-    totals = written[order].cumsum()[:-1]  # somebody stays to be learnt from
+    totals = written[order].cumsum()[:-1]  # one writer stays to train on
     chosen = writers[order[: int(np.abs(totals - count).argmin()) + 1]]
     return np.isin(part.writers, chosen)
 
 
 def _by_class(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Which of the pictures (N,) to hold out so that every class keeps its share."""
+    """A mask (N,) of the samples to hold out, so that every class keeps its share."""
     held = np.zeros(len(labels), bool)
     classes, sizes = np.unique(labels, return_counts=True)
     for k, quota in zip(classes, _quotas(sizes, count), strict=True):
@@ -209,7 +211,7 @@ def _by_class(labels: NDArray[np.int64], count: int, rng: np.random.Generator) -
 
 
 def _quotas(sizes: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """How many to take from classes of these sizes (K,): largest remainders, and one is left in each class."""
+    """How many samples to take from classes of these sizes (K,): largest remainders, but one is left in each class."""
     shares = sizes * (count / sizes.sum())
     quotas: NDArray[np.int64] = np.floor(shares).astype(np.int64)
     largest_first = np.argsort(quotas - shares, kind="stable")

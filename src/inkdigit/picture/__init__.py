@@ -1,1 +1,1 @@
-"""From any picture to 28×28: decode, clean, prepare."""
+"""From any image to 28×28: decode, clean, prepare."""

@@ -1,9 +1,9 @@
-"""Many pictures through the door: decoded and prepared some at a time, in their order, the large ones on all cores.
+"""Many images: decoded and prepared some at a time, in their order, the large ones on several cores.
 
-In: single pictures of any kind, files above all. Out: prepared pictures uint8 (M, 28, 28), and what could not be read.
+In: single images of any kind, mostly files. Out: prepared images uint8 (M, 28, 28), and the errors of the others.
 
-A large picture is decoded and cleaned outside of Python's lock, so threads share the work. Of a small one almost
-nothing is: threads would only wait for each other, and take twice as long as one.
+A large image is decoded and cleaned outside of Python's lock, so threads share the work. A small one is not: threads
+would wait for each other, and take twice as long as one thread.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from inkdigit.types import Gray
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-AT_A_TIME = 64  # pictures that are held at a time
-MAX_THREADS = 4  # each may hold a picture of 64 megapixels
-LARGE = 2**14  # bytes of a file, or pixels, from which on a thread of its own pays
+AT_A_TIME = 64  # images in one step: enough to share among the threads, and few in memory
+MAX_THREADS = 4  # each may hold an image of 64 megapixels: a bound on memory
+LARGE = 2**14  # bytes of a file, or pixels: from this size on a thread of its own saves time
 
 Chunk = list[Picture | PictureError]
-Read = tuple[Gray, dict[int, PictureError]]  # what can be read, and the errors of the others by their index
+Read = tuple[Gray, dict[int, PictureError]]  # the prepared images, and the errors of the others by their index
 
 
 def read_each(pictures: Iterable[Picture | PictureError], kind: str) -> Iterator[Read]:
-    """Decode and prepare pictures, `AT_A_TIME` after `AT_A_TIME`; an error among them comes out as it is."""
+    """Decode and prepare images, `AT_A_TIME` after `AT_A_TIME`; an error among them comes out as it is."""
     source, pool = iter(pictures), None
     with ExitStack() as stack:
         while chunk := list(islice(source, AT_A_TIME)):
             large = [i for i, picture in enumerate(chunk) if _is_large(picture)]
             if len(large) > 1 and pool is None:
-                from concurrent.futures import ThreadPoolExecutor  # for several large pictures alone
+                from concurrent.futures import ThreadPoolExecutor  # only for several large images
 
                 pool = stack.enter_context(ThreadPoolExecutor(min(MAX_THREADS, cores())))
             begun = {i: pool.submit(_prepared, chunk[i], kind) for i in large} if pool else {}
@@ -48,11 +48,11 @@ def read_each(pictures: Iterable[Picture | PictureError], kind: str) -> Iterator
                 yield _read(chunk, kind, begun)
             finally:
                 for future in begun.values():
-                    future.cancel()  # those that an interruption left over
+                    future.cancel()  # where an interruption has left some
 
 
 def _read(pictures: Chunk, kind: str, begun: dict[int, Future[Gray]]) -> Read:
-    """Read a chunk; some of its pictures are `begun` by other threads."""
+    """Read a chunk; some of its images are `begun` by other threads."""
     errors: dict[int, PictureError] = {}
 
     def readable() -> Iterator[Gray]:
@@ -62,7 +62,7 @@ def _read(pictures: Chunk, kind: str, begun: dict[int, Future[Gray]]) -> Read:
                     raise picture
                 gray = begun[i].result() if i in begun else decode(picture)
             except PictureError as exc:
-                errors[i] = exc.with_traceback(None)  # which would hold the bytes of the file
+                errors[i] = exc.with_traceback(None)  # the traceback would hold the bytes of the file
             else:
                 yield gray
 
@@ -74,16 +74,16 @@ def _prepared(picture: Any, kind: str) -> Gray:
 
 
 def _is_large(picture: object) -> bool:
-    """Whether a thread of its own pays for a file, bytes or an array.
+    """Whether a file, bytes or an array is large enough for a thread of its own.
 
-    A PIL image is not for two threads at once, and one that was opened before is decoded where it is asked for.
+    A PIL image must not be used by two threads at once, and an opened one is decoded by the thread that needs it.
     """
     match picture:
         case str() | Path():
             try:
                 return Path(picture).stat().st_size >= LARGE
             except (OSError, ValueError):
-                return False  # `decode` says what is wrong
+                return False  # `decode` raises the error
         case np.ndarray():
             return picture.size >= LARGE
         case bytes() | bytearray():

@@ -1,8 +1,9 @@
-"""From anything that holds a picture to gray `uint8 (H, W)`.
+"""From anything that holds an image to gray `uint8 (H, W)`.
 
-In: a path, the bytes of a file, a PIL image or an array. Out: gray uint8 (H, W), turned as its EXIF says, its
-transparent parts on white. Formats are allow-listed, and a file's header is read once, before anything is decoded: how
-many pixels it has, and how much of it is read for that, is bounded. So is what all threads decode at a time.
+In: a path, the bytes of a file, a PIL image or an array. Out: gray uint8 (H, W), turned as its EXIF tag
+demands, its transparent parts on white. Only the formats of a list are opened. The header of a file is read once,
+before its pixels are decoded. There are bounds on the pixels of an image, on the bytes that are read for its header,
+and on the pixels that all threads decode at a time.
 """
 
 from __future__ import annotations
@@ -30,16 +31,16 @@ from inkdigit.picture.pixels import check_numbers, split_array, to_uint8
 from inkdigit.types import Gray
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
-MAX_BYTES = 64 * 2**20
-NOT_WAITING = getattr(os, "O_NONBLOCK", 0)
-USUAL_BYTES = 64 * 2**10  # what is read of a file at first
-MAX_PIXELS = 64_000_000  # of a picture, and of all that are decoded at a time
-MAX_SIDE = 20_000  # pixels
-# How often a format has each pixel in memory while it is decoded; the others once. 64 megapixels of WebP were 1 GB.
+MAX_BYTES = 64 * 2**20  # of a file: more than a photo of 64 megapixels has
+NOT_WAITING = getattr(os, "O_NONBLOCK", 0)  # of POSIX systems: only they have pipes that make `open` wait
+USUAL_BYTES = 64 * 2**10  # read of a file first: most small images have less
+MAX_PIXELS = 64_000_000  # of an image, and of all that are decoded at a time: 200 MB in colour
+MAX_SIDE = 20_000  # pixels: a longer strip is not an image of a digit
+# Copies of each pixel that a format needs while it is decoded; the others need one. 64 megapixels of WebP took 1 GB.
 COPIES = {"WEBP": 3}
-WEBP_PIXELS = MAX_PIXELS // 2
-MAX_READS = 200_000  # pieces that a file is read in. The largest PNG of ordinary blocks (8 kB) has some 30,000
-MAX_TIMES, FIRST_BYTES = 4, 2**20  # how often a file may be read over, beside its first bytes: ours are read twice
+MAX_WEBP_PIXELS = MAX_PIXELS // 2  # for the same reason
+MAX_READS = 200_000  # reads of a file. The largest PNG of ordinary blocks (8 kB) takes some 30,000
+MAX_TIMES, FIRST_BYTES = 4, 2**20  # how often a file may be read, beside its first bytes: good ones are read twice
 
 # What Pillow raises on broken files, beside UnidentifiedImageError (which is an OSError).
 _BROKEN = (
@@ -49,15 +50,15 @@ _BROKEN = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Opened:
-    """A picture whose header was read: nothing is decoded yet, but it is known how large it will be in memory.
+    """An image whose header was read: its pixels are not decoded yet, but their number is known.
 
-    It is decoded once, and then it holds nothing any more, unless somebody else opened its image.
+    It is decoded once and is closed then, unless the caller opened its PIL image.
     """
 
     image: Image.Image
     name: str  # for messages
     pixels: int  # in memory, while it is decoded
-    is_ours: bool
+    is_ours: bool  # whether the PIL image was opened here
 
 
 Picture = str | Path | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | Opened
@@ -66,10 +67,10 @@ _FROM_PILLOW = re.compile(r"PIL\.")
 
 
 class _Silence:
-    """No warnings of Pillow while any thread decodes; those of others are heard.
+    """No warnings of Pillow while any thread decodes; other warnings are shown.
 
-    Broken EXIF is no reason to talk: what can be read is read. Pixels are counted here, not by Pillow's warning.
-    `catch_warnings` is not for threads: it sets the filters back to what they were, whoever changed them meanwhile.
+    Broken EXIF needs no warning: what can be read is read. Pixels are counted here, not by Pillow's warning.
+    `catch_warnings` is not safe with threads: it restores the filters, also those that another thread has changed.
     """
 
     def __init__(self) -> None:
@@ -85,22 +86,23 @@ class _Silence:
         with self._lock:
             self._depth -= 1
             if self._depth == 0:
-                with suppress(ValueError):  # somebody set the filters anew
+                with suppress(ValueError):  # other code has set the filters again
                     warnings.filters.remove(("ignore", None, Warning, _FROM_PILLOW, 0))  # type: ignore[attr-defined]
 
 
-class _Room:
-    """How many pixels all threads of the process decode at a time; one picture alone may have as many as it likes."""
+class PixelBudget:
+    """The number of pixels that all threads of the process may decode at a time; a single image may have more."""
 
     def __init__(self, pixels: int) -> None:
+        """Begin with `pixels`, none of them in use."""
         self._all = self._free = pixels
         self._turn, self._changed = Lock(), Condition()
 
     @contextmanager
     def hold(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for `pixels` more, and hold it meanwhile."""
+        """Wait until there is room for `pixels` more, and hold it for the time of the block."""
         pixels = min(pixels, self._all)
-        with self._turn, self._changed:  # whoever waits for much is not passed by those who need little
+        with self._turn, self._changed:  # a thread that needs much is not overtaken by those that need little
             self._changed.wait_for(lambda: self._free >= pixels)
             self._free -= pixels
         try:
@@ -112,9 +114,9 @@ class _Room:
 
 
 class _Source:
-    """The bytes of a file as Pillow reads them: in so many pieces at most, and each byte a few times at most.
+    """The bytes of a file as Pillow reads them: with a bound on the number of reads and on the bytes in all.
 
-    A header may consist of a million empty pieces, or name the same million bytes a thousand times.
+    A header may consist of a million empty blocks, or refer to the same million bytes a thousand times.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -126,7 +128,7 @@ class _Source:
         """The next `size` bytes, or all that are left.
 
         Raises:
-            OSError: that is too often, or too much.
+            OSError: too many reads, or too many bytes in all.
         """
         data = self._read(size)
         self._reads -= 1
@@ -137,19 +139,19 @@ class _Source:
 
 
 SILENCE = _Silence()
-ROOM = _Room(MAX_PIXELS)
+BUDGET = PixelBudget(MAX_PIXELS)
 
 
 def decode(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Gray:
-    """Read one picture as gray uint8 (H, W); one of more than 4 megapixels is about 1,024 px a side then.
+    """Read one image as gray uint8 (H, W); one of more than 4 megapixels becomes about 1,024 px a side.
 
     An array is gray (H, W), or colour with a last axis of 2 (gray, alpha), 3 (RGB) or 4 (RGBA); see `to_uint8` for its
     values.
 
     Raises:
-        NotAPicture: the bytes are not a picture of a known format.
+        NotAPicture: the bytes are not an image of a known format.
         PictureTooLarge: more pixels in memory than `max_pixels`; more than 64 megapixels, 20,000 pixels a side, 64 MiB.
-        PictureError: the picture is truncated or broken, or the array is not a picture.
+        PictureError: the image is truncated or broken, or the array is not an image.
     """
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
@@ -157,25 +159,25 @@ def decode(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Gray:
 
 
 def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Opened:
-    """Read the header of a picture; `decode` does the rest.
+    """Read the header of an image; `decode` does the rest.
 
     Raises:
-        NotAPicture: the bytes are not a picture of a known format.
+        NotAPicture: the bytes are not an image of a known format.
         PictureTooLarge: more pixels in memory than `max_pixels`; more than 64 megapixels, 20,000 pixels a side, 64 MiB.
-        PictureError: the header is broken, or `source` is nothing that has one.
+        PictureError: the header is broken, or `source` is of another type.
     """
     match source:
         case Opened():
             opened = source
         case Image.Image():
-            opened = Opened(source, "the picture", source.width * source.height, is_ours=False)
+            opened = Opened(source, "the image", source.width * source.height, is_ours=False)
         case bytes() | bytearray() | memoryview():
             opened = _open(_bytes_of(source), "the bytes")
         case str() | Path():
             opened = _open(_read(Path(source)), str(source))
         case _:
             raise PictureError(
-                "This is not something that a picture can be read from",
+                "This is not something that an image can be read from",
                 expected="a path, bytes, a PIL image or an array",
                 received=type(source).__name__,
             )
@@ -186,7 +188,7 @@ def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Opened:
 
 
 def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> Sequence[Picture]:
-    """Tell one picture from several: the list of single pictures, or an array (N, H, W) as it is.
+    """Tell one image from several: the list of single images, or an array (N, H, W) as it is.
 
     Raises:
         PictureError: an array that is neither; see `split_array`.
@@ -195,13 +197,13 @@ def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> S
         return split_array(pictures)  # type: ignore[return-value]
     if isinstance(pictures, list | tuple):
         return pictures
-    return [pictures]  # decode() says what is wrong with it
+    return [pictures]  # `decode` raises the error
 
 
 def _from_array(array: NDArray[Any], max_pixels: int) -> Gray:
     array = check_numbers(array)
     if array.ndim != 2 and not (array.ndim == 3 and 2 <= array.shape[2] <= 4):
-        raise PictureError("This array is not one picture", expected="(H, W) or (H, W, 2..4)", received=array.shape)
+        raise PictureError("This array is not one image", expected="(H, W) or (H, W, 2..4)", received=array.shape)
     pixels = np.ascontiguousarray(to_uint8(array))
     if array.ndim == 2 and array.size < min(4 * WORK_SIDE**2, max_pixels + 1):  # nothing to convert or to reduce
         return pixels
@@ -213,18 +215,18 @@ def _bytes_of(source: bytes | bytearray | memoryview) -> bytes:
     try:
         return bytes(source)
     except ValueError as exc:
-        raise PictureError("The memory of the picture was released", hint="Hand over its bytes before.") from exc
+        raise PictureError("The memory of the image was released", hint="Pass a copy of its bytes.") from exc
 
 
 def _read(path: Path) -> bytes:
     try:
         if path.is_dir():
-            raise NotAPicture(f"{path} is a directory", expected="a picture file")
-        # To open a pipe waits for somebody who writes, unless it is told not to.
+            raise NotAPicture(f"{path} is a directory", expected="an image file")
+        # `open` waits for the writer of a pipe, unless a flag says otherwise.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NOT_WAITING)) as file:
             if NOT_WAITING:
                 os.set_blocking(file.fileno(), True)
-            # A device has no size, and no end. Room for MAX_BYTES is not made for every small picture: that is slow.
+            # A device has no size and no end. To allocate MAX_BYTES for every small image would be slow.
             data = file.read(USUAL_BYTES)
             if len(data) == USUAL_BYTES:
                 data += file.read(MAX_BYTES + 1 - USUAL_BYTES)
@@ -240,32 +242,32 @@ def _read(path: Path) -> bytes:
 
 
 def _open(data: bytes, name: str) -> Opened:
-    """Open the bytes of a file; a JPEG will be decoded at the smallest scale that shows enough."""
+    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `WORK_SIDE` pixels a side."""
     if not data:
-        raise NotAPicture(f"{name}: empty, no picture in it")
+        raise NotAPicture(f"{name}: empty, no image in it")
     try:
         with SILENCE:
             image = Image.open(_Source(data), formats=FORMATS)  # type: ignore[arg-type]
             _check_size(image, name)
-            whole = image.width * image.height
-            image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # JPEG alone: 12 megapixels in a tenth of the time
+            full_pixels = image.width * image.height
+            image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # only JPEG: 12 megapixels in a tenth of the time
     except Image.DecompressionBombError as exc:
         raise _too_large(name, "more than that", _limit(MAX_PIXELS)) from exc
     except UnidentifiedImageError as exc:
         raise NotAPicture(
-            f"{name}: not a picture that can be opened", expected="PNG, JPEG, BMP, GIF, TIFF or WebP"
+            f"{name}: not an image that can be opened", expected="PNG, JPEG, BMP, GIF, TIFF or WebP"
         ) from exc
     except _BROKEN as exc:
-        raise PictureError(f"{name}: the picture is broken ({exc})") from exc
-    progressive = bool(image.info.get("progressive"))  # such a JPEG is in memory whole
-    return Opened(image, name, whole if progressive else image.width * image.height, is_ours=True)
+        raise PictureError(f"{name}: the image is broken ({exc})") from exc
+    progressive = bool(image.info.get("progressive"))  # such a JPEG needs memory for all of its pixels
+    return Opened(image, name, full_pixels if progressive else image.width * image.height, is_ours=True)
 
 
 def _load(opened: Opened) -> Gray:
-    """Decode what was opened, and translate what Pillow raises where it is broken."""
+    """Decode an opened image, and translate what Pillow raises where it is broken."""
     image, name = opened.image, opened.name
     try:
-        with SILENCE, ROOM.hold(opened.pixels * COPIES.get(image.format or "", 1)):
+        with SILENCE, BUDGET.hold(opened.pixels * COPIES.get(image.format or "", 1)):
             _check_size(image, name)
             image.load()
             return to_gray(image)
@@ -274,14 +276,14 @@ def _load(opened: Opened) -> Gray:
     finally:
         if opened.is_ours:
             image.close()
-    # Not `from exc`: its traceback would hold the pixels for as long as somebody holds the error.
-    raise PictureError(f"{name}: the picture is cut short or broken ({reason})")
+    # Not `from exc`: its traceback would hold the pixels for as long as the error is held.
+    raise PictureError(f"{name}: the image is cut short or broken ({reason})")
 
 
 def _check_size(image: Image.Image, name: str) -> None:
-    most = WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
-    if image.width * image.height > most or max(image.size) > MAX_SIDE:
-        raise _too_large(name, image.size, _limit(most))
+    max_pixels = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
+        raise _too_large(name, image.size, _limit(max_pixels))
     if 0 in image.size:
         raise PictureError(f"{name}: no pixels in it", received=f"{image.width}×{image.height}")
 

@@ -30,5 +30,5 @@ def expand(path: Path) -> list[Path]:
     except OSError as exc:
         raise PictureError(f"{path} cannot be opened: {exc.strerror}") from exc
     if not files:
-        raise PictureError(f"{path} is a folder without pictures", expected=", ".join(sorted(PICTURE_SUFFIXES)))
+        raise PictureError(f"{path} is a folder without images", expected=", ".join(sorted(PICTURE_SUFFIXES)))
     return files

@@ -1,8 +1,8 @@
 """From a decoded PIL image of any mode to gray `uint8 (H, W)`.
 
-In: a PIL image whose pixels are in memory. Out: gray uint8 (H, W), turned as its EXIF says, its transparent parts on
-paper. A large image is reduced before anything else is made of it, a strip of rows at a time, so that beside its own
-pixels next to no memory is taken.
+In: a PIL image whose pixels are in memory. Out: gray uint8 (H, W), turned as its EXIF tag demands, its transparent
+parts on paper. A large image is reduced first, a strip of rows at a time, so that little memory is taken beside its
+own pixels.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from inkdigit.picture.pixels import scale_of_numbers
 from inkdigit.picture.prepare import CLEAN_SIDE, ink_box
 from inkdigit.types import Gray
 
-WORK_SIDE = 1024  # pixels: an image whose area is 4, 9, … times the square of this is reduced by 2, 3, … each way
-STRIP_PIXELS = 2**20  # of a large image, that are looked at together
-DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel that whole numbers are stored with
+WORK_SIDE = 1024  # pixels: an image of 4, 9, … times the square of this is reduced by 2, 3, … in each direction
+STRIP_PIXELS = 2**20  # of a large image in one step: a few megabytes in any mode
+DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel of whole numbers: what scanners and cameras give
 ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
-LOW_CONTRAST = 40  # gray levels: with less on white, a transparent picture is laid on black if it has more there
-CLEARLY = 1.5  # times the luminance's deviation: what one colour must have to be taken instead
-SAMPLE_SIDE = 64  # pixels: of the small copy that the colours are compared on
+LOW_CONTRAST = 40  # gray levels: a transparent image with less on white is put on black, if it has more there
+CLEARLY = 1.5  # a colour is taken instead of luminance if its deviation is so many times as large
+SAMPLE_SIDE = 64  # pixels of the small copy on which colours are compared: strokes are still seen on it
 
 _TURNS: dict[int, Callable[[Gray], Gray]] = {  # EXIF 2.32, tag Orientation: how to undo each of its values
     2: lambda gray: gray[:, ::-1],
@@ -40,9 +40,9 @@ _TURNS: dict[int, Callable[[Gray], Gray]] = {  # EXIF 2.32, tag Orientation: how
 
 
 def to_gray(image: Image.Image) -> Gray:
-    """Make gray uint8 (H, W) of an image in memory, about 1,024 px a side where it is larger than 4 megapixels.
+    """Make gray uint8 (H, W) of an image in memory; one of more than 4 megapixels becomes about 1,024 px a side.
 
-    A small drawing on a large even sheet is cut out instead of reduced: it stays what it is, pixel for pixel.
+    A small drawing on a large blank sheet is cut out instead of reduced: its pixels stay the same.
 
     Raises:
         PictureError: floats that are not brightness.
@@ -61,9 +61,9 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _lone_drawing(gray: Gray, factor: int) -> tuple[int, int, int, int] | None:
-    """Where on an image, (left, top, right, bottom), all its ink lies, if that is small and the rest exactly even.
+    """The box (left, top, right, bottom) of all ink of an image, if it is small and the rest is of one colour.
 
-    `gray` is the image reduced by `factor`. The box has a margin, and may reach beyond the image's right and bottom.
+    `gray` is the image reduced by `factor`. The box has a margin, and may reach beyond the right and the bottom.
     """
     for ink in (gray, 255 - gray):
         box = ink_box(ink)
@@ -98,7 +98,7 @@ def _plain(image: Image.Image) -> Image.Image:
         mode = "L"
     else:
         mode = "RGBA" if image.has_transparency_data else "RGB"
-    return image if image.mode == mode else image.convert(mode)  # which would copy it for nothing
+    return image if image.mode == mode else image.convert(mode)  # `convert` would copy it
 
 
 def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
@@ -109,7 +109,7 @@ def _strips(image: Image.Image, factor: int) -> Iterator[Image.Image]:
 
 
 def _join(image: Image.Image, factor: int, strips: Iterator[Image.Image]) -> Image.Image:
-    """The strips of an image, each reduced by `factor`, below each other."""
+    """The strips of an image, each reduced by `factor`, one below the other."""
     reduced = [strip.reduce(factor) for strip in strips]
     joined = Image.new(reduced[0].mode, (reduced[0].width, -(-image.height // factor)))
     top = 0
@@ -122,8 +122,8 @@ def _join(image: Image.Image, factor: int, strips: Iterator[Image.Image]) -> Ima
 def _from_deep(image: Image.Image, factor: int) -> Gray:
     """16-bit, 32-bit and float pixels: floats within 0–1 or 0–255, whole numbers from the full range.
 
-    Whole numbers that stay within 0–255 are what they say: a wider type alone makes no picture black. 10, 12 or 14 bits
-    that a scanner stores in 16 are taken from the full range of their own.
+    Whole numbers within 0–255 stay as they are, so that a wider type does not make an image black. Pixels of 10, 12 or
+    14 bits that a scanner stores in 16 are scaled from their own full range.
     """
 
     def parts() -> Iterator[NDArray[Any]]:
@@ -135,13 +135,13 @@ def _from_deep(image: Image.Image, factor: int) -> Gray:
 
 
 def _float_bytes(low: Any, high: Any) -> Callable[[NDArray[Any]], Gray]:
-    """How floats from `low` to `high` become bytes."""
+    """The function that makes bytes of floats from `low` to `high`."""
     scale = scale_of_numbers(low, high, is_float=True)
     return lambda pixels: np.rint(np.clip(pixels * scale, 0, 255)).astype(np.uint8)
 
 
 def _integer_bytes(high: int) -> Callable[[NDArray[Any]], Gray]:
-    """How whole numbers up to `high` become bytes: by a table of the values that their bits can have."""
+    """The function that makes bytes of whole numbers up to `high`: by a table of all values of that many bits."""
     bits = next((bits for bits in DEPTHS if high < 1 << bits), DEPTHS[-1])
     full = (1 << bits) - 1
     table = (np.arange(full + 1) * 255 // full).astype(np.uint8)
@@ -149,7 +149,7 @@ def _integer_bytes(high: int) -> Callable[[NDArray[Any]], Gray]:
 
 
 def _on_paper(image: Image.Image) -> Image.Image:
-    """Lay a transparent picture on white, or on black if nothing would show on white."""
+    """Put a transparent image on white, or on black if nothing can be seen on white."""
     on_white, on_black = (Image.alpha_composite(Image.new("RGBA", image.size, p), image) for p in ("white", "black"))
     return (on_black if _contrast(on_white) < LOW_CONTRAST <= _contrast(on_black) else on_white).convert("RGB")
 
@@ -160,7 +160,7 @@ def _contrast(image: Image.Image) -> int:
 
 
 def _one_channel(image: Image.Image) -> Gray:
-    """Luminance, unless one colour channel shows clearly more: yellow ink on white is plain to see in blue."""
+    """Luminance, or the colour channel with clearly more contrast: yellow ink on white is best seen in blue."""
     luminance: Gray = np.asarray(image.convert("L"), np.uint8)
     sample = image.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.BOX) if min(image.size) > SAMPLE_SIDE else image
     small = np.asarray(sample, np.float32)

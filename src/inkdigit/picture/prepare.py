@@ -1,11 +1,11 @@
-"""The door: any gray picture in, the 28×28 picture that MNIST's makers would have made of it out.
+"""Preprocessing: from any gray image to the 28×28 image that the makers of MNIST would have made of it.
 
 In: gray `uint8 (H, W)`. Out: `uint8 (28, 28)`, ink 255 on 0. The kind `ink` crops to the ink, scales its longest side
-to 20 px unless it is 19 or 20 already, and pastes it so that the centre of mass falls at 14; `plain` resizes and pads,
-for pictures where a box around the ink means nothing.
+to 20 px unless it is 19 or 20 already, and pastes it so that the centre of mass is at 14. The kind `plain` resizes and
+pads, for images where a box around the ink means nothing.
 
-MNIST was made so (LeCun, Bottou, Bengio, Haffner 1998, section III.A), so on MNIST the door is the identity: 10,000 of
-10,000 test pictures and 59,999 of 60,000 training pictures come out bit for bit the same (all but number 19,841).
+MNIST was made like this (LeCun, Bottou, Bengio, Haffner 1998, section III.A), so `prepare` changes nothing on MNIST:
+10,000 of 10,000 test images and 59,999 of 60,000 training images stay the same, bit for bit (all but number 19,841).
 """
 
 from __future__ import annotations
@@ -21,55 +21,56 @@ from inkdigit.types import SIDE, Gray
 
 VERSION = 2  # rises only when the output for clean ink changes; since 2 dim ink is made as strong as any
 KINDS = ("ink", "plain")
-INK_SIDE = 20  # pixels: the longest side of the ink after the door
-CLEAN_SIDE = 32  # pixels: ink larger than this was drawn or photographed, and wants its specks removed
-STRONG = 200  # brightness: ink whose strongest pixel is below is dim. On MNIST the least is 254
-FRAME_SIDE = 12  # pixels: a smaller square is a thick stroke
-BLOT, BLOT_EDGE = 0.45, 2  # of the strongest ink: what is fainter; how many pixels of it are a soft edge
-# MNIST leaves a margin: at most 6 of the 108 border pixels carry ink. Other small sets are cropped tightly: on USPS
-# (16×16) and scikit-learn's digits (8×8) up to two thirds of the border are ink.
+INK_SIDE = 20  # pixels: the longest side of prepared ink, as in MNIST
+CLEAN_SIDE = 32  # pixels: larger ink was drawn or photographed, and its specks must be removed. Small sets have 8 to 32
+STRONG = 200  # gray levels: ink whose strongest pixel is below this is dim. The minimum on MNIST is 254
+FRAME_SIDE = 12  # pixels: a smaller square may be a thick stroke, a frame has a digit inside
+BLOT = 0.45  # of the strongest ink: fainter ink may be a blot. The photo path drops ink of that strength, too
+BLOT_EDGE = 2  # pixels: so much faint ink is the soft edge of a stroke
+# The share of border pixels that must be 0. MNIST leaves a margin: at most 6 of its 108 border pixels carry ink. Other
+# small sets are cropped tightly: USPS (16×16) and scikit-learn's digits (8×8) have up to two thirds of ink there.
 CLEAN_BORDER_MNIST, CLEAN_BORDER_OTHER = 0.9, 0.34
-BORDER = np.pad(np.zeros((SIDE - 2, SIDE - 2), bool), 1, constant_values=True)  # (28, 28): which pixels it is
-REMEMBERED = 4096  # pictures of a set, so that the same one is prepared once
-TOGETHER = 512  # pictures that are looked at together: as many as the processor's cache holds
+BORDER = np.pad(np.zeros((SIDE - 2, SIDE - 2), bool), 1, constant_values=True)  # (28, 28): its pixels
+REMEMBERED = 4096  # different images of a set, so that a repeated one is prepared once: 3 MB of 28×28
+TOGETHER = 512  # images in one step: 400 kB, as much as the cache of a processor core holds
 
 
 def prepare(gray: Gray, kind: str = "ink") -> Gray:
-    """Make the 28×28 picture that the network sees from a gray picture of any size.
+    """Make the 28×28 image that the network sees from a gray image of any size.
 
     `gray` is uint8 (H, W); the result uint8 (28, 28), all zero when there is no ink. `prepare` is idempotent.
 
     Raises:
-        UsageError: `kind` is none of `KINDS`.
+        UsageError: `kind` is not one of `KINDS`.
     """
     if kind == "plain":
         return _fit(gray)
-    _check(kind)
+    _check_kind(kind)
     ink = find_ink(gray)
     box = ink_box(ink)
     return np.zeros((SIDE, SIDE), np.uint8) if box is None else _paste(_scale(_strengthen(ink[box])))
 
 
 def prepare_all(images: Gray, kind: str = "ink") -> Gray:
-    """Put each of `images` uint8 (N, H, W) through the door: uint8 (N, 28, 28).
+    """Prepare each of `images` uint8 (N, H, W): uint8 (N, 28, 28).
 
-    The result is that of `prepare` one at a time; 28×28 pictures that need no scaling are put in their place together,
-    some six times faster.
+    The result is that of `prepare` for each image alone. Images of 28×28 that need no scaling are moved together, some
+    six times faster.
     """
-    _check(kind)
+    _check_kind(kind)
     small = images.shape[1:] == (SIDE, SIDE)
     if kind == "plain" and small:
         return images.copy()
     out = np.zeros((len(images), SIDE, SIDE), np.uint8)
     done = np.zeros(len(images), bool)
     if kind == "ink":
-        done[~images.any(axis=(1, 2))] = True  # of nothing comes nothing
+        done[~images.any(axis=(1, 2))] = True  # blank images stay blank
     if small:
         for begin in range(0, len(images), TOGETHER):
             some = slice(begin, begin + TOGETHER)
             out[some], known = _place_all(images[some])
             done[some] |= known
-    before: dict[bytes, int] = {}  # a picture that takes long may be there a thousand times
+    before: dict[bytes, int] = {}  # an image that takes long may be repeated a thousand times
     for i in np.flatnonzero(~done).tolist():
         same = before.setdefault(images[i].tobytes(), i) if len(before) < REMEMBERED else i
         out[i] = out[same] if same != i else prepare(images[i], kind)
@@ -77,57 +78,57 @@ def prepare_all(images: Gray, kind: str = "ink") -> Gray:
 
 
 def prepare_each(grays: Iterable[Gray], kind: str = "ink") -> Gray:
-    """Put gray pictures (H, W) of any sizes through the door, in their order: uint8 (N, 28, 28).
+    """Prepare gray images (H, W) of any sizes, in their order: uint8 (N, 28, 28).
 
-    A picture of another size than 28×28 is let go of as soon as it is through. What is through comes out the same when
-    it goes in again: so all of them can take the way of those that are put in their place together.
+    An image of another size than 28×28 is prepared at once, and its memory is free again. `prepare` changes nothing
+    where it is applied twice, so all of them can then go through `prepare_all`.
     """
-    through = [gray if gray.shape == (SIDE, SIDE) else prepare(gray, kind) for gray in grays]
-    return prepare_all(np.stack(through), kind) if through else np.zeros((0, SIDE, SIDE), np.uint8)
+    small = [gray if gray.shape == (SIDE, SIDE) else prepare(gray, kind) for gray in grays]
+    return prepare_all(np.stack(small), kind) if small else np.zeros((0, SIDE, SIDE), np.uint8)
 
 
-def _check(kind: str) -> None:
+def _check_kind(kind: str) -> None:
     if kind not in KINDS:
-        raise UsageError(f"Unknown kind of preparation {kind!r}", expected=" or ".join(KINDS))
+        raise UsageError(f"Unknown kind of preprocessing {kind!r}", expected=" or ".join(KINDS))
 
 
 def find_ink(gray: Gray) -> Gray:
-    """The ink in a picture: 255 on exactly 0, of the picture's own size or of the smaller one that photos work at.
+    """The ink in an image: 255 on exactly 0, of the image's own size or of the smaller one that photos work at.
 
-    A clean picture is its own ink, white on black or black on white; everything else takes the photo path (`clean`).
+    A clean image is its own ink, white on black or black on white; everything else takes the photo path (`clean`).
     """
     if is_clean(gray):
         return gray
     if is_clean(inverted := 255 - gray):
         return inverted
-    from inkdigit.picture.photo.clean import clean  # OpenCV, 0.2 s: loaded for the first photo
+    from inkdigit.picture.photo.clean import clean  # OpenCV takes 0.2 s: it is loaded for the first photo
 
     return clean(gray)
 
 
 def is_clean(gray: Gray) -> bool:
-    """Whether the background of a picture is exactly 0 and its ink no larger than a small picture's.
+    """Whether the background of an image is exactly 0, and its ink is no larger than that of a small image.
 
-    Ink that is not 19 or 20 px long, as all that leaves the door is, must also hang together, have no faint blots, and
-    be no frame. A clean picture stays clean when zeros are added around it, and whatever leaves the door is clean.
+    Ink that is 19 or 20 px long is taken for prepared. Other ink must also be in one piece, without faint blots, and not a
+    frame. A clean image stays clean when zeros are added around it. Every prepared image is clean.
     """
     box = ink_box(gray)
     longest = 0 if box is None else max(s.stop - s.start for s in box)
     if longest > CLEAN_SIDE:
         return False
-    if box is not None and longest not in (INK_SIDE - 1, INK_SIDE):  # what left the door is not asked again
+    if box is not None and longest not in (INK_SIDE - 1, INK_SIDE):  # prepared ink is not examined again
         ink = gray[box] > 0
         if _is_frame(ink) or not _in_one_piece(ink) or (longest > INK_SIDE and _has_blots(gray[box])):
             return False
     if gray.shape == (SIDE, SIDE) and longest <= INK_SIDE:
         return True
     border = np.concatenate((gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]))
-    enough = CLEAN_BORDER_MNIST if gray.shape == (SIDE, SIDE) else CLEAN_BORDER_OTHER
-    return bool(np.count_nonzero(border) <= (1 - enough) * border.size)
+    min_share = CLEAN_BORDER_MNIST if gray.shape == (SIDE, SIDE) else CLEAN_BORDER_OTHER
+    return bool(np.count_nonzero(border) <= (1 - min_share) * border.size)
 
 
 def ink_box(ink: Gray) -> tuple[slice, slice] | None:
-    """The smallest box that holds every pixel above 0, or None where there is none."""
+    """The smallest box that holds every pixel above 0, or None for a blank image."""
     rows = np.flatnonzero(ink.any(1))
     if not rows.size:
         return None
@@ -136,29 +137,29 @@ def ink_box(ink: Gray) -> tuple[slice, slice] | None:
 
 
 def tight(ink: Gray) -> Gray:
-    """The ink within its box (h, w); of no ink the picture as it is."""
+    """The ink, cropped to its box (h, w); a blank image as it is."""
     box = ink_box(ink)
     return ink if box is None else ink[box]
 
 
 def _is_frame(ink: NDArray[np.bool_]) -> bool:
-    """Whether all four sides of a tight crop (h, w) are ink from end to end; a stroke alone may well be."""
+    """Whether all four sides of a tight crop (h, w) are ink from end to end; those of a single stroke may be, too."""
     return min(ink.shape) >= FRAME_SIDE and bool(
         ink[0].all() and ink[-1].all() and ink[:, 0].all() and ink[:, -1].all()
     )
 
 
 def _has_blots(ink: Gray) -> bool:
-    """Whether faint ink, beyond soft edges, makes a tight crop (h, w) larger than its strong ink is."""
+    """Whether faint ink, beyond soft edges, makes a tight crop (h, w) larger than its strong ink."""
     strong = ink_box((ink > BLOT * int(ink.max())).view(np.uint8))
     assert strong is not None
     return any(max(s.start, side - s.stop) > BLOT_EDGE for s, side in zip(strong, ink.shape, strict=True))
 
 
 def _in_one_piece(ink: NDArray[np.bool_]) -> bool:
-    """Whether all ink of a small crop (h, w) hangs together: what else there is may be specks, or a frame.
+    """Whether all ink of a small crop (h, w) is in one piece: further pieces may be specks, or a frame.
 
-    The picture is one whole number, a bit a pixel: all of its pixels grow at once, in a few microseconds.
+    The image is one whole number with a bit for each pixel: all pixels grow at once, in a few microseconds.
     """
     h, w = ink.shape
     framed = np.zeros((h + 2, w + 2), bool)
@@ -174,11 +175,11 @@ def _in_one_piece(ink: NDArray[np.bool_]) -> bool:
 
 
 def _strengthen(ink: Gray) -> Gray:
-    """Ink (…, h, w), none of it empty, as strong as ink is where it is dim: 255 at its strongest pixel."""
-    most = ink.max(axis=(-2, -1), keepdims=True)
-    if most.min() >= STRONG:
+    """Ink (…, h, w), none of it blank; dim ink is made as strong as any: 255 at its strongest pixel."""
+    strongest = ink.max(axis=(-2, -1), keepdims=True)
+    if strongest.min() >= STRONG:
         return ink
-    return np.where(most < STRONG, np.rint(ink * (255 / most)), ink).astype(np.uint8)
+    return np.where(strongest < STRONG, np.rint(ink * (255 / strongest)), ink).astype(np.uint8)
 
 
 def _scale(ink: Gray) -> Gray:
@@ -190,12 +191,12 @@ def _scale(ink: Gray) -> Gray:
     size = (max(1, round(w * INK_SIDE / longest)), max(1, round(h * INK_SIDE / longest)))
     scaled = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
     scaled = scaled * (255 / scaled.max())  # thin strokes fade when they shrink
-    # A pixel that the ink only grazes stays ink: the box must still be 20 px when it comes through the door again.
+    # A pixel that the ink only touches stays ink: the box must still be 20 px when it is prepared again.
     return np.where(scaled > 0, np.maximum(np.rint(scaled), 1), 0).astype(np.uint8)
 
 
 def _paste(ink: Gray) -> Gray:
-    """Paste a crop (h, w) into (28, 28) so that its centre of mass falls at 14, as far as the frame allows."""
+    """Paste a crop (h, w) into (28, 28) so that its centre of mass is at 14, as far as there is room."""
     h, w = ink.shape
     top, left = _offset(ink.sum(1, dtype=np.int64)), _offset(ink.sum(0, dtype=np.int64))
     out = np.zeros((SIDE, SIDE), np.uint8)
@@ -206,7 +207,7 @@ def _paste(ink: Gray) -> Gray:
 def _offset(mass: NDArray[np.int64]) -> int:
     """Where ink with this mass in each row (or column) begins: ceil(14 − centre − ½), in whole numbers.
 
-    Of the roundings tried on MNIST, this one leaves the most pictures as they are.
+    Of the roundings tried on MNIST, this one leaves the most images as they are.
     """
     total, moment = int(mass.sum()), int(mass @ np.arange(mass.size))
     begin = -((2 * moment - (SIDE - 1) * total) // (2 * total))
@@ -214,9 +215,9 @@ def _offset(mass: NDArray[np.int64]) -> int:
 
 
 def _place_all(images: Gray) -> tuple[Gray, NDArray[np.bool_]]:
-    """What `prepare` makes of `images` (N, 28, 28), and of which of them it is known: bool (N,).
+    """`images` (N, 28, 28) prepared, and for which of them this is the result of `prepare`: bool (N,).
 
-    Known are those whose ink is 19 or 20 px long, white on black or black on white: they are moved at most.
+    It is for those whose ink is 19 or 20 px long, white on black or black on white: they only have to be moved.
     """
     out, longest = _place(images)
     known = (longest == INK_SIDE - 1) | (longest == INK_SIDE)
@@ -229,10 +230,10 @@ def _place_all(images: Gray) -> tuple[Gray, NDArray[np.bool_]]:
 
 
 def _place(images: Gray) -> tuple[Gray, NDArray[np.int64]]:
-    """`images` (N, 28, 28) moved so that the centre of mass falls at 14, and how long each one's ink is: (N,)."""
+    """`images` (N, 28, 28) moved so that the centre of mass is at 14, and the length of their ink: (N,)."""
     n = len(images)
-    most = images.reshape(n, -1).max(axis=1, initial=0)
-    if (dim := np.flatnonzero((most > 0) & (most < STRONG))).size:
+    strongest = images.reshape(n, -1).max(axis=1, initial=0)
+    if (dim := np.flatnonzero((strongest > 0) & (strongest < STRONG))).size:
         images = images.copy()
         images[dim] = _strengthen(images[dim])
     longest = np.zeros(n, np.int64)
@@ -248,13 +249,13 @@ def _place(images: Gray) -> tuple[Gray, NDArray[np.int64]]:
         longest = np.maximum(longest, np.where(total > 0, extent, 0))
     out = images.copy()
     if (moved := np.flatnonzero((shifts[0] != 0) | (shifts[1] != 0))).size:
-        y, x = ((np.arange(SIDE) - shift[moved, None]) % SIDE for shift in shifts)  # (M, 28): what goes round is empty
+        y, x = ((np.arange(SIDE) - shift[moved, None]) % SIDE for shift in shifts)  # (M, 28): only zeros wrap around
         out[moved] = images.take((moved[:, None] * SIDE + y)[:, :, None] * SIDE + x[:, None, :])
     return out, longest
 
 
 def _fit(gray: Gray) -> Gray:
-    """Resize so that the longest side is 28 px and pad with zeros around: nothing else."""
+    """Resize so that the longest side is 28 px, and pad with zeros: nothing else."""
     h, w = gray.shape
     if (h, w) != (SIDE, SIDE):
         longest = max(h, w)

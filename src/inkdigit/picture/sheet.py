@@ -1,6 +1,6 @@
-"""One sheet that shows how each picture was read: the picture, the ink found, what the network saw, the answer.
+"""One sheet that shows how each image was read: the image, its ink, the prepared image, the prediction.
 
-In: gray pictures and their predictions. Out: a PNG, one row a picture.
+In: gray images and their predictions. Out: a PNG, one row an image.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from PIL import Image, ImageDraw, ImageFont
 from inkdigit.picture.prepare import find_ink, prepare
 from inkdigit.types import Gray, Prediction
 
-CELL, GAP, HEAD = 168, 16, 34  # pixels
+CELL, GAP, HEAD = 168, 16, 34  # pixels: a prepared image six times as large, room between cells, room for titles
 PAPER, INK, QUIET, LINE = "#ffffff", "#1b1f24", "#6b7280", "#d5d9df"
-TITLES = ("picture", "ink found", "what the network saw", "answer")
+TITLES = ("image", "ink", "what the network sees", "prediction")
 
-Entry = tuple[Path, Gray, Prediction]  # the file, its picture (H, W), the answer
+Entry = tuple[Path, Gray, Prediction]  # the file, its image (H, W), the prediction
 
 
 def draw(entries: Sequence[Entry], *, kind: str) -> bytes:
-    """The sheet of `entries` as the bytes of a PNG; `kind` is the door's."""
+    """The sheet of `entries` as the bytes of a PNG; `kind` is that of `prepare`."""
     buffer = BytesIO()
     sheet(entries, kind=kind).save(buffer, "PNG")
     return buffer.getvalue()
 
 
 def sheet(entries: Sequence[Entry], *, kind: str) -> Image.Image:
-    """One row an entry: four cells of 168 px, titles above."""
+    """A row for each entry: four cells of 168 px, with titles above."""
     width = 4 * CELL + 5 * GAP
     image = Image.new("RGB", (width, HEAD + len(entries) * (CELL + GAP + 20) + GAP), PAPER)
     pen = ImageDraw.Draw(image)
@@ -49,7 +49,7 @@ def sheet(entries: Sequence[Entry], *, kind: str) -> Image.Image:
 
 
 def _cell(picture: Gray) -> Image.Image:
-    """A picture scaled to fit a cell: small ones by whole pixels, so that each can be seen."""
+    """An image scaled to fit a cell: small ones by whole pixels, so that each can be seen."""
     small = max(picture.shape) <= CELL // 2
     scale = CELL // max(picture.shape) if small else CELL / max(picture.shape)
     size = [max(1, round(side * scale)) for side in picture.shape[::-1]]

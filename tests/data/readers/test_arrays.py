@@ -1,4 +1,4 @@
-"""A data set made in memory holds the pictures that a file of the same would give, or it is one error."""
+"""A data set made in memory holds the images that a file of the same would give, or it is one error."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_data_set_that_somebody_made_is_prepared_where_it_is_used(
     assert np.array_equal(opened.train.images, PREPARED)
     assert opened.test is not None
     assert np.array_equal(opened.test.images, prepare_all(CORNER))
-    assert lines == ["Pictures of mine were not prepared: they are now, as those of a file would be."]
+    assert lines == ["The images of mine were not prepared. They are now, like those of a file."]
     assert as_dataset(opened, log=log) is opened
     assert len(lines) == 1
     closed = as_dataset(raw, test=False)
@@ -135,7 +135,7 @@ def test_a_test_part_has_the_same_classes() -> None:
 @pytest.mark.parametrize(
     ("words", "images", "labels", "more"),
     [
-        ("12 labels for 12 pictures", PREPARED, [1, 2], {}),
+        ("12 labels for 12 images", PREPARED, [1, 2], {}),
         ("Not one label", PREPARED[:0], [], {}),
         ("whole numbers or names", PREPARED, LABELS / 2, {}),
         ("whole numbers or names", PREPARED, LABELS > 3, {}),
@@ -145,7 +145,7 @@ def test_a_test_part_has_the_same_classes() -> None:
         ("outside the classes", PREPARED[:2], ["a", "q"], {"classes": ("a", "b")}),
         ("not names of classes", PREPARED, LABELS, {"classes": 10}),
         ("two classes of the same name", PREPARED, LABELS % 2, {"classes": ("a", "a")}),
-        ("Unknown kind of preparation", PREPARED, LABELS, {"prepare": "nothing"}),
+        ("Unknown kind of preprocessing", PREPARED, LABELS, {"prepare": "nothing"}),
         (r"\(images, labels\)", PREPARED, LABELS, {"test": PREPARED}),
     ],
 )

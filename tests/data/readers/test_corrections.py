@@ -28,14 +28,14 @@ PICTURES = draw(200)
 
 
 def encode(number: int, *, form: str = "PNG") -> bytes:
-    """The file of a picture of its own."""
+    """The file of an image of its own."""
     data = io.BytesIO()
     Image.fromarray(PICTURES[number]).save(data, form)
     return data.getvalue()
 
 
 def put(path: Path, *rights: str, first: int = 0) -> list[int]:
-    """Add one correction for each label, with pictures `first` and following."""
+    """Add one correction for each label, with images `first` and following."""
     return [
         add(path, picture=encode(first + i), model="tiny", answered="1", right=right) for i, right in enumerate(rights)
     ]
@@ -120,7 +120,7 @@ def test_a_file_of_corrections_is_a_source(three, lines, log):
     assert np.array_equal(data.train.images, np.stack([prepare(PICTURES[i]) for i in (0, 1)]))
     assert [k for k, _ in data.glimpses] == [3, 7]
     assert np.array_equal(data.glimpses[1][1], PICTURES[0])
-    assert lines == [f"{three}: 1 of 3 corrections are of no class ('none'), and left out."]
+    assert lines == [f"{three}: 1 of 3 corrections are of no class ('none') and left out."]
 
 
 def test_it_is_a_source_whatever_it_is_called_and_whatever_a_picture_ends_with(tmp_path):
@@ -150,7 +150,7 @@ def test_a_picture_that_cannot_be_read_stops_no_other(three):
     assert set(data.train.faults) == {0}
     assert [k for k, _ in data.glimpses] == [3]
     execute(three, "UPDATE corrections SET picture = x'00'")
-    with pytest.raises(DataError, match="Not one of the 2 pictures"):
+    with pytest.raises(DataError, match="None of the 2 images"):
         read_corrections(three)
 
 
@@ -219,7 +219,7 @@ def test_who_reads_meanwhile_is_told_of_and_takes_the_rest_along(three, log, lin
         rows = reader.execute("SELECT picture FROM corrections")
         next(rows)
         assert delete(three, [1], log=log) == 1
-        assert "Somebody else is reading" in lines[0]
+        assert "Another process is reading" in lines[0]
         rows.close()
     assert encode(0) not in b"".join(file.read_bytes() for file in three.parent.iterdir())
 
@@ -238,7 +238,7 @@ def test_a_file_that_may_only_be_read_takes_none(three, monkeypatch):
     connect = sqlite3.connect  # for whoever may not write, SQLite opens a file as if it were asked to only read
     monkeypatch.setattr(sqlite3, "connect", lambda name, **how: connect(name.replace("=rwc", "=ro"), **how))
     for write in (lambda: create(three), lambda: put(three, "1")):
-        with pytest.raises(OutputError, match="may only be read"):
+        with pytest.raises(OutputError, match="read-only"):
             write()
 
 
@@ -254,7 +254,7 @@ def test_somebody_who_never_stops_writing(three, monkeypatch):
     monkeypatch.setattr(corrections_db, "WAIT_S", 0.05)
     with closing(sqlite3.connect(three, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(OutputError, match="others were writing"):
+        with pytest.raises(OutputError, match="other processes were writing"):
             put(three, "1")
         assert len(read_list(three)) == 3  # who reads need not wait
 
@@ -326,7 +326,7 @@ def test_a_damaged_file(path):
         read_list(path)
 
 
-@pytest.mark.parametrize(("rights", "said"), [((), r"learn from\.$"), (("none", "none"), "2 that are of no class")])
+@pytest.mark.parametrize(("rights", "said"), [((), r"train on\.$"), (("none", "none"), "2 of no class")])
 def test_nothing_to_learn_from(path, rights, said):
     create(path)
     put(path, *rights)

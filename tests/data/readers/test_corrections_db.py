@@ -31,7 +31,7 @@ POSIX = pytest.mark.skipif(os.name != "posix", reason="pipes and devices are fil
 
 
 def add_one(path: Path) -> int:
-    return add(path, picture=b"a picture", model="tiny", answered=None, right="7")
+    return add(path, picture=b"an image", model="tiny", answered=None, right="7")
 
 
 READS: list[Callable[[Path], object]] = [
@@ -188,7 +188,7 @@ def test_labels_of_thousands_of_digits_are_refused(path):
 def test_tiny_rows_are_not_taken_by_the_million(path, monkeypatch):
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 7_840)
     monkeypatch.setattr(bounded, "MAX_EXPANSION", 0)
-    with pytest.raises(MalformedFile, match=r"more pictures.*at most 10"):
+    with pytest.raises(MalformedFile, match=r"more images.*at most 10"):
         read_corrections(path)
 
 

@@ -1,4 +1,4 @@
-"""EMNIST: pictures stored with rows and columns exchanged, letters counted from 1, one archive for both sets."""
+"""EMNIST: images stored with rows and columns exchanged, letters counted from 1, one archive for both sets."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LETTERS = np.array([1, 26, 3])
 
 
 def put(folder: Path, *, letters: np.ndarray = LETTERS, suffix: str = ".gz") -> Path:
-    """Both sets as published: pictures transposed, letters from 1."""
+    """Both sets as published: images transposed, letters from 1."""
     for part, seed in (("train", 0), ("test", 1)):
         images = draw(3, seed=seed).transpose(0, 2, 1)
         write_idx_part(folder, f"emnist-letters-{part}-", images, letters, suffix=suffix)
@@ -108,7 +108,7 @@ def test_one_download_brings_both_sets_and_leaves_no_archive(tmp_path, monkeypat
     assert asked == ["gzip.zip"]
     assert lines == [f"Fetching {url}gzip.zip"]
     kept = sorted(path.name for path in (tmp_path / "cache" / "emnist").iterdir())
-    assert kept == sorted(PUBLISHED["emnist-digits"].files[0].kept)
+    assert kept == sorted(PUBLISHED["emnist-digits"].files[0].stored_names)
     assert len(kept) == 8
     monkeypatch.setattr(mirrors, "download", lambda *_, **__: pytest.fail("it is there"))
     assert np.array_equal(open_data("emnist-letters", prepare="plain").train.images, draw(3))

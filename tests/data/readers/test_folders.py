@@ -1,4 +1,4 @@
-"""Pictures as files: classes from sub-folders or a list, and one bad picture that does not stop the others."""
+"""Images as files: classes from sub-folders or a list, and one bad image that does not stop the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inkdigit.data.readers import arrays, bounded, folders
-from inkdigit.data.readers.folders import read_labels_csv, read_picture_folder
+from inkdigit.data.readers.folders import read_image_folder, read_labels_csv
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 from inkdigit.picture.batch import read_each
 from inkdigit.picture.prepare import prepare
@@ -25,11 +25,11 @@ A, B, C, D = draw(4)
 
 @pytest.fixture
 def folder(tmp_path):
-    """Two classes, 2 and 10, with three pictures."""
+    """Two classes, 2 and 10, with three images."""
     write_picture(tmp_path / "10" / "b.PNG", A)
     write_picture(tmp_path / "10" / "a.png", B)
     write_picture(tmp_path / "2" / "c.bmp", C)
-    (tmp_path / "2" / "notes.txt").write_text("no picture")
+    (tmp_path / "2" / "notes.txt").write_text("no image")
     write_picture(tmp_path / "2" / ".hidden.png", D)
     (tmp_path / ".git").mkdir()
     (tmp_path / "__MACOSX").mkdir()
@@ -37,7 +37,7 @@ def folder(tmp_path):
 
 
 def test_sub_folders_are_classes(folder):
-    data = read_picture_folder(folder)
+    data = read_image_folder(folder)
     assert data.classes == ("2", "10")
     assert data.train.files == ("10/a.png", "10/b.PNG", "2/c.bmp") or data.train.files == (
         "2/c.bmp",
@@ -54,12 +54,12 @@ def test_sub_folders_are_classes(folder):
 def test_a_class_whose_name_is_no_line_of_text_is_refused(folder):
     write_picture(folder / "a\nb" / "1.png", D)
     with pytest.raises(UsageError, match=r"no line of text.*'a\\nb'"):
-        read_picture_folder(folder)
+        read_image_folder(folder)
 
 
 def test_glimpses_are_the_raw_pictures(folder):
     write_picture(folder / "2" / "photo.png", np.full((600, 300), 255, np.uint8))
-    glimpses = read_picture_folder(folder).glimpses
+    glimpses = read_image_folder(folder).glimpses
     assert [k for k, _ in glimpses] == [0, 0, 1, 1]
     assert np.array_equal(glimpses[0][1], C)
     assert glimpses[1][1].shape == (200, 100)  # thinned out
@@ -68,14 +68,14 @@ def test_glimpses_are_the_raw_pictures(folder):
 def test_no_more_than_five_glimpses_of_a_class(folder):
     for i in range(7):
         write_picture(folder / "2" / f"{i}.png", A)
-    assert sum(k == 0 for k, _ in read_picture_folder(folder).glimpses) == 5
+    assert sum(k == 0 for k, _ in read_image_folder(folder).glimpses) == 5
 
 
 def test_train_and_test_are_parts(tmp_path):
     write_picture(tmp_path / "train" / "x" / "1.png", A)
     write_picture(tmp_path / "train" / "y" / "1.png", B)
     write_picture(tmp_path / "test" / "y" / "2.png", C)
-    data = read_picture_folder(tmp_path)
+    data = read_image_folder(tmp_path)
     assert data.classes == ("x", "y")
     assert data.train.labels.tolist() == [0, 1]
     assert data.test.labels.tolist() == [1]
@@ -86,7 +86,7 @@ def test_train_and_test_may_be_lists(tmp_path):
     for part, gray in (("train", A), ("test", B)):
         write_picture(tmp_path / part / "1.png", gray)
         (tmp_path / part / "labels.csv").write_text("file,label\n1.png,7\n")
-    data = read_picture_folder(tmp_path)
+    data = read_image_folder(tmp_path)
     assert data.classes == DIGITS
     assert data.test.labels.tolist() == [7]
 
@@ -94,14 +94,14 @@ def test_train_and_test_may_be_lists(tmp_path):
 def test_train_and_test_may_be_classes(tmp_path):
     write_picture(tmp_path / "train" / "1.png", A)
     write_picture(tmp_path / "test" / "1.png", B)
-    data = read_picture_folder(tmp_path)
+    data = read_image_folder(tmp_path)
     assert data.classes == ("test", "train")
     assert len(data.train) == 2
 
 
 def test_one_bad_picture_does_not_stop_the_others(folder):
-    (folder / "2" / "d.png").write_bytes(b"no picture")
-    data = read_picture_folder(folder)
+    (folder / "2" / "d.png").write_bytes(b"no image")
+    data = read_image_folder(folder)
     (bad,) = data.train.faults
     assert data.train.files[bad] == "2/d.png"
     assert "d.png" in data.train.faults[bad]
@@ -114,9 +114,9 @@ def test_pictures_that_pass_the_door_together_keep_their_order(tmp_path, monkeyp
     for i, gray in enumerate(grays):
         write_picture(tmp_path / "ab"[i % 2] / f"{i}.png", gray)
     for i in (2, 5):
-        (tmp_path / "ab"[i % 2] / f"{i}.png").write_bytes(b"no picture")
+        (tmp_path / "ab"[i % 2] / f"{i}.png").write_bytes(b"no image")
     monkeypatch.setattr("inkdigit.picture.batch.AT_A_TIME", 3)
-    part = read_picture_folder(tmp_path).train
+    part = read_image_folder(tmp_path).train
     order = [int(file[2]) for file in part.files]
     assert order == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
     assert sorted(part.faults) == [order.index(2), order.index(5)]
@@ -128,27 +128,27 @@ def test_nothing_but_bad_pictures_is_an_error(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(b"")
-    with pytest.raises(DataError, match="Not one of the 2 pictures") as caught:
-        read_picture_folder(tmp_path)
+    with pytest.raises(DataError, match="None of the 2 images") as caught:
+        read_image_folder(tmp_path)
     assert caught.value.exit_code == 4
 
 
 def test_a_folder_without_pictures(tmp_path):
-    with pytest.raises(MissingData, match="holds no pictures"):
-        read_picture_folder(tmp_path)
+    with pytest.raises(MissingData, match="There are no images"):
+        read_image_folder(tmp_path)
     (tmp_path / "5").mkdir()
-    with pytest.raises(MissingData, match="holds no pictures"):
-        read_picture_folder(tmp_path)
+    with pytest.raises(MissingData, match="There are no images"):
+        read_image_folder(tmp_path)
 
 
 def test_classes_txt_rules_over_sub_folders(folder):
     (folder / "classes.txt").write_text("10\n2\n")
-    data = read_picture_folder(folder)
+    data = read_image_folder(folder)
     assert [data.classes[k] for k in data.train.labels] == [file.split("/")[0] for file in data.train.files]
     assert data.classes == ("10", "2")
     (folder / "classes.txt").write_text("2\n3\n")
-    with pytest.raises(MalformedFile, match="no class '10'"):
-        read_picture_folder(folder)
+    with pytest.raises(MalformedFile, match="does not list the class '10'"):
+        read_image_folder(folder)
 
 
 @pytest.fixture
@@ -222,7 +222,7 @@ def test_what_is_not_a_file_is_a_fault(listed):
     assert sorted(part.faults) == [0, 1, 2, 4, 5]
     assert all("not a regular file" in part.faults[i] for i in (0, 1, 2, 4))
     listed.unlink()
-    part = read_picture_folder(listed.parent).train
+    part = read_image_folder(listed.parent).train
     assert sorted(part.files[i] for i in part.faults) == ["10/folder.png", "10/pipe.png", "10/zero.png"]
 
 
@@ -258,7 +258,7 @@ def test_a_list_does_not_repeat_one_file_for_ever(listed, monkeypatch):
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 7_840)
     monkeypatch.setattr(bounded, "MAX_EXPANSION", 1)
     listed.write_text("file,label\n" + "2/c.bmp,1\n" * 12)
-    with pytest.raises(MalformedFile, match=r"more pictures.*at most 10.*Received: 11"):
+    with pytest.raises(MalformedFile, match=r"more images.*at most 10.*Received: 11"):
         read_labels_csv(listed)
 
 

@@ -62,7 +62,7 @@ BROKEN = {
     "a count of 2^31": ("x", header(2**31, 28, 28) + bytes(784), "bytes 4–15"),
     "2^31 labels in gzip": ("x.gz", gzip.compress(header(2**31) + bytes(9)), "bytes 4–7"),
     "all counts absurd": ("x.gz", gzip.compress(header(2**32 - 1, 2**32 - 1, 2**32 - 1)), "bytes 4–15"),
-    "gzip that is none": ("x.gz", b"no gzip at all", "its bytes are no gzip"),
+    "gzip that is none": ("x.gz", b"no gzip at all", "its bytes are not gzip data"),
     "truncated gzip": ("x.gz", gzip.compress(GOOD)[:-12], "gzip"),
     "damaged gzip": ("x.gz", gzip.compress(GOOD)[:-8] + bytes(8), "gzip"),
     "gzip of nothing": ("x.gz", gzip.compress(b""), "empty"),
@@ -100,7 +100,7 @@ def test_tiny_pictures_are_not_taken_by_the_million(tmp_path, monkeypatch):
     write_idx_part(tmp_path, "", np.zeros((3_000, 1, 1), np.uint8), np.zeros(3_000), suffix="")
     assert len(read_idx_folder(tmp_path).train) == 3_000
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 10**6)
-    with pytest.raises(MalformedFile, match=r"images-idx3-ubyte: There are more pictures.*Received: 3,000"):
+    with pytest.raises(MalformedFile, match=r"images-idx3-ubyte: There are more images.*Received: 3,000"):
         read_idx_folder(tmp_path)
 
 
@@ -147,7 +147,7 @@ def test_names_with_a_dot_are_idx_too(tmp_path):
     assert len(read_idx_folder(tmp_path).train) == 2
 
 
-@pytest.mark.parametrize(("kept", "lacking"), [("images-idx3-ubyte", "labels"), ("labels-idx1-ubyte", "pictures")])
+@pytest.mark.parametrize(("kept", "lacking"), [("images-idx3-ubyte", "labels"), ("labels-idx1-ubyte", "images")])
 def test_pictures_need_labels_and_labels_pictures(tmp_path, kept, lacking):
     write_idx(tmp_path / f"train-{kept}", draw(2) if lacking == "labels" else LABELS)
     with pytest.raises(MissingData, match=f"{kept} has no {lacking}"):
@@ -156,10 +156,10 @@ def test_pictures_need_labels_and_labels_pictures(tmp_path, kept, lacking):
 
 PAIRS = {
     "fewer labels": (draw(6), LABELS[:5], "Expected: 6. Received: 5"),
-    "no pictures": (draw(0), LABELS[:0], "no pictures"),
-    "pictures without pixels": (np.zeros((6, 0, 28), np.uint8), LABELS, "no pictures"),
-    "labels as pictures": (LABELS, LABELS, "These are labels"),
-    "pictures as labels": (draw(6), draw(6), "These are pictures"),
+    "no images": (draw(0), LABELS[:0], "no images"),
+    "images without pixels": (np.zeros((6, 0, 28), np.uint8), LABELS, "no images"),
+    "labels as images": (LABELS, LABELS, "These are labels"),
+    "images as labels": (draw(6), draw(6), "These are images"),
     "a label above 9": (
         draw(6),
         np.array([0, 1, 2, 17, 11, 0]),
@@ -273,9 +273,9 @@ def test_npz_follows_classes_txt(tmp_path):
 
 NPZ = {
     "no y": ({"X": draw(2)}, "No array 'y'"),
-    "float pictures": ({"X": draw(2) / 255, "y": [0, 1]}, "X: No gray pictures.*uint8"),
-    "flat pictures": ({"X": draw(2).reshape(2, -1), "y": [0, 1]}, r"X: No gray pictures.*\(2, 784\)"),
-    "no pictures": ({"X": draw(0), "y": []}, "X: No gray pictures"),
+    "float images": ({"X": draw(2) / 255, "y": [0, 1]}, "X: There are no gray images.*uint8"),
+    "flat images": ({"X": draw(2).reshape(2, -1), "y": [0, 1]}, r"X: There are no gray images.*\(2, 784\)"),
+    "no images": ({"X": draw(0), "y": []}, "X: There are no gray images"),
     "short y": ({"X": draw(2), "y": [0]}, "y: Not one label"),
     "float y": ({"X": draw(2), "y": [0.0, 1.0]}, "y: Not one label"),
     "pickle": ({"X": draw(2), "y": np.array([{}, {}], object)}, "pickled object"),

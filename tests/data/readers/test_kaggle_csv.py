@@ -30,7 +30,7 @@ def rows():
 
 
 def raw(path):
-    """The pictures as they were before the door, in the order of their classes."""
+    """The images as they were before the door, in the order of their classes."""
     return [gray for _, gray in read_kaggle_csv(path).glimpses]
 
 
@@ -98,7 +98,9 @@ def test_a_bad_pixel_is_named_by_row_and_column(tmp_path, rows, cell, said):
     assert caught.value.exit_code == 4
 
 
-@pytest.mark.parametrize(("cell", "said"), [("10", "classes.txt"), ("-1", "names no class"), ("five", "whole number")])
+@pytest.mark.parametrize(
+    ("cell", "said"), [("10", "classes.txt"), ("-1", "is not the number of a class"), ("five", "whole number")]
+)
 def test_a_bad_label_is_named_by_its_row(tmp_path, rows, cell, said):
     rows[4][0] = cell
     with pytest.raises(MalformedFile, match=f"row 5, label: .*{said}"):
@@ -185,10 +187,10 @@ NO_CSV = {
     "no rows": (GOOD_HEADER, "row 1: There are no rows"),
     "blank rows alone": (GOOD_HEADER + b"\n\r\n", "row 1: There are no rows"),
     "binary": (bytes(range(256)) * 20, "header: "),
-    "utf-16": (GOOD_HEADER.decode().encode("utf-16"), "header: This is no text"),
-    "binary below the header": (GOOD_HEADER + b"1,2\n" + bytes(99), "row 2: This is no text"),
+    "utf-16": (GOOD_HEADER.decode().encode("utf-16"), "header: This is not text"),
+    "binary below the header": (GOOD_HEADER + b"1,2\n" + bytes(99), "row 2: This is not text"),
     "garbage below the header": (GOOD_HEADER + GARBAGE, "row 1"),
-    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), "header: "),
+    "an image": (b"\x89PNG\r\n\x1a\n" + bytes(99), "header: "),
 }
 
 
@@ -249,7 +251,7 @@ def test_blank_rows_are_not_taken_by_the_million(tmp_path, monkeypatch):
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 784_000)
     path = tmp_path / "a.csv"
     path.write_text(",".join(HEADER) + "\n" + "\n" * 10_000 + "1")
-    with pytest.raises(MalformedFile, match=r"more pictures.*Received: 10,000"):
+    with pytest.raises(MalformedFile, match=r"more images.*Received: 10,000"):
         read_kaggle_csv(path)
     monkeypatch.setattr(kaggle_csv, "MAX_BYTES", 1_000)
     with pytest.raises(MalformedFile, match="too large"):

@@ -1,1 +1,1 @@
-"""One file format each: bytes on disk to pictures and labels."""
+"""One file format each: bytes on disk to images and labels."""

@@ -1,7 +1,7 @@
 """Arrays in memory → labelled data sets; the reader of every file format ends here, too.
 
-In: pictures as `Recognizer.predict` takes them, and labels. Out: a `Dataset` whose pictures are those that a file of
-the same pictures gives: prepared, with a few raw ones of each class beside them.
+In: images as `Recognizer.predict` takes them, and labels. Out: a `Dataset` whose images are those that a file of
+the same images gives: prepared, with a few raw ones of each class beside them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 Pictures = NDArray[Any] | list[Picture] | tuple[Picture, ...]
 Labels = NDArray[Any] | Sequence[int] | Sequence[str]
 
-GLIMPSES = 5  # raw pictures kept of each class
-GLIMPSE_SIDE = 256  # pixels: a larger raw picture is thinned out to about this, so that photos stay cheap to keep
+GLIMPSES = 5  # raw images of each class that stay in memory: one row of the data page
+GLIMPSE_SIDE = 256  # pixels: larger raw images are thinned out to about this, so that photos need little memory
 
 
 def open_arrays(
@@ -38,22 +38,22 @@ def open_arrays(
     name: str = "arrays",
     prepare: str = "ink",
 ) -> Dataset:
-    """Make a data set of pictures and labels in memory, its pictures prepared as those of a file are.
+    """Make a data set of images and labels in memory, its images prepared as those of a file are.
 
-    `images` are what `Recognizer.predict` takes: an array (N, H, W) or (N, H, W, C), or a list of pictures. `labels`
-    (N,) are whole numbers or names, and `test` holds both of a test part. Numbers are indices into `classes` where
-    these are given; else 0–9 are the ten digits, and other labels name their classes themselves.
+    `images` are what `Recognizer.predict` takes: an array (N, H, W) or (N, H, W, C), or a list of images. `labels`
+    (N,) are whole numbers or names, and `test` holds both of a test split. Numbers are indices into `classes` if these
+    are given. Otherwise 0–9 are the ten digits, and other labels are themselves the names of their classes.
 
     Raises:
-        UsageError: not one label for each picture, a label outside the classes, or an unknown `prepare`.
-        PictureError: a picture that cannot be read.
+        UsageError: not one label for each image, a label outside the classes, or an unknown `prepare`.
+        PictureError: an image that cannot be read.
     """
     given: dict[Split, tuple[Pictures, Labels]] = {"train": (images, labels)}
     if test is not None:
         if not (isinstance(test, tuple) and len(test) == 2):
-            raise UsageError("This is not a test part", expected="(images, labels)", received=type(test).__name__)
+            raise UsageError("This is not a test split", expected="(images, labels)", received=type(test).__name__)
         given["test"] = test
-    columns = {split: _column(of_part) for split, (_, of_part) in given.items()}
+    columns = {split: _column(split_labels) for split, (_, split_labels) in given.items()}
     names, places = _name([label for column in columns.values() for label in column], classes)
     loaded: dict[Split, LoadedSplit] = {
         split: _read(pictures, _indices(columns[split], places), prepare) for split, (pictures, _) in given.items()
@@ -82,7 +82,7 @@ def _not_labels(received: str) -> UsageError:
 
 
 def _name(labels: list[int | str], classes: Sequence[str] | None) -> tuple[tuple[str, ...], dict[int | str, int]]:
-    """The names of the classes, and the index of each label that there may be."""
+    """The names of the classes, and the index of each possible label."""
     numbers = all(isinstance(label, int) for label in labels)
     if classes is None and numbers and set(labels) <= set(range(len(DIGITS))):
         classes = DIGITS
@@ -109,36 +109,38 @@ def _indices(labels: list[int | str], places: dict[int | str, int]) -> NDArray[n
 
 
 def _read(pictures: Pictures, labels: NDArray[np.int64], kind: str) -> LoadedSplit:
-    """Put pictures of any sizes through the door, and keep glimpses of each class.
+    """Prepare images of any sizes, and take glimpses of each class.
 
     Raises:
-        UsageError: not one label for each picture, or an unknown `kind`.
-        PictureError: a picture that cannot be read.
+        UsageError: not one label for each image, or an unknown `kind`.
+        PictureError: an image that cannot be read.
     """
-    several = split_pictures(pictures)
-    if len(several) != len(labels) or not len(labels):
+    images = split_pictures(pictures)
+    if len(images) != len(labels) or not len(labels):
         raise UsageError(
-            "Not one label for each picture",
-            expected=f"{len(several):,} labels for {len(several):,} pictures" if len(several) else "pictures",
+            "Not one label for each image",
+            expected=f"{len(images):,} labels for {len(images):,} images" if len(images) else "images",
             received=f"{len(labels):,}",
         )
     glimpses: list[tuple[int, Gray]] = []
-    kept: Counter[int] = Counter()
+    counts: Counter[int] = Counter()
 
     def decoded() -> Iterator[Gray]:
-        for picture, label in zip(several, labels.tolist(), strict=True):
-            gray = decode(picture)
-            if kept[label] < GLIMPSES:
-                kept[label] += 1
+        for image, label in zip(images, labels.tolist(), strict=True):
+            gray = decode(image)
+            if counts[label] < GLIMPSES:
+                counts[label] += 1
                 glimpses.append((label, thin(gray)))
             yield gray
 
-    return LoadedSplit(Part(prepare_each(decoded(), kind), labels), tuple(sorted(glimpses, key=lambda one: one[0])))
+    return LoadedSplit(
+        Part(prepare_each(decoded(), kind), labels), tuple(sorted(glimpses, key=lambda glimpse: glimpse[0]))
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedSplit:
-    """One part as it was read: through the door, and a few pictures (label, gray (H, W)) as they were before it."""
+    """One split as it was read: its prepared images, and a few raw ones (label, gray (H, W))."""
 
     part: Part
     glimpses: tuple[tuple[int, Gray], ...]
@@ -147,7 +149,7 @@ class LoadedSplit:
 def read_arrays(
     images: Gray, labels: NDArray[np.int64], *, kind: str = "ink", writers: NDArray[np.int32] | None = None
 ) -> LoadedSplit:
-    """Put raw pictures uint8 (N, H, W) with labels (N,) through the door and keep glimpses of each class."""
+    """Prepare raw images uint8 (N, H, W) with labels (N,), and take glimpses of each class."""
     by_class = np.argsort(labels, kind="stable")
     _, begins = np.unique(labels[by_class], return_index=True)
     firsts = [first[:GLIMPSES] for first in np.split(by_class, begins[1:])]
@@ -155,8 +157,8 @@ def read_arrays(
     return LoadedSplit(Part(prepare_all(images, kind), labels, writers=writers), tuple(glimpses))
 
 
-def read_pictures(pictures: Iterable[Picture | PictureError], n: int, *, kind: str) -> tuple[Gray, dict[int, str]]:
-    """Decode and prepare `n` pictures: uint8 (n, 28, 28), and why those that are blank could not be read."""
+def read_images(pictures: Iterable[Picture | PictureError], n: int, *, kind: str) -> tuple[Gray, dict[int, str]]:
+    """Decode and prepare `n` images: uint8 (n, 28, 28), and why some, which are blank here, could not be read."""
     images = np.zeros((n, SIDE, SIDE), np.uint8)
     faults: dict[int, str] = {}
     begin = 0
@@ -169,13 +171,13 @@ def read_pictures(pictures: Iterable[Picture | PictureError], n: int, *, kind: s
 
 
 def thin(gray: Gray) -> Gray:
-    """A copy of a picture (H, W), thinned out to about 256 px a side where it is larger."""
+    """A copy of an image (H, W), thinned out to about 256 px a side where it is larger."""
     step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE))
     return gray[::step, ::step].copy()
 
 
 def to_dataset(name: str, classes: tuple[str, ...], splits: dict[Split, LoadedSplit], *, kind: str) -> Dataset:
-    """Name what was read; the only part of a source is its training part, whatever it was called."""
+    """Make a data set of splits; the only split of a source is its training split, by any name."""
     first, *rest = (splits[split] for split in ("train", "test") if split in splits)
     test = rest[0].part if rest else None
     return Dataset(name, classes, first.part, test, prepare=kind, glimpses=first.glimpses)

@@ -1,8 +1,8 @@
-"""Files that others made, read within bounds: regular files alone, and packed ones no further than their size allows.
+"""Files that others made, read within bounds: only regular files, and compressed ones up to a multiple of their size.
 
-In: paths. Out: open files, arrays of an `.npz`, the content of a bzip2 file. A few kilobytes of zeros unpack to
-gigabytes, so sizes are taken from the headers before memory is spent on them. A pickled object is never loaded.
-Gzipped IDX files, read in `idx_npz`, keep to the same bound.
+In: paths. Out: open files, arrays of an `.npz`, the content of a bzip2 file. A few kilobytes of zeros can unpack to
+gigabytes, so sizes are read from the headers before memory is taken. A pickled object is never loaded. Gzipped IDX
+files, read in `idx_npz`, have the same bound.
 """
 
 from __future__ import annotations
@@ -26,27 +26,26 @@ from inkdigit.errors import MalformedFile, MissingData
 from inkdigit.parsing import open_regular
 from inkdigit.types import SIDE
 
-# MNIST comes to 5 times its gzip. A file that comes to more than this is empty, or means harm.
-MIN_LIMIT_BYTES = 64 * 2**20
-MAX_EXPANSION = 64
+MIN_LIMIT_BYTES = 64 * 2**20  # any file may unpack to this: it fits into the memory of every machine
+MAX_EXPANSION = 64  # times its size, else: MNIST unpacks to 5 times. A file with more is blank, or an attack
 
 _MAGIC = b"\x93NUMPY"
-_MAX_HEADER = 10_000  # bytes of an array's header: 118 are usual, and NumPy reads no more either
-_PLAIN = "?biufSU"  # the kinds of NumPy's types whose values are numbers or text
+_MAX_HEADER = 10_000  # bytes of an array's header: 118 are usual, and NumPy has the same bound
+_PLAIN = "?biufSU"  # NumPy's kinds of types whose values are numbers or text
 _PACKED_BY_NUMPY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (ValueError, TypeError, EOFError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
-_PIECE = 2**20  # bytes that are unpacked at a time
+_PIECE = 2**20  # bytes that are unpacked in one step: the bound is exceeded by no more
 
 Order = Literal["C", "F"]
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file and translate what goes wrong while it is read: of a pipe or a device nobody knows the end.
+    """Open a regular file and translate errors while it is read. Pipes and devices are refused: they have no known end.
 
     Raises:
-        MissingData: there is no such file, it is not a regular one, or it cannot be read.
+        MissingData: there is no such file, it is not a regular file, or it cannot be read.
     """
     try:
         file = open_regular(path)
@@ -60,31 +59,31 @@ def reading(path: Path) -> Iterator[BinaryIO]:
 
 
 def max_unpacked_bytes(file_bytes: int) -> int:
-    """How many bytes a file of so many bytes may come to: 64 times as many, or 64 MiB."""
+    """The number of bytes that a file of `file_bytes` may unpack to: 64 times as many, or 64 MiB."""
     return max(MIN_LIMIT_BYTES, MAX_EXPANSION * file_bytes)
 
 
 def check_count(path: Path, n: int) -> None:
-    """Check that a file does not speak of many more pictures than its size lets expect: prepared, each has 784 bytes.
+    """Check that a file does not name many more images than its size can hold: a prepared one has 784 bytes.
 
     Raises:
-        MalformedFile: it does.
+        MalformedFile: it names too many.
     """
-    most = max_unpacked_bytes(path.stat().st_size) // SIDE**2
-    if n > most:
+    max_count = max_unpacked_bytes(path.stat().st_size) // SIDE**2
+    if n > max_count:
         raise MalformedFile(
             path,
-            "There are more pictures in it than a file of its size should hold",
-            expected=f"at most {most:,}",
+            "There are more images in it than a file of its size should hold",
+            expected=f"at most {max_count:,}",
             received=f"{n:,}",
-            hint="Leave out the empty and the tiny ones.",
+            hint="Leave out empty and tiny images.",
         )
 
 
 def expansion_error(
     path: Path, size: int, *, where: str | None = None, received: int | None = None, hint: str
 ) -> MalformedFile:
-    """The error for a packed file of `size` bytes that unpacks to more than it may."""
+    """The error for a compressed file of `size` bytes that unpacks to more than it may."""
     return MalformedFile(
         path,
         f"It unpacks to more than a file of {size:,} bytes should",
@@ -96,10 +95,10 @@ def expansion_error(
 
 
 def load_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
-    """The arrays of an `.npz` file under `keys`, read-only; the others are not looked at.
+    """The arrays of an `.npz` file under `keys`, read-only; its other arrays are not read.
 
     Raises:
-        MalformedFile: not an `.npz`, a key that is missing, an array of another type than numbers and text, one that is
+        MalformedFile: not an `.npz`, a key that is missing, an array that is neither numbers nor text, one that is
             damaged, or one that unpacks to more than `max_unpacked_bytes`.
         MissingData: the file cannot be read.
     """
@@ -129,21 +128,21 @@ def _find(archive: zipfile.ZipFile, key: str, path: Path, keys: tuple[str, ...])
 
 
 def _check_size(path: Path, key: str, info: zipfile.ZipInfo, size: int) -> None:
-    """`size` is the file's: what is stored as it is may be as large as that, whatever it is."""
+    """Check an array against the `size` of its file; an array that is not compressed may be as large as the file."""
     if info.compress_type not in _PACKED_BY_NUMPY:
         hint = "Save it with np.savez or np.savez_compressed."
-        raise MalformedFile(path, "It is packed in a way that NumPy does not use", where=key, hint=hint)
-    most = size if info.compress_type == zipfile.ZIP_STORED else max_unpacked_bytes(size)
-    if info.compress_size > size or info.file_size > most:
-        hint = "If that is right, save it unpacked: np.savez instead of np.savez_compressed."
+        raise MalformedFile(path, "It is compressed by a method that NumPy does not use", where=key, hint=hint)
+    max_bytes = size if info.compress_type == zipfile.ZIP_STORED else max_unpacked_bytes(size)
+    if info.compress_size > size or info.file_size > max_bytes:
+        hint = "If that is right, save it uncompressed: np.savez instead of np.savez_compressed."
         raise expansion_error(path, size, where=key, received=info.file_size, hint=hint)
 
 
 def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
-    """One array; the sizes in its header must be those of the file, to the byte.
+    """One array; the size in its header must be exactly that of the file.
 
     Raises:
-        ValueError: they are not, or the header is not one of a plain array.
+        ValueError: it is not, or the header is not that of a plain array.
     """
     with archive.open(info) as member:
         begin = _read_exactly(member, len(_MAGIC) + 2)
@@ -154,9 +153,9 @@ def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
         if length > _MAX_HEADER:
             raise ValueError("the header of an array is too long")
         dtype, order, shape = _parse_header(_read_exactly(member, length).decode("latin-1"))
-        promised, there = math.prod(shape) * dtype.itemsize, info.file_size - len(begin) - count.size - length
-        if promised != there:
-            raise ValueError(f"its header promises {promised:,} bytes, and there are {there:,}")
+        promised, available = math.prod(shape) * dtype.itemsize, info.file_size - len(begin) - count.size - length
+        if promised != available:
+            raise ValueError(f"its header promises {promised:,} bytes, and there are {available:,}")
         return np.ndarray(shape, dtype, _read_exactly(member, promised), order=order)
 
 
@@ -170,7 +169,7 @@ def _read_exactly(stream: IO[bytes], n: int) -> bytes:
 def _parse_header(text: str) -> tuple[np.dtype[Any], Order, tuple[int, ...]]:
     """`{'descr': '<u1', 'fortran_order': False, 'shape': (60000, 28, 28), }` → type, order and shape.
 
-    It is read field by field and never evaluated: an array of plain values has no header of another kind.
+    It is read field by field and never evaluated: the header of a plain array has no other form.
     """
     descr = _field(text, "descr", r"['\"]([<>|=]?[?a-zA-Z]\d{0,9})['\"]")
     if "O" in descr:
@@ -179,14 +178,14 @@ def _parse_header(text: str) -> tuple[np.dtype[Any], Order, tuple[int, ...]]:
         raise ValueError(f"an array in it is of the type {descr}")
     order = cast(Order, {"False": "C", "True": "F"}[_field(text, "fortran_order", "(False|True)")])
     sizes = _field(text, "shape", r"\(([\d\sL,]*)\)").replace("L", "").split(",")  # Python 2 wrote 28L
-    return np.dtype(descr), order, tuple(int(one) for one in sizes if one.strip())
+    return np.dtype(descr), order, tuple(int(size) for size in sizes if size.strip())
 
 
 def _field(text: str, name: str, pattern: str) -> str:
-    found = re.search(rf"['\"]{name}['\"]\s*:\s*{pattern}", text)
-    if found is None:
+    match = re.search(rf"['\"]{name}['\"]\s*:\s*{pattern}", text)
+    if match is None:
         raise ValueError(f"an array in it is not a plain one: {name}")
-    return found[1]
+    return match[1]
 
 
 def unpack_bz2(path: Path) -> bytes:

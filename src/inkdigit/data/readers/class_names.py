@@ -1,6 +1,6 @@
-"""The names of classes: from `classes.txt`, from folders and labels, in order, and each label as an index into them.
+"""The names of classes, read from `classes.txt` or taken from folders and labels, and labels as indices into them.
 
-In: a folder, or names as they were read. Out: a tuple of names, in the order of the labels; labels int64 (N,).
+In: a folder, or names as they were read. Out: a tuple of names in their order; labels int64 (N,).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from inkdigit.parsing import read_text
 from inkdigit.types import MAX_CLASSES, MIN_CLASSES
 
 CLASSES_FILE = "classes.txt"
-MAX_NAME = 200  # characters of a class's name
+MAX_NAME = 200  # characters of a class name: tables, plots and file names can show it
 
 
 def read_classes(folder: Path) -> tuple[str, ...] | None:
-    """The class names that `classes.txt` in a folder lists, one a line, in the order of the labels; None without it.
+    """The class names in the `classes.txt` of a folder, one a line, in the order of the labels; None without a file.
 
     Raises:
         MalformedFile: not a text, a name twice, or fewer than 2 or more than 256 names.
@@ -39,20 +39,20 @@ def read_classes(folder: Path) -> tuple[str, ...] | None:
         )
     for row, name in enumerate(names, 1):
         if name in names[: row - 1]:
-            raise MalformedFile(path, f"The class {name[:MAX_NAME]!r} stands here twice", where=f"name {row}")
+            raise MalformedFile(path, f"The class {name[:MAX_NAME]!r} is listed twice", where=f"name {row}")
     check_names(names, path)
     return names
 
 
 def check_names(names: Iterable[str], path: Path) -> None:
-    """Check that class names found in `path` can be written down: a folder's name or a label need not be text.
+    """Check that class names from `path` can be written: the name of a folder, or a label, may not be text.
 
     Raises:
         MalformedFile: one of them is not text, or longer than 200 characters.
     """
     for name in names:
-        halves = not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)  # of characters
-        if halves or len(name) > MAX_NAME:
+        has_surrogates = not name.isascii() and any("\ud800" <= letter <= "\udfff" for letter in name)
+        if has_surrogates or len(name) > MAX_NAME:
             expected, received = f"text of at most {MAX_NAME} characters", ascii(name[:40])
             raise MalformedFile(path, "A class has a name that cannot be used", expected=expected, received=received)
 
@@ -62,7 +62,7 @@ def sorted_names(names: Iterable[str]) -> tuple[str, ...]:
     distinct = set(names)
     if not all(name.isascii() and name.isdigit() for name in distinct):
         return tuple(sorted(distinct))
-    by_digits = {name: name.lstrip("0") for name in distinct}  # not `int`, which refuses thousands of digits
+    by_digits = {name: name.lstrip("0") for name in distinct}  # `int` does not accept thousands of digits
     return tuple(sorted(distinct, key=lambda name: (len(by_digits[name]), by_digits[name], name)))
 
 
@@ -70,19 +70,19 @@ def index_names(names: list[str], classes: tuple[str, ...], path: Path) -> tuple
     """`classes`, and each of `names` as its index int64 (N,) into them.
 
     Raises:
-        MalformedFile: a name that `classes.txt` beside `path` does not list, or that cannot be written down.
+        MalformedFile: a name that `classes.txt` beside `path` does not list, or that cannot be written.
     """
     check_names(classes, path)
     index = {name: k for k, name in enumerate(classes)}
     for row, name in enumerate(names, 1):
         if name not in index:
-            problem = f"{CLASSES_FILE} beside it lists no class {name[:MAX_NAME]!r}"
+            problem = f"The {CLASSES_FILE} beside it does not list the class {name[:MAX_NAME]!r}"
             raise MalformedFile(path, problem, where=f"label {row}")
     return classes, np.array([index[name] for name in names], np.int64)
 
 
 def label_outside(path: Path, label: int, k: int, where: str, count: int, *, first_label: int = 0) -> MalformedFile:
-    """The error for `count` labels that name none of `k` classes, the first of them at `where` in `path`."""
+    """The error for `count` labels outside of `k` classes; the first of them is at `where` in `path`."""
     return MalformedFile(
         path,
         f"{count} {'label' if count == 1 else 'labels'} outside the classes",

@@ -1,10 +1,10 @@
-"""What people said was the right answer, in one SQLite file: a data source like any other.
+"""Corrections by users in one SQLite file: an image, the answer of a model and the right answer; a data source as well.
 
-In: a picture, what a model answered, what is right. Out: the list of them, a `Dataset`, a folder.
+In: the fields of a correction. Out: the list of corrections, a `Dataset`, a folder.
 
-Each call opens the file and closes it again, so that threads and processes share nothing but the file: through SQLite's
-write-ahead log they write in turn while others read. When nobody is at it, the one file is all there is. What is
-deleted is overwritten with zeros, and the file shrinks.
+Each call opens the file and closes it again, so that threads and processes share only the file: through SQLite's
+write-ahead log they write in turn while others read. When no process uses it, there is only this one file. Deleted rows
+are overwritten with zeros, and the file shrinks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import inkdigit.runs as runs
-from inkdigit.data.readers.arrays import GLIMPSES, read_pictures, thin
+from inkdigit.data.readers.arrays import GLIMPSES, read_images, thin
 from inkdigit.data.readers.bounded import check_count
 from inkdigit.data.readers.class_names import index_names, sorted_names
 from inkdigit.data.readers.corrections_db import VERSION, connect
@@ -31,14 +31,14 @@ from inkdigit.files import make_atomic, write_atomic, writing
 from inkdigit.picture.decode import decode
 from inkdigit.types import DIGITS, Dataset, Gray, Log, Part, silent
 
-NONE = "none"  # what is right where the picture is of no class: no digit
+NONE = "none"  # the right answer for an image of no class: not a digit
 
-# A file that others made may hold any type in any column; text in place of a picture would be taken for a path.
+# A foreign file may hold any type in any column; text instead of an image would be taken for a path.
 _ABOUT = 'id, CAST(time AS TEXT), CAST(model AS TEXT), CAST(answered AS TEXT), CAST("right" AS TEXT), length(picture)'
 _PICTURE = "CAST(picture AS BLOB)"
 _OF_A_CLASS = f"FROM corrections WHERE CAST(\"right\" AS TEXT) != '{NONE}'"
 
-# What a picture's file is called at its end, by how it begins.
+# The suffix of an image file, by its first bytes.
 _SUFFIXES = {
     b"\x89PNG": ".png",
     b"\xff\xd8\xff": ".jpg",
@@ -52,14 +52,14 @@ _SUFFIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """One correction without its picture: `right` is a class or "none", `answered` None where there was no answer."""
+    """One correction without its image: `right` is a class or "none", `answered` None where there was no answer."""
 
     id: int
     time: str  # UTC
     model: str
     answered: str | None
     right: str
-    bytes: int  # of the picture
+    bytes: int  # of the image
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -67,23 +67,23 @@ class Correction:
 
 
 def create(path: Path) -> None:
-    """Make a file for corrections, or check that the one which is there can take more.
+    """Make a file for corrections, or check that an existing one can be written.
 
     Raises:
         OutputError: it cannot be made or written.
-        MalformedFile: another kind of file is there.
+        MalformedFile: the path is that of another kind of file.
     """
     runs.check_place(path)
     with connect(path, "make") as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION}")  # what it is already: this writes, and changes nothing
+        connection.execute(f"PRAGMA user_version = {VERSION}")  # the same value again: a write that changes nothing
 
 
 def add(path: Path, *, picture: bytes, model: str, answered: str | None, right: str) -> int:
-    """Keep a correction and return its number; the file is made where it is not there.
+    """Add a correction and return its number; the file is made if it does not exist.
 
     Raises:
         OutputError: it cannot be written, or holds 1 GiB already.
-        MalformedFile: another kind of file is there.
+        MalformedFile: the path is that of another kind of file.
     """
     row = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", model, answered, right, picture
     with connect(path, "make", thorough=False) as connection:
@@ -104,10 +104,10 @@ def read_list(path: Path) -> list[Correction]:
 
 
 def delete(path: Path, ids: Sequence[int] | None, *, log: Log) -> int:
-    """Delete the corrections with these numbers, or all by None, so that nothing of them stays; return how many.
+    """Delete the corrections with these numbers, or all if None, without a trace, and return how many they were.
 
     Raises:
-        UsageError: there is no correction of such a number; nothing is deleted then.
+        UsageError: there is no correction with one of the numbers; nothing is deleted.
         DataError: no such file, or another kind of file.
         OutputError: it cannot be written.
     """
@@ -115,25 +115,25 @@ def delete(path: Path, ids: Sequence[int] | None, *, log: Log) -> int:
         connection.execute("PRAGMA secure_delete = ON")
         connection.execute("BEGIN IMMEDIATE")
         known = {number for (number,) in connection.execute("SELECT id FROM corrections")}
-        gone = known if ids is None else set(ids)
-        if absent := sorted(gone - known):
+        deleted = known if ids is None else set(ids)
+        if absent := sorted(deleted - known):
             raise UsageError(
-                f"{path} holds no correction {absent[0]}", hint=f"See them with: inkdigit corrections list {path}"
+                f"There is no correction {absent[0]} in {path}", hint=f"See them with: inkdigit corrections list {path}"
             )
-        connection.executemany("DELETE FROM corrections WHERE id = ?", [(number,) for number in gone])
+        connection.executemany("DELETE FROM corrections WHERE id = ?", [(number,) for number in deleted])
         connection.execute("COMMIT")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the zeros are in the file before it shrinks
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # so that the zeros are in the file before it shrinks
         connection.execute("VACUUM")
         busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     if busy:
-        log(f"Somebody else is reading {path}: what is left of them in {path.name}-wal goes when they close it.")
-    return len(gone)
+        log(f"Another process is reading {path}: the rest in {path.name}-wal is removed when it closes the file.")
+    return len(deleted)
 
 
 def export(path: Path, out: Path) -> tuple[int, int]:
-    """Write the pictures into a new folder with a `labels.csv`, so that it is a SOURCE; return how many.
+    """Write the images into a new folder with a `labels.csv`, which is a SOURCE then; return how many they were.
 
-    Those that are of no class go to the sub-folder `none`, with a list of their own: the second number.
+    Images of no class go to the sub-folder `none`, with a list of its own: the second number.
 
     Raises:
         DataError: no such file, or another kind of file.
@@ -143,13 +143,13 @@ def export(path: Path, out: Path) -> tuple[int, int]:
         stored = connection.execute(f"SELECT {_ABOUT}, {_PICTURE} FROM corrections ORDER BY id")
         listed: dict[Path, list[tuple[str, Correction]]] = {aside: [], aside / NONE: []}
         for *about, picture in stored:
-            one = Correction(*about)
-            folder = aside / NONE if one.right == NONE else aside
-            name = f"{one.id}{_suffix(picture)}"
+            correction = Correction(*about)
+            folder = aside / NONE if correction.right == NONE else aside
+            name = f"{correction.id}{_suffix(picture)}"
             with writing(folder):
                 folder.mkdir(exist_ok=True)
             write_atomic(folder / name, picture)
-            listed[folder].append((name, one))
+            listed[folder].append((name, correction))
         for folder, rows in listed.items():
             if rows:
                 write_atomic(folder / LABELS_FILE, _labels_csv(rows))
@@ -157,51 +157,51 @@ def export(path: Path, out: Path) -> tuple[int, int]:
 
 
 def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", log: Log = silent) -> Dataset:
-    """Read the corrections as a data set of one part, whose files are their numbers.
+    """Read the corrections as a data set of one split, whose files are their numbers.
 
-    Classes are the ten digits if every label is one of them, else the labels themselves in order. Pictures that are no
-    digit have no class: they are left out, and the log is told.
+    The classes are the ten digits if every label is one of them, else the labels themselves in order. Images that are
+    not a digit have no class: they are left out, and the log says so.
 
     Raises:
         MissingData: no such file, or no corrections in it that name a class.
         MalformedFile: another kind of file.
-        DataError: not one of the pictures can be read.
+        DataError: not one of the images can be read.
     """
     with connect(path, "read") as connection:
-        connection.execute("BEGIN")  # numbers and pictures of the same moment
+        connection.execute("BEGIN")  # one transaction, so that numbers and images belong together
         (total,) = connection.execute("SELECT count(*) FROM corrections").fetchone()
         rows = connection.execute(f'SELECT id, CAST("right" AS TEXT) {_OF_A_CLASS} ORDER BY id').fetchall()
         if not rows:
-            others = f"{total} that are of no class" if total else None
-            raise MissingData(f"{path} holds no corrections to learn from", received=others)
+            others = f"{total} of no class" if total else None
+            raise MissingData(f"There are no corrections in {path} to train on", received=others)
         if len(rows) < total:
-            log(f"{path}: {total - len(rows)} of {total} corrections are of no class ({NONE!r}), and left out.")
+            log(f"{path}: {total - len(rows)} of {total} corrections are of no class ({NONE!r}) and left out.")
         check_count(path, len(rows))
-        found = {label for _, label in rows}
-        classes = DIGITS if found <= set(DIGITS) else sorted_names(found)
+        names = {label for _, label in rows}
+        classes = DIGITS if names <= set(DIGITS) else sorted_names(names)
         _, labels = index_names([label for _, label in rows], classes, path)
         stored = (picture for (picture,) in connection.execute(f"SELECT {_PICTURE} {_OF_A_CLASS} ORDER BY id"))
-        images, faults = read_pictures(stored, len(rows), kind=kind)
+        images, faults = read_images(stored, len(rows), kind=kind)
         if len(faults) == len(rows):
-            raise DataError(f"Not one of the {len(rows)} pictures of {path} can be read. The first: {faults[0]}")
+            raise DataError(f"None of the {len(rows)} images of {path} can be read. The first: {faults[0]}")
         files = tuple(str(number) for number, _ in rows)
         part = Part(images, labels, files=files, faults=faults)
         return Dataset(name or path.stem, classes, part, prepare=kind, glimpses=_glimpses(connection, part))
 
 
 def _glimpses(connection: sqlite3.Connection, part: Part) -> tuple[tuple[int, Gray], ...]:
-    """A few pictures of each class as they are kept; read anew, for the others are not kept."""
+    """A few images of each class as they are stored; they are read again, because images do not stay in memory."""
     readable, glimpses = part.readable, []
     for k in np.unique(part.labels[readable]):
         for i in readable[part.labels[readable] == k][:GLIMPSES]:
             assert part.files is not None
-            one = connection.execute(f"SELECT {_PICTURE} FROM corrections WHERE id = ?", (int(part.files[i]),))
-            glimpses.append((int(k), thin(decode(one.fetchone()[0]))))
+            rows = connection.execute(f"SELECT {_PICTURE} FROM corrections WHERE id = ?", (int(part.files[i]),))
+            glimpses.append((int(k), thin(decode(rows.fetchone()[0]))))
     return tuple(glimpses)
 
 
 def _suffix(picture: bytes) -> str:
-    """What a file of this picture is called at its end; nothing where it is of no format that is read."""
+    """The suffix of a file with this image; empty if the format is not one that is read."""
     return next((suffix for begin, suffix in _SUFFIXES.items() if picture.startswith(begin)), "")
 
 
@@ -209,5 +209,5 @@ def _labels_csv(rows: Sequence[tuple[str, Correction]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([FILE, LABEL, "answered", "model", "time"])
-    writer.writerows([name, one.right, one.answered or "", one.model, one.time] for name, one in rows)
+    writer.writerows([name, row.right, row.answered or "", row.model, row.time] for name, row in rows)
     return text.getvalue()

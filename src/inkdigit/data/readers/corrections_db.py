@@ -1,8 +1,8 @@
-"""The SQLite file of corrections: made, opened, and checked before anybody relies on what is in it.
+"""The SQLite file of corrections: it is made, opened, and checked before its content is used.
 
-In: a path. Out: a connection of its own. A file may come from anywhere, and SQLite believes what it says: so it must
-hold our table and nothing else, what SQLite may take is bounded in length and in steps, and whoever reads has its
-structure checked first. In a sound file each page belongs to one place, and reading it comes to an end.
+In: a path. Out: a connection. A file may come from anywhere, and SQLite trusts its content. So it must hold our table
+and nothing else, SQLite has bounds on lengths and on steps, and the structure is checked before anything is read: in a
+sound file each page belongs to one place, so that reading comes to an end.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from inkdigit.errors import InkdigitError, MalformedFile, MissingData, OutputErr
 from inkdigit.files import looking_up
 from inkdigit.picture.decode import MAX_BYTES as MAX_PICTURE_BYTES
 
-MAX_BYTES = 2**30  # of the file: whoever may send corrections must not fill the disk
-MAX_ROW_BYTES = MAX_PICTURE_BYTES + 2**20  # of a row, or a value: pictures are not read beyond that either
-WAIT_S = 5.0  # for others to finish writing
+MAX_BYTES = 2**30  # of the file: users who send corrections must not fill the disk
+MAX_ROW_BYTES = MAX_PICTURE_BYTES + 2**20  # of a row, or a value: the bound of an image, and room for the other columns
+WAIT_S = 5.0  # for other processes to finish a write, which takes milliseconds
 
 MAGIC = b"SQLite format 3\0"
-APPLICATION_ID = int.from_bytes(b"Inkd", "big")  # bytes 68 to 71 of the file tell that it is one of ours
+APPLICATION_ID = int.from_bytes(b"Inkd", "big")  # in bytes 68 to 71 of the file: it is one of ours
 VERSION = 1  # of the table
 _TABLE = """
 CREATE TABLE corrections (
@@ -40,31 +40,35 @@ _SCHEMA = [
     ("table", "corrections", "corrections", _TABLE.strip()),
     ("table", "sqlite_sequence", "sqlite_sequence", "CREATE TABLE sqlite_sequence(name,seq)"),
 ]
-_MAX_SQL = 10_000  # characters of a statement, ours or one of the file's
+_MAX_SQL = 10_000  # characters of a statement, of ours or in the file: ours have under a thousand
 
-# Steps of SQLite's virtual machine: a row takes some twenty, and 10 million a second are done.
+# Steps of SQLite's virtual machine: a row takes some twenty, and a machine does 10 million a second.
 _STEPS, _STEPS_A_BYTE = 10_000_000, 4
-_STEPS_AT_A_TIME = 100_000
+_STEPS_AT_A_TIME = 100_000  # between two checks of the bound: 10 ms
 
 _JOURNAL_MAGIC = bytes.fromhex("d9d505f920a163d7")
-_JOURNAL_PAGES = slice(16, 20)  # of the journal: how many pages the file had before
+_JOURNAL_PAGES = slice(16, 20)  # of the journal: the number of pages that the file had before
 
 _BROKEN = {
-    *(sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_SCHEMA),
-    *(sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG),
+    sqlite3.SQLITE_NOTADB,
+    sqlite3.SQLITE_CORRUPT,
+    sqlite3.SQLITE_ERROR,
+    sqlite3.SQLITE_SCHEMA,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_TOOBIG,
 }
 _CAUSES = {
     sqlite3.SQLITE_FULL: f"the disk is full, or the file has reached {MAX_BYTES >> 30} GiB",
-    sqlite3.SQLITE_BUSY: f"others were writing for longer than {WAIT_S:.0f} s",
-    sqlite3.SQLITE_READONLY: "it may only be read",
-    sqlite3.SQLITE_TOOBIG: f"a picture has more than {MAX_PICTURE_BYTES >> 20} MiB",
+    sqlite3.SQLITE_BUSY: f"other processes were writing for longer than {WAIT_S:.0f} s",
+    sqlite3.SQLITE_READONLY: "it is read-only",
+    sqlite3.SQLITE_TOOBIG: f"an image has more than {MAX_PICTURE_BYTES >> 20} MiB",
 }
 
 Mode = Literal["read", "write", "make"]
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether a file can be read and begins as SQLite's files do."""
+    """Whether a file can be read and begins like those of SQLite."""
     try:
         with reading(path) as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -74,10 +78,10 @@ def is_sqlite(path: Path) -> bool:
 
 @contextmanager
 def connect(path: Path, mode: Mode, *, thorough: bool = True) -> Iterator[sqlite3.Connection]:
-    """Open a file of corrections; what SQLite raises in the block is translated.
+    """Open a file of corrections; errors of SQLite in the block are translated.
 
-    A `thorough` opening looks at each page of the file: a second for some hundred megabytes. Without it the file must
-    have been opened thoroughly by somebody, and is not read in the block.
+    A `thorough` opening checks each page of the file: a second for some hundred megabytes. Without it the file must
+    have been checked before, and must not be read in the block.
 
     Raises:
         DataError: no such file, another kind of file, or a damaged one.
@@ -86,15 +90,15 @@ def connect(path: Path, mode: Mode, *, thorough: bool = True) -> Iterator[sqlite
     with looking_up(path):
         if path.exists() and not path.is_file():
             problem = f"{path} is not a regular file"
-            raise OutputError(problem, hint="Name another one.") if mode == "make" else MissingData(problem)
+            raise OutputError(problem, hint="Name another file.") if mode == "make" else MissingData(problem)
         if mode != "make" and not path.exists():
-            raise MissingData(f"There is no file {path}", expected="one that inkdigit serve --collect wrote")
+            raise MissingData(f"There is no file {path}", expected="a file that inkdigit serve --collect wrote")
         place = path.resolve()
         size = _check_files(place)
-        # Who reads is let in as a writer too, for the last to leave folds the write-ahead log into the file. Where
-        # nobody may write, SQLite reads what cannot change meanwhile, and nothing else.
-        still = mode == "read" and not os.access(place.parent, os.W_OK) and not Path(f"{place}-wal").exists()
-        uri = f"{place.as_uri()}?mode={'ro&immutable=1' if still else 'rwc' if mode == 'make' else 'rw'}"
+        # A reader opens the file as a writer, too: the last one to close it moves the write-ahead log into the file. In
+        # a folder that is read-only, SQLite opens the file as one that does not change.
+        immutable = mode == "read" and not os.access(place.parent, os.W_OK) and not Path(f"{place}-wal").exists()
+        uri = f"{place.as_uri()}?mode={'ro&immutable=1' if immutable else 'rwc' if mode == 'make' else 'rw'}"
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=WAIT_S, isolation_level=None)) as connection:
             _set_bounds(connection, size)
@@ -113,10 +117,10 @@ def connect(path: Path, mode: Mode, *, thorough: bool = True) -> Iterator[sqlite
 
 
 def _check_files(place: Path) -> int:
-    """Look at a file, if it is there, and at those that SQLite keeps beside it; return how many bytes there are.
+    """Check a file, if it exists, and those that SQLite puts beside it; return the number of their bytes.
 
     Raises:
-        MalformedFile: the file is too large, or one beside it is not a regular file, or a journal that is not ours.
+        MalformedFile: the file is too large, or one beside it is not a regular file or a journal that is not ours.
     """
     size = 0
     for beside in (place, *(Path(f"{place}-{kind}") for kind in ("wal", "shm", "journal"))):
@@ -135,16 +139,16 @@ def _check_files(place: Path) -> int:
 
 
 def _check_journal(journal: Path) -> None:
-    """Check that what SQLite would undo is the making of a new file: all later writes go to the write-ahead log.
+    """Check that the journal is that of a new file: all later writes go to the write-ahead log.
 
-    A journal may also name a further file, which SQLite deletes in the end.
+    SQLite restores the pages of a journal. A journal may also name another file, which SQLite would delete.
     """
     try:
         with reading(journal) as file:
             begin = file.read(_JOURNAL_PAGES.stop)
             file.seek(max(0, os.fstat(file.fileno()).st_size - len(_JOURNAL_MAGIC)))
             end = file.read(len(_JOURNAL_MAGIC))
-    except MissingData:  # as nearly always; it may also be gone by now
+    except MissingData:  # the usual case; it may also have been deleted by now
         return
     undoes = begin.startswith(_JOURNAL_MAGIC) and any(begin[_JOURNAL_PAGES])
     if undoes or end == _JOURNAL_MAGIC:
@@ -152,7 +156,7 @@ def _check_journal(journal: Path) -> None:
 
 
 def _set_bounds(connection: sqlite3.Connection, size: int) -> None:
-    """Bound what a file of `size` bytes can make SQLite do: its memory, its steps, its trust."""
+    """Set bounds for a file of `size` bytes: on SQLite's memory, on its steps, and on what it trusts."""
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES)
     connection.setlimit(sqlite3.SQLITE_LIMIT_SQL_LENGTH, _MAX_SQL)
     rounds = iter(range((_STEPS + _STEPS_A_BYTE * size) // _STEPS_AT_A_TIME))
@@ -163,12 +167,12 @@ def _set_bounds(connection: sqlite3.Connection, size: int) -> None:
 
 
 def _make(connection: sqlite3.Connection) -> None:
-    """Make the table where there is nothing yet."""
+    """Make the table in an empty file."""
     if not _is_empty(connection):
         return
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("BEGIN IMMEDIATE")
-    if _is_empty(connection):  # still: another process may have been faster
+    if _is_empty(connection):  # checked again: another process may have been faster
         connection.execute(_TABLE)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {VERSION}")
@@ -176,7 +180,7 @@ def _make(connection: sqlite3.Connection) -> None:
 
 
 def _make_ready(connection: sqlite3.Connection) -> None:
-    """Set how it is written: with a write-ahead log, and up to its largest size."""
+    """Prepare for writing: with a write-ahead log, and up to the largest size."""
     connection.execute("PRAGMA journal_mode = WAL")
     (page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
     connection.execute(f"PRAGMA max_page_count = {MAX_BYTES // page_bytes}")
@@ -188,7 +192,7 @@ def _is_empty(connection: sqlite3.Connection) -> bool:
 
 
 def _check(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that a file says that it is one of ours, and that it holds our table and nothing else."""
+    """Check that a file is marked as one of ours, and that it holds our table and nothing else."""
     kind, version, pages, page_bytes = (
         connection.execute(f"PRAGMA {name}").fetchone()[0]
         for name in ("application_id", "user_version", "page_count", "page_size")
@@ -205,10 +209,10 @@ def _check(connection: sqlite3.Connection, path: Path) -> None:
             hint="Upgrade inkdigit.",
         )
     if pages * page_bytes > MAX_BYTES:
-        raise MalformedFile(path, "It says that it is too large", expected=f"at most {MAX_BYTES:,} bytes")
-    asked = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name LIMIT ?"
-    if connection.execute(asked, (len(_SCHEMA) + 1,)).fetchall() != _SCHEMA:
-        raise MalformedFile(path, "It does not hold the table of corrections, and nothing else")
+        raise MalformedFile(path, "Its header says that it is too large", expected=f"at most {MAX_BYTES:,} bytes")
+    query = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name LIMIT ?"
+    if connection.execute(query, (len(_SCHEMA) + 1,)).fetchall() != _SCHEMA:
+        raise MalformedFile(path, "It must hold the table of corrections, and nothing else")
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
@@ -219,7 +223,7 @@ def _check_pages(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _one_line(text: object) -> str:
-    """What SQLite says, which may quote the file."""
+    """A message of SQLite as one line: it may quote the file."""
     words = " ".join(str(text).removeprefix("*** in database main ***").split())
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in words)[:100]
 

@@ -1,8 +1,7 @@
-"""EMNIST as published (IDX) → a labelled data set: digits, or letters without regard to case.
+"""EMNIST as it is published (IDX) → a labelled data set: digits, or letters with both cases in one class.
 
-In: the folder that holds the files. Out: a `Dataset` whose pictures have passed the door. Two things set EMNIST apart
-from MNIST (Cohen et al. 2017, arXiv:1702.05373): each picture is stored with rows and columns exchanged, and the labels
-of the letters begin at 1.
+In: the folder that holds the files. Out: a `Dataset` of prepared images. EMNIST differs from MNIST in two points (Cohen
+et al. 2017, arXiv:1702.05373): rows and columns of each image are exchanged, and the labels of letters begin at 1.
 """
 
 from __future__ import annotations
@@ -16,20 +15,20 @@ from inkdigit.errors import MissingData
 from inkdigit.types import DIGITS, Dataset, Split
 
 CLASSES = {"emnist-digits": DIGITS, "emnist-letters": tuple(string.ascii_uppercase)}
-FIRST_LABEL = {"emnist-digits": 0, "emnist-letters": 1}
+FIRST_LABEL = {"emnist-digits": 0, "emnist-letters": 1}  # in the files
 
 
 def read_emnist(folder: Path, *, name: str, kind: str = "ink") -> Dataset:
-    """Read the parts of `emnist-digits` or `emnist-letters`: files `<name>-train-images-idx3-ubyte` and so on.
+    """Read the splits of `emnist-digits` or `emnist-letters`: files `<name>-train-images-idx3-ubyte` and so on.
 
     Raises:
-        MissingData: pictures without labels, or labels without pictures.
+        MissingData: images without labels, or labels without images.
         MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
     """
     classes, loaded = CLASSES[name], dict[Split, LoadedSplit]()
     for split, (images, labels, _) in find_idx(folder, before=f"{name}-").items():
         if images is None or labels is None:
-            raise MissingData(f"{images or labels} has no {'labels' if images else 'pictures'} beside it")
+            raise MissingData(f"{images or labels} has no {'labels' if images else 'images'} beside it")
         pixels, numbers = read_idx_pair(images, labels, len(classes), first_label=FIRST_LABEL[name])
         loaded[split] = read_arrays(pixels.transpose(0, 2, 1), numbers, kind=kind)
     return to_dataset(name, classes, loaded, kind=kind)

@@ -1,6 +1,6 @@
 """Files of numbers → labelled data sets: IDX and `.npz`.
 
-In: paths. Out: `Dataset`s whose pictures have passed the door, or one `MalformedFile` that names file and place.
+In: paths. Out: `Dataset`s of prepared images, or one `MalformedFile` that names the file and the place in it.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _IDX_PREFIXES: dict[Split, tuple[str, ...]] = {"train": ("train-", ""), "test": 
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
-    """Read an IDX file of unsigned bytes, gzipped or not whatever its name: pictures (N, H, W) or labels (N,).
+    """Read an IDX file of unsigned bytes, gzipped or not, under any name: images (N, H, W) or labels (N,).
 
-    The array is a read-only view of the bytes that were read: nothing is copied. The format is the one described on
-    the MNIST page (LeCun, Cortes, Burges).
+    The array is a read-only view of the bytes that were read. The MNIST page describes the format (LeCun, Cortes,
+    Burges).
 
     Raises:
-        MalformedFile: empty, truncated, a wrong magic number, counts and bytes that disagree, gzip that is not gzip or
-            unpacks to more than a file of its size should.
+        MalformedFile: empty, truncated, a wrong magic number, counts and bytes that disagree, damaged gzip data, or
+            more unpacked data than a file of its size should hold.
         MissingData: the file cannot be read.
     """
     with reading(path) as file:
@@ -51,28 +51,28 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _parse_idx(stream: BinaryIO, path: Path, size: int, *, packed: bool) -> NDArray[np.uint8]:
-    """`stream` is the content of a file of `size` bytes: more than that can hold is not read: lies cost nothing."""
+    """`stream` is the content of a file of `size` bytes; memory is taken only for what such a file can hold."""
     magic = stream.read(4)
     if not magic:
         raise MalformedFile(path, "The file is empty", expected="an IDX file")
     if len(magic) < 4 or magic[:3] != bytes((0, 0, _UNSIGNED_BYTE)) or magic[3] not in (1, 3):
-        hint = "Its name says gzip, but its bytes are no gzip." if path.suffix == ".gz" else None
-        expected = "00 00 08 01 (labels) or 00 00 08 03 (pictures)"
+        hint = "It is named .gz, but its bytes are not gzip data." if path.suffix == ".gz" else None
+        expected = "00 00 08 01 (labels) or 00 00 08 03 (images)"
         raise MalformedFile(
             path, "Not the magic number of IDX", where="byte 0", expected=expected, received=magic.hex(" "), hint=hint
         )
     header = stream.read(4 * magic[3])
     if len(header) < 4 * magic[3]:
         raise MalformedFile(path, "The header is truncated", where=f"byte {4 + len(header)}")
-    shape = np.frombuffer(header, ">u4").tolist()  # the counts, as whole numbers of any size
+    shape = np.frombuffer(header, ">u4").tolist()  # as Python's whole numbers, which do not overflow
     promised, where = math.prod(shape), f"bytes 4–{3 + len(header)}"
     if packed and promised > max_unpacked_bytes(size):
         hint = f"If that is right, unpack it: gunzip {path.name}"
         raise expansion_error(path, size, where=where, received=promised, hint=hint)
-    can_be = packed or promised <= size
-    body = stream.read(promised + 1) if can_be else b""
+    is_possible = packed or promised <= size
+    body = stream.read(promised + 1) if is_possible else b""
     if len(body) != promised:
-        held = f"{len(body)} bytes" if can_be and len(body) < promised else "more" if body else "less"
+        held = f"{len(body)} bytes" if is_possible and len(body) < promised else "more" if body else "less"
         raise MalformedFile(
             path,
             f"The header promises {' × '.join(map(str, shape))} bytes, the file holds {held}",
@@ -81,24 +81,24 @@ def _parse_idx(stream: BinaryIO, path: Path, size: int, *, packed: bool) -> NDAr
             received=held,
         )
     if not promised:
-        what = "pictures" if len(shape) == 3 else "labels"
+        what = "images" if len(shape) == 3 else "labels"
         raise MalformedFile(path, f"There are no {what} in it", where=where, received=f"shape {tuple(shape)}")
     return np.frombuffer(body, np.uint8).reshape(shape)
 
 
 def find_idx(folder: Path, *, before: str = "") -> dict[Split, tuple[Path | None, Path | None, Path]]:
-    """The IDX files of a folder: for each part its pictures, its labels (either may be missing) and its writers.
+    """The IDX files of a folder: for each split its images, its labels (either may be missing) and its writers.
 
     Names are those of MNIST, `train-images-idx3-ubyte` and `t10k-…` (or `test-…`), with `.idx3` for `-idx3` and `.gz`
-    allowed; without a prefix they are the only part. All names may have the same text `before` them.
+    allowed; files without such a prefix are the only split. All names may have the same text `before` them.
     """
-    found: dict[Split, tuple[Path | None, Path | None, Path]] = {}
+    files: dict[Split, tuple[Path | None, Path | None, Path]] = {}
     for split, prefixes in _IDX_PREFIXES.items():
         for prefix in (before + prefix for prefix in prefixes):
             images, labels = (_idx_file(folder, prefix + stem) for stem in ("images?idx3-ubyte", "labels?idx1-ubyte"))
             if images or labels:
-                found.setdefault(split, (images, labels, folder / f"{prefix}writers.npz"))
-    return found
+                files.setdefault(split, (images, labels, folder / f"{prefix}writers.npz"))
+    return files
 
 
 def _idx_file(folder: Path, stem: str) -> Path | None:
@@ -109,20 +109,19 @@ def _idx_file(folder: Path, stem: str) -> Path | None:
 def read_idx_folder(
     folder: Path, *, name: str | None = None, kind: str = "ink", classes: tuple[str, ...] | None = None
 ) -> Dataset:
-    """Read the IDX files of a folder: one part or two, and who wrote each picture where `*writers.npz` says it.
+    """Read the IDX files of a folder: one split or two, and the writer of each image if there is a `*writers.npz`.
 
-    Classes are `classes` if given, else those of `classes.txt`, else always the ten digits.
+    The classes are `classes` if given, else those of `classes.txt`, else the ten digits.
 
     Raises:
-        MissingData: pictures without labels, or labels without pictures.
+        MissingData: images without labels, or labels without images.
         MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
     """
     classes = classes or read_classes(folder) or DIGITS
     loaded: dict[Split, LoadedSplit] = {}
     for split, (images, labels, writers) in find_idx(folder).items():
         if images is None or labels is None:
-            there = images or labels
-            raise MissingData(f"{there} has no {'labels' if images else 'pictures'} beside it")
+            raise MissingData(f"{images or labels} has no {'labels' if images else 'images'} beside it")
         pixels, numbers = read_idx_pair(images, labels, len(classes))
         loaded[split] = read_arrays(pixels, numbers, kind=kind, writers=_read_writers(writers, len(numbers)))
     if not loaded:
@@ -133,18 +132,18 @@ def read_idx_folder(
 
 
 def read_idx_pair(images: Path, labels: Path, k: int, *, first_label: int = 0) -> tuple[Gray, NDArray[np.int64]]:
-    """Pictures uint8 (N, H, W) and labels (N,) from 0 to `k` − 1; in the file they begin at `first_label`.
+    """Images uint8 (N, H, W) and labels (N,) from 0 to `k` − 1; in the file they begin at `first_label`.
 
     Raises:
         MalformedFile: a file that is broken, a label outside the classes, counts that disagree.
     """
     pixels, numbers = read_idx(images), read_idx(labels)
     if pixels.ndim != 3 or numbers.ndim != 1:
-        wrong, is_, want = (images, "labels", "pictures") if pixels.ndim != 3 else (labels, "pictures", "labels")
-        raise MalformedFile(wrong, f"These are {is_}", where="byte 3", expected=want)
+        wrong, actual, expected = (images, "labels", "images") if pixels.ndim != 3 else (labels, "images", "labels")
+        raise MalformedFile(wrong, f"These are {actual}", where="byte 3", expected=expected)
     if len(pixels) != len(numbers):
         raise MalformedFile(
-            labels, f"Not one label for each picture of {images.name}", expected=len(pixels), received=len(numbers)
+            labels, f"Not one label for each image of {images.name}", expected=len(pixels), received=len(numbers)
         )
     check_count(images, len(pixels))
     classes = numbers.astype(np.int64) - first_label
@@ -156,14 +155,14 @@ def read_idx_pair(images: Path, labels: Path, k: int, *, first_label: int = 0) -
 
 
 def _read_writers(path: Path, n: int) -> NDArray[np.int32] | None:
-    """`writer` int32 (N,): the number of the person who wrote each picture, where the file is there."""
+    """`writer` int32 (N,): the number of the person who wrote each image; None without a file."""
     if not path.is_file():
         return None
     (writers,) = load_npz(path, "writer")
     if writers.shape != (n,) or writers.dtype.kind not in "iu":
         received = f"{writers.dtype} {writers.shape}"
         raise MalformedFile(
-            path, "Not one writer for each picture", where="writer", expected=f"int32 ({n},)", received=received
+            path, "Not one writer for each image", where="writer", expected=f"int32 ({n},)", received=received
         )
     return writers.astype(np.int32)
 
@@ -171,19 +170,20 @@ def _read_writers(path: Path, n: int) -> NDArray[np.int32] | None:
 def read_npz(path: Path, *, name: str | None = None, kind: str = "ink") -> Dataset:
     """Read `X` uint8 (N, H, W) of any size and `y` (N,), whole numbers or class names, from an `.npz` file.
 
-    Numbers 0–9 are the ten digits; others name their classes themselves, unless a `classes.txt` lies beside the file.
+    Numbers 0–9 are the ten digits. Other labels are the names of their classes, unless there is a `classes.txt` beside
+    the file.
 
     Raises:
-        MalformedFile: not an `.npz`, an array that is missing or of another shape or type, a pickle, a label without
-            name, or more than a file of its size should hold.
+        MalformedFile: not an `.npz`, an array that is missing or of another shape or type, a pickle, a label without a
+            name, or more data than a file of its size should hold.
     """
     images, y = load_npz(path, "X", "y")
     if images.dtype != np.uint8 or images.ndim != 3 or not images.size:
         received = f"{images.dtype} {images.shape}"
-        raise MalformedFile(path, "No gray pictures", where="X", expected="uint8 (N, H, W)", received=received)
+        raise MalformedFile(path, "There are no gray images", where="X", expected="uint8 (N, H, W)", received=received)
     if y.shape != (len(images),) or y.dtype.kind not in "iuUS":
         expected, received = f"({len(images)},) whole numbers or names", f"{y.dtype} {y.shape}"
-        raise MalformedFile(path, "Not one label for each picture", where="y", expected=expected, received=received)
+        raise MalformedFile(path, "Not one label for each image", where="y", expected=expected, received=received)
     check_count(path, len(images))
     classes, labels = _name_labels(y, path)
     return to_dataset(name or path.stem, classes, {"train": read_arrays(images, labels, kind=kind)}, kind=kind)
@@ -197,5 +197,5 @@ def _name_labels(y: NDArray[Any], path: Path) -> tuple[tuple[str, ...], NDArray[
         if (outside := np.flatnonzero((y < 0) | (y >= len(classes)))).size:
             raise label_outside(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
         return classes, y.astype(np.int64)
-    names = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in y.tolist()]
+    names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in y.tolist()]
     return index_names(names, listed or sorted_names(names), path)

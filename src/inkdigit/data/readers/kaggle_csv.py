@@ -1,8 +1,8 @@
 """Kaggle's Digit Recognizer files: `train.csv` (`label,pixel0…pixel783`) and `test.csv` (without the label).
 
-In: a path. Out: a `Dataset` whose pictures have passed the door, or for `test.csv` raw pictures uint8 (N, 28, 28).
-Rows are counted as in Kaggle's `ImageId`: 1 is the first row below the header. Columns are found by name.
-One scan finds every bad cell; training refuses the file for them, `data check` lists them.
+In: a path. Out: a `Dataset` of prepared images, or for `test.csv` raw images uint8 (N, 28, 28).
+Rows are counted as in Kaggle's `ImageId`: 1 is the first row below the header. Columns are known by their names.
+One scan finds every bad cell: they are an error for training, and `data check` lists them.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ PIXELS = tuple(f"pixel{i}" for i in range(SIDE * SIDE))
 CellKind = Literal["missing", "not a whole number", "outside 0–255", "unknown label", "extra cells"]
 
 MAX_BYTES = 2**32  # of a CSV: Kaggle's has 77 million
-MAX_HEADER = 2**20  # bytes of its first line: Kaggle's has 8 thousand
+MAX_HEADER_BYTES = 2**20  # of its first line: Kaggle's has 8 thousand
 _SHOWN = 3  # problems that an error names; it counts the others
-_GOOD = frozenset(map(str, range(256)))  # how a pixel is usually written
+_USUAL = frozenset(map(str, range(256)))  # the usual texts of a pixel
 _MAX_TEXT = 20  # characters of a bad cell that an error quotes
 
 
 @dataclass(frozen=True, slots=True)
 class CellProblem:
-    """The bad cells of one kind in one row: the row (1 is the first), the first such column, its text, how many."""
+    """The bad cells of one kind in one row: the row (from 1), the first such column and its text, and their count."""
 
     row: int
     column: str
@@ -45,20 +45,20 @@ class CellProblem:
 
     def __str__(self) -> str:
         """One clause for a message: `row 7, pixel12: 'abc' is not a whole number (and 2 more in this row)`."""
-        said = {
+        problem = {
             "missing": "is missing",
             "not a whole number": f"{self.text!r} is not a whole number",
             "outside 0–255": f"{self.text!r} is outside 0–255",
-            "unknown label": f"{self.text!r} names no class",
+            "unknown label": f"{self.text!r} is not the number of a class",
             "extra cells": "there are cells after the last column",
         }[self.kind]
         more = f" (and {self.count - 1} more in this row)" if self.count > 1 else ""
-        return f"row {self.row}, {self.column}: {said}{more}"
+        return f"row {self.row}, {self.column}: {problem}{more}"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Table:
-    """A CSV as read: `cells` uint8 (N, C) with 0 for a bad one, in the order of `columns`, and what is bad."""
+    """A CSV as read: `cells` uint8 (N, C) with 0 for a bad cell, in the order of `columns`, and the bad cells."""
 
     cells: NDArray[np.uint8]
     columns: tuple[str, ...]
@@ -66,23 +66,23 @@ class _Table:
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """The column names of a CSV, which say what kind of CSV it is.
+    """The column names of a CSV, which tell the kinds of CSV apart.
 
     Raises:
-        MalformedFile: an empty file, or bytes that are no text.
+        MalformedFile: an empty file, or bytes that are not text.
         MissingData: the file cannot be read.
     """
     with reading(path) as file:
-        return _split_header(file.readline(MAX_HEADER), path)
+        return _split_header(file.readline(MAX_HEADER_BYTES), path)
 
 
 def read_kaggle_csv(
     path: Path, *, name: str | None = None, kind: str = "ink", problems: list[CellProblem] | None = None
 ) -> Dataset:
-    """Read Kaggle's `train.csv`: one part, 28×28, classes from `classes.txt` beside it or the ten digits.
+    """Read Kaggle's `train.csv`: one split, 28×28, with the classes of a `classes.txt` beside it or the ten digits.
 
-    With a list `problems` bad cells are added to it instead of raised, and their row becomes a blank picture with an
-    entry in the part's `faults`.
+    Bad cells are an error, unless there is a list `problems` to add them to. Their row becomes a blank image then, with
+    an entry in the `faults` of the split.
 
     Raises:
         MalformedFile: missing or extra columns, no rows, bad cells; the message names the first rows and columns.
@@ -91,7 +91,7 @@ def read_kaggle_csv(
     classes = read_classes(path.parent) or DIGITS
     table = _read_table(path, (LABEL, *PIXELS), len(classes))
     if problems is None:
-        _refuse(path, table.problems, len(classes))
+        _check_cells(path, table.problems, len(classes))
     else:
         problems.extend(table.problems)
     images, numbers = _pixels(table), table.cells[:, table.columns.index(LABEL)].astype(np.int64)
@@ -106,14 +106,14 @@ def read_kaggle_csv(
 
 
 def read_kaggle_test(path: Path) -> Gray:
-    """Read Kaggle's `test.csv`: raw pictures uint8 (N, 28, 28), not yet through the door.
+    """Read Kaggle's `test.csv`: raw images uint8 (N, 28, 28), not yet prepared.
 
     Raises:
         MalformedFile: missing or extra columns (a label among them), no rows, bad cells.
         MissingExtra: polars is not installed.
     """
     table = _read_table(path, PIXELS, len(DIGITS))
-    _refuse(path, table.problems, len(DIGITS))
+    _check_cells(path, table.problems, len(DIGITS))
     return _pixels(table)
 
 
@@ -124,7 +124,8 @@ def _pixels(table: _Table) -> Gray:
     return np.ascontiguousarray(table.cells[:, inverse]).reshape(-1, SIDE, SIDE)
 
 
-def _refuse(path: Path, problems: list[CellProblem], k: int) -> None:
+def _check_cells(path: Path, problems: list[CellProblem], k: int) -> None:
+    """Raise one error for all bad cells; `k` is the number of classes."""
     if not problems:
         return
     first = problems[0]
@@ -147,23 +148,23 @@ def _split_header(line: bytes, path: Path) -> tuple[str, ...]:
     try:
         text = line.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise MalformedFile(path, "This is no text", where="header", expected="a CSV in UTF-8") from exc
+        raise MalformedFile(path, "This is not text", where="header", expected="a CSV in UTF-8") from exc
     if not text.strip().isprintable():
         raise MalformedFile(
-            path, "This is no text", where="header", expected="a CSV in UTF-8", received=text[:_MAX_TEXT]
+            path, "This is not text", where="header", expected="a CSV in UTF-8", received=text[:_MAX_TEXT]
         )
     return tuple(cell.strip().strip('"') for cell in text.split(","))
 
 
-def _read_table(path: Path, wanted: tuple[str, ...], k: int) -> _Table:
-    """Read the columns `wanted`; labels are numbers below `k`."""
+def _read_table(path: Path, expected: tuple[str, ...], k: int) -> _Table:
+    """Read a CSV with the `expected` columns; labels are numbers below `k`."""
     with reading(path) as file:
-        columns = _split_header(file.readline(MAX_HEADER), path)
+        columns = _split_header(file.readline(MAX_HEADER_BYTES), path)
         body = _read_body(file, path)
-    _check_columns(columns, wanted, path)
+    _check_columns(columns, expected, path)
     if b"\0" in body:
         row = body[: body.index(b"\0")].count(b"\n") + 1
-        raise MalformedFile(path, "This is no text", where=f"row {row}", expected="a CSV in UTF-8")
+        raise MalformedFile(path, "This is not text", where=f"row {row}", expected="a CSV in UTF-8")
     body = body.rstrip(b"\r\n")
     check_count(path, body.count(b"\n"))
     lines = body.split(b"\n") if body else []
@@ -171,42 +172,42 @@ def _read_table(path: Path, wanted: tuple[str, ...], k: int) -> _Table:
         raise MalformedFile(path, "There are no rows below the header", where="row 1")
     cells, suspects = _parse(body, columns, path)
     if len(cells) != len(lines):
-        raise MalformedFile(path, "The rows cannot be told apart", expected=len(lines), received=len(cells))
+        raise MalformedFile(path, "The rows cannot be separated", expected=len(lines), received=len(cells))
     rows = set(suspects) | {i for i, line in enumerate(lines) if line.count(b",") >= len(columns)}
     if LABEL in columns:
         rows |= set(np.flatnonzero(cells[:, columns.index(LABEL)] >= k).tolist())
-    problems = [problem for i in sorted(rows) for problem in _mend(lines[i], cells[i], columns, i + 1, k)]
+    problems = [problem for i in sorted(rows) for problem in _repair(lines[i], cells[i], columns, i + 1, k)]
     return _Table(cells, columns, problems)
 
 
 def _read_body(file: BinaryIO, path: Path) -> bytes:
     size = os.fstat(file.fileno()).st_size
     if size > MAX_BYTES:
-        expected, hint = f"at most {MAX_BYTES:,} bytes", "Save the pictures as .npz: that is faster, too."
+        expected, hint = f"at most {MAX_BYTES:,} bytes", "Save the images as .npz, which is also faster."
         raise MalformedFile(path, "This CSV is too large", expected=expected, received=f"{size:,}", hint=hint)
     return file.read(size)
 
 
-def _check_columns(columns: tuple[str, ...], wanted: tuple[str, ...], path: Path) -> None:
-    expected = f"{len(wanted)} columns, {', '.join(wanted[:2])} … {wanted[-1]}"
+def _check_columns(columns: tuple[str, ...], names: tuple[str, ...], path: Path) -> None:
+    """Check that the columns are those of these names, in any order."""
+    expected = f"{len(names)} columns, {', '.join(names[:2])} … {names[-1]}"
     received = f"{len(columns)} columns, {', '.join(columns[:2])} … {columns[-1]}"[:120]
-    there = set(columns)
-    if missing := [name for name in wanted if name not in there]:
+    existing = set(columns)
+    if missing := [name for name in names if name not in existing]:
         hint = "Kaggle's test.csv has no labels: it is for submissions." if missing == [LABEL] else None
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         problem = f"There is no column {missing[0]!r}{more}"
         raise MalformedFile(path, problem, where="header", expected=expected, received=received, hint=hint)
-    if len(columns) > len(wanted):
-        extra = next((name for name in columns if name not in set(wanted)), "one that stands there twice")
-        raise MalformedFile(
-            path, f"There is a column too many, {extra!r}", where="header", expected=expected, received=received
-        )
+    if len(columns) > len(names):
+        extra = [name for name in columns if name not in set(names)]
+        problem = f"There is a column too many, {extra[0]!r}" if extra else "A column is listed twice"
+        raise MalformedFile(path, problem, where="header", expected=expected, received=received)
 
 
 def _parse(body: bytes, columns: tuple[str, ...], path: Path) -> tuple[NDArray[np.uint8], list[int]]:
-    """Every cell as uint8 (N, C), 0 where it is none, and the rows with such a cell.
+    """Every cell as uint8 (N, C), 0 where it is not one, and the rows with such a cell.
 
-    Quotes mean nothing here and short rows are filled up, so that every line of the file is one row of the result.
+    Quotes have no meaning here, and short rows are filled up, so that every line of the file is one row of the result.
     """
     try:
         import polars as pl
@@ -217,29 +218,29 @@ def _parse(body: bytes, columns: tuple[str, ...], path: Path) -> tuple[NDArray[n
         frame = pl.read_csv(
             b"\n".join((header.encode(), body)),
             schema={f"c{i}": pl.UInt8 for i in range(len(columns))},
-            ignore_errors=True,  # a cell that is no uint8 becomes null, and is looked at again in `_mend`
+            ignore_errors=True,  # a cell that is not a uint8 becomes null, and is read again in `_repair`
             truncate_ragged_lines=True,
             quote_char=None,
         )
     except pl.exceptions.PolarsError as exc:
-        raise MalformedFile(path, f"This is no CSV of numbers ({str(exc).splitlines()[0]})") from exc
+        raise MalformedFile(path, f"This is not a CSV of numbers ({str(exc).splitlines()[0]})") from exc
     suspects = frame.select(pl.any_horizontal(pl.all().is_null())).to_series().arg_true()
     cells = frame.fill_null(0).to_numpy()
     return cells if cells.flags.writeable else cells.copy(), suspects.to_list()
 
 
-def _mend(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: int, k: int) -> list[CellProblem]:
-    """Read one suspect row again, cell by cell: put right in `cells` (C,) what is a number after all (`5.0`, `"5"`).
+def _repair(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: int, k: int) -> list[CellProblem]:
+    """Read one suspect row again, cell by cell, and correct in `cells` (C,) those that are numbers (`5.0`, `"5"`).
 
     Returns one problem for each kind of bad cell.
     """
-    if _mend_numbers(line, cells, columns, k):
+    if _repair_numbers(line, cells, columns, k):
         return []
     texts = line.decode("utf-8", "replace").split(",")
     bad: dict[CellKind, list[int]] = {}
     for i, (name, text) in enumerate(zip(columns, texts, strict=False)):
-        if text in _GOOD and name != LABEL:
-            continue  # it was read right, as nearly all of them
+        if text in _USUAL and name != LABEL:
+            continue  # nearly all cells: they were read correctly
         kind, cells[i] = _judge(_bare(text), k if name == LABEL else None)
         if kind:
             bad.setdefault(kind, []).append(i)
@@ -258,32 +259,32 @@ def _bare(text: str) -> str:
     return text.strip().strip('"').strip()
 
 
-def _mend_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], k: int) -> bool:
-    """The same for a row that is nothing but good numbers written as `5.0`: a whole file of them takes seconds so."""
+def _repair_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], k: int) -> bool:
+    """The same for a row of good numbers that are written like `5.0`: a file of them takes seconds this way."""
     if line.count(b",") != len(columns) - 1:
         return False
     try:
         values = np.array(line.split(b","), np.float64)
     except ValueError:
         return False
-    most = np.array([k - 1 if name == LABEL else 255 for name in columns])
-    if values.shape != most.shape or not ((values >= 0) & (values <= most) & (values == np.floor(values))).all():
+    highest = np.array([k - 1 if name == LABEL else 255 for name in columns])
+    if values.shape != highest.shape or not ((values >= 0) & (values <= highest) & (values == np.floor(values))).all():
         return False
     cells[:] = values
     return True
 
 
 def _judge(text: str, k: int | None) -> tuple[CellKind | None, int]:
-    """What is wrong with a cell, if anything, and its value; `k` is the number of classes where it is a label."""
+    """The problem of a cell, if it has one, and its value; `k` is the number of classes if it is a label."""
     if not text:
         return "missing", 0
     try:
         value = float(text)
     except ValueError:
         return "not a whole number", 0
-    if "_" in text:  # Python reads 2_5 as 25, nobody else does
+    if "_" in text:  # Python reads 2_5 as 25, other programs do not
         return "not a whole number", 0
-    if not value.is_integer():  # NaN and infinity are none either
+    if not value.is_integer():  # NaN and infinity are not, either
         return "not a whole number", 0
     if k is not None:
         return (None, int(value)) if 0 <= value < k else ("unknown label", 0)

@@ -1,1 +1,1 @@
-"""What only photographs need: the paper, its lines, which ink is the digit (OpenCV, in these rooms alone)."""
+"""What only photographs need: the paper, its lines, which ink is the digit (only these modules import OpenCV)."""

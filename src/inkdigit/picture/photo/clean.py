@@ -5,7 +5,7 @@ long: the main strokes alone, all zero when there is no ink. The steps: find on 
 take the paper away, threshold, erase ruled lines and frames, keep the main strokes and what belongs to them, thicken
 hair lines. A small drawing whose background is exactly 0 only loses its specks.
 
-OpenCV is imported here and in the rooms that only this one uses: `paper`, `lines`, `strokes`.
+OpenCV is imported here and in the modules that only this one uses: `paper`, `lines`, `strokes`.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from inkdigit.picture.photo.strokes import main_strokes, mend, thicken, tidy
 from inkdigit.types import Gray
 
 WORK_SIDE = 512  # pixels: more shows no more of a digit
-DRAWING_SIDE = 64  # pixels: larger drawings have specks that are told apart as those of photos are
-MIN_CONTRAST = 8.0  # gray levels between paper and ink; less is no ink
+DRAWING_SIDE = 64  # pixels: the specks of larger drawings are recognised like those of photos
+MIN_CONTRAST = 8.0  # gray levels between paper and ink; less is not ink
 MIN_CONTRAST_SIGMAS = 5.0  # the same, in standard deviations of the paper's grain
-PAGE = 0.22  # of the picture's longest side: light "ink" that is broader is a page that lies on a desk, half in shadow
-PAGE_PX = 16  # pixels, at least
-EVEN = 0.01  # of the picture's longest side: how far the grain of noisy pictures is evened
+PAGE = 0.22  # of the image's longest side: light "ink" that is broader is a page on a desk, half in shadow
+PAGE_PX = 16  # pixels, minimum
+EVEN = 0.01  # of the image's longest side: how far the grain of noisy images is evened
 FAINT = 0.4  # of the threshold: where ink fades to nothing
 LOCAL = 0.45  # of the strongest ink around: where a faint stroke begins
-AROUND = 0.12  # of the picture's longest side: how far around
+AROUND = 0.12  # of the image's longest side: how far around
 
 
 def clean(gray: Gray) -> Gray:
@@ -44,18 +44,18 @@ def clean(gray: Gray) -> Gray:
     elif (page := cut_page(small)) is not None:
         small = page
     light = ink_is_light(small)
-    found = _find(small, light=light)
-    if found is None:  # in a noisy picture ink shows when its grain is evened
+    strokes = _find(small, light=light)
+    if strokes is None:  # in a noisy image ink shows when its grain is evened
         small = cv2.GaussianBlur(small, (0, 0), EVEN * max(small.shape)).astype(np.uint8)
-        found = _find(small, light=light)
-    if found is not None and light and stroke_width(found[1]) > max(PAGE_PX, PAGE * max(small.shape)):
+        strokes = _find(small, light=light)
+    if strokes is not None and light and stroke_width(strokes[1]) > max(PAGE_PX, PAGE * max(small.shape)):
         inside = _find(small, light=False)
-        light, found = (light, found) if inside is None else (False, inside)
-    if found is None:
+        light, strokes = (light, strokes) if inside is None else (False, inside)
+    if strokes is None:
         return np.zeros(small.shape, np.uint8)
-    # Once it is known how broad the strokes are, less of a shadow's bent edge passes for one.
-    again = _find(small, light=light, stroke=stroke_width(found[1]))
-    ink, mask, level = found if again is None else again
+    # Once the width of the strokes is known, less of a shadow's bent edge is taken for one.
+    again = _find(small, light=light, stroke=stroke_width(strokes[1]))
+    ink, mask, level = strokes if again is None else again
     return thicken(_soften(ink, mask, level), mask)
 
 
@@ -103,7 +103,7 @@ def _shrink(gray: Gray) -> Gray:
 
 
 def _on_nothing(gray: Gray) -> bool:
-    """Whether most of a picture is exactly 0."""
+    """Whether most of an image is exactly 0."""
     return bool(2 * np.count_nonzero(gray) < gray.size)
 
 

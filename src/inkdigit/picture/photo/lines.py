@@ -1,10 +1,10 @@
 """Lines that are not ink: of squared and ruled paper, of boxes and frames around a digit.
 
-In: a mask (H, W) of everything that stands out from the paper. Out: which of it are such lines; where a stroke crosses
-one, the stroke is left whole.
+In: a mask (H, W) of everything that stands out from the paper. Out: the mask of such lines, without the pixels where a
+stroke crosses one.
 
 A line is a chain of short runs (directional single-connected chains: Zheng, Liu, Ding, Pan 2001), so it may be slanted,
-bent or drawn by hand. It is no part of a digit if each of its ends meets the picture's border or another such line:
+bent or drawn freehand. It is not part of a digit if each of its ends meets the image's border or another such line:
 the strokes of a digit have a free end somewhere, and if all of it were lines it would be the digit.
 """
 
@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from inkdigit.picture.photo.paper import Mask
 
-LONG = 0.06  # of the picture's longest side: the shortest piece of a line
-LONG_PX = 10  # pixels, at least
-THICK = 0.06  # of the picture's longest side: the thickest line
-THICK_PX = 2  # pixels, at least
+LONG = 0.06  # of the image's longest side: the shortest piece of a line
+LONG_PX = 10  # pixels, minimum
+THICK = 0.06  # of the image's longest side: the thickest line
+THICK_PX = 2  # pixels, minimum
 FLAT = 2.5  # times as long as high: the runs along a line and across it
 BEND = 0.3  # of its length: how far a line may rise
-EDGE = 0.012  # of the picture's longest side: how near its end must be to the border
-MEET = 0.05  # of the picture's longest side: how near its end must be to another line
-CROSSED = 0.25  # of the picture's longest side: how much of a line a stroke may hide
-ASIDE = 0.02  # of the picture's longest side: how far beside its direction a line may go on behind it
-SMALL = 64  # pixels: in smaller pictures no line can be told by its breadth
+EDGE = 0.012  # of the image's longest side: how near its end must be to the border
+MEET = 0.05  # of the image's longest side: how near its end must be to another line
+CROSSED = 0.25  # of the image's longest side: how much of a line a stroke may hide
+ASIDE = 0.02  # of the image's longest side: how far beside its direction a line may go on behind it
+SMALL = 64  # pixels: in smaller images a line cannot be recognised by its width
 FINE = 0.4  # of the strokes' width: a line that is no broader is of another pen
 SWELL = 1.6  # of a line's thickness: where it is thicker, a stroke crosses it or runs along
 INSIDE = 0.9  # of what remains: so much of it lies inside a frame
-REMAINS = 0.3  # of the box of what is removed: what remains must be this long, or it was no frame
+REMAINS = 0.3  # of the box of what is removed: what remains must be this long, or it was not a frame
 HEART = 0.7  # of what remains inside a frame: so much is the digit; inside the arcs of a "0" there are its other arcs
 
 Runs = NDArray[np.int32]  # (H, W): how long the run of ink is that holds each pixel; 0 off the ink
@@ -65,8 +65,8 @@ def find_lines(mask: Mask) -> Mask:
     flat, upright = _chains(across, along.T), _chains(along, across.T)
     if not flat and not upright:
         return np.zeros(mask.shape, bool)
-    # Lines that are clearly finer than the pen are looked for first: a "1" between two of them is no third. In a small
-    # picture all strokes are fine.
+    # Lines that are clearly finer than the pen are looked for first: a "1" between two of them is not a third one. In a
+    # small image all strokes are fine.
     limits = (FINE * stroke_width(mask), np.inf) if max(mask.shape) > SMALL else (np.inf,)
     lines = np.zeros(mask.shape, bool)
     for limit in limits:
@@ -81,12 +81,12 @@ def _finer(lines: list[Line], limit: float) -> list[Line]:
 
 
 def stroke_width(mask: Mask) -> float:
-    """How broad the broadest stroke of a mask is, in pixels."""
+    """The width of the broadest stroke of a mask, in pixels."""
     return 2 * float(cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3).max())
 
 
 def _held_lines(flat: list[Line], upright: list[Line], across: Runs, along: Runs, fine: float) -> Mask:
-    """The pixels of the lines that are held at each end; who is held by one that is not, is not."""
+    """The pixels of the lines that are held at each end; a line that is not held cannot hold another."""
     while True:
         held_flat = _held(flat, _draw(upright, along.shape).T, across, fine)
         held_upright = _held(upright, _draw(held_flat, across.shape).T, along, fine)
@@ -122,7 +122,7 @@ def _chains(across: Runs, along: Runs) -> list[Line]:
 
 
 def _held(lines: list[Line], others: Mask, across: Runs, fine: float) -> list[Line]:
-    """The lines of which each end meets the picture's border, one of the `others` (H, W), or its own continuation.
+    """The lines of which each end meets the image's border, one of the `others` (H, W), or its own continuation.
 
     One that is `fine` may also run into a stroke.
     """
@@ -165,7 +165,7 @@ def _thin(lines: list[Line], across: Runs) -> Mask:
 
 
 def _around_a_digit(mask: Mask, lines: Mask) -> Mask:
-    """The lines (H, W) that lead to the picture's border or that go around what remains: the others are strokes."""
+    """The lines (H, W) that lead to the image's border or that go around what remains: the others are strokes."""
     if not lines.any():
         return lines
     rest = (mask & ~lines).astype(np.uint8)

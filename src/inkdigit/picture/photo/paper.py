@@ -1,4 +1,4 @@
-"""What lies under the ink: paper with its shadows and edges, taken away so that ink alone is left.
+"""What is under the ink: paper with its shadows and edges, taken away so that only ink is left.
 
 In: gray uint8 (H, W). Out: how far each pixel is on the ink's side of the paper, float32 (H, W), and how even the paper
 is. Ink is what is thin: whatever is broader than the broadest stroke, a shadow or the edge of a table, is paper.
@@ -15,23 +15,23 @@ from inkdigit.types import Gray
 Map = NDArray[np.float32]  # (H, W): gray levels above or below the paper
 Mask = NDArray[np.bool_]  # (H, W)
 
-SIGN_SIDE = 64  # pixels: on which side of the paper the ink lies shows on a picture of this size
-WINDOW = 0.3  # of the picture's longest side: ink covers less than half of a window of this size
-STROKE = 0.4  # of the picture's longest side: broader than any stroke
-STROKES = 2.5  # stroke widths: what is broader than that is no stroke, once the strokes are known
-SPAN = 0.8  # of the picture's side: what lies along a border and is this long is no stroke that touches it
-GRAINY_SIDE = 48  # pixels: in larger pictures the grain of the paper is evened a little
+SIGN_SIDE = 64  # pixels: on which side of the paper the ink lies shows on an image of this size
+WINDOW = 0.3  # of the image's longest side: ink covers less than half of a window of this size
+STROKE = 0.4  # of the image's longest side: broader than any stroke
+STROKES = 2.5  # stroke widths: what is broader than that is not a stroke, once the strokes are known
+SPAN = 0.8  # of the image's side: what lies along a border and is this long is not a stroke that touches it
+GRAINY_SIDE = 48  # pixels: in larger images the grain of the paper is evened a little
 MIN_PAPER = 40.0  # gray levels: in a deeper shadow the noise would be ink
 
-FOG_SIDE = 40  # pixels: in larger pictures clouds are broader than strokes, and a closing is enough
-FOGGY = 0.4  # of the picture's range of grays: a border that has more of it lies in fog
+FOG_SIDE = 40  # pixels: in larger images clouds are broader than strokes, and a closing is enough
+FOGGY = 0.4  # of the image's range of grays: a border that has more of it lies in fog
 FOG_SLOPE = 1.25  # the spectrum of fog falls with this power of the frequency
-FOG_PRICE = 0.15  # of ink, in median deviations of the whitened picture
+FOG_PRICE = 0.15  # of ink, in median deviations of the whitened image
 FOG_STEPS = 60
 
 PAGE_FILL = 0.7  # of its outline that is bare: the rest may be ink
 PAGE_SQUARE = 0.92  # of a box around it, turned as it lies: the inside of a "0" fills 0.8 of it
-PAGE_SIDE = 0.45  # of the picture's side: what is called large
+PAGE_SIDE = 0.45  # of the image's side: what is called large
 PAGE_EDGE = 3  # pixels: its soft edge, cut off
 
 STRIPE_DARK, STRIPE_LIGHT = 64, 191  # gray levels
@@ -62,7 +62,7 @@ def ink_above_paper(gray: Gray, *, light: bool, stroke: float | None = None) -> 
     """How far each pixel is on the ink's side of the paper (H, W), and the standard deviation of the bare paper.
 
     The paper is what a morphological closing leaves (the bottom-hat of Meyer 1979), for light ink an opening: shadows
-    and edges stay in it, strokes do not. `stroke` is how broad they are, if known. Dark ink keeps its share of the
+    and edges stay in it, strokes do not. `stroke` is their width, if it is known. Dark ink keeps its share of the
     light wherever a shadow falls; light ink is as bright as it is.
     """
     dark = 255 - gray if light else gray
@@ -77,7 +77,7 @@ def ink_above_paper(gray: Gray, *, light: bool, stroke: float | None = None) -> 
     ink = paper - smooth
     if not light:
         ink *= float(paper.max()) / np.maximum(paper, MIN_PAPER)
-    # The closing lies on the highest of the grain. Bare paper is at least half of the picture: its own quarters tell it
+    # The closing lies on the highest of the grain. Bare paper is at least half of the image: its own quarters tell it
     # from soft edges, which a deviation from the median would take for grain.
     if max(gray.shape) <= FOG_SIDE and _is_foggy(gray):
         ink = _through_fog(gray if light else 255 - gray)
@@ -87,17 +87,17 @@ def ink_above_paper(gray: Gray, *, light: bool, stroke: float | None = None) -> 
 
 
 def _is_foggy(gray: Gray) -> bool:
-    """Whether the border of a picture, which is paper, is nearly as uneven as the whole of it."""
+    """Whether the border of an image, which is paper, is nearly as uneven as the whole of it."""
     border = np.concatenate((gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]))
     uneven, whole = (float(np.subtract(*np.percentile(part, (95, 5)))) for part in (border, gray))
     return uneven > FOGGY * whole
 
 
 def _through_fog(gray: Gray) -> Map:
-    """The light ink of a small picture (H, W) whose paper varies more than the ink stands out from it.
+    """The light ink of a small image (H, W) whose paper varies more than the ink stands out from it.
 
-    The ink is the sparse layer, never negative, without which the picture is as smooth as clouds are: basis pursuit on
-    the whitened picture (Chen, Donoho, Saunders 1998), solved by FISTA (Beck & Teboulle 2009).
+    The ink is the sparse layer, never negative, without which the image is as smooth as clouds are: basis pursuit on
+    the whitened image (Chen, Donoho, Saunders 1998), solved by FISTA (Beck & Teboulle 2009).
     """
     margin = max(gray.shape) // 2
     cloudy = np.pad(gray.astype(np.float64), margin, mode="symmetric")
@@ -120,7 +120,7 @@ def _through_fog(gray: Gray) -> Map:
 
 
 def _extend(gray: Gray, margin: int) -> Gray:
-    """Continue a picture beyond its borders: bands along them go on, strokes that touch them end."""
+    """Continue an image beyond its borders: bands along them go on, strokes that touch them end."""
     out: Gray = np.asarray(cv2.copyMakeBorder(gray, *(margin,) * 4, cv2.BORDER_REPLICATE), np.uint8)
     h, w = gray.shape
     inner = np.s_[margin : margin + h], np.s_[margin : margin + w]
@@ -140,7 +140,7 @@ def _without_short(line: Gray, length: int) -> Gray:
 
 
 def cut_page(gray: Gray) -> Gray | None:
-    """The page that lies on a desk, or inside a thick frame, on nothing but paper: (h, w). None where there is none.
+    """The page on a desk, or inside a thick frame, on nothing but paper: (h, w). None where there is no page.
 
     No digit fills its box as a page does, and a "1" that does has a narrow one.
     """
@@ -168,7 +168,7 @@ def cut_page(gray: Gray) -> Gray | None:
 
 
 def _fill_outside(gray: Gray, inside: Mask) -> Gray:
-    """Cut to `inside`, and lay the paper that is seen there (a plane) around it."""
+    """Cut to `inside`, and put the paper that is seen there (a plane) around it."""
     ys, xs = np.nonzero(inside)
     if ys.size < 16:
         return gray

@@ -1,6 +1,6 @@
 """Which ink is the digit: its main strokes and the parts that belong to them, without specks and neighbours.
 
-In: the ink (H, W) and the mask of it. Out: the mask of the digit's strokes; how broad they are; hair lines thickened.
+In: the ink (H, W) and the mask of it. Out: the mask of the digit's strokes, with hair lines thickened.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ PART_MASS = 0.04  # of the main strokes' mass: what is smaller is a speck
 PART_GAP = 0.3  # of the main strokes' longest side: what is farther off is another thing
 PEER_MASS, PEER_SIZE = 0.25, 0.5  # of the main strokes' mass, and of their height: what has so much is a digit too
 PEER_GAP = 4.0  # of the main strokes' longest side: people leave wide gaps between digits
-CHAIN_GAP = 0.04  # of the picture's longest side: pieces nearer than this are one stroke that is broken
-CUT_OFF = 0.3  # what touches the picture's border counts this much less: it is a neighbour, cut off
+CHAIN_GAP = 0.04  # of the image's longest side: pieces nearer than this are one stroke that is broken
+CUT_OFF = 0.3  # what touches the image's border counts this much less: it is a neighbour, cut off
 THIN_STROKE = 0.1  # of the ink's longest side; MNIST's strokes are half as wide again
-FAINT_PART = 0.45  # of the strokes' strength: what is fainter is no ink of the same pen
+FAINT_PART = 0.45  # of the strokes' strength: what is fainter is not ink of the same pen
 
 LONE_SPECKS = 3  # lone pixels: from so many on they are noise
 FEW, MOST = 1, 5  # of a pixel's eight neighbours: ink with no more is salt, a gap with as many is pepper
@@ -30,7 +30,7 @@ def main_strokes(ink: Map, mask: Mask) -> Mask:
     """Keep the heaviest strokes and the parts that belong to them: a 5 may have a detached bar.
 
     What touches two opposite borders is a shadow or a frame, and what touches one a neighbour that is cut off, unless
-    there is nothing else. What is as large as a digit beside them stays: who looks shall see that there are several.
+    there is nothing else. What is as large as a digit beside them stays, so that it is seen that there are several.
     """
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if count <= 2:
@@ -54,7 +54,7 @@ def main_strokes(ink: Map, mask: Mask) -> Mask:
     reach = PART_GAP * max(box[2] - box[0], box[3] - box[1])
     part = (mass >= PART_MASS * mass[main].sum()) & (np.maximum(gap_x, gap_y) <= reach)
     cut_off = touching & ~touching[main].any()
-    peers = _peers(groups, mass * ~cut_off, (left, top, right, bottom), box, least=PEER_MASS * mass[main].sum())
+    peers = _peers(groups, mass * ~cut_off, (left, top, right, bottom), box, min_mass=PEER_MASS * mass[main].sum())
     part = (part & ~cut_off) | peers
     speck = mass < PART_MASS / 4 * mass[main].sum()
     keep = (main & ~speck) | part
@@ -68,9 +68,9 @@ def _peers(
     sides: tuple[NDArray[np.int32], ...],
     box: tuple[int, ...],
     *,
-    least: float,
+    min_mass: float,
 ) -> Mask:
-    """Which components (count,) are of another digit: a group as heavy as `least` and about as high as the main `box`.
+    """Which components (count,) are of another digit: a group of `min_mass`, and about as high as the main `box`.
 
     It stands beside it, or above or below, not too far off.
     """
@@ -78,7 +78,7 @@ def _peers(
     width, height = box[2] - box[0], box[3] - box[1]
     for group in np.unique(groups[groups > 0]):
         of_it = (groups == group) & (mass > 0)
-        if mass[of_it].sum() < least:
+        if mass[of_it].sum() < min_mass:
             continue
         left, top = sides[0][of_it].min(), sides[1][of_it].min()
         right, bottom = sides[2][of_it].max(), sides[3][of_it].max()
@@ -103,7 +103,7 @@ def _chained(mask: Mask, labels: NDArray[np.int32], count: int) -> NDArray[np.in
 
 
 def mend(mask: Mask, lines: Mask) -> Mask:
-    """Close the gaps that erased lines have left in strokes."""
+    """Close the gaps of erased lines in strokes."""
     closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)).astype(bool)
     return mask | (closed & lines)
 
