@@ -1,9 +1,9 @@
-"""What must not change while the house is rebuilt: answers, trained weights, and every name that others rely on.
+"""What must not change while the code is reorganised: predictions, trained weights, and the names that others use.
 
-`golden/answers.npz` holds pictures with the answers of the bundled models, the map of one explanation, and the
+`golden/answers.npz` holds images with the predictions of the bundled models, the map of one explanation, and the
 weights of two short trainings. On the processor and with the libraries that wrote it, they are compared bit for bit;
-elsewhere sums round differently, and they are compared closely. `golden/surface.json` holds the names: commands and
-their options, keys of JSON, fields, files, routes, exit codes. After a change that was meant, write both anew:
+elsewhere sums round differently, and a small difference is allowed. `golden/surface.json` holds the names: commands and
+their options, keys of JSON, fields, files, routes, exit codes. After an intended change, write both files again:
 
     WRITE_GOLDEN=1 python -m pytest tests/test_golden.py
 """
@@ -41,7 +41,7 @@ from .training.conftest import draw, finish, fit, single_thread, tiny
 FOLDER = Path(__file__).parent / "golden"
 ANSWERS, SURFACE = FOLDER / "answers.npz", FOLDER / "surface.json"
 WRITE = "WRITE_GOLDEN" in os.environ
-CLOSE = 2e-4  # of a probability, a weight, or a nat: what another processor may round away
+CLOSE = 2e-4  # of a probability, a weight, or a nat: the rounding of another processor
 RECIPES = {
     "adam": tiny(filters=(4,), epochs=1, rotate_deg=8.0, shift_px=1.0),
     "muon": tiny(filters=(4,), epochs=1, optimizer="muon", keep="last", ema_decay=0.9, thickness=0.2),
@@ -49,7 +49,7 @@ RECIPES = {
 
 
 def processor() -> str:
-    """What sums depend on beside the code: the processor and the libraries."""
+    """What sums depend on besides the code: the processor and the libraries."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -61,7 +61,7 @@ def processor() -> str:
 
 
 def pictures() -> dict[str, np.ndarray]:
-    """Pictures of every way through the preprocessing: name → gray (H, W)."""
+    """Images for every path through the preprocessing: name → gray (H, W)."""
     rng = np.random.default_rng(18)
     clean = {f"clean-{k}": drawn(k, seed=18, size_px=20 + 2 * k) for k in range(10)}
     photos = {f"photo-{k}": on_paper(drawn(k, seed=19, size_px=56), seed=k) for k in range(10)}
@@ -76,17 +76,17 @@ def pictures() -> dict[str, np.ndarray]:
 
 
 def answers(given: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """All that is compared by its bits: what is made and said of the pictures `given`."""
+    """All arrays that are compared: prepared images and predictions of `given`, an explanation, trained weights."""
     prepared = np.stack([prepare(picture) for picture in given.values()])
     out: dict[str, np.ndarray] = {"prepared": prepared}
     for name in bundled():
         model = load(name)
-        said = model.predict(list(given.values()))
+        predictions = model.predict(list(given.values()))
         blank = np.full(len(model.classes), np.nan, np.float32)
-        out[f"{name}-probs"] = np.stack([blank if p.probs is None else p.probs for p in said])
-        out[f"{name}-score"] = np.array([np.nan if p.score is None else p.score for p in said], np.float32)
-        out[f"{name}-label"] = np.array([p.label or "" for p in said])
-        out[f"{name}-reason"] = np.array([p.reason or "" for p in said])
+        out[f"{name}-probs"] = np.stack([blank if p.probs is None else p.probs for p in predictions])
+        out[f"{name}-score"] = np.array([np.nan if p.score is None else p.score for p in predictions], np.float32)
+        out[f"{name}-label"] = np.array([p.label or "" for p in predictions])
+        out[f"{name}-reason"] = np.array([p.reason or "" for p in predictions])
     seven = prepared[list(given).index("photo-7")]
     out["explanation"] = occlusion(load("fast"), seven, class_index=7)
     with single_thread():
@@ -112,11 +112,11 @@ def today(golden: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return answers({key.removeprefix("given-"): golden[key] for key in golden if key.startswith("given-")})
 
 
-def test_nothing_is_answered_learnt_or_explained_otherwise(golden, today):
-    wanted = {key: value for key, value in golden.items() if not key.startswith("given-") and key != "processor"}
-    assert set(today) == set(wanted)
+def test_predictions_explanations_and_trained_weights_are_unchanged(golden, today):
+    expected = {key: value for key, value in golden.items() if not key.startswith("given-") and key != "processor"}
+    assert set(today) == set(expected)
     same_machine = str(golden["processor"]) == processor()
-    for key, value in wanted.items():
+    for key, value in expected.items():
         assert today[key].dtype.kind == value.dtype.kind, key
         if value.dtype.kind != "f" or same_machine:
             np.testing.assert_array_equal(today[key], value, err_msg=key)
@@ -166,7 +166,7 @@ def run_files(run: Run) -> dict[str, Any]:
 
 
 def service() -> dict[str, Any]:
-    """What the service takes and answers: routes with their fields, and the names of its figures."""
+    """What the service takes and returns: routes with their fields, and the names of its metrics."""
     fastapi = pytest.importorskip("fastapi")
     from inkdigit.serve.app import create_app
     from inkdigit.serve.settings import Settings
@@ -183,7 +183,7 @@ def service() -> dict[str, Any]:
 
 
 def surface(run: Run) -> dict[str, Any]:
-    """Every name that scripts, files and programs of others may rely on."""
+    """Every name that other scripts, files and programs may use."""
     tree = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.InkdigitError)]
     functions = {name: getattr(inkdigit, name) for name in inkdigit.__all__}
     return {
@@ -203,7 +203,7 @@ def surface(run: Run) -> dict[str, Any]:
     }
 
 
-def test_every_name_that_others_rely_on_is_still_there(tmp_path_factory):
+def test_every_name_that_others_use_is_still_there(tmp_path_factory):
     now = json.loads(json.dumps(surface(finish(tmp_path_factory)), sort_keys=True))
     if WRITE:
         SURFACE.write_text(json.dumps(now, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
