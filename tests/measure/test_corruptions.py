@@ -1,4 +1,4 @@
-"""The kinds of corruption: what each does to a picture, and that it always does the same."""
+"""The kinds of corruption: what each does to an image, and that it always does the same."""
 
 from __future__ import annotations
 
@@ -30,16 +30,20 @@ DIGITS = np.stack([template(i) for i in range(10)])
 BLANK = np.zeros((40, 28, 28), np.uint8)
 
 
-def kind(name: str) -> Kind:
-    return next(one for one in KINDS if one.name == name)
+def find(name: str) -> Kind:
+    return next(kind for kind in KINDS if kind.name == name)
+
+
+def levels(kind: Kind) -> range:
+    return range(1, len(kind.strengths) + 1)
 
 
 def at_named(name: str, images: np.ndarray = DIGITS) -> np.ndarray:
-    return corrupt(images, kind(name), kind(name).named)
+    return corrupt(images, find(name), find(name).named)
 
 
 def box(side_x: int, side_y: int) -> np.ndarray:
-    """Ten pictures with a white box in the middle."""
+    """Ten images with a white box in the middle."""
     images = np.zeros((10, 28, 28), np.uint8)
     images[:, 14 - side_y // 2 : 14 + side_y // 2, 14 - side_x // 2 : 14 + side_x // 2] = 255
     return images
@@ -53,74 +57,84 @@ def moments(image: np.ndarray) -> tuple[float, float, float]:
 
 
 def test_the_kinds_and_their_named_strengths_are_the_published_ones():
-    assert {one.name: one.strengths[one.named - 1] for one in KINDS} == NAMED
-    assert {one.name for one in KINDS if len(one.strengths) != 5} == {"stripe", "dotted_line", "zigzag", "canny_edges"}
+    assert {kind.name: kind.strengths[kind.named - 1] for kind in KINDS} == NAMED
+    assert {kind.name for kind in KINDS if len(kind.strengths) != 5} == {
+        "stripe",
+        "dotted_line",
+        "zigzag",
+        "canny_edges",
+    }
 
 
-@pytest.mark.parametrize("one", KINDS, ids=lambda one: one.name)
-def test_the_same_pictures_come_out_the_same_and_changed(one):
+def test_the_same_images_are_corrupted_in_the_same_way_and_all_of_them_change():
     before = DIGITS.copy()
-    found = corrupt(DIGITS, one, one.named)
-    assert (found.dtype, found.shape) == (np.uint8, DIGITS.shape)
-    assert np.array_equal(DIGITS, before)
-    assert (found != DIGITS).any(axis=(1, 2)).all()
-    assert np.array_equal(found, corrupt(DIGITS, one, one.named))
-    assert np.array_equal(found[:3], corrupt(DIGITS[:3], one, one.named))  # whatever comes after them
+    for kind in KINDS:
+        corrupted = corrupt(DIGITS, kind, kind.named)
+        assert (corrupted.dtype, corrupted.shape) == (np.uint8, DIGITS.shape), kind.name
+        assert np.array_equal(DIGITS, before), kind.name  # the input is not changed
+        assert (corrupted != DIGITS).any(axis=(1, 2)).all(), kind.name
+        assert np.array_equal(corrupted, corrupt(DIGITS, kind, kind.named)), kind.name
+        assert np.array_equal(corrupted[:3], corrupt(DIGITS[:3], kind, kind.named)), kind.name  # whatever follows
 
 
-def test_chances_differ_from_picture_to_picture_and_level_to_level():
-    noise = kind("impulse_noise")
+def test_random_choices_differ_between_images_and_between_levels():
+    noise = find("impulse_noise")
     many = corrupt(np.zeros((2 * CHUNK + 1, 28, 28), np.uint8), noise, 4)
-    assert len({picture.tobytes() for picture in many}) == len(many)
+    assert len({image.tobytes() for image in many}) == len(many)
     assert not np.array_equal(many[:9] > 0, corrupt(BLANK[:9], noise, 5) > 0)
 
 
-@pytest.mark.parametrize(
-    "name", ["shot_noise", "impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness"]
-)
-def test_a_higher_level_changes_more(name):
-    one = kind(name)
-    change = [np.abs(corrupt(DIGITS, one, level).astype(int) - DIGITS).mean() for level in range(1, 6)]
-    assert change == sorted(change)
-    assert change[4] > 1.3 * change[0]
+def test_a_higher_level_changes_more():
+    for name in ("shot_noise", "impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness"):
+        change = [np.abs(corrupt(DIGITS, find(name), level).astype(int) - DIGITS).mean() for level in range(1, 6)]
+        assert change == sorted(change), name
+        assert change[4] > 1.3 * change[0], name
 
 
-@pytest.mark.parametrize("one", KINDS, ids=lambda one: one.name)
-def test_black_and_white_pictures_and_none_at_all_can_be_corrupted(one):
-    for level in (1, len(one.strengths)):
-        for image in (BLANK[:1], 255 - BLANK[:1], BLANK[:0]):
-            assert corrupt(image, one, level).shape == image.shape
+def test_blank_images_stay_blank_unless_a_kind_adds_ink():
+    adds_ink = {name for name in NAMED if any(corrupt(BLANK, find(name), level).any() for level in levels(find(name)))}
+    assert adds_ink == {"impulse_noise", "brightness", "stripe", "spatter", "dotted_line", "zigzag"}
 
 
-def test_a_kind_says_what_it_does():
-    assert all(one.about.endswith(".") for one in KINDS)
-    assert kind("canny_edges").title == "canny edges"
+def test_no_images_and_white_ones_can_be_corrupted():
+    for kind in KINDS:
+        for level in levels(kind):
+            assert corrupt(BLANK[:0], kind, level).shape == (0, 28, 28), kind.name
+            white = corrupt(255 - BLANK[:1], kind, level)
+            untouched = kind.name in ("brightness", "dotted_line", "zigzag", "glass_blur", "motion_blur")
+            assert (white == 255).all() == untouched, (kind.name, level)
+
+
+def test_a_kind_has_a_title_and_a_sentence_about_it():
+    assert find("canny_edges").title == "canny edges"
+    assert find("canny_edges").about == "Only the edges of the ink."
+    assert [kind.name for kind in KINDS if not kind.about.endswith(".") or "\n" in kind.about] == []
 
 
 def test_shot_noise_counts_photons():
-    found = at_named("shot_noise")
-    assert set(np.unique(found)) == {0, 85, 170, 255}
-    assert not found[DIGITS == 0].any()
+    corrupted = at_named("shot_noise")
+    assert set(np.unique(corrupted)) == {0, 85, 170, 255}
+    assert not corrupted[DIGITS == 0].any()
 
 
 def test_impulse_noise_hits_a_share_of_the_pixels():
-    found = at_named("impulse_noise", np.full((40, 28, 28), 100, np.uint8))
-    assert [(found == value).mean() for value in (0, 255)] == pytest.approx([0.085, 0.085], abs=0.01)
-    assert set(np.unique(found)) == {0, 100, 255}
+    corrupted = at_named("impulse_noise", np.full((40, 28, 28), 100, np.uint8))
+    assert [(corrupted == value).mean() for value in (0, 255)] == pytest.approx([0.085, 0.085], abs=0.01)
+    assert set(np.unique(corrupted)) == {0, 100, 255}
 
 
-def test_glass_blur_keeps_the_ink_and_spreads_it():
-    found = at_named("glass_blur", box(8, 8))
-    assert np.allclose(found.sum(axis=(1, 2)), box(8, 8).sum(axis=(1, 2)), rtol=0.03)
-    assert (moments(found[0])[0] + moments(found[0])[1]) > 1.2 * sum(moments(box(8, 8)[0])[:2])
+def test_glass_blur_preserves_the_ink_and_spreads_it():
+    corrupted = at_named("glass_blur", box(8, 8))
+    assert np.allclose(corrupted.sum(axis=(1, 2)), box(8, 8).sum(axis=(1, 2)), rtol=0.03)
+    assert (moments(corrupted[0])[0] + moments(corrupted[0])[1]) > 1.2 * sum(moments(box(8, 8)[0])[:2])
 
 
-def test_motion_blur_draws_out_to_the_left():
-    found = at_named("motion_blur", box(6, 6))
-    assert np.allclose(found.sum(axis=(1, 2)), box(6, 6).sum(axis=(1, 2)), rtol=0.03)
-    centres = found.sum(axis=1) @ np.arange(28) / found.sum(axis=(1, 2))
+def test_motion_blur_smears_to_the_left():
+    corrupted = at_named("motion_blur", box(6, 6))
+    assert np.allclose(corrupted.sum(axis=(1, 2)), box(6, 6).sum(axis=(1, 2)), rtol=0.03)
+    centres = corrupted.sum(axis=1) @ np.arange(28) / corrupted.sum(axis=(1, 2))
     assert (centres < 13).all()
-    assert (found[:, :, 17:] == 0).all()
+    assert (corrupted[:, :, 17:] == 0).all()
 
 
 def test_shear_tilts_to_either_side():
@@ -136,58 +150,58 @@ def test_rotate_turns_to_either_side():
 
 
 def test_scale_shrinks_around_the_middle():
-    found = at_named("scale", box(20, 20))
-    assert np.allclose(found.sum(axis=(1, 2)) / (255 * 14 * 14), 1, atol=0.02)
-    assert np.array_equal(found, found[:, ::-1, ::-1])
+    corrupted = at_named("scale", box(20, 20))
+    assert np.allclose(corrupted.sum(axis=(1, 2)) / (255 * 14 * 14), 1, atol=0.02)
+    assert np.array_equal(corrupted, corrupted[:, ::-1, ::-1])
 
 
-def test_brightness_lifts_all_alike():
-    found = at_named("brightness").astype(int)
-    assert np.abs(found - np.minimum(DIGITS.astype(int) + 127.5, 255)).max() <= 0.5
+def test_brightness_raises_all_pixels_equally():
+    corrupted = at_named("brightness").astype(int)
+    assert np.abs(corrupted - np.minimum(DIGITS.astype(int) + 127.5, 255)).max() <= 0.5
 
 
-def test_translate_moves_both_ways_by_as_much():
+def test_translate_moves_by_the_same_amount_on_both_axes():
     moves = [(y, x) for y in (-3, 3) for x in (-3, 3)]
     seen = set()
     for before, after in zip(DIGITS, at_named("translate"), strict=True):
         seen |= {move for move in moves if np.array_equal(np.roll(before, move, (0, 1)), after)}
     assert len(seen) > 2
-    assert corrupt(255 - BLANK[:1], kind("translate"), 5).sum() == 255 * 23 * 23  # black comes in from outside
+    assert corrupt(255 - BLANK[:1], find("translate"), 5).sum() == 255 * 23 * 23  # black comes in from outside
 
 
 def test_stripe_inverts_both_sides():
-    found = at_named("stripe")
+    corrupted = at_named("stripe")
     sides = [*range(7), *range(21, 28)]
-    assert np.array_equal(found[:, :, sides], 255 - DIGITS[:, :, sides])
-    assert np.array_equal(found[:, :, 7:21], DIGITS[:, :, 7:21])
+    assert np.array_equal(corrupted[:, :, sides], 255 - DIGITS[:, :, sides])
+    assert np.array_equal(corrupted[:, :, 7:21], DIGITS[:, :, 7:21])
 
 
-def test_fog_lies_on_the_paper_and_dims_the_ink():
+def test_fog_brightens_the_paper_and_dims_the_ink():
     chess = np.where(np.indices((40, 28, 28))[1:].sum(axis=0) % 2, 255, 0).astype(np.uint8)
-    found = at_named("fog", chess)
-    paper, ink = found[chess == 0].mean(), found[chess == 255].mean()
-    assert ink - paper == pytest.approx(255 / 4, abs=3)  # so much of the contrast is left
+    corrupted = at_named("fog", chess)
+    paper, ink = corrupted[chess == 0].mean(), corrupted[chess == 255].mean()
+    assert ink - paper == pytest.approx(255 / 4, abs=3)  # a quarter of the contrast is left
     assert 50 < paper < 150
-    assert np.std(found[:, ::2, ::2].mean(axis=(1, 2))) > 10  # no two clouds are alike
+    assert np.std(corrupted[:, ::2, ::2].mean(axis=(1, 2))) > 10  # the clouds differ
 
 
 def test_spatter_is_mud_on_paper_and_ink():
-    found = at_named("spatter", np.concatenate([BLANK, 255 - BLANK])).astype(int)
-    on_paper, on_ink = found[:40], found[40:]
+    corrupted = at_named("spatter", np.concatenate([BLANK, 255 - BLANK])).astype(int)
+    on_paper, on_ink = corrupted[:40], corrupted[40:]
     assert on_paper.max() == on_ink.min() == 63
     assert 0.02 < (on_paper > 0).mean() < 0.5
 
 
-def test_a_dotted_line_is_drawn_two_pixels_and_left_out_two():
+def test_a_dotted_line_has_two_pixels_drawn_and_two_left_out():
     drawn = at_named("dotted_line", BLANK).any(axis=(0, 1))
     assert np.flatnonzero(drawn).tolist() == [x for x in range(27) if x // 2 % 2]
 
 
-def test_a_zigzag_crosses_the_picture_in_teeth():
-    found = at_named("zigzag", BLANK)
-    whole = [ink for ink in found if ink[6:22].any() and not (ink[:5].any() or ink[23:].any())]
-    assert whole
-    for ink in whole:
+def test_a_zigzag_crosses_the_image_in_teeth():
+    corrupted = at_named("zigzag", BLANK)
+    complete = [ink for ink in corrupted if ink[6:22].any() and not (ink[:5].any() or ink[23:].any())]
+    assert complete
+    for ink in complete:
         columns = ink.any(axis=0)
         assert columns[3:24].all()
         assert not columns[:1].any()
@@ -198,7 +212,7 @@ def test_a_zigzag_crosses_the_picture_in_teeth():
 
 
 def test_canny_edges_are_outlines():
-    found = at_named("canny_edges")
-    assert set(np.unique(found)) == {0, 255}
-    assert ((found > 0).sum(axis=(1, 2)) > 15).all()
+    corrupted = at_named("canny_edges")
+    assert set(np.unique(corrupted)) == {0, 255}
+    assert ((corrupted > 0).sum(axis=(1, 2)) > 15).all()
     assert not at_named("canny_edges", BLANK).any()

@@ -1,4 +1,4 @@
-"""Figures on corrupted pictures: what is counted, of whom, and which kinds training has seen."""
+"""Figures on corrupted images: what is counted, and which kinds resemble training or are undone."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_every_kind_at_every_level_is_measured(found):
     assert found.mean < found.clean.accuracy
 
 
-def test_a_figure_is_that_of_the_corrupted_pictures_through_the_door(found, tiny):
+def test_a_figure_is_that_of_the_prepared_corrupted_images(found, tiny):
     data = dataset()
     for row in found.rows[:3]:
         images = corrupt(data.part("test").images, row.kind, row.kind.named)
@@ -84,10 +84,10 @@ def test_the_means_are_over_kinds_at_the_named_levels(found):
     assert found.mean_unseen == pytest.approx(fmean(new))
 
 
-def test_json_holds_the_figures(found):
-    told = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert (told["mean"], told["n"], told["unseen"]) == (found.mean, 20, 8)
-    fog = next(row for row in told["kinds"] if row["kind"] == "fog")
+def test_json_has_the_figures(found):
+    content = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert (content["mean"], content["n"], content["unseen"]) == (found.mean, 20, 8)
+    fog = next(row for row in content["kinds"] if row["kind"] == "fog")
     assert (fog["named_level"], fog["in_training"], fog["undone"]) == (5, False, UNDONE["fog"])
     assert len(fog["levels"]) == 5
     assert fog["levels"][4]["strength"] == [3.0, 1.4]
@@ -95,50 +95,50 @@ def test_json_holds_the_figures(found):
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_a_limit_takes_the_first_pictures_and_changes_none_of_them(tiny):
-    whole, some = evaluate_corruptions(tiny, dataset()), evaluate_corruptions(tiny, dataset(), limit=9)
+def test_a_limit_takes_the_first_images_and_corrupts_them_in_the_same_way(tiny):
+    full, some = evaluate_corruptions(tiny, dataset()), evaluate_corruptions(tiny, dataset(), limit=9)
     assert (some.clean.n, some.total) == (9, 20)
-    assert np.array_equal(some.rows[0].before, whole.rows[0].before)
-    assert evaluate_corruptions(tiny, dataset(), limit=1000).mean == whole.mean
+    assert np.array_equal(some.rows[0].before, full.rows[0].before)
+    assert evaluate_corruptions(tiny, dataset(), limit=1000).mean == full.mean
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_progress_is_told_table_by_table(tiny):
-    told = []
-    evaluate_corruptions(tiny, dataset(3), progress=lambda *counts: told.append(counts))
-    assert told == [(done, 11) for done in range(1, 12)]
+def test_progress_counts_pairs_of_kind_and_level(tiny):
+    calls = []
+    evaluate_corruptions(tiny, dataset(3), progress=lambda *counts: calls.append(counts))
+    assert calls == [(done, 11) for done in range(1, 12)]
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_refusals_lower_what_is_answered_and_not_the_accuracy(tiny, tmp_path):
+def test_rejections_lower_the_share_answered_and_not_the_accuracy(tiny, tmp_path):
     file = Tiny(calibration=Calibration(accept_score=1e6)).write(tmp_path / "strict.onnx")
-    strict, lax = evaluate_corruptions(file, dataset()), evaluate_corruptions(tiny, dataset())
-    assert (strict.answered, lax.answered) == (0, 1)
-    assert strict.mean == lax.mean
+    strict, lenient = evaluate_corruptions(file, dataset()), evaluate_corruptions(tiny, dataset())
+    assert (strict.answered, lenient.answered) == (0, 1)
+    assert strict.mean == lenient.mean
     assert strict.rows[0].to_json()["levels"][0]["accuracy_answered"] is None
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_a_picture_that_could_not_be_read_stays_wrong(tiny):
+def test_an_image_that_could_not_be_read_stays_wrong(tiny):
     found = evaluate_corruptions(tiny, dataset(10, faults=dict.fromkeys(range(10), "broken")))
     assert found.mean == found.clean.accuracy == 0
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_a_card_that_says_nothing_leaves_the_mean_over_the_unseen_out(tiny):
+def test_without_recipes_on_the_card_there_is_no_mean_over_the_unseen(tiny):
     found = evaluate_corruptions(tiny, dataset(10))
     assert found.mean_unseen is None
     assert {row.in_training for row in found.rows} == {None}
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_a_set_of_one_part_is_taken_whole(tiny):
+def test_a_data_set_without_a_test_split_is_measured_completely(tiny):
     data = Dataset("one", DIGITS, dataset().part("test"))
     assert evaluate_corruptions(tiny, data).split == "all"
 
 
 @pytest.mark.usefixtures("few_kinds")
-def test_plain_pictures_pass_a_plain_door(tmp_path):
+def test_plain_images_are_not_changed_by_a_plain_preprocessing(tmp_path):
     recognizer = Recognizer.load(Tiny(kind="plain").write(tmp_path / "plain.onnx"))
     found = evaluate_corruptions(recognizer, replace(dataset(), prepare="plain"))
     assert all(np.array_equal(row.before, row.after) for row in found.rows)
@@ -168,51 +168,46 @@ MEMBER = {"file": "a", "sha256": "b", "name": "c", "recipe": RECIPE, "seed": 0, 
 STEP = {"data": {"name": "hand"}, "pictures": {}}
 
 
-@pytest.mark.parametrize(
-    ("provenance", "kinds"),
-    [
+def test_the_recipes_on_a_card_tell_what_training_did():
+    cases = [
         ({"recipe": ""}, set()),
         ({"recipe": RECIPE}, {"rotate"}),
         ({"recipe": "zoom = 0.1\nshear = 0.2\nshift_px = 2.0"}, {"scale", "shear", "translate"}),
         ({"recipe": "squish = 0.1"}, {"scale"}),
         ({"recipe": "stressed = 1.0"}, set(RESEMBLES)),
-        ({"recipe": "drawn = 20000"}, set(RESEMBLES)),  # half of what is drawn is shown on paper
+        ({"recipe": "drawn = 20000"}, set(RESEMBLES)),  # half of the drawn images are on paper
         ({"recipe": "outliers = 500"}, set(RESEMBLES)),
         ({"recipe": "", "members": [MEMBER, {**MEMBER, "recipe": "zoom = 0.1"}]}, {"rotate", "scale"}),
-        (
-            {"recipe": "", "adapted": [{**STEP, "augmentation": {"shear": 0.1, "thickness": 0.2}}]},
-            {"shear"},
-        ),
+        ({"recipe": "", "adapted": [{**STEP, "augmentation": {"shear": 0.1, "thickness": 0.2}}]}, {"shear"}),
         ({"recipe": "", "adapted": [STEP]}, None),
         ({}, None),
         ({"recipe": "rotate_deg = = 3"}, None),
-    ],
-)
-def test_the_recipe_tells_what_training_did(provenance, kinds):
-    assert trained_kinds(Provenance.from_json(provenance)) == kinds
+    ]
+    for provenance, kinds in cases:
+        assert trained_kinds(Provenance.from_json(provenance)) == kinds, provenance
 
 
-def test_what_teaches_is_a_field_and_what_is_taught_a_kind():
+def test_the_table_of_training_has_recipe_fields_and_kinds():
     assert set(TAUGHT_BY) <= set(Recipe.model_fields)
     assert {name for names in TAUGHT_BY.values() for name in names} <= {kind.name for kind in KINDS}
     assert trained_kinds(Provenance(recipe=Recipe().to_toml())) == set()
 
 
-def restored(kind: Kind, images: Gray) -> float:
-    """How far corrupted pictures are from the clean ones after the preprocessing: 1 is as far as before it."""
+def distance_left(kind: Kind, images: Gray) -> float:
+    """The distance of corrupted images from the clean ones after the preprocessing, as a share of that before."""
     corrupted = corrupt(images, kind, kind.named).astype(float)
     prepared = prepare_all(corrupted.astype(np.uint8)).astype(float)
-    before, after = (np.sqrt(((some - images) ** 2).sum(axis=(1, 2))).mean() for some in (corrupted, prepared))
+    before, after = (np.sqrt(((changed - images) ** 2).sum(axis=(1, 2))).mean() for changed in (corrupted, prepared))
     return float(after / before)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_what_the_preprocessing_undoes_is_measured(kind):
+def test_the_kinds_that_the_preprocessing_undoes_are_measured():
     images = np.stack([prepare(digit(i % 10, rng=np.random.default_rng(i), size_px=28)) for i in range(60)])
-    assert (restored(kind, images) < 0.7) == (kind.name in UNDONE), "change UNDONE in measure/robustness.py"
+    undone = {kind.name for kind in KINDS if distance_left(kind, images) < 0.7}
+    assert undone == set(UNDONE), "change UNDONE in measure/robustness.py"
 
 
-def test_a_plain_door_undoes_nothing_and_moments_are_undone_in_the_network(tmp_path):
+def test_a_plain_preprocessing_undoes_nothing_and_moments_are_undone_in_the_network(tmp_path):
     plain = Recognizer.load(Tiny(kind="plain").write(tmp_path / "plain.onnx"))
     assert undone_kinds(plain) == {}
     inside = Tiny(kind="plain", provenance={"recipe": "moments = true"}).write(tmp_path / "moments.onnx")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from inkdigit.measure.metrics import measure
 from inkdigit.report import run_plots as plots
-from inkdigit.report.canvas import LIGHT, Tile, drawing, short, tile_grid
+from inkdigit.report.canvas import LIGHT, Tile, drawing, points, short, tile_grid
 from inkdigit.types import Metrics, Prediction
 
 
@@ -54,11 +54,11 @@ def test_fewer_pictures_than_the_grid_holds() -> None:
     ],
 )
 def test_glimpses_take_the_classes_in_turn(labels: list[int], most: int, chosen: list[int]) -> None:
-    assert plots._rounds(labels, most) == chosen
+    assert plots.take_in_turn(labels, most) == chosen
 
 
 def test_glimpses_of_many_classes_are_a_spread() -> None:
-    chosen = plots._rounds([label for label in range(256) for _ in range(5)], 20)
+    chosen = plots.take_in_turn([label for label in range(256) for _ in range(5)], 20)
     assert len(chosen) == 20
     assert max(Counter(i // 5 for i in chosen).values()) == 1
     assert (chosen[0] // 5, chosen[-1] // 5) == (0, 255)
@@ -66,12 +66,12 @@ def test_glimpses_of_many_classes_are_a_spread() -> None:
 
 def test_curves_leave_out_what_is_no_number() -> None:
     rows = [{"epoch": 1.0}, {"epoch": 2.0, "loss": float("nan")}, {"epoch": 3.0, "loss": 0.5}]
-    assert plots._curve(rows, "loss") == ([3.0], [0.5])
+    assert points(rows, "loss") == ([3.0], [0.5])
 
 
 def test_a_running_mean_keeps_a_level_line() -> None:
-    assert plots._running_mean([2.0] * 100).tolist() == [2.0] * 100
-    assert plots._running_mean([]).tolist() == []
+    assert plots.running_mean([2.0] * 100).tolist() == [2.0] * 100
+    assert plots.running_mean([]).tolist() == []
 
 
 def test_steps_may_carry_accuracy() -> None:

@@ -7,8 +7,9 @@ phone. Pyplot is not used, and the caller's matplotlib settings are not changed.
 from __future__ import annotations
 
 import io
+import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -135,6 +136,12 @@ def png(figure: Figure) -> bytes:
     full = Image.open(drawn).convert("RGB")
     full.quantize(256, method=Image.Quantize.MAXCOVERAGE).save(written, "PNG", optimize=True)
     return written.getvalue()
+
+
+def points(rows: Sequence[Mapping[str, float]], key: str) -> tuple[list[float], list[float]]:
+    """Epochs and values of the rows whose value is a finite number: the points of a curve."""
+    pairs = [(row["epoch"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))]
+    return [x for x, _ in pairs], [y for _, y in pairs]
 
 
 def log_axis(axes: Axes) -> None:

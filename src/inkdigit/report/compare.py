@@ -15,7 +15,7 @@ from inkdigit.measure.compare import Comparison, Paired
 from inkdigit.measure.ledger import Entry
 from inkdigit.measure.seeds import Seeds
 from inkdigit.report import template
-from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_axis, plane, png, short
+from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_axis, plane, png, points, short
 from inkdigit.report.numbers import percent, plural, signed
 
 TEMPLATE = "compare.html.j2"
@@ -107,9 +107,8 @@ def _draw_curves(
 
 def _curve(rows: Sequence[dict[str, float]], key: str) -> tuple[list[float], list[float]]:
     """Epochs and values; an accuracy as its error in %."""
-    pairs = [(row["epoch"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))]
-    is_accuracy = key.endswith("accuracy")
-    return [epoch for epoch, _ in pairs], [100 * (1 - value) if is_accuracy else value for _, value in pairs]
+    epochs, values = points(rows, key)
+    return epochs, [100 * (1 - value) for value in values] if key.endswith("accuracy") else values
 
 
 def _look(i: int, theme: Theme) -> tuple[str, Any]:

@@ -6,7 +6,6 @@ bytes.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from inkdigit.report.canvas import (
     name_ticks,
     plane,
     png,
+    points,
     short,
     tile_grid,
 )
@@ -53,10 +53,10 @@ def loss(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
     """
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
-        x, y = _curve(steps, "loss")
+        x, y = points(steps, "loss")
         axes.plot(x, y, color=theme.blue, linewidth=0.8, alpha=0.4)
         if len(x):
-            axes.plot(x, _running_mean(y), color=theme.blue, linewidth=2, label="training by step")
+            axes.plot(x, running_mean(y), color=theme.blue, linewidth=2, label="training by step")
         _by_epoch(axes, history, "train_loss", label="by epoch", color=theme.blue, marker="o")
         _by_epoch(axes, history, "validation_loss", label="validation", color=theme.orange, marker="D")
         _log_if_wide(axes)
@@ -71,11 +71,11 @@ def accuracy(history: Rows, steps: Rows, *, reported: tuple[str, float], theme: 
     """
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
-        x, y = _curve(steps, "accuracy")
+        x, y = points(steps, "accuracy")
         axes.plot(x, [100 * value for value in y], color=theme.blue, linewidth=0.8, alpha=0.4)
-        axes.plot(x, 100 * _running_mean(y), color=theme.blue, linewidth=2)
+        axes.plot(x, 100 * running_mean(y), color=theme.blue, linewidth=2)
         _by_epoch(axes, history, "train_accuracy", label="training", color=theme.blue, marker="o")
-        if len(_curve(history, "validation_accuracy")[0]):
+        if len(points(history, "validation_accuracy")[0]):
             _by_epoch(axes, history, "validation_accuracy", label="validation", color=theme.orange, marker="D")
         else:
             name, value = reported
@@ -89,7 +89,7 @@ def learning_rate(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
     """The learning rate by step, or by epoch if no steps were stored."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.2)
-        x, y = _curve(steps or history, "learning_rate")
+        x, y = points(steps or history, "learning_rate")
         axes.plot(x, y, color=theme.blue, linewidth=2, marker="o" if len(x) == 1 else "")
         axes.fill_between(x, y, color=theme.blue, alpha=0.12, linewidth=0)
         axes.set_ylabel("learning rate")
@@ -151,7 +151,7 @@ def glimpses(raw: Sequence[tuple[int, Gray]], augmented: Gray, classes: Sequence
     `raw` holds (label, gray (H, W)) and `augmented` is (len(raw), 28, 28) in the same order.
     """
     columns, max_tiles = (10, 30) if max(map(len, classes)) <= 4 else (5, 15)
-    chosen = _rounds([label for label, _ in raw], max_tiles)
+    chosen = take_in_turn([label for label, _ in raw], max_tiles)
     rows = []
     for start in range(0, len(chosen), columns):
         line = chosen[start : start + columns]
@@ -235,13 +235,7 @@ def risk_coverage(metrics: Metrics, *, theme: Theme) -> bytes:
         return png(figure)
 
 
-def _curve(rows: Rows, key: str) -> tuple[list[float], list[float]]:
-    """Epochs and values of the rows whose value is a finite number."""
-    pairs = [(row["epoch"], row[key]) for row in rows if math.isfinite(row.get(key, math.nan))]
-    return [x for x, _ in pairs], [y for _, y in pairs]
-
-
-def _running_mean(values: Sequence[float]) -> NDArray[np.float64]:
+def running_mean(values: Sequence[float]) -> NDArray[np.float64]:
     """The mean of each value and its neighbours, the same number on each side: 1/15 of the curve, less at its ends."""
     n = len(values)
     half = [min(max(1, n // 30), i, n - 1 - i) for i in range(n)]
@@ -250,7 +244,7 @@ def _running_mean(values: Sequence[float]) -> NDArray[np.float64]:
 
 def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, marker: str) -> None:
     """One curve with points; an accuracy is shown in %, with its last value in the legend."""
-    x, y = _curve(history, key)
+    x, y = points(history, key)
     if not x:
         return
     if key.endswith("accuracy"):
@@ -307,12 +301,12 @@ def _write_cells(axes: Axes, matrix: Any, rates: Any, strength: Any, theme: Them
     for row, column in np.argwhere(matrix):
         colour = theme.panel if strength[row, column] > 0.5 else theme.text
         share = f"{100 * rates[row, column]:.1f} %"
-        for text, points, up in ((f"{matrix[row, column]:,}", 10, 3.5), (share, 7, -7.5)):
+        for text, size, up in ((f"{matrix[row, column]:,}", 10, 3.5), (share, 7, -7.5)):
             place: dict[str, Any] = {"xytext": (0, up), "textcoords": "offset points", "ha": "center", "va": "center"}
-            axes.annotate(text, (column, row), color=colour, fontsize=points, **place)
+            axes.annotate(text, (column, row), color=colour, fontsize=size, **place)
 
 
-def _rounds(labels: Sequence[int], max_tiles: int) -> list[int]:
+def take_in_turn(labels: Sequence[int], max_tiles: int) -> list[int]:
     """At most `max_tiles` indices that take each class in turn, in complete rounds; of too many classes, some."""
     by_class: dict[int, list[int]] = {}
     for i, label in enumerate(labels):
