@@ -71,7 +71,7 @@ def test_members_become_a_model_that_is_measured_and_told(ensemble, tmp_path):
     assert f"% on the test split ({right} of 180; 95 % interval " in accuracy
     assert model == f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB, {joined.card.parameters:,} parameters)"
     temperature = joined.card.calibration.temperature
-    assert calibrated == f"Calibrated  temperature {temperature:g}, fitted on 510 held-out training pictures"
+    assert calibrated == f"Calibrated  temperature {temperature:g}, fitted on 510 held-out training images"
     assert "Joining 2 networks" in said.err
     assert "Predicting the 180 images of the test split." in said.err
     assert f"inkdigit predict picture.png --model {out}" in said.err
@@ -93,7 +93,7 @@ def test_views_of_one_model_are_a_file_of_their_own_named_so(ensemble, tmp_path)
 def test_the_calibration_of_the_select_twins_is_taken_over(ensemble, joined, tmp_path):
     out = tmp_path / "c.onnx"
     said = ensemble("all.onnx", "b.onnx", "--out", out, "--name", "pair", "--calibrated-as", joined)
-    assert said.out.splitlines()[-1].endswith("fitted on the twin of this ensemble that held pictures out")
+    assert said.out.splitlines()[-1].endswith("fitted on the twin of this ensemble that held images out")
     assert Recognizer.load(out).name == "pair"
 
 

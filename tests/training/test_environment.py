@@ -65,8 +65,8 @@ def test_the_card_says_what_was_drawn(about, drawn):
         return environment.provenance(tiny(**fields), drawn, about).drawn
 
     assert text() == ""
-    assert text(stressed=1.0, drawn=20_000) == "a stressed copy of each picture, 20,000 digits"
-    assert text(stressed=0.5, outliers=9) == "0.5 stressed copies of each picture, 9 pictures of no digit or of several"
+    assert text(stressed=1.0, drawn=20_000) == "a stressed copy of each image, 20,000 digits"
+    assert text(stressed=0.5, outliers=9) == "0.5 stressed copies of each image, 9 images of no digit or of several"
 
 
 def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeypatch):

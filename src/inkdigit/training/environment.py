@@ -132,9 +132,9 @@ def _drawn(recipe: Recipe) -> str:
     """What was drawn for a training in addition to the images of its data."""
     copies = "a stressed copy" if recipe.stressed == 1 else f"{recipe.stressed:g} stressed copies"
     amounts = {
-        f"{copies} of each picture": recipe.stressed,
+        f"{copies} of each image": recipe.stressed,
         f"{recipe.drawn:,} digits": recipe.drawn,
-        f"{recipe.outliers:,} pictures of no digit or of several": recipe.outliers,
+        f"{recipe.outliers:,} images of no digit or of several": recipe.outliers,
     }
     return ", ".join(words for words, amount in amounts.items() if amount)
 

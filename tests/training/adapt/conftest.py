@@ -24,5 +24,5 @@ def ten() -> Dataset:
 
 @pytest.fixture(scope="session")
 def reader(ten, tmp_path_factory) -> Recognizer:
-    """A model of the ten digits that hardly learnt from them."""
+    """A model of the ten digits that hardly learned from them."""
     return member_file(tmp_path_factory.mktemp("model") / "m.onnx", tiny(outliers=100), ten)

@@ -1,4 +1,4 @@
-"""Adapting: a file that reads the user's hand, tells what it forgot, and says on its card where it comes from."""
+"""Adapting: a file that knows the user's writing, figures of what it forgot, a card that names its sources."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.training import environment
-from inkdigit.training.adapt import adapt as room
+from inkdigit.training.adapt import adapt as module
 from inkdigit.training.adapt import outcome, rehearse
 from inkdigit.training.adapt.adapt import Adapted, Learned, adapt, cross_validate, interpolate, recalibrate
 from inkdigit.training.convert import export
@@ -39,37 +39,37 @@ STEPS = 12
 
 
 def turned(n: int, *, seed: int = 9) -> Part:
-    """Digits lying on their side: no model reads them before it has seen some."""
+    """Digits turned by 90°: no model knows them before it has seen some."""
     upright = draw(n, seed=seed)
     images = np.stack([prepare(np.ascontiguousarray(np.rot90(image))) for image in upright.images])
     return Part(images, upright.labels, files=tuple(f"{i}.png" for i in range(n)))
 
 
-def hand(part: Part, **fields: object) -> Dataset:
-    return replace(Dataset("hand", CLASSES, part), **fields)
+def written(part: Part, **fields: object) -> Dataset:
+    return replace(Dataset("writer", CLASSES, part), **fields)
 
 
 @pytest.fixture(scope="module")
 def own() -> Dataset:
-    return hand(turned(30))
+    return written(turned(30))
 
 
 @pytest.fixture(scope="module", autouse=True)
-def few_at_a_time() -> Iterator[None]:
+def small_batches() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "BATCH", 32)
+        patch.setattr(module, "BATCH", 32)
         yield
 
 
 @pytest.fixture
 def forgetful(monkeypatch) -> None:
-    """The old need not be read as before."""
-    monkeypatch.setattr(room, "FORGETS", 1.0)
+    """Old samples may be forgotten."""
+    monkeypatch.setattr(module, "MAX_FORGOTTEN", 1.0)
 
 
 @pytest.fixture(scope="module")
 def able(drawn, tmp_path_factory) -> Recognizer:
-    """A model that reads digits if they stand upright."""
+    """A model that knows digits if they are upright."""
     recipe = tiny(epochs=10, batch=16, learning_rate=0.06, schedule="one-cycle", head="flatten", validation=0.25)
     net = fit(recipe, drawn.train)[0].net
     about = environment.describe(drawn, source="drawn", device=CPU)
@@ -90,65 +90,65 @@ def able(drawn, tmp_path_factory) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def done(able, own, drawn, tmp_path_factory) -> tuple[Adapted, list[str]]:
-    """A model adapted to digits on their side, and what was told meanwhile."""
-    told: list[str] = []
+    """A model adapted to turned digits, and the lines of its log."""
+    lines: list[str] = []
     out = tmp_path_factory.mktemp("adapted") / "mine.onnx"
-    return adapt(able, own, out=out, replay=drawn, steps=40, log=told.append), told
+    return adapt(able, own, out=out, replay=drawn, steps=40, log=lines.append), lines
 
 
-def right(model: Recognizer, part: Part) -> int:
+def correct(model: Recognizer, part: Part) -> int:
     return sum(p.best == label for p, label in zip(model.predict(part.images), part.labels, strict=True))
 
 
-def test_the_file_reads_others_of_the_hand_better_than_before(able, done):
+def test_the_file_classifies_other_images_of_the_writer_better_than_before(able, done):
     others = turned(90, seed=77)
-    assert right(able, others) < 45
-    assert right(done[0].model, others) > 75
+    assert correct(able, others) < 45
+    assert correct(done[0].model, others) > 75
     assert done[0].old.after >= done[0].old.before - 1
 
 
-def test_what_is_told_of_old_and_learnt_pictures_is_what_the_files_read(able, done, own, drawn):
+def test_the_figures_of_old_and_trained_on_images_are_those_of_the_files(able, done, own, drawn):
     adapted = done[0]
-    for part, change in ((own.train, adapted.learnt), (drawn.test, adapted.old)):
-        counted = right(able, part), right(adapted.model, part)
+    for part, change in ((own.train, adapted.trained_on), (drawn.test, adapted.old)):
+        counted = correct(able, part), correct(adapted.model, part)
         assert (change.n, change.before, change.after) == (len(part), *counted)
         given = [sum(p.label is not None for p in one.predict(part.images)) for one in (able, adapted.model)]
         assert [change.answered_before, change.answered_after] == given
-    assert adapted.flatters is None
-    assert adapted.replay == "drawn, test part"
+    assert adapted.caveat is None
+    assert adapted.replay == "drawn, test split"
     assert adapted.model.card.figures["accuracy"] == adapted.old.after / adapted.old.n
-    assert adapted.pictures == {"0": 10, "1": 10, "2": 10}
+    assert adapted.image_counts == {"0": 10, "1": 10, "2": 10}
 
 
 @pytest.mark.usefixtures("forgetful")
-def test_own_pictures_count_as_read_by_networks_that_never_saw_them(able, drawn, own, tmp_path):
-    """Labels by lot can be learnt by heart, and not guessed."""
+def test_own_images_are_predicted_by_networks_that_never_saw_them(able, drawn, own, tmp_path):
+    """Random labels can be memorised, but not predicted."""
     lot = np.random.default_rng(3).permutation(own.train.labels)
-    adapted = adapt(able, hand(replace(own.train, labels=lot)), out=tmp_path / "m.onnx", replay=drawn, steps=40)
-    assert adapted.folds == room.FOLDS
-    assert adapted.own.after < adapted.learnt.after
-    assert len(adapted.misread) == adapted.own.n - adapted.own.after
-    one = adapted.misread[0]
-    assert one.where.endswith(".png")
-    assert one.label == CLASSES[lot[int(one.where.removesuffix(".png"))]] != one.read
+    adapted = adapt(able, written(replace(own.train, labels=lot)), out=tmp_path / "m.onnx", replay=drawn, steps=40)
+    assert adapted.folds == module.FOLDS
+    assert adapted.own.after < adapted.trained_on.after
+    assert len(adapted.mistakes) == adapted.own.n - adapted.own.after
+    mistake = adapted.mistakes[0]
+    assert mistake.file.endswith(".png")
+    assert mistake.label == CLASSES[lot[int(mistake.file.removesuffix(".png"))]] != mistake.predicted
 
 
-def test_own_pictures_of_a_test_part_are_read_by_the_file_itself(able, drawn, own, tmp_path):
+def test_own_images_of_a_test_split_are_predicted_by_the_file_itself(able, drawn, own, tmp_path):
     apart = turned(12, seed=50)
     adapted = adapt(able, replace(own, test=apart), out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
     assert adapted.folds is None
-    assert (adapted.own.n, adapted.own.after) == (12, right(adapted.model, apart))
+    assert (adapted.own.n, adapted.own.after) == (12, correct(adapted.model, apart))
 
 
-def test_the_card_says_what_it_was_adapted_from_and_to(able, done, own, drawn):
+def test_the_card_has_what_it_was_adapted_from_and_to(able, done, own, drawn):
     card, before = done[0].model.card, able.card
     assert (card.name, card.classes, card.prepare) == ("able-adapted", before.classes, before.prepare)
     (step,) = card.provenance.adaptations
     assert step.settings["from"] == {"name": "able", **asdict(ModelFile.of(able.path))}
-    assert step.data == Data("hand", own.sha256)
+    assert step.data == Data("writer", own.sha256)
     assert step.image_counts == {"0": 10, "1": 10, "2": 10}
     assert step.replay == Data("drawn", drawn.sha256)
-    assert (step.settings["seed"], step.settings["steps"], step.settings["way"]) == (0, 40, done[0].way)
+    assert (step.settings["seed"], step.settings["steps"], step.settings["way"]) == (0, 40, done[0].fraction)
     assert trained_kinds(card.provenance) == trained_kinds(before.provenance) | {
         "rotate",
         "scale",
@@ -157,13 +157,13 @@ def test_the_card_says_what_it_was_adapted_from_and_to(able, done, own, drawn):
     }
     for key in ("recipe", "data", "saw_mnist"):
         assert getattr(card.provenance, key) == getattr(before.provenance, key)
-    assert "before the model was adapted" in card.calibration.fitted_on  # too few pictures to fit it anew
+    assert "before the model was adapted" in card.calibration.fitted_on  # too few samples to fit it again
     assert card.calibration.temperature == before.calibration.temperature
     json.dumps(card.provenance.to_json(), allow_nan=False)
 
 
-def test_a_file_that_was_adapted_can_be_adapted_again_to_one_class_alone(done, own, drawn, tmp_path):
-    ones = hand(own.train.take(np.flatnonzero(own.train.labels == 1)))
+def test_an_adapted_file_can_be_adapted_again_to_a_single_class(done, own, drawn, tmp_path):
+    ones = written(own.train.take(np.flatnonzero(own.train.labels == 1)))
     again = adapt(done[0].path, ones, out=tmp_path / "more.onnx", replay=drawn, steps=STEPS).model
     assert again.name == "able-adapted"
     first, second = again.card.provenance.adaptations
@@ -176,18 +176,18 @@ def test_the_same_seed_gives_the_same_weights(able, done, own, drawn, tmp_path):
     assert weights(restore(again.model)[0]) == weights(restore(done[0].model)[0])
 
 
-def test_a_look_at_the_test_part_is_noted_beside_the_file(done):
+def test_a_use_of_the_test_split_is_logged_beside_the_file(done):
     with (done[0].path.parent / OPENINGS).open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["data"], row["recipe"], row["run"]) == ("drawn", "able-adapted", "mine.onnx")
 
 
-def test_own_pictures_that_no_network_saw_are_refused_as_a_file_would(able, own, drawn, tmp_path):
+def test_in_the_cross_validation_images_are_rejected_as_by_a_file(able, own, drawn, tmp_path):
     strict = relabelled(able, tmp_path / "strict.onnx", card={"calibration": Calibration(0.8, 1e6)})
     lax = relabelled(able, tmp_path / "lax.onnx", card={"calibration": Calibration(0.8, None)})
     for model, answered in ((strict, 0), (lax, 30)):
-        told = adapt(model, own, out=tmp_path / "m.onnx", replay=drawn, steps=1).own
-        assert (told.answered_before, told.answered_after) == (answered, answered)
+        own_change = adapt(model, own, out=tmp_path / "m.onnx", replay=drawn, steps=1).own
+        assert (own_change.answered_before, own_change.answered_after) == (answered, answered)
 
 
 @pytest.mark.parametrize(("shift", "threshold"), [(-3.0, "lower"), (3.0, "as before")])
@@ -201,26 +201,26 @@ def test_as_many_of_the_watched_are_answered_as_before(able, drawn, shift, thres
     with torch.no_grad():
         changed[-1].bias += shift
     calibration = recalibrate(model, net, changed, old)
-    refused = int((scores < accept).sum())
+    rejected = int((scores < accept).sum())
     now = int((watched_scores(changed, old) < calibration.accept_score).sum())
-    assert refused > 0
+    assert rejected > 0
     assert calibration.keeps is None
     if threshold == "lower":
-        assert now == refused
-        assert f"lowered to answer as many of {len(scores)} pictures of drawn" in calibration.fitted_on
+        assert now == rejected
+        assert f"lowered to answer as many of {len(scores)} images of drawn" in calibration.fitted_on
     else:
         assert calibration.accept_score == accept
-        assert now <= refused
+        assert now <= rejected
         assert "lowered" not in calibration.fitted_on
 
 
-def watched_scores(net: nn.Sequential, old: rehearse.Old) -> NDArray[np.float32]:
-    """The score of each watched picture at the temperature of `able`."""
+def watched_scores(net: nn.Sequential, old: rehearse.OldSamples) -> NDArray[np.float32]:
+    """The score of each watched image at the temperature of `able`."""
     return predict(net, torch.from_numpy(old.watched.images), classes=3).at(0.8).score.numpy()
 
 
-def test_a_network_reads_as_its_file_does(reader, ten, tmp_path, log):
-    """In the cross-validation networks read, afterwards files: by the same temperature, confidence and threshold."""
+def test_a_network_predicts_as_its_file_does(reader, ten, tmp_path, log):
+    """The cross-validation asks networks, the result files: temperature, confidence and threshold must be the same."""
     predictions = reader.predict(ten.train.images)
     accept, confidence = (
         float(np.quantile([getattr(one, name) for one in predictions], 0.3)) for name in ("score", "confidence")
@@ -229,15 +229,15 @@ def test_a_network_reads_as_its_file_does(reader, ten, tmp_path, log):
     model = relabelled(reader, tmp_path / "m.onnx", card={"calibration": calibration})
     net = restore(model)[0]
     crossed = cross_validate(lambda _: Learned(net, 1.0, calibration), ten, seed=0, log=log)
-    file = outcome.read(model, ten.train)
-    assert crossed.folds == room.FOLDS
+    file = outcome.predict(model, ten.train)
+    assert crossed.folds == module.FOLDS
     assert 20 < file.answered.sum() < 160
     assert (file.answered == crossed.answered).mean() > 0.98  # one may lie on the edge
     assert (file.best == crossed.best).mean() > 0.98
 
 
-def test_no_network_of_the_cross_validation_learns_what_it_reads(ten, reader, log):
-    """Each picture is read once, after all others of its fold were left out; each class gives every fold its share."""
+def test_no_network_of_the_cross_validation_is_trained_on_what_it_predicts(ten, reader, log):
+    """Each image is left out once, with its fold; every fold has some of each class."""
     net, seen = restore(reader)[0], []
 
     def learn(part: Part) -> Learned:
@@ -253,14 +253,14 @@ def test_no_network_of_the_cross_validation_learns_what_it_reads(ten, reader, lo
     assert sum(map(len, left_out)) == len(everything)
 
 
-Biased = tuple[nn.Sequential, nn.Sequential, rehearse.Old, float]
+Biased = tuple[nn.Sequential, nn.Sequential, rehearse.OldSamples, float]
 
 
 @pytest.fixture
 def biased(able, drawn, log) -> Biased:
-    """A network, another with a larger bias for class 0, old pictures, and the difference of the biases.
+    """A network, another with a larger bias for class 0, old samples, and the difference of the biases.
 
-    Half of the way to the other network the first of the watched pictures is read as a 0.
+    At half of the difference the first of the watched images is classified as a 0.
     """
     net, recipe = restore(able)
     old = rehearse.open_old(able, net, recipe, drawn, seed=0, log=log)
@@ -274,40 +274,42 @@ def biased(able, drawn, log) -> Biased:
     return net, far, old, shift
 
 
-def test_it_goes_no_farther_than_the_old_is_read(biased):
+def test_the_weights_change_only_until_old_samples_are_forgotten(biased):
     net, far, old, shift = biased
     assert interpolate(far, net, old) == 0.4
     assert (far[-1].bias - net[-1].bias)[0].item() == pytest.approx(0.4 * shift, rel=1e-3)
-    assert rehearse.count_right(far, old.watched, 3) >= old.right
+    assert rehearse.count_correct(far, old.watched, 3) >= old.correct
 
 
-def test_where_every_step_costs_too_much_the_weights_are_as_before(biased):
+def test_if_every_fraction_forgets_too_much_the_weights_are_as_before(biased):
     net, far, old, _ = biased
-    assert interpolate(far, net, replace(old, right=len(old.watched) + 1)) == 0.0
+    assert interpolate(far, net, replace(old, correct=len(old.watched) + 1)) == 0.0
     assert weights(far) == weights(net)
 
 
-def test_beside_drawn_digits_it_goes_less_far(biased):
-    """They do not tell what is forgotten of real ones."""
+def test_with_drawn_digits_the_fraction_is_limited(biased):
+    """They do not show what is forgotten of real ones."""
     net, _, old, _ = biased
     same = copy.deepcopy(net)
     assert interpolate(same, net, old) == 1.0
-    assert interpolate(same, net, replace(old, drawn=True)) == room.FARTHEST_DRAWN
+    assert interpolate(same, net, replace(old, drawn=True)) == module.MAX_FRACTION_DRAWN
 
 
-def test_what_is_read_of_drawn_digits_is_no_figure_for_the_card(ten, monkeypatch, tmp_path):
-    monkeypatch.setattr(rehearse, "DRAWN_PICTURES", 300)  # of 2,000, which take seconds
-    own = Dataset("hand", ten.classes, ten.train.take(np.arange(20)), ten.train.take(np.arange(20, 30)))
+def test_figures_on_drawn_digits_are_not_on_the_card(ten, monkeypatch, tmp_path):
+    monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 300)  # of 2,000, which take seconds
+    own = Dataset("writer", ten.classes, ten.train.take(np.arange(20)), ten.train.take(np.arange(20, 30)))
     adapted = adapt("tiny", own, out=tmp_path / "m.onnx", replay=rehearse.DRAWN, steps=2)
-    assert adapted.replay == "drawn, validation part"
-    assert adapted.old.before == adapted.old.n > 50  # it reads all of these, for only such are taken
+    assert adapted.replay == "drawn, validation split"
+    assert adapted.old.before == adapted.old.n > 50  # only digits that it knows are used
     assert adapted.model.card.figures == {}
     assert not (tmp_path / OPENINGS).exists()
 
 
-def test_what_costs_too_much_of_the_old_is_not_written(able, own, drawn, monkeypatch, tmp_path):
-    monkeypatch.setattr(room, "FORGETS", -1.0)
-    with pytest.raises(TrainingError, match=r"costs too much of the old.*Look whether the labels are right"):
+def test_a_model_that_forgets_too_much_is_not_written(able, own, drawn, monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "MAX_FORGOTTEN", -1.0)
+    with pytest.raises(
+        TrainingError, match=r"without forgetting too many old images.*Check whether the labels are right"
+    ):
         adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=1)
     assert not list(tmp_path.iterdir())
 
@@ -319,10 +321,10 @@ def test_a_file_without_weights_names_the_one_to_use(able, own, drawn, tmp_path)
         adapt(path, own, out=tmp_path / "m.onnx", replay=drawn)
 
 
-def test_what_is_wrong_is_said_before_the_work(able, own, drawn, tmp_path):
+def test_errors_come_before_the_work(able, own, drawn, tmp_path):
     seven = prepare(digit(7, rng=np.random.default_rng(0)))[None].repeat(5, 0)
     with pytest.raises(
-        UsageError, match=r"labels that .* does not know.*Received: 7.*other hands, not to other classes"
+        UsageError, match=r"labels that .* does not know.*Received: 7.*other writers, not to other classes"
     ):
         adapt(able, Dataset("odd", ("0", "7"), Part(seven, np.ones(5, np.int64))), out=tmp_path / "m.onnx")
     with pytest.raises(UsageError, match="not prepared as"):
@@ -331,6 +333,6 @@ def test_what_is_wrong_is_said_before_the_work(able, own, drawn, tmp_path):
         adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=0)
     with pytest.raises(OutputError, match="is a file that is read"):
         adapt(able, own, out=able.path, replay=drawn)
-    with pytest.raises(DataError, match=r"too few pictures.*Received: 4"):
-        adapt(able, hand(own.train.take(np.arange(4))), out=tmp_path / "m.onnx", replay=drawn)
+    with pytest.raises(DataError, match=r"too few images.*Received: 4"):
+        adapt(able, written(own.train.take(np.arange(4))), out=tmp_path / "m.onnx", replay=drawn)
     assert not list(tmp_path.iterdir())

@@ -111,7 +111,7 @@ def of_run(net: nn.Module, data: Dataset, **fields: object) -> Calibration:
 
 def test_a_run_fits_its_calibration_on_what_it_held_out(many, net):
     fitted = of_run(net, many, validation=600, temperature=1.3, accept_score=2.5, calibrated_on=many.sha256)
-    assert fitted.fitted_on == "600 held-out training pictures"
+    assert fitted.fitted_on == "600 held-out training images"
     assert fitted.accept_score not in (None, 2.5)
     assert fitted.temperature not in (1, 1.3)
 

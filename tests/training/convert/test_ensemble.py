@@ -209,7 +209,7 @@ def test_held_out_training_pictures_are_no_look_at_the_test_part(pair, many, tmp
 
 def test_temperature_and_threshold_are_fitted_on_what_all_held_out(joined):
     found = joined.card.calibration
-    assert found.fitted_on == "600 held-out training pictures"
+    assert found.fitted_on == "600 held-out training images"
     assert found.accept_score is not None
     assert found.temperature not in (1, 1.7, 0.6)
 

@@ -1,6 +1,7 @@
-"""What an adaptation comes to: how many pictures are read right and answered, before and after.
+"""What an adaptation changes: how many images are classified correctly and answered, before and after.
 
-In: readings of pictures, by files or by networks. Out: an `Adapted`, which the command prints.
+In: the predictions of model files, or of the networks of a cross-validation. Out: an `Adapted`, which the command line
+prints.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import inkdigit.runs as runs
 from inkdigit.files import write_atomic, writing
 from inkdigit.measure.metrics import predict_part
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.adapt.rehearse import Old
+from inkdigit.training.adapt.rehearse import OldSamples
 from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.types import NO_ANSWER, Dataset, Metrics, Part
 
@@ -24,17 +25,17 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """What is read of N pictures, and of which of them it is given as the answer."""
+class Predictions:
+    """The predictions for N images."""
 
-    best: Indices  # (N,): the most probable class, answered or not; -1 where there is nothing to read
+    best: Indices  # (N,): the most probable class, answered or rejected; -1 if there is no ink
     answered: NDArray[np.bool_]  # (N,)
-    folds: int | None = None  # of a cross-validation; None where one file read them
+    folds: int | None = None  # of the cross-validation that they come from; None if they come from one file
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """How many of `n` pictures were read right before, and how many after; how many were answered."""
+    """How many of `n` images are classified correctly before and after an adaptation, and how many are answered."""
 
     n: int
     before: int
@@ -44,33 +45,33 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Misread:
-    """A user's picture that is read wrong even so: where it comes from, its label, and what is read."""
+class Mistake:
+    """A user's image that the adapted model classifies wrongly: the name of its file, its label, the prediction."""
 
-    where: str
+    file: str
     label: str
-    read: str
+    predicted: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Adapted:
-    """An adapted model file, and what it reads.
+    """An adapted model file, and how well it does.
 
-    `own` are the user's pictures, each read by a network that did not learn from it: those of the data's test part, or
-    else each by that one of `folds` networks that was adapted without it. `learnt` are those that the file learnt from:
-    that figure flatters. `old` are the pictures of `replay` that were kept from it.
+    `own` counts the user's images, each predicted by a network that was not trained on it: by the file on the test
+    split of the data or, without one, by the networks of a cross-validation. `trained_on` counts the images that the
+    file was trained on: its figures are too high. `old` counts old samples that were not rehearsed.
     """
 
     path: Path
-    pictures: dict[str, int]  # of each class that was learnt from
+    image_counts: dict[str, int]  # class → images that the model was adapted to
     own: Change
-    folds: int | None  # None where the data have a test part
-    learnt: Change
+    folds: int | None  # of the cross-validation; None if the data have a test split
+    trained_on: Change
     old: Change
-    replay: str  # data and part that `old` counts
-    flatters: str | None  # why `old` flatters, where it does
-    way: float  # from the old weights to the new ones: less than 1 where more would have been forgotten
-    misread: tuple[Misread, ...]
+    replay: str  # the data and the split of `old`
+    caveat: str | None  # why the figures of `old` are too high, if they are
+    fraction: float  # of the distance from the old weights to the new ones: below 1, more would have been forgotten
+    mistakes: tuple[Mistake, ...]
 
     @property
     def model(self) -> Recognizer:
@@ -78,35 +79,38 @@ class Adapted:
         return Recognizer.load(self.path)
 
 
-def result(
+def measure(
     before: Recognizer,
     path: Path,
     own: Dataset,
-    crossed: Reading | None,
-    old: Old,
-    changed: Change,
+    crossed: Predictions | None,
+    old: OldSamples,
+    old_change: Change,
     fraction: float,
 ) -> Adapted:
-    """What the written file reads, and `before`; `crossed` is the reading of a cross-validation, if there was one."""
-    after, learnt = Recognizer.load(path), own.train
-    unseen = learnt if own.test is None else own.test
-    reading = read(after, unseen) if crossed is None else crossed
+    """Measure the written file and the model before on the user's images.
+
+    `crossed` are the predictions of the cross-validation, `old_change` the measurement on the old samples.
+    """
+    after, learned = Recognizer.load(path), own.train
+    unseen = learned if own.test is None else own.test
+    predictions = predict(after, unseen) if crossed is None else crossed
     return Adapted(
         path=path,
-        pictures=count_by_class(learnt, own.classes),
-        own=change(unseen, read(before, unseen), reading),
-        folds=reading.folds,
-        learnt=change(learnt, read(before, learnt), read(after, learnt)),
-        old=changed,
-        replay=f"{old.dataset.name}, {old.splits.report_name} part",
-        flatters=old.flatters,
-        way=fraction,
-        misread=misread(unseen, reading, own.classes),
+        image_counts=count_by_class(learned, own.classes),
+        own=change(unseen, predict(before, unseen), predictions),
+        folds=predictions.folds,
+        trained_on=change(learned, predict(before, learned), predict(after, learned)),
+        old=old_change,
+        replay=f"{old.dataset.name}, {old.splits.report_name} split",
+        caveat=old.caveat,
+        fraction=fraction,
+        mistakes=mistakes(unseen, predictions, own.classes),
     )
 
 
-def measure_old(before: Recognizer, file: bytes, old: Old) -> tuple[Metrics, Metrics]:
-    """How the model before and the new file, not written yet, do on the reported part of the old pictures."""
+def measure_old(before: Recognizer, file: bytes, old: OldSamples) -> tuple[Metrics, Metrics]:
+    """Measure the model before, and the bytes of the new file, on the reported split of the old samples."""
     with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
         write_atomic(path, file)
@@ -116,35 +120,35 @@ def measure_old(before: Recognizer, file: bytes, old: Old) -> tuple[Metrics, Met
         )
 
 
-def read(model: Recognizer, part: Part) -> Reading:
-    """What a file reads of pictures."""
+def predict(model: Recognizer, part: Part) -> Predictions:
+    """The predictions of a model file."""
     predictions = predict_part(model, part)
     best = [-1 if prediction.best is None else prediction.best for prediction in predictions]
     answered = [prediction.label is not None for prediction in predictions]
-    return Reading(np.array(best, np.int64), np.array(answered, np.bool_))
+    return Predictions(np.array(best, np.int64), np.array(answered, np.bool_))
 
 
-def change(part: Part, before: Reading, after: Reading) -> Change:
-    """Two readings of the same labelled pictures."""
-    was, now = (int((reading.best == part.labels).sum()) for reading in (before, after))
-    return Change(len(part), was, now, int(before.answered.sum()), int(after.answered.sum()))
+def change(part: Part, before: Predictions, after: Predictions) -> Change:
+    """Compare two predictions of the same samples."""
+    correct_before, correct_after = (int((p.best == part.labels).sum()) for p in (before, after))
+    return Change(len(part), correct_before, correct_after, int(before.answered.sum()), int(after.answered.sum()))
 
 
-def change_of(before: Metrics, after: Metrics) -> Change:
-    """Two measurements of the same pictures."""
-    was, now = (round(metrics.accuracy * metrics.n) for metrics in (before, after))
-    return Change(after.n, was, now, before.answered, after.answered)
+def change_of_metrics(before: Metrics, after: Metrics) -> Change:
+    """Compare two measurements on the same samples."""
+    correct_before, correct_after = (round(metrics.accuracy * metrics.n) for metrics in (before, after))
+    return Change(after.n, correct_before, correct_after, before.answered, after.answered)
 
 
-def misread(part: Part, reading: Reading, classes: tuple[str, ...]) -> tuple[Misread, ...]:
-    """The pictures that are read wrong."""
-    best, where = reading.best, part.files or [f"picture {i}" for i in range(len(part))]
+def mistakes(part: Part, predictions: Predictions, classes: tuple[str, ...]) -> tuple[Mistake, ...]:
+    """The samples whose prediction is not their label."""
+    best, files = predictions.best, part.files or [f"image {i}" for i in range(len(part))]
     return tuple(
-        Misread(where[i], classes[part.labels[i]], classes[best[i]] if best[i] >= 0 else NO_ANSWER)
+        Mistake(files[i], classes[part.labels[i]], classes[best[i]] if best[i] >= 0 else NO_ANSWER)
         for i in map(int, np.flatnonzero(best != part.labels))
     )
 
 
 def count_by_class(part: Part, classes: tuple[str, ...]) -> dict[str, int]:
-    """How many pictures of each class there are, where there are any."""
+    """The number of samples of each class that has any."""
     return {name: n for name, n in zip(classes, np.bincount(part.labels).tolist(), strict=False) if n}

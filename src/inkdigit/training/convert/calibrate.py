@@ -51,7 +51,7 @@ def calibrate_held_out(net: nn.Module, held_out: Part, recipe: Recipe, *, classe
         net,
         Tensors.of(held_out, CPU),
         classes=classes,
-        fitted_on=f"{len(held_out):,} held-out training pictures",
+        fitted_on=f"{len(held_out):,} held-out training images",
         stressed=stressed_copies(held_out, recipe),
     )
 

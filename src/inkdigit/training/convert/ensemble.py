@@ -212,7 +212,7 @@ def _check_twin(twin: Recognizer, recipes: Sequence[Recipe], dataset: Dataset, v
 
 
 def _taken_over(twin: Recognizer) -> Calibration:
-    fitted_on = "the twin of this ensemble that held pictures out"
+    fitted_on = "the twin of this ensemble that held images out"
     return replace(twin.card.calibration, keeps=None, fitted_on=fitted_on)
 
 
