@@ -1,4 +1,4 @@
-"""`adapt`: a table of before and after, a file that other commands take, what is wrong said before the work."""
+"""`adapt`: a table of before and after, a file that other commands read, errors before the work."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pytest
 from PIL import Image
 
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.adapt import adapt as room
-from inkdigit.training.adapt.outcome import Adapted, Change, Misread
+from inkdigit.training.adapt import adapt as module
+from inkdigit.training.adapt.outcome import Adapted, Change, Mistake
 
 from .conftest import Said, assert_one_error, draw
 
 
 @pytest.fixture(autouse=True)
 def little() -> Iterator[None]:
-    """Tiny networks forget, and see little at a time."""
+    """Tiny networks forget, and train on small batches."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "FORGETS", 1.0)
-        patch.setattr(room, "BATCH", 16)
+        patch.setattr(module, "MAX_FORGOTTEN", 1.0)
+        patch.setattr(module, "BATCH", 16)
         yield
 
 
@@ -46,64 +46,64 @@ def adapt(inkdigit, model, source):
     return call
 
 
-def test_a_model_is_adapted_and_told_of(adapt, inkdigit, own, tmp_path):
+def test_a_model_is_adapted_and_measured(adapt, inkdigit, own, tmp_path):
     out = tmp_path / "out" / "mine.onnx"
     out.parent.mkdir()
     said = adapt("--data", own, "--out", out)
     assert said.code == 0, said.err
-    head, unseen, learnt, old, _, counts, written = said.out.splitlines()
-    assert head.split() == ["Read", "right", "before", "after", "answered", "before", "after", "pictures"]
-    assert unseen.startswith("your pictures, unseen ")
+    head, unseen, trained_on, old, _, counts, written = said.out.splitlines()
+    assert head.split() == ["Correct", "before", "after", "answered", "before", "after", "images"]
+    assert unseen.startswith("your images, held out ")
     assert unseen.endswith(" 12  each by a network adapted without it")
-    assert learnt.endswith(" 12  flatters: the file learnt from these")
-    assert old.endswith(" 12  digits, test part")
-    assert counts == "Learnt from 4 × 0, 4 × 1, 4 × 2"
+    assert trained_on.endswith(" 12  too high: the model was trained on these")
+    assert old.endswith(" 12  digits, test split")
+    assert counts == "Trained on  4 × 0, 4 × 1, 4 × 2"
     assert written == f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB)"
-    assert "Left out: 1 picture" in said.err
-    assert "digits is not what the model learnt from" in said.err
+    assert "hold no ink or repeat another: 1." in said.err
+    assert "digits is not the model's training data" in said.err
     assert f"inkdigit evaluate {out} --data {own}" in said.err
     figures = Recognizer.load(out).card.figures
     assert f" {figures['accuracy'] * 100:.2f} % " in old
-    assert old.split("%")[2].strip() == "100.00"  # this model refuses nothing
+    assert old.split("%")[2].strip() == "100.00"  # this model rejects nothing
     answered = inkdigit("predict", own / "1" / "1.png", "--model", out)
     assert answered.code == 0, answered.err
-    told = inkdigit("info", out).out
-    assert "tiny-adapted" in told
-    assert re.search(r"adapted to +my-digits, 12 images", told)
+    info = inkdigit("info", out).out
+    assert "tiny-adapted" in info
+    assert re.search(r"adapted to +my-digits, 12 images", info)
 
 
-def test_what_is_still_misread_is_named_no_gain_and_what_flatters_are_said(adapt, own, tmp_path, monkeypatch):
+def test_mistakes_no_gain_and_caveats_are_printed(adapt, own, tmp_path, monkeypatch):
     out = tmp_path / "m.onnx"
     out.write_bytes(b"a model")
     done = Adapted(
         path=out,
-        pictures={"0": 4, "1": 4, "2": 4},
+        image_counts={"0": 4, "1": 4, "2": 4},
         own=Change(n=12, before=0, after=0, answered_before=3, answered_after=9),
         folds=3,
-        learnt=Change(n=12, before=0, after=6, answered_before=12, answered_after=12),
+        trained_on=Change(n=12, before=0, after=6, answered_before=12, answered_after=12),
         old=Change(n=40, before=40, after=39, answered_before=40, answered_after=40),
-        replay="digits, test part",
-        flatters="they were asked",
-        way=0.4,
-        misread=tuple(Misread(f"{i % 3}/{i}.png", str(i % 3), str((i + 1) % 3)) for i in range(12)),
+        replay="digits, test split",
+        caveat="they were asked",
+        fraction=0.4,
+        mistakes=tuple(Mistake(f"{i % 3}/{i}.png", str(i % 3), str((i + 1) % 3)) for i in range(12)),
     )
-    monkeypatch.setattr(room, "adapt", lambda *_, **__: done)
+    monkeypatch.setattr(module, "adapt", lambda *_, **__: done)
     said = adapt("--data", own, "--out", out)
     assert said.code == 0, said.err
-    unseen, learnt, old = said.out.splitlines()[1:4]
+    unseen, trained_on, old = said.out.splitlines()[1:4]
     assert " 75.00 % " in unseen  # answered after
-    assert " 50.00 % " in learnt
+    assert " 50.00 % " in trained_on
     assert " 97.50 % " in old
-    assert old.endswith(" 40  digits, test part; flatters: they were asked")
-    assert "It went 40% of the way" in said.err
-    assert "does no better than before" in said.err
-    assert "  0/0.png: labelled 0, read as 1" in said.err
-    assert "  0/9.png: labelled 0, read as 1" in said.err
+    assert old.endswith(" 40  digits, test split; too high: they were asked")
+    assert "40% of the weight change was applied" in said.err
+    assert "is not better than the old one" in said.err
+    assert "  0/0.png: labelled 0, predicted 1" in said.err
+    assert "  0/9.png: labelled 0, predicted 1" in said.err
     assert "  1/10.png" not in said.err
     assert "  and 2 more" in said.err
 
 
-def test_what_is_wrong_is_said_before_the_work(adapt, own, tmp_path):
+def test_errors_come_before_the_work(adapt, own, tmp_path):
     out = tmp_path / "m.onnx"
     assert_one_error(adapt("--data", own, "--out", tmp_path / "m.bin"), 2, "a name that ends in .onnx")
     assert_one_error(adapt("--data", own, "--out", tmp_path / "none" / "m.onnx"), 9, "its folder does not exist")

@@ -1,4 +1,4 @@
-"""`inkdigit adapt`: a model that learns to read one more hand."""
+"""`inkdigit adapt`: adapt a model to one writer."""
 
 from __future__ import annotations
 
@@ -13,23 +13,26 @@ from inkdigit.errors import MissingExtra, UsageError
 if TYPE_CHECKING:
     from inkdigit.training.adapt.outcome import Adapted, Change
 
-MISREAD = 10  # files that are named
+MAX_MISTAKES = 10  # files that are listed: half a terminal
 
 
 def adapt(
     model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
     data: Annotated[
-        str, typer.Option(help="SOURCE of your labelled pictures, as a folder with one sub-folder a class.")
+        str, typer.Option(help="SOURCE of your labelled images, such as a folder with a sub-folder for each class.")
     ],
     out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="The model file to write.")],
     replay: Annotated[
         str,
-        typer.Option(metavar="SOURCE", help="What is rehearsed; drawn: digits that we draw; auto: the best at hand."),
+        typer.Option(
+            metavar="SOURCE",
+            help="What to rehearse. drawn: drawn digits; auto: the model's training data if available, else drawn.",
+        ),
     ] = "auto",
-    steps: Annotated[int | None, typer.Option(help="How long to learn; else 120.")] = None,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn by lot.")] = 0,
+    steps: Annotated[int | None, typer.Option(help="Steps of training; default: 120.")] = None,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
-    """Adapt a model to a few dozen of your own pictures without forgetting the others; measure both.
+    """Adapt a model to a few dozen of your own images without forgetting the old ones; measure both.
 
     Example: inkdigit adapt fast --data my-digits --out mine.onnx
     """
@@ -50,7 +53,7 @@ def adapt(
             log=talk.note,
             on_tick=bar,
         )
-    _tell(done)
+    _print(done)
     talk.next_steps(
         ["inkdigit", "predict", "picture.png", "--model", str(out)],
         ["inkdigit", "evaluate", str(out), "--data", data],
@@ -58,34 +61,34 @@ def adapt(
     )
 
 
-def _tell(done: Adapted) -> None:
-    """Print the table of before and after, and what is to be known of it."""
-    how = "each by a network adapted without it" if done.folds else "its test part"
-    flatters = "" if done.flatters is None else f"; flatters: {done.flatters}"
+def _print(done: Adapted) -> None:
+    """Print the table of before and after, and what the user should know about it."""
+    how = "each by a network adapted without it" if done.folds else "the test split"
+    caveat = "" if done.caveat is None else f"; too high: {done.caveat}"
     talk.table(
         [
-            ("Read right", "before", "after", "answered before", "after", "pictures", ""),
-            _row("your pictures, unseen", done.own, how),
-            _row("your pictures, learnt", done.learnt, "flatters: the file learnt from these"),
-            _row("old pictures", done.old, f"{done.replay}{flatters}"),
+            ("Correct", "before", "after", "answered before", "after", "images", ""),
+            _row("your images, held out", done.own, how),
+            _row("your images, trained on", done.trained_on, "too high: the model was trained on these"),
+            _row("old images", done.old, f"{done.replay}{caveat}"),
         ],
         left=1,
     )
     talk.say()
-    talk.say(f"Learnt from {', '.join(f'{n} × {name}' for name, n in done.pictures.items())}")
+    talk.say(f"Trained on  {', '.join(f'{n} × {name}' for name, n in done.image_counts.items())}")
     talk.say(f"Model       {done.path} ({done.path.stat().st_size / 1000:,.0f} kB)")
-    if done.way < 1:
-        talk.note(f"It went {done.way:.0%} of the way: farther, it might have forgotten more of the old.")
-    if done.own.after <= done.own.before:
+    if done.fraction < 1:
         talk.note(
-            "On your pictures that it has not seen it does no better than before: you may as well keep the old one."
+            f"{done.fraction:.0%} of the weight change was applied: with more, the model might forget old images."
         )
-    if done.misread:
-        talk.note("Still misread; look whether the labels are right:")
-        for one in done.misread[:MISREAD]:
-            talk.note(f"  {one.where}: labelled {one.label}, read as {one.read}")
-        if len(done.misread) > MISREAD:
-            talk.note(f"  and {len(done.misread) - MISREAD} more")
+    if done.own.after <= done.own.before:
+        talk.note("On your held-out images the new model is not better than the old one: you can keep the old one.")
+    if done.mistakes:
+        talk.note("Still wrong; check whether the labels are right:")
+        for mistake in done.mistakes[:MAX_MISTAKES]:
+            talk.note(f"  {mistake.file}: labelled {mistake.label}, predicted {mistake.predicted}")
+        if len(done.mistakes) > MAX_MISTAKES:
+            talk.note(f"  and {len(done.mistakes) - MAX_MISTAKES} more")
 
 
 def _row(name: str, change: Change, how: str) -> tuple[str, ...]:
