@@ -1,4 +1,4 @@
-"""What several rooms' tests share: drawn digits, paper to put them on, a tiny model file, and where MNIST lies."""
+"""What the tests of several packages share: drawn digits, digits on paper, a tiny model file, the folder of MNIST."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from inkdigit.types import DIGITS, Gray
 
 
 def drawn(label: int, *, seed: int = 0, size_px: int = 112, thickness: float = 0.09) -> Gray:
-    """A digit as a hand would write it: uint8 (size_px, size_px), ink 255 on 0."""
+    """A digit that looks handwritten: uint8 (size_px, size_px), ink 255 on 0."""
     return digit(label, rng=np.random.default_rng([seed, label]), size_px=size_px, thickness=thickness)
 
 
 def on_paper(ink: Gray, *, seed: int = 0, paper: int = 210, pen: int = 60, shadow: int = 70, grain: float = 5) -> Gray:
-    """Dark ink on lit paper, as a camera sees it: `shadow` falls across, `grain` is the noise, in gray levels."""
+    """Dark ink on lit paper, as in a photo: `shadow` darkens one corner, `grain` is the noise, in gray levels."""
     h, w = ink.shape
     y, x = np.mgrid[0 : 1 : h * 1j, 0 : 1 : w * 1j]
     lit = paper - shadow * (0.6 * x + 0.4 * y)
@@ -39,42 +39,42 @@ def on_paper(ink: Gray, *, seed: int = 0, paper: int = 210, pen: int = 60, shado
 
 @cache
 def template(index: int) -> Gray:
-    """A clean picture 28×28 for the class `index`."""
+    """A clean image 28×28 for the class `index`."""
     return prepare(drawn(index % 10, seed=index // 10))
 
 
 def _square(side: int, hole: int) -> Gray:
-    """A square of ink in the middle of a 28×28 picture, with a square hole."""
-    picture = np.zeros((28, 28), np.uint8)
-    picture[14 - side // 2 : 14 + side // 2, 14 - side // 2 : 14 + side // 2] = 255
-    picture[14 - hole // 2 : 14 + hole // 2, 14 - hole // 2 : 14 + hole // 2] = 0
-    return picture
+    """A square of ink in the middle of a 28×28 image, with a square hole."""
+    image = np.zeros((28, 28), np.uint8)
+    image[14 - side // 2 : 14 + side // 2, 14 - side // 2 : 14 + side // 2] = 255
+    image[14 - hole // 2 : 14 + hole // 2, 14 - hole // 2 : 14 + hole // 2] = 0
+    return image
 
 
-SHAPES = np.stack([_square(20, 0), _square(20, 16)])  # what `Tiny` may know as outliers
+SHAPES = np.stack([_square(20, 0), _square(20, 16)])  # the outliers of `Tiny`
 
 
 @dataclass(frozen=True)
 class Tiny:
-    """A model file in a few kilobytes: each class is one picture, and the likest wins."""
+    """A model file of a few kilobytes: each class is one image, and the most similar one wins."""
 
     classes: tuple[str, ...] = DIGITS
     calibration: Calibration = field(default_factory=Calibration)
     kind: str = "ink"
     version: int = VERSION
     provenance: dict[str, object] = field(default_factory=dict)
-    outliers: tuple[str, ...] = ()  # a full square is the first of them, a ring of ink the second
+    outliers: tuple[str, ...] = ()  # the first is a full square, the second a ring of ink
 
     def templates(self) -> Gray:
-        """One 28×28 picture a class."""
+        """One 28×28 image for each class."""
         return np.stack([template(i) for i in range(len(self.classes))])
 
     def model(self, *, weight: float = 1.0):
-        """The ONNX model without its card; `weight` other than 1 makes it answer otherwise."""
+        """The ONNX model without its card; with a `weight` other than 1 its probabilities differ."""
         onnx = pytest.importorskip("onnx")
         make, numpy_helper = onnx.helper.make_node, onnx.numpy_helper
-        pictures = np.concatenate([self.templates(), SHAPES[: len(self.outliers)]])
-        columns = pictures.reshape(len(pictures), -1).T / 255.0
+        images = np.concatenate([self.templates(), SHAPES[: len(self.outliers)]])
+        columns = images.reshape(len(images), -1).T / 255.0
         columns = weight * 2 * columns / np.linalg.norm(columns, axis=0)
         nodes = [
             make("Cast", ["image"], ["floats"], to=onnx.TensorProto.FLOAT),
@@ -108,7 +108,7 @@ class Tiny:
         return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
 
     def card(self) -> Card:
-        """The card of the file, with the answers that the network really gives."""
+        """The card of the file, with the probabilities that the network really gives."""
         images = self.templates()[:10]
         session = ort.InferenceSession(self.model().SerializeToString(), providers=["CPUExecutionProvider"])
         probs = session.run(["probs"], {"image": images})[0]
@@ -135,7 +135,7 @@ class Tiny:
 
 @pytest.fixture(scope="session")
 def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model file that reads the digits that we draw."""
+    """A model file that recognises the digits of `drawn`."""
     return Tiny().write(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
@@ -159,7 +159,7 @@ def lines() -> list[str]:
 
 @pytest.fixture
 def log(lines: list[str]) -> Callable[[str], None]:
-    """A log that keeps what it is told in `lines`."""
+    """A log that appends each message to `lines`."""
     return lines.append
 
 
@@ -171,7 +171,7 @@ def mnist() -> Path:
     for place in filter(None, places):
         if (Path(place) / "mnist" / "train-images-idx3-ubyte.gz").is_file():
             return Path(place) / "mnist"
-    pytest.skip("MNIST is not here: set INKDIGIT_DATA to the folder that holds mnist/")
+    pytest.skip("MNIST is not on this machine: set INKDIGIT_DATA to the folder that holds mnist/")
 
 
 def pytest_configure() -> None:
