@@ -189,9 +189,9 @@ def recalibrate(model: Recognizer, net: nn.Module, adapted: nn.Module, old: OldS
         fitted_on = f"{len(old.held_out):,} held-out training images of {old.dataset.name}"
         held_out = loop.Tensors.of(old.held_out, CPU)
         return calibrate(adapted, held_out, classes=classes, fitted_on=fitted_on, stressed=old.stressed)
-    kept = replace(before, keeps=None, fitted_on=f"{before.fitted_on}, before the model was adapted")
+    taken_over = replace(before, keeps=None, fitted_on=f"{before.fitted_on}, before the model was adapted")
     if before.accept_score is None:
-        return kept
+        return taken_over
     images = torch.from_numpy(old.watched.images)
     scores, adapted_scores = (
         np.sort(predict(network, images, classes=classes).at(before.temperature).score.numpy())
@@ -199,18 +199,19 @@ def recalibrate(model: Recognizer, net: nn.Module, adapted: nn.Module, old: OldS
     )
     rejected = int((scores < before.accept_score).sum())
     if rejected == len(scores) or adapted_scores[rejected] >= before.accept_score:
-        return kept
+        return taken_over
     lowered = f"lowered to answer as many of {len(scores):,} images of {old.dataset.name} as then"
     # Rounded down, so that the image with this score is still answered.
     threshold = math.floor(adapted_scores[rejected] * 1e4) / 1e4
-    return replace(kept, accept_score=threshold, fitted_on=f"{kept.fitted_on}; {lowered}")
+    return replace(taken_over, accept_score=threshold, fitted_on=f"{taken_over.fitted_on}; {lowered}")
 
 
 def cross_validate(learn: Callable[[Part], Learned], own: Dataset, *, seed: int, log: Log) -> Predictions:
     """Predict each of the user's images by a network that was adapted without its fold, one of `FOLDS`."""
     part, rng = own.train, np.random.default_rng(seed)
     fold = np.empty(len(part), np.int64)
-    fold[np.lexsort((rng.random(len(part)), part.labels))] = np.arange(len(part)) % FOLDS  # each class in every fold
+    by_class = np.lexsort((rng.random(len(part)), part.labels))
+    fold[by_class] = np.arange(len(part)) % FOLDS  # so that every fold has its share of each class
     best, answered = np.empty(len(part), np.int64), np.empty(len(part), np.bool_)
     for k in range(FOLDS):
         log(f"Cross-validation: fold {k + 1} of {FOLDS}.")
