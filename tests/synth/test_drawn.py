@@ -70,7 +70,7 @@ def test_without_a_variant_the_generator_picks_one():
 
 
 def test_pictures_in_files_that_shipped_are_drawn_as_they_were():
-    """The self tests of the bundled models are such pictures: rounding of a last bit may change them, no more."""
+    """The self tests of the bundled models are such images: rounding of a last bit may change them, no more."""
     sums = [int(digit(label, rng=rng(label), size_px=56).sum()) for label in range(10)]
     assert sums == pytest.approx(SUMS, abs=300)
 
@@ -150,7 +150,7 @@ def test_a_filled_disc_has_no_hole():
 
 def test_a_blob_is_a_zero_while_it_is_hollow():
     assert all(shape(name, rng=rng(), size_px=32, filled=True).max() == 255 for name in BLOB_GLYPHS)
-    with pytest.raises(UsageError, match=r"No such shape to draw.*triangle.*Received: 'disc'"):
+    with pytest.raises(UsageError, match=r"no such shape.*triangle.*Received: 'disc'"):
         shape("disc", rng=rng())
 
 

@@ -1,4 +1,4 @@
-"""Pictures that are made for training: as many as asked for, labelled, repeatable, by any number of processes."""
+"""Images that are made for training: as many as asked for, labelled, repeatable, by any number of processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_nothing_is_added_where_nothing_is_asked_for():
 
 def test_what_is_made_follows_what_was_there(lines, log):
     made = extend(DIGITS, Amounts(stressed=30, drawn=20, outliers=40), seed=0, log=log)
-    assert lines == ["Drawing 90 pictures."]
+    assert lines == ["Drawing 90 images."]
     assert np.array_equal(made.images[:20], DIGITS.images)
     assert np.array_equal(made.labels[:20], DIGITS.labels)
     assert 80 < len(made) <= 110  # some come out of the door empty
@@ -40,8 +40,8 @@ def test_of_an_empty_picture_there_is_no_copy():
 
 def test_a_row_of_which_one_digit_is_left_is_not_called_several():
     row = np.concatenate([template(3), template(5)], axis=1)
-    assert generated._is_whole(prepare(row), row)
-    assert not generated._is_whole(template(3), row)
+    assert generated.keeps_proportions(prepare(row), row)
+    assert not generated.keeps_proportions(template(3), row)
 
 
 def test_drawn_digits_have_their_labels_in_turn():
@@ -100,14 +100,14 @@ def test_blocks_cover_every_picture_once():
 
 @pytest.mark.parametrize(("classes", "kind"), [(tuple("abc"), "ink"), (tuple("0123456789"), "plain")])
 def test_only_digits_can_be_drawn(classes, kind):
-    with pytest.raises(UsageError, match="Nothing can be drawn"):
+    with pytest.raises(UsageError, match="cannot be drawn"):
         check_source(Dataset("others", classes, Part(DIGITS.images[:2], np.zeros(2, np.int64)), prepare=kind))
 
 
 def test_a_process_whose_parent_was_killed_draws_no_further(tmp_path):
     np.savez(tmp_path / generated.GIVEN, images=DIGITS.images, labels=DIGITS.labels)
     (tmp_path / generated.PLAN).write_text(json.dumps({"seed": 0, "blocks": [("drawn", 0, 1)]}))
-    generated._work(tmp_path, 0, 1, parent=-1)
+    generated.draw_blocks(tmp_path, 0, 1, parent=-1)
     assert not list(tmp_path.glob("*.made.npz"))
-    generated._work(tmp_path, 0, 1, parent=os.getppid())
+    generated.draw_blocks(tmp_path, 0, 1, parent=os.getppid())
     assert [path.name for path in tmp_path.glob("*.made.npz")] == ["0.made.npz"]

@@ -23,7 +23,7 @@ def rng(seed: int = 0) -> np.random.Generator:
 
 def fonts_of(character: str) -> set[str]:
     """The names of the fonts in which a character is an outlier."""
-    every = [entry for group in printed._outliers().values() for entry in group]
+    every = [entry for group in printed.outlier_characters().values() for entry in group]
     return {font.stem for known, fonts in every for font in fonts if known == character}
 
 
@@ -94,7 +94,7 @@ def test_letters_differ_and_are_never_empty():
 
 
 def test_a_to_j_are_outliers_but_for_an_i_that_is_a_bare_stroke():
-    capitals = {character for character, _ in printed._outliers()["capitals"]}
+    capitals = {character for character, _ in printed.outlier_characters()["capitals"]}
     assert set("ABCDEFGHIJ") <= capitals
     assert {"DejaVuSerif", "DejaVuSansMono", "cmtt10"} <= fonts_of("I")
     assert not {"DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "cmss10"} & fonts_of("I")
@@ -106,14 +106,14 @@ def test_what_looks_like_a_digit_is_in_a_group_and_left_out():
     assert len(set(everything)) == len(everything)
     assert sorted(LOOKS_LIKE_A_DIGIT) == list("0123456789")
     assert set(everything) >= LOOK_ALIKES
-    printable = {character for group in printed._outliers().values() for character, _ in group}
+    printable = {character for group in printed.outlier_characters().values() for character, _ in group}
     assert not printable & LOOK_ALIKES
     assert not printable & set("0123456789𝕀𝕴𝔍ℒ")
     assert set("𝔸𝕬𝒜Ⓐ") <= printable
 
 
 def test_every_group_is_printable():
-    assert all(len(group) >= 8 for group in printed._outliers().values())
+    assert all(len(group) >= 8 for group in printed.outlier_characters().values())
 
 
 def test_no_two_capitals_of_a_font_look_the_same():

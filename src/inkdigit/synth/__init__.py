@@ -1,1 +1,1 @@
-"""Pictures that are drawn here: digits, letters, signs, prints, and what is not a digit."""
+"""Images that are drawn here: digits, letters, signs, prints, and what is not a digit."""

@@ -1,11 +1,11 @@
-"""Digits, letters, signs, shapes and scribbles drawn by strokes: pictures that need no data set.
+"""Digits, letters, signs, shapes and scribbles drawn by strokes: images without a data set.
 
-In: what to draw, a random generator, and how large, thick and shaky it is to be. Out: gray `uint8 (size, size)`, ink
-255 on 0, antialiased. Examples, tests, outliers and the self test of every model file are made of them.
+In: what to draw, a random generator, size, thickness and jitter. Out: gray `uint8 (size, size)`, ink 255 on 0,
+antialiased. Examples, tests, outliers and the self test of every model file are drawn here.
 
-A glyph is one line of text (`data/glyphs.py` says how to read it); the curve that its points pull along is a quadratic
-B-spline, by Chaikin's corner cutting. Several glyphs of a digit are the ways in which people write it.
-Only numpy draws, so that a seed gives the same picture everywhere, up to the last bit of a cosine.
+A glyph is one line of text (`synth/glyphs.py` explains it). Its points control a quadratic B-spline, which is drawn by
+Chaikin's corner cutting. The several glyphs of a digit are the variants that people write. Only NumPy draws, so that a
+random seed gives the same image on every machine, up to the last bit of a cosine.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Points = NDArray[np.float64]  # (P, 2): x, y
 Stroke = tuple[Points, NDArray[np.bool_]]  # control points (P, 2), and which of them are corners (P,)
 Scribble = Literal["strokes", "hatching", "loops", "spiral", "tangle"]
 
-AT_A_TIME = 2**15  # pixels that ink is measured at, together: what a processor's cache holds
+AT_A_TIME = 2**15  # pixels in one step: their coordinates fit into the cache of a processor
 
 
 def digit(
@@ -47,26 +47,30 @@ def digit(
 ) -> Gray:
     """The digit `label`, uint8 (size_px, size_px), ink 255 on 0.
 
-    `thickness` is the pen's width as a fraction of the size. `jitter` is how far a control point strays, as a fraction
-    of the glyph's height; slant, turn, aspect and pressure stray with it, and 0 gives the copybook shape. `variant`
-    picks one of `DIGIT_GLYPHS[label]`, or with `extra` of `EXTRA_DIGIT_GLYPHS[label]` too; None lets `rng` pick.
+    `thickness` is the width of the pen as a fraction of the size. `jitter` is the standard deviation of a control point
+    as a fraction of the height of the glyph; slant, turn, aspect and pressure vary with it, and 0 gives the exact
+    glyph. `variant` is the index of one of `DIGIT_GLYPHS[label]`, with `extra` also of `EXTRA_DIGIT_GLYPHS[label]`;
+    None draws a random one.
 
-    Raises UsageError for a label or a variant that is not there.
+    Raises:
+        UsageError: there is no such label, or no such variant.
     """
     glyphs = DIGIT_GLYPHS.get(label)
     if glyphs is None:
-        raise UsageError("No such digit to draw", expected="0 to 9", received=repr(label))
+        raise UsageError("There is no such digit", expected="0 to 9", received=repr(label))
     if extra:
         glyphs += EXTRA_DIGIT_GLYPHS[label]
     if variant is None:
         variant = int(rng.integers(len(glyphs)))
     if not 0 <= variant < len(glyphs):
-        raise UsageError(f"No such way to draw {label}", expected=f"0 to {len(glyphs) - 1}", received=repr(variant))
+        raise UsageError(
+            f"There is no such variant of {label}", expected=f"0 to {len(glyphs) - 1}", received=repr(variant)
+        )
     return _draw(_strokes(glyphs[variant]), rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
 
 
 def pen(rng: np.random.Generator) -> float:
-    """The `thickness` of a pen that somebody takes: from a fine one to, now and then, a marker that closes holes."""
+    """The random `thickness` of a pen: most are fine to broad, one in five is a marker that closes holes."""
     return float(rng.uniform(0.04, 0.16) if rng.random() < 0.8 else rng.uniform(0.16, 0.26))
 
 
@@ -75,7 +79,7 @@ def letter(
 ) -> Gray:
     """The letter `name`, one of `LETTER_GLYPHS`, as `digit` draws digits: uint8 (size_px, size_px).
 
-    There are only letters that cannot be taken for a digit. Raises UsageError for any other.
+    There are only letters that cannot be taken for a digit. Raises UsageError for all others.
     """
     strokes = _named("letter", name, LETTER_GLYPHS)
     return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
@@ -86,8 +90,8 @@ def sign(
 ) -> Gray:
     """The sign `name`, one of `SIGN_GLYPHS`, as `digit` draws digits: uint8 (size_px, size_px).
 
-    Letters of other scripts and small drawings are signs too; none can be taken for a digit. Raises UsageError for
-    any other.
+    Letters of other scripts and small drawings are signs, too. None of them can be taken for a digit. Raises UsageError
+    for all others.
     """
     strokes = _named("sign", name, SIGN_GLYPHS)
     return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
@@ -104,7 +108,7 @@ def shape(
 ) -> Gray:
     """The shape `name`, one of `SHAPE_GLYPHS`, or one of `BLOB_GLYPHS` if it is `filled`: uint8 (size_px, size_px).
 
-    Raises UsageError for any other: a blob that is hollow is a 0.
+    Raises UsageError for all others: a hollow blob is a 0.
     """
     strokes = _named("shape", name, SHAPE_GLYPHS | BLOB_GLYPHS if filled else SHAPE_GLYPHS)
     return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter, filled=filled)
@@ -113,16 +117,16 @@ def shape(
 def scribble(
     *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.06, kind: Scribble = "strokes"
 ) -> Gray:
-    """What means nothing, no two alike: uint8 (size_px, size_px), ink 255 on 0.
+    """A scribble without a meaning, each one different: uint8 (size_px, size_px), ink 255 on 0.
 
-    "strokes" are one or two that wander or zigzag; "hatching" lines side by side, perhaps crossed by others; "loops" a
-    pen that circles as it goes; a "spiral" has two turns or more; a "tangle" goes to and fro where it is.
+    "strokes" are one or two lines that wander or zigzag, "hatching" is lines side by side, sometimes crossed by others,
+    "loops" are rings in a row, a "spiral" has two turns or more, and a "tangle" is a line to and fro in one place.
 
     Raises UsageError for another kind.
     """
     draw = _SCRIBBLES.get(kind)
     if draw is None:
-        raise UsageError("No such kind of scribble", expected=", ".join(_SCRIBBLES), received=repr(kind))
+        raise UsageError("There is no such kind of scribble", expected=", ".join(_SCRIBBLES), received=repr(kind))
     return _draw(draw(rng), rng=rng, size_px=size_px, thickness=thickness, jitter=0.02)
 
 
@@ -149,7 +153,7 @@ def _hatching(rng: np.random.Generator) -> list[Stroke]:
 
 
 def _circling(rng: np.random.Generator, *, turns: float, radii: tuple[float, float], step: float) -> list[Stroke]:
-    """A pen that goes round, from one radius to the other, and on to the right by `step` a turn."""
+    """A line in circles, from one radius to the other, that moves to the right by `step` in each turn."""
     angle = rng.uniform(0, 2 * np.pi) + rng.choice([-1, 1]) * np.linspace(0, 2 * np.pi * turns, int(12 * turns))
     radius = np.linspace(*radii, len(angle)) * rng.normal(1, 0.06, len(angle))
     points = radius[:, None] * np.column_stack([np.cos(angle), np.sin(angle)])
@@ -158,17 +162,17 @@ def _circling(rng: np.random.Generator, *, turns: float, radii: tuple[float, flo
 
 
 def _loops(rng: np.random.Generator) -> list[Stroke]:
-    """Three to six rings that run into each other, as when a pen is tried."""
+    """Three to six rings in one line, as from a person who tries a pen."""
     return _circling(rng, turns=int(rng.integers(3, 7)), radii=(0.3, 0.3), step=rng.uniform(0.25, 0.5))
 
 
 def _spiral(rng: np.random.Generator) -> list[Stroke]:
-    """Two to four turns, from inside out."""
+    """Two to four turns, from the inside to the outside."""
     return _circling(rng, turns=rng.uniform(2.2, 4.0), radii=(0.03, 0.5), step=0.0)
 
 
 def _tangle(rng: np.random.Generator) -> list[Stroke]:
-    """One stroke that goes to and fro twenty to forty times, as what is struck out."""
+    """One line that goes to and fro twenty to forty times, as over a word that is struck out."""
     count = int(rng.integers(20, 41))
     return [(rng.normal(0, 0.3, (count, 2)), rng.random(count) < 0.2)]
 
@@ -177,9 +181,9 @@ _SCRIBBLES = {"strokes": _wandering, "hatching": _hatching, "loops": _loops, "sp
 
 
 def _named(kind: str, name: str, glyphs: dict[str, str]) -> list[Stroke]:
-    """The strokes of the glyph `name`; raise UsageError where there is none."""
+    """The strokes of the glyph `name`; raise UsageError if it does not exist."""
     if name not in glyphs:
-        raise UsageError(f"No such {kind} to draw", expected=" ".join(glyphs), received=repr(name))
+        raise UsageError(f"There is no such {kind}", expected=" ".join(glyphs), received=repr(name))
     return _strokes(glyphs[name])
 
 
@@ -203,17 +207,17 @@ def _draw(
     jitter: float,
     filled: bool = False,
 ) -> Gray:
-    """Shake the strokes, fit them into the square, and lay the ink."""
-    hand = _hand(rng, jitter)
-    lines = [_curve(points + rng.normal(0, jitter, points.shape), corners) @ hand for points, corners in strokes]
+    """Jitter the strokes, fit them into the square, and draw the ink."""
+    handwriting = _handwriting(rng, jitter)
+    lines = [_curve(points + rng.normal(0, jitter, points.shape), corners) @ handwriting for points, corners in strokes]
     half_px = thickness * size_px / 2
     inks = [half_px * _pressure(line, rng, jitter) for line in lines]
     lines = _fit(lines, size_px=size_px, margin_px=0.12 * size_px + half_px)
-    return _lay(lines, inks, size_px, inside=_inside(lines, size_px) if filled else None)
+    return _ink(lines, inks, size_px, inside=_inside(lines, size_px) if filled else None)
 
 
-def _hand(rng: np.random.Generator, jitter: float) -> Points:
-    """One writer's slant, turn and aspect as a matrix (2, 2) to multiply points with."""
+def _handwriting(rng: np.random.Generator, jitter: float) -> Points:
+    """The slant, turn and aspect of one writer, as a matrix (2, 2) to multiply points with."""
     slant, turn, aspect = np.clip(rng.normal(0, 1, 3), -2, 2) * jitter * np.array([5.0, 2.5, 4.0])
     cos, sin = np.cos(turn), np.sin(turn)
     shape: Points = np.array([[1 + aspect, 0.0], [-slant, 1.0]]) @ np.array([[cos, sin], [-sin, cos]])
@@ -221,15 +225,15 @@ def _hand(rng: np.random.Generator, jitter: float) -> Points:
 
 
 def _curve(points: Points, corners: NDArray[np.bool_]) -> Points:
-    """The points (Q, 2) of the smooth line that the control points (P, 2) pull along, sharp at the corners (P,)."""
+    """The points (Q, 2) of the smooth line with the control points (P, 2), sharp at the corners (P,)."""
     ends = [0, *np.flatnonzero(corners[1:-1]) + 1, len(points) - 1]
     return np.concatenate([_smooth(points[a : b + 1]) for a, b in pairwise(ends)])
 
 
 def _smooth(points: Points, rounds: int = 4) -> Points:
-    """Cut every corner but the ends at a quarter and three quarters, again and again (Chaikin 1974)."""
+    """Cut every corner except the ends at a quarter and three quarters, several times (Chaikin 1974)."""
     if len(points) == 2:
-        points = np.linspace(points[0], points[1], 3)  # a straight line has no corner to cut, but needs its pressure
+        points = np.linspace(points[0], points[1], 3)  # a straight line has no corners, but its pressure varies
     for _ in range(rounds):
         before, after = points[:-1], points[1:]
         cut = np.stack([0.75 * before + 0.25 * after, 0.25 * before + 0.75 * after], axis=1).reshape(-1, 2)
@@ -238,7 +242,7 @@ def _smooth(points: Points, rounds: int = 4) -> Points:
 
 
 def _pressure(line: Points, rng: np.random.Generator, jitter: float) -> NDArray[np.float64]:
-    """How hard the pen presses at each point of a line (Q, 2): a slow wave around 1, lighter at the ends; (Q,)."""
+    """The pressure of the pen at each point of a line (Q, 2): a slow wave around 1, less at the ends; (Q,)."""
     length = np.cumsum(np.linalg.norm(np.diff(line, axis=0, prepend=line[:1]), axis=1))
     along = length / length[-1]
     wave = np.sin(2 * np.pi * (along * rng.uniform(0.4, 1.2) + rng.uniform()))
@@ -248,15 +252,15 @@ def _pressure(line: Points, rng: np.random.Generator, jitter: float) -> NDArray[
 
 
 def _fit(lines: list[Points], *, size_px: int, margin_px: float) -> list[Points]:
-    """The lines in pixels, centred, their longer side filling the square but for the margin."""
-    every = np.concatenate(lines)
-    low, high = every.min(axis=0), every.max(axis=0)
+    """The lines in pixels, centred; their longer side fills the square except for the margin."""
+    points = np.concatenate(lines)
+    low, high = points.min(axis=0), points.max(axis=0)
     scale = (size_px - 2 * margin_px) / (high - low).max()
     return [(line - (low + high) / 2) * scale + size_px / 2 for line in lines]
 
 
 def _inside(lines: list[Points], size_px: int) -> NDArray[np.bool_]:
-    """Which pixels of the square lie inside closed lines: bool (size_px, size_px), by the even-odd rule."""
+    """A mask of the pixels inside closed lines: bool (size_px, size_px), by the even-odd rule."""
     pieces = np.concatenate([np.column_stack([line, np.roll(line, -1, axis=0)]) for line in lines])
     x1, y1, x2, y2 = pieces.T[:, :, None]  # (S, 1) each
     y = np.arange(size_px) + 0.5
@@ -269,12 +273,12 @@ def _inside(lines: list[Points], size_px: int) -> NDArray[np.bool_]:
     return inside
 
 
-def _lay(
+def _ink(
     lines: list[Points], inks: list[NDArray[np.float64]], size_px: int, *, inside: NDArray[np.bool_] | None = None
 ) -> Gray:
-    """Ink 255 wherever the pen, of half width `inks` at each point of `lines`, passes; a soft edge one pixel wide.
+    """Ink 255 under a pen of half width `inks` at each point of `lines`, with a soft edge of one pixel.
 
-    Every piece of line is measured in a window of its own, all windows being of one size.
+    Every segment of a line is measured in a window of its own; all windows have the same size.
     """
     pens = [np.column_stack([line, ink]) for line, ink in zip(lines, inks, strict=True)]
     a, b = np.concatenate([pen[:-1] for pen in pens]), np.concatenate([pen[1:] for pen in pens])  # (S, 3)
@@ -283,7 +287,7 @@ def _lay(
     high = np.clip(np.ceil(np.maximum(a, b)[:, :2] + reach), 0, size_px).astype(int)
     side = int((high - low).max())
     width = size_px + side  # windows may stick out to the right and below
-    depth = np.full(width * width, -1.0)  # how far the middle of each pixel lies inside the ink
+    depth = np.full(width * width, -1.0)  # how far the centre of each pixel is inside the ink
     across, count = np.arange(side), max(1, AT_A_TIME // side**2)
     for some in (slice(i, i + count) for i in range(0, len(a), count)):
         x = low[some, 0, None, None] + across  # (C, 1, side)
@@ -294,9 +298,9 @@ def _lay(
 
 
 def _depth(x: Points, y: Points, a: Points, b: Points) -> NDArray[np.float64]:
-    """How far inside its piece of line each point of windows `x` (C, 1, W), `y` (C, H, 1) lies: float (C, H, W).
+    """How far each point of the windows `x` (C, 1, W), `y` (C, H, 1) is inside its segment: float (C, H, W).
 
-    `a` and `b` (C, 3) are the ends of the pieces: x, y, half width.
+    `a` and `b` (C, 3) are the ends of the segments: x, y, half width.
     """
     x, y = x - a[:, 0, None, None], y - a[:, 1, None, None]
     dx, dy, widening = (b - a).T[:, :, None, None]

@@ -1,7 +1,7 @@
-"""Training pictures that our own code makes, beside those of a data set: stressed copies, drawn digits, outliers.
+"""Training images that are generated in addition to those of a data set: stressed copies, drawn digits, outliers.
 
-In: a training part and how many of each kind. Out: a part with both, every new picture through the door. A picture is
-known by the seed and its number alone, so that the number of processes that draw does not matter.
+In: a training split and the number of images of each kind. Out: a split with both, all images prepared. The random seed
+and the number of an image decide it, so that the number of processes that draw has no influence.
 """
 
 from __future__ import annotations
@@ -29,23 +29,24 @@ from inkdigit.synth.stress import photograph
 from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Log, Part, silent
 
 Block = tuple[str, int, int]  # kind, first number, count
-Made = tuple[Gray, NDArray[np.int64]]  # pictures (n, 28, 28) and labels (n,)
+Made = tuple[Gray, NDArray[np.int64]]  # images (n, 28, 28) and labels (n,)
 
 KINDS = ("stressed", "drawn", "outliers")
-GIVEN, PLAN = "given.npz", "plan.json"  # what the processes read
-TELLS = 4  # times that the progress is told
-BLOCK = 500  # pictures with one random generator
+GIVEN, PLAN = "given.npz", "plan.json"  # the files that the processes read
+LOG_STEPS = 4  # lines of progress, a quarter of the work each
+BLOCK = 500  # images with one random generator: some seconds of work, and so the unit of a process
 NO_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
-MARGIN_PX = 4  # around ink that is shown as it is
-WHOLE = 0.35  # of the logarithm of its proportions a row may change by, seen at an angle
-FEW = 2 * BLOCK  # so many are drawn at once, without further processes
-SEVERAL_SHARE = 0.25  # of the outliers are several digits
-PRINTED_SHARE = 0.25  # of the drawn digits are printed in fonts
+MARGIN_PX = 4  # around ink that is prepared without stress
+MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it were lost
+FEW = 2 * BLOCK  # up to so many images are drawn without further processes, which take a second to start
+SEVERAL_SHARE = 0.25  # of the outliers are several digits: one kind of four
+PRINTED_SHARE = 0.25  # of the drawn digits are printed in fonts: most real images are handwritten
+ON_PAPER_SHARE = 0.5  # of drawn digits and outliers are stressed; the others are clean, like MNIST
 
 
 @dataclass(frozen=True, slots=True)
 class Amounts:
-    """How many pictures of each kind are made."""
+    """How many images of each kind are made."""
 
     stressed: int = 0
     drawn: int = 0
@@ -53,20 +54,20 @@ class Amounts:
 
     @property
     def blocks(self) -> list[Block]:
-        """What is drawn with one generator each."""
+        """The blocks of images, each with a random generator of its own."""
         of_kind = [(kind, getattr(self, kind)) for kind in KINDS]
         return [(kind, i, min(BLOCK, n - i)) for kind, n in of_kind for i in range(0, n, BLOCK)]
 
 
 def check_source(dataset: Dataset) -> None:
-    """Whether pictures of this kind can be added.
+    """Check that images can be generated for a data set.
 
     Raises:
-        UsageError: these are no digits.
+        UsageError: its classes are not the digits, or it is not prepared as ink.
     """
     if dataset.classes != DIGITS or dataset.prepare != "ink":
         raise UsageError(
-            f"Nothing can be drawn that is like {dataset.name!r}",
+            f"Images like those of {dataset.name!r} cannot be drawn",
             expected="digits 0 to 9, prepared as ink",
             received=f"{len(dataset.classes)} classes, prepared as {dataset.prepare}",
             hint="Set stressed, drawn and outliers to 0.",
@@ -74,9 +75,9 @@ def check_source(dataset: Dataset) -> None:
 
 
 def extend(part: Part, amounts: Amounts, *, seed: int, log: Log = silent) -> Part:
-    """`part` and what is made for it; an outlier's label is ten and its place in `OUTLIERS`.
+    """`part` and the generated samples; the label of an outlier is ten plus its index in `OUTLIERS`.
 
-    A picture of which the door leaves nothing is left out. There are no files and writers any more.
+    An image that is blank when it is prepared is left out. The result has no files and writers.
 
     Raises:
         DataError: a process that draws has failed.
@@ -84,30 +85,30 @@ def extend(part: Part, amounts: Amounts, *, seed: int, log: Log = silent) -> Par
     blocks = amounts.blocks
     if not blocks:
         return part
-    wanted = sum(count for _, _, count in blocks)
-    log(f"Drawing {wanted:,} pictures.")
-    made = [draw(part, block, seed) for block in blocks] if wanted <= FEW else _in_processes(part, blocks, seed, log)
+    total = sum(count for _, _, count in blocks)
+    log(f"Drawing {total:,} images.")
+    made = [draw(part, block, seed) for block in blocks] if total <= FEW else _in_processes(part, blocks, seed, log)
     images, labels = (np.concatenate(columns) for columns in zip((part.images, part.labels), *made, strict=True))
     return Part(images, labels)
 
 
 def draw(part: Part, block: Block, seed: int) -> Made:
-    """The pictures (n, 28, 28) of one block, less those that come out empty, and their labels (n,)."""
+    """The images (n, 28, 28) of one block, without blank ones, and their labels (n,)."""
     kind, first, count = block
     rng = np.random.default_rng([seed, KINDS.index(kind), first])
     images, labels = [], []
     for i in range(first, first + count):
         ink, label = _ink(part, kind, i, rng)
-        on_paper = bool(ink.any()) and (kind == "stressed" or rng.random() < 0.5)
+        on_paper = bool(ink.any()) and (kind == "stressed" or rng.random() < ON_PAPER_SHARE)
         image = prepare(photograph(ink, rng=rng) if on_paper else np.pad(ink, MARGIN_PX))
-        if image.any() and (label != SEVERAL or _is_whole(image, ink)):
+        if image.any() and (label != SEVERAL or keeps_proportions(image, ink)):
             images.append(image)
             labels.append(label)
     return np.stack(images) if images else part.images[:0], np.array(labels, np.int64)
 
 
 def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray, int]:
-    """The ink of one picture, and its label."""
+    """The ink of one image, and its label."""
     if kind == "stressed":
         return part.images[i % len(part)], int(part.labels[i % len(part)])
     if kind == "outliers":
@@ -120,16 +121,16 @@ def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray,
     return drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True), label
 
 
-def _is_whole(image: Gray, ink: Gray) -> bool:
-    """Whether a row of digits came through the door as wide as it was, by its proportions: with one left, it is one."""
-    (h, w), (before_h, before_w) = (picture[box].shape for picture in (image, ink) if (box := ink_box(picture)))
-    return abs(math.log((w / h) / (before_w / before_h))) < WHOLE
+def keeps_proportions(image: Gray, ink: Gray) -> bool:
+    """Whether a prepared row of digits has about the proportions of its ink: else some of its digits were lost."""
+    (h, w), (before_h, before_w) = (gray[box].shape for gray in (image, ink) if (box := ink_box(gray)))
+    return abs(math.log((w / h) / (before_w / before_h))) < MAX_LOG_CHANGE
 
 
 def _in_processes(part: Part, blocks: list[Block], seed: int, log: Log) -> list[Made]:
-    """The blocks, drawn by as many processes as there are processors.
+    """The blocks, drawn by as many processes as there are processor cores.
 
-    They are commands, not `multiprocessing`, which would run the caller's script again in each.
+    They are commands: `multiprocessing` would run the caller's script again in each.
     """
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
@@ -137,25 +138,25 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, log: Log) -> list[
         (folder / PLAN).write_text(json.dumps({"seed": seed, "blocks": blocks}), encoding="utf-8")
         workers = [_begin(folder, first, cores()) for first in range(cores())]
         for worker in workers:
-            stack.callback(worker.wait)  # after the kill, for the folder goes next: callbacks run backwards
+            stack.callback(worker.wait)  # after the kill, before the folder is removed: callbacks run in reverse order
             stack.callback(worker.kill)
-        told = 0
+        logged = 0
         while any(worker.poll() is None for worker in workers):
             time.sleep(0.2)
             done = len(list(folder.glob("*.made.npz"))) / len(blocks)
-            if int(done * TELLS) > told:
-                told = int(done * TELLS)
+            if int(done * LOG_STEPS) > logged:
+                logged = int(done * LOG_STEPS)
                 log(f"Drawn {done:.0%}.")
         if any(worker.returncode for worker in workers):
-            raise DataError("A process that draws pictures has failed; what it said is above")
+            raise DataError("A process that draws images has failed; its message is above")
         return [_read(folder / f"{i}.made.npz") for i in range(len(blocks))]
 
 
 def _begin(folder: Path, first: int, step: int) -> subprocess.Popen[bytes]:
     """Start a process that draws every `step`-th block from the `first` one."""
-    alone = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other processors are for the other processes
+    one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other cores are for the other processes
     argv = [sys.executable, "-m", "inkdigit.synth.generated", str(folder), str(first), str(step), str(os.getpid())]
-    return subprocess.Popen(argv, env={**os.environ, **alone}, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(argv, env={**os.environ, **one_thread}, stdout=subprocess.DEVNULL)
 
 
 def _read(path: Path) -> Made:
@@ -163,13 +164,13 @@ def _read(path: Path) -> Made:
         return stored["images"], stored["labels"]
 
 
-def _work(folder: Path, first: int, step: int, parent: int) -> None:
-    """What such a process does, as long as the one that began it is there."""
+def draw_blocks(folder: Path, first: int, step: int, *, parent: int) -> None:
+    """The work of such a process: every `step`-th block from the `first` one, as long as its `parent` runs."""
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     part = Part(*_read(folder / GIVEN))
     for i in range(first, len(plan["blocks"]), step):
         if os.getppid() != parent:
-            return  # it was killed: nobody waits for the rest
+            return  # it was killed: the rest is not needed
         kind, begin, count = plan["blocks"][i]
         images, labels = draw(part, (kind, begin, count), plan["seed"])
         with (folder / f"{i}.part").open("wb") as file:
@@ -178,4 +179,4 @@ def _work(folder: Path, first: int, step: int, parent: int) -> None:
 
 
 if __name__ == "__main__":
-    _work(Path(sys.argv[1]), *map(int, sys.argv[2:]))
+    draw_blocks(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), parent=int(sys.argv[4]))

@@ -1,10 +1,10 @@
-"""What our pens can draw: digits, letters and shapes, each as one line of text.
+"""The glyphs that `synth/drawn.py` draws: digits, letters, shapes and signs, each as one line of text.
 
-The numbers of a glyph are control points `x,y` in hundredths of its height, from the top left; a stroke is the smooth
-curve that they pull along; `!` after a point makes a sharp corner there; `|` lifts the pen (`data/drawn.py` draws).
+The numbers of a glyph are control points `x,y` in hundredths of its height, from the top left. A stroke is the smooth
+curve that they control; `!` after a point makes a sharp corner there, and `|` lifts the pen.
 
-Only digits look like digits here, so that the rest can teach a model to refuse. Of letters by hand there are no O Q o
-(0), I l i (1), Z z (2), S s (5), G b (6), B (8), g q a (9), y (4 or 9), no p (a 9 in the mirror), no c and v (C and V).
+Only digits look like digits here, so that a model can learn to reject the rest. The handwritten letters are without
+O Q o (0), I l i (1), Z z (2), S s (5), G b (6), B (8), g q a (9), y (4 or 9), p (a mirrored 9), and c and v (C and V).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ DIGIT_GLYPHS: dict[int, tuple[str, ...]] = {
     ),
 }
 
-# The ways of fewer hands. A list of its own: pictures drawn by chance from the first list are in files that shipped.
+# Rarer variants. They have a list of their own, because released model files hold images drawn from the first list.
 EXTRA_DIGIT_GLYPHS: dict[int, tuple[str, ...]] = {
     0: (
         "50,0 29,0 0,29 0,71 29,100 71,100 100,71 100,29 71,0 50,0",  # a circle
@@ -144,7 +144,7 @@ EXTRA_DIGIT_GLYPHS: dict[int, tuple[str, ...]] = {
     ),
 }
 
-# Capitals and small letters by hand.
+# Handwritten capitals and small letters.
 LETTER_GLYPHS: dict[str, str] = {
     "A": "6,100 44,0! 82,100 | 20,64 70,62",
     "E": "74,2 18,2! 16,98! 78,98 | 18,48 64,46",
@@ -180,7 +180,7 @@ LETTER_GLYPHS: dict[str, str] = {
     "x": "6,6 30,-4 58,104 86,94 | 84,2 12,100",
 }
 
-# Closed outlines, drawn hollow or filled.
+# Closed outlines, hollow or filled.
 SHAPE_GLYPHS: dict[str, str] = {
     "triangle": "50,4 98,92! 2,92! 50,4",
     "triangle down": "2,8 98,8! 50,96! 2,8",
@@ -205,7 +205,7 @@ SHAPE_GLYPHS: dict[str, str] = {
     "lightning": "60,0 20,56! 48,56! 34,100! 84,38! 54,38! 76,0! 60,0",
 }
 
-# Outlines that are a 0 while they are hollow: only ever filled.
+# Outlines that would be a 0 if they were hollow: they are always filled.
 BLOB_GLYPHS: dict[str, str] = {
     "disc": "50,0 29,0 0,29 0,71 29,100 71,100 100,71 100,29 71,0 50,0",
     "half disc": "0,70 4,0 50,-6 96,0 100,70! 0,70",
@@ -219,7 +219,7 @@ BLOB_GLYPHS: dict[str, str] = {
     "splash": "50,0 64,30 100,10 80,50 110,80 64,74 40,110 34,70 -8,60 30,40 10,0 50,0",
 }
 
-# Signs, small drawings and letters of other scripts. Left out is what a reader of digits would take for one: of signs
+# Signs, small drawings and letters of other scripts, without those that can be taken for a digit: of signs
 # | / ( ) ! ⊥ and quotes (1), § (8), } (3) and £ (2); of other scripts Б З Ч Ц Э, Θ ο σ δ, ר ד ו ס, و ه ط ع, 日 口 ヨ.
 SIGN_GLYPHS: dict[str, str] = {
     "+": "48,4 48,96 | 2,50 94,50",

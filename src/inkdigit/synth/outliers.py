@@ -1,7 +1,7 @@
-"""Pictures that a digit reader should refuse: letters, signs, shapes, scribbles, pieces of digits, several, noise.
+"""Images that a model should reject: letters, signs, shapes, scribbles, pieces of digits, several digits, noise.
 
-In: a random generator, and digits for what is made of them. Out: ink, gray `uint8 (H, W)`, 255 on 0. What truly looks
-like a digit is left out as far as we can tell: a bare stroke is a 1, a ring is a 0.
+In: a random generator, and digits to cut and combine. Out: ink, gray `uint8 (H, W)`, 255 on 0. Drawings that look like
+a digit are left out as far as we know them: a single stroke is a 1, a ring is a 0.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from inkdigit.synth import drawn, printed
 from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS
 from inkdigit.types import SIDE, Gray, Part
 
-INK_PX = (40, 120)  # the side of what is drawn
-# Halves that are left of no other digit: label → which part is kept.
+INK_PX = (40, 120)  # the side of a drawing: strokes stay clear when it is prepared
+# Halves that look like no other digit: label → the half.
 HALVES = {2: ("top", "bottom"), 3: ("left",), 4: ("top",), 5: ("left", "right"), 7: ("top",)}
-ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, …
+ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, … The rarest has eight
 SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral", "tangle")
 
 
 def no_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
-    """What is no digit, some of it a piece of one of `digits`: uint8 (H, W)."""
+    """A random image that is not a digit, or is a piece of one of `digits`: uint8 (H, W)."""
     if rng.random() < 0.03:
         return _noise(rng)
     return _half(digits, rng) if rng.random() < 0.06 else _sign(rng)
@@ -36,7 +36,7 @@ def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
 
 
 def _sign(rng: np.random.Generator) -> Gray:
-    """A letter by hand or in print, a sign, a shape or a scribble."""
+    """A handwritten or printed letter, a sign, a shape or a scribble."""
     size, pen = int(rng.integers(*INK_PX)), drawn.pen(rng)
     match rng.choice(["print", "letter", "sign", "shape", "scribble"], p=[0.42, 0.2, 0.18, 0.1, 0.1]):
         case "print":
@@ -54,7 +54,7 @@ def _sign(rng: np.random.Generator) -> Gray:
 
 
 def _half(digits: Part, rng: np.random.Generator) -> Gray:
-    """About half of a digit that is not left looking like another one."""
+    """About half of a digit, which does not look like another digit."""
     label = int(rng.choice([*HALVES]))
     known = np.flatnonzero(digits.labels == label)
     if not known.size:
@@ -72,7 +72,7 @@ def _half(digits: Part, rng: np.random.Generator) -> Gray:
 
 
 def _row(inks: list[Gray], rng: np.random.Generator) -> Gray:
-    """Inks (h, w) side by side, closer or farther apart, a little up and down: uint8 (H, W)."""
+    """Inks (h, w) side by side, with a random gap and at slightly different heights: uint8 (H, W)."""
     gap = int(rng.integers(-2, 8))
     height = max(ink.shape[0] for ink in inks) + 6
     row = np.zeros((height, sum(ink.shape[1] for ink in inks) + len(inks) * 8), np.uint8)
@@ -87,7 +87,7 @@ def _row(inks: list[Gray], rng: np.random.Generator) -> Gray:
 
 
 def _noise(rng: np.random.Generator) -> Gray:
-    """Noise, stripes or a chequered pattern of 28 px, of a texture."""
+    """Noise, dots, stripes or a chequered pattern, of 28 px."""
     noise = rng.integers(0, 256, (SIDE, SIDE)).astype(np.uint8)
     step = int(rng.integers(2, 8))
     y, x = np.mgrid[:SIDE, :SIDE] // step

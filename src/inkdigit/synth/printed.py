@@ -1,10 +1,10 @@
-"""Letters, signs and digits printed in fonts, plain and in fancy dress: outliers, and digits as print has them.
+"""Letters, signs and digits printed in fonts, in plain and in fancy styles: outliers, and printed digits.
 
-In: a random generator, and how large. Out: gray `uint8 (size, size)`, ink 255 on 0 (a shadow is paler), antialiased.
-The fonts are those that come with matplotlib, which is imported when the first picture is asked for. Other releases of
-it and of Pillow may print a little otherwise.
+In: a random generator and a size. Out: gray `uint8 (size, size)`, ink 255 on 0 (a shadow is paler), antialiased. The
+fonts are those of matplotlib, which is imported for the first image. Other releases of matplotlib and of Pillow may
+print slightly different images.
 
-What cannot be told from a digit is no outlier: `LOOKS_LIKE_A_DIGIT` keeps it out.
+Characters that cannot be distinguished from a digit are left out of the outliers (`LOOKS_LIKE_A_DIGIT`).
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from inkdigit.types import DIGITS, Gray
 Style = Literal["plain", "bold", "hollow", "shadow", "striped", "worn", "block"]
 Mask = NDArray[np.float64]  # (H, W): ink, 0 to 1
 
-FONT_PX = 96  # letters are printed at this height, dressed, and then fitted into the picture
-PAD_PX = 24  # room around a letter for its dress
-MARGIN = 0.12  # of the side stays free, as around what `drawn` draws
+FONT_PX = 96  # letters are printed at this height, styled, and then fitted into the image
+PAD_PX = 24  # room around a letter for its style: the longest shadow, the thickest box
+MARGIN = 0.12  # of the side stays free, as in `drawn`
 
+# How often each style is drawn: mostly plain and bold, as in books and on signs.
 STYLES: dict[Style, float] = {
     "plain": 0.32,
     "bold": 0.18,
@@ -41,7 +42,7 @@ STYLES: dict[Style, float] = {
 DIGIT_STYLES: dict[Style, float] = {"plain": 0.6, "bold": 0.3, "worn": 0.05, "hollow": 0.05}
 
 UNICODE_FAMILIES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral")
-COMPUTER_MODERN = {  # what its fonts have under its own name; other glyphs go by wrong ones
+COMPUTER_MODERN = {  # the characters that its fonts have at their own places; other glyphs are at wrong ones
     **dict.fromkeys(("cmb10", "cmr10", "cmss10", "cmti10", "cmtt10"), string.ascii_letters + string.digits),
     "cmmi10": string.ascii_letters,
     "cmsy10": string.ascii_uppercase,
@@ -60,9 +61,15 @@ GROUPS: dict[str, str] = {
     "pictures": "■□▲△▶▷▼▽◀◆◇○●★☆☀☁☂☎☘☠☢☮☯☹☺♀♂♔♕♖♗♘♙♚♛♜♝♞♟♠♡♣♥♦♫♻♿⚓⚖⚡✂✈✉✌✎✓✗✚✦✿❀❄❤➔➜➲",
 }
 FANCY = "fancy capitals"  # Unicode's alphabets for mathematics: script, Fraktur, double-struck, …
-SHARES = {"capitals": 0.33, FANCY: 0.14, "small letters": 0.16, "signs": 0.08, "pictures": 0.05}  # the others: the rest
+SHARES = {
+    "capitals": 0.33,
+    FANCY: 0.14,
+    "small letters": 0.16,
+    "signs": 0.08,
+    "pictures": 0.05,
+}  # the others share the rest
 
-# Digit → what may be taken for it, in some font or when it is small.
+# Digit → characters that may be taken for it, in some font or at a small size.
 LOOKS_LIKE_A_DIGIT: dict[str, str] = {
     "0": "OQoØ" + "Θθοσ" + "סםه" + "□◇○",
     "1": "il" + "ι" + "גוזיןנ" + "ادذرز" + "!()/[]{|∫⊥",
@@ -76,16 +83,16 @@ LOOKS_LIKE_A_DIGIT: dict[str, str] = {
     "9": "gq" + "γ" + "עפףץ" + "مفقو",
 }
 LOOK_ALIKES = frozenset("".join(LOOKS_LIKE_A_DIGIT.values()))
-# Capital → alphabets, as Unicode calls them, in which it is a 1, a 3, a 3, a 2.
+# Capital → alphabets, as Unicode calls them, in which it looks like a 1, a 2 or a 3.
 FANCY_LOOK_ALIKES = {"I": ("DOUBLE-STRUCK", "FRAKTUR", "BLACK-LETTER"), "J": ("FRAKTUR",), "L": ("SCRIPT",)}
 
 
 def letter(*, rng: np.random.Generator, size_px: int = 112) -> Gray:
-    """Some letter or sign that is no digit, in some font and style: uint8 (size_px, size_px), ink 255 on 0.
+    """A random letter or sign that is not a digit, in a random font and style: uint8 (size_px, size_px), ink 255 on 0.
 
-    Raises MissingExtra where matplotlib is not installed.
+    Raises MissingExtra if matplotlib is not installed.
     """
-    groups = _outliers()
+    groups = outlier_characters()
     rest = (1 - sum(SHARES.values())) / (len(groups) - len(SHARES))
     known = list(groups)
     group = groups[known[rng.choice(len(known), p=[SHARES.get(name, rest) for name in known])]]
@@ -94,14 +101,14 @@ def letter(*, rng: np.random.Generator, size_px: int = 112) -> Gray:
 
 
 def digit(label: int, *, rng: np.random.Generator, size_px: int = 112) -> Gray:
-    """The digit `label` in some font, at most bold, worn or hollow: uint8 (size_px, size_px), ink 255 on 0.
+    """The digit `label` in a random font, plain, bold, worn or hollow: uint8 (size_px, size_px), ink 255 on 0.
 
     Raises:
         UsageError: there is no such digit.
         MissingExtra: matplotlib is not installed.
     """
     if label not in range(10):
-        raise UsageError("No such digit to print", expected="0 to 9", received=repr(label))
+        raise UsageError("There is no such digit", expected="0 to 9", received=repr(label))
     fonts = [font for font in font_files() if DIGITS[label] in _characters(font)]
     font = fonts[rng.integers(len(fonts))]
     return printed(DIGITS[label], font, rng=rng, size_px=size_px, style=_pick(DIGIT_STYLES, rng))
@@ -110,30 +117,30 @@ def digit(label: int, *, rng: np.random.Generator, size_px: int = 112) -> Gray:
 def printed(
     character: str, font: Path, *, rng: np.random.Generator, size_px: int = 112, style: Style = "plain"
 ) -> Gray:
-    """One character, a little turned, slanted and stretched: uint8 (size_px, size_px), ink 255 on 0.
+    """One character, slightly turned, slanted and stretched: uint8 (size_px, size_px), ink 255 on 0.
 
-    A "block" is a letter cut out of a box; the other styles are what they are called. `font` is one of `font_files()`.
+    A "block" is a letter cut out of a box; the other styles are what their names say. `font` is one of `font_files()`.
 
     Raises UsageError for a character that the font does not have, and for another style.
     """
     if character not in _characters(font):
         raise UsageError(
-            f"{font.stem} has no such character", expected="one that it can print", received=repr(character)
+            f"{font.stem} has no such character", expected="a character of the font", received=repr(character)
         )
-    dress = _DRESSES.get(style)
-    if dress is None:
-        raise UsageError("No such style of print", expected=", ".join(_DRESSES), received=repr(style))
-    ink = dress(character, font, rng)
-    if ink.max() < 0.5:  # worn away
+    print_styled = _PRINTERS.get(style)
+    if print_styled is None:
+        raise UsageError("There is no such style of print", expected=", ".join(_PRINTERS), received=repr(style))
+    ink = print_styled(character, font, rng)
+    if ink.max() < 0.5:  # nothing is left of it
         ink = _plain(character, font, rng)
     return _fit(_sway(ink, rng), stretch=np.exp(rng.normal(0, 0.12)), size_px=size_px)
 
 
 @cache
 def font_files() -> tuple[Path, ...]:
-    """The fonts that come with matplotlib and have letters, in the order of their names.
+    """The fonts of matplotlib that have letters, in the order of their names.
 
-    Raises MissingExtra where matplotlib is not installed.
+    Raises MissingExtra if matplotlib is not installed.
     """
     try:
         from matplotlib import get_data_path
@@ -146,7 +153,7 @@ def font_files() -> tuple[Path, ...]:
 
 @cache
 def _characters(font: Path) -> frozenset[str]:
-    """What a font can print."""
+    """The characters of a font."""
     from matplotlib.ft2font import FT2Font
 
     known = frozenset(map(chr, FT2Font(str(font)).get_charmap()))
@@ -154,8 +161,8 @@ def _characters(font: Path) -> frozenset[str]:
 
 
 @cache
-def _outliers() -> dict[str, list[tuple[str, list[Path]]]]:
-    """By group, the characters that are no digit, and the fonts in which they are none."""
+def outlier_characters() -> dict[str, list[tuple[str, list[Path]]]]:
+    """By group, the characters that are not taken for a digit, each with its fonts."""
     alphabets = {**GROUPS, FANCY: "".join(filter(_is_fancy_capital, map(chr, range(0x2100, 0x1D6A4))))}
     return {
         name: [(c, fonts) for c in alphabet if c not in LOOK_ALIKES and (fonts := _fonts_for(c))]
@@ -164,18 +171,18 @@ def _outliers() -> dict[str, list[tuple[str, list[Path]]]]:
 
 
 def _fonts_for(character: str) -> list[Path]:
-    """The fonts that have the character, not as a bare stroke."""
+    """The fonts that have the character, and do not print it as a single stroke."""
     fonts = [font for font in font_files() if character in _characters(font)]
     return fonts if character != "I" else [font for font in fonts if not _is_without_serifs(font)]
 
 
 def _is_without_serifs(font: Path) -> bool:
-    """Whether the capital I of a font is a bare stroke; letters of one width have serifs on it."""
+    """Whether the capital I of a font is a single stroke; fonts of one width have serifs on it."""
     return font.stem == "cmss10" or (font.stem.startswith("DejaVuSans") and "Mono" not in font.stem)
 
 
 def _is_fancy_capital(character: str) -> bool:
-    """Whether a character is a Latin capital in an alphabet of its own, and no look-alike of a digit."""
+    """Whether a character is a Latin capital of another alphabet, and does not look like a digit."""
     base, name = unicodedata.normalize("NFKC", character), unicodedata.name(character, "")
     return (
         base in set(string.ascii_uppercase) - LOOK_ALIKES
@@ -195,7 +202,7 @@ def _opened(font: Path) -> ImageFont.FreeTypeFont:
 
 
 def _print(character: str, font: Path, *, pen_px: float = 0) -> Mask:
-    """The character (H, W) with room around, its strokes `pen_px` thicker on each side."""
+    """The character (H, W) with a margin, its strokes `pen_px` thicker on each side."""
     opened = _opened(font)
     left, top, right, bottom = opened.getbbox(character)
     page = Image.new("L", (int(right - left) + 2 * PAD_PX, int(bottom - top) + 2 * PAD_PX))
@@ -212,7 +219,7 @@ def _bold(character: str, font: Path, rng: np.random.Generator) -> Mask:
 
 
 def _hollow(character: str, font: Path, rng: np.random.Generator) -> Mask:
-    """The outline alone."""
+    """Only the outline."""
     inner = int(rng.integers(0, 7))
     outer = _print(character, font, pen_px=inner + int(rng.integers(2, 6)))
     hollow: Mask = np.maximum(outer - _print(character, font, pen_px=inner), 0)
@@ -220,7 +227,7 @@ def _hollow(character: str, font: Path, rng: np.random.Generator) -> Mask:
 
 
 def _shadow(character: str, font: Path, rng: np.random.Generator) -> Mask:
-    """Solid or hollow, before a paler or equally dark shadow that may be as long as the letter is thick."""
+    """Solid or hollow, with a shadow that is paler or equally dark and up to as long as the strokes are thick."""
     body, pen = _print(character, font), int(rng.integers(2, 5))
     around = _print(character, font, pen_px=pen)
     towards, length = rng.choice([-1, 1], 2), int(rng.integers(4, 15))
@@ -240,7 +247,7 @@ def _striped(character: str, font: Path, rng: np.random.Generator) -> Mask:
 
 
 def _worn(character: str, font: Path, rng: np.random.Generator) -> Mask:
-    """With holes, as a stamp prints that has too little ink."""
+    """With holes, like the print of a stamp with too little ink."""
     body = _print(character, font, pen_px=int(rng.integers(0, 6)))
     height, width = body.shape
     grain = int(rng.integers(4, 12))
@@ -261,7 +268,7 @@ def _block(character: str, font: Path, rng: np.random.Generator) -> Mask:
     return np.asarray(page) / 255.0 * (1 - body)
 
 
-_DRESSES = {
+_PRINTERS = {
     "plain": _plain,
     "bold": _bold,
     "hollow": _hollow,
@@ -273,7 +280,7 @@ _DRESSES = {
 
 
 def _sway(mask: Mask, rng: np.random.Generator) -> Image.Image:
-    """Turn and slant a little, about the middle."""
+    """Turn and slant slightly, around the middle."""
     turn, slant = np.clip(rng.normal(0, 1, 2), -2, 2) * np.array([0.06, 0.12])
     matrix = np.array([[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]) @ np.array([[1, slant], [0, 1]])
     page = Image.fromarray(np.rint(255 * mask).astype(np.uint8))
@@ -285,7 +292,7 @@ def _sway(mask: Mask, rng: np.random.Generator) -> Image.Image:
 
 
 def _fit(page: Image.Image, *, stretch: float, size_px: int) -> Gray:
-    """The ink of a page in the middle of a square, its longer side filling the square but for the margin."""
+    """The ink of a page in the middle of a square; its longer side fills the square except for the margin."""
     ink = page.crop(page.getbbox())
     width, height = ink.width * stretch, float(ink.height)
     scale = size_px * (1 - 2 * MARGIN) / max(width, height)

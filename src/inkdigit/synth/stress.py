@@ -1,8 +1,8 @@
-"""Ink as people hand it over: on paper that is lit unevenly, lined, photographed, scanned, shrunk and compressed.
+"""Stressed images: ink on uneven or lined paper, photographed, scanned, scaled down and compressed.
 
-In: ink, gray `uint8 (h, w)`, 255 on 0, and a random generator. Out: a gray picture `uint8 (H, W)` of it, as a camera, a
-scanner or a drawing program leaves it; what the door makes of that is what a network for real pictures learns from.
-Everything is drawn here: no photo of anybody's is in it.
+In: ink, gray `uint8 (h, w)`, 255 on 0, and a random generator. Out: a gray image `uint8 (H, W)` of it, as a camera, a
+scanner or a drawing program makes it. A network for real images is trained on such images, prepared like any other.
+Everything is drawn here: no photo of a person is used.
 """
 
 from __future__ import annotations
@@ -20,21 +20,32 @@ from inkdigit.types import SIDE, Gray
 
 Map = NDArray[np.float32]  # (H, W): 0 to 1
 
-SMALL_SHARE = 0.3  # of the pictures are 28 px, as MNIST's are; the others are larger
-LARGE_PX = (40, 150)
-CANVAS_SHARE = 0.2  # of them come from a drawing program: ink and what crosses it, on nothing
-# Kinds of corruption (`report/corruptions.py`) that resemble something drawn here.
+SMALL_SHARE = 0.3  # of the images have 28 px, like MNIST; the others are larger
+LARGE_PX = (40, 150)  # the side of larger images: a digit cut out of a photo or a scan
+CANVAS_SHARE = 0.2  # of the images are from a drawing program: ink and other marks on an exact background
+# Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
-    *("shot_noise", "impulse_noise", "motion_blur", "shear", "scale", "rotate", "brightness", "translate", "fog"),
-    *("spatter", "dotted_line", "zigzag", "canny_edges"),
+    "shot_noise",
+    "impulse_noise",
+    "motion_blur",
+    "shear",
+    "scale",
+    "rotate",
+    "brightness",
+    "translate",
+    "fog",
+    "spatter",
+    "dotted_line",
+    "zigzag",
+    "canny_edges",
 )
 
 
 def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
-    """A picture of `ink` uint8 (h, w) that is not empty, as somebody might hand it over: uint8 (H, H)."""
+    """A random image of `ink` uint8 (h, w), which is not blank, as a user might send it: uint8 (H, H)."""
     small = rng.random() < SMALL_SHARE
     side = SIDE if small else int(rng.integers(*LARGE_PX))
-    cover = _lay(ink, side, rng)
+    cover = _place(ink, side, rng)
     canvas = rng.random() < CANVAS_SHARE
     strikes = 0.35 if canvas and small else 0.06
     for mark, share in ((_strike, strikes), (_specks, 0.12), (_neighbour, 0.06 if small else 0.12)):
@@ -48,14 +59,14 @@ def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
         cover = cover * _pencil(side, rng)
     contrast = rng.uniform(0.25, 1.0) if rng.random() < 0.8 else rng.uniform(0.12, 0.3)
     if rng.random() < (0.5 if small else 0.25):  # chalk, or white on black
-        picture = (1 - paper) + contrast * paper * cover
+        image = (1 - paper) + contrast * paper * cover
     else:
-        picture = paper * (1 - contrast * cover)
-    return _expose(picture, rng)
+        image = paper * (1 - contrast * cover)
+    return _expose(image, rng)
 
 
-def _lay(ink: Gray, side: int, rng: np.random.Generator) -> Map:
-    """The ink somewhere on a square of `side`, turned, slanted and seen at an angle, its pen finer or broader."""
+def _place(ink: Gray, side: int, rng: np.random.Generator) -> Map:
+    """The ink at a random place of a square of `side`, turned, slanted, in perspective, with a finer or broader pen."""
     box = tight(ink)
     longest = float(rng.uniform(0.6, 0.8) if side == SIDE else rng.uniform(0.3, 0.85)) * side
     h, w = box.shape
@@ -72,19 +83,19 @@ def _lay(ink: Gray, side: int, rng: np.random.Generator) -> Map:
 
 
 def _repen(pen: Map, rng: np.random.Generator) -> Map:
-    """The edge of the strokes drawn anew, sharper, where the ink is less than usual (broader) or more (finer)."""
+    """The strokes with a new, sharper edge, farther outside (broader) or inside (finer)."""
     edge = (_blur(pen, 0.6) - rng.uniform(0.25, 0.6)) * rng.uniform(1.5, 5.0) + 0.5
     return np.asarray(np.clip(edge, 0, 1), np.float32)
 
 
 def _hollow(pen: Map) -> Map:
-    """The outline of the strokes alone."""
+    """Only the outline of the strokes."""
     broad = _blur(pen, 1.5)
     return np.asarray(np.clip(1.8 - 6 * np.abs(broad - 0.35), 0, 1), np.float32)
 
 
 def _corners(w: int, h: int, side: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Where the corners of the ink's box, (w, h), come to lie on the square: (4, 2), from the top left, clockwise."""
+    """The places of the corners of the ink's box (w, h) on the square: (4, 2), from the top left, clockwise."""
     turn, slant = rng.normal(0, 0.1), rng.normal(0, 0.12)
     box = np.array([[-w, -h], [w, -h], [w, h], [-w, h]]) / 2
     box = box @ np.array([[1, 0], [-slant, 1]]) @ np.array([[cos(turn), sin(turn)], [-sin(turn), cos(turn)]])
@@ -95,27 +106,27 @@ def _corners(w: int, h: int, side: int, rng: np.random.Generator) -> NDArray[np.
 
 
 def _warp(pen: Map, corners: NDArray[np.float64], side: int) -> Map:
-    """`pen` (h, w) drawn into a square so that its corners fall on `corners` (4, 2)."""
+    """`pen` (h, w) in a square, with its corners at `corners` (4, 2)."""
     h, w = pen.shape
     rows, goal = [], []
     for (x, y), (u, v) in zip(corners, ((0, 0), (w, 0), (w, h), (0, h)), strict=True):
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         goal += [u, v]
     back = np.linalg.solve(np.array(rows), np.array(goal))  # from the square to the pen
-    way = Image.Transform.PERSPECTIVE
-    image = Image.fromarray(pen).transform((side, side), way, back.tolist(), Image.Resampling.BILINEAR)
+    method = Image.Transform.PERSPECTIVE
+    image = Image.fromarray(pen).transform((side, side), method, back.tolist(), Image.Resampling.BILINEAR)
     return np.asarray(image, np.float32)
 
 
 def _pencil(side: int, rng: np.random.Generator) -> Map:
-    """What the grain of the paper leaves of a pencil's stroke."""
+    """The share of a pencil stroke that stays on the grain of the paper."""
     grain = _blur(rng.random((side, side), np.float32), rng.uniform(0.4, 1.0))
-    kept = 1 - rng.uniform(1, 4) * np.maximum(grain - 0.5, 0) - rng.uniform(0, 0.4) * _cloud(side, rng, 4)
-    return np.asarray(np.clip(kept, 0, 1), np.float32)
+    share = 1 - rng.uniform(1, 4) * np.maximum(grain - 0.5, 0) - rng.uniform(0, 0.4) * _cloud(side, rng, 4)
+    return np.asarray(np.clip(share, 0, 1), np.float32)
 
 
 def _strike(side: int, rng: np.random.Generator) -> Map:
-    """A thin line, straight, dotted or zigzag, that has nothing to do with the digit."""
+    """A thin line, straight, dotted or zigzag, which is not part of the digit."""
     count = int(rng.integers(2, 6 if rng.random() < 0.5 else 15))
     along = np.linspace(0, 1, 4 * side)
     knots = rng.uniform(0.1, 0.9) + rng.uniform(0, 0.15) * rng.normal(0, 1, count)
@@ -137,7 +148,7 @@ def _specks(side: int, rng: np.random.Generator) -> Map:
 
 
 def _neighbour(side: int, rng: np.random.Generator) -> Map:
-    """A piece of something else that reaches in over one edge."""
+    """A piece of another drawing that is cut off by one edge."""
     piece = np.zeros((side, side), np.float32)
     depth, long = max(1, int(side * rng.uniform(0.02, 0.1))), int(side * rng.uniform(0.05, 0.6))
     at = int(rng.integers(0, side - long + 1))
@@ -146,7 +157,7 @@ def _neighbour(side: int, rng: np.random.Generator) -> Map:
 
 
 def _paper(side: int, rng: np.random.Generator) -> Map:
-    """The brightness of the paper: its light, its shadow, its grain and its lines."""
+    """The brightness of the paper: light, shadow, grain and lines."""
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
     paper = np.full((side, side), rng.uniform(0.55, 1.0), np.float32)
     if rng.random() < 0.6:
@@ -172,35 +183,35 @@ def _rules(side: int, rng: np.random.Generator) -> Map:
     return np.asarray(tilted, np.float32)
 
 
-def _expose(picture: Map, rng: np.random.Generator) -> Gray:
-    """What the camera makes of it: blur, noise, few pixels, JPEG."""
-    side = len(picture)
+def _expose(image: Map, rng: np.random.Generator) -> Gray:
+    """The image of a camera: with blur, noise, few pixels, JPEG."""
+    side = len(image)
     scale = side / 100
     if rng.random() < 0.4:
-        picture = _blur(picture, rng.uniform(0.3, 0.8) if side == SIDE else rng.uniform(0.3, 2.0) * scale)
+        image = _blur(image, rng.uniform(0.3, 0.8) if side == SIDE else rng.uniform(0.3, 2.0) * scale)
     if rng.random() < 0.12:
-        picture = _shake(picture, rng)
+        image = _shake(image, rng)
     if side > 2 * SIDE and rng.random() < 0.2:
         few = int(rng.integers(SIDE, side))
-        picture = _resize(_resize(picture, (few, few)), (side, side))
+        image = _resize(_resize(image, (few, few)), (side, side))
     if rng.random() < 0.5:
-        picture = picture + rng.normal(0, rng.uniform(0.005, 0.06), picture.shape).astype(np.float32)
+        image = image + rng.normal(0, rng.uniform(0.005, 0.06), image.shape).astype(np.float32)
     if rng.random() < 0.08:  # dead pixels
-        where = rng.random(picture.shape) < rng.uniform(0.01, 0.12)
-        picture = np.where(where, rng.integers(0, 2, picture.shape), picture).astype(np.float32)
-    gray = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+        where = rng.random(image.shape) < rng.uniform(0.01, 0.12)
+        image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
+    gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     return _jpeg(gray, int(rng.integers(25, 95))) if rng.random() < 0.3 else gray
 
 
-def _shake(picture: Map, rng: np.random.Generator) -> Map:
-    """The mean of the picture along a short straight way."""
-    reach = rng.uniform(0.5, 2.0) * max(1.0, len(picture) / 40)
+def _shake(image: Map, rng: np.random.Generator) -> Map:
+    """The mean of the image along a short straight line: motion blur."""
+    reach = rng.uniform(0.5, 2.0) * max(1.0, len(image) / 40)
     angle = rng.uniform(0, np.pi)
-    out = np.zeros_like(picture)
+    out = np.zeros_like(image)
     steps = max(3, int(2 * reach) | 1)
     for along in np.linspace(-reach, reach, steps):
         dy, dx = round(along * sin(angle)), round(along * cos(angle))
-        out += np.roll(picture, (dy, dx), (0, 1))
+        out += np.roll(image, (dy, dx), (0, 1))
     return out / np.float32(steps)
 
 
@@ -211,23 +222,23 @@ def _jpeg(gray: Gray, quality: int) -> Gray:
 
 
 def _cloud(side: int, rng: np.random.Generator, cells: int) -> Map:
-    """Smooth light and dark, some `cells` patches across: (side, side), 0 to 1."""
+    """Smooth light and dark with `cells` patches in a row: (side, side), 0 to 1."""
     coarse = rng.random((cells, cells), np.float32)
     field = _resize(coarse, (side, side))
     low, high = float(field.min()), float(field.max())
     return (field - low) / max(high - low, 1e-6)
 
 
-def _resize(picture: Map, size: tuple[int, int]) -> Map:
-    """`picture` with the (width, height) `size`, antialiased."""
-    return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BICUBIC), np.float32)
+def _resize(image: Map, size: tuple[int, int]) -> Map:
+    """`image` with the (width, height) `size`, antialiased."""
+    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), np.float32)
 
 
-def _blur(picture: Map, sigma: float) -> Map:
-    """`picture` (h, w) blurred by a Gaussian of `sigma` pixels."""
-    h, w = picture.shape
-    step = round(max(sigma, 0.2) * 10) / 10  # so that few matrices are made
-    return np.asarray(_gaussian(h, step) @ picture @ _gaussian(w, step), np.float32)
+def _blur(image: Map, sigma: float) -> Map:
+    """`image` (h, w) blurred by a Gaussian of `sigma` pixels."""
+    h, w = image.shape
+    step = round(max(sigma, 0.2) * 10) / 10  # rounded, so that there are few matrices to make
+    return np.asarray(_gaussian(h, step) @ image @ _gaussian(w, step), np.float32)
 
 
 @cache
