@@ -190,6 +190,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
             part = report.nodeid.partition("::")[0].split("/")[1]
             seconds[part] += report.duration
             cases[part].add(report.nodeid)
-    terminalreporter.write_sep("-", "where the time goes (s, of all workers together)")
+    if seconds:
+        terminalreporter.write_sep("-", "seconds of all workers together")
     for part in sorted(seconds, key=seconds.__getitem__, reverse=True):
         terminalreporter.write_line(f"{seconds[part]:7.1f} s {len(cases[part]):6,} cases  {part}")
