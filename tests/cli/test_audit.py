@@ -1,4 +1,4 @@
-"""`audit`: what it says, what it leaves, what it refuses."""
+"""`audit`: what it prints, what it writes, and its errors."""
 
 from __future__ import annotations
 
@@ -7,48 +7,44 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from inkdigit.report.audit import ISSUES, PAGE
 
 from .conftest import assert_one_error, draw
 
 
-def test_it_says_how_many_and_where_to_look(inkdigit, recipe, source, tmp_path):
+def test_it_prints_the_counts_and_the_files(inkdigit, recipe, source, tmp_path):
     out = tmp_path / "out"
-    said = inkdigit("audit", source, "--recipe", recipe, "--folds", 2, "--out", out)
-    assert said.code == 0, said.err
-    training, copies, issues, page = said.out.splitlines()
+    result = inkdigit("audit", source, "--recipe", recipe, "--folds", 2, "--out", out)
+    assert result.code == 0, result.err
+    training, copies, issues, page = result.out.splitlines()
     assert training.startswith("Training    ")
     assert " of 60 labels suspected" in training
     assert copies == "Copies      0: 0 under two labels, 0 in training and test"
     assert (issues, page) == (f"List        {out / ISSUES}", f"Page        {out / PAGE}")
-    assert "Fold 2 of 2" in said.err
-    assert f"head -20 {out / ISSUES}" in said.err
+    assert "Fold 2 of 2" in result.err
+    assert f"head -20 {out / ISSUES}" in result.err
     assert (out / PAGE).is_file()
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "text"),
-    [
-        (["none.npz"], 4, "There is no none.npz"),
-        (["mnits"], 2, "Did you mean mnist?"),
-        (["few.npz"], 2, "5 folds are too many for these images"),
-        (["few.npz", "--folds", "1"], 2, "Expected: 2 folds or more. Received: 1"),
-        (["few.npz", "--top", "0"], 2, "a top of 1 or more"),
-        (["few.npz", "--recipe", "fats"], 2, "Did you mean fast?"),
-        (["few.npz", "--folds", "2", "--out", "taken"], 9, "taken is taken"),
-        (["few.npz", "--seed", "-1"], 2, "seed"),
-    ],
-)
-def test_what_cannot_be_audited_is_one_error(inkdigit, tmp_path, monkeypatch, words, code, text):
+def test_what_cannot_be_audited_is_one_error(inkdigit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images, labels = draw(12)
     np.savez("few.npz", X=images, y=labels)
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "file").touch()
-    assert_one_error(inkdigit("audit", *words), code, text)
-    assert {path.name for path in Path.cwd().iterdir()} == {"few.npz", "taken"}
+    for words, code, text in (
+        (["none.npz"], 4, "There is no none.npz"),
+        (["mnits"], 2, "Did you mean mnist?"),
+        (["few.npz"], 2, "5 folds are too many for these"),
+        (["few.npz", "--folds", "1"], 2, "Expected: 2 folds or more. Received: 1"),
+        (["few.npz", "--top", "0"], 2, "a top of 1 or more"),
+        (["few.npz", "--recipe", "fats"], 2, "Did you mean fast?"),
+        (["few.npz", "--folds", "2", "--out", "taken"], 9, "taken is taken"),
+        (["few.npz", "--seed", "-1"], 2, "seed"),
+    ):
+        assert_one_error(inkdigit("audit", *words), code, text)
+        assert {path.name for path in Path.cwd().iterdir()} == {"few.npz", "taken"}, words
 
 
 def test_without_torch_the_extra_is_named():

@@ -1,4 +1,4 @@
-"""`benchmark`: the figures of the models that were asked for, as a table that fits and as one JSON object."""
+"""`benchmark`: the figures of the named models, as a table that fits and as one JSON object."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conftest import assert_one_error
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch, tmp_path) -> None:
-    """A handful of calls, and no MNIST in reach."""
+    """A few calls, without MNIST."""
     for name, count in {"STARTS": 1, "CALLS": 5, "WARM_UPS": 1, "BATCH": 20, "ROUNDS": 3, "DRAWN": 4}.items():
         monkeypatch.setattr(speed, name, count)
     monkeypatch.setattr(speed.machine, "load", lambda: 0.0)
@@ -25,47 +25,47 @@ def few(monkeypatch, tmp_path) -> None:
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Figures that nobody measured, of as many models as are asked for."""
+    """Invented figures of the named models."""
 
     def benchmark(models, *, log) -> speed.Benchmark:
         log("measuring")
-        start, one = speed.ColdStart(5, 0.2222, 0.1999, 71.4), speed.Latency(1000, 0.0811, 1.2345)
-        many, seen = speed.Throughput(9, 2000, 51234.5, 60000.0), speed.Accuracy(10000, 0.9904, (0.9883, 0.9921))
-        figures = ("float32", 107.7, 24314, 2, seen, start, one, speed.Latency(1000, 0.16, 2.0), many)
+        start, single = speed.ColdStart(5, 0.2222, 0.1999, 71.4), speed.Latency(1000, 0.0811, 1.2345)
+        many, measured = speed.Throughput(9, 2000, 51234.5, 60000.0), speed.Accuracy(10000, 0.9904, (0.9883, 0.9921))
+        figures = ("float32", 107.7, 24314, 2, measured, start, single, speed.Latency(1000, 0.16, 2.0), many)
         machine = speed.Machine("Some CPU, 2 threads", 1, "Linux x86_64", "3.11.7", "1.31.1", 0.1)
         return speed.Benchmark(machine, tuple(speed.ModelSpeed(name, "fast", *figures) for name in models))
 
     monkeypatch.setattr(speed, "benchmark", benchmark)
 
 
-def test_a_model_is_measured_in_fresh_processes_and_in_this_one(inkdigit, tiny_file):
-    said = inkdigit("benchmark", tiny_file, "--json")
-    assert said.code == 0, said.err
-    found = json.loads(said.out, parse_constant=lambda name: pytest.fail(f"not strict JSON: {name}"))
-    assert found["machine"]["cores"] >= 1
-    (model,) = found["models"]
+def test_a_model_is_measured_in_new_processes_and_in_this_one(inkdigit, tiny_file):
+    result = inkdigit("benchmark", tiny_file, "--json")
+    assert result.code == 0, result.err
+    content = json.loads(result.out, parse_constant=lambda name: pytest.fail(f"not strict JSON: {name}"))
+    assert content["machine"]["cores"] >= 1
+    (model,) = content["models"]
     assert (model["model"], model["accuracy"]) == (str(tiny_file), None)
     start = model["cold_start"]
     assert start["cold_start_s"] > 0
     assert start["libraries_s"] > 0
     assert start["peak_mb"] is None or start["peak_mb"] > 10
-    assert "inkdigit data get mnist" in said.err
+    assert "inkdigit data get mnist" in result.err
 
 
 def test_without_a_name_all_bundled_models_are_measured(inkdigit, monkeypatch, tiny_file):
     monkeypatch.setattr(speed, "bundled", lambda: {str(tiny_file): tiny_file, "fast": tiny_file})
     monkeypatch.setattr(speed, "time_cold_starts", lambda models: [speed.ColdStart(1, 0.2, 0.1, None)] * len(models))
-    found = json.loads(inkdigit("benchmark", "--json").out)
-    assert [model["model"] for model in found["models"]] == [str(tiny_file), "fast"]
+    content = json.loads(inkdigit("benchmark", "--json").out)
+    assert [model["model"] for model in content["models"]] == [str(tiny_file), "fast"]
 
 
 @pytest.mark.usefixtures("made_up")
-def test_the_table_says_the_figures_with_their_units(inkdigit):
-    said = inkdigit("benchmark", "fast")
-    assert said.out.startswith(
+def test_the_table_has_the_figures_with_their_units(inkdigit):
+    result = inkdigit("benchmark", "fast")
+    assert result.out.startswith(
         "Some CPU, 2 threads · 1 core to use\nLinux x86_64 · Python 3.11.7 · ONNX Runtime 1.31.1\n"
     )
-    rows = [re.split(r"\s{2,}", line.strip()) for line in said.out.splitlines()[3:]]
+    rows = [re.split(r"\s{2,}", line.strip()) for line in result.out.splitlines()[3:]]
     assert rows == [
         ["fast"],
         ["File", "108 kB"],
@@ -83,8 +83,8 @@ def test_the_table_says_the_figures_with_their_units(inkdigit):
         ["Many at once, median", "51,234/s"],
         ["best round", "60,000/s"],
     ]
-    assert said.err.startswith("measuring\n")
-    assert said.err.endswith("inkdigit benchmark fast --json\n")
+    assert result.err.startswith("measuring\n")
+    assert result.err.endswith("inkdigit benchmark fast --json\n")
 
 
 @pytest.mark.usefixtures("made_up")
@@ -118,6 +118,6 @@ def test_ctrl_c_is_130(inkdigit, monkeypatch, tiny_file):
 
     monkeypatch.setattr(speed, "time_singles", interrupt)
     monkeypatch.setattr(speed, "time_cold_starts", lambda models: [speed.ColdStart(1, 0.2, 0.1, None)] * len(models))
-    said = inkdigit("benchmark", tiny_file)
-    assert (said.code, said.out) == (130, "")
-    assert said.err.endswith("Interrupted.\n")
+    result = inkdigit("benchmark", tiny_file)
+    assert (result.code, result.out) == (130, "")
+    assert result.err.endswith("Interrupted.\n")

@@ -27,56 +27,56 @@ def root(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.usefixtures("root")
 def test_without_runs_all_are_listed(inkdigit):
-    said = inkdigit("compare")
-    assert said.code == 0
-    header, *lines = said.out.splitlines()
+    result = inkdigit("compare")
+    assert result.code == 0
+    header, *lines = result.out.splitlines()
     assert header.split()[:5] == ["run", "recipe", "data", "part", "seed"]
     states = {line.split()[0]: line.split()[-1] for line in lines[:5]}
     assert list(states.values()) == ["finished"] * 3 + ["unfinished", "unreadable"]
     assert "97.50 %" in lines[0]
     assert "1,234" in lines[0]
     assert lines[-1].startswith("tiny on drawn (test)  98.750 ± 1.768 %  2 runs, seeds 0, 1")
-    assert "inkdigit compare 2-tiny-s1 3-bad-s0" in said.err
+    assert "inkdigit compare 2-tiny-s1 3-bad-s0" in result.err
 
 
 @pytest.mark.usefixtures("root")
 def test_the_list_as_json(inkdigit):
-    found = json.loads(inkdigit("compare", "--json").out)
-    assert [run["state"] for run in found["runs"]] == ["finished"] * 3 + ["unfinished", "unreadable"]
-    assert found["groups"][0]["seeds"] == [0, 1]
+    content = json.loads(inkdigit("compare", "--json").out)
+    assert [run["state"] for run in content["runs"]] == ["finished"] * 3 + ["unfinished", "unreadable"]
+    assert content["groups"][0]["seeds"] == [0, 1]
 
 
-def test_where_there_are_no_runs_the_next_step_is_said(inkdigit, tmp_path, monkeypatch):
+def test_without_any_run_the_next_step_is_printed(inkdigit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = inkdigit("compare")
-    assert (said.code, said.out) == (0, "")
-    assert "inkdigit train fast" in said.err
+    result = inkdigit("compare")
+    assert (result.code, result.out) == (0, "")
+    assert "inkdigit train fast" in result.err
     assert json.loads(inkdigit("compare", "--json").out) == {"runs": [], "groups": []}
 
 
 @pytest.mark.usefixtures("root")
 def test_runs_are_tested_against_the_first(inkdigit):
-    said = inkdigit("compare", "1-tiny", "3-bad", "2-tiny")
-    assert said.code == 0
-    assert "Against 1-tiny-s0 on the same 40 images (McNemar" in said.out
-    bad = next(line for line in said.out.splitlines() if line.startswith("3-bad-s0") and line.endswith("worse"))
+    result = inkdigit("compare", "1-tiny", "3-bad", "2-tiny")
+    assert result.code == 0
+    assert "Against 1-tiny-s0 on the same 40 images (McNemar" in result.out
+    bad = next(line for line in result.out.splitlines() if line.startswith("3-bad-s0") and line.endswith("worse"))
     assert bad.split()[1:4] == ["-35.00", "1", "15"]
-    found = json.loads(inkdigit("compare", "1-tiny", "3-bad", "--json").out)
-    assert found["tests"][0]["p"] == pytest.approx(2 * 17 / 2**16)
+    content = json.loads(inkdigit("compare", "1-tiny", "3-bad", "--json").out)
+    assert content["tests"][0]["p"] == pytest.approx(2 * 17 / 2**16)
 
 
-def test_other_pictures_are_in_the_table_but_have_no_test(inkdigit, root):
+def test_a_run_on_different_images_is_in_the_table_but_has_no_test(inkdigit, root):
     make_run(root / "runs" / "6-other", data="usps", sha256="b")
-    said = inkdigit("compare", "1-tiny", "6-other")
-    assert said.code == 0
-    assert "No test of 6-other: other data (usps, not drawn)." in said.out
-    assert "McNemar" not in said.out
+    result = inkdigit("compare", "1-tiny", "6-other")
+    assert result.code == 0
+    assert "No test of 6-other: other data (usps, not drawn)." in result.out
+    assert "McNemar" not in result.out
 
 
 @pytest.mark.usefixtures("root")
-def test_the_page_is_written_where_it_was_asked_for(inkdigit):
-    said = inkdigit("compare", "1-tiny", "3-bad", "--out", "page.html")
-    assert (said.code, said.err) == (0, "Page written to page.html\n")
+def test_the_page_is_written_to_the_given_path(inkdigit):
+    result = inkdigit("compare", "1-tiny", "3-bad", "--out", "page.html")
+    assert (result.code, result.err) == (0, "Page written to page.html\n")
     assert "3-bad-s0" in Path("page.html").read_text(encoding="utf-8")
 
 
@@ -92,16 +92,20 @@ def test_what_cannot_be_compared_is_one_error(inkdigit):
 
 
 @pytest.mark.usefixtures("root")
-def test_the_page_replaces_no_file_of_a_run_and_its_name_is_checked_first(inkdigit):
-    kept = Path("runs/1-tiny-s0/predictions.npz")
-    before = kept.read_bytes()
-    Path("page.html").symlink_to(kept)
-    for out, words in ((str(kept), "is read"), ("page.html", "is read"), ("runs/2-tiny-s1/DONE", "belongs to a run")):
+def test_the_page_does_not_replace_a_file_of_a_run_and_its_name_is_checked_first(inkdigit):
+    predictions = Path("runs/1-tiny-s0/predictions.npz")
+    before = predictions.read_bytes()
+    Path("page.html").symlink_to(predictions)
+    for out, words in (
+        (str(predictions), "is read"),
+        ("page.html", "is read"),
+        ("runs/2-tiny-s1/DONE", "belongs to a run"),
+    ):
         assert_one_error(inkdigit("compare", "1-tiny", "3-bad", "--out", out), 9, words)
-    assert kept.read_bytes() == before
-    said = inkdigit("compare", "1-tiny", "3-bad", "--out", 300 * "x")
-    assert_one_error(said, 9, "the name is too long")
-    assert said.out == ""
+    assert predictions.read_bytes() == before
+    result = inkdigit("compare", "1-tiny", "3-bad", "--out", 300 * "x")
+    assert_one_error(result, 9, "the name is too long")
+    assert result.out == ""
 
 
 @pytest.fixture
@@ -118,16 +122,16 @@ def sets(tmp_path, monkeypatch) -> Path:
 
 @pytest.mark.usefixtures("sets")
 def test_two_folders_of_seeds_are_compared_seed_by_seed(inkdigit):
-    said = inkdigit("compare", "fast", "wide")
-    assert (said.code, said.err) == (0, "")
-    header, first, *_ = said.out.splitlines()
+    result = inkdigit("compare", "fast", "wide")
+    assert (result.code, result.err) == (0, "")
+    header, first, *_ = result.out.splitlines()
     assert header.split() == ["seed", "fast", "wide", "points", "pictures"]
     assert first.split() == ["0", "97.50", "%", "70.00", "%", "−27.50", "40"]
-    assert "wide against fast, on the same images of the test split, 3 seeds: worse." in said.out
-    found = json.loads(inkdigit("compare", "fast", "wide", "--json").out)["paired"]
-    assert (found["more_right"], found["p"]) == ([-11, -12, -10], 0.25)
+    assert "wide against fast, on the same images of the test split, 3 seeds: worse." in result.out
+    content = json.loads(inkdigit("compare", "fast", "wide", "--json").out)["paired"]
+    assert (content["more_right"], content["p"]) == ([-11, -12, -10], 0.25)
     listed = json.loads(inkdigit("compare", "fast/s0,fast/s1,fast/s2", "wide", "--json").out)["paired"]
-    assert listed["more_right"] == found["more_right"]
+    assert listed["more_right"] == content["more_right"]
 
 
 @pytest.mark.usefixtures("sets")
@@ -145,7 +149,7 @@ def test_folders_of_seeds_that_cannot_be_compared_are_one_error(inkdigit):
 
 
 @pytest.mark.usefixtures("root")
-def test_the_table_needs_no_drawing_library(inkdigit, monkeypatch):
+def test_the_table_does_not_need_a_drawing_library(inkdigit, monkeypatch):
     for library in ("jinja2", "matplotlib"):
         monkeypatch.setitem(sys.modules, library, None)
     assert inkdigit("compare", "1-tiny", "3-bad").code == 0

@@ -1,11 +1,10 @@
-"""`recipes` and `info`: what can be trained, and what a model says of itself."""
+"""`recipes` and `info`: the bundled recipes, and the card of a model."""
 
 from __future__ import annotations
 
 import json
 
 import onnx
-import pytest
 
 from inkdigit.training.recipe import Recipe, bundled
 
@@ -13,23 +12,23 @@ from .conftest import assert_one_error
 
 
 def test_every_recipe_is_listed_with_what_it_is(inkdigit):
-    said = inkdigit("recipes")
-    assert said.code == 0
-    lines = said.out.splitlines()
+    result = inkdigit("recipes")
+    assert result.code == 0
+    lines = result.out.splitlines()
     assert [line.split()[0] for line in lines] == list(bundled())
     assert all(line.endswith(Recipe.load(line.split()[0]).about) for line in lines)
-    assert "inkdigit train fast" in said.err
+    assert "inkdigit train fast" in result.err
 
 
-def test_a_model_says_what_it_is(inkdigit, model):
-    said = inkdigit("info", model)
-    assert (said.code, said.err) == (0, "")
-    told = {line[:14].strip(): line[14:] for line in said.out.splitlines()}
-    assert told["name"] == "tiny"
-    assert told["classes"] == "3: 0 1 2"
-    assert told["trained on"] == "drawn, 120 training images"
-    assert told["answers when"] == "always"
-    assert told["self test"] == "10 images, passed"
+def test_a_model_is_described_by_its_card(inkdigit, model):
+    result = inkdigit("info", model)
+    assert (result.code, result.err) == (0, "")
+    fields = {line[:14].strip(): line[14:] for line in result.out.splitlines()}
+    assert fields["name"] == "tiny"
+    assert fields["classes"] == "3: 0 1 2"
+    assert fields["trained on"] == "drawn, 120 training images"
+    assert fields["answers when"] == "always"
+    assert fields["self test"] == "10 images, passed"
 
 
 def test_a_card_can_be_had_as_json(inkdigit, model):
@@ -40,27 +39,25 @@ def test_a_card_can_be_had_as_json(inkdigit, model):
     assert card["figures"]["n"] == 40
 
 
-def test_what_is_no_model_is_one_error(inkdigit, model, tmp_path):
+def test_a_file_that_is_not_a_model_is_one_error(inkdigit, model, tmp_path):
     assert_one_error(inkdigit("info", "nope"), 2, "There is no model 'nope'")
     assert_one_error(inkdigit("info", model / "recipe.toml"), 5, "not an ONNX file that can be opened")
     assert_one_error(inkdigit("info", tmp_path), 2, "There is no model in")
 
 
-@pytest.mark.parametrize(
-    "provenance",
-    [
+def test_a_card_may_say_little_about_the_origin_of_its_model(inkdigit, model, tmp_path):
+    file = onnx.load(model / "model.onnx")
+    card = json.loads(file.metadata_props[0].value)
+    member = {"file": "a", "sha256": "b", "name": "c", "recipe": "", "seed": 0, "temperature": 1.0}
+    for provenance in (
         {},
         {"data": None},
         {"data": {"name": "drawn"}},
-        {"members": [{"file": "a", "sha256": "b", "name": "c", "recipe": "", "seed": 0, "temperature": 1.0}]},
+        {"members": [member]},
         {"adapted": [{"data": {"name": "mine"}, "pictures": {}}]},
-    ],
-)
-def test_a_card_may_say_little_of_where_its_model_comes_from(inkdigit, model, tmp_path, provenance):
-    file = onnx.load(model / "model.onnx")
-    card = json.loads(file.metadata_props[0].value)
-    file.metadata_props[0].value = json.dumps({**card, "provenance": provenance, "figures": {}})
-    (tmp_path / "m.onnx").write_bytes(file.SerializeToString())
-    said = inkdigit("info", tmp_path / "m.onnx")
-    assert (said.code, said.err) == (0, "")
-    assert "not measured" in said.out
+    ):
+        file.metadata_props[0].value = json.dumps({**card, "provenance": provenance, "figures": {}})
+        (tmp_path / "m.onnx").write_bytes(file.SerializeToString())
+        result = inkdigit("info", tmp_path / "m.onnx")
+        assert (result.code, result.err) == (0, ""), provenance
+        assert "not measured" in result.out, provenance

@@ -1,4 +1,4 @@
-"""`models`: what the bundled models are, and how fast they answer here, as a table that fits and as one JSON object."""
+"""`models`: the bundled models and their speed here, as a table that fits and as one JSON object."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DATA = {"data": {"name": "mnist", "sha256": "3", "train": 60000, "test": 10000, 
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch) -> None:
-    """A handful of calls, on a quiet machine."""
+    """A few calls, on a machine that is not busy."""
     monkeypatch.setattr(speed, "ROUNDS", 2)
     monkeypatch.setattr(speed, "GLANCE", 8)
     monkeypatch.setattr(speed.machine, "load", lambda: 0.0)
@@ -30,35 +30,35 @@ def few(monkeypatch) -> None:
 
 @pytest.fixture
 def three(monkeypatch, tmp_path) -> None:
-    """Three bundled models: one as `bundle.py` makes it, one of integers, one that says nothing of itself."""
+    """Three bundled models: one as `bundle.py` makes it, one of integers, one with an almost empty card."""
     tiny = Tiny()
     card = replace(tiny.card(), provenance=Provenance.from_json(DATA), figures=FIGURES)
-    told = {
+    cards = {
         "best": replace(card, figures={**FIGURES, "seeds": SEEDS}),
         recognizer.DEFAULT: replace(card, numbers="int8"),
         "tiny": tiny.card(),
     }
-    paths = {name: tiny.write(tmp_path / f"{name}.onnx", text=card.to_json()) for name, card in told.items()}
+    paths = {name: tiny.write(tmp_path / f"{name}.onnx", text=card.to_json()) for name, card in cards.items()}
     monkeypatch.setattr(recognizer, "bundled", lambda: paths)
 
 
 @pytest.mark.usefixtures("three")
-def test_every_model_is_a_column_with_what_was_measured(inkdigit):
-    said = inkdigit("models")
-    rows = [re.split(r"\s{2,}", line.strip()) for line in said.out.splitlines()]
+def test_every_model_is_a_column_with_its_figures(inkdigit):
+    result = inkdigit("models")
+    rows = [re.split(r"\s{2,}", line.strip()) for line in result.out.splitlines()]
     assert rows[0] == ["best", recognizer.DEFAULT, "tiny"]
     assert rows[1] == ["default"]
-    told = {label: cells for label, *cells in rows[2:]}
-    assert [cell.endswith("int8") for cell in told["File"]] == [False, True, False]
-    assert told["Parameters"] == ["7,840"] * 3
-    assert told["Accuracy"] == ["99.71 %", "99.71 %", "not measured"]
-    assert told["95 % interval"] == ["99.58–99.80", "99.58–99.80", "–"]
-    assert told["Mean ± sd, %"] == ["99.712 ± 0.041", "–", "–"]
-    assert told["seeds"] == ["5", "–", "–"]
-    assert told["Trained on"] == ["mnist", "mnist", "–"]
-    assert told["licence"] == ["CC BY-SA 3.0", "CC BY-SA 3.0", "unknown"]
-    assert all(int(cell.replace(",", "")) > 0 for cell in told["Pictures/s here"])
-    assert "inkdigit benchmark" in said.err
+    table = {label: cells for label, *cells in rows[2:]}
+    assert [cell.endswith("int8") for cell in table["File"]] == [False, True, False]
+    assert table["Parameters"] == ["7,840"] * 3
+    assert table["Accuracy"] == ["99.71 %", "99.71 %", "not measured"]
+    assert table["95 % interval"] == ["99.58–99.80", "99.58–99.80", "–"]
+    assert table["Mean ± sd, %"] == ["99.712 ± 0.041", "–", "–"]
+    assert table["seeds"] == ["5", "–", "–"]
+    assert table["Trained on"] == ["mnist", "mnist", "–"]
+    assert table["licence"] == ["CC BY-SA 3.0", "CC BY-SA 3.0", "unknown"]
+    assert all(int(cell.replace(",", "")) > 0 for cell in table["Pictures/s here"])
+    assert "inkdigit benchmark" in result.err
 
 
 def test_the_bundled_models_fit_into_a_plain_terminal(inkdigit):
@@ -67,20 +67,20 @@ def test_the_bundled_models_fit_into_a_plain_terminal(inkdigit):
 
 @pytest.mark.usefixtures("three")
 def test_the_same_can_be_had_as_json(inkdigit):
-    said = inkdigit("models", "--json")
-    assert said.err == ""
-    found = json.loads(said.out)
-    assert found["default"] == recognizer.DEFAULT
-    assert found["machine"]["cores"] >= 1
-    best, whole, tiny = found["models"]
+    result = inkdigit("models", "--json")
+    assert result.err == ""
+    content = json.loads(result.out)
+    assert content["default"] == recognizer.DEFAULT
+    assert content["machine"]["cores"] >= 1
+    best, integers, tiny = content["models"]
     assert (best["name"], best["figures"]["seeds"], best["data"]["licence"]) == ("best", SEEDS, "CC BY-SA 3.0")
     assert best["throughput"]["batch"] == 8
     assert best["throughput"]["pictures_per_s"] > 0
-    assert (whole["numbers"], tiny["figures"], tiny["data"]) == ("int8", {}, None)
+    assert (integers["numbers"], tiny["figures"], tiny["data"]) == ("int8", {}, None)
 
 
 @pytest.mark.usefixtures("three")
-def test_a_busy_machine_is_told(inkdigit, monkeypatch):
+def test_a_busy_machine_is_logged(inkdigit, monkeypatch):
     monkeypatch.setattr(speed.machine, "load", lambda: 99.0)
     assert "busy (load 99.0)" in inkdigit("models").err
 
@@ -88,20 +88,20 @@ def test_a_busy_machine_is_told(inkdigit, monkeypatch):
 def test_the_bundled_models_are_listed(inkdigit):
     if not recognizer.bundled():
         pytest.skip("no model is bundled in this checkout")
-    found = json.loads(inkdigit("models", "--json").out)
-    assert [model["name"] for model in found["models"]] == list(recognizer.bundled())
+    content = json.loads(inkdigit("models", "--json").out)
+    assert [model["name"] for model in content["models"]] == list(recognizer.bundled())
     assert recognizer.DEFAULT in recognizer.bundled()
 
 
 def test_a_broken_model_is_one_error(inkdigit, monkeypatch, tmp_path):
     (tmp_path / "fast.onnx").write_bytes(b"broken")
     monkeypatch.setattr(recognizer, "bundled", lambda: {"fast": tmp_path / "fast.onnx"})
-    said = inkdigit("models")
-    assert (said.code, said.out) == (5, "")
-    assert "not an ONNX file" in said.err
+    result = inkdigit("models")
+    assert (result.code, result.out) == (5, "")
+    assert "not an ONNX file" in result.err
 
 
 def test_it_answers_in_a_process_of_its_own():
-    said = run("models")
-    assert said.code == 0, said.err
-    assert "Parameters" in said.out
+    result = run("models")
+    assert result.code == 0, result.err
+    assert "Parameters" in result.out

@@ -15,14 +15,14 @@ from inkdigit.report.compare import write_page
 from .made_runs import make_run, seeds
 
 
-def test_only_pictures_that_one_of_two_reads_count():
-    one, other = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 0, 0], bool)
-    assert count_discordant(one, other) == (2, 1)
+def test_only_images_that_one_of_two_models_reads_count():
+    first, second = np.array([1, 1, 0, 0, 1], bool), np.array([1, 0, 1, 0, 0], bool)
+    assert count_discordant(first, second) == (2, 1)
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """One wrong answer; nine others; the same as the first; a validation part."""
+    """One wrong answer; ten others; the same as the first; a validation split."""
     return [
         make_run(tmp_path / "first", wrong=(0,)),
         make_run(tmp_path / "worse", wrong=tuple(range(20, 30)), seed=1, epochs=7),
@@ -32,24 +32,26 @@ def folders(tmp_path):
 
 
 def test_every_other_run_is_tested_against_the_first(folders):
-    found = compare(folders)
-    worse, same = found.tests
+    comparison = compare(folders)
+    worse, same = comparison.tests
     assert (worse.only_run, worse.only_against, worse.n) == (1, 10, 40)
     assert worse.p == pytest.approx(2 * 12 / 2**11)
     assert worse.p_holm == pytest.approx(2 * worse.p)
     assert (worse.verdict, same.verdict) == ("worse", "no difference shown")
-    assert worse.difference == pytest.approx(found.entries[1].report["accuracy"] - found.entries[0].report["accuracy"])
-    assert found.untested == {str(folders[3]): "another split (validation, not test)"}
-    assert [one.seeds for one in found.groups] == [(0, 2)]
-    assert found.differences() == {
+    assert worse.difference == pytest.approx(
+        comparison.entries[1].report["accuracy"] - comparison.entries[0].report["accuracy"]
+    )
+    assert comparison.untested == {str(folders[3]): "another split (validation, not test)"}
+    assert [group.seeds for group in comparison.groups] == [(0, 2)]
+    assert comparison.differences() == {
         "epochs": [None, 7, None, None],
         "protocol": ["final", "final", "final", "select"],
         "seed": [0, 1, 2, 0],
     }
-    json.dumps(found.to_json(), allow_nan=False)
+    json.dumps(comparison.to_json(), allow_nan=False)
 
 
-def test_the_other_way_round_it_is_better(folders):
+def test_in_the_other_direction_it_is_better(folders):
     (test,) = compare([folders[1], folders[0]]).tests
     assert (test.verdict, test.p_holm == test.p) == ("better", True)
 
@@ -61,16 +63,18 @@ def test_there_must_be_two_different_runs(folders):
         assert caught.value.exit_code == 2
 
 
-def test_runs_of_one_name_in_two_places_are_kept_apart(tmp_path, monkeypatch):
+def test_runs_with_one_name_in_two_places_are_not_mixed_up(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_run(Path("runs/a"))
     make_run(Path("runs/b"), wrong=(0, 1))
     make_run(Path("b"), data="usps", sha256="b")
     for folders in (["runs/b", "b", "runs/a"], ["runs/a", "b", "runs/b"], ["runs/a", "runs/b", "b"]):
-        found = compare([Path(folder) for folder in folders])
-        assert list(found.untested) == ["./b"]
-        assert [test.run for test in found.tests] == [folders[-1 if folders[1] == "b" else 1].removeprefix("runs/")]
-        write_page(Path("page.html"), found)
+        comparison = compare([Path(folder) for folder in folders])
+        assert list(comparison.untested) == ["./b"]
+        assert [test.run for test in comparison.tests] == [
+            folders[-1 if folders[1] == "b" else 1].removeprefix("runs/")
+        ]
+        write_page(Path("page.html"), comparison)
 
 
 def test_an_unfinished_run_is_named(folders, tmp_path):
@@ -84,14 +88,14 @@ def first(tmp_path):
     return seeds(tmp_path / "first", {0: 5, 1: 6, 2: 4, 3: 9})
 
 
-def test_the_seeds_that_both_have_make_the_pairs(first, tmp_path):
+def test_seeds_that_both_have_are_paired(first, tmp_path):
     paired = pair(first, seeds(tmp_path / "other", {7: 0, 2: 1, 0: 3, 1: 5}, epochs=9))
     assert (paired.seeds, paired.more_right, paired.pictures) == ((0, 1, 2), (2, 1, 3), (40, 40, 40))
     assert paired.differences.mean == pytest.approx(2 / 40)
     assert paired.differences.ci95 == pytest.approx((2 / 40 - 4.302653 / 40 / 3**0.5, 2 / 40 + 4.302653 / 40 / 3**0.5))
     assert (paired.p, paired.min_p, paired.verdict) == (0.25, 0.25, "no difference shown")
-    found = json.loads(json.dumps(paired.to_json(), allow_nan=False))
-    assert (found["run"], found["against"], found["more_right"]) == ("other", "first", [2, 1, 3])
+    content = json.loads(json.dumps(paired.to_json(), allow_nan=False))
+    assert (content["run"], content["against"], content["more_right"]) == ("other", "first", [2, 1, 3])
 
 
 def test_a_clear_difference_has_a_direction(first, tmp_path):
@@ -100,7 +104,7 @@ def test_a_clear_difference_has_a_direction(first, tmp_path):
     assert pair(other, first).verdict == "better"
 
 
-def test_held_out_pictures_pair_where_the_seed_drew_the_same(tmp_path):
+def test_held_out_images_are_paired_if_the_seed_drew_the_same(tmp_path):
     one, other = (seeds(tmp_path / name, {0: n, 1: 3}, protocol="select", epochs=n) for name, n in (("a", 1), ("b", 2)))
     assert pair(one, other).more_right == (-1, 0)
 
@@ -115,12 +119,12 @@ def test_held_out_pictures_pair_where_the_seed_drew_the_same(tmp_path):
         ({"protocol": "select"}, r"another split \(validation, not test\)"),
     ],
 )
-def test_other_pictures_are_refused(first, tmp_path, fields, text):
+def test_different_images_are_an_error(first, tmp_path, fields, text):
     with pytest.raises(UsageError, match=text):
         pair(first, seeds(tmp_path / "other", {0: 1, 1: 2}, **fields))
 
 
-def test_no_common_seed_and_the_same_runs_are_refused(first, tmp_path):
+def test_no_common_seed_and_the_same_runs_are_an_error(first, tmp_path):
     with pytest.raises(UsageError, match=r"no seed in common.*\[0, 1, 2, 3\] and \[8\]"):
         pair(first, seeds(tmp_path / "other", {8: 1}))
     with pytest.raises(UsageError, match="nothing to compare"):

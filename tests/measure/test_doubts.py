@@ -1,4 +1,4 @@
-"""Confident learning, on probabilities small enough to reckon by hand."""
+"""Confident learning, on few enough probabilities to compute by hand."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ PROBS = np.array(
     [
         [0.9, 0.1, 0.0],
         [0.8, 0.2, 0.0],
-        [0.1, 0.9, 0.0],  # as sure of 1 as where it agrees: suspected
-        [0.4, 0.5, 0.1],  # 1 is more probable, and no more than that
+        [0.1, 0.9, 0.0],  # 1 is more probable and reaches its threshold: suspected
+        [0.4, 0.5, 0.1],  # 1 is more probable, but below its threshold: doubtful
         [0.0, 1.0, 0.0],
         [0.2, 0.8, 0.0],
-        [0.3, 0.6, 0.1],  # unsure, and of the label's mind
+        [0.3, 0.6, 0.1],  # not confident, but it agrees with the label
     ]
 )
 
@@ -26,11 +26,11 @@ def doubts() -> Doubts:
     return Doubts(LABELS, PROBS)
 
 
-def test_a_threshold_is_the_mean_of_what_is_said_of_the_class_where_it_is_the_label(doubts):
+def test_a_threshold_is_the_mean_probability_of_a_class_over_its_labels(doubts):
     assert doubts.thresholds == pytest.approx([0.55, 0.8, np.inf])
 
 
-def test_what_is_suspected_and_what_is_merely_doubtful(doubts):
+def test_suspected_and_doubtful_labels(doubts):
     assert np.flatnonzero(doubts.suspected).tolist() == [2]
     assert np.flatnonzero(doubts.doubtful).tolist() == [2, 3]
     assert doubts.suggested[[2, 3]].tolist() == [1, 1]
@@ -39,17 +39,17 @@ def test_what_is_suspected_and_what_is_merely_doubtful(doubts):
     assert doubts.agreement == pytest.approx(5 / 7)
 
 
-def test_the_joint_counts_what_is_confident_and_the_estimate_stretches_it(doubts):
+def test_the_joint_counts_confident_images_and_the_estimate_scales_it(doubts):
     assert doubts.joint.tolist() == [[2, 1, 0], [0, 2, 0], [0, 0, 0]]
     assert doubts.estimate == pytest.approx(4 / 3)  # a third of the four labelled 0
 
 
-def test_the_worst_come_first_and_equals_in_their_order():
+def test_the_worst_come_first_and_equal_ones_in_their_order():
     probs = np.array([[0.4, 0.6], [0.1, 0.9], [0.4, 0.6], [0.9, 0.1]])
     assert Doubts(np.zeros(4, np.int64), probs).worst().tolist() == [1, 0, 2]
 
 
 def test_nothing_is_wrong_where_all_agree():
-    found = Doubts(LABELS, np.eye(3)[LABELS])
-    assert not found.doubtful.any()
-    assert (found.estimate, found.agreement, found.worst().tolist()) == (0.0, 1.0, [])
+    doubts = Doubts(LABELS, np.eye(3)[LABELS])
+    assert not doubts.doubtful.any()
+    assert (doubts.estimate, doubts.agreement, doubts.worst().tolist()) == (0.0, 1.0, [])

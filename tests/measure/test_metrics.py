@@ -30,11 +30,11 @@ from inkdigit.types import Dataset, Gray, Metrics, Part, Prediction
 AB = ("a", "b", "c")
 
 
-def answer(*probs: float, refused: bool = False, classes: tuple[str, ...] = AB) -> Prediction:
+def answer(*probs: float, rejected: bool = False, classes: tuple[str, ...] = AB) -> Prediction:
     row = np.array(probs, dtype=np.float32)
-    label = None if refused else classes[int(row.argmax())]
+    label = None if rejected else classes[int(row.argmax())]
     return Prediction(
-        label, confidence=float(row.max()), probs=row, score=0.0, reason="not a digit" if refused else None
+        label, confidence=float(row.max()), probs=row, score=0.0, reason="not a digit" if rejected else None
     )
 
 
@@ -48,7 +48,7 @@ def measured(predictions: list[Prediction], labels: list[int], classes: tuple[st
 
 @dataclass
 class Echo:
-    """A recogniser that reads the class index from the first pixel, which a plain door leaves as it is."""
+    """A recogniser that reads the class index from the first pixel, which a plain preprocessing does not change."""
 
     classes: tuple[str, ...] = ("x", "y", "z")
     name: str = "echo"
@@ -56,7 +56,7 @@ class Echo:
     card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(provenance=Provenance()))
 
     def predict(self, pictures: Gray) -> list[Prediction]:
-        return [answer(*np.eye(3)[picture[0, 0]], classes=self.classes) for picture in pictures]
+        return [answer(*np.eye(3)[image[0, 0]], classes=self.classes) for image in pictures]
 
 
 def coded(pixels: list[int], labels: list[int], faults: dict[int, str] | None = None) -> Part:
@@ -73,7 +73,7 @@ def test_measure_by_hand() -> None:
     predictions = [
         answer(0.7, 0.2, 0.1),  # right
         answer(0.6, 0.4, 0.0),  # a for b
-        answer(0.1, 0.8, 0.1, refused=True),  # right, though refused
+        answer(0.1, 0.8, 0.1, rejected=True),  # right, but rejected
         blank(),  # c, not read
         answer(0.0, 0.5, 0.5),  # b for c: the first of two equals
     ]
@@ -82,10 +82,10 @@ def test_measure_by_hand() -> None:
     assert (m.n, m.answered) == (5, 3)
     assert m.accuracy_answered == pytest.approx(1 / 3)
     assert m.nll == pytest.approx(-(log(0.7) + log(0.4) + log(0.8) + log(0.5)) / 4, abs=1e-6)
-    assert m.ece == pytest.approx((0.3 + 0.6 + 0.2 + 0.5) / 4, abs=1e-6)  # four bins of one picture each
-    brier = (0.09 + 0.04 + 0.01) + (0.36 + 0.36) + (0.01 + 0.04 + 0.01) + (0.25 + 0.25)  # a refused answer counts too
+    assert m.ece == pytest.approx((0.3 + 0.6 + 0.2 + 0.5) / 4, abs=1e-6)  # four bins of one image each
+    brier = (0.09 + 0.04 + 0.01) + (0.36 + 0.36) + (0.01 + 0.04 + 0.01) + (0.25 + 0.25)  # a rejected answer counts too
     assert m.brier == pytest.approx(brier / 4, abs=1e-6)
-    assert m.risk_coverage.accepted.tolist() == [1, 2, 3, 4, 5]  # 0.8, 0.7, 0.6, 0.5, and the blank picture
+    assert m.risk_coverage.accepted.tolist() == [1, 2, 3, 4, 5]  # 0.8, 0.7, 0.6, 0.5, and the blank image
     assert m.risk_coverage.wrong.tolist() == [0, 0, 1, 2, 3]
     assert m.aurc == pytest.approx((0 + 0 + 1 / 3 + 2 / 4 + 3 / 5) / 5)
     assert m.confusion.tolist() == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
@@ -111,7 +111,7 @@ def test_a_true_class_of_probability_zero_keeps_the_nll_finite() -> None:
     assert 80 < m.nll < 100
 
 
-def test_measure_needs_pictures_and_as_many_predictions() -> None:
+def test_measure_needs_images_and_the_same_number_of_predictions() -> None:
     with pytest.raises(DataError, match="nothing to measure") as caught:
         measured([], [])
     assert caught.value.exit_code == 4
@@ -149,18 +149,18 @@ def test_brier_goes_from_0_to_2() -> None:
 
 
 def test_calibration_error_by_hand() -> None:
-    """Three pictures in the bin 0.6–0.667 with 0.65, two right; two in 0.933–1 with 0.95, one right."""
+    """Three images in the bin 0.6–0.667 with 0.65, two right; two in 0.933–1 with 0.95, one right."""
     probs = np.array([[0.65, 0.35]] * 3 + [[0.95, 0.05]] * 2, np.float32)
     bins = reliability(probs, np.array([0, 0, 1, 0, 1], np.int64))
     assert len(bins.count) == 15
     assert {i: int(n) for i, n in enumerate(bins.count) if n} == {9: 3, 14: 2}
     assert bins.error == pytest.approx((3 * (2 / 3 - 0.65) + 2 * (0.95 - 0.5)) / 5, abs=1e-6)
-    told = bins.to_json()
-    assert told["count"] == bins.count.tolist()
-    assert told["accuracy"][9:] == [pytest.approx(2 / 3), None, None, None, None, 0.5]
+    content = bins.to_json()
+    assert content["count"] == bins.count.tolist()
+    assert content["accuracy"][9:] == [pytest.approx(2 / 3), None, None, None, None, 0.5]
 
 
-def test_pictures_of_equal_confidence_are_accepted_together() -> None:
+def test_images_of_equal_confidence_are_accepted_together() -> None:
     probs = np.array([[0.75, 0.25], [0.9, 0.1], [0.75, 0.25], [np.nan, np.nan], [0.25, 0.75]], np.float32)
     labels = np.array([0, 0, 1, 0, 1], np.int64)
     curve = risk_coverage(probs, labels)
@@ -174,22 +174,24 @@ def test_pictures_of_equal_confidence_are_accepted_together() -> None:
 
 
 def ranked(right: list[bool]) -> Metrics:
-    """Pictures of two classes, the most confident first."""
-    sureness = np.linspace(1.0, 0.5, len(right), endpoint=False).tolist()
+    """Images of two classes, the most confident first."""
+    confidence = np.linspace(1.0, 0.5, len(right), endpoint=False).tolist()
     names = ("a", "b")
-    return measured([answer(p, 1 - p, classes=names) for p in sureness], [0 if yes else 1 for yes in right], names)
+    return measured(
+        [answer(p, 1 - p, classes=names) for p in confidence], [0 if is_right else 1 for is_right in right], names
+    )
 
 
 @pytest.mark.parametrize(
     ("right", "accepted"),
     [
         ([True] * 1000, 1000),
-        ([True] * 999, None),  # none wrong, and yet too few to hold one in a thousand
+        ([True] * 999, None),  # none is wrong, but these are too few to show one in a thousand
         ([True] * 1998 + [False] * 2, 2000),  # exactly 99.9 %
         ([True] * 1997 + [False] * 3, 1998),  # with one of these three: 1 in 1,998
         ([False] + [True] * 998, None),
         ([False] + [True] * 999, 1000),  # a mistake among the first does not end it
-        ([True] * 500 + [False] + [True] * 400 + [False] * 600, None),  # no thousand comes to it
+        ([True] * 500 + [False] + [True] * 400 + [False] * 600, None),  # no thousand images reach it
     ],
 )
 def test_coverage_at_999(right: list[bool], accepted: int | None) -> None:
@@ -201,12 +203,12 @@ def test_coverage_at_999(right: list[bool], accepted: int | None) -> None:
         assert m.confidence_at_999 == pytest.approx(1 - 0.5 * (accepted - 1) / len(right), abs=1e-6)
 
 
-def test_the_curve_as_json_is_short_and_of_its_own_points() -> None:
+def test_the_curve_as_json_is_short_and_has_only_its_own_points() -> None:
     m = ranked([True] * 900 + [False, True] * 50)
-    told = m.to_json()["risk_coverage"]
-    assert told["coverage"] == pytest.approx([i / 100 for i in range(1, 101)])
-    assert (told["risk"][89], told["risk"][-1]) == (0.0, pytest.approx(0.05))
-    assert told["confidence"][-1] == pytest.approx(0.5005)
+    content = m.to_json()["risk_coverage"]
+    assert content["coverage"] == pytest.approx([i / 100 for i in range(1, 101)])
+    assert (content["risk"][89], content["risk"][-1]) == (0.0, pytest.approx(0.05))
+    assert content["confidence"][-1] == pytest.approx(0.5005)
     odd = ranked([True] * 150).to_json()["risk_coverage"]
     assert odd["coverage"][:3] == pytest.approx([2 / 150, 3 / 150, 5 / 150])  # at least 1, 2, 3 per cent
     few = ranked([True, False, True]).to_json()["risk_coverage"]
@@ -214,7 +216,7 @@ def test_the_curve_as_json_is_short_and_of_its_own_points() -> None:
     assert few["risk"] == pytest.approx([0, 1 / 2, 1 / 3])
 
 
-def test_calibration_counts_each_picture_with_probabilities_once() -> None:
+def test_calibration_counts_each_image_with_probabilities_once() -> None:
     probs = np.array([[1.0, 0.0], [0.5, 0.5], [np.nan, np.nan], [0.9, 0.1]], np.float32)
     bins = reliability(probs, np.array([0, 1, 0, 1], np.int64))
     assert bins.count.sum() == 3
@@ -224,7 +226,7 @@ def test_calibration_counts_each_picture_with_probabilities_once() -> None:
 
 @dataclass
 class Sample:
-    """Random predictions of N pictures with their labels: float32 (N, K), all of them with probabilities."""
+    """Random predictions for N images with their labels: float32 (N, K), all of them with probabilities."""
 
     probs: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -284,7 +286,7 @@ def test_log_loss_and_brier_score_are_those_of_scikit_learn(sample: Sample) -> N
 @settings(max_examples=60, deadline=None)
 @given(samples())
 def test_the_risk_at_each_confidence_is_one_less_the_precision_of_scikit_learn(sample: Sample) -> None:
-    """To accept a picture is to call it right; then risk is 1 − precision, and coverage the share that is called so."""
+    """To accept an image is to call it right; then risk is 1 − precision, and coverage the share that is called so."""
     right, curve = sample.read == sample.labels, sample.metrics.risk_coverage
     confidence = np.unique(sample.confidence)[::-1]
     assert curve.confidence.tolist() == confidence.tolist()
@@ -326,7 +328,7 @@ def test_stack_probs_marks_what_has_none() -> None:
     assert np.isnan(stacked[1]).all()
 
 
-def test_an_unreadable_picture_counts_as_wrong() -> None:
+def test_an_unreadable_image_counts_as_wrong() -> None:
     predictions = predict_part(Echo(), coded([0, 1, 2], [0, 1, 2], {1: "truncated"}))
     assert [p.label for p in predictions] == ["x", None, "z"]
     assert predictions[1].reason == "unreadable"
@@ -341,26 +343,26 @@ def test_evaluate_matches_classes_by_name(classes: tuple[str, ...], labels: list
     assert (m.model, m.data, m.split, m.n) == ("echo", "d", "all", 3)
 
 
-def test_evaluate_takes_the_split_asked_for() -> None:
+def test_evaluate_takes_the_given_split() -> None:
     data = plain("d", ("x", "y", "z"), coded([0, 0], [0, 1]), coded([1], [1]))
     assert evaluate(Echo(), data).accuracy == 1.0
     assert evaluate(Echo(), data, split="train").accuracy == 0.5
 
 
-@pytest.mark.parametrize("lacking", [("q",), ("q", "r")])
-def test_evaluate_names_the_classes_that_the_model_lacks(lacking: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("missing", [("q",), ("q", "r")])
+def test_evaluate_names_the_classes_that_the_model_lacks(missing: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="'q'") as caught:
-        evaluate(Echo(), plain("letters", ("x", *lacking), coded([0], [0])))
+        evaluate(Echo(), plain("letters", ("x", *missing), coded([0], [0])))
     assert caught.value.exit_code == 2
     assert "'x', 'y', 'z'" in str(caught.value)
 
 
-def test_evaluate_refuses_pictures_of_another_door() -> None:
+def test_evaluate_needs_images_that_were_prepared_for_the_model() -> None:
     with pytest.raises(UsageError, match="prepare 'plain'"):
         evaluate(Echo(), Dataset("ink", ("x", "y"), coded([0], [0])))
 
 
-def test_evaluate_names_an_empty_part() -> None:
+def test_evaluate_names_a_data_set_whose_split_is_empty() -> None:
     with pytest.raises(DataError, match="'d'"):
         evaluate(Echo(), plain("d", ("x", "y"), coded([], [])))
 

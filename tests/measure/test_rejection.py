@@ -1,4 +1,4 @@
-"""How well scores tell digits from outliers: by hand-computed values."""
+"""How well scores separate digits from outliers: against values computed by hand, and scikit-learn."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_the_area_is_that_of_every_pair():
 @given(st.lists(st.integers(-5, 9), min_size=1, max_size=40), st.lists(st.integers(-9, 5), min_size=1, max_size=40))
 def test_the_area_is_that_of_scikit_learn(inside, outside):
     scores, digits = [*inside, *outside], [1] * len(inside) + [0] * len(outside)
-    found = auroc(np.array(inside, float), np.array(outside, float))
-    assert found == pytest.approx(roc_auc_score(digits, scores))
+    area = auroc(np.array(inside, float), np.array(outside, float))
+    assert area == pytest.approx(roc_auc_score(digits, scores))
 
 
-def test_the_threshold_keeps_the_share_and_no_less():
+def test_the_threshold_accepts_the_share_and_not_less():
     inside = np.arange(100.0)
     for share, threshold in ((1.0, 0), (0.99, 1), (0.9, 10)):
         assert threshold_for_coverage(inside, share) == threshold

@@ -1,4 +1,4 @@
-"""What is done to a stack of pictures, against what it must come to by hand, or by SciPy."""
+"""Operations on a stack of images, against results by hand or by SciPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def random(n: int = 3) -> np.ndarray:
 @pytest.mark.parametrize("sigma", [0.7, 1.5, 4])
 def test_blur_is_a_gaussian_filter(sigma):
     ndimage = pytest.importorskip("scipy.ndimage")
-    expected = [ndimage.gaussian_filter(picture, sigma, mode="nearest") for picture in random()]
+    expected = [ndimage.gaussian_filter(image, sigma, mode="nearest") for image in random()]
     assert np.allclose(stacks.blur(random(), sigma), expected)
 
 
@@ -23,7 +23,7 @@ def test_a_warp_by_the_unit_matrix_changes_nothing():
     assert np.allclose(stacks.warp(random(), np.tile(np.eye(2), (3, 1, 1))), random())
 
 
-def test_a_warp_takes_each_picture_by_its_own_matrix():
+def test_a_warp_uses_the_matrix_of_each_image():
     half_turn, flip = -np.eye(2), np.diag([-1.0, 1.0])
     turned, flipped = stacks.warp(random(2), np.stack([half_turn, flip]))
     assert np.allclose(turned, random(2)[0, ::-1, ::-1])
@@ -39,7 +39,7 @@ def test_a_warp_interpolates_and_is_black_outside():
     assert np.allclose(stacks.warp(random(1), matrix[None])[0], expected[9:-9, 9:-9])
 
 
-def test_a_smear_goes_from_a_point_along_its_angle():
+def test_a_smear_extends_from_a_point_along_its_angle():
     point = np.zeros((3, 28, 28))
     point[:, 14, 20] = 1
     level, down, up = stacks.smear(point, 5, 2.0, np.array([0, np.pi / 4, -np.pi / 4]))
@@ -50,7 +50,7 @@ def test_a_smear_goes_from_a_point_along_its_angle():
     assert np.allclose(up, np.roll(down[::-1], 1, axis=0))
 
 
-def test_a_line_is_full_on_its_way_and_fades_above_and_below():
+def test_a_line_is_full_along_its_length_and_fades_above_and_below():
     (line,) = stacks.lines(*(np.array([v]) for v in (4.0, 10.0, 20.0, 10.0)))
     assert (line[10, 4:20] == 1).all()
     assert line[:, [*range(4), *range(20, 28)]].max() == 0
@@ -71,17 +71,17 @@ def test_a_cloud_fills_its_range_and_is_smooth():
 def test_edges_are_a_thin_ring_around_a_square():
     square = np.zeros((1, 28, 28))
     square[0, 8:20, 8:20] = 1
-    (found,) = stacks.edges(square)
+    (edge,) = stacks.edges(square)
     ring = np.zeros((28, 28), bool)
     ring[6:22, 6:22] = True
     ring[10:18, 10:18] = False
-    assert not (found & ~ring).any()
-    assert found[:, 13].sum() == found[13].sum() == 4  # symmetric: both pixels at a step are as strong
-    assert np.array_equal(found, found[::-1])
-    assert np.array_equal(found, found.T)
+    assert not (edge & ~ring).any()
+    assert edge[:, 13].sum() == edge[13].sum() == 4  # symmetric: both pixels at a step are as strong
+    assert np.array_equal(edge, edge[::-1])
+    assert np.array_equal(edge, edge.T)
 
 
-def test_a_weak_edge_counts_where_it_hangs_on_a_strong_one():
+def test_a_weak_edge_counts_if_it_touches_a_strong_one():
     fading = np.zeros((2, 28, 28))
     fading[0, 14:, 3:25] = np.linspace(0.0, 0.5, 22)  # weak on the left, strong on the right
     fading[1, 14:, 3:25] = 0.06  # weak all along
