@@ -201,14 +201,14 @@ def test_a_busy_server_is_asked_again_when_it_says_so(server, files, waits):
     forever = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "100000"})
     server.replies = [BUSY, odd, forever]
     assert [answer["label"] for answer in client.ask(server.url, files("1"))] == ["1"]
-    assert waits == [2, 1, client.LONGEST_WAIT_S]
+    assert waits == [2, 1, client.MAX_WAIT_S]
 
 
 def test_patience_with_a_busy_server_has_an_end(server, files, waits):
     server.replies = [BUSY] * 100
     with pytest.raises(Busy, match="Too much to do"):
         list(client.ask(server.url, files("1")))
-    assert len(waits) == client.WAITS
+    assert len(waits) == client.MAX_RETRIES
 
 
 def test_a_refusal_is_told_in_the_words_of_the_server(server, files):
@@ -256,7 +256,7 @@ def test_what_is_no_answer_of_inkdigit_is_one_error(server, files):
 @pytest.mark.parametrize("info", [{}, [], "", {"limits": 3}, {"limits": {"max_bytes": "many", "max_files": 3}}])
 def test_a_server_that_is_another_is_told_before_the_first_answer(server, info):
     server.info = info
-    with pytest.raises(Unreachable, match="does not say what it takes"):
+    with pytest.raises(Unreachable, match="/info does not list its limits"):
         client.ask(server.url, [])
 
 
@@ -278,7 +278,7 @@ def test_somebody_is_there_and_says_nothing():
         client.ask(f"http://127.0.0.1:{silent.getsockname()[1]}", [], timeout=0.2)
 
 
-@pytest.mark.parametrize(("said", "told"), [(b"SSH-2.0-OpenSSH\r\n", "no HTTP"), (b"", "without response")])
+@pytest.mark.parametrize(("said", "told"), [(b"SSH-2.0-OpenSSH\r\n", "not HTTP"), (b"", "without response")])
 def test_somebody_is_there_and_speaks_something_else(said, told):
     with socket.create_server(("127.0.0.1", 0)) as odd:
 
@@ -310,7 +310,7 @@ PLACES = ["http://a:port", "http://a:99999", "http://[::1", f"http://{'a' * 64}"
 
 def test_an_address_that_is_none():
     for address in (*SCHEMES, *PLACES, "http://user:secret@a", "http://a/?model=fast"):
-        with pytest.raises(UsageError, match="no address of a server"):
+        with pytest.raises(UsageError, match="not the address of a server"):
             client.ask(address, [])
 
 
@@ -333,5 +333,5 @@ def test_the_classes_of_a_model(server):
 @pytest.mark.parametrize("told", [{}, {"models": []}, {"models": [3]}, {"models": [{"name": "tiny"}]}])
 def test_a_server_that_does_not_say_its_classes(server, told):
     server.replies = [(200, told, {})]
-    with pytest.raises(Unreachable, match="which classes"):
+    with pytest.raises(Unreachable, match="does not list the classes"):
         client.classes(server.url, "tiny")

@@ -1,6 +1,6 @@
-"""The command `inkdigit`, and `python -m inkdigit`: the command line, or one line about the library that it lacks.
+"""The command `inkdigit`, and `python -m inkdigit`: the command line, or one line about a missing library.
 
-In: `sys.argv`. Out: what the command says, and its exit code. Nothing is imported here that has to be installed.
+In: `sys.argv`. Out: the output of the command, and its exit code. Nothing is imported here that has to be installed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ def main() -> None:
         run()
     except ImportError as exc:
         if (exc.name or "").partition(".")[0] == "inkdigit":
-            raise  # of ours: a bug
+            raise  # our own module: a bug
         sys.stderr.write(f"Error: {describe(exc)}\n")
         sys.exit(MissingExtra.exit_code)
 
 
 def describe(exc: ImportError) -> InkdigitError:
-    """The error of a library that is not installed, or that cannot be loaded and says why."""
+    """The error of a library that is not installed, or that cannot be loaded, with the reason."""
     cause: BaseException = exc
-    while cause.__cause__ is not None:  # NumPy's own message is a page of advice; below it is what the system said
+    while cause.__cause__ is not None:  # NumPy's own message is a page of advice; its cause is the system's message
         cause = cause.__cause__
     library = (exc.name or getattr(cause, "name", None) or "A library").partition(".")[0]
     if isinstance(cause, ModuleNotFoundError):

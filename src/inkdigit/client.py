@@ -1,7 +1,7 @@
-"""Asking a running `inkdigit serve`: files in, the answers of `predict --json` out.
+"""The client of a running `inkdigit serve`: files in, the answers of `predict --json` out.
 
-In: the address of a server, and files. Out: one answer a file, in their order. The standard library is enough for it:
-on this side no picture is decoded, and no array is needed.
+In: the address of a server, and files. Out: one answer per file, in their order. It needs only the standard library:
+no image is decoded on this side, and there are no arrays.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from inkdigit.errors import (
     interleave,
 )
 
-AT_A_TIME = 16  # pictures a request, where the server takes as many
-USUAL_BYTES = 2**20  # what the pictures of a request come to at most; a larger one travels alone
-FRAME_BYTES = 256  # at least what a form has around each picture
-MOST_BYTES = 2**24  # of an answer: whatever sends more is no Inkdigit
-TIMEOUT_S = 30.0
-WAITS = 5  # how often a busy server is asked again
-LONGEST_WAIT_S = 10.0
+AT_A_TIME = 16  # images per request, if the server accepts as many: the answers keep coming, the overhead is small
+USUAL_BYTES = 2**20  # of the images of a request, at most: a fraction of a second of upload; a larger image goes alone
+FRAME_BYTES = 256  # around each image of a form: an upper limit of its boundary and headers
+MAX_ANSWER_BYTES = 2**24  # no service of ours sends more
+TIMEOUT_S = 30.0  # three times the time limit of a service with default options
+MAX_RETRIES = 5  # of a request to a busy server
+MAX_WAIT_S = 10.0  # between two retries, whatever the server requests
 ANSWER = {"label", "confidence", "score", "reason", "probs", "model"}
 KINDS = {leaf.__name__ for leaf in (PictureError, NotAPicture, PictureTooLarge)}
 ERRORS: dict[int, type[InkdigitError]] = {
     400: UsageError,
     401: Unauthorized,
-    404: UsageError,  # there is no such model: as for one that is looked for here
+    404: UsageError,  # there is no such model: the same error as for a local one
     408: TooSlow,
     413: RequestTooLarge,
     503: Busy,
 }
 
 Answer = dict[str, Any]
-Batch = list[tuple[str | None, bytes | PictureError]]  # names, and what was read
+Batch = list[tuple[str | None, bytes | PictureError]]  # the name of each file, and its bytes or its error
 
 
 def ask(
@@ -59,22 +59,22 @@ def ask(
     model: str | None = None,
     timeout: float = TIMEOUT_S,
 ) -> Iterator[Answer]:
-    """Answer each file with what `predict --json` says of it: a prediction, or `error` and `kind`.
+    """Answer each file as `predict --json` does: with a prediction, or with `error` and `kind`.
 
-    A few travel together, over one connection. A file that cannot be read here, and an error among the files, come
-    out in their place. `timeout` is in seconds, for each time that the server is waited for.
+    Several files are sent in one request, and all requests over one connection. A file that cannot be read here, and an
+    error among the files, are answers in their places. `timeout` is in seconds, for each wait for the server.
 
     Raises:
-        UsageError: the address is none, or the server does not have the model.
-        Unreachable: nobody answers there, or what answers is no Inkdigit.
-        Unauthorized: the server asks for a token, or for another one.
-        Busy: it had no room for us, however often it was asked.
-        TooSlow: a request of one picture took longer than it allows.
+        UsageError: `server` is not an address, or the server does not have the model.
+        Unreachable: the server does not answer, or is not Inkdigit.
+        Unauthorized: the server requires a token, or another one.
+        Busy: the server was too busy, also after several retries.
+        TooSlow: a request of one image took longer than the server allows.
     """
-    with _Connection(server, token=token, timeout=timeout) as connection:  # at once, not with the first answer
-        most_bytes, most_files = connection.limits()
+    with _Connection(server, token=token, timeout=timeout) as connection:  # now, not with the first answer
+        max_bytes, max_files = connection.limits()
     path = "/predict" if model is None else f"/predict?model={quote(model, safe='')}"
-    return _answers(connection, path, _batches(files, most_bytes, min(most_files, AT_A_TIME)))
+    return _answers(connection, path, _batches(files, max_bytes, min(max_files, AT_A_TIME)))
 
 
 def classes(server: str, model: str, *, token: str | None = None, timeout: float = TIMEOUT_S) -> list[str]:
@@ -84,12 +84,12 @@ def classes(server: str, model: str, *, token: str | None = None, timeout: float
         InkdigitError: as `ask`.
     """
     with _Connection(server, token=token, timeout=timeout) as connection:
-        told = connection.get("/models")
+        models = connection.get("/models")
         try:
-            (entry,) = [entry for entry in told["models"] if entry["name"] == model]
+            (entry,) = [entry for entry in models["models"] if entry["name"] == model]
             return [str(name) for name in entry["classes"]]
         except (KeyError, TypeError, ValueError) as exc:
-            raise connection.no_answer("it does not say which classes its model has") from exc
+            raise connection.not_inkdigit("/models does not list the classes of the model") from exc
 
 
 def _answers(connection: _Connection, path: str, batches: Iterator[Batch]) -> Iterator[Answer]:
@@ -103,59 +103,60 @@ def _answers(connection: _Connection, path: str, batches: Iterator[Batch]) -> It
 
 
 def _entry(name: str | None, answer: Answer | PictureError) -> Answer:
-    """An answer under the name of its file; the server was sent bytes without it."""
+    """An answer under the name of its file, which the server does not know."""
     if isinstance(answer, PictureError):
         return {"file": name, **answer.to_json()}
     if "error" in answer:
         problem = str(answer["error"])
-        own = f"{name}:{problem.removeprefix('the bytes:')}" if problem.startswith("the bytes:") else problem
-        return {"file": name, "error": own, "kind": answer["kind"]}
+        if problem.startswith("the bytes:"):
+            problem = f"{name}:{problem.removeprefix('the bytes:')}"
+        return {"file": name, "error": problem, "kind": answer["kind"]}
     return {**answer, "file": name}
 
 
-def _batches(files: Iterable[Path | PictureError], most_bytes: int, most_files: int) -> Iterator[Batch]:
-    """Read the files, and put those together that travel together."""
+def _batches(files: Iterable[Path | PictureError], max_bytes: int, max_files: int) -> Iterator[Batch]:
+    """Read the files, and group those that are sent in one request."""
     batch: Batch = []
-    together = 0
+    batch_bytes = 0
     for file in files:
-        data = _read(file, max(most_bytes - 2 * FRAME_BYTES, 0)) if isinstance(file, Path) else file
+        data = _read(file, max(max_bytes - 2 * FRAME_BYTES, 0)) if isinstance(file, Path) else file
         size = FRAME_BYTES + len(data) if isinstance(data, bytes) else 0
-        if batch and (len(batch) == most_files or together + size > min(USUAL_BYTES, most_bytes)):
+        if batch and (len(batch) == max_files or batch_bytes + size > min(USUAL_BYTES, max_bytes)):
             yield batch
-            batch, together = [], 0
+            batch, batch_bytes = [], 0
         batch.append((str(file) if isinstance(file, Path) else None, data))
-        together += size
+        batch_bytes += size
     if batch:
         yield batch
 
 
-def _read(path: Path, most_bytes: int) -> bytes | PictureError:
-    """The bytes of a file, or what is wrong with it in the words of `picture.decode`, which takes long to load."""
+def _read(path: Path, max_bytes: int) -> bytes | PictureError:
+    """The bytes of a file, or the error that `picture.decode` would raise: importing that takes too long."""
     try:
         if path.is_dir():
-            return NotAPicture(f"{path} is a directory", expected="a picture file")
+            return NotAPicture(f"{path} is a directory", expected="an image file")
         with path.open("rb") as file:
-            data = file.read(most_bytes + 1)
+            data = file.read(max_bytes + 1)
     except FileNotFoundError:
         return PictureError(f"There is no file {path}")
     except OSError as exc:
         return PictureError(f"{path} cannot be opened: {exc.strerror or exc}")
     except ValueError as exc:  # a NUL in the name
-        return PictureError(f"{str(path)!r} is no file name ({exc})")
-    if len(data) > most_bytes:
-        return PictureTooLarge(f"{path} is too large for the server", expected=f"at most {most_bytes:,} bytes")
+        return PictureError(f"{str(path)!r} is not a file name ({exc})")
+    if len(data) > max_bytes:
+        return PictureTooLarge(f"{path} is too large for the server", expected=f"at most {max_bytes:,} bytes")
     return data
 
 
 class _Connection:
-    """A connection to a server, kept from request to request; one that is closed opens again when it is used."""
+    """A connection to a server for several requests; when the server closes it, the next request opens it again."""
 
     def __init__(self, server: str, *, token: str | None, timeout: float) -> None:
-        """Take the address apart; nothing is sent yet."""
+        """Parse the address; nothing is sent yet."""
         self._server, self._timeout = server, timeout
         self._headers = {"Accept": "application/json", **_authorization(token)}
         self._http, self._prefix = _parse(server, timeout)
-        self._together = AT_A_TIME
+        self._images_per_request = AT_A_TIME
 
     def __enter__(self) -> _Connection:
         return self
@@ -164,34 +165,34 @@ class _Connection:
         self._http.close()
 
     def limits(self) -> tuple[int, int]:
-        """How many bytes and how many pictures the server takes in a request."""
-        told = self.get("/info")
+        """How many bytes and how many images the server accepts in a request."""
+        info = self.get("/info")
         try:
-            return int(told["limits"]["max_bytes"]), int(told["limits"]["max_files"])
+            return int(info["limits"]["max_bytes"]), int(info["limits"]["max_files"])
         except (KeyError, TypeError, ValueError) as exc:
-            raise self.no_answer("it does not say what it takes in a request") from exc
+            raise self.not_inkdigit("/info does not list its limits") from exc
 
     def get(self, path: str) -> Any:
-        """What a page of JSON says."""
-        status, told = self._ask("GET", path, None, {})
+        """The JSON at a path."""
+        status, data = self._request("GET", path, None, {})
         if status != 200:
-            raise self._error(status, told)
-        return told
+            raise self._error(status, data)
+        return data
 
     def predict(self, path: str, pictures: list[bytes]) -> list[Answer]:
-        """One answer a picture; where those of a request are too much together, half as many travel from then on."""
+        """One answer per image; where a request is too large or too slow, all later ones have half as many images."""
         answers: list[Answer] = []
-        while some := pictures[len(answers) :][: self._together]:
+        while batch := pictures[len(answers) :][: self._images_per_request]:
             try:
-                answers += self._predict(path, some)
+                answers += self._predict(path, batch)
             except (RequestTooLarge, TooSlow):  # how many pixels they have is not known on this side
-                if len(some) == 1:
+                if len(batch) == 1:
                     raise
-                self._together = len(some) // 2
+                self._images_per_request = len(batch) // 2
         return answers
 
     def _predict(self, path: str, pictures: list[bytes]) -> list[Answer]:
-        """One answer a picture, all of them in one request."""
+        """One answer per image, all of them in one request."""
         boundary = secrets.token_hex(16)
         body = b"".join(
             f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{number}"\r\n\r\n'.encode()
@@ -200,71 +201,71 @@ class _Connection:
             for number, picture in enumerate(pictures, 1)
         )
         kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        status, told = self._ask("POST", path, body + f"--{boundary}--\r\n".encode(), kind)
-        if len(pictures) == 1 and isinstance(told, dict) and told.get("kind") in KINDS:
-            return [told]  # a single bad picture has the status of its error
+        status, data = self._request("POST", path, body + f"--{boundary}--\r\n".encode(), kind)
+        if len(pictures) == 1 and isinstance(data, dict) and data.get("kind") in KINDS:
+            return [data]  # the response to a single bad image is its error
         if status != 200:
-            raise self._error(status, told)
-        answers = told.get("predictions") if isinstance(told, dict) else None
+            raise self._error(status, data)
+        answers = data.get("predictions") if isinstance(data, dict) else None
         if not isinstance(answers, list) or len(answers) != len(pictures) or not all(map(_is_answer, answers)):
-            raise self.no_answer("its predictions are none")
+            raise self.not_inkdigit("its predictions have another form")
         return answers
 
-    def no_answer(self, why: str) -> Unreachable:
-        """The error of a server that answers something else than Inkdigit does."""
+    def not_inkdigit(self, why: str) -> Unreachable:
+        """The error of a server whose responses are not those of Inkdigit."""
         return Unreachable(f"{self._server} does not answer as Inkdigit does: {why}", hint="Is it `inkdigit serve`?")
 
-    def _error(self, status: int, told: Any) -> InkdigitError:
-        problem = told.get("error") if isinstance(told, dict) else None
-        if not isinstance(problem, str) or "kind" not in told:
-            return self.no_answer(f"status {status}")
+    def _error(self, status: int, data: Any) -> InkdigitError:
+        problem = data.get("error") if isinstance(data, dict) else None
+        if not isinstance(problem, str) or "kind" not in data:
+            return self.not_inkdigit(f"status {status}")
         leaf = ERRORS.get(status)
         return leaf(problem) if leaf else Unreachable(f"{self._server} failed (status {status}): {problem}")
 
-    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
-        """The status and the JSON of an answer; a server that is busy is asked again when it says so."""
-        for waits_left in reversed(range(WAITS + 1)):
+    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
+        """The status and the JSON of a response; a request to a busy server is repeated after its `Retry-After`."""
+        for retries_left in reversed(range(MAX_RETRIES + 1)):
             status, retry_after, data = self._exchange(method, path, body, headers)
-            if status != Busy.http_status or not waits_left:
+            if status != Busy.http_status or not retries_left:
                 break
             time.sleep(_seconds(retry_after))
         try:
             return status, json.loads(data)
         except (ValueError, RecursionError) as exc:
-            raise self.no_answer(f"status {status}, and no JSON") from exc
+            raise self.not_inkdigit(f"status {status}, and not JSON") from exc
 
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str]
     ) -> tuple[int, str | None, bytes]:
-        """One request and its answer: status, Retry-After, body."""
+        """One request and its response: status, Retry-After, body."""
         for is_last in (False, True):
             try:
                 self._http.request(method, self._prefix + path, body, {**self._headers, **headers})
                 with self._http.getresponse() as response:
-                    return response.status, response.getheader("Retry-After"), response.read(MOST_BYTES)
+                    return response.status, response.getheader("Retry-After"), response.read(MAX_ANSWER_BYTES)
             except TimeoutError as exc:
                 raise Unreachable(f"{self._server} did not answer within {self._timeout:g} s") from exc
             except OSError as exc:
                 self._http.close()
-                # A connection that was kept may have been closed meanwhile: then a new one is tried.
+                # The server may have closed a connection that was open: then a new one is tried.
                 if is_last or not isinstance(exc, ConnectionError) or isinstance(exc, ConnectionRefusedError):
                     why = exc.strerror or str(exc)
                     raise Unreachable(
                         f"{self._server} does not answer: {why}", hint="Start one with: inkdigit serve"
                     ) from exc
             except HTTPException as exc:
-                raise self.no_answer("what it sends is no HTTP") from exc
+                raise self.not_inkdigit("its response is not HTTP") from exc
         raise AssertionError("the second try returns or raises")
 
 
-def _is_answer(told: Any) -> bool:
-    """Whether an entry of `predictions` is an answer or an error, as far as it is looked at here."""
-    if not isinstance(told, dict):
+def _is_answer(entry: Any) -> bool:
+    """Whether an entry of `predictions` is an answer or an error, as far as this side uses it."""
+    if not isinstance(entry, dict):
         return False
-    if told.keys() >= {"error", "kind"}:
+    if entry.keys() >= {"error", "kind"}:
         return True
-    confidence, probs = told.get("confidence"), told.get("probs")
-    return told.keys() >= ANSWER and isinstance(confidence, float | int | None) and isinstance(probs, list | None)
+    confidence, probs = entry.get("confidence"), entry.get("probs")
+    return entry.keys() >= ANSWER and isinstance(confidence, float | int | None) and isinstance(probs, list | None)
 
 
 def check_token(token: str | None) -> str | None:
@@ -283,23 +284,23 @@ def _authorization(token: str | None) -> dict[str, str]:
 
 
 def _parse(server: str, timeout: float) -> tuple[HTTPConnection, str]:
-    """The connection, not opened yet, and what its paths begin with."""
+    """The connection, not opened yet, and the first part of its paths."""
     expected = "http://HOST:PORT or https://HOST:PORT"
     try:
         parts = urlsplit(server)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             hint = None if "://" in server else f"Did you mean http://{server}?"
-            raise UsageError("This is no address of a server", expected=expected, received=server, hint=hint)
+            raise UsageError("This is not the address of a server", expected=expected, received=server, hint=hint)
         connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         http = connect(parts.hostname.encode("idna").decode(), parts.port, timeout=timeout)
-    except (ValueError, HTTPException) as exc:  # a port that is no number, a name that is none
-        raise UsageError("This is no address of a server", expected=expected, received=server) from exc
+    except (ValueError, HTTPException) as exc:  # a port that is not a number, a name that is not one
+        raise UsageError("This is not the address of a server", expected=expected, received=server) from exc
     return http, quote(parts.path.rstrip("/"), safe="/%")
 
 
 def _seconds(retry_after: str | None) -> float:
-    """How long to wait, of a Retry-After in seconds; a second where it says nothing of the kind."""
+    """How long to wait: the seconds of a Retry-After; one second where it has another form."""
     try:
-        return min(max(int(retry_after or 1), 0), LONGEST_WAIT_S)
+        return min(max(int(retry_after or 1), 0), MAX_WAIT_S)
     except ValueError:
         return 1.0

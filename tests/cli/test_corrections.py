@@ -69,13 +69,13 @@ def test_no_corrections_are_no_error(inkdigit, tmp_path):
 def test_one_correction_is_one_picture(inkdigit, file, tmp_path):
     inkdigit("corrections", "delete", file, *range(2, 7))
     said = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
-    assert said.err.startswith("1 picture with its label, and 1 of no digit in none/\n")
+    assert said.err.startswith("1 image with its label, and 1 without a digit in none/\n")
 
 
 def test_an_export_is_a_folder_that_data_check_takes(inkdigit, file, tmp_path):
     said = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
     assert (said.code, said.out) == (0, f"{tmp_path / 'out'}\n")
-    assert "6 pictures with their labels, and 1 of no digit in none/" in said.err
+    assert "6 images with their labels, and 1 without a digit in none/" in said.err
     assert f"inkdigit data check {tmp_path / 'out'}" in said.err
     checked = [inkdigit("data", "check", source, "--json") for source in (tmp_path / "out", file)]
     exported, kept = ({**json.loads(one.out), "name": "", "prepare": ""} for one in checked)

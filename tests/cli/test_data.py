@@ -46,7 +46,7 @@ def test_a_spotless_source_is_called_so(inkdigit, tmp_path):
         (tmp_path / "p" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(tmp_path / "p" / str(label) / f"{i}.png")
     said = inkdigit("data", "check", tmp_path / "p")
-    assert said.out.rstrip().endswith("Nothing to complain about.")
+    assert said.out.rstrip().endswith("No problems.")
 
 
 def test_bad_cells_are_counted_with_their_rows_and_are_no_error(inkdigit, bad):
@@ -78,7 +78,7 @@ def test_both_parts_and_what_they_share_are_shown(inkdigit, tmp_path):
             Image.fromarray(images[i]).save(folder / f"{i}.png")
     found = json.loads(inkdigit("data", "check", tmp_path / "both", "--json").out)
     assert (found["train"]["n"], found["test"]["n"], found["shared"]) == (6, 2, 2)
-    assert "shared by both" in inkdigit("data", "check", tmp_path / "both").out
+    assert "in both splits" in inkdigit("data", "check", tmp_path / "both").out
 
 
 @pytest.mark.parametrize(

@@ -67,10 +67,10 @@ def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, d
     out = tmp_path / "small.onnx"
     said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", out)
     assert said.code == 0, said.err
-    assert "drawn is not what the model learnt from: ranges and figures are those of drawn." in said.err
-    assert ("no smaller" in said.err) == (out.stat().st_size >= (model / "model.onnx").stat().st_size)
+    assert "drawn is not what the model learned from: ranges and figures are those of drawn." in said.err
+    assert ("not smaller" in said.err) == (out.stat().st_size >= (model / "model.onnx").stat().st_size)
     first, float32, int8, written = said.out.splitlines()
-    assert first == "drawn (test), 18 pictures"
+    assert first == "drawn (test), 18 images"
     assert float32.startswith("float32     ")
     assert int8.startswith("int8        ")
     assert " % (95 % interval " in int8
@@ -85,8 +85,8 @@ def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, d
 def test_the_data_that_a_model_learnt_from_may_be_out_of_reach(inkdigit, model):
     said = inkdigit("export", model, "--format", "onnx-int8")
     assert said.code == 2
-    assert "The data that the model learnt from cannot be opened" in said.err
-    assert said.err.endswith("Say --data.\n")
+    assert "The data that the model learned from cannot be opened" in said.err
+    assert said.err.endswith("Use --data.\n")
 
 
 def test_what_is_wrong_is_said_before_the_work(inkdigit, model, tmp_path):
@@ -119,8 +119,8 @@ def moved(model, drawn, monkeypatch):
 def test_other_data_of_the_same_name_are_no_ranges(inkdigit, moved):
     said = inkdigit("export", moved, "--format", "onnx-int8")
     assert said.code == 2
-    assert "drawn is not the data that the model learnt from" in said.err
-    assert said.err.endswith("Say --data.\n")
+    assert "drawn is not the data that the model learned from" in said.err
+    assert said.err.endswith("Use --data.\n")
 
 
 def test_data_with_other_classes_are_refused(inkdigit, model, drawn):
@@ -128,4 +128,4 @@ def test_data_with_other_classes_are_refused(inkdigit, model, drawn):
     said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", drawn.parent / "m.onnx")
     assert said.code == 2
     assert "has classes that" in said.err
-    assert "Say with --data" in said.err
+    assert "Name with --data" in said.err

@@ -125,7 +125,7 @@ def test_a_name_that_is_no_text_is_answered(model, one, tmp_path):
 def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
     said = inkdigit("predict", picture, "--model", model, "--show", tmp_path / "seen.png")
     assert said.code == 3  # the broken one
-    assert said.err == f"Drawn into {tmp_path / 'seen.png'}\n"
+    assert said.err == f"Drawing written to {tmp_path / 'seen.png'}\n"
     with Image.open(tmp_path / "seen.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 3 * 168  # three rows
@@ -232,7 +232,7 @@ def test_without_the_drawing_libraries_the_submission_is_written_all_the_same(
     said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
     assert (said.code, said.out) == (0, f"Submission  {tmp_path / 'mine.csv'}\n")
     (line,) = said.err.splitlines()
-    assert line.startswith("No page of the answers: ")
+    assert line.startswith("No page of the answers was written: ")
     assert "pip install 'inkdigit[train]'" in line
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 8
 

@@ -73,7 +73,7 @@ def test_the_model_is_one_that_the_server_has(inkdigit, picture, server):
 def test_a_wrong_token_is_one_error_and_no_answer(inkdigit, picture, server, form):
     said = inkdigit("predict", picture, "--server", server, "--token", "wrong", form)
     assert said.code == Unauthorized.exit_code
-    assert "asks for a token" in said.err
+    assert "requires an access token" in said.err
 
 
 def test_nobody_there_is_one_error_and_no_answer(inkdigit, picture):

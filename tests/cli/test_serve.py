@@ -28,18 +28,18 @@ def test_a_size():
 
 def test_what_is_no_size():
     for text in ("", "MB", "8XB", "-1", "1e6", "0", "1023", "9" * 20, "8 M B", "∞"):
-        with pytest.raises(UsageError, match="no size of a request"):
+        with pytest.raises(UsageError, match="--max-bytes is not a size"):
             parse_size(text)
 
 
 NOT_SERVED: list[tuple[list[str], int, str]] = [
     (["--model", "nothing"], 2, "There is no model 'nothing'"),
     (["--host", "no.such.host.invalid"], 2, "There is no host"),
-    (["--host", "192.0.2.1"], 2, "no address of this machine"),
-    (["--max-bytes", "much"], 2, "no size of a request"),
-    (["--allow-origin", "*"], 2, "--allow-origin is no origin"),
-    (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is no origin"),
-    (["--time-limit", "nan"], 2, "--time-limit is no number"),
+    (["--host", "192.0.2.1"], 2, "not an address of this machine"),
+    (["--max-bytes", "much"], 2, "--max-bytes is not a size"),
+    (["--allow-origin", "*"], 2, "--allow-origin is not an origin"),
+    (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is not an origin"),
+    (["--time-limit", "nan"], 2, "--time-limit is not a number"),
     (["--token", "with space"], 2, "This token cannot be sent"),
     (["--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
     (["--workers", "2", "--model", "nothing"], 2, "There is no model 'nothing'"),

@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
-from benchmarks.serving import hand
-from benchmarks.serving.hand import DESKTOP, draw, strokes
+from benchmarks.serving import drawing
+from benchmarks.serving.drawing import DESKTOP, draw, strokes
 from inkdigit.data.readers.corrections import export, read_list
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import load
@@ -57,9 +57,9 @@ class Watched:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
-    if shutil.which(hand.PROGRAM) is None:
+    if shutil.which(drawing.PROGRAM) is None:
         pytest.skip("there is no chromium here")
-    with hand.browser() as running:
+    with drawing.browser() as running:
         yield running
 
 
@@ -147,7 +147,7 @@ def test_ten_digits_drawn_are_ten_digits_read(page):
 
 
 def test_how_soon_it_answers_is_told(browser, server):
-    told = hand.times(browser, server, [4, 7])
+    told = drawing.times(browser, server, [4, 7])
     assert (told["n"], told["right"]) == (2, 2)
     assert 0 < told["answer_ms"]["min"] <= told["answer_ms"]["p95"] < WAIT_MS
 

@@ -52,7 +52,7 @@ def several(make_server: MakeServer) -> Served:
 
 def test_workers_count_together(several, seven):
     served = several
-    assert any(line.startswith("Warning: whoever reaches") for line in served.said)
+    assert any(line.startswith("Warning: anyone who can reach") for line in served.said)
     for _ in range(20):
         assert httpx.post(f"{served}/predict", content=seven).status_code == 200
     for _ in range(6):  # whichever worker is asked

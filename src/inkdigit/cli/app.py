@@ -1,6 +1,6 @@
-"""The command line's front door: the commands by name, and how an error looks.
+"""The command line: the commands by name, and how an error is printed.
 
-In: `sys.argv`. Out: answers on stdout, talk on stderr, an exit code. Each journey has a file of its own; what is heavy
+In: `sys.argv`. Out: answers on stdout, messages on stderr, an exit code. Each command has its own file; a large library
 is imported inside the command that needs it.
 """
 
@@ -36,7 +36,7 @@ from inkdigit.errors import InkdigitError
 
 app = typer.Typer(
     name="inkdigit",
-    help="Read handwritten digits: train a model from raw data, answer pictures with it, measure it honestly.",
+    help="Read handwritten digits: train a model from raw data, read images with it, and measure how well it reads.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -66,7 +66,7 @@ app.command("first-run", hidden=True)(train.first_run)
 
 @app.callback(invoke_without_command=True)
 def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
-    """Read handwritten digits: train a model from raw data, answer pictures with it, measure it honestly."""
+    """Read handwritten digits: train a model from raw data, read images with it, and measure how well it reads."""
     if version:
         from importlib.metadata import version as installed
 
@@ -75,14 +75,14 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
 
 def main() -> None:
-    """Run the command line: an error of ours is one line and its exit code, Ctrl-C is 130, a bug stays a traceback."""
+    """Run the command line: an `InkdigitError` is one line and an exit code, Ctrl-C is 130, a bug stays a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # the name of a file need not be text
+            stream.reconfigure(errors="backslashreplace")  # the name of a file may not be valid text
     try:
         try:
             app()
-        except OSError as exc:  # Typer prints help itself. Of a file of ours, `runs.writing` would have said it
+        except OSError as exc:  # Typer printed help itself; for files, `files.writing` has raised an OutputError
             if exc.errno != errno.ENOSPC:
                 raise
             raise talk.stdout_fails(exc) from exc

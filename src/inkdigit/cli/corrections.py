@@ -1,4 +1,4 @@
-"""`inkdigit corrections list`, `export` and `delete`: what people said to `inkdigit serve --collect`."""
+"""`inkdigit corrections list`, `export` and `delete`: what users sent to `inkdigit serve --collect`."""
 
 from __future__ import annotations
 
@@ -11,21 +11,19 @@ import typer
 from inkdigit.cli import talk
 from inkdigit.errors import UsageError
 
-app = typer.Typer(
-    help="Look through the corrections that people sent, take them out, or delete them.", no_args_is_help=True
-)
+app = typer.Typer(help="List, export or delete the corrections that users sent.", no_args_is_help=True)
 
-MAX_SHOWN = 60  # characters of a cell of the table; --json has them all
+MAX_SHOWN = 60  # characters of a cell, so that six columns fit a wide terminal; --json has them all
 
-File = Annotated[Path, typer.Argument(metavar="FILE.db", help="The file that inkdigit serve --collect wrote.")]
+File = Annotated[Path, typer.Argument(metavar="FILE.db", help="The file of `inkdigit serve --collect`.")]
 
 
 @app.command("list")
 def list_all(
     file: File,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
-    """List the corrections: number, time, model, what it answered, what is right.
+    """List the corrections: number, time, model, its answer, the right label.
 
     Example: inkdigit corrections list corrections.db
     """
@@ -33,23 +31,23 @@ def list_all(
     from inkdigit.types import NO_ANSWER
 
     with talk.interruptible():
-        found = read_list(file)
+        corrections = read_list(file)
         if as_json:
-            for one in found:
-                talk.say(json.dumps(one.to_json(), ensure_ascii=False))
+            for each in corrections:
+                talk.say(json.dumps(each.to_json(), ensure_ascii=False))
             return
-        if not found:
-            talk.note(f"{file} holds no corrections yet.")
+        if not corrections:
+            talk.note(f"{file} has no corrections yet.")
             return
         rows = [
-            (str(one.id), *map(_cell, (one.time, one.model, one.answered or NO_ANSWER, f"{one.bytes:,}", one.right)))
-            for one in found
+            (str(c.id), *map(_cell, (c.time, c.model, c.answered or NO_ANSWER, f"{c.bytes:,}", c.right)))
+            for c in corrections
         ]
         talk.table([("id", "time", "model", "answered", "bytes", "right"), *rows], left=4)
 
 
 def _cell(text: str) -> str:
-    """A text of the file as it fits into a table: on one line, not too long, and with nothing that moves the cursor."""
+    """A text of the file for the table: one line, not too long, without characters that move the cursor."""
     shown = "".join(letter if letter.isprintable() else "\ufffd" for letter in text[: MAX_SHOWN + 1])
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}…"
 
@@ -57,9 +55,9 @@ def _cell(text: str) -> str:
 @app.command()
 def export(
     file: File,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write: a new one, or an empty one.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write; it must be new or empty.")],
 ) -> None:
-    """Write the pictures as files, with a labels.csv: a SOURCE that can be looked through and mended.
+    """Write the images as files, with a labels.csv: a SOURCE that can be checked and corrected.
 
     Example: inkdigit corrections export corrections.db --out corrections
     """
@@ -68,8 +66,8 @@ def export(
     with talk.interruptible():
         labelled, others = export(file, out)
     talk.say(out)
-    pictures = "1 picture with its label" if labelled == 1 else f"{labelled:,} pictures with their labels"
-    talk.note(pictures + (f", and {others:,} of no digit in {NONE}/" if others else ""))
+    images = "1 image with its label" if labelled == 1 else f"{labelled:,} images with their labels"
+    talk.note(images + (f", and {others:,} without a digit in {NONE}/" if others else ""))
     talk.next_steps(
         ["inkdigit", "data", "check", str(out)],
         ["inkdigit", "adapt", "default", "--data", str(out), "--out", "mine.onnx"],
@@ -79,15 +77,17 @@ def export(
 @app.command()
 def delete(
     file: File,
-    ids: Annotated[list[int] | None, typer.Argument(metavar="ID…", help="The numbers that `list` shows.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Delete them all.")] = False,
+    ids: Annotated[
+        list[int] | None, typer.Argument(metavar="ID…", help="The numbers in the first column of `list`.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Delete all corrections.")] = False,
 ) -> None:
-    """Delete corrections so that nothing of their pictures stays in the file.
+    """Delete corrections, so that nothing of their images stays in the file.
 
     Example: inkdigit corrections delete corrections.db 3 8
     """
     if bool(ids) == everything:
-        raise UsageError("Which corrections are to be deleted?", expected="either their numbers or --all")
+        raise UsageError("It is not clear which corrections to delete", expected="either their numbers or --all")
     from inkdigit.data.readers.corrections import delete
 
     with talk.interruptible():

@@ -1,4 +1,4 @@
-"""`inkdigit export`: a model file as other programs want it, or smaller and faster."""
+"""`inkdigit export`: a model file in a format of other programs, or a smaller and faster one."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def export(
     model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(SUFFIXES)}.")],
     out: Annotated[
-        Path | None, typer.Option(help="The file to write; else a new one here, named after the run or model.")
+        Path | None, typer.Option(help="The file to write; by default a new one here, named after the run or model.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; else what the model learnt from.")
+        str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; by default what the model learned from.")
     ] = None,
 ) -> None:
     """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
@@ -53,16 +53,16 @@ def _quantize(recognizer: Recognizer, data: str | None) -> bytes:
     from inkdigit.training.convert.source import open_same, source_of
 
     source = data or source_of(recognizer)
-    talk.note(f"Ranges from {source}, then both files answer the part that the model reports on.")
+    talk.note(f"Ranges from {source}; then both files answer the split that the model reports on.")
     made = quantize(recognizer, open_same(source, recognizer, named=data is not None, log=talk.note))
-    talk.say(f"{made.after.data} ({made.after.split}), {made.after.n:,} pictures")
+    talk.say(f"{made.after.data} ({made.after.split}), {made.after.n:,} images")
     for name, metrics, size in (
         ("float32", made.before, recognizer.path.stat().st_size),
         ("int8", made.after, len(made.data)),
     ):
         talk.say(f"{name:<12}{_figures(metrics)}, {size / 1000:,.0f} kB")
     if len(made.data) >= recognizer.path.stat().st_size:
-        talk.note("The int8 file is no smaller: in a network this small, what describes the integers outweighs them.")
+        talk.note("The int8 file is not smaller: in so small a network the descriptions of the integers outweigh them.")
     return made.data
 
 
@@ -72,7 +72,7 @@ def _figures(metrics: Metrics) -> str:
 
 
 def _next(target: Path, format_: str) -> None:
-    file = json.dumps(str(target), ensure_ascii=False)  # in double quotes: the shell's are single
+    file = json.dumps(str(target), ensure_ascii=False)  # in double quotes, since the shell's are single
     code = {
         "keras": f"import keras; keras.models.load_model({file}).summary()",
         "safetensors": f"from safetensors.torch import load_file; print(load_file({file}).keys())",
@@ -81,5 +81,5 @@ def _next(target: Path, format_: str) -> None:
     if format_ == INT8:
         talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(target)])
     else:
-        backend = ["KERAS_BACKEND=torch"] if format_ == "keras" else []  # it would look for TensorFlow
+        backend = ["KERAS_BACKEND=torch"] if format_ == "keras" else []  # by default Keras looks for TensorFlow
         talk.next_steps([*backend, "python", "-c", code[format_]])

@@ -1,4 +1,4 @@
-"""`inkdigit predict` and `submit`: answers, one a picture."""
+"""`inkdigit predict` and `submit`: one answer per image."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.types import Gray
 
-Entry = tuple[Path, PictureError | None]  # a file, or what is wrong with the folder that was named
-Answer = dict[str, Any]  # a line of --json
+Entry = tuple[Path, PictureError | None]  # a file; or a folder that cannot be read, and its error
+Answer = dict[str, Any]  # one line of --json
 Classes = Callable[[str], Sequence[str]]  # the name of a model → its classes
 
 CSV_COLUMNS = ("file", "label", "confidence", "reason", "error")
@@ -29,42 +29,50 @@ Model = Annotated[str, typer.Option(help="A bundled model, a run directory or an
 
 
 def predict(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Pictures, or folders of pictures.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Image files, or folders of them.")],
     model: Model = "default",
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV with a header.")] = False,
-    accept_all: Annotated[bool, typer.Option("--accept-all", help="Answer whatever has ink, digit or not.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    accept_all: Annotated[
+        bool, typer.Option("--accept-all", help="Accept every image that has ink, digit or not.")
+    ] = False,
     min_confidence: Annotated[
         float | None,
-        typer.Option(metavar="SHARE", help="Unsure below this confidence, 0 to 1; else as the model says."),
+        typer.Option(
+            metavar="SHARE", help="Reject answers below this confidence, 0 to 1; by default as the model says."
+        ),
     ] = None,
     show: Annotated[
-        Path | None, typer.Option(metavar="OUT.png", help="Draw picture, ink, what the network saw, and answer.")
+        Path | None,
+        typer.Option(
+            metavar="OUT.png", help="Also draw each image, its ink, the input of the network, and the answer."
+        ),
     ] = None,
     server: Annotated[
-        str | None, typer.Option(metavar="URL", help="Have a running `inkdigit serve` answer, with a model of its own.")
+        str | None,
+        typer.Option(metavar="URL", help="Ask a running `inkdigit serve`, which answers with its own model."),
     ] = None,
-    token: Annotated[
-        str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="The token that the server asks for.")
-    ] = None,
+    token: Annotated[str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="The access token of the server.")] = None,
 ) -> None:
-    """Read the digit in each picture, with its confidence.
+    """Read the digit in each image, with a confidence.
 
     Example: inkdigit predict examples/7-pen-on-paper.png --show seen.png
     """
     if as_json and as_csv:
-        raise UsageError("--json and --csv exclude each other", expected="one of them, or neither")
+        raise UsageError("--json and --csv exclude each other", expected="at most one of them")
     if server is not None and (accept_all or min_confidence is not None or show is not None):
-        raise UsageError("--server excludes --accept-all, --min-confidence and --show", hint="The server decides.")
+        raise UsageError(
+            "--server excludes --accept-all, --min-confidence and --show", hint="The server decides these."
+        )
     failed = False
     with talk.interruptible():
         entries = [entry for picture in pictures for entry in _expand(picture)]
         if server is None:
-            answers, classes = _answered_here(
+            answers, classes = _predict_locally(
                 entries, model, show, accept_all=accept_all, min_confidence=min_confidence
             )
         else:
-            answers, classes = _answered_there(entries, None if model == "default" else model, server, token=token)
+            answers, classes = _ask_server(entries, None if model == "default" else model, server, token=token)
         if as_csv:
             talk.say(_csv_line(CSV_COLUMNS))
         for answer in answers:
@@ -74,10 +82,10 @@ def predict(
         raise typer.Exit(PictureError.exit_code)
 
 
-def _answered_here(
+def _predict_locally(
     entries: list[Entry], model: str, show: Path | None, *, accept_all: bool, min_confidence: float | None
 ) -> tuple[Iterator[Answer], Classes]:
-    """Have this process answer the pictures, and draw a sheet of them if it is to."""
+    """Answer the images in this process, and draw a sheet of them for `show`."""
     from inkdigit.model.recognizer import Recognizer
 
     recognizer = Recognizer.load(model, accept_all=accept_all, min_confidence=min_confidence)
@@ -104,13 +112,13 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
         from inkdigit.picture.sheet import draw
 
         write_atomic(show, draw(sheet, kind=recognizer.prepare))
-        talk.note(f"Drawn into {show}")
+        talk.note(f"Drawing written to {show}")
 
 
-def _answered_there(
+def _ask_server(
     entries: list[Entry], model: str | None, server: str, *, token: str | None
 ) -> tuple[Iterator[Answer], Classes]:
-    """Have the server answer the pictures; what its model's classes are, it is asked where that is to be said."""
+    """Have the server answer the images. Its model's classes are requested only when they are printed."""
     from inkdigit.client import ask, classes
 
     predictions = ask(server, [problem or file for file, problem in entries], token=token, model=model)
@@ -119,7 +127,7 @@ def _answered_there(
 
 
 def _expand(path: Path) -> list[Entry]:
-    """A folder stands for the pictures in it; one without any is in error."""
+    """The images of a folder, or the path itself; a folder without images is an error."""
     from inkdigit.picture.folder import expand
 
     try:
@@ -128,20 +136,20 @@ def _expand(path: Path) -> list[Entry]:
         return [(path, exc)]
 
 
-def _decoded(pictures: list[Path | PictureError], kept: dict[int, Gray]) -> Iterator[Gray | PictureError]:
-    """Decode each picture, and keep it under its number: what is drawn is what was answered."""
+def _decoded(sources: list[Path | PictureError], grays: dict[int, Gray]) -> Iterator[Gray | PictureError]:
+    """Decode each image and store it in `grays` by its index, so that the sheet shows what was answered."""
     from inkdigit.picture.decode import decode
 
-    for i, picture in enumerate(pictures):
-        if isinstance(picture, PictureError):
-            yield picture
+    for i, source in enumerate(sources):
+        if isinstance(source, PictureError):
+            yield source
             continue
         try:
-            kept[i] = decode(picture)
+            grays[i] = decode(source)
         except PictureError as exc:
             yield exc
         else:
-            yield kept[i]
+            yield grays[i]
 
 
 def _line(answer: Answer, classes: Classes, *, as_json: bool, as_csv: bool) -> str:
@@ -156,7 +164,7 @@ def _line(answer: Answer, classes: Classes, *, as_json: bool, as_csv: bool) -> s
         return f"{file}  error: {answer['error']}"
     if answer["label"] is None:
         return f"{file}  —  {answer['reason']}{_guess(answer, classes)}"
-    return f"{file}  {answer['label']}  {_sureness(answer['confidence'])}"
+    return f"{file}  {answer['label']}  {_percent(answer['confidence'])}"
 
 
 def _six_places(share: float | None) -> str | None:
@@ -164,13 +172,13 @@ def _six_places(share: float | None) -> str | None:
 
 
 def _guess(answer: Answer, classes: Classes) -> str:
-    """The class that a refused picture is likest, in brackets."""
+    """The most probable class of a rejected image, in brackets."""
     probs = answer["probs"]
     return "" if probs is None else f" (perhaps {classes(answer['model'])[probs.index(max(probs))]})"
 
 
-def _sureness(confidence: float) -> str:
-    """`Prediction.sureness` of the rounded confidence, of which 1 is no certainty."""
+def _percent(confidence: float) -> str:
+    """`Prediction.sureness` of a confidence of six places, where 1 does not mean certainty."""
     return f"{min(round(confidence * 1_000_000) // 100, 9_999) / 100:.2f} %"
 
 
@@ -185,7 +193,7 @@ def submit(
     model: Model,
     out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
 ) -> None:
-    """Answer every row of Kaggle's test.csv: the submission, and beside it a page and a grid of the answers.
+    """Answer every row of Kaggle's test.csv: write the submission, and beside it a page and a grid of the answers.
 
     Example: inkdigit submit test.csv --model runs/my-run --out submission.csv
     """
@@ -195,12 +203,12 @@ def submit(
 
 def write_submission(model: Recognizer | str, test_csv: Path, out: Path) -> None:
     """Write the submission and, where the libraries for it are installed, a page and a grid of answers beside it."""
-    from inkdigit.kaggle import answer
+    from inkdigit.kaggle import make_submission
 
-    submission = answer(model, test_csv, out, log=talk.note)
+    submission = make_submission(model, test_csv, out, log=talk.note)
     talk.say(f"Submission  {submission.path}")
     if not out.is_file():
-        return  # a pipe or a device: nothing lies beside it
+        return  # a pipe or a device: there is no place beside it
     from inkdigit.report import predictions
 
     recognizer = submission.model
@@ -209,7 +217,7 @@ def write_submission(model: Recognizer | str, test_csv: Path, out: Path) -> None
             out, submission.images, submission.predictions, classes=recognizer.classes, model=recognizer.name
         )
     except MissingExtra as exc:
-        talk.note(f"No page of the answers: {exc}")
+        talk.note(f"No page of the answers was written: {exc}")
         return
     talk.say(f"Answers     {page}")
     talk.say(f"Grid        {grid}")

@@ -1,4 +1,4 @@
-"""`inkdigit serve`: the service for programs, and the page for people."""
+"""`inkdigit serve`: the service for programs, and the web page for people."""
 
 from __future__ import annotations
 
@@ -15,34 +15,41 @@ from inkdigit.errors import MissingExtra, UsageError
 
 NEEDS = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client", "fastapi_swagger")
 UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-LEAST_BYTES = 1024
+MIN_BYTES = 1024  # of --max-bytes: a 28×28 PNG has some 300 bytes, and an error in the unit shows up
 
 
 def serve(
     model: Annotated[
-        list[str] | None, typer.Option(help="A bundled model, a run directory or an .onnx file; more by repeating it.")
+        list[str] | None,
+        typer.Option(help="A bundled model, a run directory or an .onnx file; repeat it for more models."),
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every one of this machine.")] = (
+    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every address of this machine.")] = (
         "127.0.0.1"
     ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes one that is free.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that answer.")] = 1,
-    max_bytes: Annotated[str, typer.Option(metavar="SIZE", help="The largest request: 8MB, 500kB, 1MiB.")] = "8MiB",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at; 0 is any free port.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
+    max_bytes: Annotated[
+        str, typer.Option(metavar="SIZE", help="The largest request, for example 8MB, 500kB or 1MiB.")
+    ] = "8MiB",
     collect: Annotated[
-        Path | None, typer.Option(metavar="FILE.db", help="Keep the corrections that people agree to give.")
+        Path | None, typer.Option(metavar="FILE.db", help="Store the corrections that users agree to give.")
     ] = None,
     token: Annotated[
-        str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="Answer those alone who bring this token.")
+        str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="Answer only requests with this access token.")
     ] = None,
     allow_origin: Annotated[
-        list[str] | None, typer.Option(metavar="URL", help="A foreign site whose pages may ask; repeatable.")
+        list[str] | None,
+        typer.Option(metavar="URL", help="Another site whose pages may send requests; may be repeated."),
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, max=10_000, help="Requests that may wait, in each process.")] = 64,
+    queue: Annotated[int, typer.Option(min=1, max=10_000, help="How many requests may wait in each process.")] = 64,
     time_limit: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.1, max=600, help="For a request to come, and for its answer.")
+        float,
+        typer.Option(
+            metavar="SECONDS", min=0.1, max=600, help="How long a request may take to arrive, and again to be answered."
+        ),
     ] = 10.0,
 ) -> None:
-    """Answer pictures over HTTP, with a page to draw on.
+    """Read images over HTTP, with a web page to draw on.
 
     Example: inkdigit serve --port 8000
     """
@@ -52,7 +59,7 @@ def serve(
         from inkdigit.client import check_token
         from inkdigit.serve import server
         from inkdigit.serve.settings import Settings
-    except ModuleNotFoundError as exc:  # what those libraries need themselves
+    except ModuleNotFoundError as exc:  # a library that those need
         if (exc.name or "").partition(".")[0] == "inkdigit":
             raise
         raise MissingExtra(f"Serving needs {exc.name}", "serve") from exc
@@ -70,34 +77,34 @@ def serve(
         origins=tuple(map(_checked_origin, allow_origin or [])),
     )
     with talk.interruptible():
-        server.run(settings, tell=talk.note)
+        server.run(settings, announce=talk.note)
 
 
 def parse_size(text: str) -> int:
-    """Bytes of a size such as 8MB, 500kB, 8MiB or 1048576.
+    """The number of bytes of a size such as 8MB, 500kB, 8MiB or 1048576.
 
     Raises:
-        UsageError: it is no size, or too small for a picture.
+        UsageError: it is not a size, or too small for an image.
     """
-    found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,3})?) ?([a-z]*)", text.strip().lower())
-    if found is None or found[2] not in UNITS or (size := int(float(found[1]) * UNITS[found[2]])) < LEAST_BYTES:
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,3})?) ?([a-z]*)", text.strip().lower())
+    if match is None or match[2] not in UNITS or (size := int(float(match[1]) * UNITS[match[2]])) < MIN_BYTES:
         raise UsageError(
-            "--max-bytes is no size of a request",
-            expected=f"8MB, 500kB, 8MiB or a number of bytes from {LEAST_BYTES}",
+            "--max-bytes is not a size",
+            expected=f"8MB, 500kB, 8MiB or a number of bytes from {MIN_BYTES}",
             received=repr(text),
         )
     return size
 
 
 def _checked_seconds(seconds: float) -> float:
-    """A time limit; its range was checked, which lets through what is no number."""
+    """A time limit. Typer has checked its range, but accepts nan."""
     if math.isnan(seconds):
-        raise UsageError("--time-limit is no number", expected="seconds", received=str(seconds))
+        raise UsageError("--time-limit is not a number", expected="seconds", received=str(seconds))
     return seconds
 
 
 def _checked_origin(origin: str) -> str:
-    """An origin as browsers send it."""
+    """An origin in the form that browsers send."""
     if not re.fullmatch(r"https?://[^/\s?#@*]+", origin):
-        raise UsageError("--allow-origin is no origin", expected="https://example.org", received=repr(origin))
+        raise UsageError("--allow-origin is not an origin", expected="https://example.org", received=repr(origin))
     return origin.lower()

@@ -1,4 +1,4 @@
-"""How the command line talks: notes and progress on stderr, next steps at the end.
+"""What the command line prints: answers on stdout, messages and progress on stderr, next steps at the end.
 
 In: lines, ticks of a training. Out: text for people; a progress bar only where stderr is a terminal.
 """
@@ -26,33 +26,33 @@ def say(line: object = "") -> None:
     """Print an answer.
 
     Raises:
-        OutputError: stdout goes to a disk that is full, or cannot be written for another reason.
+        OutputError: stdout cannot be written, for example because its disk is full.
     """
     try:
         typer.echo(line)
     except BrokenPipeError:
-        raise  # whoever reads has enough, as `head` does
+        raise  # the reader has stopped, as `head` does
     except OSError as exc:
         raise stdout_fails(exc) from exc
 
 
 def stdout_fails(exc: OSError) -> OutputError:
-    """The error of an answer that cannot be written; nothing more is written to stdout then.
+    """The error of an answer that cannot be written. Nothing more is written to stdout then.
 
-    What Python still holds of it would be written when the process ends, and fail once more, at length.
+    Otherwise Python would write the rest when the process ends, and fail once more with a traceback.
     """
-    with suppress(OSError, ValueError):  # it is closed, or not a file
+    with suppress(OSError, ValueError):  # stdout is closed, or not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return OutputError(f"The answer cannot be written to stdout: {exc.strerror}")
 
 
 def note(line: str) -> None:
-    """Say something that is no answer."""
+    """Print a message that is not an answer."""
     typer.echo(line, err=True)
 
 
 def table(rows: Sequence[Sequence[str]], *, left: int) -> None:
-    """Columns as wide as their widest cell: the first `left` and the last are text, between them are numbers."""
+    """Print columns as wide as their widest cell: the first `left` and the last are text, the others numbers."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
@@ -65,8 +65,8 @@ def table(rows: Sequence[Sequence[str]], *, left: int) -> None:
 def next_steps(*commands: list[str]) -> None:
     """End a long command with the likely next ones."""
     note("\nNext:")
-    near = os.path.relpath(sys.argv[0])  # in a fresh checkout the command is in .venv, and on nobody's path
-    program = near if not shutil.which("inkdigit") and near.startswith(".venv") else "inkdigit"
+    own_path = os.path.relpath(sys.argv[0])  # in a fresh checkout the command is in .venv, and not on the PATH
+    program = own_path if not shutil.which("inkdigit") and own_path.startswith(".venv") else "inkdigit"
     for command, *words in commands:
         note(f"  {shlex.join([program if command == 'inkdigit' else command, *words])}")
 
@@ -90,14 +90,14 @@ def training_bar() -> Iterator[Callable[[Tick], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("train", total=None, epoch=1, figures="")
 
-        last = 0
+        last_step = 0
 
         def show(tick: Tick) -> None:
-            nonlocal last
-            if tick.step < last:  # the next seed
+            nonlocal last_step
+            if tick.step < last_step:  # the next random seed
                 progress.reset(task)
-            last = tick.step
-            figures = f"{tick.images_per_second:,.0f} pictures/s · loss {tick.loss:.4f}"
+            last_step = tick.step
+            figures = f"{tick.images_per_second:,.0f} images/s · loss {tick.loss:.4f}"
             if tick.validation_accuracy is not None:
                 figures += f" · validation {tick.validation_accuracy:.2%}"
             progress.update(task, completed=tick.step, total=tick.steps, epoch=tick.epoch, figures=figures)
@@ -107,7 +107,7 @@ def training_bar() -> Iterator[Callable[[Tick], None]]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C ends a command with a clear line and exit code 130."""
+    """End a command that Ctrl-C stops with one line and exit code 130."""
     try:
         yield
     except KeyboardInterrupt as exc:

@@ -21,8 +21,8 @@ from inkdigit.serve.routes import corrections, docs, explain, health, info, kser
 from inkdigit.serve.service import Service
 from inkdigit.serve.settings import Settings
 
-ABOUT = "Reads handwritten digits. Send a picture to `/predict`; the same answers as `inkdigit predict --json`."
-PICTURES = (explain, corrections, predict)  # in the order of the documentation
+ABOUT = "Reads handwritten digits. Send an image to `/predict`: the answers are those of `inkdigit predict --json`."
+IMAGES = (explain, corrections, predict)  # the routes that read images, in the order of the documentation
 OTHERS = (models, info, metrics, health, kserve, docs, page)
 
 
@@ -30,16 +30,16 @@ def create_app(settings: Settings) -> FastAPI:
     """The application with its models loaded.
 
     Raises:
-        UsageError: no such model.
-        ModelFileError: a model that cannot answer.
-        OutputError: corrections cannot be kept where they should be.
+        UsageError: there is no such model.
+        ModelFileError: a model cannot answer.
+        OutputError: the file of corrections cannot be written.
     """
     service = Service(settings)
     if settings.collect is not None:
         create(settings.collect)
 
     @asynccontextmanager
-    async def living(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
         log.write("started", pid=os.getpid(), models=list(service.recognizers))
         yield {"service": service}
         service.close()
@@ -53,15 +53,15 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=living,
+        lifespan=lifespan,
     )
     app.state.service = service
     app.state.models = models.describe(service)
     app.add_middleware(Guard, service=service)
     for kind in HANDLED:
         app.add_exception_handler(kind, answer_error)
-    for route in PICTURES:
-        app.include_router(route.router, tags=["Pictures"])
+    for route in IMAGES:
+        app.include_router(route.router, tags=["Images"])
     for route in OTHERS:
         app.include_router(route.router)
     return app

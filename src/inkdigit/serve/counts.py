@@ -1,4 +1,4 @@
-"""What is counted for Prometheus, in one process or summed over several.
+"""The counts for Prometheus, of one process or summed over several.
 
 In: requests and answers. Out: the text of `/metrics`.
 """
@@ -16,7 +16,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from inkdigit.errors import InkdigitError, PictureError
 from inkdigit.types import Prediction
 
-FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where worker processes lay their counts together
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that names the folder of the counts of all worker processes
+# Seconds: from a clean image (2 ms) to the default time limit, a factor of two or so between them.
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -24,30 +25,32 @@ class Counts:
     """The counts of a process."""
 
     def __init__(self) -> None:
-        """Nothing was asked."""
+        """Start at zero."""
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = own = CollectorRegistry()
         self._requests = Counter("inkdigit_requests", "Requests.", ["route", "status"], registry=own)
         self._seconds = Histogram(
-            "inkdigit_request_seconds", "From headers to whole answer.", ["route"], buckets=BUCKETS, registry=own
+            "inkdigit_request_seconds",
+            "From the headers to the complete response.",
+            ["route"],
+            buckets=BUCKETS,
+            registry=own,
         )
-        self._pictures = Counter(
-            "inkdigit_pictures", "Pictures, by what was answered.", ["model", "label"], registry=own
-        )
-        self._refused = Counter("inkdigit_refused_requests", "Requests, by the error.", ["kind"], registry=own)
-        self._queue = Gauge("inkdigit_queue", "Work begun and waiting.", multiprocess_mode="livesum", registry=own)
+        self._pictures = Counter("inkdigit_pictures", "Images, by answer.", ["model", "label"], registry=own)
+        self._refused = Counter("inkdigit_refused_requests", "Requests that failed, by error.", ["kind"], registry=own)
+        self._queue = Gauge("inkdigit_queue", "Calls that run or wait.", multiprocess_mode="livesum", registry=own)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count a response."""
         self._requests.labels(route, status).inc()
         self._seconds.labels(route).observe(seconds)
 
     def refused(self, exc: InkdigitError) -> None:
-        """A request was not answered."""
+        """Count a request that failed."""
         self._refused.labels(exc.kind).inc()
 
     def pictures(self, model: str, answers: Iterable[Prediction | PictureError]) -> None:
-        """Pictures were answered."""
+        """Count the answers to images."""
         for answer in answers:
             if isinstance(answer, PictureError):
                 label = f"error: {answer.kind}"
@@ -56,11 +59,11 @@ class Counts:
             self._pictures.labels(model, label).inc()
 
     def queue(self, count: int) -> None:
-        """`count` more calls are at work or wait, or fewer if it is below 0."""
+        """Count `count` more calls that run or wait, or fewer if it is below 0."""
         self._queue.inc(count)
 
     def text(self) -> bytes:
-        """All counts, those of the other worker processes included, as Prometheus reads them."""
+        """The counts of all worker processes, in the text format of Prometheus."""
         folder = os.environ.get(FOLDER)
         if folder is None:
             return generate_latest(self._registry)
@@ -71,7 +74,7 @@ class Counts:
 
 
 def _forget_the_dead(folder: Path) -> None:
-    """A process that was killed waits for nothing any more; what it counted stays counted."""
+    """Remove the queue of processes that were killed; their other counts stay."""
     if sys.platform == "win32":
         return  # signal 0 is Ctrl-C there
     for path in folder.glob("gauge_live*_*.db"):

@@ -1,6 +1,6 @@
-"""The service's log: one line of JSON an event, on stderr.
+"""The log of the service: one line of JSON per event, on stderr.
 
-In: what happened. Out: lines. What uvicorn has to say comes in the same form; nothing of a picture is ever in it.
+In: events and their fields. Out: lines. Messages of uvicorn have the same form. No line holds anything of an image.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any
 
 
 def write(event: str, *, level: str = "info", **fields: Any) -> None:
-    """One line, whole: several threads and processes write to the same place."""
+    """Write one line in one call: several threads and processes write to the same stream."""
     time = datetime.now(UTC).isoformat(timespec="milliseconds")
     line = json.dumps({"time": time, "level": level, "event": event, **fields}, ensure_ascii=True)
     try:
         sys.stderr.write(f"{line}\n")
     except OSError:
-        return  # nobody reads any more, or the disk is full: that is no reason not to answer
+        return  # nobody reads it, or the disk is full: the service must still answer
     except ValueError:
-        return  # closed
+        return  # stderr is closed
 
 
 def start() -> None:
-    """Have the warnings and errors of uvicorn and of the event loop come as lines of ours.
+    """Write the warnings and errors of uvicorn and of the event loop as lines of this log.
 
-    What is wrong with a form is not logged besides: whoever sent it has it as an answer.
+    The form parser logs nothing: the client gets its errors as responses.
     """
     logging.getLogger("python_multipart").setLevel(logging.CRITICAL)
     for name in ("uvicorn", "asyncio"):
@@ -39,10 +39,10 @@ def start() -> None:
 
 
 class _Lines(logging.Handler):
-    """A record of `logging` as one of our lines."""
+    """Writes a record of `logging` as a line of this log."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write it, its traceback in one field."""
+        """Write a record, its traceback in one field."""
         fields = {}
         if record.exc_info:
             fields["traceback"] = "".join(traceback.format_exception(*record.exc_info))

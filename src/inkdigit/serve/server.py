@@ -1,6 +1,6 @@
-"""Running the service: the socket, one process or several, and a stop that finishes what is in flight.
+"""Run the service: the socket, one process or several, and a stop that finishes the requests in flight.
 
-In: `Settings`. Out: nothing until the service is told to stop.
+In: `Settings`. Out: nothing until a signal stops the service.
 """
 
 from __future__ import annotations
@@ -33,20 +33,21 @@ from inkdigit.types import Log
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-BACKLOG = 2048  # connections that wait to be taken
-M_MMAP_THRESHOLD, LARGE_BYTES = -3, 2**20  # mallopt(3): what is larger is a piece of its own
-CONNECTIONS = 10_000  # open at a time, where the system allows it
-KEEP_ALIVE_S = 30  # a connection without a request is closed then
+BACKLOG = 2048  # connections that wait to be accepted: uvicorn's default, a burst of many clients
+# mallopt(3): a block above this size has a mapping of its own. See `_give_memory_back` for how it was chosen.
+M_MMAP_THRESHOLD, LARGE_BYTES = -3, 2**20
+MAX_CONNECTIONS = 10_000  # open at a time, where the system allows it: systems start with 1,024, too few for idle ones
+KEEP_ALIVE_S = 30  # a connection without a request is closed then: a person who draws sends several within it
 STARTUP_FAILURE = 3  # uvicorn's exit code for a process that never served
 
 
-def run(settings: Settings, *, tell: Log) -> None:
-    """Serve until SIGINT or SIGTERM; `tell` is told where it listens.
+def run(settings: Settings, *, announce: Log) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` gets the address to open, and a warning if others can reach it.
 
     Raises:
-        UsageError: no such host or model.
-        ModelFileError: a model that cannot answer.
-        OutputError: the port is taken, or corrections cannot be written where they should be.
+        UsageError: there is no such host or model.
+        ModelFileError: a model cannot answer.
+        OutputError: the port is in use, or the file of corrections cannot be written.
         ServiceError: a worker process did not start.
     """
     log.start()
@@ -56,7 +57,7 @@ def run(settings: Settings, *, tell: Log) -> None:
         settings = replace(settings, port=port, names=_names(settings.host, address))
         several = settings.workers > 1
         app = _check(settings) if several else make_app(settings)
-        _announce(settings, listener, tell)
+        _announce(settings, listener, announce)
         config = Config(app, workers=settings.workers, factory=several, **_options(settings))
         if several:
             _run_several(config, settings, listener)
@@ -75,7 +76,7 @@ def make_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _stop_with_parent() -> None:
-    """Have a worker process stop when its parent was killed: nobody else would, and it would keep the port."""
+    """Stop a worker process whose parent was killed: nothing else would, and it would hold the port."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -89,7 +90,7 @@ def _stop_with_parent() -> None:
 
 
 def _check(settings: Settings) -> str:
-    """Fail here, once and clearly, where each worker process would fail for itself; where these find their app."""
+    """Fail once in the parent process instead of in each worker; the import path of the application of a worker."""
     Service(settings).close()
     if settings.collect is not None:
         create(settings.collect)
@@ -102,7 +103,7 @@ def _run_one(config: Config, listener: socket.socket) -> None:
     def stop(_number: int, _frame: FrameType | None) -> None:
         server.should_exit = True
 
-    # Before uvicorn has its own handlers, and after: it raises the signal that stopped it once more.
+    # For the time before uvicorn sets its own handlers, and after: it raises the signal that stopped it once more.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     server.run([listener])
@@ -119,10 +120,10 @@ def _run_several(config: Config, settings: Settings, listener: socket.socket) ->
 
 
 class Workers(Multiprocess):
-    """Worker processes, each started anew when it dies."""
+    """Worker processes, each started again when it dies."""
 
     def keep_subprocess_alive(self) -> None:
-        """Say which died: somebody may want to know why."""
+        """Log which process died."""
         before = list(self.processes)
         super().keep_subprocess_alive()
         for process in before:
@@ -136,7 +137,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "ws": "none",
         "lifespan": "on",
         "log_config": None,
-        "access_log": False,  # ours has more in it
+        "access_log": False,  # our log has more fields
         "server_header": False,
         "proxy_headers": False,
         "backlog": BACKLOG,
@@ -146,55 +147,56 @@ def _options(settings: Settings) -> dict[str, Any]:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket at the address: from now on nobody else has it."""
+    """A socket that listens at the address."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as exc:
         raise UsageError(f"There is no host {host!r}", expected="a name or address of this machine") from exc
-    family, _, _, _, (address, *_) = found[0]
+    family, _, _, _, (address, *_) = addresses[0]
     try:
         both = address == "::" and socket.has_dualstack_ipv6()  # IPv4 too: every address of this machine
         return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
     except OSError as exc:
         if exc.errno == errno.EADDRNOTAVAIL:
-            raise UsageError(f"{host} is no address of this machine", hint="127.0.0.1 and 0.0.0.0 always are.") from exc
+            problem = f"{host} is not an address of this machine"
+            raise UsageError(problem, hint="127.0.0.1 and 0.0.0.0 always are.") from exc
         reason = os.strerror(exc.errno) if exc.errno else "there is no such address"
-        hint = "Choose another: --port 0 takes any that is free."
+        hint = "Choose another port: --port 0 is any free one."
         raise OutputError(f"The service cannot listen at {host} port {port}: {reason}", hint=hint) from exc
 
 
 def _allow_connections() -> None:
-    """Let this process have more connections open than the few that systems begin with."""
+    """Allow this process more open connections than the default of the system."""
     if sys.platform == "win32":
         return
     import resource
 
-    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = CONNECTIONS if most == resource.RLIM_INFINITY else min(most, CONNECTIONS)
-    if now != resource.RLIM_INFINITY and now < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = MAX_CONNECTIONS if hard == resource.RLIM_INFINITY else min(hard, MAX_CONNECTIONS)
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
 
 
 def _give_memory_back() -> None:
-    """Have glibc return what large pictures took: left to itself it keeps up to 32 MB a piece for the next ones.
+    """Make glibc return the memory of large images: by default it stores blocks of up to 32 MB for later use.
 
-    After an overload with photos the process had 70 to 120 MB more than before, and a few like this. Pieces of 64 kB
-    would give back more, and each photo would take 1.6 times as long.
+    After an overload with photos the process had 70 to 120 MB more than before, and with this a few MB more. A limit of
+    64 kB would return more memory, but each photo would take 1.6 times as long.
     """
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 def _names(host: str, address: str) -> tuple[str, ...]:
-    """What requests may call this service: where others can reach it, whatever they know it by."""
+    """The names in `Host` that this service accepts; none, which means any name, if other machines can reach it."""
     if not ipaddress.ip_address(address).is_loopback:
         return ()
     own = f"[{host}]" if ":" in host else host
     return tuple(sorted({"localhost", "127.0.0.1", "[::1]", own.lower()}))
 
 
-def _announce(settings: Settings, listener: socket.socket, tell: Log) -> None:
-    """Say what to open, and warn where others can."""
+def _announce(settings: Settings, listener: socket.socket, announce: Log) -> None:
+    """Print the address to open, and a warning if other machines can use it."""
     address = listener.getsockname()[0]
     if address == "::" and listener.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         host = "[::1]"
@@ -202,6 +204,6 @@ def _announce(settings: Settings, listener: socket.socket, tell: Log) -> None:
         host = "127.0.0.1"
     else:
         host = f"[{address}]" if ":" in address else settings.host
-    tell(f"Open http://{host}:{settings.port}  (Ctrl-C stops)")
+    announce(f"Open http://{host}:{settings.port}  (Ctrl-C stops)")
     if settings.token is None and not ipaddress.ip_address(address).is_loopback:
-        tell("Warning: whoever reaches this machine can ask, since there is no --token.")
+        announce("Warning: anyone who can reach this machine can use the service, because there is no --token.")

@@ -1,4 +1,4 @@
-"""What a service is started with: a dataclass here, JSON in the environment of its worker processes.
+"""The settings of a service: a dataclass here, JSON in the environment of its worker processes.
 
 In: the options of `inkdigit serve`. Out: `Settings`, the same in every process.
 """
@@ -15,28 +15,28 @@ ENVIRONMENT = "INKDIGIT_SERVE"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the service answers, and what it takes."""
+    """How the service answers, and what it accepts."""
 
-    models: tuple[str, ...] = ("default",)  # the first answers where a request names none
+    models: tuple[str, ...] = ("default",)  # the first answers a request that does not name a model
     host: str = "127.0.0.1"
     port: int = 8000
     workers: int = 1  # processes
-    max_bytes: int = 8 * 2**20  # of one request
-    max_files: int = 64  # pictures of one request
-    queue: int = 64  # requests that wait for a thread, in each worker
-    time_limit_s: float = 10.0  # for a request to arrive, and again for its answer
-    collect: Path | None = None
+    max_bytes: int = 8 * 2**20  # of one request: a photo of a phone has 2 to 6 MB
+    max_files: int = 64  # images of one request
+    queue: int = 64  # requests that wait for a thread, in each worker; a second or two of clean images
+    time_limit_s: float = 10.0  # for a request to arrive, and again for its answer; a person waits no longer
+    collect: Path | None = None  # the file of corrections; None stores none
     token: str | None = None
-    origins: tuple[str, ...] = ()  # whose pages may ask
-    names: tuple[str, ...] = ()  # what a request may call this service in `Host`; anything where there are none
+    origins: tuple[str, ...] = ()  # sites whose pages may send requests
+    names: tuple[str, ...] = ()  # the names in `Host` that are accepted; any name if there are none
 
     def to_json(self) -> str:
-        """The text that a worker process reads."""
+        """The text for a worker process."""
         return json.dumps({**asdict(self), "collect": None if self.collect is None else str(self.collect)})
 
     @classmethod
     def from_json(cls, text: str) -> Settings:
-        """Read what `to_json` wrote."""
+        """Read the text of `to_json`."""
         fields = json.loads(text)
         fields["collect"] = None if fields["collect"] is None else Path(fields["collect"])
         return cls(**{**fields, **{name: tuple(fields[name]) for name in ("models", "origins", "names")}})

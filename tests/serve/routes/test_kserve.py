@@ -175,17 +175,17 @@ BEHIND = {"parameters": {"binary_data_size": 784}, "data": None}
 
 
 BAD_REQUESTS: list[tuple[object, str]] = [
-    (b"", "no JSON"),
-    (b"{", "no JSON"),
-    (b"\xff\xfe", "no JSON"),
-    (b"[" * 100_000, "no JSON"),
-    ([], "no inference request"),
-    ({"inputs": [tensor()], "parameters": 3}, "no inference request"),
-    ({"inputs": [tensor()], "id": 3}, "id of the request is no text"),
-    ({}, "not the inputs of the model"),
-    ({"inputs": []}, "not the inputs of the model"),
-    ({"inputs": [tensor(), tensor()]}, "not the inputs of the model"),
-    ({"inputs": ["image"]}, "not the inputs of the model"),
+    (b"", "not valid JSON"),
+    (b"{", "not valid JSON"),
+    (b"\xff\xfe", "not valid JSON"),
+    (b"[" * 100_000, "not valid JSON"),
+    ([], "not an inference request"),
+    ({"inputs": [tensor()], "parameters": 3}, "not an inference request"),
+    ({"inputs": [tensor()], "id": 3}, "id of the request is not a text"),
+    ({}, "does not have the inputs of the model"),
+    ({"inputs": []}, "does not have the inputs of the model"),
+    ({"inputs": [tensor(), tensor()]}, "does not have the inputs of the model"),
+    ({"inputs": ["image"]}, "does not have the inputs of the model"),
     ({"inputs": [tensor(name="picture")]}, 'Expected: image. Received: "picture"'),
     ({"inputs": [tensor(name=[[[]]])]}, "another name"),
     ({"inputs": [tensor(datatype="FP32")]}, 'Expected: UINT8. Received: "FP32"'),
@@ -201,12 +201,12 @@ BAD_REQUESTS: list[tuple[object, str]] = [
     ({"inputs": [tensor(data=[0] * 783)]}, "Received: 783"),
     ({"inputs": [tensor(data=None)]}, "no data"),
     ({"inputs": [tensor(data="0")]}, "no data"),
-    ({"inputs": [tensor(data=[256] * 784)]}, "no UINT8"),
-    ({"inputs": [tensor(data=[-1] * 784)]}, "no UINT8"),
-    ({"inputs": [tensor(data=[0.5] * 784)]}, "no UINT8"),
-    ({"inputs": [tensor(data=["7"] * 784)]}, "no UINT8"),
-    ({"inputs": [tensor(data=[[0] * 784, 0])]}, "no UINT8"),
-    ({"inputs": [tensor(data=[[[[0] * 784]]])]}, "no UINT8"),
+    ({"inputs": [tensor(data=[256] * 784)]}, "not UINT8"),
+    ({"inputs": [tensor(data=[-1] * 784)]}, "not UINT8"),
+    ({"inputs": [tensor(data=[0.5] * 784)]}, "not UINT8"),
+    ({"inputs": [tensor(data=["7"] * 784)]}, "not UINT8"),
+    ({"inputs": [tensor(data=[[0] * 784, 0])]}, "not UINT8"),
+    ({"inputs": [tensor(data=[[[[0] * 784]]])]}, "not UINT8"),
     ({"inputs": [tensor(**BEHIND)]}, "not the input"),
     ({"inputs": [tensor(parameters={"binary_data_size": 0})]}, "not the input"),
     ({"inputs": [tensor(parameters={"shared_memory_region": "mine"}, data=None)]}, "no data"),
@@ -214,7 +214,7 @@ BAD_REQUESTS: list[tuple[object, str]] = [
     ({"inputs": [tensor()], "outputs": [{}]}, "not those of the model"),
     ({"inputs": [tensor()], "outputs": [{"name": "logits"}]}, "probs, score, label, reason"),
     ({"inputs": [tensor()], "outputs": [{"name": "label"}] * 2}, "not those of the model"),
-    ({"inputs": [tensor()], "outputs": [{"name": "probs", "parameters": {"classification": 3}}]}, "not known here"),
+    ({"inputs": [tensor()], "outputs": [{"name": "probs", "parameters": {"classification": 3}}]}, "are unknown"),
 ]
 
 
@@ -227,12 +227,12 @@ def test_a_bad_request_is_told_what_is_wrong(server, recognizer):
 
 # What the header says of where the bytes begin, how many bytes there are, and what is wrong.
 MISPLACED: list[tuple[str | None, int, str]] = [
-    ("-1", 784, "no place in the body"),
-    ("99999", 784, "no place in the body"),
-    ("9" * 5000, 784, "no place in the body"),
-    ("ten", 784, "no place in the body"),
-    ("0", 784, "no JSON"),
-    (None, 784, "no JSON"),  # the bytes are read as JSON too
+    ("-1", 784, "not a position in the body"),
+    ("99999", 784, "not a position in the body"),
+    ("9" * 5000, 784, "not a position in the body"),
+    ("ten", 784, "not a position in the body"),
+    ("0", 784, "not valid JSON"),
+    (None, 784, "not valid JSON"),  # the bytes are read as JSON too
     ("right", 783, "not the input"),
     ("right", 785, "not the input"),
     ("right", 0, "not the input"),

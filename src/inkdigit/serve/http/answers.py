@@ -1,4 +1,4 @@
-"""How an answer looks: JSON as UTF-8.
+"""Responses of JSON in UTF-8.
 
 In: data. Out: responses.
 """
@@ -12,10 +12,10 @@ from starlette.responses import Response
 
 
 def json_response(data: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """`data` as JSON."""
+    """A response with `data` as JSON."""
     return Response(to_bytes(data), status, headers, "application/json")
 
 
 def to_bytes(data: Any) -> bytes:
-    """JSON as UTF-8; a half of a surrogate pair, which is no text, is escaped."""
+    """JSON in UTF-8; half a surrogate pair, which has no UTF-8, is escaped."""
     return json.dumps(data, ensure_ascii=False).encode(errors="backslashreplace")

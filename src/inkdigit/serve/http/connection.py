@@ -1,11 +1,11 @@
-"""A connection that waits neither for ever nor for everything: slow headers, slow readers, the rest of a refused body.
+"""A connection with limits: on slow headers, slow readers, and the rest of a body whose request has failed.
 
-In: the bytes of a connection. Out: what uvicorn makes of them, or the connection is closed. uvicorn bounds the time
-between two requests; what a request may hold while it arrives is bounded here, and its body in `guard.py`. So is how
-many requests are parsed before their turn: the rest waits as bytes, and nothing more is read meanwhile.
+In: the bytes of a connection. Out: the requests that uvicorn parses from them, or the connection is closed. uvicorn
+limits the time between two requests. Headers are limited here in size and time, bodies in `guard.py`. The number of
+requests that are parsed in advance is limited too: the rest stays as bytes, and nothing more is read until then.
 
-What this leans on is not documented by uvicorn: `tests/serve/test_connection.py` names it, and `pyproject.toml` says
-which versions have it.
+This file depends on undocumented parts of uvicorn: `tests/serve/http/test_connection.py` lists them, and
+`pyproject.toml` has the versions that have them.
 """
 
 from __future__ import annotations
@@ -23,54 +23,56 @@ from inkdigit.serve.http import headers
 from inkdigit.serve.http.answers import to_bytes
 from inkdigit.serve.service import Service
 
-HEADER_BYTES = 2**15  # of one request, its first line included; and again of what stands around each part of its body
-PIECE_BYTES = 2**9  # bytes that are parsed at a time, where no more of a body comes: 28 of the shortest requests
-MAX_WAITING = 16  # requests of a connection that are parsed before their turn, besides those of the same piece
-OFFER = (b"upgrade", b"http2-settings")  # the headers by which a client offers to speak another protocol
+HEADER_BYTES = 2**15  # of one request with its first line, four times what browsers send; and between parts of a body
+PIECE_BYTES = 2**9  # that are parsed at a time, unless more of a body is expected: 28 of the shortest requests
+MAX_WAITING = (
+    16  # requests of a connection that are parsed in advance, besides those of the same piece; clients send few
+)
+OFFER = (b"upgrade", b"http2-settings")  # headers with which a client offers another protocol
 
 
 class Flow(FlowControl):
-    """Reads nothing more as long as it is held."""
+    """Flow control that reads nothing while it is held."""
 
     def __init__(self, transport: Transport) -> None:
-        """Not held."""
+        """Start without a hold."""
         super().__init__(transport)
         self._is_held = False
 
     def hold(self) -> None:
-        """Read nothing more."""
+        """Read nothing until it is released."""
         self._is_held = True
         self.pause_reading()
 
     def release(self) -> None:
-        """Let uvicorn decide again."""
+        """Leave the decision to uvicorn again."""
         self._is_held = False
 
     def resume_reading(self) -> None:
-        """Read on, unless it is held: uvicorn asks for it with each request that it answers."""
+        """Continue to read, unless it is held: uvicorn calls this after each response."""
         if not self._is_held:
             super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
-    """One connection of a client; the time limit is for headers too, and for the rest of a body answered already."""
+    """A connection of a client. The time limit also holds for headers and for the rest of a body after its response."""
 
     flow: Flow
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing has arrived."""
+        """Nothing has arrived yet."""
         super().__init__(*args, **kwargs)
         self._service: Service = self.app_state["service"]
         self._clock: TimerHandle | None = None
         self._reader_clock: TimerHandle | None = None
-        self._unread = b""  # has arrived, and is parsed when there is room for its requests
-        self._part: Literal["headers", "body"] | None = None  # of a request, that is being read
-        self._body_left = 0  # bytes, where the length was given
-        self._progressed = False  # with the piece that is being parsed: a part began, or some of a body came
-        self._overhead_bytes = 0  # headers, chunk extensions, trailers: what came since there was progress
-        self._has_offer = False  # of another protocol: the request is read once more without it
-        self._cycles: list[RequestResponseCycle] = []  # not answered yet, in their order
-        self._refusal: InkdigitError | None = None  # ends the connection when all before it is answered
+        self._unread = b""  # bytes that have arrived, and are parsed when fewer requests wait
+        self._part: Literal["headers", "body"] | None = None  # the part of a request that is being read
+        self._body_left = 0  # bytes, if the length is known
+        self._progressed = False  # whether a part or some of a body began in the piece that is being parsed
+        self._overhead_bytes = 0  # headers, chunk extensions, trailers since the last progress
+        self._has_offer = False  # of another protocol: the request is parsed again without the offer
+        self._cycles: list[RequestResponseCycle] = []  # requests without a complete response, in their order
+        self._error: InkdigitError | None = None  # ends the connection after the responses to earlier requests
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -79,7 +81,7 @@ class Connection(HttpToolsProtocol):
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Nothing is waited for any more, and nobody waits for an answer: work that has not begun is dropped."""
+        """Stop all clocks, and cancel the requests: calls that still wait are dropped."""
         self._stop_clock()
         self._stop_reader_clock()
         super().connection_lost(exc)
@@ -91,7 +93,7 @@ class Connection(HttpToolsProtocol):
                     task.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has arrived; the rest of a body that is answered already is read a packet a turn of the loop."""
+        """Parse what has arrived. After its response, the rest of a body is read one packet per turn of the loop."""
         self._unread += data
         self._read_on()
         if self._part == "body" and self.cycle.response_complete and not self._is_over():
@@ -116,7 +118,7 @@ class Connection(HttpToolsProtocol):
         self._cycles.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        """Some of the body has come."""
+        """Some of the body has arrived."""
         self._progressed = True
         self._body_left -= len(body)
         super().on_body(body)
@@ -128,18 +130,18 @@ class Connection(HttpToolsProtocol):
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        """A request is answered: there is room for another."""
+        """A response is complete: another request may be parsed."""
         super().on_response_complete()
         if self.transport.is_closing():
             return
-        if self._refusal is not None:
-            self._end(self._refusal)
+        if self._error is not None:
+            self._end(self._error)
         elif self._unread:
             self._read_on()
             self.flow.resume_reading()
 
     def pause_writing(self) -> None:
-        """The client does not read as fast as it is answered: let it, as long as it reads at all."""
+        """The client reads slower than the responses are written: wait for it, as long as it reads at all."""
         super().pause_writing()
         self._watch_reader()
 
@@ -149,11 +151,11 @@ class Connection(HttpToolsProtocol):
         self._stop_reader_clock()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP."""
-        self._refuse(UsageError(msg))
+        """Answer bytes that are not HTTP."""
+        self._fail(UsageError(msg))
 
     def _read_on(self) -> None:
-        """Parse what has arrived, a piece at a time, until enough requests wait for their answer."""
+        """Parse what has arrived, a piece at a time, until enough requests wait for their response."""
         self._unset_keepalive_if_required()
         rest = memoryview(self._unread)
         while rest and len(self.pipeline) < MAX_WAITING and not self._is_over():
@@ -169,7 +171,7 @@ class Connection(HttpToolsProtocol):
         else:
             self.flow.release()
         if self._clock is None and (self.cycle is None or self.cycle.response_complete):
-            self._start_clock()  # whoever sends without ever completing a request is not waited for
+            self._start_clock()  # for a client that sends without ever completing a request
 
     def _resume(self) -> None:
         """Read the next packet."""
@@ -178,37 +180,37 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _is_over(self) -> bool:
-        """Whether nothing more is read of this connection."""
-        return self._refusal is not None or self.transport.is_closing()
+        """Whether nothing more is read from this connection."""
+        return self._error is not None or self.transport.is_closing()
 
     def _read_piece(self, piece: bytes) -> None:
-        """Parse a piece; headers, and what stands around a body, are bounded in size."""
+        """Parse a piece. Headers, and the framing of a body, are limited in size."""
         self._progressed = False
         self._feed(piece)
         self._overhead_bytes = min(len(piece), PIECE_BYTES) if self._progressed else self._overhead_bytes + len(piece)
         if self._overhead_bytes > HEADER_BYTES and not self._is_over():
             what = "chunk extensions or trailers" if self._part == "body" else "headers"
-            self._refuse(UsageError(f"The {what} are too large", expected=f"at most {HEADER_BYTES:,} bytes"))
+            self._fail(UsageError(f"The {what} are too large", expected=f"at most {HEADER_BYTES:,} bytes"))
 
     def _feed(self, data: bytes) -> None:
-        """Have the parser read a piece."""
+        """Give a piece to the parser."""
         while data:
             try:
                 self.parser.feed_data(data)
                 return
-            except HttpParserUpgrade as exc:  # the parser takes nothing after such headers for a body
+            except HttpParserUpgrade as exc:  # after such headers the parser expects no body
                 if self.parser.get_method() == b"CONNECT":
-                    self._refuse(UsageError("This service is not a proxy", expected="a request for one of its pages"))
+                    self._fail(UsageError("This service is not a proxy", expected="a request for one of its pages"))
                     return
                 data = self._head_without_offer() + data[exc.args[0] :]
                 self.parser = HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             except HttpParserError:
-                self.send_400_response("This is no HTTP request")
+                self.send_400_response("This is not an HTTP request")
                 return
 
     def _head_without_offer(self) -> bytes:
-        """The head of the request that was read last, to be read again as if it offered no other protocol."""
+        """The head of the latest request without its offer of another protocol."""
         version = self.parser.get_http_version().encode()
         lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + version]
         lines += [name + b": " + value for name, value in self.headers if name not in OFFER]
@@ -227,12 +229,12 @@ class Connection(HttpToolsProtocol):
             return
         if self._part == "headers":
             limit_s = self._service.settings.time_limit_s
-            self._refuse(TooSlow(f"The request did not arrive within {limit_s:g} s"))
+            self._fail(TooSlow(f"The request did not arrive within {limit_s:g} s"))
         else:
             self.transport.close()
 
     def _watch_reader(self, unread: int | None = None) -> None:
-        """End the connection if nothing was read of what was `unread`; else look again after the time limit."""
+        """Abort the connection if the client has read none of `unread` bytes; else check again after the limit."""
         now = self.transport.get_write_buffer_size()
         if unread is not None and now >= unread:
             self.transport.abort()
@@ -244,18 +246,18 @@ class Connection(HttpToolsProtocol):
             self._reader_clock.cancel()
             self._reader_clock = None
 
-    def _refuse(self, exc: InkdigitError) -> None:
-        """Read nothing more, and end the connection with this error; requests before it have their answers first."""
-        self._refusal, self._unread = exc, b""
+    def _fail(self, exc: InkdigitError) -> None:
+        """Read nothing more, and end the connection with this error, after the responses to earlier requests."""
+        self._error, self._unread = exc, b""
         self.flow.hold()
         self._end(exc)
 
     def _end(self, exc: InkdigitError) -> None:
-        """Answer for the application, which never sees this request whole, and close: if it is this request's turn."""
+        """If it is the turn of this request, answer in place of the application, which never gets it all, and close."""
         own = self.cycle if self._part == "body" else None
         if any(cycle is not own and not cycle.response_complete for cycle in self._cycles):
             return
-        if own is None or not own.response_started:  # else it has its answer, and must not have a second one
+        if own is None or not own.response_started:  # else a second response would follow
             if own is not None:
                 own.disconnected = True
             body = to_bytes(exc.to_json())

@@ -1,6 +1,6 @@
-"""How an error becomes an answer: `{"error", "kind"}` with its status.
+"""Responses of errors: `{"error", "kind"}` with a status.
 
-In: an error of the tree, or one of the libraries that read the request. Out: a response.
+In: an error of the tree, or of a library that reads the request. Out: a response.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ async def answer_error(request: Request, exc: Exception) -> Response:
     headers = {}
     if isinstance(exc, HTTPException) and exc.status_code == 405:
         headers = {"Allow": ", ".join(sorted((exc.headers or {}).get("Allow", "").split(", ")))}
-        exc = MethodNotAllowed("This takes no such request", expected=headers["Allow"])
+        exc = MethodNotAllowed("This route does not take this method", expected=headers["Allow"])
     elif isinstance(exc, HTTPException):
         exc = NotFound("There is no such page")
     elif isinstance(exc, RequestValidationError):
@@ -50,7 +50,7 @@ def _wrong_field(fault: dict[str, Any]) -> UsageError:
     """What is wrong with a field of a request, as FastAPI reports it."""
     place, *names = map(str, fault["loc"])
     return UsageError(
-        f"{'.'.join(names)!r} in the {place} of the request is not what it should be",
+        f"{'.'.join(names)!r} in the {place} of the request is not valid",
         expected=fault["msg"].removeprefix("Input should be ").partition(", ")[0],
         received=repr(fault["input"])[:80],
     )

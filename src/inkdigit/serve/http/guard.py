@@ -1,7 +1,7 @@
-"""The gate that every request passes: who may ask, how much may arrive, and what is told of it afterwards.
+"""The guard around the application: access, limits, headers, and the log of every request.
 
-In: a request, before the application sees it. Out: the application's answer, or an error of the tree; the headers that
-every response carries, a count, and a line in the log. Plain ASGI, since it is on the way of every request.
+In: a request, before the application gets it. Out: the response of the application or of an error of the tree, with
+the headers of every response; a count, and a line in the log. It is plain ASGI, because every request passes it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.errors import error_response
 from inkdigit.serve.service import Service
 
-OPEN = frozenset({"/", "/info", "/docs", "/openapi.json"})  # without a token: nothing is answered there
+OPEN = frozenset({"/", "/info", "/docs", "/openapi.json"})  # without a token: no image is read there
 OPEN_BELOW = ("/web/", "/docs/", "/health/", "/v2/health/")
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 PORT = re.compile(rb":\d*$")
-CLIENT_GONE = 499  # as nginx logs it
-OURS = {
-    "error": "Something went wrong on our side. The log of the service says what, under the request's X-Request-ID.",
+CLIENT_GONE = 499  # the status that nginx logs then
+INTERNAL_ERROR = {
+    "error": "The service has failed. Its log has the reason, under the X-Request-ID of this response.",
     "kind": "InternalError",
 }
 
@@ -38,7 +38,7 @@ class Guard:
     """Wraps an application."""
 
     def __init__(self, app: ASGIApp, *, service: Service) -> None:
-        """Guard `app` as the settings of the service say."""
+        """Guard `app` with the settings of the service."""
         self._app = app
         self._service = service
         settings = service.settings
@@ -47,17 +47,17 @@ class Guard:
         self._names = frozenset(name.encode() for name in settings.names)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or answer it here."""
+        """Pass a request to the application, or answer it here."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began = perf_counter()
-        asked = dict(scope["headers"])
-        given = asked.get(b"x-request-id", b"")
-        request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8).encode()
-        common = headers.common(asked.get(b"origin"), self._origins)
+        sent = dict(scope["headers"])
+        sent_id = sent.get(b"x-request-id", b"")
+        request_id = sent_id if REQUEST_ID.fullmatch(sent_id) else secrets.token_hex(8).encode()
+        common = headers.common(sent.get(b"origin"), self._origins)
         body = Body(receive, self._service)
-        scope.setdefault("state", {})["task"] = asyncio.current_task()  # cancelled when the client hangs up
+        scope.setdefault("state", {})["task"] = asyncio.current_task()  # cancelled when the client disconnects
         status = 0
 
         async def answer(message: Message) -> None:
@@ -69,60 +69,61 @@ class Guard:
 
         try:
             try:
-                if preflight := self._preflight(scope, asked):
+                if preflight := self._preflight(scope, sent):
                     await preflight(scope, body, answer)
                 else:
-                    self._check(scope, asked)
+                    self._check(scope, sent)
                     await self._app(scope, body, answer)
             except InkdigitError as exc:
                 self._service.counts.refused(exc)
                 await error_response(exc)(scope, body, answer)
             except asyncio.CancelledError:
                 status = CLIENT_GONE
-            except Exception:  # noqa: BLE001 - a bug of ours: the log has it, the client a number to ask with
+            except Exception:  # noqa: BLE001 - a bug: the log has the traceback, the client its request id
                 log.write("error", level="error", request_id=request_id.decode(), traceback=traceback.format_exc())
                 if not status:
-                    await json_response(OURS, 500)(scope, body, answer)
+                    await json_response(INTERNAL_ERROR, 500)(scope, body, answer)
         finally:
-            body.drop()
-            self._tell(scope, request_id, status, perf_counter() - began, body.size)
+            body.release()
+            self._record(scope, request_id, status, perf_counter() - began, body.size)
 
-    def _check(self, scope: Scope, asked: dict[bytes, bytes]) -> None:
-        """Refuse what need not be read.
+    def _check(self, scope: Scope, sent: dict[bytes, bytes]) -> None:
+        """Fail before the body is read, where the headers are enough to decide.
 
         Raises:
-            UsageError: it was meant for another host. A foreign page may have a name of its own point to this machine,
-                and would then read what is answered, as if it were its own.
-            Unauthorized: the service asks for a token, and this is another or none.
-            RequestTooLarge: the body says that it is larger than what is taken.
-            Busy: there is no room for another request that has a body.
+            UsageError: `Host` is another name. A page of another site could let its own name point to this machine, and
+                then read the responses as its own (DNS rebinding).
+            Unauthorized: the service requires a token, and the request has none or another one.
+            RequestTooLarge: the length of the body is above the limit.
+            Busy: the queue is too long for another request with a body.
         """
-        if self._names and PORT.sub(b"", asked.get(b"host", b"localhost").lower()) not in self._names:
+        if self._names and PORT.sub(b"", sent.get(b"host", b"localhost").lower()) not in self._names:
             raise UsageError(
-                "This service answers under the names of this machine alone",
+                "This service only answers under the names of this machine",
                 expected=f"Host: {', '.join(sorted(self._service.settings.names))}",
-                hint="Others can ask where it is started with --host.",
+                hint="Start it with --host to make it available to other machines.",
             )
         path = scope["path"]
         if self._token is not None and path not in OPEN and not path.startswith(OPEN_BELOW):
-            scheme, _, token = asked.get(b"authorization", b"").partition(b" ")
+            scheme, _, token = sent.get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer" or not hmac.compare_digest(token.strip(), self._token):
-                raise Unauthorized("This service asks for a token", expected="Authorization: Bearer <token>")
+                raise Unauthorized("This service requires an access token", expected="Authorization: Bearer <token>")
         if scope["method"] == "POST":
-            length = asked.get(b"content-length", b"0")
+            length = sent.get(b"content-length", b"0")
             if len(length) > 18 or int(length) > self._service.settings.max_bytes:
                 raise too_large(self._service.settings.max_bytes)
             self._service.check_room()
 
-    def _preflight(self, scope: Scope, asked: dict[bytes, bytes]) -> Response | None:
-        """The answer to a browser that asks whether a page of an allowed origin may ask."""
-        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in asked:
+    def _preflight(self, scope: Scope, sent: dict[bytes, bytes]) -> Response | None:
+        """The response to the preflight request of a browser for a page of an allowed origin (CORS)."""
+        if scope["method"] != "OPTIONS" or b"access-control-request-method" not in sent:
             return None
-        if asked.get(b"origin") not in self._origins:
+        if sent.get(b"origin") not in self._origins:
             return None
         return Response(status_code=204, headers={k.decode(): v.decode() for k, v in headers.PREFLIGHT})
 
-    def _tell(self, scope: Scope, request_id: bytes, status: int, seconds: float, size: int) -> None:
+    def _record(self, scope: Scope, request_id: bytes, status: int, seconds: float, size: int) -> None:
+        """Count the request, and write its line in the log."""
         route = getattr(scope.get("route"), "path", "unmatched")
         self._service.counts.request(route, status, seconds)
         log.write(
@@ -138,10 +139,10 @@ class Guard:
 
 
 class Body:
-    """A request's body as it streams in: counted, bounded in time, and held against what all bodies may hold."""
+    """The body of a request while it arrives: limited in size and time, and counted against all bodies in memory."""
 
     def __init__(self, receive: Receive, service: Service) -> None:
-        """Nothing was read."""
+        """Nothing has been read."""
         self._receive = receive
         self._service = service
         self._until: float | None = None
@@ -151,9 +152,9 @@ class Body:
         """The next piece.
 
         Raises:
-            RequestTooLarge: it was one piece too many.
-            TooSlow: it did not arrive in time.
-            Busy: there is no room to hold it.
+            RequestTooLarge: the body is above the limit.
+            TooSlow: the body did not arrive in time.
+            Busy: all bodies together are too large.
         """
         settings = self._service.settings
         loop = asyncio.get_running_loop()
@@ -171,11 +172,11 @@ class Body:
                 raise too_large(settings.max_bytes)
         return message
 
-    def drop(self) -> None:
-        """The request is answered: its body is held no more."""
+    def release(self) -> None:
+        """The request is answered: its body is no longer in memory."""
         self._service.hold(-self.size)
 
 
 def too_large(max_bytes: int) -> RequestTooLarge:
-    """The error of a body that is larger than what is taken."""
+    """The error of a body above the limit."""
     return RequestTooLarge("The request is too large", expected=f"at most {max_bytes:,} bytes")

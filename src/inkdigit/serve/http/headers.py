@@ -1,6 +1,6 @@
-"""The headers that every response carries: what a browser must not do with it, and who may read it.
+"""The headers of every response: what a browser must not do with it, and which sites may read it.
 
-In: a route, the origin of a page. Out: header lines as ASGI has them.
+In: the origin of a page. Out: header lines in the form of ASGI.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PREFLIGHT: Headers = [
 
 
 def common(origin: bytes | None, allowed: frozenset[bytes]) -> Headers:
-    """The headers of any response to a page of `origin`."""
+    """The headers of every response to a page of `origin`."""
     if not allowed:
         return OWN_SITE
     if origin not in allowed or origin is None:

@@ -1,6 +1,6 @@
-"""What several routes describe alike in `/openapi.json`; what one route alone has is in its file. Nothing is checked.
+"""The parts of `/openapi.json` that several routes share. They describe requests and answers, and check nothing.
 
-In: nothing. Out: models for FastAPI's documentation, and pieces of OpenAPI where a model cannot say it.
+In: nothing. Out: models for FastAPI's documentation, and pieces of OpenAPI where a model is not enough.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 SERVICE: list[str | Enum] = ["Service"]
 KSERVE: list[str | Enum] = ["KServe v2"]
 
-# A 7 of 28×28 pixels, so that the example answers.
+# A 7 of 28×28 pixels, so that the example can be tried.
 SEVEN = (
     "iVBORw0KGgoAAAANSUhEUgAAABwAAAAcAQAAAABaduI5AAAAU0lEQVR42n3MsQ3CQBQE0cdyEg7dAS7F5TmkJJfiEs6ZIfkk6EKS1YxG2ltxBv7NxuXR"
     "00zavV5UPfuv1iKs4rOL7RDrQl3V4z1eQvShbdBEzHwBx60UFAvsBNcAAAAASUVORK5CYII="
@@ -24,20 +24,20 @@ class Refusal(BaseModel):
     """An error."""
 
     error: str = Field(description="What is wrong, what was expected and received, and the next step.")
-    kind: str = Field(description="Its name, which stays the same from release to release.", examples=["UsageError"])
+    kind: str = Field(description="The name of the error, the same in every release.", examples=["UsageError"])
 
 
 class Entry(BaseModel):
-    """The answer to one picture, or why there is none."""
+    """The answer to one image, or its error."""
 
-    file: str | None = Field(description="The name that the sender gave the picture.")
-    label: str | None = Field(None, description="The class; null where the model does not answer.", examples=["7"])
+    file: str | None = Field(description="The name of the file in the request.")
+    label: str | None = Field(None, description="The class; null if the image is rejected.", examples=["7"])
     confidence: float | None = Field(None, description="The probability of the most probable class.")
-    score: float | None = Field(None, description="How much the picture looks like one of any class; higher is more.")
-    reason: str | None = Field(None, description="Why the model does not answer.", examples=["not a digit"])
-    probs: list[float] | None = Field(None, description="One a class, in the order of `classes` in /models.")
-    model: str | None = Field(None, description="Which model answered.")
-    error: str | None = Field(None, description="Why this picture could not be read.")
+    score: float | None = Field(None, description="How much the image looks like one of the classes; higher is more.")
+    reason: str | None = Field(None, description="Why the image is rejected.", examples=["not a digit"])
+    probs: list[float] | None = Field(None, description="One per class, in the order of `classes` in /models.")
+    model: str | None = Field(None, description="The model that answered.")
+    error: str | None = Field(None, description="Why this image cannot be read.")
     kind: str | None = Field(None, description="The name of the error.")
 
 
@@ -47,7 +47,7 @@ MODEL: dict[str, Any] = {
             "name": "model",
             "in": "query",
             "required": False,
-            "description": "One of those in /models; else the default.",
+            "description": "A name in /models; by default the first model.",
             "schema": {"type": "string"},
         }
     ]
@@ -88,16 +88,16 @@ BODY: dict[str, Any] = {
         },
     }
 }
-_REFUSED = {
-    400: "The request makes no sense, or has no picture.",
-    401: "The service asks for a token.",
+_STATUSES = {
+    400: "The request is not valid, or has no image.",
+    401: "The service requires an access token.",
     404: "There is no such model.",
     408: "The request, or its answer, took too long.",
-    413: "More bytes, pictures or pixels than the service takes.",
-    415: "The bytes are no picture of a known format.",
-    422: "The picture is broken.",
-    503: "The service has more to do than it can; come again after `Retry-After` seconds.",
+    413: "More bytes, images or pixels than the service accepts.",
+    415: "The bytes are not an image of a known format.",
+    422: "The image is broken.",
+    503: "The service is too busy; try again after `Retry-After` seconds.",
 }
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refusal, "description": text} for status, text in _REFUSED.items()
+    status: {"model": Refusal, "description": text} for status, text in _STATUSES.items()
 }

@@ -1,6 +1,6 @@
-"""Files as they are: each is read when the service starts, and answered with its type.
+"""Static files: read when the service starts, and sent with their content type.
 
-In: a table of files, a name. Out: the bytes of that name, if the table has it: no name of a request opens a file.
+In: a table of files, a name. Out: the bytes of that name in the table. No name of a request opens a file.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
 }
-READ = ["GET", "HEAD"]  # the methods that such a route takes
+READ = ["GET", "HEAD"]  # the methods of such a route
 
 
 def file_response(table: Mapping[str, bytes], name: str) -> Response:
     """The file `name` of a table.
 
     Raises:
-        HTTPException: 404, the table has no such name.
+        HTTPException: 404, the name is not in the table.
     """
     if name not in table:
         raise HTTPException(404)

@@ -1,1 +1,1 @@
-"""What can be asked for, a file a topic."""
+"""The routes, one file for each topic."""

@@ -1,6 +1,6 @@
-"""`GET /docs` and `GET /openapi.json`: the documentation of the service, to try it in.
+"""`GET /docs` and `GET /openapi.json`: the interactive documentation of the service.
 
-In: a name. Out: the page of Swagger, its files, and the description that it shows. It needs no other host.
+In: a name. Out: the page of Swagger, its files, and the description that it shows. No other host is needed.
 """
 
 from __future__ import annotations
@@ -46,19 +46,19 @@ _files = {
 
 @router.api_route("/docs", methods=READ)
 async def docs() -> Response:
-    """The documentation of the service, to try it in."""
+    """The interactive documentation of the service."""
     return Response(DOCS, media_type=TYPES[".html"])
 
 
 @router.api_route("/docs/{name}", methods=READ)
 async def docs_file(name: str) -> Response:
-    """What the documentation is made of."""
+    """A file of the documentation."""
     return file_response(_files, name)
 
 
 @router.get("/openapi.json")
 async def description(request: Request) -> Response:
-    """What this page of documentation is made from."""
+    """The description that the documentation shows."""
     schema = request.app.openapi()
     if request.app.state.service.settings.token is not None:
         schema["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}

@@ -1,4 +1,4 @@
-"""`GET /info`: version, default model and limits, for a client that asks before it sends pictures.
+"""`GET /info`: version, default model and limits, for a client before it sends images.
 
 In: a request without a body. Out: JSON.
 """
@@ -17,12 +17,12 @@ router = APIRouter()
 
 
 class Limits(BaseModel):
-    """What a request may have."""
+    """The limits of a request."""
 
     max_bytes: int
     max_files: int
-    max_pixels: int = Field(description="Of a picture.")
-    max_pixels_together: int = Field(description="Of all pictures of a request.")
+    max_pixels: int = Field(description="Of one image.")
+    max_pixels_together: int = Field(description="Of all images of a request.")
     time_limit_s: float
 
 
@@ -30,15 +30,15 @@ class Info(BaseModel):
     """What a client needs to know."""
 
     version: str
-    model: str = Field(description="Which answers where none is named.")
+    model: str = Field(description="The model that answers by default.")
     limits: Limits
-    collects: bool = Field(description="Whether corrections are kept.")
+    collects: bool = Field(description="Whether corrections are stored.")
     needs_token: bool = Field(description="Whether answers need `Authorization: Bearer …`.")
 
 
 @router.get("/info", tags=SERVICE, summary="What a client needs to know", response_model=Info)
 async def info(request: Request) -> Response:
-    """Version, default model, limits, whether corrections are kept and whether a token is asked for."""
+    """Version, default model, limits, whether corrections are stored, and whether a token is required."""
     service: Service = request.app.state.service
     settings = service.settings
     limits = {

@@ -1,4 +1,4 @@
-"""`GET /metrics`: what the service has counted, for Prometheus.
+"""`GET /metrics`: the counts of the service, for Prometheus.
 
 In: a request without a body. Out: text.
 """
@@ -17,6 +17,6 @@ router = APIRouter()
 
 @router.get("/metrics", tags=SERVICE, summary="Counts for Prometheus", response_class=Response)
 async def metrics(request: Request) -> Response:
-    """Requests, latency, refusals and classes, summed over the worker processes."""
+    """Requests, latency, errors and answers, summed over the worker processes."""
     service: Service = request.app.state.service
     return Response(service.counts.text(), media_type=CONTENT_TYPE_LATEST)

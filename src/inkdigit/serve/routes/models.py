@@ -1,4 +1,4 @@
-"""`GET /models`: the loaded models, as their cards describe them.
+"""`GET /models`: the loaded models, with the contents of their cards.
 
 In: a request without a body. Out: JSON, the same for every request.
 """
@@ -20,35 +20,35 @@ router = APIRouter()
 
 
 class ModelEntry(BaseModel):
-    """A loaded model, as its card tells."""
+    """A loaded model, with what its card says."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     name: str
     classes: list[str]
     parameters: int
-    bytes: int = Field(description="Of the model file.")
+    bytes: int = Field(description="The size of the model file.")
     numbers: str = Field(description="float32 or int8.")
-    figures: dict[str, Any] = Field(description="What was measured, and on which pictures.")
-    outliers: list[str] = Field(description="What the model tells from its classes: a reason of refusal each.")
+    figures: dict[str, Any] = Field(description="What was measured, and on which images.")
+    outliers: list[str] = Field(description="The kinds of outliers that the model knows: each is a reason to reject.")
     trained_on: str | None
 
 
 class Models(BaseModel):
     """The loaded models."""
 
-    default: str = Field(description="Which answers where none is named.")
+    default: str = Field(description="The model that answers by default.")
     models: list[ModelEntry]
 
 
 @router.get("/models", tags=SERVICE, summary="The loaded models", response_model=Models)
 async def models(request: Request) -> Response:
-    """The loaded models, as their cards tell; each can be named in `?model=`."""
+    """The loaded models, with what their cards say. `?model=` selects one by its name."""
     return json_response(request.app.state.models)
 
 
 def describe(service: Service) -> dict[str, Any]:
-    """The answer, made once when the service starts: a model file may be moved later."""
+    """The response, made when the service starts: a model file may be moved later."""
     return {"default": service.default, "models": list(map(_describe, service.recognizers.values()))}
 
 

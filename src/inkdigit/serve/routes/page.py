@@ -1,4 +1,4 @@
-"""`GET /` and `GET /web/{name}`: the page to draw on, and the files that it is made of.
+"""`GET /` and `GET /web/{name}`: the web page to draw on, and its files.
 
 In: a name. Out: a file of `serve/web/`.
 """
@@ -22,11 +22,11 @@ _files = {
 
 @router.api_route("/", methods=READ)
 async def page() -> Response:
-    """The page to draw on."""
+    """The web page to draw on."""
     return file_response(_files, PAGE)
 
 
 @router.api_route("/web/{name}", methods=READ)
 async def web(name: str) -> Response:
-    """What the page is made of."""
+    """A file of the page."""
     return file_response(_files, name)

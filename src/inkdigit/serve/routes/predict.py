@@ -1,6 +1,6 @@
-"""`POST /predict`: the digit in each picture of a request.
+"""`POST /predict`: the digit in each image of a request.
 
-In: a request with one or more pictures. Out: JSON, an entry a picture as `predict --json` prints it.
+In: a request with one or more images. Out: JSON, one entry per image as `predict --json` prints it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ EXAMPLE: dict[str, Any] = {
         },
         {
             "file": "notes.txt",
-            "error": "the bytes: not a picture that can be opened. Expected: PNG, JPEG, BMP, GIF, TIFF or WebP.",
+            "error": "the bytes: not an image that can be opened. Expected: PNG, JPEG, BMP, GIF, TIFF or WebP.",
             "kind": "NotAPicture",
         },
     ],
@@ -42,7 +42,7 @@ router = APIRouter()
 
 
 class Answers(BaseModel):
-    """The answers of one model, in the order of the pictures."""
+    """The answers of one model, in the order of the images."""
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
@@ -57,10 +57,10 @@ class Answers(BaseModel):
     openapi_extra={**MODEL, **BODY},
 )
 async def predict(request: Request) -> Response:
-    """Read the digit in each picture.
+    """Read the digit in each image.
 
-    The body is one picture as it is, a form with one or more `file`, or JSON with pictures in base64. One bad picture
-    among several is an entry with `error` and `kind`; a single one is answered with its status.
+    The body is one image file, a form with one or more `file`, or JSON with images in base64. A bad image among several
+    is an entry with `error` and `kind`; a single bad image is a response with the status of its error.
     """
     service: Service = request.app.state.service
     recognizer = service.recognizer(request.query_params.get("model"))
