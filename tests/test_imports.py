@@ -181,3 +181,28 @@ def test_functions_stay_small():
                 if lines > LONGER_FUNCTIONS.get(f"{module(path)}.{node.name}", MAX_FUNCTION_LINES):
                     offenders[f"{line(path, node)} {node.name}"] = lines
     assert none(f"{name}: {what}" for name, what in offenders.items())
+
+
+# Packing --------------------------------------------------------------------------------------------------------------
+
+
+def packed(node: ast.AST) -> Iterator[ast.AST]:
+    """Literals that are unpacked where they stand: `*(a, b)` and `**{"a": b}` for `a, b` and `"a": b`."""
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Starred) and isinstance(inner.value, ast.Tuple | ast.List | ast.Set):
+            yield inner
+        elif isinstance(inner, ast.Dict):
+            nested = (value for key, value in zip(inner.keys, inner.values, strict=True) if key is None)
+            yield from (value for value in nested if isinstance(value, ast.Dict) and None not in value.keys)
+
+
+def test_the_law_on_packing_sees_what_it_is_for():
+    bad = ["[*(a, b), *(c, d)]", "f(*[a, b])", "{*{a, b}}", "{**a, **{'b': c}}"]
+    good = ["[*a, *b]", "f(*a, **b)", "f(*(x for x in a))", "{**a, **{k: v for k, v in b}}", "(a, b)", "{**a, 'b': c}"]
+    assert [len(list(packed(ast.parse(text)))) for text in bad] == [2, 1, 1, 1]
+    assert [text for text in good if any(packed(ast.parse(text)))] == []
+
+
+def test_no_literal_is_packed_to_please_the_formatter():
+    offenders = [f"{line(path, node)}: {ast.unparse(node)[:60]}" for path in FILES for node in packed(tree(path))]
+    assert none(offenders)

@@ -44,7 +44,15 @@ MAX_TIMES, FIRST_BYTES = 4, 2**20  # how often a file may be read, beside its fi
 
 # What Pillow raises on broken files, beside UnidentifiedImageError (which is an OSError).
 _BROKEN = (
-    *(OSError, SyntaxError, ValueError, TypeError, EOFError, OverflowError, AssertionError, struct.error, zlib.error),
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    OverflowError,
+    AssertionError,
+    struct.error,
+    zlib.error,
 )
 
 
