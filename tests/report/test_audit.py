@@ -1,4 +1,4 @@
-"""The list and the page of an audit: everything found is on them, where it is, and worst first."""
+"""The list and the page of an audit: every issue is on them, with its place, the worst first."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def part(n: int, *, seed: int, **more: object) -> Part:
     return Part(images, np.arange(n, dtype=np.int64) % 3, **more)
 
 
-def say(labels: np.ndarray, **wrong: tuple[int, float]) -> Doubts:
-    """All as labelled with 0.9, but `p<i>`: (class, probability) in the place `i`."""
+def predict(labels: np.ndarray, **wrong: tuple[int, float]) -> Doubts:
+    """All as labelled with 0.9, but `p<i>`: (class, probability) at index `i`."""
     probs = np.full((len(labels), 3), 0.05)
     probs[np.arange(len(labels)), labels] = 0.9
     for name, (k, p) in wrong.items():
@@ -37,7 +37,7 @@ def say(labels: np.ndarray, **wrong: tuple[int, float]) -> Doubts:
 
 
 @pytest.fixture
-def found() -> Audit:
+def audited() -> Audit:
     """Training: 4 is unreadable, 5 suspected, 7 doubtful. Test: 1 suspected more, 2 is training 3, with its label."""
     train = part(9, seed=0, files=tuple(f"t/{i}<.png" for i in range(9)), faults={4: "broken"})
     test = part(6, seed=1)
@@ -46,18 +46,18 @@ def found() -> Audit:
     index = np.array([0, 1, 2, 3, 5, 6, 7, 8])
     dataset = Dataset("a & b", CLASSES, train, test)
     looked = (
-        AuditedSplit("train", train, index, say(train.labels[index], p4=(0, 0.97), p6=(0, 0.6))),
-        AuditedSplit("test", test, np.arange(6), say(test.labels, p1=(2, 0.99))),
+        AuditedSplit("train", train, index, predict(train.labels[index], p4=(0, 0.97), p6=(0, 0.6))),
+        AuditedSplit("test", test, np.arange(6), predict(test.labels, p1=(2, 0.99))),
     )
     return Audit(dataset, looked, "recipe tiny, 5 folds")
 
 
-def rows(found: Audit) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(audit.to_csv(found))))
+def rows(audited: Audit) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(audit.to_csv(audited))))
 
 
-def test_the_list_names_every_issue_worst_first(found):
-    labels, copies = rows(found)[:3], rows(found)[3:]
+def test_the_list_names_every_issue_worst_first(audited):
+    labels, copies = rows(audited)[:3], rows(audited)[3:]
     assert [(r["part"], r["index"], r["label"], r["suggested"], r["kind"]) for r in labels] == [
         ("test", "1", "1", "<i>2", "label"),
         ("train", "5", "<i>2", "0", "label"),
@@ -77,36 +77,44 @@ def test_the_list_names_every_issue_worst_first(found):
     assert copies[0]["suggested"] == copies[0]["p_suggested"] == ""
 
 
-def test_contradictions_and_leaks(found):
-    contradiction, leak = found.copies
+def test_contradictions_and_leaks(audited):
+    contradiction, leak = audited.copies
     assert (contradiction.conflict, contradiction.leak) == (True, True)
     assert (leak.conflict, leak.leak) == (False, True)
-    assert (found.contradictions, found.leaks) == (1, 2)
-    assert (found.count("label", "train"), found.count("doubt", "train"), found.count("label", "test")) == (1, 1, 1)
-    assert (found.count("copy", "test"), found.count("near copy", "test"), found.count("copy", "train")) == (1, 1, 0)
+    assert (audited.contradictions, audited.leaks) == (1, 2)
+    assert (audited.count("label", "train"), audited.count("doubt", "train"), audited.count("label", "test")) == (
+        1,
+        1,
+        1,
+    )
+    assert (audited.count("copy", "test"), audited.count("near copy", "test"), audited.count("copy", "train")) == (
+        1,
+        1,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
-    ("p", "said"),
+    ("p", "text"),
     [(0.99996, "7: 99.9 % · 1: under 0.1 %"), (0.9, "7: 90.0 % · 1: 9.9 %"), (1.0, "7: 100.0 % · 1: under 0.1 %")],
 )
-def test_nothing_short_of_certain_is_called_certain(p, said):
+def test_only_certainty_is_written_100(p, text):
     at = Place("test", 3, "1")
-    assert audit.describe_reading(Issue("label", at, "", 1 - p, "7", p)) == said
+    assert audit.describe_reading(Issue("label", at, "", 1 - p, "7", p)) == text
 
 
-def test_what_was_said_of_every_picture_is_kept(found, tmp_path):
-    audit.write(tmp_path, found, top=10)
-    with np.load(tmp_path / audit.PROBS) as kept:
-        assert kept["train_index"].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
-        assert kept["train_labels"].tolist() == found.dataset.train.labels[kept["train_index"]].tolist()
-        assert kept["test_probs"].shape == (6, 3)
-        assert kept["train_probs"].dtype == np.float32
-    assert (tmp_path / audit.ISSUES).read_text() == audit.to_csv(found)
+def test_the_prediction_for_every_image_is_stored(audited, tmp_path):
+    audit.write(tmp_path, audited, top=10)
+    with np.load(tmp_path / audit.PROBS) as stored:
+        assert stored["train_index"].tolist() == [0, 1, 2, 3, 5, 6, 7, 8]
+        assert stored["train_labels"].tolist() == audited.dataset.train.labels[stored["train_index"]].tolist()
+        assert stored["test_probs"].shape == (6, 3)
+        assert stored["train_probs"].dtype == np.float32
+    assert (tmp_path / audit.ISSUES).read_text() == audit.to_csv(audited)
 
 
-def test_the_page_shows_pictures_labels_and_what_was_read(found, tmp_path):
-    audit.write(tmp_path, found, top=10)
+def test_the_page_shows_images_labels_and_readings(audited, tmp_path):
+    audit.write(tmp_path, audited, top=10)
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
     assert "<s>1</s> → <b>&lt;i&gt;2</b>" in html
     assert html.count("data:image/png;base64,") == 3 + 2 * 2
@@ -118,28 +126,28 @@ def test_the_page_shows_pictures_labels_and_what_was_read(found, tmp_path):
     assert re.findall(r'<li class="(\w+) given-\d">', html) == ["label", "label", "doubt"]
 
 
-def test_the_page_filters_by_the_given_label_with_anchors_alone(found, tmp_path):
-    audit.write(tmp_path, found, top=10)
+def test_the_page_filters_by_the_given_label_with_anchors_only(audited, tmp_path):
+    audit.write(tmp_path, audited, top=10)
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
     for k in (1, 2):
         assert f'id="given-{k}" href="#given-{k}"' in html
         assert f"body:has(#given-{k}:target)" in html
-    assert 'href="#given-0"' not in html  # no picture of that label is shown
+    assert 'href="#given-0"' not in html  # no image with that label is shown
 
 
-def test_the_page_shows_the_worst_alone_and_the_list_all(found, tmp_path):
-    audit.write(tmp_path, found, top=1)
+def test_the_page_shows_only_the_worst_and_the_list_shows_all(audited, tmp_path):
+    audit.write(tmp_path, audited, top=1)
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
     assert "The 1 worst of 3" in html
     assert html.count("data:image/png;base64,") == 1 + 2
     assert len((tmp_path / audit.ISSUES).read_text().splitlines()) == 1 + 5
 
 
-def test_a_spotless_set_says_so(tmp_path):
+def test_a_data_set_without_issues_says_so(tmp_path):
     train = part(6, seed=0)
     audit.write(
         tmp_path,
-        Audit(Dataset("d", CLASSES, train), (AuditedSplit("train", train, np.arange(6), say(train.labels)),), ""),
+        Audit(Dataset("d", CLASSES, train), (AuditedSplit("train", train, np.arange(6), predict(train.labels)),), ""),
         top=5,
     )
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
@@ -148,15 +156,15 @@ def test_a_spotless_set_says_so(tmp_path):
     assert len((tmp_path / audit.ISSUES).read_text().splitlines()) == 1
 
 
-def test_without_jinja_all_but_the_page_is_written(found, tmp_path, monkeypatch):
+def test_without_jinja_everything_except_the_page_is_written(audited, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
         template.require_jinja()
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
-        audit.write(tmp_path, found, top=5)
+        audit.write(tmp_path, audited, top=5)
     assert {path.name for path in tmp_path.iterdir()} == {audit.ISSUES, audit.PROBS}
 
 
-def test_a_place_that_cannot_be_written(found, tmp_path):
+def test_a_place_that_cannot_be_written(audited, tmp_path):
     with pytest.raises(OutputError):
-        audit.write(tmp_path / "none", found, top=5)
+        audit.write(tmp_path / "none", audited, top=5)

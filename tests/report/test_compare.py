@@ -17,7 +17,7 @@ from ..measure.made_runs import make_run, seeds
 
 @pytest.fixture
 def folders(tmp_path):
-    """One wrong answer; nine others; the same as the first; a validation part."""
+    """One wrong answer; ten others; the same as the first; a validation split."""
     return [
         make_run(tmp_path / "first", wrong=(0,)),
         make_run(tmp_path / "worse", wrong=tuple(range(20, 30)), seed=1, epochs=7),
@@ -28,8 +28,8 @@ def folders(tmp_path):
 
 def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
     odd = make_run(tmp_path / "odd", name="<b>odd & ends</b>", seed=3)
-    found = compare([*folders, odd])
-    write_page(tmp_path / "page.html", found)
+    comparison = compare([*folders, odd])
+    write_page(tmp_path / "page.html", comparison)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert text.startswith("<!doctype html>")
     assert "<script" not in text
@@ -41,7 +41,7 @@ def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
     assert "https://" not in text
 
 
-def test_curves_are_drawn_where_a_run_has_them(folders, tmp_path):
+def test_curves_are_drawn_if_a_run_has_them(folders, tmp_path):
     history = "epoch,train_loss,validation_accuracy\n1,0.5,0.9\n2,,1.0\n"
     held = make_run(tmp_path / "curves", history=history)
     expected = {"intervals", "validation_accuracy", "train_accuracy", "train_loss"}
@@ -58,33 +58,33 @@ def test_a_curve_of_zeros_can_be_drawn(tmp_path):
 
 @pytest.fixture
 def figures(monkeypatch):
-    """Figures as they are drawn, before they become pictures."""
-    kept = []
-    monkeypatch.setattr("inkdigit.report.compare.png", lambda figure: kept.append(figure) or b"")
-    return kept
+    """Figures before they become PNG bytes."""
+    drawn = []
+    monkeypatch.setattr("inkdigit.report.compare.png", lambda figure: drawn.append(figure) or b"")
+    return drawn
 
 
 @pytest.mark.parametrize(
     ("losses", "scale", "last"), [((5, 0), "linear", 0), ((5, 1, 0), "linear", 0), ((500, 1, 0), "log", 0.5)]
 )
-def test_only_a_logarithmic_scale_lifts_a_zero(tmp_path, figures, losses, scale, last):
+def test_only_a_logarithmic_axis_raises_a_zero(tmp_path, figures, losses, scale, last):
     history = "epoch,train_loss\n" + "".join(f"{epoch},{loss}\n" for epoch, loss in enumerate(losses, 1))
     draw(compare([make_run(tmp_path / name, history=history) for name in ("x", "y")]), theme=LIGHT)
     axes = figures[-1].axes[0]
     assert (axes.get_yscale(), axes.lines[0].get_ydata()[-1]) == (scale, last)
 
 
-def test_labels_and_tiles_tell_runs_apart_that_share_recipe_and_seed(tmp_path, monkeypatch, figures):
+def test_labels_and_tiles_distinguish_runs_with_the_same_recipe_and_seed(tmp_path, monkeypatch, figures):
     monkeypatch.chdir(tmp_path)
     folders = [Path("runs/20261120-101502-classic-s0"), Path("runs/b"), Path("runs/c")]
     for folder, fields in zip(folders, ({}, {"data": "usps", "sha256": "b"}, {"seed": 1}), strict=True):
         make_run(folder, **fields)
-    found = compare(folders)
-    draw(found, theme=LIGHT)
+    comparison = compare(folders)
+    draw(comparison, theme=LIGHT)
     labels = [text.get_text() for text in figures[-1].legends[0].get_texts()]
     assert labels == ["1  20261120-101502-classic-s0", "2  b", "3  tiny, seed 1"]
     monkeypatch.undo()
-    write_page(tmp_path / "page.html", found)
+    write_page(tmp_path / "page.html", comparison)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "<span>1 · tiny, seed 0, drawn</span>" in text
     assert "<span>2 · tiny, seed 0, usps</span>" in text
@@ -97,7 +97,7 @@ def test_a_page_that_cannot_be_written(folders, tmp_path):
 
 
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
-def test_without_its_libraries_the_page_says_how_to_get_them(folders, tmp_path, monkeypatch, library):
+def test_without_its_libraries_the_error_names_the_extra(folders, tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]") as caught:
         write_page(tmp_path / "page.html", compare(folders))

@@ -15,7 +15,7 @@ from inkdigit.report import explain, run
 from inkdigit.report.explain import Example, Explained, Insight
 from inkdigit.types import DIGITS, Prediction
 
-from .test_run import HOSTILE, Tags, story
+from .test_run import HOSTILE, Tags, content
 
 RNG = np.random.default_rng(0)
 BLANK = Explanation(np.zeros((28, 28), np.uint8), Prediction(None, reason="no ink"), DIGITS, None)
@@ -201,12 +201,12 @@ def test_a_report_shows_what_it_is_given(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "draw", lambda _story, *, theme: {"confusion": pixel})  # noqa: ARG005
     hostile = Example(explained(), HOSTILE[0])
     shown = replace(several(layers=("a.conv1", "b.conv2")), mistakes=(hostile,), left_out="Captum is not here.")
-    run.write(tmp_path, replace(story(), insight=shown))
+    run.write(tmp_path, replace(content(), insight=shown))
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     tags = Tags(html)
     assert "script" not in {tag for tag, _ in tags.seen}
     assert 'href="#insight"' in html
     assert all(text in html for text in ("a.conv1", "b.conv2", "Captum is not here."))
     assert {path.stem for path in (tmp_path / "plots").iterdir()} == {"confusion", *explain.draw(shown)}
-    run.write(tmp_path, story())
+    run.write(tmp_path, content())
     assert 'id="insight"' not in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The page and the grid beside a submission: who is on it, and what is said of them."""
+"""The page and the grid next to a submission: which images are on them, with which text."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from inkdigit.types import Prediction
 CLASSES = ("0", "1", "<i>2")
 
 
-def say(*probs: float) -> Prediction:
+def predict(*probs: float) -> Prediction:
     best = int(np.argmax(probs))
     return Prediction(CLASSES[best], max(probs), np.array(probs, np.float32))
 
 
 NO_INK = Prediction(None, reason="no ink")
-PREDICTIONS = [say(0.98, 0.02, 0.0), say(0.1, 0.5, 0.4), NO_INK, say(0.05, 0.03, 0.92)]
+PREDICTIONS = [predict(0.98, 0.02, 0.0), predict(0.1, 0.5, 0.4), NO_INK, predict(0.05, 0.03, 0.92)]
 IMAGES = np.arange(4 * 784, dtype=np.uint16).reshape(4, 28, 28).astype(np.uint8)
 
 
@@ -33,7 +33,7 @@ def write(beside: Path, images: np.ndarray = IMAGES, made: list[Prediction] = PR
     return page.read_text(encoding="utf-8")
 
 
-def test_the_least_sure_come_first_and_those_without_an_answer_before():
+def test_the_least_confident_come_first_after_those_without_an_answer():
     assert predictions.least_confident(PREDICTIONS, 60).tolist() == [2, 1, 3, 0]
     assert predictions.least_confident(PREDICTIONS, 2).tolist() == [2, 1]
 
@@ -56,24 +56,24 @@ def test_the_page_shows_answer_runner_up_and_confidence(tmp_path):
     assert "<script" not in text
     assert "tiny &amp; co" in text
     assert "or &lt;i&gt;2, 40.00 %" in text
-    assert text.count("<li>") == 4 + 4  # the sample and the least sure
-    least_sure = text[text.index("The least confident") :]
-    assert least_sure.index("row 3<") < least_sure.index("row 2<") < least_sure.index("row 4<")
-    assert "no ink" in least_sure
+    assert text.count("<li>") == 4 + 4  # the random selection and the least confident
+    lowest = text[text.index("The least confident") :]
+    assert lowest.index("row 3<") < lowest.index("row 2<") < lowest.index("row 4<")
+    assert "no ink" in lowest
 
 
-def test_a_small_share_of_the_second_is_never_called_nothing(tmp_path):
-    text = write(tmp_path / "s.csv", IMAGES[:2], [say(0.99999, 1e-5, 0.0), NO_INK])
+def test_a_small_probability_of_the_second_is_not_written_as_0(tmp_path):
+    text = write(tmp_path / "s.csv", IMAGES[:2], [predict(0.99999, 1e-5, 0.0), NO_INK])
     assert "or 1, under 0.01 %" in text
     assert "<b>—</b>" in text
 
 
-def test_one_picture_without_ink_makes_a_page_too(tmp_path):
+def test_a_single_image_without_ink_makes_a_page(tmp_path):
     text = write(tmp_path / "s.csv", np.zeros((1, 28, 28), np.uint8), [NO_INK])
     assert "median confidence" not in text
 
 
-def test_the_page_never_takes_the_place_of_the_submission(tmp_path):
+def test_the_page_does_not_replace_the_submission(tmp_path):
     for name in ("submission.html", "submission.png", "no-suffix", "v1.2"):
         (tmp_path / name).write_text("mine")
         write(tmp_path / name)
@@ -84,8 +84,8 @@ def test_the_page_never_takes_the_place_of_the_submission(tmp_path):
 def test_a_grid_of_three_rows_of_five(tmp_path):
     many = np.zeros((40, 28, 28), np.uint8)
     few, full = tmp_path / "few.csv", tmp_path / "full.csv"
-    write(few, many[:5], [say(0.9, 0.1, 0.0)] * 5)
-    write(full, many, [say(0.9, 0.1, 0.0)] * 40)
+    write(few, many[:5], [predict(0.9, 0.1, 0.0)] * 5)
+    write(full, many, [predict(0.9, 0.1, 0.0)] * 40)
     with Image.open(tmp_path / "few-answers.png") as one_row, Image.open(tmp_path / "full-answers.png") as three_rows:
         assert one_row.width == three_rows.width
         assert 2.5 < three_rows.height / one_row.height < 3.5

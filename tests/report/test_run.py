@@ -1,4 +1,4 @@
-"""The report: figures, strict JSON and a page that stands alone, for the stories a run may tell."""
+"""The report: figures, strict JSON and a page that needs no other file, for different runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ DIGITS = tuple("0123456789")
 HOSTILE = ('<script>alert("1")</script>', "$x_2$", "{{ 7 * 7 }}", "&amp; 'single'", "漢字 2")
 
 
-def pictures(labels: Any, rng: np.random.Generator) -> Gray:
+def draw_images(labels: Any, rng: np.random.Generator) -> Gray:
     images = np.zeros((len(labels), 28, 28), np.uint8)
     for i, label in enumerate(labels):
         images[i, 4 + label % 8 : 20, 6 : 10 + label % 12] = rng.integers(100, 256)
@@ -44,17 +44,17 @@ def epoch(number: int, *, validated: bool) -> dict[str, float]:
     return row | ({"validation_accuracy": 0.9} if validated else {})
 
 
-def story(
+def content(
     classes: tuple[str, ...] = DIGITS, *, wrong: float = 0.2, validated: bool = False, epochs: int = 2
 ) -> Content:
     rng = np.random.default_rng(0)
     k = len(classes)
     labels = np.arange(4 * k, dtype=np.int64) % k
-    images = pictures(labels, rng)
-    said = np.where(rng.random(len(labels)) < wrong, (labels + 1) % k, labels)
+    images = draw_images(labels, rng)
+    read = np.where(rng.random(len(labels)) < wrong, (labels + 1) % k, labels)
     probs = np.full((len(labels), k), 0.1 / (k - 1), np.float32)
-    probs[np.arange(len(labels)), said] = 0.9
-    predictions = [Prediction(classes[j], 0.9, row, 1.0) for j, row in zip(said, probs, strict=True)]
+    probs[np.arange(len(labels)), read] = 0.9
+    predictions = [Prediction(classes[j], 0.9, row, 1.0) for j, row in zip(read, probs, strict=True)]
     predictions[1] = Prediction(None, reason="no ink")
     part = Part(images, labels)
     glimpses = [(int(label), np.repeat(images[label], 9, axis=0)) for label in range(k)]
@@ -86,11 +86,11 @@ def story(
     )
 
 
-def without_answers(told: Content) -> Content:
-    """The same pictures, none of which could be read."""
-    none = [Prediction(None, reason="unreadable")] * len(told.labels)
-    metrics = measure(none, told.labels, classes=told.metrics.classes, model="m", data="d", split="test")
-    return replace(told, predictions=none, probs=np.full_like(told.probs, np.nan), metrics=metrics)
+def without_answers(shown: Content) -> Content:
+    """The same images, none of which could be read."""
+    none = [Prediction(None, reason="unreadable")] * len(shown.labels)
+    metrics = measure(none, shown.labels, classes=shown.metrics.classes, model="m", data="d", split="test")
+    return replace(shown, predictions=none, probs=np.full_like(shown.probs, np.nan), metrics=metrics)
 
 
 class Tags(HTMLParser):
@@ -122,9 +122,9 @@ class Tags(HTMLParser):
             yield from (value for key, value in attributes.items() if value and key in {"src", "srcset", "href"})
 
 
-def written(folder: Path, told: Content) -> tuple[dict[str, Any], str]:
+def written(folder: Path, shown: Content) -> tuple[dict[str, Any], str]:
     """What `write` left: report.json read strictly, and the page."""
-    returned = run_page.write(folder, told)
+    returned = run_page.write(folder, shown)
 
     def refuse(text: str) -> None:
         raise AssertionError(f"{text} is not strict JSON")
@@ -136,9 +136,9 @@ def written(folder: Path, told: Content) -> tuple[dict[str, Any], str]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], str]:
-    """The folder, the JSON and the page of the ordinary story, made once."""
+    """The folder, the JSON and the page of ordinary content, made once."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, *written(folder, story())
+    return folder, *written(folder, content())
 
 
 @pytest.fixture
@@ -147,14 +147,14 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     pixel = io.BytesIO()
     Image.new("RGB", (1, 1)).save(pixel, "PNG")
     figures = {"loss": pixel.getvalue(), "confusion": pixel.getvalue()}
-    monkeypatch.setattr(run_page, "draw", lambda _story, *, theme: dict(figures))  # noqa: ARG005
+    monkeypatch.setattr(run_page, "draw", lambda _content, *, theme: dict(figures))  # noqa: ARG005
 
 
 def test_the_report_of_a_run(run: tuple[Path, dict[str, Any], str]) -> None:
-    told = story()
+    shown = content()
     _, report, html = run
-    assert report["accuracy"] == told.metrics.accuracy
-    assert report["accuracy_ci95"] == list(told.metrics.accuracy_ci95)
+    assert report["accuracy"] == shown.metrics.accuracy
+    assert report["accuracy_ci95"] == list(shown.metrics.accuracy_ci95)
     assert report["train_seconds"] == 4.25
     assert report["protocol"] == "final"
     assert report["recipe"]["net"]["filters"] == [8, 16]
@@ -163,12 +163,14 @@ def test_the_report_of_a_run(run: tuple[Path, dict[str, Any], str]) -> None:
     assert report["final_epoch"]["epoch"] == 2
     assert report["final_epoch"]["validation_loss"] is None
     assert report["check"]["train"]["n"] == 40
-    assert len(report["worst_mistakes"]) == round(told.metrics.n * (1 - told.metrics.accuracy)) - 1  # one had no ink
+    assert (
+        len(report["worst_mistakes"]) == round(shown.metrics.n * (1 - shown.metrics.accuracy)) - 1
+    )  # one image had no ink
     tags = Tags(html)
     assert tags.open == []
     assert "validation" not in html.partition("<body>")[2].lower()
     assert "95 % interval" in html
-    assert f"{round(told.metrics.accuracy * 40)} of 40 right" in html
+    assert f"{round(shown.metrics.accuracy * 40)} of 40 right" in html
 
 
 def test_every_figure_is_a_png_too(run: tuple[Path, dict[str, Any], str]) -> None:
@@ -178,13 +180,13 @@ def test_every_figure_is_a_png_too(run: tuple[Path, dict[str, Any], str]) -> Non
     data = {"class-distribution", "glimpses"}
     assert names == curves | data | {"confusion", "worst-mistakes", "answers", "reliability", "risk-coverage"}
     for path in folder.iterdir():
-        with Image.open(path) as picture:
-            assert picture.format == "PNG"
-            assert picture.width > 600
-            assert np.asarray(picture.convert("RGB"))[0, 0].min() >= 253  # at home on white
+        with Image.open(path) as image:
+            assert image.format == "PNG"
+            assert image.width > 600
+            assert np.asarray(image.convert("RGB"))[0, 0].min() >= 253  # fits a white page
 
 
-def test_the_page_stands_alone(run: tuple[Path, dict[str, Any], str]) -> None:
+def test_the_page_needs_no_other_file(run: tuple[Path, dict[str, Any], str]) -> None:
     html = run[2]
     tags = Tags(html)
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in tags.links())
@@ -201,15 +203,15 @@ def test_light_and_dark_figures_differ(run: tuple[Path, dict[str, Any], str]) ->
     assert html.count('<img class="light"') == html.count('<img class="dark"') == figures
     for theme in (LIGHT, DARK):
         drawn = plots.learning_rate([], [{"epoch": 1.0, "learning_rate": 0.1}], theme=theme)
-        with Image.open(io.BytesIO(drawn)) as picture:
-            corner = np.asarray(picture.convert("RGB"))[0, 0].astype(int)
+        with Image.open(io.BytesIO(drawn)) as image:
+            corner = np.asarray(image.convert("RGB"))[0, 0].astype(int)
         assert np.abs(corner - list(bytes.fromhex(theme.panel[1:]))).max() <= 2
         assert f"--panel: {theme.panel};" in html
 
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:
-    told = replace(story(HOSTILE), title="<img src=x onerror=alert(1)>", recipe_toml='note = "</pre><script>"\n')
-    _, html = written(tmp_path, told)
+    shown = replace(content(HOSTILE), title="<img src=x onerror=alert(1)>", recipe_toml='note = "</pre><script>"\n')
+    _, html = written(tmp_path, shown)
     tags = Tags(html)
     assert "script" not in {tag for tag, _ in tags.seen}
     assert all("onerror" not in attributes for _, attributes in tags.seen)
@@ -219,21 +221,25 @@ def test_hostile_names_are_text(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("k", [2, 12, 40])
 def test_any_number_of_classes_is_drawn(k: int) -> None:
-    drawn = run_page.draw(story(tuple(f"class {i}" for i in range(k)), epochs=1), theme=LIGHT)
+    drawn = run_page.draw(content(tuple(f"class {i}" for i in range(k)), epochs=1), theme=LIGHT)
     assert len(drawn) == 10
+    for name, png in drawn.items():
+        with Image.open(io.BytesIO(png)) as image:
+            assert image.format == "PNG", name
+            assert min(image.size) > 200, name
 
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("k", [2, 12, 256])
-def test_any_number_of_classes_is_told(tmp_path: Path, k: int) -> None:
-    report, html = written(tmp_path, story(tuple(f"class {i}" for i in range(k)), epochs=1))
+def test_any_number_of_classes_is_on_the_page(tmp_path: Path, k: int) -> None:
+    report, html = written(tmp_path, content(tuple(f"class {i}" for i in range(k)), epochs=1))
     assert len(report["confusion"]) == k
     assert f'<th scope="row">class {k - 1}</th>' in html
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_validation_report_says_so(tmp_path: Path) -> None:
-    report, html = written(tmp_path, story(validated=True, epochs=4))
+def test_a_validation_report_is_marked(tmp_path: Path) -> None:
+    report, html = written(tmp_path, content(validated=True, epochs=4))
     assert report["report_name"] == "validation"
     assert report["final_epoch"]["validation_accuracy"] == 0.9
     assert '<span class="badge validation">validation</span>' in html
@@ -241,21 +247,21 @@ def test_a_validation_report_says_so(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_no_mistakes_are_said(tmp_path: Path) -> None:
-    report, html = written(tmp_path, story(wrong=0.0))
+def test_a_run_without_mistakes_says_so(tmp_path: Path) -> None:
+    report, html = written(tmp_path, content(wrong=0.0))
     assert report["worst_mistakes"] == []
     assert "the model gave no wrong answer" in html
 
 
-def test_nothing_is_drawn_of_what_is_not_there() -> None:
-    told = without_answers(replace(story(DIGITS[:2]), history=[], steps=[], glimpses=[]))
-    drawn = run_page.draw(told, theme=LIGHT)
+def test_figures_without_data_are_not_drawn() -> None:
+    shown = without_answers(replace(content(DIGITS[:2]), history=[], steps=[], glimpses=[]))
+    drawn = run_page.draw(shown, theme=LIGHT)
     assert set(drawn) == {"class-distribution", "confusion", "answers"}
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_model_that_never_answers(tmp_path: Path) -> None:
-    report, html = written(tmp_path, without_answers(story(DIGITS[:3])))
+    report, html = written(tmp_path, without_answers(content(DIGITS[:3])))
     assert (report["nll"], report["brier"], report["ece"], report["coverage_at_999"]) == (None, None, None, None)
     assert report["reliability"]["accuracy"] == [None] * 15
     assert report["risk_coverage"] == {"confidence": [0.0], "coverage": [1.0], "risk": [1.0]}
@@ -263,45 +269,45 @@ def test_a_model_that_never_answers(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_the_page_says_from_which_confidence_999_of_1000_are_right(tmp_path: Path) -> None:
-    _, html = written(tmp_path, story(wrong=0.0))
+def test_the_page_has_the_confidence_from_which_999_of_1000_are_right(tmp_path: Path) -> None:
+    _, html = written(tmp_path, content(wrong=0.0))
     assert "fewer than 1,000 images" in html
     labels = np.zeros(2000, np.int64)
-    sure, unsure = (Prediction("0", p, np.array([p, 1 - p], np.float32), 1.0) for p in (0.875, 0.625))
+    high, low = (Prediction("0", p, np.array([p, 1 - p], np.float32), 1.0) for p in (0.875, 0.625))
     wrong = Prediction("1", 0.625, np.array([0.375, 0.625], np.float32), 1.0)
-    answers = [sure] * 1500 + [unsure] * 400 + [wrong] * 100
+    answers = [high] * 1500 + [low] * 400 + [wrong] * 100
     metrics = measure(answers, labels, classes=("0", "1"), model="m", data="d", split="test")
-    report, html = written(tmp_path, replace(story(DIGITS[:2]), metrics=metrics))
+    report, html = written(tmp_path, replace(content(DIGITS[:2]), metrics=metrics))
     assert (report["coverage_at_999"], report["confidence_at_999"]) == (0.75, 0.875)
     assert "75.00 %, those with a confidence of 0.875 or more" in html
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_little_to_tell(tmp_path: Path) -> None:
-    told = replace(story(DIGITS[:2]), history=[], steps=[], glimpses=[], model={}, environment={}, seconds={})
-    report, _ = written(tmp_path, told)
+def test_a_run_with_little_data_has_a_page(tmp_path: Path) -> None:
+    shown = replace(content(DIGITS[:2]), history=[], steps=[], glimpses=[], model={}, environment={}, seconds={})
+    report, _ = written(tmp_path, shown)
     assert report["train_seconds"] is None
     assert report["final_epoch"] is None
 
 
 @pytest.mark.usefixtures("undrawn")
 def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
-    written(tmp_path, story(DIGITS[:2], epochs=1))
-    _, html = written(tmp_path, replace(story(DIGITS[:2], epochs=1), title="second"))
+    written(tmp_path, content(DIGITS[:2], epochs=1))
+    _, html = written(tmp_path, replace(content(DIGITS[:2], epochs=1), title="second"))
     assert "second" in html
     assert not list(tmp_path.rglob("*.part"))
 
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("taken", ["plots", "report.json", "report.html", "plots/loss.png"])
-def test_what_cannot_be_written_leaves_nothing_half_written(tmp_path: Path, taken: str) -> None:
+def test_a_failure_to_write_leaves_no_partial_file(tmp_path: Path, taken: str) -> None:
     in_the_way = tmp_path / taken
     if taken == "plots":
         in_the_way.write_text("a file where a folder should be")
     else:
         in_the_way.mkdir(parents=True)
     with pytest.raises(OutputError, match=Path(taken).name) as caught:
-        run_page.write(tmp_path, story(DIGITS[:2], epochs=1))
+        run_page.write(tmp_path, content(DIGITS[:2], epochs=1))
     assert caught.value.exit_code == 9
     for path in tmp_path.rglob("*.*"):
         assert path == in_the_way or path.suffix in {".png", ".json"}
@@ -309,21 +315,21 @@ def test_what_cannot_be_written_leaves_nothing_half_written(tmp_path: Path, take
             json.loads(path.read_text("utf-8"))
 
 
-def test_a_page_without_jinja_is_refused(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
+def test_a_page_needs_jinja(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtra, match=r"inkdigit\[train\]") as caught:
-        run_page.write(tmp_path / "run", story(DIGITS[:2]))
+        run_page.write(tmp_path / "run", content(DIGITS[:2]))
     assert caught.value.exit_code == 7
     assert not (tmp_path / "run").exists()
 
 
-def test_figures_without_matplotlib_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_need_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(MissingExtra, match="matplotlib"):
         plots.learning_rate([], [], theme=LIGHT)
 
 
-def test_matplotlib_settings_are_left_as_they_were() -> None:
+def test_matplotlib_settings_are_not_changed() -> None:
     import matplotlib
 
     before = dict(matplotlib.rcParams)

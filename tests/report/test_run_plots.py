@@ -1,4 +1,4 @@
-"""Figures: sizes that follow from what is drawn, and the choices made before drawing."""
+"""The figures of a run: choices before drawing, axes, and points."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from inkdigit.measure.metrics import measure
 from inkdigit.report import run_plots as plots
-from inkdigit.report.canvas import LIGHT, Tile, drawing, points, short, tile_grid
+from inkdigit.report.canvas import LIGHT
 from inkdigit.types import Metrics, Prediction
 
 
@@ -20,41 +20,22 @@ def opened(png: bytes) -> Image.Image:
     return Image.open(io.BytesIO(png)).convert("RGB")
 
 
-def test_each_row_of_tiles_makes_the_grid_taller() -> None:
-    tile = Tile(np.full((28, 28), 128, np.uint8), (("2 → 7", LIGHT.text),), frame=LIGHT.red, dashed=True)
-    with drawing(LIGHT):
-        one, three = (opened(tile_grid([[tile] * 5] * rows, columns=5)) for rows in (1, 3))
-    assert one.width == three.width
-    assert three.height > 2.5 * one.height
-
-
-def test_a_wide_picture_is_shown_whole() -> None:
-    wide = np.zeros((10, 40), np.uint8)
-    wide[:, :20] = 255
-    with drawing(LIGHT):
-        grid = opened(tile_grid([[Tile(wide)]], columns=1))
-    middle = [grid.getpixel((x, grid.height // 2)) for x in (grid.width // 4, 3 * grid.width // 4)]
-    assert middle == [(255, 255, 255), (0, 0, 0)]
-
-
-def test_fewer_pictures_than_the_grid_holds() -> None:
+def test_fewer_images_than_the_grid_has_places() -> None:
     images = np.zeros((3, 28, 28), np.uint8)
     predictions = [Prediction("0"), Prediction("1"), Prediction(None, reason="no ink")]
     grid = opened(plots.answers(images, np.zeros(3, np.int64), predictions, ("0", "1"), theme=LIGHT))
     assert grid.height < grid.width / 2  # one row
 
 
-@pytest.mark.parametrize(
-    ("labels", "most", "chosen"),
-    [
+def test_glimpses_take_the_classes_in_turn() -> None:
+    cases = [
         ([0, 0, 1, 1], 4, [0, 2, 1, 3]),  # each class in turn
-        ([0, 0, 1, 1], 3, [0, 2]),  # whole rounds only
-        ([1, 0, 0], 10, [1, 0, 2]),  # a class may run out
+        ([0, 0, 1, 1], 3, [0, 2]),  # only complete rounds
+        ([1, 0, 0], 10, [1, 0, 2]),  # a class may have no more images
         ([], 10, []),
-    ],
-)
-def test_glimpses_take_the_classes_in_turn(labels: list[int], most: int, chosen: list[int]) -> None:
-    assert plots.take_in_turn(labels, most) == chosen
+    ]
+    for labels, max_tiles, chosen in cases:
+        assert plots.take_in_turn(labels, max_tiles) == chosen, (labels, max_tiles)
 
 
 def test_glimpses_of_many_classes_are_a_spread() -> None:
@@ -64,66 +45,61 @@ def test_glimpses_of_many_classes_are_a_spread() -> None:
     assert (chosen[0] // 5, chosen[-1] // 5) == (0, 255)
 
 
-def test_curves_leave_out_what_is_no_number() -> None:
-    rows = [{"epoch": 1.0}, {"epoch": 2.0, "loss": float("nan")}, {"epoch": 3.0, "loss": 0.5}]
-    assert points(rows, "loss") == ([3.0], [0.5])
-
-
-def test_a_running_mean_keeps_a_level_line() -> None:
+def test_a_running_mean_takes_as_many_neighbours_on_each_side() -> None:
     assert plots.running_mean([2.0] * 100).tolist() == [2.0] * 100
     assert plots.running_mean([]).tolist() == []
+    assert plots.running_mean([0.0, 3.0, 6.0, 0.0]).tolist() == [0.0, 3.0, 3.0, 0.0]
+    line = np.arange(90.0)
+    assert plots.running_mean(line.tolist()).tolist() == line.tolist()  # the windows are symmetric
 
 
-def test_steps_may_carry_accuracy() -> None:
+def test_steps_may_have_an_accuracy() -> None:
     steps = [{"epoch": i / 10, "accuracy": i / 10} for i in range(1, 11)]
     with_steps, without = (plots.accuracy([], rows, reported=("test", 0.9), theme=LIGHT) for rows in (steps, []))
     assert with_steps != without
 
 
-def test_long_names_are_cut_short() -> None:
-    assert short("Ankle boot", 10) == "Ankle boot"
-    assert short("Ankle boots", 10) == "Ankle boo…"
-
-
-def ranked(right: list[bool], *, refused: int = 0) -> Metrics:
-    """Two classes, the most confident first; the last so many are not answered."""
-    labels = np.array([0 if yes else 1 for yes in right], np.int64)
-    sureness = np.linspace(1.0, 0.5, len(right), endpoint=False, dtype=np.float32)
-    answers = ["0"] * (len(right) - refused) + [None] * refused
-    told = [Prediction(said, float(p), np.array([p, 1 - p])) for said, p in zip(answers, sureness, strict=True)]
-    return measure(told, labels, classes=("0", "1"), model="m", data="d", split="test")
+def ranked(right: list[bool], *, rejected: int = 0) -> Metrics:
+    """Two classes, the most confident first; the last `rejected` ones are not answered."""
+    labels = np.array([0 if is_right else 1 for is_right in right], np.int64)
+    confidence = np.linspace(1.0, 0.5, len(right), endpoint=False, dtype=np.float32)
+    answers = ["0"] * (len(right) - rejected) + [None] * rejected
+    predictions = [
+        Prediction(answer, float(p), np.array([p, 1 - p])) for answer, p in zip(answers, confidence, strict=True)
+    ]
+    return measure(predictions, labels, classes=("0", "1"), model="m", data="d", split="test")
 
 
 @pytest.mark.parametrize(
-    ("right", "refused", "left", "top"),
+    ("right", "rejected", "left", "top"),
     [
         ([True] * 97 + [False] * 3, 0, 90, 3),  # from the first mistake on, in tens
         ([True] * 97 + [False] * 3, 35, 60, 3),  # or from what is answered
         ([True] * 45 + [False] * 55, 0, 40, 55),
-        ([True] * 100, 0, 90, 0.1),  # the goal is always in sight
-        ([False] + [True] * 99, 0, 0, 10),  # one mistake among the first few flattens nothing: 1 of 10, not of 1
+        ([True] * 100, 0, 90, 0.1),  # the goal is always on the plot
+        ([False] + [True] * 99, 0, 0, 10),  # a mistake among the first few does not flatten the curve
         ([True] * 97 + [False] * 3, 100, 90, 3),  # nothing is answered: no diamond
     ],
 )
 def test_risk_coverage_shows_where_mistakes_are(
-    monkeypatch: pytest.MonkeyPatch, right: list[bool], refused: int, left: float, top: float
+    monkeypatch: pytest.MonkeyPatch, right: list[bool], rejected: int, left: float, top: float
 ) -> None:
     figures: list[Figure] = []
     monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
-    plots.risk_coverage(ranked(right, refused=refused), theme=LIGHT)
+    plots.risk_coverage(ranked(right, rejected=rejected), theme=LIGHT)
     (axes,) = figures[0].axes
     assert axes.get_xlim()[0] == left
     assert axes.get_ylim()[1] == pytest.approx(1.15 * top)
     (marks,) = axes.collections or [None]
-    if refused == len(right):
+    if rejected == len(right):
         assert marks is None
     else:
-        assert marks.get_offsets().data[0].tolist() == pytest.approx(own(right, refused))
+        assert marks.get_offsets().data[0].tolist() == pytest.approx(own(right, rejected))
 
 
-def own(right: list[bool], refused: int) -> list[float]:
-    """The coverage and the risk of what is answered, in %."""
-    answered = right[: len(right) - refused]
+def own(right: list[bool], rejected: int) -> list[float]:
+    """The coverage and the risk of the answered images, in %."""
+    answered = right[: len(right) - rejected]
     return [100 * len(answered) / len(right), 100 * answered.count(False) / len(answered)]
 
 
@@ -137,3 +113,13 @@ def test_reliability_has_a_point_and_an_interval_a_bin_in_use(monkeypatch: pytes
     for (x, y), segment in zip(points.get_offsets().data, intervals.get_segments(), strict=True):
         assert segment[0, 0] == segment[1, 0] == pytest.approx(x)
         assert segment[0, 1] <= y <= segment[1, 1]
+
+
+@pytest.mark.parametrize(("last", "scale"), [(0.1, "linear"), (0.04, "log"), (0.0, "linear")])
+def test_only_a_loss_that_spans_much_has_a_logarithmic_axis(
+    monkeypatch: pytest.MonkeyPatch, last: float, scale: str
+) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+    plots.loss([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": last}], [], theme=LIGHT)
+    assert figures[0].axes[0].get_yscale() == scale
