@@ -90,7 +90,7 @@ def first(tmp_path):
 
 def test_seeds_that_both_have_are_paired(first, tmp_path):
     paired = pair(first, seeds(tmp_path / "other", {7: 0, 2: 1, 0: 3, 1: 5}, epochs=9))
-    assert (paired.seeds, paired.more_right, paired.pictures) == ((0, 1, 2), (2, 1, 3), (40, 40, 40))
+    assert (paired.seeds, paired.more_right, paired.image_counts) == ((0, 1, 2), (2, 1, 3), (40, 40, 40))
     assert paired.differences.mean == pytest.approx(2 / 40)
     assert paired.differences.ci95 == pytest.approx((2 / 40 - 4.302653 / 40 / 3**0.5, 2 / 40 + 4.302653 / 40 / 3**0.5))
     assert (paired.p, paired.min_p, paired.verdict) == (0.25, 0.25, "no difference shown")

@@ -127,12 +127,12 @@ class Paired:
     other: Seeds
     seeds: tuple[int, ...]
     more_right: tuple[int, ...]  # for each seed: how many more images `other` reads rightly than `first`
-    pictures: tuple[int, ...]  # for each seed: of how many images
+    image_counts: tuple[int, ...]  # for each seed: of how many images
 
     @property
     def differences(self) -> Spread:
         """By how much `other` is more accurate, for each seed, as a fraction."""
-        return Spread(tuple(more / n for more, n in zip(self.more_right, self.pictures, strict=True)))
+        return Spread(tuple(more / n for more, n in zip(self.more_right, self.image_counts, strict=True)))
 
     @property
     def p(self) -> float:
@@ -157,7 +157,7 @@ class Paired:
             "run": self.other.name,
             "against": self.first.name,
             "seeds": list(self.seeds),
-            "pictures": list(self.pictures),
+            "pictures": list(self.image_counts),
             "more_right": list(self.more_right),
             "difference": self.differences.to_json(),
             "p": self.p,
@@ -212,6 +212,6 @@ def pair(first: Seeds, other: Seeds) -> Paired:
         first,
         other,
         seeds=tuple(common),
-        more_right=tuple(int(that.sum()) - int(this.sum()) for that, this in right),
-        pictures=tuple(len(this) for _, this in right),
+        more_right=tuple(int(other_right.sum()) - int(first_right.sum()) for other_right, first_right in right),
+        image_counts=tuple(len(first_right) for _, first_right in right),
     )

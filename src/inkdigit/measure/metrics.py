@@ -1,6 +1,6 @@
 """How well a model does on labelled images.
 
-In: a `Recognizer` and a `Dataset`, or predictions and labels. Out: `Metrics`. NumPy alone, so that `inkdigit evaluate`
+In: a `Recognizer` and a `Dataset`, or predictions and labels. Out: `Metrics`. NumPy only, so that `inkdigit evaluate`
 starts quickly.
 """
 

@@ -1,6 +1,6 @@
 """Statistics of a few figures: mean, spread and interval, and whether a difference is more than chance.
 
-In: one figure a random seed, or counts of pictures. Out: a `Spread`, an interval, an exact p-value. It needs
+In: one figure for each random seed, or counts of images. Out: a `Spread`, an interval, an exact p-value. It needs
 only the standard library, so that `inkdigit evaluate` and `inkdigit compare` run without the training libraries.
 """
 

@@ -134,7 +134,7 @@ def table(paired: Paired) -> list[tuple[str, ...]]:
     """A header, and a row of text for each seed."""
     first, other = (_accuracies(seeds, paired.seeds) for seeds in (paired.first, paired.other))
     points = (signed(100 * difference) for difference in paired.differences.values)
-    counts = (f"{n:,}" for n in paired.pictures)
+    counts = (f"{n:,}" for n in paired.image_counts)
     rows = zip(map(str, paired.seeds), first, other, points, counts, strict=True)
     return [("seed", paired.first.name, paired.other.name, "points", "pictures"), *rows]
 
