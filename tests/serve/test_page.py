@@ -215,7 +215,7 @@ def test_a_scribble_is_refused_in_words(page):
     page.wait_for_selector("#answer[data-state=refusal]")
     assert page.inner_text("#label") == "?"
     assert "because" in page.inner_text("#said")
-    assert "Forced to guess" in page.inner_text("#said")
+    assert "The best guess is" in page.inner_text("#said")
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_model_and_figures_are_named(page, server):
     assert page.inner_text("#model-name") == told["default"]
     share = math.floor(told["models"][0]["figures"]["accuracy"] * 10_000) / 100
     assert f"{share:.2f}" in page.inner_text("#accuracy")
-    assert "Nothing is kept" in page.inner_text("#privacy")
+    assert "Nothing is stored" in page.inner_text("#privacy")
     draw(page, strokes(2))
     answer(page, "2")
     assert page.is_hidden("#correction")
@@ -354,7 +354,7 @@ def test_another_model_may_answer(other_page):
 def test_a_correction_is_kept_if_the_person_agrees(other_page, kept, tmp_path):
     page, file = other_page, kept
     give_token(page)
-    assert "Only what you correct" in page.inner_text("#privacy")
+    assert "Only corrections that you agree to" in page.inner_text("#privacy")
     draw(page, strokes(1))
     answer(page, "1")
     page.wait_for_selector("#correction")
@@ -450,7 +450,7 @@ def test_a_busy_service_is_given_the_time_it_asks_for(page):
     page.route("**/explain*", refuse, times=1)
     page.set_input_files("#file", PHOTO)
     page.wait_for_selector("#notice:not([hidden])")
-    assert "much to do" in page.inner_text("#notice")
+    assert "is busy" in page.inner_text("#notice")
     with page.expect_request("**/explain*") as again:
         answer(page, "7")
     assert again.value.timing["startTime"] - times[0] >= 950

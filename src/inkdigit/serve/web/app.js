@@ -1,4 +1,4 @@
-// The page: what is drawn, dropped, pasted or chosen is asked about, and what comes back is shown.
+// The page: it sends what is drawn, dropped, pasted or chosen, and shows the answer.
 
 import { Asker, Refusal, fetchJson, visit } from "./ask.js";
 import { strokes } from "./glyphs.js";
@@ -7,7 +7,7 @@ import { takePictures } from "./pictures.js";
 import { percent, showAnswer, showNothing, showTrouble } from "./show.js";
 
 const $ = (id) => document.getElementById(id);
-const READ_OUT_MS = 700; // after the last answer: not every stroke is read out
+const READ_OUT_MS = 700; // after the last answer, so that a screen reader does not read out every stroke
 const DIGITS = [..."0123456789"];
 
 const paper = new Paper($("ink"));
@@ -15,7 +15,7 @@ const asker = new Asker();
 let info = {};
 let models = [];
 let classes = DIGITS;
-let last = null; // what was answered last: { question, blob, answer }
+let last = null; // the latest answer: { question, blob, answer }
 let shownPicture = null;
 let readOut = 0;
 
@@ -25,7 +25,7 @@ function ask({ resting }) {
   const question = { blob: () => paper.blob(), model: $("model").value || null, resting, state: paper.state };
   if (paper.blank) {
     asker.forget();
-    notice(""); // nobody is asked any more
+    notice(""); // no request is open any more
     last = null;
     showNothing(classes);
     say("");
@@ -60,8 +60,8 @@ asker.addEventListener("answer", ({ detail }) => {
   followAnswer();
 });
 asker.addEventListener("refusal", ({ detail: { error } }) => refused(error));
-asker.addEventListener("busy", () => notice("The service has much to do just now. Your digit is next in a moment."));
-asker.addEventListener("away", () => notice("The service does not answer. Your drawing is safe; trying again …"));
+asker.addEventListener("busy", () => notice("The service is busy. Your digit will be read in a moment."));
+asker.addEventListener("away", () => notice("The service does not answer. Your drawing is not lost; trying again …"));
 
 function refused(error) {
   notice("");
@@ -71,17 +71,17 @@ function refused(error) {
   followAnswer();
 }
 
-// An error of the service in kind words: a title and what to do.
+// An error of the service in words for people: a title and the next step.
 function excuse(error) {
-  const most = info.limits ? ` It takes up to ${(info.limits.max_bytes / 1e6).toFixed(1)} MB.` : "";
+  const limit = info.limits ? ` The limit is ${(info.limits.max_bytes / 1e6).toFixed(1)} MB.` : "";
   const words = {
-    401: ["A token, please", "This service answers only with its access token."],
+    401: ["Access token needed", "This service only answers with an access token."],
     408: ["That took too long", "Please try again, perhaps with a smaller picture."],
-    413: ["Too large", `This picture is larger than this service takes.${most} A smaller copy or a crop will do.`],
-    415: ["No picture", "This file cannot be opened. PNG, JPEG, WebP, GIF, BMP and TIFF can."],
+    413: ["Too large", `This picture is larger than this service accepts.${limit} Choose a smaller copy, or cut out the digit.`],
+    415: ["Not a picture", "This file cannot be opened as a picture. Possible formats: PNG, JPEG, WebP, GIF, BMP and TIFF."],
     422: ["Cannot be read", "This picture seems to be damaged. Please try another copy of it."],
   };
-  return words[error.status] ?? ["That went wrong", error.message];
+  return words[error.status] ?? ["Something went wrong", error.message];
 }
 
 function notice(text) {
@@ -94,12 +94,12 @@ function say(text) {
   readOut = setTimeout(() => ($("live").textContent = text), READ_OUT_MS);
 }
 
-// ---- Pictures: the file's own bytes are sent
+// ---- Pictures: the bytes of the file are sent unchanged
 
 async function put(file) {
   if (!file) return;
   try {
-    const bytes = await file.arrayBuffer(); // now: a file may be gone when its turn comes
+    const bytes = await file.arrayBuffer(); // now: the file may be deleted before it is sent
     paper.put(new File([bytes], file.name || "digit.png", { type: file.type }));
   } catch {
     say(showTrouble("Cannot be opened", "This file could not be read from your device.", classes));
@@ -162,7 +162,7 @@ $("theme").addEventListener("click", () => {
   try {
     localStorage.setItem("theme", theme);
   } catch {
-    // Storage is forbidden here: it holds for this visit.
+    // The browser forbids storage: the theme holds for this visit.
   }
   showTheme();
 });
@@ -172,7 +172,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme)
 
 function followAnswer() {
   const file = last?.question.state.picture;
-  const name = file ? file.name.replace(/[^\w.-]/g, "_") : "digit.png"; // as the browser would save it, or nearly
+  const name = file ? file.name.replace(/[^\w.-]/g, "_") : "digit.png"; // similar to the name under which the browser saves it
   const address = new URL("predict", location.href);
   address.hash = "";
   if (last?.question.model) address.searchParams.set("model", last.question.model);
@@ -192,10 +192,10 @@ $("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText($("curl").textContent);
   } catch {
-    getSelection().selectAllChildren($("curl")); // no clipboard without https: the older way
+    getSelection().selectAllChildren($("curl")); // without https there is no clipboard API
     document.execCommand("copy");
   }
-  $("copy-told").textContent = shownPicture ? "Copied. Run it beside your picture." : "Copied. Save the picture too, and run it beside it.";
+  $("copy-told").textContent = shownPicture ? "Copied. Run it in the folder of your picture." : "Copied. Save the picture too, and run the command in its folder.";
 });
 
 function renewCorrection() {
@@ -224,12 +224,12 @@ async function correct(right) {
   $("right").disabled = true;
   try {
     await fetchJson("corrections", { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
-    if (last === about) $("correction-told").textContent = `Thank you. It is kept as ${right === "none" ? "no digit" : right}.`;
+    if (last === about) $("correction-told").textContent = `Thank you. It is stored as ${right === "none" ? "no digit" : right}.`;
   } catch (error) {
     if (!(error instanceof Refusal || error instanceof TypeError)) throw error;
     if (last !== about) return;
     $("right").disabled = false;
-    $("correction-told").textContent = `It was not kept. ${error instanceof Refusal ? error.message : "The service does not answer; please try again."}`;
+    $("correction-told").textContent = `It was not stored. ${error instanceof Refusal ? error.message : "The service does not answer; please try again."}`;
   }
 }
 
@@ -251,7 +251,7 @@ $("right").addEventListener("keydown", (event) => {
   if (button && !event.ctrlKey && !event.metaKey) button.focus();
 });
 
-// ---- The service: what it is, its models, its token
+// ---- The service: its version, its models, its token
 
 function askToken() {
   $("token-form").hidden = false;
@@ -273,14 +273,14 @@ async function meet() {
     info = await fetchJson("info");
     $("version").textContent = info.version ? `Inkdigit ${info.version}` : "";
     $("privacy").textContent = info.collects
-      ? "Pictures are answered in memory and forgotten. Only what you correct, and agree to, is kept on this server."
-      : "Nothing is kept: pictures are answered in memory on this server, and forgotten.";
-    if (info.needs_token) $("model-figure").removeAttribute("href"); // a link brings no token
+      ? "Pictures are read in memory, and not stored. Only corrections that you agree to are stored on this server."
+      : "Nothing is stored: this server reads pictures in its memory only.";
+    if (info.needs_token) $("model-figure").removeAttribute("href"); // a link does not send the token
     $("card").hidden = info.needs_token;
     if (info.needs_token && !visit.get("token")) return askToken();
-    const told = await fetchJson("models");
-    models = told.models;
-    showModels(told.default);
+    const loaded = await fetchJson("models");
+    models = loaded.models;
+    showModels(loaded.default);
     notice("");
   } catch (error) {
     if (error instanceof Refusal && error.status === 401) return askToken();
@@ -306,10 +306,10 @@ function followModel() {
   const { accuracy, data, part, n = 0 } = model.figures;
   $("model-figure").hidden = !accuracy;
   if (accuracy) $("accuracy").textContent = `${percent(accuracy, 2)} right`;
-  $("model-figure").title = `Measured on the ${n.toLocaleString("en")} pictures of ${data} (${part}). This is the model’s card.`;
+  $("model-figure").title = `Measured on ${n.toLocaleString("en")} images of ${data} (${part}). The link opens the model card.`;
   classes = model.classes;
   const digits = classes.join() === DIGITS.join();
-  document.querySelector("h1").textContent = digits ? "Draw a digit." : "Draw one of them.";
+  document.querySelector("h1").textContent = digits ? "Draw a digit." : "Draw one of the classes.";
   if (paper.blank) showNothing(classes);
 }
 

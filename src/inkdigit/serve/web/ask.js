@@ -1,17 +1,17 @@
-// Asking the service: one question in flight, at most one waiting, and the newest wins.
+// Requests to the service: one in flight, at most one waiting, and the newest replaces it.
 
-const PAUSE_MS = 70; // between the starts of two questions while the pen moves: somebody else may be asking too
-const PATIENCE_MS = [1000, 2000, 4000, 8000]; // between tries while the service is away
+const PAUSE_MS = 70; // between the starts of two requests while the pen moves: others use the service too
+const RETRY_MS = [1000, 2000, 4000, 8000]; // between tries while the service does not answer
 
 export class Refusal extends Error {
-  // An answer that is none: its HTTP status, what the service says, and when to come back.
+  // An error of the service: its HTTP status, message and kind, and when to try again.
   constructor(status, { error, kind } = {}, retryAfter = null) {
     super(error ?? `The service answered with status ${status}.`);
     Object.assign(this, { status, kind, retryAfter });
   }
 }
 
-// What is kept until the tab is closed; in memory, where the browser forbids storage.
+// Values that last until the tab is closed; in memory, where the browser forbids storage.
 const memory = new Map();
 export const visit = {
   get(name) {
@@ -30,7 +30,7 @@ export const visit = {
   },
 };
 
-// JSON from a route of the service. Throws Refusal; TypeError where nobody answers.
+// JSON from a route of the service. Throws Refusal, or TypeError if the service does not answer.
 export async function fetchJson(route, options = {}) {
   const headers = { ...options.headers };
   if (visit.get("token")) headers.Authorization = `Bearer ${visit.get("token")}`;
@@ -45,17 +45,17 @@ export class Asker extends EventTarget {
   #busy = false;
   #current = null; // the controller of the question in flight
   #away = 0;
-  #wake = null; // ends a pause, if what waits may come early
+  #wake = null; // ends a pause, if the waiting question may start early
 
-  // Ask about what `blob()` gives when its turn comes. `resting`: the pen does, so do not wait. Events: "answer",
-  // "refusal", "busy" (it is asked again soon), "away" (the same), each with what belongs to it in `detail`.
+  // Send what `blob()` returns when its turn comes. `resting`: the pen rests, so do not wait. Events: "answer",
+  // "refusal", "busy" and "away" (after both it is sent again), each with its data in `detail`.
   ask(question) {
     this.#next = question;
     this.#wake?.();
     if (!this.#busy) this.#run();
   }
 
-  // What was asked is no longer of interest.
+  // Drop all questions.
   forget() {
     this.#next = null;
     this.#current?.abort();
@@ -90,31 +90,31 @@ export class Asker extends EventTarget {
     this.#wake = null;
   }
 
-  // After how many `ms` the question is to be asked again, and whether a newer one may come earlier; null: done with.
+  // After how many `ms` the question is sent again, and whether a newer one may start earlier; null: it is done.
   async #send(question) {
     const controller = (this.#current = new AbortController());
-    const tell = (kind, detail) => controller.signal.aborted || this.dispatchEvent(new CustomEvent(kind, { detail }));
+    const emit = (kind, detail) => controller.signal.aborted || this.dispatchEvent(new CustomEvent(kind, { detail }));
     try {
       const blob = await question.blob();
-      const wishes = new URLSearchParams(question.resting ? {} : { saliency: "false" }); // which is half of the work
-      if (question.model) wishes.set("model", question.model);
-      const route = wishes.size ? `explain?${wishes}` : "explain";
-      const headers = { "Content-Type": "application/octet-stream" }; // whatever the file calls itself
+      const query = new URLSearchParams(question.resting ? {} : { saliency: "false" }); // saves half of the work
+      if (question.model) query.set("model", question.model);
+      const route = query.size ? `explain?${query}` : "explain";
+      const headers = { "Content-Type": "application/octet-stream" }; // whatever the type of the file
       const answer = await fetchJson(route, { method: "POST", body: blob, headers, signal: controller.signal });
       this.#away = 0;
-      tell("answer", { question, blob, answer });
+      emit("answer", { question, blob, answer });
     } catch (error) {
       if (controller.signal.aborted) return null;
       if (error instanceof Refusal && error.status === 503) {
-        tell("busy", error);
+        emit("busy", error);
         return { ms: 1000 * (error.retryAfter ?? 2), early: false };
       }
       if (!(error instanceof Refusal)) {
-        if (!(error instanceof TypeError)) throw error; // ours
-        tell("away", error);
-        return { ms: PATIENCE_MS[Math.min(this.#away++, PATIENCE_MS.length - 1)], early: true };
+        if (!(error instanceof TypeError)) throw error; // a bug
+        emit("away", error);
+        return { ms: RETRY_MS[Math.min(this.#away++, RETRY_MS.length - 1)], early: true };
       }
-      tell("refusal", { question, error });
+      emit("refusal", { question, error });
     }
     return null;
   }

@@ -1,4 +1,4 @@
-// One way to write each digit: control points in hundredths of the height, as data/glyphs.py has them (a test compares).
+// One way to write each digit: control points in hundredths of the height, as in synth/glyphs.py (a test compares them).
 
 export const GLYPHS = [
   "50,2 28,4 16,30 16,74 34,102 58,100 70,70 70,30 58,2 40,2",

@@ -1,9 +1,9 @@
-// The paper: strokes, their history, and two sheets of them. One is sharp, for the eye; the other is what is sent.
-// The network's door scales pictures, so nothing here does: both sheets are drawn from the same strokes.
+// The paper: strokes, their history, and two canvases of them: a sharp one for the eye, and one to be sent.
+// The service scales images, so nothing here does: both canvases are drawn from the same strokes.
 
-export const SIDE = 224; // of the sheet that is sent: a stroke's points are in its pixels
+export const SIDE = 224; // pixels of the canvas that is sent, eight for each of the network's; points of strokes are in them
 const INK = "#14171f";
-const HISTORY = 200; // steps back
+const HISTORY = 200; // steps that can be undone
 
 export class Paper extends EventTarget {
   #canvas;
@@ -32,7 +32,7 @@ export class Paper extends EventTarget {
     this.#redraw();
   }
 
-  // What lies there: `strokes`, or the `picture` (a File) that was put down.
+  // What is on the paper: `strokes`, or a `picture` (a File).
   get state() {
     return this.#states[this.#at];
   }
@@ -62,7 +62,7 @@ export class Paper extends EventTarget {
     if (!this.drawing) this.#push({ picture, strokes: [] });
   }
 
-  // Draw a stroke as if by hand, in about `ms`; `points` are [x, y] in pixels of the sheet.
+  // Draw a stroke like a person, in about `ms`; `points` are [x, y] in pixels of the canvas that is sent.
   async trace(points, ms) {
     const begun = performance.now();
     this.#start(points[0]);
@@ -75,7 +75,7 @@ export class Paper extends EventTarget {
     this.#finish();
   }
 
-  // The sheet as it is now, or the very file that was put down: a Blob.
+  // The drawing as a PNG, or the file that was chosen: a Blob.
   async blob() {
     return this.state.picture && !this.drawing ? this.state.picture : this.#sheet.canvas.convertToBlob();
   }
@@ -91,7 +91,7 @@ export class Paper extends EventTarget {
   #move(event) {
     if (!this.#stroke || event.pointerId !== this.#pointer) return;
     const all = event.getCoalescedEvents?.() ?? [];
-    for (const one of all.length ? all : [event]) this.#add(this.#point(one));
+    for (const each of all.length ? all : [event]) this.#add(this.#point(each));
     this.dispatchEvent(new Event("ink"));
   }
 
@@ -112,7 +112,7 @@ export class Paper extends EventTarget {
     const last = points.at(-1);
     if (last && Math.hypot(x - last[0], y - last[1]) < 0.6) return;
     points.push([x, y, press]);
-    const [from, to] = points.length === 1 ? [0, 1] : [points.length - 2, points.length - 1]; // where it goes on is not known
+    const [from, to] = points.length === 1 ? [0, 1] : [points.length - 2, points.length - 1]; // where it continues is not known
     for (const context of [this.#shown, this.#sheet]) draw(context, points, width, from, to);
   }
 
@@ -122,7 +122,7 @@ export class Paper extends EventTarget {
     this.#push({ picture: null, strokes: [...this.state.strokes, stroke] });
   }
 
-  // x and y in pixels of the sheet; how hard a pen presses, 1 for what has no pressure.
+  // x and y in pixels of the canvas that is sent; the pressure of a pen, 1 for a device without pressure.
   #point(event) {
     const box = this.#canvas.getBoundingClientRect();
     const press = event.pointerType === "pen" && event.pressure ? 0.45 + 1.1 * event.pressure : 1;
@@ -140,7 +140,7 @@ export class Paper extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
-  // As many pixels as the screen has there.
+  // Use as many pixels as the screen has.
   #fit() {
     const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
     if (!side || side === this.#canvas.width) return;
@@ -166,7 +166,7 @@ export class Paper extends EventTarget {
 
 const EMPTY = { picture: null, strokes: [] };
 
-// A stroke, or its part around some points: curves from middle to middle of its pieces, each as wide as the pen pressed.
+// Draws a stroke, or its part around some points: curves between the middles of its pieces, as wide as the pen presses.
 function draw(context, points, width, from = 0, to = points.length) {
   context.strokeStyle = INK;
   context.lineCap = context.lineJoin = "round";

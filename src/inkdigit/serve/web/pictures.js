@@ -1,8 +1,8 @@
-// The ways a picture comes to the page: chosen, photographed, pasted, dropped.
+// How a picture gets onto the page: chosen, photographed, pasted, dropped.
 
 const $ = (id) => document.getElementById(id);
 
-// Call `put` with each file that comes.
+// Calls `put` with each file.
 export function takePictures(put) {
   for (const [button, input] of [["choose", "file"], ["photograph", "camera"]]) {
     $(button).addEventListener("click", () => $(input).click());
@@ -17,7 +17,7 @@ export function takePictures(put) {
     event.preventDefault();
     put(file);
   });
-  let inside = 0; // dragenter and dragleave come for every element on the way
+  let inside = 0; // dragenter and dragleave occur for every element under the pointer
   addEventListener("dragenter", (event) => {
     if (!event.dataTransfer.types.includes("Files")) return;
     inside++;

@@ -1,7 +1,7 @@
-// Showing an answer: the digit, how sure, the bars, what the network saw, which ink decided.
+// Shows an answer: the digit, its confidence, the bars, the input of the network, the ink that decided.
 
-const MOST_BARS = 12; // of more classes, the most probable ones
-const FOR = [255, 158, 64]; // ink on black: as on the pages of `inkdigit explain`
+const MAX_BARS = 12; // of more classes, the most probable ones: more do not fit a phone
+const FOR = [255, 158, 64]; // ink on black: the colours of the pages of `inkdigit explain`
 const AGAINST = [92, 160, 255];
 const NEITHER = [88, 88, 92];
 
@@ -9,13 +9,13 @@ const $ = (id) => document.getElementById(id);
 
 // Why there is no answer, in words: a title, and the reason after "because".
 const REASONS = {
-  "no ink": ["No ink yet", "there is nothing on the paper that could be one"],
-  "not a digit": ["Not a digit", "it looks like nothing that the network learnt to read"],
-  "more than one digit": ["One at a time", "there seems to be more than one digit here"],
-  unsure: ["Hard to tell", "it could be read in more than one way, or is unlike what the network learnt"],
+  "no ink": ["No ink yet", "there is no ink in the picture"],
+  "not a digit": ["Not a digit", "it does not look like anything that the network learned to read"],
+  "more than one digit": ["One at a time", "there seems to be more than one digit"],
+  unsure: ["Hard to tell", "it could be more than one digit, or it looks different from what the network learned"],
 };
 
-// A share in per cent, rounded down: nothing short of certain is called 100 %.
+// A share in per cent, rounded down: only certainty is shown as 100 %.
 export function percent(share, places = 1) {
   const scale = 10 ** places;
   return `${(Math.floor(share * 100 * scale + 1e-9) / scale).toFixed(places)}\u00a0%`;
@@ -27,7 +27,7 @@ export function showNothing(classes) {
   showSeen(null);
 }
 
-// The words are returned: they are read out when the pen rests.
+// Returns the words that are read out when the pen rests.
 export function showAnswer({ prediction, classes, seen, saliency, saliency_for: about }, { drawn, resting }) {
   const { label, probs, reason } = prediction;
   const order = probs ? probs.map((_, i) => i).sort((a, b) => probs[b] - probs[a]) : [];
@@ -35,16 +35,16 @@ export function showAnswer({ prediction, classes, seen, saliency, saliency_for: 
   showSeen(seen, saliency, about, label === null);
   if (label !== null) {
     const rest = probs[order[1]];
-    const second = rest < 0.001 ? "Nothing else comes close." : `Second guess: ${classes[order[1]]}, ${percent(rest)}.`;
+    const second = rest < 0.001 ? "No other answer is likely." : `Second guess: ${classes[order[1]]}, ${percent(rest)}.`;
     return paint({ state: "answer", label, sureness: `${percent(probs[order[0]])} sure`, said: second });
   }
   if (drawn && !resting) {
-    const so = probs ? `So far it is most like ${classes[order[0]]}.` : "";
-    return paint({ state: "going", label: "…", sureness: "Go on", said: so });
+    const so = probs ? `So far it looks most like ${classes[order[0]]}.` : "";
+    return paint({ state: "going", label: "…", sureness: "Keep drawing", said: so });
   }
   if (reason === "no ink" && drawn) return paint({ state: "refusal", label: "?", sureness: REASONS[reason][0], said: "Draw a little more." });
   const [title, because] = REASONS[reason] ?? ["No answer", reason];
-  const guess = probs ? ` Forced to guess, it would say ${classes[order[0]]} (${share(probs[order[0]])}).` : "";
+  const guess = probs ? ` The best guess is ${classes[order[0]]} (${share(probs[order[0]])}).` : "";
   return paint({ state: "refusal", label: "?", sureness: title, said: `No answer, because ${because}.${guess}` });
 }
 
@@ -74,9 +74,9 @@ function share(probability) {
 
 function showBars(classes, probs, label = null) {
   let shown = classes.map((_, i) => i);
-  if (shown.length > MOST_BARS) {
+  if (shown.length > MAX_BARS) {
     if (probs) shown.sort((a, b) => probs[b] - probs[a]);
-    shown = shown.slice(0, MOST_BARS);
+    shown = shown.slice(0, MAX_BARS);
   }
   const list = $("bars");
   while (list.children.length > shown.length) list.lastChild.remove();
@@ -108,10 +108,10 @@ function row() {
 }
 
 function showSeen(seen, saliency, about, refused) {
-  const title = !seen || !refused ? "What decided" : `What spoke for ${about}`;
+  const title = !seen || !refused ? "Which ink decided" : `Ink for and against ${about}`;
   $("why-title").textContent = title;
   fill($("seen"), seen, () => [255, 255, 255]);
-  $("seen").ariaLabel = seen ? "The picture after preparation: 28 by 28 pixels, white ink on black." : "Nothing yet";
+  $("seen").ariaLabel = seen ? "The picture after preprocessing: 28 by 28 pixels, white ink on black." : "Nothing yet";
   if (!seen || !saliency) {
     fill($("why"), seen, () => NEITHER); // coloured when the pen rests
     $("why").ariaLabel = "Nothing yet";
@@ -126,7 +126,7 @@ function showSeen(seen, saliency, about, refused) {
   $("why").ariaLabel = `The same picture. ${places(seen, saliency, about)}`;
 }
 
-// The picture with its ink in the colour that `tint(x, y)` gives.
+// Draws the picture, its ink in the colours of `tint(x, y)`.
 function fill(canvas, seen, tint) {
   const context = canvas.getContext("2d");
   const image = context.createImageData(28, 28);
@@ -140,7 +140,7 @@ function fill(canvas, seen, tint) {
   canvas.classList.toggle("bare", !seen);
 }
 
-// Where the ink lies that spoke for the answer, in words.
+// In words, where the ink is that speaks for the answer.
 function places(seen, saliency, about) {
   const names = [["upper left", "top", "upper right"], ["left", "middle", "right"], ["lower left", "bottom", "lower right"]];
   const ninths = new Map();
@@ -155,5 +155,5 @@ function places(seen, saliency, about) {
   );
   const [first, second] = [...ninths].sort((a, b) => b[1] - a[1]);
   if (!first) return `No ink speaks for ${about}.`;
-  return `Most of what speaks for ${about} lies at the ${first[0]}${second ? `, then at the ${second[0]}` : ""}; ${against ? "some" : "no"} ink speaks against it.`;
+  return `Most of the ink that speaks for ${about} is at the ${first[0]}${second ? `, then at the ${second[0]}` : ""}; ${against ? "some" : "no"} ink speaks against it.`;
 }
