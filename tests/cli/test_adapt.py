@@ -49,9 +49,9 @@ def adapt(inkdigit, model, source):
 def test_a_model_is_adapted_and_measured(adapt, inkdigit, own, tmp_path):
     out = tmp_path / "out" / "mine.onnx"
     out.parent.mkdir()
-    said = adapt("--data", own, "--out", out)
-    assert said.code == 0, said.err
-    head, unseen, trained_on, old, _, counts, written = said.out.splitlines()
+    result = adapt("--data", own, "--out", out)
+    assert result.code == 0, result.err
+    head, unseen, trained_on, old, _, counts, written = result.out.splitlines()
     assert head.split() == ["Correct", "before", "after", "answered", "before", "after", "images"]
     assert unseen.startswith("your images, held out ")
     assert unseen.endswith(" 12  each by a network adapted without it")
@@ -59,9 +59,9 @@ def test_a_model_is_adapted_and_measured(adapt, inkdigit, own, tmp_path):
     assert old.endswith(" 12  digits, test split")
     assert counts == "Trained on  4 × 0, 4 × 1, 4 × 2"
     assert written == f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB)"
-    assert "hold no ink or repeat another: 1." in said.err
-    assert "digits is not the model's training data" in said.err
-    assert f"inkdigit evaluate {out} --data {own}" in said.err
+    assert "hold no ink or repeat another: 1." in result.err
+    assert "digits is not the model's training data" in result.err
+    assert f"inkdigit evaluate {out} --data {own}" in result.err
     figures = Recognizer.load(out).card.figures
     assert f" {figures['accuracy'] * 100:.2f} % " in old
     assert old.split("%")[2].strip() == "100.00"  # this model rejects nothing
@@ -88,19 +88,19 @@ def test_mistakes_no_gain_and_caveats_are_printed(adapt, own, tmp_path, monkeypa
         mistakes=tuple(Mistake(f"{i % 3}/{i}.png", str(i % 3), str((i + 1) % 3)) for i in range(12)),
     )
     monkeypatch.setattr(module, "adapt", lambda *_, **__: done)
-    said = adapt("--data", own, "--out", out)
-    assert said.code == 0, said.err
-    unseen, trained_on, old = said.out.splitlines()[1:4]
+    result = adapt("--data", own, "--out", out)
+    assert result.code == 0, result.err
+    unseen, trained_on, old = result.out.splitlines()[1:4]
     assert " 75.00 % " in unseen  # answered after
     assert " 50.00 % " in trained_on
     assert " 97.50 % " in old
     assert old.endswith(" 40  digits, test split; too high: they were asked")
-    assert "40% of the weight change was applied" in said.err
-    assert "is not better than the old one" in said.err
-    assert "  0/0.png: labelled 0, predicted 1" in said.err
-    assert "  0/9.png: labelled 0, predicted 1" in said.err
-    assert "  1/10.png" not in said.err
-    assert "  and 2 more" in said.err
+    assert "40% of the weight change was applied" in result.err
+    assert "is not better than the old one" in result.err
+    assert "  0/0.png: labelled 0, predicted 1" in result.err
+    assert "  0/9.png: labelled 0, predicted 1" in result.err
+    assert "  1/10.png" not in result.err
+    assert "  and 2 more" in result.err
 
 
 def test_errors_come_before_the_work(adapt, own, tmp_path):

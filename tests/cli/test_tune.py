@@ -1,4 +1,4 @@
-"""`tune`: what it says, what it refuses, and that no way of stopping it loses what it has found."""
+"""`tune`: what it prints, what it rejects, and that it loses no result, however it is stopped."""
 
 from __future__ import annotations
 
@@ -29,31 +29,25 @@ def space(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "text"),
-    [
+def test_what_cannot_be_tuned_is_one_error(inkdigit, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "typo.toml").write_text("learning_rat = { low = 0.1, high = 1.0 }")
+    (tmp_path / "type.toml").write_text("batch = { low = 0.1, high = 1.0 }")
+    (tmp_path / "empty.toml").write_text("learning_rate = { low = 0.2, high = 0.1 }")
+    digits = ["fast", "--data", "sklearn-digits"]
+    for words, code, text in (
         (["fats"], 2, "Did you mean fast?"),
         (["fast", "--space", "none.toml"], 2, "There is no space file none.toml"),
         (["fast", "--space", "typo.toml"], 2, "unknown recipe field 'learning_rat'. Did you mean learning_rate?"),
         (["fast", "--space", "type.toml"], 2, "the ends of batch must be whole numbers"),
         (["fast", "--space", "empty.toml"], 2, "the range of learning_rate is empty"),
         (["fast", "--data", "none.npz"], 4, "There is no none.npz"),
-        (
-            ["fast", "--data", "sklearn-digits", "--storage", "sqlite:////none/x.db"],
-            2,
-            "The storage sqlite:////none/x.db",
-        ),
-        (["fast", "--data", "sklearn-digits", "--storage", "oracle://u:pw@host"], 2, "The storage oracle://u:***@host"),
-        (["fast", "--data", "sklearn-digits", "--out", "type.toml"], 9, "type.toml"),
-    ],
-)
-def test_what_cannot_be_tuned_is_one_error(inkdigit, tmp_path, monkeypatch, words, code, text):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "typo.toml").write_text("learning_rat = { low = 0.1, high = 1.0 }")
-    (tmp_path / "type.toml").write_text("batch = { low = 0.1, high = 1.0 }")
-    (tmp_path / "empty.toml").write_text("learning_rate = { low = 0.2, high = 0.1 }")
-    assert_one_error(inkdigit("tune", *words), code, text)
-    assert {path.name for path in tmp_path.iterdir()} == {"typo.toml", "type.toml", "empty.toml"}
+        ([*digits, "--storage", "sqlite:////none/x.db"], 2, "The storage sqlite:////none/x.db"),
+        ([*digits, "--storage", "oracle://u:pw@host"], 2, "The storage oracle://u:***@host"),
+        ([*digits, "--out", "type.toml"], 9, "type.toml"),
+    ):
+        assert_one_error(inkdigit("tune", *words), code, text)
+        assert {path.name for path in tmp_path.iterdir()} == {"typo.toml", "type.toml", "empty.toml"}, words
 
 
 @pytest.mark.parametrize(("module", "extra"), [("optuna", "tune"), ("torch", "train")])
@@ -100,19 +94,19 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
             assert time.monotonic() < until
             time.sleep(0.05)
         process.send_signal(how)
-        said = process.communicate(timeout=120)[1]
-        return process.returncode, said
+        stderr = process.communicate(timeout=120)[1]
+        return process.returncode, stderr
 
-    code, said = stop(signal.SIGINT)
-    assert code == 130, said
-    assert "Traceback" not in said
-    assert said.strip().splitlines()[-1].startswith("Stopped after ")
-    assert said.strip().endswith(f"Go on with: the same command, and --out {out}")
+    code, stderr = stop(signal.SIGINT)
+    assert code == 130, stderr
+    assert "Traceback" not in stderr
+    assert stderr.strip().splitlines()[-1].startswith("Stopped after ")
+    assert stderr.strip().endswith(f"Go on with: the same command, and --out {out}")
     assert not (out / WINNER).exists()
 
-    code, said = stop(signal.SIGKILL)
+    code, stderr = stop(signal.SIGKILL)
     assert code == -signal.SIGKILL
-    assert said.startswith("Continuing after ")
+    assert stderr.startswith("Continuing after ")
 
     done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -66,36 +66,43 @@ def test_whatever_bytes_a_study_has_it_is_accepted_or_rejected(stored, tmp_path_
         continue_search(folder)
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE trials SET state = 'ASLEEP'",
-        "UPDATE trials SET number = 1e300",
-        "UPDATE trials SET datetime_start = 'noon'",
-        "UPDATE trial_values SET value = 'half'",
-        "UPDATE trial_values SET value_type = 'INF_POS', value = NULL",
-        "DELETE FROM trial_values",
-        "UPDATE trial_params SET distribution_json = '{'",
-        "UPDATE trial_params SET param_value = 7",
-        "UPDATE trial_params SET param_name = 'y' || param_name || x'ff'",
-        "UPDATE trial_intermediate_values SET intermediate_value_type = 'INF_NEG', intermediate_value = NULL",
-        "UPDATE trial_user_attributes SET value_json = '[]'",
-        "UPDATE study_user_attributes SET value_json = '[]'",
-        'UPDATE study_user_attributes SET value_json = \'{"recipe": {"kernel": null}}\'',
-        "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM studies; END",
-        "CREATE VIEW v AS SELECT 1",
-    ],
-)
-def test_a_damaged_study_is_rejected_in_one_line(stored, tmp_path, change):
-    path = tmp_path / DATABASE
-    path.write_bytes(stored)
-    with closing(sqlite3.connect(path)) as connection:
-        connection.execute(change)
-        connection.commit()
-    with pytest.raises((UsageError, MalformedFile)) as caught:
-        continue_search(tmp_path)
-    assert len(str(caught.value)) < 600
-    assert "\n" not in str(caught.value)
+DAMAGES = {  # what is done to the database → a part of the message
+    "UPDATE trials SET state = 'ASLEEP'": "cannot be opened: 'ASLEEP'",
+    "UPDATE trials SET number = 1e300": "Trial 1e+300 of the study is damaged",
+    "UPDATE trials SET datetime_start = 'noon'": "cannot be opened: Invalid isoformat string",
+    "UPDATE trial_values SET value = 'half'": "Trial 0 of the study is damaged",
+    "UPDATE trial_values SET value_type = 'INF_POS', value = NULL": "Trial 0 of the study is damaged",
+    "DELETE FROM trial_values": "Trial 0 of the study is damaged",
+    "UPDATE trial_params SET distribution_json = '{'": "cannot be opened: Expecting property name",
+    "UPDATE trial_params SET param_value = 7": "Trial 0 of the study is damaged",
+    "UPDATE trial_params SET param_name = 'y' || param_name || x'ff'": "cannot be opened: Could not decode to UTF-8",
+    "UPDATE trial_intermediate_values SET intermediate_value_type = 'INF_NEG', intermediate_value = NULL": (
+        "Trial 0 of the study is damaged"
+    ),
+    "UPDATE trial_user_attributes SET value_json = '[]'": "Trial 0 of the study is damaged",
+    "UPDATE study_user_attributes SET value_json = '[]'": "made for another recipe",
+    'UPDATE study_user_attributes SET value_json = \'{"recipe": {"kernel": null}}\'': "made for another recipe",
+    "CREATE TRIGGER t AFTER UPDATE ON trials BEGIN DELETE FROM studies; END": "it has views or triggers",
+    "CREATE VIEW v AS SELECT 1": "it has views or triggers",
+}
+
+
+def test_a_damaged_study_is_rejected_in_one_line(stored, tmp_path):
+    for i, (damage, expected) in enumerate(DAMAGES.items()):
+        folder = tmp_path / str(i)
+        folder.mkdir()
+        (folder / DATABASE).write_bytes(stored)
+        with closing(sqlite3.connect(folder / DATABASE)) as connection:
+            connection.execute(damage)
+            connection.commit()
+        message = "no error"
+        try:
+            continue_search(folder)
+        except (UsageError, MalformedFile) as exc:
+            message = str(exc)
+        assert expected in message, damage
+        assert len(message) < 600, damage
+        assert "\n" not in message, damage
 
 
 def test_a_pipe_or_a_directory_is_not_a_study(tmp_path):

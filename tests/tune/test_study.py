@@ -46,19 +46,16 @@ def test_a_folder_may_have_any_name(tmp_path):
     assert len(opened(folder).trials) == 1
 
 
-@pytest.mark.parametrize(
-    ("about", "message"),
-    [
+def test_the_study_of_another_search_is_rejected(tmp_path):
+    opened(tmp_path)
+    for about, message in (
         ({**ABOUT, "recipe": {"kernel": 5}}, "made for another recipe. Expected: kernel: 3. Received: kernel: 5"),
         ({**ABOUT, "space": {"dropout": "0 to 1"}}, "another space. Expected: learning_rate: 0.1 to 1. Received: lear"),
         ({**ABOUT, "data set": "mnist"}, "made for another data set. Expected: drawn. Received: mnist"),
-    ],
-)
-def test_the_study_of_another_search_is_rejected(tmp_path, about, message):
-    opened(tmp_path)
-    with pytest.raises(UsageError) as caught:
-        opened(tmp_path, about)
-    assert message in str(caught.value)
+    ):
+        with pytest.raises(UsageError) as caught:
+            opened(tmp_path, about)
+        assert message in str(caught.value)
 
 
 def test_the_study_of_another_program_is_rejected(tmp_path):

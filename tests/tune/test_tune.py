@@ -1,4 +1,4 @@
-"""A search from a recipe to a winner: what it holds still, what it leaves behind, and that it goes on."""
+"""A search from a recipe to a winner: what it does not change, what it writes, and that it continues."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inkdigit.tune.tune import PAGE, START, WINNER, Tuned, tune
 
 @pytest.fixture
 def run(start, digits, space_file, tmp_path, request, monkeypatch):
-    """Search, with everything as it is unless said otherwise; the page is drawn where a test is marked so."""
+    """Search with default arguments or others; the page is drawn only in tests that use `drawn_page`."""
     if "drawn_page" not in request.fixturenames:
         monkeypatch.setattr("inkdigit.tune.tune.write_page", lambda *_: None)
 
@@ -41,7 +41,7 @@ def study(folder):
 
 
 @pytest.mark.usefixtures("drawn_page")
-def test_a_search_leaves_a_winner_that_train_limited_and_a_page(run, start, in_turn, lines, log):
+def test_a_search_writes_a_winner_that_train_reads_and_a_page(run, start, in_turn, lines, log):
     tuned = run(log=log)
     trials, full = in_turn[:6], in_turn[6:]
     assert {len(t.splits.train) for t in trials} == {60}
@@ -75,7 +75,7 @@ def test_a_search_leaves_a_winner_that_train_limited_and_a_page(run, start, in_t
     assert Recipe.load(tuned.folder / START) == start.change({"data": "drawn"})
 
 
-def test_the_same_again_trains_nothing_and_more_trials_go_on(run, in_turn, lines, log):
+def test_the_same_command_again_trains_nothing_and_more_trials_continue(run, in_turn, lines, log):
     first = run(trials=4)
     done = len(in_turn)
     again = run(trials=4, log=log)
@@ -87,7 +87,7 @@ def test_the_same_again_trains_nothing_and_more_trials_go_on(run, in_turn, lines
     assert len({trial.params["learning_rate"] for trial in study(more.folder).trials}) == 6
 
 
-def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_goes_on(run, in_turn, monkeypatch):
+def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run, in_turn, monkeypatch):
     train = pool.train_all
 
     def stop_after(count: int) -> None:
@@ -117,7 +117,7 @@ def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_goes_on(run, i
 
 
 @pytest.mark.usefixtures("in_turn", "drawn_page")
-def test_a_start_outside_the_space_is_a_trial_all_the_same(run, start, tmp_path):
+def test_a_start_outside_the_space_is_a_trial_too(run, start, tmp_path):
     outside = start.change({"learning_rate": 0.5})
     tuned = run(recipe=outside, trials=3)
     first = study(tuned.folder).trials[0]
@@ -126,7 +126,7 @@ def test_a_start_outside_the_space_is_a_trial_all_the_same(run, start, tmp_path)
     assert "0.5" in (tmp_path / "out" / PAGE).read_text()
 
 
-def test_trials_that_cannot_be_are_pruned_with_the_reason(run, tmp_path, in_turn, lines, log):
+def test_impossible_trials_are_pruned_with_the_reason(run, tmp_path, in_turn, lines, log):
     space = tmp_path / "deep.toml"
     space.write_text(
         "filters = { choices = [[4, 8], [4, 4, 4, 4, 4, 4]] }\npadding = { choices = ['same', 'valid'] }\n"
@@ -171,7 +171,7 @@ def test_hopeless_trials_are_stopped_but_never_the_start(run, in_turn, monkeypat
     assert run(trials=13).trials == 13  # a search with pruned trials continues
 
 
-def test_where_nothing_beats_the_start_nothing_is_compared(run, start, in_turn):
+def test_if_no_trial_beats_the_start_nothing_is_compared(run, start, in_turn):
     tuned = run(trials=1)
     assert tuned.comparison is None
     assert tuned.verdict == "No trial was better than the start: the winner is the start itself."
@@ -179,7 +179,7 @@ def test_where_nothing_beats_the_start_nothing_is_compared(run, start, in_turn):
     assert len(in_turn) == 1
 
 
-def test_where_nothing_can_be_trained_that_is_the_error(run, monkeypatch):
+def test_if_no_trial_can_be_trained_that_is_the_error(run, monkeypatch):
     def train_all(next_training, *, on_end, **_):
         while (training := next_training()) is not None:
             on_end(training, End(problem="The loss is nan."))
@@ -228,7 +228,7 @@ def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, m
 
 
 @pytest.mark.usefixtures("in_turn")
-def test_a_search_about_something_else_is_not_gone_on_with(run, start, space_file):
+def test_another_search_in_the_same_directory_is_an_error(run, start, space_file):
     run(trials=1)
     with pytest.raises(
         UsageError, match=r"another recipe. Expected: learning_rate: 0.01. Received: learning_rate: 0.02"
@@ -244,7 +244,7 @@ def test_a_search_about_something_else_is_not_gone_on_with(run, start, space_fil
 
 
 @pytest.mark.usefixtures("in_turn")
-def test_a_storage_of_ones_own_holds_studies_by_the_name_of_their_directory(run, tmp_path):
+def test_a_given_storage_has_studies_by_the_names_of_their_directories(run, tmp_path):
     url = f"sqlite:///{tmp_path / 'mine.db'}"
     assert run(trials=1, storage=url).trials == 1
     assert not (tmp_path / "out" / DATABASE).exists()
@@ -262,7 +262,7 @@ def test_without_a_name_a_new_directory_is_made_under_runs(run, tmp_path, monkey
     assert [run(trials=n, out=None, storage=url).trials for n in (1, 2)] == [1, 2]
 
 
-def test_what_is_in_the_way_is_an_error_before_anything_is_trained(run, tmp_path, in_turn):
+def test_obstacles_are_errors_before_anything_is_trained(run, tmp_path, in_turn):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").write_text("mine")
     with pytest.raises(OutputError, match="taken is taken"):
