@@ -20,7 +20,9 @@ PACKAGE = Path(errors.__file__).parent
 
 def drawn() -> dict[str, tuple[str, int, int]]:
     """Class name → (parent, exit code, HTTP status), as the docstring draws them; a blank is inherited."""
-    tree = {"InkdigitError": ("Exception", InkdigitError.exit_code, InkdigitError.http_status)}
+    root = re.search(r"InkdigitError +exit (\d+) +HTTP (\d+)", str(errors.__doc__))
+    assert root is not None
+    tree = {"InkdigitError": ("Exception", int(root[1]), int(root[2]))}
     above: list[tuple[int, str]] = [(-1, "InkdigitError")]
     for line in (errors.__doc__ or "").splitlines():
         if (match := LINE.match(line)) is None:
@@ -125,7 +127,7 @@ def test_an_error_keeps_what_a_caller_asks_for():
     malformed = errors.MalformedFile("a.csv", "it is empty", where="row 1")
     assert (malformed.path.name, malformed.where, malformed.kind) == ("a.csv", "row 1", "MalformedFile")
     assert errors.MissingExtra("Training needs PyTorch", "train").extra == "train"
-    assert errors.NotAPicture("No picture").problem == "No picture"
+    assert errors.NotAPicture("No image").problem == "No image"
 
 
 def test_the_kind_is_the_name_of_the_class():
@@ -150,6 +152,6 @@ def test_what_is_quoted_in_full_is_not_touched():
 @pytest.mark.parametrize("bad", [[], [0], [2], [0, 1, 2], [1, 3]])
 def test_errors_take_their_places_among_the_answers(bad):
     places = range(4)
-    errors_at = {i: PictureError(f"picture {i} is broken") for i in bad}
+    errors_at = {i: PictureError(f"image {i} is broken") for i in bad}
     answers = [f"answer {i}" for i in places if i not in bad]
     assert list(interleave(answers, errors_at)) == [errors_at.get(i, f"answer {i}") for i in places]

@@ -188,7 +188,7 @@ def test_rows_without_an_end_are_refused(tmp_path, monkeypatch):
 
 def test_two_never_do_the_same_work_in_a_folder(tmp_path):
     with locked(tmp_path, "training"):
-        told = f"Another training is at work in {re.escape(str(tmp_path))}"
+        told = f"Another training is running in {re.escape(str(tmp_path))}"
         with pytest.raises(UsageError, match=told), locked(tmp_path, "training"):
             pass
     with locked(tmp_path, "training"):
@@ -220,7 +220,7 @@ def test_a_lock_dies_with_its_process(tmp_path):
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(UsageError, match="at work"):
+        with pytest.raises(UsageError, match="is running in"):
             check_unlocked(tmp_path)
         holder.send_signal(signal.SIGKILL)
     with locked(tmp_path, "training"):

@@ -74,11 +74,11 @@ def test_out_that_is_taken_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(OutputError, match=r"full is taken.*thesis\.tex.*nothing is overwritten"):
         runs.create("fast", seed=0, out=tmp_path / "full")
-    with pytest.raises(OutputError, match="a file of that name is in the way"):
+    with pytest.raises(OutputError, match="there is a file with that name"):
         runs.create("fast", seed=0, out=tmp_path / "file")
-    with pytest.raises(OutputError, match="what should be its folder is a file"):
+    with pytest.raises(OutputError, match="its folder is a file"):
         runs.create("fast", seed=0, out=tmp_path / "file" / "run")
-    with pytest.raises(OutputError, match="a file of that name is in the way"):
+    with pytest.raises(OutputError, match="there is a file with that name"):
         runs.create("fast", seed=0, root=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
 
@@ -171,7 +171,7 @@ def test_seeds_are_found_by_path_name_or_part_of_it_but_a_run_comes_first(tmp_pa
 
 def test_a_directory_in_use_is_told_apart_from_one_that_is_taken(tmp_path):
     (tmp_path / runs.RECIPE).write_text("")
-    with locked(tmp_path, "training"), pytest.raises(UsageError, match="at work"):
+    with locked(tmp_path, "training"), pytest.raises(UsageError, match="is running in"):
         runs.create("fast", seed=0, out=tmp_path)
     with pytest.raises(OutputError, match="is taken"):
         runs.create("fast", seed=0, out=tmp_path)

@@ -1,36 +1,37 @@
-"""Every error that Inkdigit raises on purpose, drawn as one tree.
+"""Every error that Inkdigit raises on purpose, in one tree. An error has the codes of its parent unless it has its own.
 
-    InkdigitError                exit  HTTP
+    InkdigitError              exit 1  HTTP 500
     ├─ UsageError                  2    400   an unknown recipe key, options that exclude each other
-    ├─ PictureError                3    422   a picture that cannot be read
-    │   ├─ NotAPicture                  415   the bytes are no picture, or of a format that we do not open
-    │   └─ PictureTooLarge              413   more pixels than we decode
+    ├─ PictureError                3    422   an image that cannot be read
+    │   ├─ NotAPicture                  415   the bytes are not an image, or not of a format that we open
+    │   └─ PictureTooLarge              413   more pixels, or more bytes, than we decode
     ├─ DataError                   4    500   a data set that cannot be used
-    │   ├─ MissingData                        a file or a download that is not there
+    │   ├─ MissingData                        a file that does not exist and cannot be fetched
     │   ├─ ChecksumMismatch                   a file whose bytes are not the published ones
-    │   └─ MalformedFile                      a file whose content is not what its format says
-    ├─ ModelFileError              5    503   a model file that cannot answer
-    │   ├─ NotAModelFile                      no ONNX, or an ONNX without our card
+    │   └─ MalformedFile                      a file whose content does not follow its format
+    ├─ ModelFileError              5    503   a model file that cannot be used
+    │   ├─ NotAModelFile                      not an ONNX file, or one without our card
     │   ├─ UnsupportedFormat                  a card of another format version
-    │   └─ SelfTestFailed                     the file answers otherwise than when it was written
-    ├─ TrainingError               6    500   training that cannot go on
+    │   └─ SelfTestFailed                     the file does not predict what it did when it was written
+    ├─ TrainingError               6    500   training that cannot continue
     │   ├─ Diverged                           the loss is no longer a number
-    │   └─ ParityError                        the exported file answers otherwise than the network
+    │   └─ ParityError                        the exported file does not predict what the network does
     ├─ MissingExtra                7    500   an optional library is not installed
     ├─ ServiceError                8    500   the service and its client
-    │   ├─ Unauthorized                 401   no token, or another one
-    │   ├─ NotCollecting                403   a correction, and the service keeps none
+    │   ├─ Unauthorized                 401   no token, or a wrong one
+    │   ├─ NotCollecting                403   a correction for a service that does not store any
     │   ├─ NotFound                     404   no such page or model
-    │   ├─ MethodNotAllowed             405   the page is there, but not for this
-    │   ├─ TooSlow                      408   the request did not come, or the answer was not found, in time
-    │   ├─ RequestTooLarge              413   more bytes or pictures than the service takes
-    │   ├─ NotJson                      415   a body of another type where only JSON is taken
-    │   ├─ Unreachable                  502   nobody answers there, or it is no answer
+    │   ├─ MethodNotAllowed             405   the page exists, but not for this method
+    │   ├─ TooSlow                      408   the request or its answer took too long
+    │   ├─ RequestTooLarge              413   more bytes or images than the service accepts
+    │   ├─ NotJson                      415   a body of another type where only JSON is accepted
+    │   ├─ Unreachable                  502   no answer from the address, or not one of Inkdigit
     │   └─ Busy                         503   more requests than the service can answer now
     └─ OutputError                 9    507   the result cannot be written
 
-A message says what is wrong, then `Expected: …. Received: ….`, then the next step. One tree, three renderings: a
-traceback in Python, one line and `exit_code` on the command line, JSON and `http_status` over HTTP.
+A message says what is wrong, then `Expected: …. Received: ….`, then the next step: a sentence, or one that ends in what
+to type. The tree has three renderings: a traceback in Python, one line and `exit_code` on the command line, JSON and
+`http_status` over HTTP.
 A library's error is translated where the library is called (`raise NotAPicture(...) from exc`) and nowhere else.
 """
 
@@ -41,11 +42,11 @@ from pathlib import Path
 from typing import TypeVar
 
 Answer = TypeVar("Answer")
-MAX_WORDS, MAX_RECEIVED = 1_000, 300  # characters of what an error says, and of what it quotes
+MAX_TEXT, MAX_RECEIVED = 1_000, 300  # characters of a part of a message, and of what it quotes: it fits on a screen
 
 
 class InkdigitError(Exception):
-    """The root of the tree: `problem`, then what was expected and received, then the next step."""
+    """The root of the tree: `problem`, then the expected and the received value, then the next step."""
 
     exit_code = 1
     http_status = 500
@@ -53,44 +54,44 @@ class InkdigitError(Exception):
     def __init__(
         self, problem: str, *, expected: object = None, received: object = None, hint: str | None = None
     ) -> None:
-        """Join the parts of the message; leave out those that are None."""
-        problem = _one_line(problem, MAX_WORDS)
+        """Join the parts of the message that are not None."""
+        problem = _one_line(problem, MAX_TEXT)
         parts = [problem if problem.endswith((".", "?", "!")) else f"{problem}."]
         if expected is not None:
-            parts.append(f"Expected: {_one_line(expected, MAX_WORDS)}.")
+            parts.append(f"Expected: {_one_line(expected, MAX_TEXT)}.")
         if received is not None:
             parts.append(f"Received: {_one_line(received, MAX_RECEIVED)}.")
         if hint:
-            parts.append(_one_line(hint, MAX_WORDS))
+            parts.append(_one_line(hint, MAX_TEXT))
         super().__init__(" ".join(parts))
         self.problem = problem
 
     @property
     def kind(self) -> str:
-        """The name of the leaf, as `--json` and HTTP give it."""
+        """The name of the class, for `--json` and HTTP."""
         return type(self).__name__
 
     def to_json(self) -> dict[str, str]:
-        """What is told of it, by `--json` and HTTP alike."""
+        """The error as JSON, the same for `--json` and HTTP."""
         return {"error": str(self), "kind": self.kind}
 
 
 class UsageError(InkdigitError):
-    """The request itself makes no sense: an unknown name, a bad option, options that exclude each other."""
+    """The request itself is wrong: an unknown name, a bad option, options that exclude each other."""
 
     exit_code = 2
     http_status = 400
 
 
 class PictureError(InkdigitError):
-    """A picture that cannot be read."""
+    """An image that cannot be read."""
 
     exit_code = 3
     http_status = 422
 
 
 class NotAPicture(PictureError):
-    """The bytes are no picture, or a picture of a format that we do not open."""
+    """The bytes are not an image, or not of a format that we open."""
 
     http_status = 415
 
@@ -108,7 +109,7 @@ class DataError(InkdigitError):
 
 
 class MissingData(DataError):
-    """A data file that is not there and could not be fetched."""
+    """A data file that does not exist and cannot be fetched."""
 
 
 class ChecksumMismatch(DataError):
@@ -116,7 +117,7 @@ class ChecksumMismatch(DataError):
 
 
 class MalformedFile(DataError):
-    """A file whose content is not what its format promises; `where` names the row, byte or cell."""
+    """A file whose content does not follow its format; `where` names the row, byte or cell."""
 
     def __init__(
         self,
@@ -136,14 +137,14 @@ class MalformedFile(DataError):
 
 
 class ModelFileError(InkdigitError):
-    """A model file that cannot answer."""
+    """A model file that cannot be used."""
 
     exit_code = 5
     http_status = 503
 
 
 class NotAModelFile(ModelFileError):
-    """No ONNX file, or an ONNX file without Inkdigit's card."""
+    """Not an ONNX file, or one without Inkdigit's card."""
 
 
 class UnsupportedFormat(ModelFileError):
@@ -151,11 +152,11 @@ class UnsupportedFormat(ModelFileError):
 
 
 class SelfTestFailed(ModelFileError):
-    """The file answers its own self test otherwise than when it was written."""
+    """The file does not predict in its self test what it did when it was written."""
 
 
 class TrainingError(InkdigitError):
-    """Training that cannot go on."""
+    """Training that cannot continue."""
 
     exit_code = 6
 
@@ -165,7 +166,7 @@ class Diverged(TrainingError):
 
 
 class ParityError(TrainingError):
-    """The exported file answers otherwise than the network it came from."""
+    """The exported file does not predict what its network does."""
 
 
 class MissingExtra(InkdigitError):
@@ -174,7 +175,7 @@ class MissingExtra(InkdigitError):
     exit_code = 7
 
     def __init__(self, what: str, extra: str) -> None:
-        """Say what needs the extra, and the command that installs it."""
+        """Name what needs the extra, and the command that installs it."""
         super().__init__(what, hint=f"Install it with: pip install 'inkdigit[{extra}]'")
         self.extra = extra
 
@@ -186,83 +187,83 @@ class ServiceError(InkdigitError):
 
 
 class Unauthorized(ServiceError):
-    """The service asks for a token, and the request has none or another one."""
+    """The service requires a token, and the request has none or a wrong one."""
 
     http_status = 401
 
 
 class NotCollecting(ServiceError):
-    """A correction was sent to a service that keeps none."""
+    """A correction was sent to a service that does not store any."""
 
     http_status = 403
 
 
 class NotFound(ServiceError):
-    """The service has no such page, and no such model."""
+    """The service has no such page, or no such model."""
 
     http_status = 404
 
 
 class MethodNotAllowed(ServiceError):
-    """There is such a page, but it takes no request of this method."""
+    """The page exists, but does not accept requests of this method."""
 
     http_status = 405
 
 
 class TooSlow(ServiceError):
-    """The request did not arrive in time, or its answer was not found in time."""
+    """The request or its answer took too long."""
 
     http_status = 408
 
 
 class RequestTooLarge(ServiceError):
-    """More bytes, or more pictures, than the service takes in one request."""
+    """More bytes, or more images, than the service accepts in one request."""
 
     http_status = 413
 
 
 class NotJson(ServiceError):
-    """A body of another type where only JSON is taken, so that no foreign page can send it unasked."""
+    """A body of another type where only JSON is accepted, so that a page of another site cannot send it."""
 
     http_status = 415
 
 
 class Unreachable(ServiceError):
-    """Nobody answers at the address, or what answers is not Inkdigit."""
+    """No answer from the address, or not one of Inkdigit."""
 
     http_status = 502
 
 
 class Busy(ServiceError):
-    """The service has more requests than it can answer now; `retry_after_s` says when to come again."""
+    """The service has more requests than it can answer now; `retry_after_s` is the time to wait."""
 
     http_status = 503
-    retry_after_s = 1
+    retry_after_s = 1  # most requests are answered in milliseconds
 
 
 class OutputError(InkdigitError):
-    """The result cannot be written: disk full, no permission, a name that is taken."""
+    """The result cannot be written: the disk is full, no permission, a name that is taken."""
 
     exit_code = 9
     http_status = 507
 
 
-def _one_line(words: object, most: int) -> str:
-    """Words that may quote what others wrote, as one line of `most` characters that no terminal takes for orders."""
-    text = _without_middle(str(words), most)
-    if text.isprintable():
-        return text
-    return _without_middle("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text), most)
+def _one_line(text: object, length: int) -> str:
+    """A text, which may quote any input, as one line of at most `length` characters, without control characters."""
+    line = _without_middle(str(text), length)
+    if line.isprintable():
+        return line
+    return _without_middle("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line), length)
 
 
-def _without_middle(text: str, most: int) -> str:
-    """A long text without what lies in its middle: what is wrong is often said at the end."""
-    return text if len(text) <= most else f"{text[: most // 2]}…{text[1 - most // 2 :]}"
+def _without_middle(text: str, length: int) -> str:
+    """A long text without its middle: the cause of an error is often named at the end."""
+    return text if len(text) <= length else f"{text[: length // 2]}…{text[1 - length // 2 :]}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
-    """The next step after a misspelt name: the nearest known one, or None where none is near."""
-    import difflib  # for errors alone, not for every start
+    """The next step after a misspelt name: the nearest known one, or None if none is near."""
+    import difflib  # only errors need it, not every start
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else None

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, rows of figures, and directories in which one command works at a time.
+"""Files that are written atomically, CSV files of numbers, and a lock on a directory for one command at a time.
 
-In: paths, and what they should hold. Out: the new file or the old one, never half of either; an error of the tree for
-whatever the system refuses.
+In: paths and contents. Out: the new file or the old one, never an incomplete one. Errors of the system become errors of
+the tree.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from inkdigit.errors import MalformedFile, OutputError, UsageError
 from inkdigit.parsing import read_bytes
 
-LOCK = ".lock"
-MAX_ROWS, MAX_ROWS_BYTES = 1_000_000, 2**27  # of a CSV: there is a row every twenty steps
+LOCK = ".lock"  # hidden: a lock is not part of the content of its directory
+MAX_ROWS, MAX_ROWS_BYTES = 1_000_000, 2**27  # of a CSV: with a row every 20 steps, 20 million steps of training
 
 _CAUSES = {
     errno.ENOSPC: "the disk is full",
@@ -31,33 +31,33 @@ _CAUSES = {
     errno.EROFS: "the file system is read-only",
     errno.EISDIR: "it is a directory",
     errno.ENOTEMPTY: "it is not empty",
-    errno.EEXIST: "a file of that name is in the way",
+    errno.EEXIST: "there is a file with that name",
     errno.ENOENT: "its folder does not exist",
-    errno.ENOTDIR: "what should be its folder is a file",
+    errno.ENOTDIR: "its folder is a file",
     errno.ENAMETOOLONG: "the name is too long",
 }
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Translate what goes wrong while `path` is written, by us or by a library.
+    """Translate errors while `path` is written, by us or by a library.
 
     Raises:
-        OutputError: in place of any OSError inside the block.
+        OutputError: instead of any OSError in the block.
     """
     try:
         yield
     except OSError as exc:
         problem = f"{path} cannot be written: {_CAUSES.get(exc.errno or 0, exc.strerror or str(exc))}"
-        raise OutputError(problem, hint="Put that right, or choose another place.") from exc
+        raise OutputError(problem, hint="Correct that, or choose another place.") from exc
 
 
 @contextmanager
 def looking_up(name: object) -> Iterator[None]:
-    """Translate what goes wrong while a name that a user gave is looked for: too long, no permission, a NUL in it.
+    """Translate errors while the system looks up a name from a user: too long, no permission, a NUL in it.
 
     Raises:
-        UsageError: in place of any OSError or ValueError inside the block.
+        UsageError: instead of any OSError or ValueError in the block.
     """
     try:
         yield
@@ -68,7 +68,8 @@ def looking_up(name: object) -> Iterator[None]:
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Write `data` (text as UTF-8) under a temporary name in the same folder, then rename it to `path`.
 
-    Whoever looks sees the old file or the new one, whole. A link is followed; a pipe or device is written straight.
+    Other processes see the old file or the new one, never an incomplete one. A link is followed; a pipe or a device is
+    written directly.
 
     Raises:
         OutputError: disk full, no permission, no such folder, or `path` is a directory.
@@ -94,10 +95,10 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 @contextmanager
 def make_atomic(out: Path) -> Iterator[Path]:
-    """A folder beside `out` to fill, which becomes `out` at the end: it is there whole or not at all.
+    """A folder beside `out` to fill; it is renamed to `out` at the end, so that `out` is never incomplete.
 
     Raises:
-        OutputError: `out` is taken, before or when it is filled; or it cannot be made.
+        OutputError: `out` is taken, at the beginning or at the end; or it cannot be made.
     """
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -107,16 +108,16 @@ def make_atomic(out: Path) -> Iterator[Path]:
         aside.mkdir()
     try:
         yield aside
-        aside.rename(out)  # onto an empty directory too, but onto nothing else
+        aside.rename(out)  # this replaces an empty directory, but nothing else
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
 def check_free(out: Path) -> None:
-    """Refuse a directory that holds something; for who is alone in it (see `lock`) that is then certain.
+    """Check that a directory is empty; the holder of its lock (see `locked`) can rely on that.
 
     Raises:
-        OutputError: it does.
+        OutputError: it is not.
     """
     with writing(out):
         entry = first_entry(out)
@@ -127,7 +128,7 @@ def check_free(out: Path) -> None:
 
 
 def first_entry(folder: Path) -> Path | None:
-    """Something that a directory holds; a lock, which a run that did not begin may leave, is nothing."""
+    """Any entry of a directory, except a lock, which a run that never began may have left; None if it is empty."""
     return next((entry for entry in folder.iterdir() if entry.name != LOCK), None)
 
 
@@ -144,14 +145,14 @@ def append_row(path: Path, row: Mapping[str, float | None]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of a CSV of numbers, an empty cell as nan; no file, no rows.
+    """The rows of a CSV of numbers, with nan for an empty cell; an empty list if there is no file.
 
-    A last line without its newline was being written when the run was stopped, and does not count.
+    A last line without a newline is ignored: it was being written when the run was stopped.
 
     Raises:
         MalformedFile: a cell is not a number, a row has too few or too many cells, or there are too many rows.
     """
-    lines = _whole_lines(path)
+    lines = _complete_lines(path)
     header = next(lines, "").split(",")
     rows = []
     for number, line in enumerate(lines, start=2):
@@ -159,27 +160,28 @@ def read_rows(path: Path) -> list[dict[str, float]]:
         try:
             rows.append({name: float(cell) if cell else math.nan for name, cell in zip(header, cells, strict=True)})
         except ValueError as exc:
-            problem, wanted = "a row of figures that cannot be read", ", ".join(header)[:200]
-            expected = f"{len(header)} numbers ({wanted})"
+            problem, names = "a row of numbers that cannot be read", ", ".join(header)[:200]
+            expected = f"{len(header)} numbers ({names})"
             raise MalformedFile(path, problem, where=f"line {number}", expected=expected, received=line[:200]) from exc
         if len(rows) > MAX_ROWS:
             raise MalformedFile(path, f"there are more than {MAX_ROWS:,} rows")
     return rows
 
 
-def truncate_rows(path: Path, keep: int) -> None:
-    """Keep the header and the first `keep` rows, as a resumed run needs; of no rows nothing is kept.
+def truncate_rows(path: Path, count: int) -> None:
+    """Leave the header and the first `count` rows, as a resumed run needs; 0 rows leave an empty file.
 
     Raises:
         MalformedFile: the file cannot be read.
         OutputError: the file cannot be written.
     """
     if path.is_file():
-        lines = islice(_whole_lines(path), keep + 1 if keep else 0)
+        lines = islice(_complete_lines(path), count + 1 if count else 0)
         write_atomic(path, "".join(f"{line}\n" for line in lines))
 
 
-def _whole_lines(path: Path) -> Iterator[str]:
+def _complete_lines(path: Path) -> Iterator[str]:
+    """The lines of a file that end with a newline."""
     if not path.is_file():
         return
     try:
@@ -193,11 +195,11 @@ def _whole_lines(path: Path) -> Iterator[str]:
 
 @contextmanager
 def locked(folder: Path, work: str) -> Iterator[None]:
-    """Nobody else does `work`, or anything that takes this lock, in the folder meanwhile.
+    """Hold the lock of a folder for the time of the block, so that no other command does `work` there.
 
     Raises:
-        UsageError: somebody does.
-        OutputError: no lock can be made there.
+        UsageError: another command holds the lock.
+        OutputError: the lock cannot be made.
     """
     from filelock import FileLock, Timeout  # PyTorch brings it along
 
@@ -205,7 +207,7 @@ def locked(folder: Path, work: str) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as exc:
-        raise UsageError(f"Another {work} is at work in {folder}", hint="Wait, or name another --out.") from exc
+        raise UsageError(f"Another {work} is running in {folder}", hint="Wait, or name another --out.") from exc
     except OSError as exc:
         raise OutputError(f"{folder} cannot be written: {exc.strerror}", hint="Choose another place.") from exc
     try:
@@ -215,16 +217,16 @@ def locked(folder: Path, work: str) -> Iterator[None]:
 
 
 def remove_lock(folder: Path) -> None:
-    """Remove the file of a lock that is held: what was to be done alone is done, and nobody shall begin it again."""
-    with suppress(OSError):  # Windows removes no open file
+    """Remove the file of a lock that is held, because its work is finished."""
+    with suppress(OSError):  # Windows does not remove an open file
         (folder / LOCK).unlink()
 
 
 def check_unlocked(folder: Path) -> None:
-    """Refuse a directory in which somebody is at work; where nobody ever was, nothing is left.
+    """Check that no command is at work in a directory, without leaving a lock where there was none.
 
     Raises:
-        UsageError: somebody is.
+        UsageError: a command is at work there.
     """
     if (folder / LOCK).exists():
         with locked(folder, "command"):

@@ -1,6 +1,6 @@
 """The submission for Kaggle's Digit Recognizer: test.csv → submission.csv, checked before it is moved into place.
 
-In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row a picture, ids from 1, whole numbers.
+In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row for each image, ids from 1.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ HELD_OUT = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}  # of
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """A submission that was written, and what it was made of: picture i of the test.csv has the id i + 1."""
+    """A written submission, with its images and predictions: image i of the test.csv has the id i + 1."""
 
     path: Path
     model: Recognizer
-    images: Gray  # (N, 28, 28) as the CSV holds them
+    images: Gray  # (N, 28, 28), the raw images of the CSV
     predictions: list[Prediction]  # N
 
 
@@ -36,32 +36,32 @@ def submit(
     *,
     log: Log = silent,
 ) -> Path:
-    """Answer every row of a Kaggle test.csv and write the submission to `out`.
+    """Predict every row of a Kaggle test.csv and write the submission to `out`.
 
-    Every row gets its most probable digit, also where the model would rather not answer: Kaggle takes no blanks.
+    Every row gets its most probable digit, even if the model would reject the image: Kaggle accepts no empty labels.
 
     Raises:
         MalformedFile: the CSV is not Kaggle's.
         UsageError: the model's classes are not whole numbers.
         OutputError: the submission cannot be written.
     """
-    return answer(model, csv, out, log=log).path
+    return make_submission(model, csv, out, log=log).path
 
 
-def answer(model: Recognizer | str | Path, csv: str | Path, out: str | Path, *, log: Log) -> Submission:
-    """Do what `submit` does, and hand over pictures and predictions too."""
+def make_submission(model: Recognizer | str | Path, csv: str | Path, out: str | Path, *, log: Log) -> Submission:
+    """Do what `submit` does, and return images and predictions too."""
     recognizer = Recognizer.of(model)
-    odd = [name for name in recognizer.classes if not name.isdecimal()]
-    if odd:
+    names = [name for name in recognizer.classes if not name.isdecimal()]
+    if names:
         raise UsageError(
-            f"The model {recognizer.name!r} cannot fill a submission",
+            f"The model {recognizer.name!r} cannot write a submission",
             expected="classes that are whole numbers",
-            received=", ".join(odd[:3]),
+            received=", ".join(names[:3]),
         )
     if saw_mnist(recognizer):
         log(
-            "Warning: this model was trained on MNIST, and Kaggle's test rows lie inside MNIST: its score would not be "
-            "honest. For an honest one: inkdigit kaggle train.csv test.csv"
+            "Warning: this model was trained on MNIST, and Kaggle's test rows are part of MNIST: its score would not "
+            "be honest. For an honest one: inkdigit kaggle train.csv test.csv"
         )
     check_place(Path(out), reads=[Path(csv)])
     images = read_kaggle_test(Path(csv))
@@ -78,15 +78,15 @@ def saw_mnist(recognizer: Recognizer) -> bool:
 
 
 def _label(recognizer: Recognizer, prediction: Prediction) -> int:
-    best = prediction.best  # a blank picture has none: 0 is as good a guess as any
+    best = prediction.best  # a blank image has none: 0 is as likely as any other digit
     return 0 if best is None else int(recognizer.classes[best])
 
 
 def check(text: str, *, rows: int) -> None:
-    """Check the form that Kaggle asks for, on the text as it will be uploaded.
+    """Check that a text has the form of a submission.
 
     Raises:
-        UsageError: header, count, ids or labels are off.
+        UsageError: the header, the number of rows, an id or a label is wrong.
     """
     header, *lines = text.splitlines()
     cells = [line.split(",") for line in lines]

@@ -1,7 +1,7 @@
-"""The machine: what it is, how busy it is, and what a command costs on it as a fresh process.
+"""The machine: its processor, its load, and the time and memory of a command in a fresh process.
 
-In: a command. Out: wall time and peak memory, as the operating system accounts them. The peak of a process counts that
-of its parent, so commands are started from a small one, `python -m inkdigit.machine`: no numpy is imported here.
+In: a command. Out: wall time and peak memory, as the operating system counts them. The peak of a process includes that
+of its parent, so commands are started from a small one, `python -m inkdigit.machine`: NumPy is not imported here.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-# -P: a file of the current folder that is called as a library is must not be taken for it.
+# -P: a file of the current folder with the name of a library must not be taken for it.
 PYTHON = (sys.executable, "-P")
-PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what ru_maxrss counts in
+PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: the unit of ru_maxrss
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """What one process cost, from before it was started until after it had ended."""
+    """The time and memory of one process, from before its start to after its end."""
 
     wall_s: float
-    peak_mb: float | None  # 10^6 bytes, resident; None where the system does not say (Windows)
+    peak_mb: float | None  # 10^6 bytes, resident; None on Windows, which does not report it
 
 
 def processor() -> str:
-    """The name of the processor and how many threads it runs at a time, as far as the system says."""
+    """The name of the processor and the number of its threads, as far as the system reports them."""
     import platform
 
     unknown = platform.processor() or platform.machine()
@@ -41,22 +41,22 @@ def processor() -> str:
 
 
 def cores() -> int:
-    """How many processor cores this process may use."""
+    """The number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def load() -> float | None:
-    """How many processes wanted a core in the last minute, on average; None where the system does not say."""
+    """The mean number of processes that waited for a core in the last minute; None if the system does not report it."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def time_process(command: Sequence[str]) -> Sample:
-    """Run a command once, its answer unread.
+    """Run a command once, and ignore its output.
 
     Raises:
-        CalledProcessError: the command failed; `stderr` is what it said.
+        CalledProcessError: the command failed; `stderr` holds its message.
     """
-    import subprocess  # only who measures needs it
+    import subprocess  # only measuring needs it
 
     done = subprocess.run(
         [*PYTHON, "-m", "inkdigit.machine", *command],
@@ -69,7 +69,7 @@ def time_process(command: Sequence[str]) -> Sample:
 
 
 def main() -> None:
-    """Run the command that the arguments are; write its `Sample`, or end as it ended."""
+    """Run the command of the arguments; write its `Sample`, or end with its exit code."""
     import subprocess
 
     began = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Text that others wrote → plain values: a file of text, TOML, JSON, each bounded in size and depth.
+"""Text that others wrote → plain values: a text file, TOML, JSON, with bounds on size and depth.
 
-In: a path or a text. Out: dictionaries, lists, strings and numbers. Whatever is wrong with a text is one `ValueError`
-that says so in a few words; the caller knows which error of the tree it is. Nothing here can be made to recurse or to
-take more than the text is long.
+In: a path or a text. Out: dictionaries, lists, strings and numbers. Every problem is one `ValueError` with a short
+message; the caller makes an error of the tree of it. No text can cause deep recursion, or take more time or memory than
+is proportional to its length.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 MAX_TEXT_BYTES = 2**20  # of a report, a list of class names: ours have a few kilobytes
-MAX_TOML_CHARACTERS = 2**16  # of a recipe, a space: ours have two thousand
-# Python's parser takes time and memory as the square of the parts of a dotted key: 50,000 of them a minute.
+MAX_TOML_CHARACTERS = 2**16  # of a recipe, a search space: ours have two thousand
+# The time and memory of Python's parser grow with the square of the parts of a dotted key: 50,000 take a minute.
 MAX_DOTS = 512  # in a line
-MAX_NUMBER = 2**63  # what a whole number must be below: TOML has no larger ones, and printing huge ones is refused
-MAX_DEPTH = 32  # of lists and tables in each other: ours have eight at most
+MAX_NUMBER = 2**63  # a whole number must be below: TOML has no larger ones, and Python does not print huge ones
+MAX_DEPTH = 32  # of nested lists and tables: ours have at most eight
 
 TOO_MANY_DIGITS = "a number in it has too many digits"
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file that has an end: no pipe to wait for, no device.
+    """Open a file that has an end: not a pipe, not a device.
 
     Raises:
         OSError: there is no such file, or it cannot be read.
@@ -70,7 +70,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     Raises:
         ValueError: it is not TOML, nested too deep, or a number in it has too many digits.
     """
-    import tomllib  # answering pictures does without
+    import tomllib  # answering does not need it
 
     if len(text) > MAX_TOML_CHARACTERS:
         raise ValueError(f"it is longer than {MAX_TOML_CHARACTERS:,} characters")
@@ -96,7 +96,7 @@ def parse_json(text: str | bytes) -> Any:
 
 @contextmanager
 def _bounded() -> Iterator[None]:
-    """Say in our words where a parser of Python gives up."""
+    """Give the errors of Python's parsers a message of ours."""
     try:
         yield
     except RecursionError as exc:
@@ -108,23 +108,23 @@ def _bounded() -> Iterator[None]:
 
 
 def check_plain(value: Any) -> None:
-    """Check that a value is not nested deeper than `MAX_DEPTH`, and that its strings and numbers can be written again.
+    """Check that a value is nested at most `MAX_DEPTH` deep, and that its strings and numbers can be written again.
 
     Raises:
-        ValueError: it is, a whole number is too large, or a string holds half of a character (a lone surrogate).
+        ValueError: it is deeper, a whole number is too large, or a string holds half of a character (a surrogate).
     """
     level = [value]
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
-        for one in level:
-            if isinstance(one, dict):
-                inner += one.keys()
-                inner += one.values()
-            elif isinstance(one, list):
-                inner += one
-            elif isinstance(one, str) and not one.isascii():
-                one.encode()  # UnicodeEncodeError is a ValueError
-            elif isinstance(one, int) and abs(one) >= MAX_NUMBER:
+        for item in level:
+            if isinstance(item, dict):
+                inner += item.keys()
+                inner += item.values()
+            elif isinstance(item, list):
+                inner += item
+            elif isinstance(item, str) and not item.isascii():
+                item.encode()  # UnicodeEncodeError is a ValueError
+            elif isinstance(item, int) and abs(item) >= MAX_NUMBER:
                 raise ValueError(TOO_MANY_DIGITS)
         if not inner:
             return

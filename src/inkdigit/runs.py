@@ -1,6 +1,6 @@
-"""Run directories: their names, the files that they hold, and how one is made, found and finished.
+"""Run directories: their names and files, and how one is made, looked up and finished.
 
-In: a recipe's name and a seed, or the text by which a user means a run. Out: paths.
+In: the name of a recipe and a random seed, or a text that names a run. Out: paths.
 
     runs/20261120-101502-fast-s0/     recipe.toml · metrics.csv · model.onnx · report.html · … · DONE (last)
 """
@@ -27,8 +27,8 @@ STEPS = "steps.csv"
 REPORT = "report.json"
 PAGE = "report.html"
 DONE = "DONE"
-SEEDS = "seeds.json"  # beside runs that differ in their seed alone: what they come to together
-MAX_LABEL_BYTES = 180  # of a directory's name, which has room for 255 with date and number
+SEEDS = "seeds.json"  # the results of several runs together, which differ only in their random seed
+MAX_LABEL_BYTES = 180  # of a directory name: file systems allow 255, and date and number need some
 OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, ENVIRONMENT, STEPS, REPORT, PAGE, DONE}
 
 
@@ -38,7 +38,7 @@ def create(recipe_name: str, *, seed: int, out: Path | None = None, root: Path =
     A name under `root` that is taken gets -2, -3. `out` must not exist, or be an empty directory.
 
     Raises:
-        UsageError: somebody is at work in `out`.
+        UsageError: another command is at work in `out`.
         OutputError: `out` is taken, or the directory cannot be made.
     """
     if out is None:
@@ -66,7 +66,7 @@ def create_named(label: str, *, root: Path = ROOT) -> Path:
 
 
 def _make(run: Path) -> bool:
-    # mkdir asks and takes in one step: two runs that start in the same second never share a directory.
+    # mkdir is one step: two runs that start in the same second never share a directory.
     try:
         run.mkdir()
     except FileExistsError:
@@ -75,7 +75,7 @@ def _make(run: Path) -> bool:
 
 
 def finish(run: Path) -> None:
-    """Mark `run` as finished: DONE, with the time, is the last file that is written, and only then the lock goes.
+    """Mark `run` as finished: DONE, with the time, is the last file, and the lock is removed after it.
 
     Raises:
         OutputError: DONE cannot be written.
@@ -85,12 +85,12 @@ def finish(run: Path) -> None:
 
 
 def is_finished(run: Path) -> bool:
-    """Whether the run came to its end."""
+    """Whether the run is complete."""
     return (run / DONE).is_file()
 
 
 def model_path(run: Path) -> Path:
-    """Where the model file of `run` is, or will be."""
+    """The path of the model file of `run`, even before it exists."""
     return run / MODEL
 
 
@@ -101,10 +101,10 @@ def list_runs(root: Path = ROOT) -> list[Path]:
 
 
 def find(text: str | Path, *, root: Path = ROOT) -> Path:
-    """The run that `text` means: its directory, its name under `root`, or a part of the name that no other run has.
+    """The run that `text` names: its directory, its name under `root`, or a part of the name that no other run has.
 
     Raises:
-        UsageError: no run, or more than one, goes by that name.
+        UsageError: no run, or more than one, has that name.
     """
     with looking_up(text):
         for run in (Path(text), root / text):
@@ -123,12 +123,12 @@ def find(text: str | Path, *, root: Path = ROOT) -> Path:
 
 
 def find_seeds(text: str | Path, *, root: Path = ROOT) -> Path | None:
-    """The folder with a seeds.json that `text` means, by its path, or by its name under `root` or a part of it.
+    """The folder with a seeds.json that `text` names: its path, or its name under `root` or a part of it.
 
-    A part of a name means a run where it can, so that None is the answer there too.
+    A part of a name that names a run comes first: the result is None then, too.
 
     Raises:
-        UsageError: the text can be no name.
+        UsageError: the text cannot be a file name.
     """
     with looking_up(text):
         for folder in (Path(text), root / text):
@@ -136,20 +136,20 @@ def find_seeds(text: str | Path, *, root: Path = ROOT) -> Path | None:
                 return None
             if (folder / SEEDS).is_file():
                 return folder
-    matches = [found.parent for found in sorted(root.glob(f"*/{SEEDS}")) if str(text) in found.parent.name]
+    matches = [path.parent for path in sorted(root.glob(f"*/{SEEDS}")) if str(text) in path.parent.name]
     is_run = sum(str(text) in run.name for run in list_runs(root)) == 1
     return matches[0] if len(matches) == 1 and not is_run else None
 
 
 def check_place(out: Path, *, reads: Iterable[Path] = ()) -> None:
-    """Fail before the work where writing `out` would fail after it, or would replace what the work `reads`.
+    """Check before some work that `out` can be written after it, and that this does not replace what the work `reads`.
 
-    Nothing is left at `out`. What a run directory holds of itself is not replaced either.
+    Nothing is left at `out`. The files of a run directory are not replaced, either.
 
     Raises:
         OutputError: no such folder, no permission, a directory, a file that is read, or a file of a run.
     """
-    import tempfile  # answering pictures does without
+    import tempfile  # answering does not need it
 
     with writing(out):
         if out.is_dir():
@@ -161,4 +161,4 @@ def check_place(out: Path, *, reads: Iterable[Path] = ()) -> None:
     if any(read.exists() and out.samefile(read) for read in reads):
         raise OutputError(f"{out} is a file that is read", expected="another name")
     if out.name in OWN and (out.resolve().parent / RECIPE).is_file():
-        raise OutputError(f"{out} belongs to a run", expected="another name: a run stays as it was made")
+        raise OutputError(f"{out} belongs to a run", expected="another name: the files of a run do not change")

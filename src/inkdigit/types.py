@@ -1,6 +1,6 @@
-"""What travels between the rooms: frozen dataclasses that check shape and dtype when they are made.
+"""The values that modules pass to each other: frozen dataclasses that check shape and dtype when they are made.
 
-A picture between rooms is `uint8`: gray `(H, W)` before the door, `(N, 28, 28)` with ink 255 on 0 after it.
+An image is `uint8` everywhere: a raw one gray `(H, W)`, prepared ones `(N, 28, 28)` with ink 255 on 0.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 
 from inkdigit.errors import PictureError, UsageError
 
-Gray = NDArray[np.uint8]  # (H, W), or (N, 28, 28) for pictures that have passed the door
+Gray = NDArray[np.uint8]  # (H, W), or (N, 28, 28) for prepared images
 Floats = NDArray[np.float32]
 Split = Literal["train", "test"]
 Log = Callable[[str], None]  # takes one line of progress: only the command line prints
 
-SIDE = 28  # pixels: the side of a picture after the door
-MIN_CLASSES, MAX_CLASSES = 2, 256
+SIDE = 28  # pixels: the side of a prepared image, as in MNIST
+MIN_CLASSES, MAX_CLASSES = 2, 256  # a label of an IDX file is one byte
 DIGITS = tuple("0123456789")
-NO_INK, UNSURE = "no ink", "unsure"  # reasons not to answer
-OUTLIERS = ("not a digit", "more than one digit")  # and those that a network can learn, in the order of its outputs
-NO_ANSWER = "—"  # stands where a label would
-ONE_WRONG_IN = 1000  # 99.9 % accuracy
-OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the pictures."  # a hint
+NO_INK, UNSURE = "no ink", "unsure"  # reasons to reject an image
+OUTLIERS = ("not a digit", "more than one digit")  # further reasons: classes that a network can learn, in this order
+NO_ANSWER = "—"  # printed instead of a label
+ONE_WRONG_IN = 1000  # 99.9 % accuracy: the target of the coverage at that accuracy
+OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the images."
 
 
 def silent(_: str) -> None:
@@ -36,12 +36,12 @@ def silent(_: str) -> None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
-    """What a model says of one picture.
+    """The prediction of a model for one image.
 
-    `label` is a class name, or None when the model does not answer; `reason` then says why: "no ink", "unsure", "not a
-    digit" or "more than one digit". `confidence` is the probability of the most probable class, `probs` float32 (K,)
-    sums to one, and `score` says how much the picture looks like one of any class at all (higher is more). A picture
-    without ink has none of the three.
+    `label` is a class name, or None if the model rejects the image. `reason` is then "no ink", "unsure", "not a digit"
+    or "more than one digit". `confidence` is the probability of the most probable class, `probs` float32 (K,) sums to
+    one, and `score` tells how much the image looks like one of any class (higher is more). An image without ink has
+    none of the three.
     """
 
     label: str | None
@@ -52,12 +52,12 @@ class Prediction:
 
     @property
     def best(self) -> int | None:
-        """The index of the most probable class, whether or not the model answers with it."""
+        """The index of the most probable class, even if the model rejects the image."""
         return None if self.probs is None else int(self.probs.argmax())
 
     @property
     def sureness(self) -> str:
-        """The confidence in per cent, rounded down: nothing short of certain is called 100 %."""
+        """The confidence in per cent, rounded down, so that only certainty is 100 %."""
         return f"{int((self.confidence or 0) * 10_000) / 100:.2f} %"
 
     def summary(self, classes: Sequence[str]) -> str:
@@ -68,15 +68,15 @@ class Prediction:
         return f"{self.reason}{guess}"
 
     def runner_up(self, classes: Sequence[str]) -> str | None:
-        """The class that came second and its share, as in "7, 1.50 %"; None where no class has any."""
+        """The second class and its probability, as in "7, 1.50 %"; None for an image without ink."""
         if self.probs is None:
             return None
         second = int(np.argsort(-self.probs, kind="stable")[1])
-        share = float(self.probs[second])
-        return f"{classes[second]}, {f'{100 * share:.2f} %' if share >= 5e-5 else 'under 0.01 %'}"
+        prob = float(self.probs[second])
+        return f"{classes[second]}, {f'{100 * prob:.2f} %' if prob >= 5e-5 else 'under 0.01 %'}"
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON types, in the order `predict --json` prints them."""
+        """The fields as JSON types, in the order of `predict --json`."""
         return {
             "label": self.label,
             "confidence": _rounded(self.confidence),
@@ -87,7 +87,7 @@ class Prediction:
 
 
 def entry(file: str | None, answer: Prediction | PictureError, model: str) -> dict[str, Any]:
-    """One picture's answer as JSON types: a line of `predict --json`, an entry of `/predict`."""
+    """The answer for one image as JSON types: a line of `predict --json`, an entry of `/predict`."""
     if isinstance(answer, PictureError):
         return {"file": file, **answer.to_json()}
     return {"file": file, **answer.to_json(), "model": model}
@@ -99,10 +99,10 @@ def _rounded(value: float | None) -> float | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """The training or the test part of a data set, every picture already through the door.
+    """The training or the test split of a data set, with prepared images.
 
-    `files` names where each picture came from (file sources only), `writers` who wrote it (where known), and `faults`
-    maps the index of a picture that could not be read to the reason; such a picture is blank here. Raises UsageError
+    `files` names the file of each image (only for sources of files), `writers` its writer (where known), and `faults`
+    maps the index of an image that could not be read to the reason; such an image is blank here. Raises UsageError
     for a column of another type or length.
     """
 
@@ -113,28 +113,28 @@ class Part:
     faults: dict[int, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check types and lengths; whether pictures are prepared is looked at where they are used."""
+        """Check types and lengths; whether images are prepared is checked where they are used."""
         n = len(self.images) if isinstance(self.images, np.ndarray) and self.images.ndim else 0
         _check("images", self.images, "uint8", (n, SIDE, SIDE))
         _check("labels", self.labels, "int64", (n,))
         for name, column, kind in (("files", self.files, tuple), ("writers", self.writers, np.ndarray)):
             if column is not None and not (isinstance(column, kind) and len(column) == n):
-                expected = f"{kind.__name__} of {n}, one for each picture"
-                raise UsageError(f"{name}: not as in a part", expected=expected, received=type(column).__name__)
+                expected = f"{kind.__name__} of {n}, one for each image"
+                raise UsageError(f"{name}: not as in a Part", expected=expected, received=type(column).__name__)
         if outside := [i for i in self.faults if i not in range(n)]:
-            raise UsageError("faults: not as in a part", expected=f"0 to below {n}", received=repr(outside[0]))
+            raise UsageError("faults: not as in a Part", expected=f"0 to below {n}", received=repr(outside[0]))
 
     def __len__(self) -> int:
-        """How many pictures."""
+        """The number of images."""
         return len(self.images)
 
     @property
     def readable(self) -> NDArray[np.int64]:
-        """The indices of the pictures that could be read."""
+        """The indices of the images that could be read."""
         return np.setdiff1d(np.arange(len(self)), np.array(list(self.faults), np.int64))
 
     def take(self, index: NDArray[np.int64]) -> Part:
-        """The pictures at `index` (M,), in that order."""
+        """The images at `index` (M,), in that order."""
         return Part(
             images=self.images[index],
             labels=self.labels[index],
@@ -146,10 +146,10 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A labelled data set: a training part, a test part where the source has one, and the names of its classes.
+    """A labelled data set: a training split, a test split if the source has one, and the names of its classes.
 
-    `prepare` is the kind of door its pictures went through, `glimpses` a few pictures (label, gray (H, W)) as they
-    were before it. Raises UsageError for names that are no distinct lines of text, or a label outside of them.
+    `prepare` is the kind of preprocessing of its images, `glimpses` are a few raw ones (label, gray (H, W)). Raises
+    UsageError for names that are not distinct lines of text, or a label outside of them.
     """
 
     name: str
@@ -163,20 +163,20 @@ class Dataset:
         """Check the classes, and that every label names one."""
         _check_classes(self.name, self.classes)
         if not (isinstance(self.train, Part) and isinstance(self.test, Part | None)):
-            raise UsageError(f"{self.name!r} is not made of parts", expected="Part", hint=OPEN_ARRAYS)
+            raise UsageError(f"{self.name!r} is not made of inkdigit.Part", expected="Part", hint=OPEN_ARRAYS)
         labels = np.concatenate([part.labels for part in (self.train, self.test) if part is not None])
         if outside := labels[(labels < 0) | (labels >= len(self.classes))][:1].tolist():
             expected = f"0 to {len(self.classes) - 1}"
             raise UsageError(f"{self.name!r} has labels outside its classes", expected=expected, received=outside[0])
 
     def part(self, split: Split) -> Part:
-        """The part that `split` names; a data set of one part is its own test part."""
+        """The split of this name; a data set without a test split is its own test split."""
         return self.test if split == "test" and self.test is not None else self.train
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 over the prepared pictures and labels of the training part: the identity of what is learnt."""
-        import hashlib  # not for answering: every millisecond of a cold start counts
+        """SHA-256 over the prepared images and labels of the training split: the identity of the training data."""
+        import hashlib  # answering does not need it, and every millisecond of a cold start counts
 
         digest = hashlib.sha256(self.train.images.tobytes())
         digest.update(self.train.labels.astype("<i8").tobytes())
@@ -185,25 +185,26 @@ class Dataset:
 
 def _check_classes(name: str, classes: tuple[str, ...]) -> None:
     """Check the class names of the data set `name`."""
-    if not isinstance(classes, tuple) or not all(isinstance(one, str) for one in classes):
-        raise UsageError(f"{name!r} has no names of classes", expected="a tuple of texts", received=repr(classes)[:80])
+    if not isinstance(classes, tuple) or not all(isinstance(label, str) for label in classes):
+        raise UsageError(f"{name!r} has no class names", expected="a tuple of texts", received=repr(classes)[:80])
     if not MIN_CLASSES <= len(classes) <= MAX_CLASSES:
         raise UsageError(
             f"The data set {name!r} cannot be classified",
             expected=f"{MIN_CLASSES} to {MAX_CLASSES} classes",
             received=f"{len(classes)}: {', '.join(classes[:5])}",
         )
-    if odd := [one for one in classes if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in one)]:
-        raise UsageError(f"{name!r} has a class whose name is no line of text", received=repr(odd[0]))
+    if bad := [label for label in classes if any(c < " " or c == "\x7f" or "\ud800" <= c <= "\udfff" for c in label)]:
+        raise UsageError(f"{name!r} has a class whose name is not a line of text", received=repr(bad[0]))
     if len(set(classes)) < len(classes):
-        raise UsageError(f"{name!r} has two classes of the same name", received=repr(classes)[:80])
+        raise UsageError(f"{name!r} has two classes with the same name", received=repr(classes)[:80])
 
 
 def _check(name: str, column: Any, dtype: str, shape: tuple[int, ...]) -> None:
-    """Check that a column of a part is a plain array of this type and shape."""
-    found = f"{column.dtype} {column.shape}" if isinstance(column, np.ndarray) else type(column).__name__
-    if found != f"{dtype} {shape}" or isinstance(column, np.ma.MaskedArray):
-        raise UsageError(f"{name}: not as in a part", expected=f"{dtype} {shape}", received=found, hint=OPEN_ARRAYS)
+    """Check that a column of a `Part` is a plain array of this type and shape."""
+    received = f"{column.dtype} {column.shape}" if isinstance(column, np.ndarray) else type(column).__name__
+    if received != f"{dtype} {shape}" or isinstance(column, np.ma.MaskedArray):
+        expected = f"{dtype} {shape}"
+        raise UsageError(f"{name}: not as in a Part", expected=expected, received=received, hint=OPEN_ARRAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,7 +223,7 @@ class ClassFigures:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reliability:
-    """Confidence against accuracy, one entry a bin of equal width; an empty bin holds NaN."""
+    """Confidence and accuracy, one entry for each bin of equal width; an empty bin holds NaN."""
 
     count: NDArray[np.int64]  # (B,)
     confidence: NDArray[np.float64]  # (B,) mean confidence
@@ -230,55 +231,55 @@ class Reliability:
 
     @property
     def error(self) -> float | None:
-        """The expected calibration error: the mean gap, each bin weighted by its pictures. None without pictures."""
+        """The expected calibration error: the mean gap, with bins weighted by their images. None without images."""
         n = int(self.count.sum())
         return float(np.nansum(self.count * abs(self.confidence - self.accuracy)) / n) if n else None
 
     def to_json(self) -> dict[str, Any]:
-        """One list a field; an empty bin is None."""
+        """A list for each field; an empty bin is None."""
         means = {"confidence": self.confidence, "accuracy": self.accuracy}
-        whole = {name: [None if np.isnan(x) else float(x) for x in column] for name, column in means.items()}
-        return {"count": self.count.tolist(), **whole}
+        columns = {name: [None if np.isnan(x) else float(x) for x in column] for name, column in means.items()}
+        return {"count": self.count.tolist(), **columns}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RiskCoverage:
-    """How many pictures are accepted, and how many of these read wrongly, if so much confidence is asked for.
+    """The number of images that are accepted at a threshold of confidence, and how many of these are read wrongly.
 
-    One entry a confidence that occurs, the highest first; the last accepts all N. Pictures of equal confidence come in
-    together, so that the order of the pictures changes nothing.
+    There is an entry for each confidence that occurs, the highest first; the last one accepts all N. Images of equal
+    confidence are accepted together, so that the order of the images has no influence.
     """
 
     confidence: NDArray[np.float64]  # (M,)
-    accepted: NDArray[np.int64]  # (M,) pictures of that confidence or more
+    accepted: NDArray[np.int64]  # (M,) images of that confidence or more
     wrong: NDArray[np.int64]  # (M,) of these
 
     @property
     def coverage(self) -> NDArray[np.float64]:
-        """The share of all pictures that is accepted: (M,)."""
+        """The share of all images that is accepted: (M,)."""
         return np.asarray(self.accepted / self.accepted[-1], np.float64)
 
     @property
     def risk(self) -> NDArray[np.float64]:
-        """The fraction wrong of the accepted pictures: (M,)."""
+        """The fraction wrong of the accepted images: (M,)."""
         return np.asarray(self.wrong / self.accepted, np.float64)
 
     @property
     def area(self) -> float:
-        """The risk, averaged over the thresholds that the pictures' own confidences are: the area under the curve."""
+        """The mean risk over the thresholds at which an image is accepted: the area under the curve."""
         return float((np.diff(self.accepted, prepend=0) * self.risk).sum() / self.accepted[-1])
 
     @property
     def at_999(self) -> tuple[float, float] | None:
-        """The largest coverage with at most one picture in 1,000 wrong, and the confidence to ask for.
+        """The largest coverage with at most one image in 1,000 wrong, and its threshold of confidence.
 
-        None where no 1,000 pictures come to it: fewer could not hold the one, whatever the model.
+        None if this accepts fewer than 1,000 images: they are too few to hold one wrong image.
         """
-        fit = np.flatnonzero((self.accepted >= ONE_WRONG_IN) & (self.wrong * ONE_WRONG_IN <= self.accepted))
-        return (float(self.coverage[fit[-1]]), float(self.confidence[fit[-1]])) if len(fit) else None
+        good = np.flatnonzero((self.accepted >= ONE_WRONG_IN) & (self.wrong * ONE_WRONG_IN <= self.accepted))
+        return (float(self.coverage[good[-1]]), float(self.confidence[good[-1]])) if len(good) else None
 
     def to_json(self) -> dict[str, Any]:
-        """One list a field, of at most 100 entries: for each per cent of coverage the first that has it."""
+        """A list for each field, of at most 100 entries: the first one at each per cent of coverage."""
         n = int(self.accepted[-1])
         at = np.unique(np.searchsorted(self.accepted, [-(-n * cent // 100) for cent in range(1, 101)]))
         columns = {"confidence": self.confidence, "coverage": self.coverage, "risk": self.risk}
@@ -287,7 +288,7 @@ class RiskCoverage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Metrics:
-    """How a model does on a labelled part; see `report.metrics.measure` for each definition."""
+    """The results of a model on a labelled split; see `measure.metrics.measure` for each definition."""
 
     accuracy: float
     accuracy_ci95: tuple[float, float]
@@ -304,7 +305,7 @@ class Metrics:
     model: str
     data: str
     split: str
-    warning: str | None = None  # why the figures may say little of other pictures: these trained the model
+    warning: str | None = None  # why the figures may not hold for other images: the model was trained on these
 
     @property
     def ece(self) -> float | None:
@@ -318,16 +319,16 @@ class Metrics:
 
     @property
     def coverage_at_999(self) -> float | None:
-        """The largest share of the pictures, by confidence, that is read with 99.9 % accuracy."""
+        """The largest share of the images, by confidence, that is read with 99.9 % accuracy."""
         return None if self.risk_coverage.at_999 is None else self.risk_coverage.at_999[0]
 
     @property
     def confidence_at_999(self) -> float | None:
-        """The confidence that the pictures of that share have at least."""
+        """The threshold of confidence with that coverage."""
         return None if self.risk_coverage.at_999 is None else self.risk_coverage.at_999[1]
 
     def to_json(self) -> dict[str, Any]:
-        """The fields as JSON types, in the order `evaluate --json` prints them."""
+        """The fields as JSON types, in the order of `evaluate --json`."""
         return {
             "accuracy": self.accuracy,
             "answered": self.answered,

@@ -1,4 +1,4 @@
-"""Several seeds of one recipe: a run each, what is taken over, what is in the way, and what one failure costs."""
+"""Several seeds of one recipe: a run for each, finished runs are taken over, one failure does not stop the others."""
 
 from __future__ import annotations
 
@@ -82,21 +82,21 @@ def summary(folder: Path) -> dict:
 
 
 def test_each_seed_is_a_run_of_its_own(go, drawn, trained):
-    said: list[str] = []
-    done = go(2, 0, 1, out="three", log=said.append)
+    lines: list[str] = []
+    done = go(2, 0, 1, out="three", log=lines.append)
     assert trained == [0, 1, 2]
     assert [entry.folder for entry in done.seeds.entries] == [Path(f"three/s{seed}") for seed in range(3)]
-    assert said[::2] == [f"Seed {seed}, {seed + 1} of 3: three/s{seed}" for seed in range(3)]
-    found = summary(done.folder)
-    assert (found["state"], found["seeds"], found["part"]) == ("finished", "0-2", "test")
-    assert [row["run"] for row in found["runs"]] == ["s0", "s1", "s2"]
-    assert found["accuracy"]["values"] == [entry.report["accuracy"] for entry in done.seeds.entries]
+    assert lines[::2] == [f"Seed {seed}, {seed + 1} of 3: three/s{seed}" for seed in range(3)]
+    recorded = summary(done.folder)
+    assert (recorded["state"], recorded["seeds"], recorded["part"]) == ("finished", "0-2", "test")
+    assert [row["run"] for row in recorded["runs"]] == ["s0", "s1", "s2"]
+    assert recorded["accuracy"]["values"] == [entry.report["accuracy"] for entry in done.seeds.entries]
     assert "# tiny on drawn: 3 seeds" in Path("three/seeds.md").read_text(encoding="utf-8")
     alone = run.train(tiny(epochs=1), data=drawn, seed=1, out="alone", device="cpu")
     assert (alone.folder / checkpoint.FILE).read_bytes() == Path("three/s1", checkpoint.FILE).read_bytes()
 
 
-def test_without_out_the_runs_are_called_as_single_ones_are_and_the_summary_lies_beside(go):
+def test_without_out_the_runs_have_the_names_of_single_runs_and_the_summary_is_beside_them(go):
     done = go(0, 1)
     assert done.folder.parent == Path("runs")
     assert done.folder.name.endswith("-tiny-seeds")
@@ -105,17 +105,17 @@ def test_without_out_the_runs_are_called_as_single_ones_are_and_the_summary_lies
     assert go(0, 1).folder != done.folder  # what is finished is not gone on with
 
 
-def test_the_same_command_takes_over_what_is_finished_and_more_seeds_may_follow(go, trained):
+def test_the_same_command_takes_over_finished_runs_and_more_seeds_may_follow(go, trained):
     go(0, out="out")
-    said: list[str] = []
-    assert go(0, 1, out="out", log=said.append).seeds.seeds == (0, 1)
-    assert said[0] == "Seed 0: taken over from out/s0"
+    lines: list[str] = []
+    assert go(0, 1, out="out", log=lines.append).seeds.seeds == (0, 1)
+    assert lines[0] == "Seed 0: taken over from out/s0"
     assert go(0, 1, out="out").seeds.seeds == (0, 1)
     assert trained == [0, 1]
 
 
 @pytest.mark.parametrize("out", [None, "out"])
-def test_what_ctrl_c_stopped_goes_on_with_the_same_command(go, drawn, out, trained):
+def test_a_stopped_set_continues_with_the_same_command(go, drawn, out, trained):
     recipe = tiny(epochs=3)
     go(0, out=out, recipe=recipe)
     steps = loop.length(recipe, len(drawn.train))[0]
@@ -123,37 +123,37 @@ def test_what_ctrl_c_stopped_goes_on_with_the_same_command(go, drawn, out, train
     with pytest.raises(KeyboardInterrupt, match=r"^Stopped in seed 0, 1 of 2\. Go on with: the same command$"):
         go(0, 1, out=out and "other", recipe=recipe, on_tick=pressed)
     trained.clear()
-    said: list[str] = []
-    done = go(0, 1, out=out and "other", recipe=recipe, log=said.append)
+    lines: list[str] = []
+    done = go(0, 1, out=out and "other", recipe=recipe, log=lines.append)
     assert trained == [0, 1]
-    assert "Going on after epoch 1." in said
+    assert "Going on after epoch 1." in lines
     assert len(run.Run(done.seeds.entries[0].folder).history) == 3
-    assert (out is not None) or said[0] == f"Going on with {done.folder}, which was stopped."
+    assert (out is not None) or lines[0] == f"Going on with {done.folder}, which was stopped."
     assert summary(done.folder)["state"] == "finished"
     assert len(runs.list_runs()) == (3 if out is None else 0)
 
 
-def test_a_set_that_was_stopped_says_how_far_it_is(go):
+def test_a_stopped_set_records_its_progress(go):
     with pytest.raises(KeyboardInterrupt):
         go(0, 1, out="out", on_tick=stop_at(1))
-    found = summary(Path("out"))
-    assert found["state"] == "unfinished"
-    assert [(row["seed"], row["run"], row["state"]) for row in found["runs"]] == [
+    recorded = summary(Path("out"))
+    assert recorded["state"] == "unfinished"
+    assert [(row["seed"], row["run"], row["state"]) for row in recorded["runs"]] == [
         (0, "s0", "unfinished"),
         (1, "s1", "unfinished"),
     ]
 
 
 @pytest.mark.usefixtures("seed_1_diverges")
-def test_a_seed_that_fails_is_told_and_does_not_stop_the_others(go):
-    said: list[str] = []
-    done = go(0, 1, 2, out="out", log=said.append)
+def test_a_seed_that_fails_is_reported_and_does_not_stop_the_others(go):
+    lines: list[str] = []
+    done = go(0, 1, 2, out="out", log=lines.append)
     assert done.seeds.seeds == (0, 2)
     assert dict(done.seeds.missing) == {1: "Diverged: The loss is nan at step 7"}
-    assert "Seed 1 failed: The loss is nan at step 7. Use a smaller learning_rate." in said
-    found = summary(done.folder)
-    assert (found["state"], found["runs"][1]["reason"]) == ("finished", "Diverged: The loss is nan at step 7")
-    assert len(found["accuracy"]["values"]) == 2
+    assert "Seed 1 failed: The loss is nan at step 7. Use a smaller learning_rate." in lines
+    recorded = summary(done.folder)
+    assert (recorded["state"], recorded["runs"][1]["reason"]) == ("finished", "Diverged: The loss is nan at step 7")
+    assert len(recorded["accuracy"]["values"]) == 2
 
 
 @pytest.mark.usefixtures("seed_1_diverges")
@@ -163,7 +163,7 @@ def test_no_seed_at_all_is_an_error(go):
     assert caught.value.exit_code == 6
 
 
-def test_anything_else_in_the_way_stops_it_before_anything_is_trained(go, drawn, trained, tmp_path):
+def test_anything_else_in_the_way_is_an_error_before_anything_is_trained(go, drawn, trained, tmp_path):
     run.train(tiny(epochs=2), data=drawn, out="recipe/s1", seed=1, device="cpu")
     run.train(tiny(epochs=1), data=drawn, out="seed/s1", seed=3, device="cpu")
     other = drawn_digits()
@@ -186,7 +186,7 @@ def test_anything_else_in_the_way_stops_it_before_anything_is_trained(go, drawn,
     assert trained == []
 
 
-def test_a_folder_of_seeds_is_of_one_recipe_and_none_is_forgotten(go):
+def test_a_folder_of_seeds_is_of_one_recipe_and_no_seed_is_forgotten(go):
     go(0, 1, out="out")
     before = (Path("out") / runs.SEEDS).read_bytes()
     with pytest.raises(OutputError, match=r"out is taken.*seeds of this recipe"):
@@ -209,7 +209,7 @@ def test_a_run_that_was_stopped_before_it_began_is_named(go):
 
 def test_two_do_not_train_the_same_at_once(go):
     go(0, out="out")
-    with FileLock(Path("out") / LOCK), pytest.raises(UsageError, match="Another training is at work in out"):
+    with FileLock(Path("out") / LOCK), pytest.raises(UsageError, match="Another training is running in out"):
         go(0, out="out")
 
 
@@ -226,14 +226,14 @@ def test_two_do_not_train_the_same_at_once(go):
         ((0,), {"recipe": tiny(validation=5000)}, UsageError),
     ],
 )
-def test_what_cannot_begin_leaves_nothing(go, tmp_path, seeds, changes, error):
+def test_a_set_that_cannot_begin_leaves_nothing(go, tmp_path, seeds, changes, error):
     for out in (None, "out"):
         with pytest.raises(error):
             go(*seeds, out=out, **changes)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_source_is_opened_anew_for_what_was_stopped(go, drawn, tmp_path):
+def test_a_source_is_opened_again_for_a_stopped_set(go, drawn, tmp_path):
     np.savez("digits.npz", X=drawn.train.images, y=drawn.train.labels)
     with pytest.raises(KeyboardInterrupt):
         go(0, 1, data="digits.npz", on_tick=stop_at(1))

@@ -1,4 +1,4 @@
-"""Two trainings at once: the second is refused, and what the first leaves is its own alone."""
+"""Two trainings at once: the second is an error, and the files of the first are not mixed with others."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_what_is_being_trained_is_left_alone_until_its_process_ends(tmp_path):
             lambda: run.resume(out, data=data, device="cpu"),
             lambda: train_seeds(RECIPE, [0], data=data, out=out.parent, device="cpu"),
         ):
-            with pytest.raises(UsageError, match="at work in"):
+            with pytest.raises(UsageError, match="is running in"):
                 begin()
         assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
     done = run.resume(out, data=data, device="cpu")

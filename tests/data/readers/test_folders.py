@@ -53,7 +53,7 @@ def test_sub_folders_are_classes(folder):
 @pytest.mark.skipif(os.name != "posix", reason="such names exist on POSIX systems alone")
 def test_a_class_whose_name_is_no_line_of_text_is_refused(folder):
     write_picture(folder / "a\nb" / "1.png", D)
-    with pytest.raises(UsageError, match=r"no line of text.*'a\\nb'"):
+    with pytest.raises(UsageError, match=r"not a line of text.*'a\\nb'"):
         read_image_folder(folder)
 
 
