@@ -138,6 +138,22 @@ def test_the_start_becomes_parameters_if_its_values_are_in_the_space(tmp_path):
     }
 
 
+def test_a_space_as_text_is_as_in_the_studies_of_earlier_releases(tmp_path):
+    """It is stored: a search continues only if the text is the same."""
+    space = read(
+        "learning_rate = { low = 1e-4, high = 0.1, log = true }\nbatch = { low = 16, high = 70, step = 16 }\n"
+        "filters = { choices = [[16], [16, 32]] }\n[budget]\nepochs = 0",
+        tmp_path,
+    )
+    assert space.describe() == {
+        "learning_rate": "0.0001 to 0.1 (log)",
+        "batch": "16 to 64, step 16",
+        "filters": "[16] | [16, 32]",
+        "budget": "12,000 pictures at most, all epochs",
+    }
+    assert str(Budget(0, 3)) == "all pictures, 3 epochs at most"
+
+
 def test_a_step_ends_at_its_last_multiple():
     space = Space.from_entries({"batch": {"low": 16, "high": 70, "step": 16}}, START)
     assert space.dimensions["batch"] == Range(16, 64, step=16, integer=True)

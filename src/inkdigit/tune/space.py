@@ -285,16 +285,16 @@ def _check_value(change: dict[str, Any], firsts: Mapping[str, Any], start: Recip
     """Check that a value fits the start, either alone or with the first value of every other searched field."""
     try:
         start.change(change)
-    except UsageError as alone:
+    except UsageError as error:
         try:
             start.change({**firsts, **change})
         except UsageError:
             ((name, value),) = change.items()
-            problem = alone.problem.removeprefix(f"{start.name}: ")
+            problem = error.problem.removeprefix(f"{start.name}: ")
             raise UsageError(
                 f"{where}: {name} = {_cut(label(value))} does not go with the recipe {start.name}: {problem}",
                 hint="Change the space, or name another with --space.",
-            ) from alone
+            ) from error
 
 
 def _cut(text: str) -> str:

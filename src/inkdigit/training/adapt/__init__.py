@@ -1,1 +1,1 @@
-"""A model that learns to read one more hand."""
+"""Adapting a model to one writer."""
