@@ -1,4 +1,4 @@
-"""The search for a better recipe from start to end: open the data and the study, run the trials, compare winner and start.
+"""The search for a better recipe, start to end: open data and study, run the trials, compare winner and start.
 
 In: a starting recipe, a space, data, a number of trials. Out: a directory with the study, `winner.toml` (a recipe for
 `train`) and `study.html`.
