@@ -14,7 +14,7 @@ from benchmarks.accuracy.entries import CURVE, CURVE_BASE, entries
 from benchmarks.accuracy.tables import CELLS, Groups, cells, command, spread
 from benchmarks.common.plots import (
     HEIGHT_IN,
-    LEAST_ERROR,
+    MIN_ERROR,
     WIDTH_IN,
     Point,
     in_both_themes,
@@ -58,7 +58,7 @@ OTHERS = (
         "https://github.com/ruslangrimov/mnist-minimal-model",
         4_862,
         0.9907,
-        "one of 50 stored epochs; how it was picked is not said",
+        "one of 50 stored epochs; it is not stated how it was picked",
     ),
     Other("uday96", "https://github.com/uday96/EVA4-TSAI/tree/master/S5", 8_500, 0.9949, "best epoch on the test set"),
     Other(
@@ -72,7 +72,7 @@ OTHERS = (
 )
 
 
-def part(groups: Groups, *, folder: str) -> dict[str, Any]:
+def section(groups: Groups, *, folder: str) -> dict[str, Any]:
     """The section: what the family is, its figure and table, and what others published."""
     base, changes = CURVE_BASE
     rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in NAMES if name in groups]
@@ -126,5 +126,5 @@ def plot(groups: Groups, theme: Theme) -> bytes:
 
 
 def _point(groups: Groups, name: str, title: str) -> Point:
-    found, line = spread(groups[name]), groups[name][-1]
-    return Point(line["parameters"], max(1 - found.mean, LEAST_ERROR), found.sd or 0.0, title, True)
+    accuracies, line = spread(groups[name]), groups[name][-1]
+    return Point(line["parameters"], max(1 - accuracies.mean, MIN_ERROR), accuracies.sd or 0.0, title, True)

@@ -1,4 +1,4 @@
-"""Who takes part in `docs/accuracy.md`: recipes, members of the ensemble, what is made of them, and the curve.
+"""What `docs/accuracy.md` measures: recipes, members of the ensemble, what is made of them, and the curve.
 
 In: the bundled recipes. Out: an `Entry` for each, and its hash, by which a line of `accuracy.jsonl` is known.
 """
@@ -16,7 +16,7 @@ from inkdigit.training.recipe import Recipe
 
 # Recipe → seeds. `fast` and `minute` are measured by speed/bench.py.
 RECIPES = {"tiny": 5, "best": 3}
-# Members of the ensemble that are no recipe of their own: base, and what is changed of it.
+# Members of the ensemble that are not recipes themselves: base, and what is changed of it.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
     "member-5x5": ("best", {**FIVE_BY_FIVE, "epochs": 16}),
     "member-residual": ("best", {**RESIDUAL, "epochs": 16}),
@@ -65,12 +65,12 @@ class Entry:
         return self.members or ((self.teacher,) if self.teacher else ())
 
     def loaded(self, changes: Mapping[str, Any]) -> Recipe:
-        """Its recipe with `changes` on top, but for its seed; a teacher's name stands for the file of each seed."""
+        """Its recipe with `changes` on top, without its seed; a teacher's name stands for the file of each seed."""
         return Recipe.load(self.recipe, {"name": self.name, "teacher": self.teacher or None, **self.changes, **changes})
 
 
 def entries() -> dict[str, Entry]:
-    """Everything that is measured, by name; whatever another is made of comes before it."""
+    """Everything that is measured, by name; what another is made of comes before it."""
     base = CURVE_BASE[0]
     everything = [
         *(Entry(name, "recipes", seeds, recipe=name) for name, seeds in RECIPES.items()),
@@ -86,7 +86,7 @@ def entries() -> dict[str, Entry]:
 
 
 def of_curve(size: str) -> dict[str, Any]:
-    """What is changed of the curve's base for one of its sizes."""
+    """The changed fields of the curve's base for one of its sizes."""
     first = CURVE[size]
     return {**CURVE_BASE[1], "filters": [first, 2 * first, 4 * first, 6 * first]}
 
@@ -109,11 +109,11 @@ def identity(entry: Entry, changes: Mapping[str, Any] | None = None) -> str:
 
 
 def identities() -> dict[str, str]:
-    """Entry → its hash as it is now; one whose recipe is not written yet is left out."""
-    found = {}
+    """Entry → its hash as it is now; an entry whose recipe is not written yet is left out."""
+    hashes = {}
     for name, entry in entries().items():
         try:
-            found[name] = identity(entry)
+            hashes[name] = identity(entry)
         except UsageError:
             continue
-    return found
+    return hashes

@@ -1,13 +1,13 @@
-"""What `docs/accuracy.md` says: recipes, ensembles, a network distilled from one, and the small-model curve, by seeds.
+"""What `docs/accuracy.md` reports: recipes, ensembles, a network distilled from one, and the small-model curve.
 
 In: MNIST where `inkdigit` finds it. Out: a run directory a seed under `--runs`, one line of JSON in
-`results/accuracy.jsonl` as soon as a seed is finished, and the openings of the test part that it logged, in
-`results/test-openings.csv`. A later run skips the seeds that it finds there for the same recipe, and goes on with a
+`results/accuracy.jsonl` as soon as a seed is finished, and the openings of the test split that it logged, in
+`results/test-openings.csv`. A later run skips the seeds that it finds there for the same recipe, and continues a
 training that was stopped.
 
-Several of these may work side by side, each training with one thread (`OMP_NUM_THREADS=1`; a teacher answers with as
-many as `Recognizer.threads` says): what one is training, another that needs it waits for. An ensemble, or a network
-that learns from one, has what it is made of trained first.
+Several of these processes may run side by side, each training with one thread (`OMP_NUM_THREADS=1`; a teacher predicts
+with as many as `Recognizer.threads` says). A process that needs what another one is training waits for it. What an
+ensemble is made of, or the teacher of a network, is trained first.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ SMOKE = {"data": "sklearn-digits", "epochs": 1, "min_steps": 1, "validation": 0.
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """Where runs and results lie, and how they are trained."""
+    """The folders of runs and results, and how runs are trained."""
 
     runs: Path
     results: Path
     device: str
-    about: Record  # what every line says
+    about: Record  # the stamp of every line
     changes: Mapping[str, Any] = field(default_factory=dict)  # of every recipe: a smoke run's
 
     def place(self, entry: Entry, seed: int) -> Path:
@@ -61,30 +61,30 @@ class Bench:
         return place.is_file() if entry.members else is_finished(place)
 
     def line(self, entry: Entry, seed: int) -> Record | None:
-        """What the ledger says of a seed of the recipe as it is now."""
+        """The line of a seed in the ledger, for the recipe as it is now."""
         key = (entry.name, seed, identity(entry, self.changes))
         lines = results.read_lines(self.results / LEDGER)
         return next((line for line in lines if (line["name"], line["seed"], line["recipe_sha256"]) == key), None)
 
 
 def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> Record:
-    """Train one seed, and before it what it is made of; the line that says so, which may be there already.
+    """Train one seed, and before it what it is made of; its line, which may be there already.
 
     Where its model file is `needed` and is not here, it is trained again; the ledger keeps its first line.
 
     Raises:
-        RuntimeError: a command failed, or another recipe's run lies where this one's should.
+        RuntimeError: a command failed, or the run directory holds the run of another recipe.
         InkdigitError: a recipe or a model cannot be used.
     """
     place = bench.place(entry, seed)
     with results.locked(place.with_name(f".{place.name}.lock")):
-        kept = bench.line(entry, seed)
-        if kept is not None and (bench.has_model(entry, seed) or not needed):
-            return kept
+        line_there = bench.line(entry, seed)
+        if line_there is not None and (bench.has_model(entry, seed) or not needed):
+            return line_there
         others = [settle(entries()[other], seed, bench, needed=True) for other in entry.made_of]
         try:
             figures = _joined(entry, seed, bench, others) if entry.members else _trained(entry, seed, bench)
-        finally:  # the test part may have been opened by what failed afterwards
+        finally:  # the test split may have been opened by what failed afterwards
             add_openings(place.parent / OPENINGS, bench.results / OPENINGS)
         line = {
             **bench.about,
@@ -94,14 +94,14 @@ def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> Re
             "recipe_sha256": identity(entry, bench.changes),
             **figures,
         }
-        if kept is None:
+        if line_there is None:
             results.append(bench.results / LEDGER, line)
     print(f"{entry.name}, seed {seed}: {line['accuracy'] * 100:.2f} %", flush=True)
     return line
 
 
 def _trained(entry: Entry, seed: int, bench: Bench) -> Record:
-    """Train a seed, or go on with it, or find it finished; its figures."""
+    """Train a seed, or continue it, or read it if it is finished; its figures."""
     from inkdigit.model.provenance import ModelFile
 
     run, settings = bench.place(entry, seed), {"name": entry.name, **entry.changes, **bench.changes}
@@ -110,7 +110,7 @@ def _trained(entry: Entry, seed: int, bench: Bench) -> Record:
         if Recipe.load(run / RECIPE).sha256 != entry.loaded(bench.changes).sha256:
             raise RuntimeError(f"{run} holds another recipe than {entry.name} is now: move {run.parent} away")
         if taught_by(run) != (teacher and ModelFile.of(teacher).sha256):
-            raise RuntimeError(f"{run} learns from another file than {teacher} is now: move {run.parent} away")
+            raise RuntimeError(f"{run} was trained by another file than {teacher} is now: move {run.parent} away")
         if not is_finished(run):
             call("train", "--resume", run, "--device", bench.device)
     else:
@@ -122,13 +122,13 @@ def _trained(entry: Entry, seed: int, bench: Bench) -> Record:
 
 
 def taught_by(run: Path) -> str | None:
-    """The SHA-256 of the file that a run learns from, if it learns from any."""
+    """The SHA-256 of the file of the teacher of a run, if it has one."""
     about = json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))
     return about["teacher"]["sha256"] if about.get("teacher") else None
 
 
 def call(*words: object) -> None:
-    """Run an `inkdigit` command in a process of its own; its talk is ours.
+    """Run an `inkdigit` command in a process of its own; its messages are ours.
 
     Raises:
         RuntimeError: it failed.
@@ -140,7 +140,7 @@ def call(*words: object) -> None:
 
 
 def read(run: Path) -> Record:
-    """The figures of a finished run; `wrong` are the numbers of the test pictures that it got wrong."""
+    """The figures of a finished run; `wrong` are the indices of the test images that it got wrong."""
     report, about, wrong = read_run(run)
     return {
         "parameters": report["model"]["parameters"],
@@ -165,14 +165,14 @@ def _precision(recipe: Recipe, device: str) -> str:
 
 
 def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[Record]) -> Record:
-    """Join the members' models in one file; its figures, and what training the members took together."""
+    """Join the members' models in one file; its figures, and the training time of the members together."""
     file = bench.place(entry, seed)
     models = [bench.model(member, seed) for member in entry.members]
     name = entry.name if entry.views == 1 else viewed(1)  # the command itself adds how many views
     call("ensemble", *models, "--out", file, "--name", name, "--views", entry.views)
     first = entries()[entry.members[0]].loaded(bench.changes)
     return {
-        **answer(file, first),
+        **evaluate_file(file, first),
         "members": list(entry.members),
         "views": entry.views,
         "train_seconds": round(sum(member["train_seconds"] for member in members), 1),
@@ -180,21 +180,21 @@ def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[Record]) ->
     }
 
 
-def answer(file: Path, recipe: Recipe) -> Record:
-    """The figures of a model file on the test part of the recipe's data: the answers that its card tells of."""
+def evaluate_file(file: Path, recipe: Recipe) -> Record:
+    """The figures of a model file on the test split of the recipe's data: on prepared images."""
     from inkdigit.data.sources import open_data
     from inkdigit.data.splits import set_aside
     from inkdigit.measure.metrics import measure, predict_part, stack_probs
     from inkdigit.model.recognizer import Recognizer
 
     model = Recognizer.load(file)
-    part = set_aside(open_data(recipe.data), recipe.test_fraction).test
-    assert part is not None
-    predictions = predict_part(model, part)
+    split = set_aside(open_data(recipe.data), recipe.test_fraction).test
+    assert split is not None
+    predictions = predict_part(model, split)
     metrics = measure(
-        predictions, part.labels, classes=model.classes, model=model.card.name, data=recipe.data, split="test"
+        predictions, split.labels, classes=model.classes, model=model.card.name, data=recipe.data, split="test"
     )
-    wrong = np.flatnonzero(stack_probs(predictions, len(model.classes)).argmax(1) != part.labels)
+    wrong = np.flatnonzero(stack_probs(predictions, len(model.classes)).argmax(1) != split.labels)
     return {
         "parameters": model.card.parameters,
         "bytes": file.stat().st_size,
@@ -205,41 +205,43 @@ def answer(file: Path, recipe: Recipe) -> Record:
 
 def plan(chosen: Sequence[Entry], seeds: Sequence[int] | None) -> list[tuple[Entry, int]]:
     """Which seeds of whom, in order: every entry's first seed, then every entry's second."""
-    asked = [(entry, seed) for entry in chosen for seed in (range(entry.seeds) if seeds is None else seeds)]
-    return sorted(asked, key=lambda pair: pair[1])
+    seeds_of = [(entry, seed) for entry in chosen for seed in (range(entry.seeds) if seeds is None else seeds)]
+    return sorted(seeds_of, key=lambda pair: pair[1])
 
 
-def ask() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     """Read the command line."""
     known = entries()
     groups = dict.fromkeys(entry.group for entry in known.values())
-    options = results.options(__doc__, smoke="one epoch on little data")
-    options.set_defaults(results=None)  # with --smoke, beside the runs
-    options.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join({**groups, **known})}")
-    options.add_argument("--seeds", metavar="0-2", help="these seeds, instead of each one's own number")
-    options.add_argument("--runs", type=Path, help="where run directories lie; runs/accuracy unless named")
-    options.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    asked = options.parse_args()
-    unknown = [name for name in asked.only or () if name not in {**groups, **known}]
+    parser = results.parser(__doc__, smoke="one epoch on little data")
+    parser.set_defaults(results=None)  # with --smoke, beside the runs
+    parser.add_argument("--only", nargs="+", metavar="NAME", help=f"some of: {', '.join({**groups, **known})}")
+    parser.add_argument("--seeds", metavar="0-2", help="these seeds, instead of the default of each")
+    parser.add_argument("--runs", type=Path, help="the folder of run directories; the default is runs/accuracy")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    options = parser.parse_args()
+    unknown = [name for name in options.only or () if name not in {**groups, **known}]
     if unknown:
-        options.error(f"there is nothing called {unknown[0]!r}; there are {', '.join({**groups, **known})}")
+        parser.error(f"there is nothing called {unknown[0]!r}; there are {', '.join({**groups, **known})}")
     try:
-        asked.seeds = None if asked.seeds is None else parse_seeds(asked.seeds)
+        options.seeds = None if options.seeds is None else parse_seeds(options.seeds)
     except UsageError as exc:
-        options.error(str(exc))
-    asked.chosen = [entry for entry in known.values() if not asked.only or {entry.name, entry.group} & {*asked.only}]
-    asked.runs = asked.runs or machine.ROOT / "runs" / ("accuracy-smoke" if asked.smoke else "accuracy")
-    asked.results = asked.results or (asked.runs if asked.smoke else results.RESULTS)
-    return asked
+        parser.error(str(exc))
+    options.chosen = [
+        entry for entry in known.values() if not options.only or {entry.name, entry.group} & {*options.only}
+    ]
+    options.runs = options.runs or machine.ROOT / "runs" / ("accuracy-smoke" if options.smoke else "accuracy")
+    options.results = options.results or (options.runs if options.smoke else results.RESULTS)
+    return options
 
 
 def main() -> int:
-    """Train what is not there yet; 1 if something failed, which stops nothing else."""
-    asked = ask()
-    about = results.stamp(LIBRARIES, smoke=asked.smoke)
-    bench = Bench(asked.runs, asked.results, asked.device, about, SMOKE if asked.smoke else {})
+    """Train what is missing; 1 if something failed, which stops nothing else."""
+    options = parse_arguments()
+    about = results.stamp(LIBRARIES, smoke=options.smoke)
+    bench = Bench(options.runs, options.results, options.device, about, SMOKE if options.smoke else {})
     failed = 0
-    for entry, seed in plan(asked.chosen, asked.seeds):
+    for entry, seed in plan(options.chosen, options.seeds):
         try:
             settle(entry, seed, bench)
         except (RuntimeError, InkdigitError, OSError) as exc:

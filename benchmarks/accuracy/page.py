@@ -45,8 +45,8 @@ def read(folder: Path) -> Groups:
     """What is known of the recipes as they are now; `fast` and `minute` as `speed/bench.py` has them."""
     now = identities()
     benched = bench_tables.latest(speed.read_bench(folder), device="cpu")
-    found = {name: lines for (name, sha256), lines in by_recipe(folder).items() if sha256 == now.get(name)}
-    return {name: benched[name] for name in FROM_BENCH if name in benched} | found
+    measured = {name: lines for (name, sha256), lines in by_recipe(folder).items() if sha256 == now.get(name)}
+    return {name: benched[name] for name in FROM_BENCH if name in benched} | measured
 
 
 def before(folder: Path) -> str | None:
@@ -63,7 +63,7 @@ def before(folder: Path) -> str | None:
 
 
 def openings(folder: Path) -> dict[str, Any] | None:
-    """How often the test part was opened, by which recipes; None without a log."""
+    """How often the test split was opened, by which recipes; None without a log."""
     path = folder / OPENINGS
     if not path.exists():
         return None
@@ -76,7 +76,7 @@ def openings(folder: Path) -> dict[str, Any] | None:
     for (name, sha256), group in sorted(groups.items()):
         days = sorted({line["date"][:10] for line in group})
         seeds = sorted({int(seed) for line in group for seed in line["seed"].split()})
-        hashes = " ".join(part[:8] for part in sha256.split())
+        hashes = " ".join(digest[:8] for digest in sha256.split())
         rows.append(row(f"`{name}`", hashes, format_seeds(seeds), len(group), span(days)))
     return {"n": f"{len(opened):,}", "table": table(["recipe", "its hash", "seeds", "openings", "when"], rows)}
 
@@ -96,7 +96,7 @@ def machines(groups: Groups) -> list[str]:
 
 
 def render(folder: Path, *, figures: str = "accuracy") -> str:
-    """The whole page; `figures` is the folder of its figure beside it."""
+    """The page; `figures` is the folder of its figure beside it."""
     groups = read(folder)
     header = ["figure", "bar", "measured", "met", "going for", "n", "command"]
     tried = results.read_lines(folder / choices.LEDGER)
@@ -109,8 +109,8 @@ def render(folder: Path, *, figures: str = "accuracy") -> str:
             "records": tables.records(groups),
             "pairs": tables.pairs(groups),
             "overlap": tables.overlap(groups),
-            "curve": curve.part(groups, folder=figures),
-            "choices": choose_tables.part(tried, choices.hashes(), only=CHOSEN),
+            "curve": curve.section(groups, folder=figures),
+            "choices": choose_tables.section(tried, choices.hashes(), only=CHOSEN),
             "choices_heading": choose_tables.heading(CHOSEN),
             "openings": openings(folder),
             "before": before(folder),

@@ -18,15 +18,15 @@ from inkdigit.measure.stats import Spread, flip_p
 from inkdigit.report.numbers import byte_count, duration, signed
 
 FROM_BENCH = ("fast", "minute")
-CELLS = ("test accuracy", "95 % interval", "least–most", "n", "parameters", "model file", "training")  # see cells
+CELLS = ("test accuracy", "95 % interval", "min–max", "n", "parameters", "model file", "training")  # see cells
 Groups = dict[str, list[Record]]  # entry → one line a seed
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """What an entry must reach in the mean of so many seeds, and what it goes for."""
+    """What an entry must reach in the mean of so many seeds, and its goals."""
 
-    least: float
+    lower: float  # bound of the mean accuracy
     seeds: int
     goals: tuple[float, ...]
     parameters: int | None = None  # at most
@@ -41,7 +41,7 @@ BARS = {
 # The first against the second.
 PAIRS = (("best", "minute"), ("ensemble", "best"), ("distilled", f"curve-{DISTILLED}"))
 CDEOTTE = "[cdeotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
-HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # whom ours is held against
+HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # the records that ours are compared with
 RECORDS = (
     (f"{CDEOTTE}, one network", "99.65 ± 0.045 %", "327 k", "30 epochs, fixed beforehand; last weights"),
     (f"{CDEOTTE}, fifteen", "99.745 ± 0.020 % (n = 100)", "15 × 327 k", "30 epochs, fixed beforehand; last weights"),
@@ -72,38 +72,40 @@ def spread(group: Sequence[Record]) -> Spread:
 
 
 def command(name: str) -> str:
-    """What repeats a row."""
+    """The command that repeats a row."""
     return f"`python -m benchmarks.{'speed.bench' if name in FROM_BENCH else 'accuracy.measure'} --only {name}`"
 
 
 def bars(groups: Groups) -> list[str]:
-    """A row for everything that has a bar; nothing is met or missed before all its seeds are there."""
+    """A row for everything that has a bar; nothing is met or missed before all its seeds are measured."""
     rows = []
     for name, bar in BARS.items():
         group = groups.get(name)
-        says = f"`{name}`: mean test accuracy of {bar.seeds} seeds"
+        figure = f"`{name}`: mean test accuracy of {bar.seeds} seeds"
         goals = ", ".join(_percent(goal) for goal in bar.goals)
         if group is None:
-            rows.append(row(says, f"≥ {_percent(bar.least)}", NOT_MEASURED, "–", goals, 0, command(name)))
+            rows.append(row(figure, f"≥ {_percent(bar.lower)}", NOT_MEASURED, "–", goals, 0, command(name)))
             continue
-        found = spread(group)
-        says_met = MET if len(group) >= bar.seeds else dict.fromkeys(MET, "–")
-        met = says_met[_reaches(found, bar.least)]
-        goals = ", ".join(f"{_percent(goal)}: {says_met[_reaches(found, goal)].strip('*')}" for goal in bar.goals)
-        reached = percent(found.values, 3)
-        rows.append(row(says, f"≥ {_percent(bar.least)}", reached, met, goals, len(group), command(name)))
-        for what, most, own, say in (
+        accuracies = spread(group)
+        verdict = MET if len(group) >= bar.seeds else dict.fromkeys(MET, "–")
+        met = verdict[_reaches(accuracies, bar.lower)]
+        goals = ", ".join(f"{_percent(goal)}: {verdict[_reaches(accuracies, goal)].strip('*')}" for goal in bar.goals)
+        reached = percent(accuracies.values, 3)
+        rows.append(row(figure, f"≥ {_percent(bar.lower)}", reached, met, goals, len(group), command(name)))
+        for what, upper, own, show in (
             ("parameters", bar.parameters, group[-1]["parameters"], "{:,}".format),
             ("model file", bar.bytes, max(line.get("bytes", 0) for line in group), byte_count),
         ):
-            if most is not None:
-                met = says_met[own <= most]
-                rows.append(row(f"`{name}`: {what}", f"≤ {say(most)}", say(own), met, "–", len(group), command(name)))
+            if upper is not None:
+                met = verdict[own <= upper]
+                rows.append(
+                    row(f"`{name}`: {what}", f"≤ {show(upper)}", show(own), met, "–", len(group), command(name))
+                )
     return rows
 
 
-def _reaches(found: Spread, wanted: float) -> bool:
-    return found.mean >= wanted - 1e-9
+def _reaches(accuracies: Spread, required: float) -> bool:
+    return accuracies.mean >= required - 1e-9
 
 
 def _percent(value: float) -> str:
@@ -111,7 +113,7 @@ def _percent(value: float) -> str:
 
 
 def recipes(groups: Groups) -> dict[str, Any]:
-    """The table of recipes and ensembles, who has no line yet, and what is no recipe by itself."""
+    """The table of recipes and ensembles, which are missing in it, and what those that are not recipes are made of."""
     names = [*FROM_BENCH, *(name for name, entry in entries().items() if entry.group != "curve")]
     rows = [row(f"`{name}`", *cells(groups[name]), command(name)) for name in names if name in groups]
     return {
@@ -125,21 +127,21 @@ def _about(entry: Entry) -> str:
     """What an entry is made of."""
     if entry.members:
         members = ", ".join(f"`{member}`" for member in entry.members)
-        views = f", over {entry.views} views of each picture" if entry.views > 1 else ""
-        said = f"`{entry.name}`: the mean of {members} with the same seed, in one file{views}"
-        return f"{said}; trained as long as these together."
+        views = f", over {entry.views} views of each image" if entry.views > 1 else ""
+        text = f"`{entry.name}`: the mean of {members} with the same seed, in one file{views}"
+        return f"{text}; its training time is theirs together."
     changed = f" with {fields(entry.changes)}" if entry.changes else ""
-    taught = f"; learns from the `{entry.teacher}` of its seed" if entry.teacher else ""
+    taught = f"; taught by the `{entry.teacher}` of its seed" if entry.teacher else ""
     return f"`{entry.name}`: `{entry.recipe}`{changed}{taught}."
 
 
 def cells(group: Sequence[Record]) -> list[str]:
-    """What is said of a group in every table: accuracy, its interval and range, n, size, training time."""
-    found = spread(group)
-    low, high = (f"{100 * value:.2f}" for value in (min(found.values), max(found.values)))
-    interval = "–" if found.ci95 is None else "–".join(f"{100 * limit:.3f}" for limit in found.ci95) + " %"
+    """The cells of a group in every table: accuracy, its interval and range, n, size, training time."""
+    accuracies = spread(group)
+    low, high = (f"{100 * value:.2f}" for value in (min(accuracies.values), max(accuracies.values)))
+    interval = "–" if accuracies.ci95 is None else "–".join(f"{100 * limit:.3f}" for limit in accuracies.ci95) + " %"
     return [
-        percent(found.values, 3),
+        percent(accuracies.values, 3),
         interval,
         f"{low}–{high} %" if len(group) > 1 else "–",
         str(len(group)),
@@ -150,15 +152,15 @@ def cells(group: Sequence[Record]) -> list[str]:
 
 
 def _trained_on(group: Sequence[Record]) -> list[str]:
-    said = (
+    text = (
         f"{line['threads']} thread{'s' * (line['threads'] > 1)}" if line["device"] == "cpu" else line["device"]
         for line in group
     )
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys(text))
 
 
 def records(groups: Groups) -> dict[str, Any]:
-    """Other people's figures, how each was chosen, and where ours stand beside the honest ones."""
+    """Other people's figures, how each was chosen, and ours compared with the honest ones."""
     header = ["who", "test accuracy", "parameters", "how it was chosen"]
     return {
         "table": table(header, [row(*record) for record in RECORDS]),
@@ -167,17 +169,17 @@ def records(groups: Groups) -> dict[str, Any]:
 
 
 def _beside(name: str, group: Sequence[Record] | None, whose: str, record: float) -> dict[str, Any]:
-    """One of ours beside an honest record."""
-    told = {"name": name, "whose": whose, "record": _percent(record), "accuracy": None}
+    """One of ours compared with an honest record."""
+    compared = {"name": name, "whose": whose, "record": _percent(record), "accuracy": None}
     if group is None:
-        return told
-    found = spread(group)
+        return compared
+    accuracies = spread(group)
     return {
-        **told,
-        "accuracy": percent(found.values, 3),
+        **compared,
+        "accuracy": percent(accuracies.values, 3),
         "n": len(group),
-        "side": "above" if found.mean > record else "below" if found.mean < record else "at",
-        "excluded": found.ci95 is not None and not found.ci95[0] <= record <= found.ci95[1],
+        "side": "above" if accuracies.mean > record else "below" if accuracies.mean < record else "at",
+        "excluded": accuracies.ci95 is not None and not accuracies.ci95[0] <= record <= accuracies.ci95[1],
     }
 
 
@@ -191,12 +193,12 @@ def pairs(groups: Groups) -> dict[str, Any]:
             missing.append(f"`{name}` − `{base}`")
             continue
         more = [_right(ours) - _right(theirs) for ours, theirs in both]
-        found = Spread(tuple(100 * count / ours["n"] for count, (ours, _) in zip(more, both, strict=True)))
-        sd = "" if found.sd is None else f" ± {found.sd:.3f}"
-        interval = "–" if found.ci95 is None else " to ".join(signed(limit, 3) for limit in found.ci95)
-        p = f"{flip_p(more):.3g} (least: {2.0 ** (1 - len(both)):.3g})"
-        rows.append(row(f"`{name}` − `{base}`", f"{signed(found.mean, 3)}{sd}", interval, p, len(both)))
-    header = ["difference", "points", "95 % interval", "p (the least that n seeds can give)", "n"]
+        accuracies = Spread(tuple(100 * count / ours["n"] for count, (ours, _) in zip(more, both, strict=True)))
+        sd = "" if accuracies.sd is None else f" ± {accuracies.sd:.3f}"
+        interval = "–" if accuracies.ci95 is None else " to ".join(signed(limit, 3) for limit in accuracies.ci95)
+        p = f"{flip_p(more):.3g} (min: {2.0 ** (1 - len(both)):.3g})"
+        rows.append(row(f"`{name}` − `{base}`", f"{signed(accuracies.mean, 3)}{sd}", interval, p, len(both)))
+    header = ["difference", "points", "95 % interval", "p (the minimum that n seeds can give)", "n"]
     return {"table": table(header, rows) if rows else "", "missing": ", ".join(missing)}
 
 

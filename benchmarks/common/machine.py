@@ -1,6 +1,6 @@
 """The machine that measures, the code that is measured, and how one script starts another.
 
-In: nothing. Out: plain JSON types. Imports no NumPy: a child's peak memory is counted from that of its parent.
+In: nothing. Out: plain JSON types. Imports no NumPy: the peak memory of a child process starts at that of its parent.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pages that scripts write from results: their Markdown from a template, and how they are kept up to date.
+"""Pages that scripts write from results: their Markdown from a template, and how they are checked.
 
 In: a template of this folder tree (`accuracy/page.md.j2`) and its values; paths, and what they should hold. Out: the
 files written, or with `--check` only named; an exit code.
@@ -23,12 +23,12 @@ Files = dict[Path, bytes]  # what each should hold
 WIDTH = 120  # characters of a line of a page
 RECIPE_WIDTH = 118  # of a line of a recipe
 FENCE = "```"
-PROSE = re.compile(r"(?![-+*] |\d+\. |\||#|<|>|!| {4})")  # how a paragraph begins that may be broken anew
+PROSE = re.compile(r"(?![-+*] |\d+\. |\||#|<|>|!| {4})")  # how a paragraph begins that may be broken into lines again
 UNBREAKABLE = re.compile(r"`[^`]*`|\]\([^)]*\)")  # code and the target of a link stay on one line
 
 
 def render(template: str, values: Mapping[str, Any]) -> str:
-    """The page that a template makes of `values`: no line of prose longer than a page's are, one empty line at most."""
+    """The page that a template makes of `values`: prose broken into lines of a page's width."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
         autoescape=False,
@@ -51,8 +51,8 @@ def fill(text: str) -> str:
 
 
 def _wrap(paragraph: str) -> str:
-    whole = UNBREAKABLE.sub(lambda match: match[0].replace(" ", "\0"), " ".join(paragraph.split()))
-    lines = textwrap.wrap(whole, WIDTH, break_long_words=False, break_on_hyphens=False)
+    joined = UNBREAKABLE.sub(lambda match: match[0].replace(" ", "\0"), " ".join(paragraph.split()))
+    lines = textwrap.wrap(joined, WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join(lines).replace("\0", " ")
 
 
@@ -67,16 +67,16 @@ def main(
     """Write a page, or check it.
 
     `files` makes it and its figures from the folder of results and its own path; `recipes` makes the recipes whose
-    first lines tell results, from the folders of results and of recipes.
+    first lines quote results, from the folders of results and of recipes.
     """
-    parser = results.options(about)
+    parser = results.parser(about)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
     parser.add_argument("--page", type=Path, default=page)
     if recipes is not None:
         parser.add_argument("--recipes", type=Path, default=FOLDER, help="the folder of the recipes")
-    asked: argparse.Namespace = parser.parse_args()
-    wanted = files(asked.results, asked.page) | (recipes(asked.results, asked.recipes) if recipes else {})
-    return keep(wanted, check=asked.check, page=asked.page.name, script=script)
+    options: argparse.Namespace = parser.parse_args()
+    expected = files(options.results, options.page) | (recipes(options.results, options.recipes) if recipes else {})
+    return write(expected, check=options.check, page=options.page.name, script=script)
 
 
 def beside(page: Path, text: str, figures: Mapping[str, bytes]) -> Files:
@@ -85,7 +85,7 @@ def beside(page: Path, text: str, figures: Mapping[str, bytes]) -> Files:
 
 
 def headed(folder: Path, headers: Mapping[str, str]) -> Files:
-    """Recipes by their names, each with its header in the place of the comment at its top."""
+    """Recipes, each with its header in place of the comment at its top."""
     files = {}
     for name, words in headers.items():
         path = folder / f"{name}.toml"
@@ -97,9 +97,9 @@ def headed(folder: Path, headers: Mapping[str, str]) -> Files:
     return files
 
 
-def keep(wanted: Files, *, check: bool, page: str, script: str) -> int:
-    """Write the files that are not as they should be, or only name them; the exit code of the script."""
-    stale = [path for path, data in wanted.items() if not path.exists() or path.read_bytes() != data]
+def write(expected: Files, *, check: bool, page: str, script: str) -> int:
+    """Write the files that are stale, or only name them; the exit code of the script."""
+    stale = [path for path, data in expected.items() if not path.exists() or path.read_bytes() != data]
     if not stale:
         print(f"{page}: up to date")
         return 0
@@ -109,6 +109,6 @@ def keep(wanted: Files, *, check: bool, page: str, script: str) -> int:
         return 1
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, wanted[path])
+        write_atomic(path, expected[path])
     print(f"{names}: written")
     return 0

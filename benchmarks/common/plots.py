@@ -19,7 +19,7 @@ from inkdigit.report.canvas import DARK, LIGHT, Theme
 WIDTH_IN, HEIGHT_IN = 5.4, 5.2
 TARGETS = (80, 90, 95, 97, 98, 98.5, 99, 99.3, 99.5, 99.6, 99.7, 99.8)  # per cent, the ticks of accuracy
 MARGIN = 1.3  # the worst end of training stands this far from the edge, as a factor of its error
-LEAST_ERROR = 1e-5  # a network without a mistake stands here: a logarithm has no zero
+MIN_ERROR = 1e-5  # a network without a mistake stands here: a logarithm has no zero
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Point:
 
     def ends(self) -> list[float]:
         """The error minus and plus one deviation."""
-        return [max(self.error - self.sd, LEAST_ERROR), self.error + self.sd]
+        return [max(self.error - self.sd, MIN_ERROR), self.error + self.sd]
 
     def colour(self, theme: Theme) -> str:
         """Blue for our recipes, orange for peers."""
@@ -47,7 +47,7 @@ def in_both_themes(plots: Mapping[str, Callable[[Theme], bytes]]) -> dict[str, b
 
 
 def shown(path: str, alt: str) -> str:
-    """The Markdown that shows `path`-light.svg, or -dark.svg to whom the page is dark."""
+    """The Markdown that shows `path`-light.svg, or -dark.svg where the page is dark."""
     return (
         f'<picture><source media="(prefers-color-scheme: dark)" srcset="{path}-dark.svg">'
         f'<img alt="{alt}" src="{path}-light.svg"></picture>'
@@ -87,7 +87,7 @@ def mark(axes: Any, point: Point, theme: Theme, marker: str = "o", *, hollow: bo
 
 
 def svg(figure: Any) -> bytes:
-    """The figure as an SVG without its date and its writer."""
+    """The figure as an SVG without date and writer."""
     from matplotlib import rc_context
 
     written = io.BytesIO()
@@ -99,7 +99,7 @@ def svg(figure: Any) -> bytes:
 def name_points(
     figure: Any, axes: Any, points: Sequence[Point], paths: Sequence[Sequence[tuple[float, float]]], theme: Theme
 ) -> None:
-    """Write each name where it covers least: beside its point, else further away with a line to it."""
+    """Write each name where it hides as little as possible: beside its point, else further away with a line to it."""
     from matplotlib.patheffects import withStroke
     from matplotlib.transforms import Bbox
 
@@ -112,7 +112,7 @@ def name_points(
     frame = axes.get_window_extent()
     taken = [Bbox.from_bounds(x - 4 * scale, y - 4 * scale, 8 * scale, 8 * scale) for x, y in at]
     for point, (x, _) in zip(points, at, strict=True):
-        ends = [axes.transData.transform((point.x, max(point.error + s * point.sd, LEAST_ERROR)))[1] for s in (1, -1)]
+        ends = [axes.transData.transform((point.x, max(point.error + s * point.sd, MIN_ERROR)))[1] for s in (1, -1)]
         taken.append(Bbox([(x - scale, min(ends)), (x + scale, max(ends))]))
     dots = [dot for path in paths for dot in _dots(axes.transData.transform(path), step=4 * scale)]
     for i in sorted(range(len(points)), key=lambda i: (-at[i][1], at[i][0])):
@@ -156,7 +156,7 @@ def _places(at: Any, size: Any, scale: float) -> list[tuple[Any, float]]:
 
 
 def _cost(box: Any, taken: Sequence[Any], dots: Any, frame: Any) -> float:
-    """How much a name hides if it stands in `box`: other names most, then what lies outside, then curves."""
+    """What a name hides if it is written in `box`: names weigh most, then the area outside the frame, then curves."""
     from matplotlib.transforms import Bbox
 
     hidden = sum(100.0 + _area(Bbox.intersection(box, other)) for other in taken if box.overlaps(other))

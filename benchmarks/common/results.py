@@ -1,7 +1,8 @@
 """Results and ledgers: what every measurement says about itself, and how it is written and read again.
 
 In: a folder of results. Out: JSON, one measurement a file, or JSON lines, one measurement a line (a ledger). A smoke
-run measures nothing: no reader shows it. Imports no NumPy: a child's peak memory is counted from that of its parent.
+run measures nothing: no reader shows it. Imports no NumPy: the peak memory of a child process starts at that of its
+parent.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Record = dict[str, Any]  # one measurement, as JSON has it
 Key = TypeVar("Key", bound=Hashable)
 
 
-def options(about: str | None, *, smoke: str | None = None) -> argparse.ArgumentParser:
+def parser(about: str | None, *, smoke: str | None = None) -> argparse.ArgumentParser:
     """The options of a script that measures: `--results`, and `--smoke` where the script can be tried out."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     if smoke is not None:
@@ -39,7 +40,7 @@ def stamp(libraries: Sequence[str], *, smoke: bool = False, command: str | None 
 
 
 def write(path: Path, record: Record) -> None:
-    """Write one measurement, whole or not at all."""
+    """Write one measurement; the file is never half-written."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     print(f"Written: {path}")

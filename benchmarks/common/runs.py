@@ -17,7 +17,7 @@ OPENINGS = "test-openings.csv"
 
 
 def read_run(run: Path) -> tuple[Record, Record, list[int]]:
-    """The report of a finished run, its environment, and the numbers of the images that it got wrong."""
+    """The report of a finished run, its environment, and the indices of the images that it got wrong."""
     report, environment = (json.loads((run / name).read_text(encoding="utf-8")) for name in (REPORT, ENVIRONMENT))
     with np.load(run / PREDICTIONS) as stored:
         wrong = np.flatnonzero(stored["probs"].argmax(1) != stored["labels"])

@@ -1,4 +1,4 @@
-"""The words and cells that the generated pages share.
+"""The cells, figures and sentences that the generated pages share.
 
 In: measurements as JSON has them. Out: text.
 """
@@ -27,9 +27,9 @@ def table(header: Sequence[str], rows: Sequence[str]) -> str:
 
 
 def spread(figures: Mapping[str, float], unit: str, digits: int) -> str:
-    """Median [least–most] with the unit."""
-    middle, least, most = (f"{figures[part]:,.{digits}f}" for part in ("median", "min", "max"))
-    return f"{middle} {unit} [{least}–{most}]"
+    """Median [min–max] with the unit."""
+    middle, minimum, maximum = (f"{figures[part]:,.{digits}f}" for part in ("median", "min", "max"))
+    return f"{middle} {unit} [{minimum}–{maximum}]"
 
 
 def percent(values: Sequence[float], digits: int = 2) -> str:
@@ -48,7 +48,7 @@ def deviation(values: Sequence[float], digits: int) -> str:
 
 
 def fields(changes: Mapping[str, Any]) -> str:
-    """What is changed of a recipe, as its file would say it."""
+    """The changed fields of a recipe, as its file writes them."""
     return ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in changes.items())
 
 
@@ -61,7 +61,7 @@ def figure(value: float | None) -> str:
 
 
 def middle(values: Sequence[float]) -> str:
-    """Median [least–most], without the brackets if there is one value."""
+    """Median [min–max], without the brackets if there is one value."""
     if len(values) == 1:
         return figure(values[0])
     return f"{figure(median(values))} [{figure(min(values))}–{figure(max(values))}]"
@@ -72,7 +72,7 @@ def machine_line(what: str, *records: Record) -> str:
     box = records[0]["machine"]
     days = sorted({record["date"][:10] for record in records})
     loads = sorted({record["machine"]["load_before"] for record in records})
-    libraries = ", ".join(f"{name} {found}" for name, found in records[0]["versions"].items() if found)
+    libraries = ", ".join(f"{name} {version}" for name, version in records[0]["versions"].items() if version)
     return (
         f"- {what}: {span(days)}, commit {records[0]['commit'] or 'unknown'}; {box['processor']}, "
         f"{box['cores']} cores, {box['memory_gb']:.0f} GB, {box['platform']}, load {span(loads)} before; "

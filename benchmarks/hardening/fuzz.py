@@ -1,15 +1,15 @@
-"""Ten thousand inputs with something wrong in them, and what becomes of each: an answer, or one error of ours.
+"""Ten thousand inputs with something wrong in them, and the result of each: an answer, or one error of ours.
 
-In: an installed `inkdigit[dev]`; a seed. Out: `results/fuzz.json`, a row a kind of input: how many were answered and
-refused; tracebacks, hangs, more than 1 GB beside what importing takes, more than 2 s of processor time. Exit status 1
-if there is one of those.
+In: an installed `inkdigit[dev]`; a seed. Out: `results/fuzz.json`, one row for each kind of input: how many were
+answered and refused; tracebacks, hangs, more than 1 GB beyond what importing takes, more than 2 s of processor time.
+Exit status 1 if there is any of those.
 
-    python -m benchmarks.hardening.fuzz                            all of it
-    python -m benchmarks.hardening.fuzz --seconds 20 --smoke       as many as go into that, of all kinds
-    python -m benchmarks.hardening.fuzz --only pictures --case 17  one again, with its traceback
+    python -m benchmarks.hardening.fuzz                            everything
+    python -m benchmarks.hardening.fuzz --seconds 20 --smoke       as many as fit in 20 seconds, of all kinds
+    python -m benchmarks.hardening.fuzz --only pictures --case 17  one input again, with its traceback
 
-Each kind has a process of its own, so that one that hangs or dies is one input lost. What training takes is left out:
-networks are built and take two steps on 32 pictures at the most.
+Each kind has a process of its own, so that an input that hangs or kills it is only one input lost. Training is left
+out: networks are built and take at most two steps on 32 images.
 """
 
 from __future__ import annotations
@@ -44,43 +44,43 @@ LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "torch", "polars", "h
 SEED = 17
 KINDS: dict[str, Kind] = {**fuzz_inputs.KINDS, **fuzz_files.KINDS}
 MAX_SECONDS = 2.0  # of processor time, of all threads
-MAX_MB = 1_000  # beside what importing takes
+MAX_MB = 1_000  # beyond what importing takes
 AT_ONCE = 2  # processes
-START_S = 180.0  # until a process has made what is good, a trained run among it
-HANG_S = 30.0  # without a word, whatever else the machine does
-LIMIT_BYTES = 4 * 2**30  # beside what importing takes: what asks for more is refused by the system
+START_S = 180.0  # until a process has made its good inputs, a trained run among them
+HANG_S = 30.0  # without a line, however busy the machine is
+LIMIT_BYTES = 4 * 2**30  # beyond what importing takes: the system refuses more
 MAX_MESSAGE = 3_500  # characters of an error, which is one line
-WARM = 8  # inputs before those that count: what is loaded for them stays loaded
-SHOWN = 20  # faults of a kind, in words
+WARM = 8  # inputs before those that count: what they import stays loaded
+SHOWN = 20  # printed faults of a kind
 
 
 @dataclass
 class Row:
-    """What the inputs of a kind came to."""
+    """The results of the inputs of one kind."""
 
     n: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)  # of those that were refused
-    most_s: float = 0.0
-    most_mb: float = 0.0
+    max_s: float = 0.0
+    max_mb: float = 0.0
     faults: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, told: dict[str, Any]) -> None:
+    def add(self, result: dict[str, Any]) -> None:
         """Count one input."""
         self.n += 1
-        self.outcomes[told["outcome"]] += 1
-        if told["outcome"] == "refused":
-            self.errors[told["error"]] += 1
-        self.most_s = max(self.most_s, told.get("seconds", 0.0))
-        self.most_mb = max(self.most_mb, told.get("mb", 0.0))
-        faults = [] if told["outcome"] in ("answered", "refused") else [told["outcome"]]
-        faults += ["slow"] * (told.get("seconds", 0.0) > MAX_SECONDS) + ["large"] * (told.get("mb", 0.0) > MAX_MB)
+        self.outcomes[result["outcome"]] += 1
+        if result["outcome"] == "refused":
+            self.errors[result["error"]] += 1
+        self.max_s = max(self.max_s, result.get("seconds", 0.0))
+        self.max_mb = max(self.max_mb, result.get("mb", 0.0))
+        faults = [] if result["outcome"] in ("answered", "refused") else [result["outcome"]]
+        faults += ["slow"] * (result.get("seconds", 0.0) > MAX_SECONDS) + ["large"] * (result.get("mb", 0.0) > MAX_MB)
         for fault in faults:
-            self.outcomes[fault] += fault != told["outcome"]
-            self.faults.append({**told, "fault": fault})
+            self.outcomes[fault] += fault != result["outcome"]
+            self.faults.append({**result, "fault": fault})
 
     def to_json(self) -> dict[str, Any]:
-        """As it is written."""
+        """As JSON types."""
         faults = {name: self.outcomes[name] for name in ("traceback", "unclear", "hang", "killed", "large", "slow")}
         return {
             "n": self.n,
@@ -88,8 +88,8 @@ class Row:
             "refused": self.outcomes["refused"],
             **faults,
             "errors": dict(sorted(self.errors.items())),
-            "most_s": round(self.most_s, 2),
-            "most_mb": round(self.most_mb),
+            "most_s": round(self.max_s, 2),
+            "most_mb": round(self.max_mb),
         }
 
 
@@ -101,7 +101,7 @@ def child(name: str, seed: int, first: int, count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         os.chdir(folder)
         make = KINDS[name].prepare(Path(folder))
-        out = os.fdopen(os.dup(1), "w")  # what is tried may print
+        out = os.fdopen(os.dup(1), "w")  # an input may print
         sys.stdout = io.StringIO()
         for number in range(WARM):
             _try(make, random.Random(f"{seed} {name} warm {number}"))
@@ -109,9 +109,9 @@ def child(name: str, seed: int, first: int, count: int) -> None:
         _bound(LIMIT_BYTES)
         for case in range(first, first + count):
             print(json.dumps({"begins": case}), file=out, flush=True)
-            told = _try(make, random.Random(f"{seed} {name} {case}"))
-            told["mb"] = round(max(0.0, told["mb"] - own_mb), 1)
-            print(json.dumps({"case": case, **told}), file=out, flush=True)
+            result = _try(make, random.Random(f"{seed} {name} {case}"))
+            result["mb"] = round(max(0.0, result["mb"] - own_mb), 1)
+            print(json.dumps({"case": case, **result}), file=out, flush=True)
 
 
 def _try(make: Any, rng: random.Random) -> dict[str, Any]:
@@ -120,16 +120,16 @@ def _try(make: Any, rng: random.Random) -> dict[str, Any]:
     call = make(rng)
     _forget_peak()
     began = time.process_time()
-    told: dict[str, Any]
+    result: dict[str, Any]
     try:
         call()
-        told = {"outcome": "answered"}
+        result = {"outcome": "answered"}
     except InkdigitError as exc:
         clear = "\n" not in str(exc) and len(str(exc)) <= MAX_MESSAGE
-        told = {"outcome": "refused" if clear else "unclear", "error": exc.kind, "words": str(exc)[:300]}
+        result = {"outcome": "refused" if clear else "unclear", "error": exc.kind, "words": str(exc)[:300]}
     except Exception as exc:  # noqa: BLE001 - that is what is looked for
-        told = {"outcome": "traceback", "error": type(exc).__name__, "words": _last_lines(exc)}
-    return {**told, "seconds": round(time.process_time() - began, 3), "mb": _peak_mb()}
+        result = {"outcome": "traceback", "error": type(exc).__name__, "words": _last_lines(exc)}
+    return {**result, "seconds": round(time.process_time() - began, 3), "mb": _peak_mb()}
 
 
 def _last_lines(exc: Exception) -> str:
@@ -151,38 +151,40 @@ def _peak_mb() -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1000
 
 
-# In the process that asks for it -------------------------------------------------------------------------------------
+# In the process that starts it -------------------------------------------------------------------------------------
 
 
 def run_kind(name: str, count: int, *, seed: int, seconds: float = math.inf) -> Row:
-    """Have `count` inputs of a kind tried, or as many as go into `seconds`; one that hangs its process is lost."""
+    """Try `count` inputs of a kind, or as many as fit in `seconds`; an input that hangs its process is lost."""
     row, case, began = Row(), 0, None
     while case < count:
-        for told in _lines(name, seed, case, count - case):
+        for result in _lines(name, seed, case, count - case):
             began = began or time.monotonic()
-            if "outcome" in told:
-                row.add(told)
-                case = told["case"] + 1
+            if "outcome" in result:
+                row.add(result)
+                case = result["case"] + 1
             if time.monotonic() > began + seconds:
                 return row
     return row
 
 
 def _lines(name: str, seed: int, first: int, count: int) -> Iterator[dict[str, Any]]:
-    """What one process tells, until it is through, or silent for too long, or dead."""
+    """The lines of one process, until it is done, or silent for too long, or dead."""
     command = machine.script("hardening.fuzz", "--child", name, seed, first, count)
     with (
-        tempfile.TemporaryFile("w+") as said,  # a pipe that nobody empties would stop who writes much
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True, env=machine.environment()) as process,
+        tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody empties would block the writer
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=machine.environment()
+        ) as process,
     ):
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         threading.Thread(target=_pass_on, args=(process, lines), daemon=True).start()
         begun: int | None = None
         try:
             while line := lines.get(timeout=START_S if begun is None else HANG_S):
-                told = json.loads(line)
-                begun = told.get("begins")
-                yield told
+                result = json.loads(line)
+                begun = result.get("begins")
+                yield result
         except queue.Empty:
             yield {"case": first if begun is None else begun, "outcome": "hang", "words": f"nothing for {HANG_S:g} s"}
             return
@@ -190,8 +192,8 @@ def _lines(name: str, seed: int, first: int, count: int) -> Iterator[dict[str, A
             process.kill()
         if begun is None and process.wait() == 0:
             return
-        said.seek(0)
-        words = said.read()[-400:]
+        errors.seek(0)
+        words = errors.read()[-400:]
         if begun is None:
             sys.exit(f"The process of {name} does not start:\n{words}")
         yield {"case": begun, "outcome": "killed", "words": words}
@@ -212,47 +214,54 @@ def shares(total: int, names: Iterable[str]) -> dict[str, int]:
 
 def main() -> None:
     """Try all kinds, print a line for each, write the result."""
-    options = results.options(__doc__, smoke="write nothing")
-    options.add_argument("--inputs", type=int, default=10_000, help="in all")
-    options.add_argument("--seconds", type=float, default=math.inf, help="of trying, beside what starting takes")
-    options.add_argument("--seed", type=int, default=SEED)
-    options.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS), help="these kinds alone")
-    options.add_argument("--case", type=int, help="one input of the kind, with its traceback")
-    options.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
-    asked = options.parse_args()
-    if asked.child:
-        name, *numbers = asked.child
+    parser = results.parser(__doc__, smoke="write nothing")
+    parser.add_argument("--inputs", type=int, default=10_000, help="in all")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="of trying inputs, without the start")
+    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS), help="only these kinds")
+    parser.add_argument("--case", type=int, help="one input of the kind, with its traceback")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        name, *numbers = options.child
         child(name, *map(int, numbers))
         return
-    if asked.case is not None:
+    if options.case is not None:
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
             os.chdir(folder)
             print(
-                KINDS[asked.only[0]].prepare(Path(folder))(
-                    random.Random(f"{asked.seed} {asked.only[0]} {asked.case}")
+                KINDS[options.only[0]].prepare(Path(folder))(
+                    random.Random(f"{options.seed} {options.only[0]} {options.case}")
                 )()
             )
         return
-    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.hardening.fuzz")
+    about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.hardening.fuzz")
     began = time.monotonic()
-    seconds = AT_ONCE * asked.seconds / len(asked.only)
+    seconds = AT_ONCE * options.seconds / len(options.only)
     rows: dict[str, Row] = {}
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        counts = shares(asked.inputs, asked.only)
-        futures = {name: pool.submit(run_kind, name, n, seed=asked.seed, seconds=seconds) for name, n in counts.items()}
+        counts = shares(options.inputs, options.only)
+        futures = {
+            name: pool.submit(run_kind, name, n, seed=options.seed, seconds=seconds) for name, n in counts.items()
+        }
         for name, future in futures.items():
             rows[name] = future.result()
-            told = rows[name].to_json()
+            result = rows[name].to_json()
             print(
-                f"{name:24}" + "  ".join(f"{key} {value}" for key, value in told.items() if key != "errors"), flush=True
+                f"{name:24}" + "  ".join(f"{key} {value}" for key, value in result.items() if key != "errors"),
+                flush=True,
             )
             for fault in rows[name].faults[:SHOWN]:
                 print(f"  {fault['fault']} in case {fault['case']}: {fault}", file=sys.stderr)
-    told = {"seed": asked.seed, "n": sum(row.n for row in rows.values()), "seconds": round(time.monotonic() - began, 1)}
-    print(json.dumps(told))
-    if not asked.smoke:
+    result = {
+        "seed": options.seed,
+        "n": sum(row.n for row in rows.values()),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    print(json.dumps(result))
+    if not options.smoke:
         kinds = {name: row.to_json() for name, row in rows.items()}
-        results.write(asked.results / RESULTS, {**about, **told, "kinds": kinds})
+        results.write(options.results / RESULTS, {**about, **result, "kinds": kinds})
     sys.exit(any(row.faults for row in rows.values()))
 
 

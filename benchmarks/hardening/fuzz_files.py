@@ -1,6 +1,6 @@
-"""What is fuzzed of recipes, spaces, runs, databases, HTTP and the command line.
+"""Fuzzed inputs: recipes, spaces, runs, databases, HTTP and the command line.
 
-In: a folder of its own and a random generator. Out: a call that hands one input over; `KINDS` by the table's words.
+In: a folder of its own and a random generator. Out: a call that passes one input; `KINDS` by their names in the table.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.hardening.fuzz_inputs import digits, empty, encode_png, whole_pictures, write
+from benchmarks.hardening.fuzz_inputs import digits, empty, encode_png, intact_files, write
 from benchmarks.hardening.fuzz_kinds import Call, Kind, Make
 from benchmarks.hardening.fuzz_mutate import WORDS, any_value, mutate_bytes, mutate_text, mutate_value
 
-STEPS_PICTURES = 32  # that a network of a recipe takes two steps on
+STEP_IMAGES = 32  # the images on which a network of a recipe takes two steps
 
 
 class NotAnswered(Exception):
-    """What was tried came to an end that is none: a status 500, an exit code 1."""
+    """The input was neither answered nor refused: status 500, or exit code 1."""
 
 
 def small_data() -> Any:
@@ -46,7 +46,7 @@ def small_data() -> Any:
 
 
 def recipes(folder: Path) -> Make:
-    """Recipe files and `--set`: words and values changed; what is a recipe builds its network and takes two steps."""
+    """Recipe files and `--set`: words and values changed; a valid recipe builds its network and takes two steps."""
     import torch
 
     from inkdigit.training import trial
@@ -62,10 +62,10 @@ def recipes(folder: Path) -> Make:
         parts = splits_of(data, recipe)
         net = trial.build(recipe, parts, len(data.classes))
         state = loop.start(net, recipe)
-        images = torch.from_numpy(data.train.images[:STEPS_PICTURES])
+        images = torch.from_numpy(data.train.images[:STEP_IMAGES])
         for _ in range(2):
             x = loop.augment(images, recipe, generator=torch.Generator().manual_seed(0))
-            loss = loop.loss_of(net(x).float()[:, :10], torch.from_numpy(data.train.labels[:STEPS_PICTURES]), recipe)
+            loss = loop.loss_of(net(x).float()[:, :10], torch.from_numpy(data.train.labels[:STEP_IMAGES]), recipe)
             loss.backward()  # type: ignore[no-untyped-call]
             state.optimizer.step()
 
@@ -140,9 +140,9 @@ def checkpoints(folder: Path) -> Make:
             data = mutate_bytes(rng, good)
         else:
             changed = json.loads(json.dumps(header))
-            told = json.loads(changed["__metadata__"]["inkdigit"])
+            state = json.loads(changed["__metadata__"]["inkdigit"])
             if rng.random() < 0.6:
-                changed["__metadata__"]["inkdigit"] = json.dumps(mutate_value(rng, told), default=str)
+                changed["__metadata__"]["inkdigit"] = json.dumps(mutate_value(rng, state), default=str)
             else:
                 changed = mutate_value(rng, changed)
             text = json.dumps(changed, default=str).encode(errors="replace")
@@ -165,8 +165,8 @@ def run_folders(folder: Path) -> Make:
     run = _run(folder)
     names = ("recipe.toml", "metrics.csv", "steps.csv", "env.json", "report.json", "predictions.npz")
     files = {name: (run / name).read_bytes() for name in names}
-    whole = empty(folder / "runs" / "whole")
-    shutil.copytree(run, whole, dirs_exist_ok=True)
+    intact = empty(folder / "runs" / "intact")
+    shutil.copytree(run, intact, dirs_exist_ok=True)
 
     def change(rng: Random, name: str) -> bytes:
         if name.endswith(".npz"):
@@ -183,18 +183,18 @@ def run_folders(folder: Path) -> Make:
         for name in rng.sample(names, rng.choice((1, 1, 2))):
             (damaged / name).unlink()
             write(damaged / name, change(rng, name), rng)
-        asks: list[Callable[[], object]] = [
-            lambda: [entry.to_json() for entry in read_all([whole, damaged])],
-            lambda: [one.to_json() for one in group(read_all([damaged, whole]))],
-            lambda: compare([whole, damaged]).to_json(),
+        calls: list[Callable[[], object]] = [
+            lambda: [entry.to_json() for entry in read_all([intact, damaged])],
+            lambda: [compared.to_json() for compared in group(read_all([damaged, intact]))],
+            lambda: compare([intact, damaged]).to_json(),
             lambda: (Run(damaged).history, Run(damaged).report, Run(damaged).model),
-            lambda: resume(damaged),  # it is finished, or DONE is gone and what is left is looked at
+            lambda: resume(damaged),  # it is finished; or DONE is gone, and the other files are read
         ]
-        ask = rng.choice(asks)
-        if ask is asks[-1] and rng.random() < 0.5:
+        call = rng.choice(calls)
+        if call is calls[-1] and rng.random() < 0.5:
             (damaged / "DONE").unlink()
             write(damaged / "env.json", change(rng, "env.json"), Random(0))
-        return ask
+        return call
 
     return make
 
@@ -251,8 +251,8 @@ def databases(folder: Path) -> Make:
             write(
                 place.with_name("corrections.db-journal"), b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7" + rng.randbytes(600), rng
             )
-        asks: list[Callable[[], object]] = [
-            lambda: [one.to_json() for one in read_list(place)],
+        calls: list[Callable[[], object]] = [
+            lambda: [entry.to_json() for entry in read_list(place)],
             lambda: export(place, place.with_name("out")),
             lambda: delete(place, [3], log=str),
             lambda: delete(place, None, log=str),
@@ -260,7 +260,7 @@ def databases(folder: Path) -> Make:
             lambda: add(place, picture=b"", model="m", answered=None, right="1"),
             lambda: create(place),
         ]
-        return rng.choice(asks)
+        return rng.choice(calls)
 
     return make
 
@@ -269,7 +269,7 @@ def databases(folder: Path) -> Make:
 
 
 def http(folder: Path) -> Make:
-    """Requests of all routes: bodies, types, parameters and headers changed; handed to the application itself."""
+    """Requests of all routes: bodies, types, parameters and headers changed; passed to the application itself."""
     import httpx
 
     from inkdigit.serve.app import create_app
@@ -277,7 +277,7 @@ def http(folder: Path) -> Make:
 
     logging.disable()
     app = create_app(Settings(models=("tiny",), collect=folder / "kept.db", names=()))
-    files = whole_pictures()[::3]
+    files = intact_files()[::3]
     picture = base64.b64encode(files[0]).decode()
     tensor = {"name": "image", "shape": [1, 28, 28], "datatype": "UINT8", "data": [0] * 784}
     bodies: dict[str, Any] = {
@@ -308,7 +308,7 @@ def http(folder: Path) -> Make:
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + files[0] + b"\r\n--x--\r\n"
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
 
-    async def ask(method: str, url: str, headers: dict[str, str], body: bytes) -> int:
+    async def send(method: str, url: str, headers: dict[str, str], body: bytes) -> int:
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             return (await client.request(method, url, headers=headers, content=body, timeout=60)).status_code
 
@@ -335,7 +335,7 @@ def http(folder: Path) -> Make:
 
         def call() -> None:
             try:
-                status = loop.run_until_complete(ask(method, url, headers, body))
+                status = loop.run_until_complete(send(method, url, headers, body))
             except httpx.InvalidURL:
                 return
             if status == 500:
@@ -356,13 +356,13 @@ def _refused(code: int) -> None:
 
 
 def _word(rng: Random) -> str:
-    """A word as Python gets it from a shell: without NUL, and what is not UTF-8 as the file system has it."""
+    """A word as Python gets it from a shell: without NUL; what is not UTF-8 is as the file system has it."""
     return os.fsdecode(rng.choice(WORDS).replace("\0", "").encode(errors="surrogatepass"))
 
 
 def command_line(folder: Path) -> Make:
     """`inkdigit` with words and files changed: an answer, or one line and an exit code of ours."""
-    import inkdigit.training.run  # noqa: F401 - what importing takes is not the words' doing
+    import inkdigit.training.run  # noqa: F401 - importing it now keeps its memory out of the measurement
     from inkdigit.cli.app import main
 
     png = write(folder / "digit.png", encode_png(digits(4)[0][3]), Random(0))
@@ -427,7 +427,7 @@ def command_line(folder: Path) -> Make:
 
 KINDS = {
     "recipes and --set": Kind(
-        recipes, 1_000, "words and values; what is a recipe builds its network and takes two steps"
+        recipes, 1_000, "words and values; a valid recipe builds its network and takes two steps"
     ),
     "search spaces": Kind(spaces, 500, "words, ranges and choices"),
     "checkpoints": Kind(checkpoints, 500, "bytes, counters, names and shapes of tensors"),

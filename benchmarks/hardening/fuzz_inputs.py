@@ -1,6 +1,6 @@
-"""What is fuzzed of pictures, arrays, data sets and model files.
+"""Fuzzed inputs: images, arrays, data sets and model files.
 
-In: a folder of its own and a random generator. Out: a call that hands one input over; `KINDS` by the table's words.
+In: a folder of its own and a random generator. Out: a call that passes one input; `KINDS` by their names in the table.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COMPRESSIONS = (None, "tiff_deflate", "tiff_lzw", "packbits", "jpeg")
 
 
 def digits(n: int = 30) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures uint8 (N, 28, 28), and labels uint8 (N,)."""
+    """Images uint8 (N, 28, 28), and labels uint8 (N,)."""
     from inkdigit.synth import drawn
 
     labels = np.arange(n, dtype=np.uint8) % 10
@@ -50,10 +50,10 @@ def encode(image: Any, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-# Pictures and arrays -------------------------------------------------------------------------------------------------
+# Images and arrays ---------------------------------------------------------------------------------------------------
 
 
-def whole_pictures() -> list[bytes]:
+def intact_files() -> list[bytes]:
     """A file of each format, mode and compression."""
     from PIL import Image
 
@@ -82,7 +82,7 @@ def pictures(_: Path) -> Make:
     from benchmarks.serving import malformed_pictures
     from inkdigit.model.recognizer import Recognizer
 
-    recognizer, files = Recognizer.load("tiny"), whole_pictures()
+    recognizer, files = Recognizer.load("tiny"), intact_files()
     for file in files:
         recognizer.predict(file)
 
@@ -100,7 +100,7 @@ def pictures(_: Path) -> Make:
 
 
 def _mend_checksums(data: bytes) -> bytes:
-    """A PNG whose chunks have the right checksums, as far as they can be told apart: else only they are looked at."""
+    """A PNG whose chunks have the right checksums, so that more than the checksums is tested."""
     if not data.startswith(b"\x89PNG\r\n\x1a\n"):
         return data
     out, at = bytearray(data), 8
@@ -115,11 +115,11 @@ def _mend_checksums(data: bytes) -> bytes:
 
 
 def arrays(_: Path) -> Make:
-    """Arrays of any type and shape, views, masks, records, and what is no array."""
+    """Arrays of any type and shape, views, masks, records, and what is not an array."""
     from inkdigit.model.recognizer import Recognizer
 
     recognizer, pen = Recognizer.load("tiny"), digits(8)[0]
-    recognizer.predict(np.kron(255 - pen[0], np.ones((3, 3), np.uint8)))  # what a photo needs is loaded now
+    recognizer.predict(np.kron(255 - pen[0], np.ones((3, 3), np.uint8)))  # what a photo needs is imported now
     dtypes = (
         "u1",
         "i1",
@@ -192,7 +192,7 @@ def arrays(_: Path) -> Make:
 
 
 def idx(folder: Path) -> Make:
-    """IDX files, plain and gzipped, one of the pair changed; counts that lie; gzip that becomes large."""
+    """IDX files, plain and gzipped, one of the pair changed; false counts; gzip that becomes large."""
     from inkdigit.data.sources import open_data
 
     images, labels = digits()
@@ -240,7 +240,7 @@ def csv(folder: Path) -> Make:
 
 
 def npz(folder: Path) -> Make:
-    """`.npz` files: bytes changed, other arrays, headers that lie, members that become large."""
+    """`.npz` files: bytes changed, other arrays, false headers, members that become large."""
     from inkdigit.data.sources import open_data
 
     images, labels = digits()
@@ -330,7 +330,7 @@ def usps(folder: Path) -> Make:
 
 
 def labels_csv(folder: Path) -> Make:
-    """Folders of pictures: a labels.csv with words changed, names that are pipes, devices and folders, odd trees."""
+    """Folders of images: a labels.csv with words changed, names that are pipes, devices and folders, odd trees."""
     from inkdigit.data.sources import open_data
 
     images, labels = digits(6)
@@ -371,7 +371,7 @@ def labels_csv(folder: Path) -> Make:
 
 
 def encode_png(image: np.ndarray) -> bytes:
-    """A gray picture as PNG."""
+    """A gray image as PNG."""
     from PIL import Image
 
     return encode(Image.fromarray(image), "PNG")
@@ -381,7 +381,7 @@ def encode_png(image: np.ndarray) -> bytes:
 
 
 def models(folder: Path) -> Make:
-    """Model files: bytes, the card's JSON, weights elsewhere, graphs that ask for much; loaded, asked, restored."""
+    """Model files: bytes, the card's JSON, weights elsewhere, graphs that need much memory; loaded, run, restored."""
     import onnx
 
     from inkdigit.model.card import METADATA_KEY
@@ -394,7 +394,7 @@ def models(folder: Path) -> Make:
 
     def change_card(rng: Random, data: bytes) -> bytes:
         model = onnx.load_from_string(data)
-        entry = next(one for one in model.metadata_props if one.key == METADATA_KEY)
+        entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
         raw = json.loads(entry.value)
         match rng.randrange(6):
             case 0:
@@ -457,7 +457,7 @@ def models(folder: Path) -> Make:
 
 
 def write(path: Path, data: bytes, rng: Random) -> Path:
-    """The file; once in a while a pipe, a device, a folder or nothing is in its place."""
+    """The file; sometimes a pipe, a device, a folder or nothing is in its place."""
     odd = rng.random()
     if odd < 0.004:
         os.mkfifo(path)
@@ -483,10 +483,10 @@ def empty(folder: Path) -> Path:
 KINDS = {
     "pictures": Kind(pictures, 1_800, "files of six formats in all their modes, and small files that cost much"),
     "arrays": Kind(arrays, 900, "types, shapes, masks, views, and what is not an array"),
-    "IDX": Kind(idx, 800, "plain and gzipped, counts that lie, class names, writers"),
+    "IDX": Kind(idx, 800, "plain and gzipped, false counts, class names, writers"),
     "Kaggle's CSV": Kind(csv, 800, "train.csv and test.csv"),
-    ".npz": Kind(npz, 800, "bytes, headers that lie, members that become large, four kinds of packing"),
+    ".npz": Kind(npz, 800, "bytes, false headers, members that become large, four kinds of packing"),
     "USPS": Kind(usps, 250, "text in bzip2, before and after packing"),
     "folders and labels.csv": Kind(labels_csv, 500, "rows, names of pipes, devices and folders"),
-    "model files": Kind(models, 1_100, "bytes, card, graph, weights elsewhere; loaded, asked, restored"),
+    "model files": Kind(models, 1_100, "bytes, card, graph, weights elsewhere; loaded, run, restored"),
 }

@@ -1,4 +1,4 @@
-"""What a kind of input is to the fuzzer."""
+"""A kind of input of the fuzzer."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-Call = Callable[[], object]  # hands the input over; what it raises or returns is looked at
+Call = Callable[[], object]  # passes the input; what it raises or returns is checked
 Make = Callable[[Random], Call]  # makes the next input
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A row of the table: `prepare` is given a folder of its own, and may import and write what is good."""
+    """A row of the table: `prepare` gets a folder of its own, and may import and write good inputs."""
 
     prepare: Callable[[Path], Make]
-    weight: int  # of ten thousand inputs, about so many
+    weight: int  # about so many of ten thousand inputs
     words: str  # what is tried

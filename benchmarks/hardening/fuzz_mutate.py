@@ -1,6 +1,6 @@
 """How a good input becomes a bad one: bytes, lines, numbers and nested values changed at random.
 
-In: a random generator and something good. Out: something that is most likely not good any more.
+In: a random generator and something good. Out: something that is probably invalid.
 """
 
 from __future__ import annotations
@@ -71,14 +71,14 @@ def mutate_bytes(rng: Random, good: bytes, *, others: Sequence[bytes] = ()) -> b
             case 7 if others:
                 other = rng.choice(others)
                 data[at:] = other[rng.randrange(len(other) + 1) :]
-            case _:  # the header is where it hurts
+            case _:  # most formats are sensitive to their header
                 if data:
                     data[rng.randrange(min(len(data), 64))] = rng.randrange(256)
     return bytes(data)
 
 
 def mutate_text(rng: Random, good: str) -> bytes:
-    """Words, lines or bytes of a text changed; most of the time it is still a text."""
+    """Words, lines or bytes of a text changed; it usually is still a text."""
     if rng.random() < 0.2:
         return mutate_bytes(rng, good.encode())
     lines = good.splitlines(keepends=True) or [""]
@@ -116,7 +116,7 @@ def _split(line: str) -> list[str]:
 
 
 def any_value(rng: Random, *, depth: int = 3) -> Any:
-    """A value as JSON or TOML could hold it, most likely not the one that is expected."""
+    """A value as JSON or TOML could hold it, probably not the expected one."""
     simple: tuple[Callable[[], Any], ...] = (
         lambda: rng.choice((None, True, False, 0, 1, -1, 0.5, 1e308, 1e-308, -0.0, math.nan, math.inf)),
         lambda: rng.choice((10**6, 10**12, 10**18, 2**31, 2**63 - 1, 10**25)),

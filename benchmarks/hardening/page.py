@@ -1,7 +1,7 @@
-"""Write `docs/hardening.md`: what is bounded, what was decided, and how bad input, kills and full disks were tried.
+"""Write `docs/hardening.md`: limits, decisions, and tests with bad input, kills and full disks.
 
 In: `results/fuzz.json` and `results/soak.json`, whichever are there; a smoke run counts as not measured. Out: the page;
-with `--check` nothing is written, and the exit code is 1 if it is not what they say.
+with `--check` nothing is written, and the exit code is 1 if it is stale.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from inkdigit.picture import decode
 
 PAGE = machine.ROOT / "docs" / "hardening.md"
 FUZZ, SOAK = "python -m benchmarks.hardening.fuzz", "python -m benchmarks.hardening.soak"
-LEAST_INPUTS = 10_000
+MIN_INPUTS = 10_000
 DRILLS = {"kills": "killed", "disks": ("full disk", "stdout full"), "pairs": "two at once"}
 FAULTS = {
     "traceback": "tracebacks",
     "hang": "hangs",
     "killed": "processes that died",
-    "large": f"more than {fuzz.MAX_MB / 1000:g} GB beside what importing takes",
+    "large": f"more than {fuzz.MAX_MB / 1000:g} GB beyond what importing takes",
     "slow": f"more than {fuzz.MAX_SECONDS:g} s of processor time",
     "unclear": "errors that are not one line",
 }
 
 
 def render(fuzzed: Record | None, soaked: Record | None) -> str:
-    """The whole page."""
+    """The page."""
     values = {
         "limits": limits(),
         "fuzz": fuzzed and fuzz_part(fuzzed),
@@ -44,22 +44,22 @@ def render(fuzzed: Record | None, soaked: Record | None) -> str:
 
 
 def limits() -> str:
-    """What a file may be, by the code."""
+    """The limits of a file, as the code has them."""
     rows = [
-        row("bytes of a picture file", _mib(decode.MAX_BYTES)),
-        row("pixels of a picture; of a WebP", f"{decode.MAX_PIXELS:,}; {decode.MAX_WEBP_PIXELS:,}"),
+        row("bytes of an image file", _mib(decode.MAX_BYTES)),
+        row("pixels of an image; of a WebP", f"{decode.MAX_PIXELS:,}; {decode.MAX_WEBP_PIXELS:,}"),
         row("pixels a side", f"{decode.MAX_SIDE:,}"),
         row("pixels that all threads of a process decode at a time", f"{decode.MAX_PIXELS:,}"),
-        row("pieces that a picture file consists of", f"{decode.MAX_READS:,}"),
+        row("pieces of an image file", f"{decode.MAX_READS:,}"),
         row("bytes of a model file", _mib(session.MAX_BYTES)),
-        row("characters of its card; pictures of its self test", f"{card.MAX_CHARACTERS:,}; {schema.MAX_SELF_TEST}"),
+        row("characters of its card; images of its self test", f"{card.MAX_CHARACTERS:,}; {schema.MAX_SELF_TEST}"),
         row("memory of all networks of a process", _mib(session.MAX_MEMORY_BYTES)),
         row(
-            "what a packed data file (`.npz`, `.gz`, `.bz2`) comes to",
+            "unpacked size of a packed data file (`.npz`, `.gz`, `.bz2`)",
             f"{_mib(bounded.MIN_LIMIT_BYTES)}, or {bounded.MAX_EXPANSION} times its size if that is more",
         ),
         row("characters of a recipe or a search space", f"{parsing.MAX_TOML_CHARACTERS:,}"),
-        row("lists and tables in each other; a whole number", f"{parsing.MAX_DEPTH}; below 2⁶³"),
+        row("nested lists and tables; an integer", f"{parsing.MAX_DEPTH}; below 2⁶³"),
         row("bytes of a file of corrections", _mib(corrections_db.MAX_BYTES)),
     ]
     return table(["what", "at most"], rows)
@@ -70,10 +70,10 @@ def _mib(size: int) -> str:
 
 
 def fuzz_part(record: Record) -> dict[str, Any]:
-    """What became of each kind of input."""
+    """The results of each kind of input."""
     kinds = record["kinds"]
     faults = {fault: sum(kind[fault] for kind in kinds.values()) for fault in FAULTS}
-    bars = [row("inputs", f"≥ {LEAST_INPUTS:,}", f"{record['n']:,}", MET[record["n"] >= LEAST_INPUTS])]
+    bars = [row("inputs", f"≥ {MIN_INPUTS:,}", f"{record['n']:,}", MET[record["n"] >= MIN_INPUTS])]
     bars += [row(words, 0, faults[fault], MET[not faults[fault]]) for fault, words in FAULTS.items()]
     rows = [
         row(
@@ -82,7 +82,7 @@ def fuzz_part(record: Record) -> dict[str, Any]:
         )
         for name, kind in kinds.items()
     ]
-    header = ["kind", "what was changed or tried", "n", "answered", "refused", "faults", "longest", "most memory"]
+    header = ["kind", "what was changed or tried", "n", "answered", "refused", "faults", "longest", "max memory"]
     return {
         "n": f"{record['n']:,}",
         "seconds": f"{record['seconds']:,.0f}",
@@ -93,7 +93,7 @@ def fuzz_part(record: Record) -> dict[str, Any]:
 
 
 def _drills(record: Record, names: str | tuple[str, ...]) -> dict[str, Any]:
-    """Each kind of drill: how often, and what it left."""
+    """Each kind of drill: how often, and its results."""
     drills = [drill for drill in record["drills"] if drill["drill"].startswith(names)]
     rows = [
         row(drill["drill"], drill["n"], drill["resumed"] or "–", drill["whole"], len(drill["failures"]))

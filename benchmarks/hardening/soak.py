@@ -1,8 +1,9 @@
-"""Kills, full disks, and two processes at once: whether anything is lost, half-written or mixed.
+"""Kills, full disks, and two processes at once: is anything lost, half-written or mixed.
 
 In: an installed `inkdigit[scale,serve]`; for the full disks, permission to mount a tmpfs (without it a limit on the
-size of files stands in). Out: a line a drill, and `results/soak.json`: how many, how many were resumed, how many left
-every file whole, and words for each failure. Exits with 1 if there is one. Drills run side by side, one a core.
+size of files replaces them). Out: one line for each drill, and `results/soak.json`: how many, how many were resumed,
+how many left every file complete, and a description of each failure. Exits with 1 if there is one. Drills run side by
+side, one a core.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from inkdigit.machine import cores
 RESULTS = "soak.json"
 LIBRARIES = ("inkdigit", "numpy", "torch", "onnxruntime", "optuna", "filelock", "safetensors", "uvicorn")
 SEED = 17
-ALL = 1_000  # commands: more than there are
+ALL = 1_000  # more commands than there are
 SECONDS = 3_600.0  # nothing new begins after an hour; half an hour is usual on two busy cores
 
 
 @dataclass(frozen=True)
 class Part:
-    """One drill: what does it, how often, how often in a smoke run, and whether it needs runs that are trained."""
+    """One drill: its function, how often, how often in a smoke run, and whether it needs trained runs."""
 
     work: Callable[[Drill, Task], None]
     n: int
@@ -42,7 +43,7 @@ class Part:
     trained: bool = True
 
 
-# The longest first, so that the cores end together. The kills come to fifty.
+# The longest first, so that the cores end together. There are fifty kills.
 PARTS = {
     "killed: train": Part(soak_kills.training, 24, 1),
     "full disk: commands with torch": Part(soak_disk.long_files, ALL, 0),
@@ -71,7 +72,7 @@ PARTS = {
 
 
 def perform(name: str, part: Part, material: Material, *, seed: int, smoke: bool, deadline: float) -> Drill:
-    """Do one drill and print what it came to."""
+    """Do one drill and print its results."""
     drill = Drill(name, deadline)
     place = material.folder / "".join(letter if letter.isalnum() else "-" for letter in name)
     place.mkdir()
@@ -84,7 +85,7 @@ def perform(name: str, part: Part, material: Material, *, seed: int, smoke: bool
         drill.check(str(exc), where="it could not go on")
     drill.seconds = time.monotonic() - began
     state = f"{len(drill.failures)} FAILED" if drill.failures else "well"
-    numbers = f"n {drill.n}, whole {drill.whole}" + (f", resumed {drill.resumed}" if drill.resumed else "")
+    numbers = f"n {drill.n}, whole {drill.intact}" + (f", resumed {drill.resumed}" if drill.resumed else "")
     print(f"{name:<38} {state:<9} {numbers}  ({drill.seconds:.0f} s)", flush=True)
     for failure in drill.failures:
         print(f"    {failure}", file=sys.stderr)
@@ -93,7 +94,7 @@ def perform(name: str, part: Part, material: Material, *, seed: int, smoke: bool
 
 @contextmanager
 def working_folder() -> Iterator[Path]:
-    """A folder for all of it, temporary files of the commands among them: killed ones leave theirs."""
+    """A folder for all files, the temporary files of the commands included: killed commands leave theirs."""
     before = os.environ.get("TMPDIR")
     with tempfile.TemporaryDirectory(prefix="inkdigit-soak-", ignore_cleanup_errors=True) as name:
         (Path(name) / "tmp").mkdir()
@@ -115,11 +116,11 @@ def soak(names: list[str], *, seed: int, seconds: float, jobs: int, smoke: bool)
             pool.submit(perform, name, PARTS[name], material, seed=seed, smoke=smoke, deadline=deadline)
             for name in names
         ]
-        return [one.result() for one in waiting]
+        return [future.result() for future in waiting]
 
 
 def summary(drills: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
-    """What all of them came to."""
+    """The results of all drills."""
     return {
         "kills": sum(drill["n"] for drill in drills if drill["drill"].startswith("killed")),
         "n": sum(drill["n"] for drill in drills),
@@ -137,26 +138,28 @@ def put_in(record: dict[str, Any], again: list[dict[str, Any]], *, commit: str |
 
 
 def main() -> int:
-    """Do the drills, write what they came to, and say whether all went well."""
-    options = results.options(__doc__, smoke="each of the short drills once")
-    options.add_argument("--seed", type=int, default=SEED, help="of the moments of the kills")
-    options.add_argument("--seconds", type=float, default=SECONDS, help="nothing new begins after so many")
-    options.add_argument("--jobs", type=int, default=cores(), help="drills side by side")
-    options.add_argument("--only", nargs="+", metavar="WORDS", help="these alone; put into the results that are there")
-    asked = options.parse_args()
-    if asked.jobs < 1 or asked.seconds <= 0:
-        options.error("--jobs and --seconds are above 0")
-    names = [name for name, part in PARTS.items() if part.smoke or not asked.smoke]
-    names = [name for name in names if not asked.only or any(word in name for word in asked.only)]
+    """Do the drills and write the results; 1 if there is a failure."""
+    parser = results.parser(__doc__, smoke="each of the short drills once")
+    parser.add_argument("--seed", type=int, default=SEED, help="of the moments of the kills")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="no drill begins after this time")
+    parser.add_argument("--jobs", type=int, default=cores(), help="drills side by side")
+    parser.add_argument(
+        "--only", nargs="+", metavar="WORDS", help="only these; their results replace those that are there"
+    )
+    options = parser.parse_args()
+    if options.jobs < 1 or options.seconds <= 0:
+        parser.error("--jobs and --seconds are above 0")
+    names = [name for name, part in PARTS.items() if part.smoke or not options.smoke]
+    names = [name for name in names if not options.only or any(word in name for word in options.only)]
     if not names:
-        options.error(f"--only names no drill: {', '.join(PARTS)}")
-    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.hardening.soak")
+        parser.error(f"--only names no drill: {', '.join(PARTS)}")
+    about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.hardening.soak")
     began = time.monotonic()
-    drills = soak(names, seed=asked.seed, seconds=asked.seconds, jobs=asked.jobs, smoke=asked.smoke)
+    drills = soak(names, seed=options.seed, seconds=options.seconds, jobs=options.jobs, smoke=options.smoke)
     done = [drill.to_json() for drill in drills]
-    record = {**about, "seed": asked.seed, **summary(done, seconds=time.monotonic() - began)}
-    before = results.read(asked.results / RESULTS) if asked.only and not asked.smoke else None
-    results.write(asked.results / RESULTS, put_in(before, done, commit=about["commit"]) if before else record)
+    record = {**about, "seed": options.seed, **summary(done, seconds=time.monotonic() - began)}
+    before = results.read(options.results / RESULTS) if options.only and not options.smoke else None
+    results.write(options.results / RESULTS, put_in(before, done, commit=about["commit"]) if before else record)
     return int(record["failures"] > 0)
 
 

@@ -1,6 +1,6 @@
-"""Commands of Inkdigit as processes of their own: ended, killed at a moment, two at once; and what a drill comes to.
+"""Commands of Inkdigit as processes of their own: ended, killed at a moment, two at once; and the results of a drill.
 
-In: the words of a command line. Out: how it ended and what it said. Every command is the leader of a process group, so
+In: the words of a command line. Out: how it ended and its messages. Every command is the leader of a process group, so
 that a kill reaches its workers too, and trains on one thread, so that weights can be compared bit for bit.
 """
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 COMMAND = (sys.executable, "-m", "inkdigit")
-PATIENCE_S = 600.0  # longer, and it hangs: a busy machine is slow, and nothing here takes a minute on a quiet one
+PATIENCE_S = 600.0  # longer means that it hangs: no command takes a minute on a quiet machine
 LOOK_S = 0.001  # between two looks at the files of a command that is to be killed
 GONE_S = 2.0  # for the workers of a killed command to be gone
 KILLED = -signal.SIGKILL
@@ -30,16 +30,16 @@ NOISE = ("Traceback (most recent call last)", "Exception ignored in", "resource_
 
 @dataclass
 class Drill:
-    """What one drill came to: `n` kills, full disks or pairs; after how many of them everything was as it should be."""
+    """The results of one drill: `n` kills, full disks or pairs, and how many left all files as they should be."""
 
     name: str
     deadline: float = float("inf")  # of `time.monotonic`: nothing new begins after it
     n: int = 0
-    resumed: int = 0  # the next command went on, or said in one line what to do
-    whole: int = 0  # every file was absent, the old one or a whole one
+    resumed: int = 0  # the next command continued, or said in one line what to do
+    intact: int = 0  # every file was absent, the old one or a complete one
     phases: Counter[str] = field(default_factory=Counter)  # what was under way at the moment of the kills
     counts: Counter[str] = field(default_factory=Counter)  # further numbers
-    aside: int = 0  # files that kills left beside, under temporary names
+    leftovers: int = 0  # files under temporary names that kills left
     failures: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -49,18 +49,18 @@ class Drill:
 
     def check(self, problem: str | Sequence[str] | None, *, where: str) -> bool:
         """Note the problems, if there are any; return whether there are none."""
-        found = [problem] if isinstance(problem, str) else list(problem or [])
-        self.failures += [f"{where}: {one}" for one in found]
-        return not found
+        problems = [problem] if isinstance(problem, str) else list(problem or [])
+        self.failures += [f"{where}: {text}" for text in problems]
+        return not problems
 
     def to_json(self) -> dict[str, Any]:
-        """The drill as JSON types; what does not apply to it is left out."""
-        more = {"phases": dict(self.phases), "left_aside": self.aside} if self.phases else {}
+        """The drill as JSON types; fields that do not apply are left out."""
+        more = {"phases": dict(self.phases), "left_aside": self.leftovers} if self.phases else {}
         return {
             "drill": self.name,
             "n": self.n,
             "resumed": self.resumed,
-            "whole": self.whole,
+            "whole": self.intact,
             **more,
             **self.counts,
             "seconds": round(self.seconds, 1),
@@ -70,7 +70,7 @@ class Drill:
 
 @dataclass(frozen=True)
 class Ended:
-    """A command that has ended: its exit code, negative for a signal, None where it never ended."""
+    """A command that has ended: its exit code, negative for a signal, None if it never ended."""
 
     words: tuple[str, ...]
     code: int | None
@@ -80,7 +80,7 @@ class Ended:
 
     @property
     def last(self) -> str:
-        """The last line that it said on stderr."""
+        """Its last line on stderr."""
         return next((line for line in reversed(self.err.splitlines()) if line.strip()), "")
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Running:
-    """A command under way."""
+    """A running command."""
 
     words: tuple[str, ...]
     process: subprocess.Popen[bytes]
@@ -113,7 +113,7 @@ class Running:
                 time.sleep(LOOK_S)
 
     def end(self) -> Ended:
-        """Wait for its end; one that does not end is killed."""
+        """Wait for its end, and kill it if it does not end."""
         code: int | None
         try:
             out, err = self.process.communicate(timeout=PATIENCE_S)
@@ -121,8 +121,8 @@ class Running:
         except subprocess.TimeoutExpired:
             self.kill()
             (out, err), code = self.process.communicate(), None
-        said, complained = ((text or b"").decode(errors="replace") for text in (out, err))
-        return Ended(self.words, code, said, complained, time.monotonic() - self.began)
+        stdout, stderr = ((text or b"").decode(errors="replace") for text in (out, err))
+        return Ended(self.words, code, stdout, stderr, time.monotonic() - self.began)
 
 
 @dataclass(frozen=True)
@@ -196,7 +196,7 @@ def strike(
     phases: Sequence[str],
     usual: Mapping[str, float],
 ) -> Ended:
-    """Kill a command at a moment; `phases` is their order. One that ends before the moment comes ended by itself."""
+    """Kill a command at a moment; `phases` is their order. A command that ends before that ended by itself."""
     running = start(words, cwd=cwd)
     while phases.index(phase()) < phases.index(moment.phase) and not running.is_over():
         time.sleep(LOOK_S)
@@ -211,11 +211,11 @@ def strike(
 def together(*commands: Sequence[str | Path], cwd: Path) -> list[Ended]:
     """Run commands at the same time, to their end."""
     running = [start(words, cwd=cwd) for words in commands]
-    return [one.end() for one in running]
+    return [command.end() for command in running]
 
 
-def refused(ended: Ended, *, codes: Collection[int]) -> str | None:
-    """What is not right about a command that should fail with one of `codes`, in one line that comes last."""
+def check_refusal(ended: Ended, *, codes: Collection[int]) -> str | None:
+    """The problem with a command that should fail with one of `codes` and one last line; None without a problem."""
     errors = [line for line in ended.err.splitlines() if line.startswith("Error: ")]
     if ended.code not in codes:
         return f"{ended}; expected exit code {' or '.join(map(str, sorted(codes)))}"
@@ -226,6 +226,6 @@ def refused(ended: Ended, *, codes: Collection[int]) -> str | None:
     return None
 
 
-def went_well(ended: Ended) -> str | None:
-    """What is not right about a command that should succeed."""
+def check_success(ended: Ended) -> str | None:
+    """The problem with a command that should succeed; None without a problem."""
     return None if ended.code == 0 and not any(noise in ended.err for noise in NOISE) else str(ended)

@@ -1,8 +1,8 @@
 """A disk that is full: every command that writes, and the service.
 
 In: an empty folder. Out: a `Drill` each; `n` counts commands. The disk is a tmpfs of a few megabytes; where mounting is
-refused, a limit on the size of files (RLIMIT_FSIZE) stands in. Expected are exit code 9, one line on stderr, and no
-file that is half-written: absent, the old one, or whole.
+refused, a limit on the size of files (RLIMIT_FSIZE) replaces it. Expected are exit code 9, one line on stderr, and no
+file that is half-written: absent, the old one, or complete.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from benchmarks.hardening.soak_commands import FULL, Drill, Ended, refused, run, start, went_well
+from benchmarks.hardening.soak_checks import can_be_resumed, compare_runs, half_written, left_aside
+from benchmarks.hardening.soak_commands import FULL, Drill, Ended, check_refusal, check_success, run, start
 from benchmarks.hardening.soak_corrections import NO_ROOM, Sent, collect, judge, post
-from benchmarks.hardening.soak_kills import adaptation, kept_or_whole, search
+from benchmarks.hardening.soak_kills import adaptation, old_or_complete, search
 from benchmarks.hardening.soak_material import DATA, Material, Task
-from benchmarks.hardening.soak_whole import can_be_resumed, compare_runs, half_written, left_aside
 from benchmarks.serving import service
 from inkdigit import runs
 
@@ -32,9 +32,9 @@ PAGE = 4096  # bytes that a tmpfs gives at a time
 OLD = b"the old file\n"
 OK, CREATED = 200, 201
 SENT = 20  # corrections in each stage
-# What is free meanwhile, None for all, and what is answered: the last page may do for one more.
+# The free bytes (None: all) and the expected answers: the last page may be enough for one more.
 STAGES = ((None, {CREATED}), (0, {NO_ROOM}), (PAGE, {CREATED, NO_ROOM}), (None, {CREATED}), (0, {NO_ROOM}))
-# What is free when a training begins: nothing, not enough for the first epoch, the last, the model, the page.
+# Free bytes when a training begins: nothing, not enough for the first epoch, the last, the model, the page.
 TRAINING_ROOM = (0, 5 * PAGE, 8 * PAGE, 12 * PAGE, 100 * PAGE)
 SEARCH_ROOM = (20 * PAGE, 40 * PAGE)  # not enough for the trials, for the page
 
@@ -47,7 +47,7 @@ class Disk:
     mounted: bool
 
     def leave(self, size: int) -> int | None:
-        """Fill it but for `size` bytes; return how large a file may become, where nothing is mounted."""
+        """Fill it except for `size` bytes; return the limit of a file, where nothing is mounted."""
         self.leave_all()
         if not self.mounted:
             return size
@@ -57,20 +57,20 @@ class Disk:
 
     @property
     def codes(self) -> set[int]:
-        """How a command that finds no room ends: a limit on all files is met by what is only read, too."""
+        """The exit codes of a command without room: a limit on all files also affects files that are only read."""
         return {FULL} if self.mounted else {2, 4, FULL}
 
-    def fits(self, ended: Ended) -> str | None:
-        """What is not right about a command that should find no room: a limit on each file may be enough for all."""
-        return None if ended.code == 0 and not self.mounted else self.refused(ended)
+    def check_fit(self, ended: Ended) -> str | None:
+        """The problem with a command that should find no room; a limit on each file may still be enough."""
+        return None if ended.code == 0 and not self.mounted else self.check_full(ended)
 
-    def refused(self, ended: Ended) -> str | None:
-        """What is not right about a command that found no room: it says so, and of the right place."""
-        problem = refused(ended, codes=self.codes)
+    def check_full(self, ended: Ended) -> str | None:
+        """The problem with a command that found no room; None if it says so, about the right place."""
+        problem = check_refusal(ended, codes=self.codes)
         return problem or (f"{ended}; it was not stdout" if "stdout" in ended.last else None)
 
     def leave_all(self) -> None:
-        """Give all of the room back."""
+        """Free all of the room."""
         (self.folder / FILLER).unlink(missing_ok=True)
 
     def empty(self) -> None:
@@ -81,7 +81,7 @@ class Disk:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Disk]:
-    """A disk of a few megabytes at `folder`, which is unmounted in any case."""
+    """A disk of a few megabytes at `folder`, which is always unmounted."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(folder)]
     mounted = bool(shutil.which("mount")) and subprocess.run(mount, capture_output=True, check=False).returncode == 0
@@ -111,7 +111,7 @@ def short_cases(material: Material) -> list[Case]:
 
 
 def long_cases(material: Material) -> list[Case]:
-    """The commands that do."""
+    """The commands that need torch."""
     model = material.run(0)
     formats = {"safetensors": "w.safetensors", "onnx-int8": "int8.onnx", "keras": "model.keras", "pt2": "program.pt2"}
     return [
@@ -128,7 +128,7 @@ def long_cases(material: Material) -> list[Case]:
 
 
 def temporary(drill: Drill, task: Task) -> None:
-    """Leave no room for temporary files, but for what is written in the end."""
+    """Leave no room for temporary files, only for the final file."""
     model, place = task.material.run(0), task.place
     commands: list[Case] = [
         Case(["export", model, "--format", "onnx-int8", "--out"], "int8.onnx"),
@@ -142,20 +142,22 @@ def temporary(drill: Drill, task: Task) -> None:
             target = place / case.target
             limit = disk.leave(2 * PAGE)
             ended = start([*case.words, target], cwd=place, limit=limit, more={"TMPDIR": str(disk.folder)}).end()
-            problems = [went_well(ended) and disk.refused(ended), kept_or_whole(target, None)]
+            problems = [check_success(ended) and disk.check_full(ended), old_or_complete(target, None)]
             disk.empty()
             drill.n += 1
             drill.counts["succeeded"] += ended.code == 0
-            drill.whole += drill.check([one for one in problems if one], where="no room for temporary files")
+            drill.intact += drill.check(
+                [problem for problem in problems if problem], where="no room for temporary files"
+            )
 
 
 def short_files(drill: Drill, task: Task) -> None:
-    """Have the quick commands write on a disk that is full, or has room for a page."""
+    """Let the quick commands write on a disk that is full, or has room for a page."""
     _files(drill, short_cases(task.material)[: task.n], task.place, (0, PAGE))
 
 
 def long_files(drill: Drill, task: Task) -> None:
-    """Have the others write on a disk that has room for little."""
+    """Let the others write on a disk that has little room."""
     _files(drill, long_cases(task.material)[: task.n], task.place, (2 * PAGE,))
 
 
@@ -169,7 +171,7 @@ def _files(drill: Drill, cases: Sequence[Case], place: Path, rooms: Sequence[int
 
 
 def _write(drill: Drill, case: Case, disk: Disk, room: int, *, old: bytes | None) -> None:
-    """One command; where there was room after all, it succeeds and its file is whole."""
+    """One command; if the room was enough, it succeeds and its file is complete."""
     disk.empty()
     target = disk.folder / case.target
     old = old if target.suffix else None  # a folder is a new one
@@ -178,19 +180,19 @@ def _write(drill: Drill, case: Case, disk: Disk, room: int, *, old: bytes | None
     limit = disk.leave(room)
     ended = run([*case.words, target], cwd=disk.folder, limit=limit)
     disk.leave_all()
-    problems = [problem] if (problem := went_well(ended) and disk.refused(ended)) else []
-    if target.suffix and (problem := kept_or_whole(target, old)):
+    problems = [problem] if (problem := check_success(ended) and disk.check_full(ended)) else []
+    if target.suffix and (problem := old_or_complete(target, old)):
         problems.append(problem)
     elif not target.suffix:
         problems += half_written(disk.folder)
     problems += [f"{path.name} is left" for path in left_aside(disk.folder)]
     drill.n += 1
     drill.counts["succeeded"] += ended.code == 0
-    drill.whole += drill.check(problems, where=f"{case.words[0]}, {room} bytes free")
+    drill.intact += drill.check(problems, where=f"{case.words[0]}, {room} bytes free")
 
 
 def training(drill: Drill, task: Task) -> None:
-    """Train on a disk that fills up at several stages; with room again the run is resumed."""
+    """Train on a disk that fills up at several stages; then free the disk and resume the run."""
     material, place, n = task.material, task.place, task.n
     with small_disk(place / "disk") as disk:
         drill.counts["mounted"] = int(disk.mounted)
@@ -199,23 +201,23 @@ def training(drill: Drill, task: Task) -> None:
             disk.empty()
             where = f"{room} bytes free"
             ended = run(material.train(out, seed=0), cwd=place, limit=disk.leave(room))
-            well = drill.check(disk.fits(ended), where=where)
+            well = drill.check(disk.check_fit(ended), where=where)
             disk.leave_all()
             drill.n += 1
-            drill.whole += drill.check(half_written(out), where=where) and well
+            drill.intact += drill.check(half_written(out), where=where) and well
             if runs.is_finished(out):
                 drill.check(compare_runs(out, material.run(0)), where=where)
             elif can_be_resumed(out):
-                drill.check(went_well(run(["train", "--resume", out], cwd=place)), where=where)
+                drill.check(check_success(run(["train", "--resume", out], cwd=place)), where=where)
                 drill.resumed += drill.check(compare_runs(out, material.run(0)), where=f"{where}, resumed")
             else:
                 drill.resumed += drill.check(
-                    refused(run(["train", "--resume", out], cwd=place), codes={2, 4}), where=f"{where}, not begun"
+                    check_refusal(run(["train", "--resume", out], cwd=place), codes={2, 4}), where=f"{where}, not begun"
                 )
 
 
 def searching(drill: Drill, task: Task) -> None:
-    """Search on a disk that fills up; with room again the same command goes on."""
+    """Search on a disk that fills up; then free the disk and run the same command again."""
     with small_disk(task.place / "disk") as disk:
         out = disk.folder / "search"
         words = search(task.material, out)
@@ -223,15 +225,15 @@ def searching(drill: Drill, task: Task) -> None:
             disk.empty()
             where = f"{room} bytes free"
             ended = run(words, cwd=task.place, limit=disk.leave(room))
-            well = drill.check(disk.fits(ended), where=where)
+            well = drill.check(disk.check_fit(ended), where=where)
             disk.leave_all()
             drill.n += 1
-            drill.whole += drill.check(half_written(out), where=where) and well
-            drill.resumed += drill.check(went_well(run(words, cwd=task.place)) or half_written(out), where=where)
+            drill.intact += drill.check(half_written(out), where=where) and well
+            drill.resumed += drill.check(check_success(run(words, cwd=task.place)) or half_written(out), where=where)
 
 
 def collecting(drill: Drill, task: Task) -> None:
-    """Send corrections to a service whose disk is full: 507, it goes on answering, and keeps others later."""
+    """Send corrections to a service whose disk is full: it answers 507, continues, and stores others later."""
     with small_disk(task.place / "disk") as disk:
         drill.counts["mounted"] = int(disk.mounted)
         file, sent, log = disk.folder / "corrections.db", Sent(), task.place / "serve.log"
@@ -240,15 +242,15 @@ def collecting(drill: Drill, task: Task) -> None:
             disk.leave_all()
         if "Traceback" in log.read_text(encoding="utf-8", errors="replace"):
             problems.append("a traceback in the log")
-        drill.counts["acknowledged"] = len(sent.kept)
+        drill.counts["acknowledged"] = len(sent.acknowledged)
         problems += judge(file, sent, place=task.place)
-        drill.whole += drill.n * drill.check(problems[:20], where="service")
+        drill.intact += drill.n * drill.check(problems[:20], where="service")
 
 
 def _collect(
     drill: Drill, disk: Disk, at: service.Service, sent: Sent, room: int | None, right: set[int]
 ) -> Iterator[str]:
-    """Send some while so much is free; yield what is not right about the answers, statuses other than `right`."""
+    """Send some while `room` bytes are free; yield each answer whose status is not in `right`."""
     disk.leave_all()
     limit = None if room is None else disk.leave(room)
     size = resource.RLIM_INFINITY if limit is None else limit
@@ -258,7 +260,7 @@ def _collect(
         status, answer = post(at.port, number)
         drill.n += 1
         if status == CREATED:
-            sent.kept[number] = int(str(answer["id"]))
+            sent.acknowledged[number] = int(str(answer["id"]))
         if status not in right:
             yield f"status {status} with {room} bytes free: {answer}"
     if at.get("/health/ready") != OK:

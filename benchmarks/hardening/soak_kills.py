@@ -1,7 +1,7 @@
 """SIGKILL at random moments of trainings, exports, searches and adaptations.
 
-In: how many kills, a seed. Out: a `Drill` each. After a kill every file is absent, the old one or whole; the next
-command goes on or says in one line what to do; in the end a run is bit for bit the one that nothing disturbed.
+In: how many kills, a seed. Out: a `Drill` each. After a kill every file is absent, the old one or complete; the next
+command continues or says in one line what to do; in the end a run is bit for bit the undisturbed one.
 """
 
 from __future__ import annotations
@@ -12,17 +12,27 @@ from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
-from benchmarks.hardening.soak_commands import KILLED, Drill, Ended, Moment, refused, run, strike, watch, went_well
+from benchmarks.hardening.soak_checks import broken, can_be_resumed, compare_runs, half_written, left_aside
+from benchmarks.hardening.soak_commands import (
+    KILLED,
+    Drill,
+    Ended,
+    Moment,
+    check_refusal,
+    check_success,
+    run,
+    strike,
+    watch,
+)
 from benchmarks.hardening.soak_material import DATA, TRAIN_PHASES, Material, Task, files_of, training_phase
-from benchmarks.hardening.soak_whole import broken, can_be_resumed, compare_runs, half_written, left_aside
 from inkdigit import runs
 
-KILLS_IN_A_ROW = 3  # of one run, before it may end
-MORE = 2  # times as many attempts as kills, for a command may end before its moment comes
+KILLS_IN_A_ROW = 3  # of one run, before it runs to its end
+MORE = 2  # times as many attempts as kills, since a command may end before its moment
 TRIALS = 3
 WRITING_S = 0.01  # from the first new file of an export to the last rename, and a little more
-REFUSED = {2, 4}  # a run that cannot be gone on with
-# When a run is killed, and the commands that resume it; those that are killed late have no epochs left.
+REFUSED = {2, 4}  # exit codes of a run that cannot be resumed
+# When a run is killed, and the commands that resume it; resumed runs that are killed late have no epochs left.
 CHAINS = (
     ("training", "export", "report"),
     ("training", "training", "report"),
@@ -35,22 +45,22 @@ WRITE_PHASES = ("working", "writing")
 
 
 def moments(n: int, phases: Sequence[str], rng: Random) -> list[Moment]:
-    """So many moments, spread over the phases, in a random order."""
+    """`n` moments, spread over the phases, in a random order."""
     chosen = list(islice(cycle(phases), n))
     rng.shuffle(chosen)
     return [Moment(phase, rng.random()) for phase in chosen]
 
 
 def training(drill: Drill, task: Task) -> None:
-    """Kill trainings and those that resume them, then let them end."""
+    """Kill trainings and the commands that resume them, then let them end."""
     for number, phases in zip(range(MORE * task.n), cycle(CHAINS), strict=False):
         if drill.n >= task.n or not drill.in_time():
             return
         chain = [Moment(phase, task.rng.random()) for phase in phases[: task.n - drill.n]]
-        _train_on(drill, task.material, task.place / f"run-{number}", chain)
+        _train_with_kills(drill, task.material, task.place / f"run-{number}", chain)
 
 
-def _train_on(drill: Drill, material: Material, place: Path, chain: Sequence[Moment]) -> None:
+def _train_with_kills(drill: Drill, material: Material, place: Path, chain: Sequence[Moment]) -> None:
     """One run: killed at each moment of `chain`, resumed in between and at the end."""
     words, kills, where = material.train(place, seed=0), 0, f"run killed {len(chain)} times"
     for moment in chain:
@@ -61,38 +71,38 @@ def _train_on(drill: Drill, material: Material, place: Path, chain: Sequence[Mom
 
         ended = strike(words, moment, cwd=material.folder, phase=phase, phases=TRAIN_PHASES, usual=material.usual)
         if ended.code != KILLED:
-            drill.check(went_well(ended), where="it ended before it was killed")
+            drill.check(check_success(ended), where="it ended before it was killed")
             break
         kills += 1
         where = f"killed in {phase()} at {moment.share:.2f} of {moment.phase}"
         _count(drill, phase(), place, where)
-        words = _go_on(drill, material, place, where)
+        words = _continue(drill, material, place, where)
     if not runs.is_finished(place):
-        drill.check(went_well(run(words, cwd=material.folder)), where=where)
+        drill.check(check_success(run(words, cwd=material.folder)), where=where)
     if drill.check(compare_runs(place, material.run(0)), where=where):
         drill.resumed += kills
     shutil.rmtree(place, ignore_errors=True)
 
 
 def _count(drill: Drill, phase: str, place: Path, where: str) -> None:
-    """Count a kill, and look whether it left every file whole."""
+    """Count a kill, and check that it left every file complete."""
     drill.n += 1
     drill.phases[phase] += 1
-    drill.aside += len(left_aside(place))
-    drill.whole += drill.check(half_written(place), where=where)
+    drill.leftovers += len(left_aside(place))
+    drill.intact += drill.check(half_written(place), where=where)
 
 
-def _go_on(drill: Drill, material: Material, place: Path, where: str) -> list[str | Path]:
-    """The command that goes on; what cannot be gone on with says so in one line, and is begun anew."""
+def _continue(drill: Drill, material: Material, place: Path, where: str) -> list[str | Path]:
+    """The command that continues; a run that cannot be resumed says so in one line, and is started again."""
     if can_be_resumed(place):
         return ["train", "--resume", place]
-    drill.check(refused(run(["train", "--resume", place], cwd=material.folder), codes=REFUSED), where=where)
+    drill.check(check_refusal(run(["train", "--resume", place], cwd=material.folder), codes=REFUSED), where=where)
     shutil.rmtree(place, ignore_errors=True)
     return material.train(place, seed=0)
 
 
 def seeds(drill: Drill, task: Task) -> None:
-    """Kill a training of several seeds; the same command goes on."""
+    """Kill a training of several seeds; the same command continues."""
     for number in range(MORE * task.n):
         if drill.n >= task.n or not drill.in_time():
             return
@@ -110,23 +120,23 @@ def _train_seeds(drill: Drill, task: Task, out: Path, chain: Sequence[Moment]) -
     for moment in chain:
         ended = strike(words, moment, cwd=place, phase=phase, phases=SEEDS_PHASES, usual=usual)
         if ended.code != KILLED:
-            drill.check(went_well(ended), where="it ended before it was killed")
+            drill.check(check_success(ended), where="it ended before it was killed")
             break
         kills += 1
         where = f"killed in the {phase()} at {moment.share:.2f}"
         _count(drill, phase(), out, where)
-        for one in (out / "s0", out / "s1"):  # as the error says: remove it, nothing was trained
-            if (one / runs.RECIPE).is_file() and not can_be_resumed(one):
-                drill.check(refused(run(words, cwd=place), codes={9}), where=where)
-                shutil.rmtree(one)
-    well = drill.check(went_well(run(words, cwd=place)), where=where)
+        for run_folder in (out / "s0", out / "s1"):  # as the error says: remove it, nothing was trained
+            if (run_folder / runs.RECIPE).is_file() and not can_be_resumed(run_folder):
+                drill.check(check_refusal(run(words, cwd=place), codes={9}), where=where)
+                shutil.rmtree(run_folder)
+    well = drill.check(check_success(run(words, cwd=place)), where=where)
     for seed in (0, 1):
         well = drill.check(compare_runs(out / f"s{seed}", material.run(seed)), where=f"{where}, seed {seed}") and well
     drill.resumed += kills * well
 
 
 def tune(drill: Drill, task: Task) -> None:
-    """Kill searches and those that go on with them; the same command ends each."""
+    """Kill searches and the commands that continue them; the same command ends each."""
     material, place, rng, n = task.material, task.place, task.rng, task.n
     names = (("start.toml", "trials"), ("study.html", "comparison"), ("winner.toml", "page"))
 
@@ -135,7 +145,7 @@ def tune(drill: Drill, task: Task) -> None:
 
     first = place / "undisturbed"
     ended, usual = watch(search(material, first), cwd=place, phase=lambda: phase(first))
-    if not drill.check(went_well(ended) or _searched(ended, first), where="undisturbed"):
+    if not drill.check(check_success(ended) or _searched(ended, first), where="undisturbed"):
         return
     begun = ended.out.partition("; the start")[2].partition("\n")[0]
     waiting = moments(MORE * n, ("trials", "comparison", "trials", "start"), rng)
@@ -157,14 +167,14 @@ def tune(drill: Drill, task: Task) -> None:
             where = f"killed in {phase(out)} at {moment.share:.2f} of {moment.phase}"
             _count(drill, phase(out), out, where)
         ended = run(search(material, out), cwd=place)
-        problem = went_well(ended) or _searched(ended, out)
+        problem = check_success(ended) or _searched(ended, out)
         if problem is None and begun not in ended.out:
-            problem = f"the start came to something else than {begun}"
+            problem = f"the start has another result than {begun}"
         drill.resumed += kills * drill.check(problem or half_written(out), where=where)
 
 
 def search(material: Material, out: Path) -> list[str | Path]:
-    """The command that searches, or goes on with it."""
+    """The command that searches, or continues the search."""
     words = ["tune", material.start, "--data", DATA, "--space", material.space, "--trials", str(TRIALS)]
     return [*words, "--jobs", "1", "--out", out]
 
@@ -176,7 +186,7 @@ def _searched(ended: Ended, out: Path) -> str | None:
 
 
 def adapt(drill: Drill, task: Task) -> None:
-    """Kill adaptations; the model that they began with is never touched."""
+    """Kill adaptations; the model that they start from is never changed."""
     material, place, rng, n = task.material, task.place, task.rng, task.n
     source = place / "source.onnx"
     shutil.copyfile(material.model, source)
@@ -215,9 +225,9 @@ def weights(drill: Drill, task: Task) -> None:
 def _files(
     drill: Drill, commands: Sequence[list[str | Path]], names: Sequence[str], place: Path, rng: Random, n: int
 ) -> None:
-    """Kill commands that write one file, half of them where an older file lies; then let each end beside what is left.
+    """Kill commands that write one file, half of them where an older file is; then let each end with what is left.
 
-    The last word of each command is the option that takes the file, which is called as `names` say.
+    The last word of each command is the option that takes the file, with the name in `names`.
     """
     shares = [n // len(commands) + (i < n % len(commands)) for i in range(len(commands))]
     for command, name, share in zip(commands, names, shares, strict=True):
@@ -228,14 +238,14 @@ def _files(
         target = folder / name
         words = [*command, target]
         ended, usual = watch(words, cwd=folder, phase=lambda folder=folder: _writing(folder, set()))
-        if not drill.check(went_well(ended) or broken(target), where=f"undisturbed, {name}"):
+        if not drill.check(check_success(ended) or broken(target), where=f"undisturbed, {name}"):
             continue
         usual |= {"writing": WRITING_S}
         enough = drill.n + share
         for moment, old in zip(_spread(MORE * share, rng), cycle((b"the old file", None)), strict=False):
             if drill.n < enough and drill.in_time():
                 _strike_file(drill, words, target, moment, usual, old)
-        drill.check(went_well(run(words, cwd=folder)) or broken(target), where=f"{name}, after the kills")
+        drill.check(check_success(run(words, cwd=folder)) or broken(target), where=f"{name}, after the kills")
 
 
 def _spread(n: int, rng: Random) -> Iterator[Moment]:
@@ -255,7 +265,7 @@ def _strike_file(
     usual: dict[str, float],
     old: bytes | None,
 ) -> None:
-    """One kill: what lies at `target` afterwards is nothing or the old file, or a whole one."""
+    """One kill: afterwards `target` is absent, the old file, or a complete one."""
     target.unlink(missing_ok=True)
     if old is not None:
         target.write_bytes(old)
@@ -265,16 +275,16 @@ def _strike_file(
     ended = strike(words, moment, cwd=target.parent, phase=phase, phases=WRITE_PHASES, usual=usual)
     where = f"{target.name}, killed at {moment.share:.2f} of {moment.phase}"
     if ended.code != KILLED:
-        drill.check(went_well(ended) or broken(target), where=where)
+        drill.check(check_success(ended) or broken(target), where=where)
         return
     drill.n += 1
     drill.phases[f"{target.name}, {phase()}"] += 1
-    drill.aside += len(left_aside(target.parent)) - aside
-    drill.whole += drill.check(kept_or_whole(target, old), where=where)
+    drill.leftovers += len(left_aside(target.parent)) - aside
+    drill.intact += drill.check(old_or_complete(target, old), where=where)
 
 
-def kept_or_whole(target: Path, old: bytes | None) -> str | None:
-    """What is not right about a file that was to be written: it is absent, the old one, or whole."""
+def old_or_complete(target: Path, old: bytes | None) -> str | None:
+    """The problem with a file that was to be written; None if it is absent, the old one, or complete."""
     if not target.exists():
         return None if old is None else f"{target.name}: the old file is gone"
     return None if target.read_bytes() == old else broken(target)

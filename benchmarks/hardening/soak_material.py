@@ -1,4 +1,4 @@
-"""What the drills work on: a recipe of seconds, a few pictures, and runs of two seeds that nothing disturbed.
+"""What the drills work on: a recipe of seconds, a few images, and undisturbed runs of two seeds.
 
 In: an empty folder, scikit-learn's digits. Out: `Material`, files in that folder that no drill changes.
 """
@@ -16,8 +16,8 @@ from random import Random
 import numpy as np
 from PIL import Image
 
+from benchmarks.hardening.soak_checks import CHECKPOINT
 from benchmarks.hardening.soak_commands import watch
-from benchmarks.hardening.soak_whole import CHECKPOINT
 from inkdigit import runs
 from inkdigit.data.readers import corrections
 from inkdigit.model.recognizer import find
@@ -42,7 +42,7 @@ batch = 256
 epochs = {EPOCHS}
 validation = 0.05
 """
-# A start that hardly learns, so that the search finds better and trains both in full.
+# A start that hardly learns, so that the search finds a better one and trains both in full.
 START = """
 name = "slow"
 filters = [4, 8]
@@ -65,7 +65,7 @@ TRAIN_PHASES = ("start", "training", "export", "report", "done")
 
 @dataclass(frozen=True)
 class Material:
-    """Files that the drills read; runs and times are there once `train_runs` has ended."""
+    """Files that the drills read; runs and times are there after `train_runs`."""
 
     folder: Path
     usual: dict[str, float] = field(default_factory=dict)  # seconds of each phase of a training
@@ -78,7 +78,7 @@ class Material:
 
     @property
     def start(self) -> Path:
-        """The recipe that a search begins at."""
+        """The recipe that a search starts from."""
         return self.folder / "slow.toml"
 
     @property
@@ -93,12 +93,12 @@ class Material:
 
     @property
     def own(self) -> Path:
-        """A folder of labelled pictures."""
+        """A folder of labelled images."""
         return self.folder / "own"
 
     @property
     def picture(self) -> Path:
-        """One of them."""
+        """One of these images."""
         return self.own / "7" / "0.png"
 
     @property
@@ -125,7 +125,7 @@ class Material:
         return ["train", self.recipe, "--data", DATA, "--seed", str(seed), "--out", out]
 
     def train_runs(self) -> None:
-        """Train the undisturbed runs, if nobody has, and see how long each phase takes."""
+        """Train the undisturbed runs, if they are missing, and time each phase."""
         with self.lock:
             for seed in SEEDS:
                 if runs.is_finished(self.run(seed)):
@@ -141,7 +141,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Task:
-    """What a drill is given: how often to do it, an empty folder, and where its random numbers come from."""
+    """The arguments of a drill: how often to do it, an empty folder, and a random generator."""
 
     material: Material
     place: Path
@@ -150,7 +150,7 @@ class Task:
 
 
 def make(folder: Path) -> Material:
-    """Write the files that take no training."""
+    """Write the files that need no training."""
     material, rng = Material(folder), np.random.default_rng(0)
     for path, text in ((material.recipe, RECIPE), (material.start, START), (material.space, SPACE)):
         path.write_text(text, encoding="utf-8")
@@ -174,7 +174,7 @@ def make(folder: Path) -> Material:
 
 
 def files_of(run: Path) -> dict[str, tuple[int, int]]:
-    """The files of a run that say how far it is, with what changes when one is written anew."""
+    """The files of a run that show how far it is, each with what changes when it is written again."""
     seen = {}
     for name in (str(CHECKPOINT), runs.METRICS, runs.MODEL):
         with suppress(OSError):
@@ -184,7 +184,7 @@ def files_of(run: Path) -> dict[str, tuple[int, int]]:
 
 
 def training_phase(run: Path, before: dict[str, tuple[int, int]]) -> str:
-    """What a training is at, by the files that are there and were not, or not the same ones, before it began."""
+    """The phase of a training, by the files that are new or changed since it began."""
     now = files_of(run)
     new = {name for name in now if now[name] != before.get(name)}
     if runs.is_finished(run):

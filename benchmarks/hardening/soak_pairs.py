@@ -1,7 +1,7 @@
-"""Two processes into one place: one wins, or both are whole; nothing is mixed.
+"""Two processes with one output path: one wins, or both results are complete; nothing is mixed.
 
 In: how many rounds. Out: a `Drill` each; `n` counts pairs. Both are started at the same moment. The one that loses says
-so in one line; of the run that is left every file is that of the same seed trained alone.
+so in one line; every file of the run that remains is that of the same seed trained alone.
 """
 
 from __future__ import annotations
@@ -13,13 +13,23 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks.hardening.soak_commands import LOOK_S, Drill, Ended, Moment, refused, start, strike, together, went_well
+from benchmarks.hardening.soak_checks import broken, compare_runs, half_written, initialisers, left_aside
+from benchmarks.hardening.soak_commands import (
+    LOOK_S,
+    Drill,
+    Ended,
+    Moment,
+    check_refusal,
+    check_success,
+    start,
+    strike,
+    together,
+)
 from benchmarks.hardening.soak_kills import adaptation, search
 from benchmarks.hardening.soak_material import DATA, TRAIN_PHASES, Task, training_phase
-from benchmarks.hardening.soak_whole import broken, compare_runs, half_written, initialisers, left_aside
 from benchmarks.serving import service
 
-LOSES = {2, 9}  # another is at work there; the place is taken
+LOSES = {2, 9}  # another command is running there; the path is taken
 PORT_TAKEN = 9
 READY_S = 60.0
 CORRUPTED = ("--corruptions", "--limit", "2")
@@ -28,12 +38,12 @@ Words = Sequence[str | Path]
 
 
 def one_wins(ended: Sequence[Ended]) -> list[str]:
-    """What is not right where one of two is to succeed, and the other to be refused in one line."""
-    winners = [one for one in ended if one.code == 0]
-    losers = [one for one in ended if one.code != 0]
+    """The problems where one of two should succeed, and the other should be refused in one line."""
+    winners = [command for command in ended if command.code == 0]
+    losers = [command for command in ended if command.code != 0]
     if len(winners) != 1:
         return [f"{len(winners)} of {len(ended)} succeed: {'; '.join(map(str, ended))}"]
-    problems = [went_well(winners[0]), *(refused(one, codes=LOSES) for one in losers)]
+    problems = [check_success(winners[0]), *(check_refusal(loser, codes=LOSES) for loser in losers)]
     return [problem for problem in problems if problem]
 
 
@@ -95,8 +105,8 @@ def adapt(drill: Drill, task: Task) -> None:
     alone = [place / f"alone-{seed}.onnx" for seed in (0, 1)]
     commands = [adaptation(material, material.model, seed=seed) for seed in (0, 1)]
     for ended in together(*([*words, out] for words, out in zip(commands, alone, strict=True)), cwd=place):
-        drill.check(went_well(ended), where="alone")
-    _into_one(drill, commands, place, "both.onnx", lambda made: any(_same(made, one) for one in alone), n)
+        drill.check(check_success(ended), where="alone")
+    _into_one(drill, commands, place, "both.onnx", lambda made: any(_same(made, file) for file in alone), n)
 
 
 def _same(made: Path, alone: Path) -> bool:
@@ -117,16 +127,16 @@ def files(drill: Drill, task: Task) -> None:
         folder.mkdir()
         alone = [folder / f"{i}-{name}" for i in range(2)]
         for ended in together(*([*words, out] for words, out in zip(pair, alone, strict=True)), cwd=folder):
-            drill.check(went_well(ended), where=f"{name}, alone")
-        wanted = {_content(path) for path in alone if path.is_file()}
-        _into_one(drill, pair, folder, name, lambda made, wanted=wanted: _content(made) in wanted, n)
+            drill.check(check_success(ended), where=f"{name}, alone")
+        expected = {_content(path) for path in alone if path.is_file()}
+        _into_one(drill, pair, folder, name, lambda made, expected=expected: _content(made) in expected, n)
 
 
 def _content(path: Path) -> object:
-    """What tells two such files apart: tensors lie in any order."""
+    """What tells two such files apart: tensors may be in any order."""
     if path.suffix != ".safetensors":
         return path.read_bytes()
-    from benchmarks.hardening.soak_whole import tensors
+    from benchmarks.hardening.soak_checks import tensors
 
     return frozenset(tensors(path).items())
 
@@ -138,7 +148,7 @@ def _into_one(
         out = place / str(number) / name
         out.parent.mkdir()
         ended = together(*([*words, out] for words in commands), cwd=place)
-        problems = [problem for one in ended if (problem := went_well(one))] or half_written(out.parent)
+        problems = [problem for command in ended if (problem := check_success(command))] or half_written(out.parent)
         if not problems and (broken(out) or not is_one(out)):
             problems = [f"{name} is neither of the two"]
         problems += [f"{path.name} is left" for path in left_aside(out.parent)]
@@ -146,7 +156,7 @@ def _into_one(
 
 
 def folders(drill: Drill, task: Task) -> None:
-    """Fill one new folder twice at once: corrections that are taken out, an audit, the page of two models."""
+    """Fill one new folder twice at once: exported corrections, an audit, the page of two models."""
     material, place = task.material, task.place
     audit = ["audit", material.train_csv, "--recipe", material.start, "--folds", "2", "--out"]
     taken_out = ["corrections", "export", material.corrections, "--out"]
@@ -159,12 +169,12 @@ def folders(drill: Drill, task: Task) -> None:
         out = place / f"corrupted-{number}"
         commands = [["evaluate", model, "--data", DATA, *CORRUPTED, "--out", out] for model in ("fast", "tiny")]
         ended = together(*commands, cwd=place)
-        problems = [] if all(went_well(one) is None for one in ended) else one_wins(ended)
+        problems = [] if all(check_success(command) is None for command in ended) else one_wins(ended)
         _count(drill, problems or _of_two_models(out) or half_written(out), f"evaluate, round {number + 1}")
 
 
 def _of_two_models(folder: Path) -> list[str]:
-    """What is not right where figures and page are of different models."""
+    """The problem if figures and page are of different models."""
     model = json.loads((folder / "corruptions.json").read_text(encoding="utf-8"))["model"]
     title = (folder / "corruptions.html").read_text(encoding="utf-8").partition("<title>")[2].partition("<")[0]
     return [] if model in title else [f"corruptions.json is of {model}, corruptions.html of another: {title!r}"]
@@ -177,25 +187,25 @@ def one_port(drill: Drill, task: Task) -> None:
         with socket.socket() as probe:
             probe.bind((service.HOST, 0))
             port = probe.getsockname()[1]
-        both = [start(["serve", "--port", str(port)], cwd=place) for _ in range(2)]
+        services = [start(["serve", "--port", str(port)], cwd=place) for _ in range(2)]
         until = time.monotonic() + READY_S
-        while not any(one.is_over() for one in both) and time.monotonic() < until:
+        while not any(started.is_over() for started in services) and time.monotonic() < until:
             time.sleep(LOOK_S)
-        alive = [one for one in both if not one.is_over()]
+        alive = [started for started in services if not started.is_over()]
         problems = [] if len(alive) == 1 else [f"{len(alive)} services run on one port"]
         if not problems and not _answers(port):
             problems.append("the service that has the port does not answer")
-        for one in both:
-            if one in alive:
-                one.process.terminate()
-            ended = one.end()
-            if problem := went_well(ended) if one in alive else refused(ended, codes={PORT_TAKEN}):
+        for started in services:
+            if started in alive:
+                started.process.terminate()
+            ended = started.end()
+            if problem := check_success(ended) if started in alive else check_refusal(ended, codes={PORT_TAKEN}):
                 problems.append(problem)
         _count(drill, problems, f"round {number + 1}")
 
 
 def _answers(port: int) -> bool:
-    """Whether a service is ready before long."""
+    """Whether a service becomes ready in time."""
     until = time.monotonic() + READY_S
     while time.monotonic() < until:
         connection = http.client.HTTPConnection(service.HOST, port, timeout=10)
@@ -211,6 +221,6 @@ def _answers(port: int) -> bool:
 
 
 def _count(drill: Drill, problems: Sequence[str], where: str) -> None:
-    """Count a pair, and what is not right about what it left."""
+    """Count a pair, and the problems of its results."""
     drill.n += 1
-    drill.whole += drill.check(problems, where=where)
+    drill.intact += drill.check(problems, where=where)

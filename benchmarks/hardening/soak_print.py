@@ -1,7 +1,7 @@
 """A stdout that is full: every command that prints.
 
 In: an empty folder. Out: a `Drill` each; `n` counts commands. Expected are exit code 9 and one line on stderr; what a
-command wrote before it printed is whole.
+command wrote before it printed is complete.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.hardening.soak_commands import FULL, Drill, refused, start
+from benchmarks.hardening.soak_checks import compare_runs, half_written
+from benchmarks.hardening.soak_commands import FULL, Drill, check_refusal, start
 from benchmarks.hardening.soak_kills import adaptation, search
 from benchmarks.hardening.soak_material import Material, Task
-from benchmarks.hardening.soak_whole import compare_runs, half_written
 
 Words = Sequence[str | Path]
 DEV_FULL = Path("/dev/full")
 
 
 def short(drill: Drill, task: Task) -> None:
-    """Have quick commands print to /dev/full."""
+    """Let quick commands print to /dev/full."""
     _print(drill, short_prints(task.material, task.place)[: task.n], task.place)
 
 
 def long(drill: Drill, task: Task) -> None:
-    """Have the others print to /dev/full; what they wrote is whole."""
+    """Let the others print to /dev/full; what they wrote is complete."""
     place = task.place
     _print(drill, long_prints(task.material, place)[: task.n], place)
     drill.check(half_written(place), where="what was written")
@@ -34,7 +34,7 @@ def long(drill: Drill, task: Task) -> None:
 
 def short_prints(material: Material, place: Path) -> list[Words]:
     """The commands that print and need no torch."""
-    picture, table, kept = material.picture, material.train_csv, material.corrections
+    picture, table, stored = material.picture, material.train_csv, material.corrections
     return [
         ["predict", picture],
         ["predict", picture, "--json"],
@@ -49,9 +49,9 @@ def short_prints(material: Material, place: Path) -> list[Words]:
         ["evaluate", "fast", "--data", table, "--json"],
         ["explain", picture, "--model", "fast"],
         ["submit", material.test_csv, "--model", "fast", "--out", place / "submission.csv"],
-        ["corrections", "list", kept],
-        ["corrections", "list", kept, "--json"],
-        ["corrections", "export", kept, "--out", place / "corrections"],
+        ["corrections", "list", stored],
+        ["corrections", "list", stored, "--json"],
+        ["corrections", "export", stored, "--out", place / "corrections"],
         ["predict", "--help"],
         ["--help"],
         ["--version"],
@@ -88,4 +88,4 @@ def _print(drill: Drill, commands: Sequence[Words], place: Path) -> None:
         with DEV_FULL.open("wb") as full:
             ended = start(words, cwd=place, stdout=full).end()
         drill.n += 1
-        drill.whole += drill.check(refused(ended, codes={FULL}), where="> /dev/full")
+        drill.intact += drill.check(check_refusal(ended, codes={FULL}), where="> /dev/full")

@@ -1,6 +1,6 @@
-"""What an audit of MNIST found, published as indices and probabilities, beside what people read in the test pictures.
+"""The result of an audit of MNIST, published as indices and probabilities, compared with what people read.
 
-In: the directory that `inkdigit audit mnist` wrote. Out: `results/audit-mnist.csv`, no pictures; and at which rank it
+In: the directory that `inkdigit audit mnist` wrote. Out: `results/audit-mnist.csv`, no images; and at which rank it
 has the test labels that people voted against (wrong-labels.csv).
 """
 
@@ -28,7 +28,7 @@ def read_issues(folder: Path) -> list[dict[str, str]]:
 
 
 def publish(issues: Sequence[Mapping[str, str]]) -> str:
-    """The columns that name no other picture and no file, as CSV."""
+    """The columns that do not name another image or a file, as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
@@ -37,23 +37,23 @@ def publish(issues: Sequence[Mapping[str, str]]) -> str:
 
 
 def ranks(issues: Sequence[Mapping[str, str]], indices: Sequence[int]) -> dict[int, int | None]:
-    """The rank, from 1, of each test picture among the test pictures of the list; None where it is not there."""
+    """The rank, from 1, of each test image among the test images of the list; None where it is not there."""
     listed = [int(row["index"]) for row in issues if row["part"] == "test"]
     return {i: listed.index(i) + 1 if i in listed else None for i in indices}
 
 
 def main() -> None:
-    """Write the list and say at which rank it has the labels that people voted against."""
-    options = results.options(__doc__)
-    options.add_argument("folder", type=Path, help="an audit of MNIST")
-    asked = options.parse_args()
-    issues = read_issues(asked.folder)
-    write_atomic(asked.results / PUBLISHED, publish(issues))
-    print(f"Written: {asked.results / PUBLISHED}")
+    """Write the list, and print at which rank it has the labels that people voted against."""
+    parser = results.parser(__doc__)
+    parser.add_argument("folder", type=Path, help="an audit of MNIST")
+    options = parser.parse_args()
+    issues = read_issues(options.folder)
+    write_atomic(options.results / PUBLISHED, publish(issues))
+    print(f"Written: {options.results / PUBLISHED}")
     votes = read_readings().votes
     of_test = [row for row in issues if row["part"] == "test"]
     suspected = {int(row["index"]) for row in of_test if row["kind"] == "label"}
-    print(f"{len(of_test)} of the {len(issues)} are test pictures, {len(suspected)} of these suspected")
+    print(f"{len(of_test)} of the {len(issues)} are test images, {len(suspected)} of these suspected")
     for i, rank in ranks(issues, sorted(votes)).items():
         vote = votes[i]
         place = "not on the list" if rank is None else f"rank {rank:>3}{', suspected' if i in suspected else ''}"

@@ -1,8 +1,8 @@
-"""What is left: the pictures of MNIST's test part that the networks of one recipe still read wrongly.
+"""The mistakes that remain: the images of MNIST's test split that the networks of one recipe still get wrong.
 
-In: finished runs that differ in their seed alone (`--runs` final, `--select` with writers held out), and what such
-pictures were read as (wrong-labels.csv, judged.csv). Out: `results/mistakes.json`: indices and probabilities, no
-picture.
+In: finished runs that differ only in their seed (`--runs` final, `--select` with writers held out), and what people
+read such images as (wrong-labels.csv, judged.csv). Out: `results/mistakes.json`: indices and probabilities, no
+image.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ LIBRARIES = ("inkdigit", "numpy", "onnxruntime")
 WRONG_LABELS = Path(__file__).with_name("wrong-labels.csv")
 JUDGED = Path(__file__).with_name("judged.csv")
 UNCLEAR = "?"  # in both files: no one digit
-N = 10_000  # pictures of MNIST's test part
+N = 10_000  # images of MNIST's test split
 STUDENTS_FIRST = 5_001  # so many of them are by students, the rest by employees (QMNIST, hungarian_match_test.py)
 FIRST_STUDENT = 2_100  # writers from this number on are students (QMNIST's README)
-LEFT_OUT = (0.001, 0.005, 0.01)  # shares of the least sure pictures
-EDGES = (0.0, 0.5, 0.7, 0.9, 0.99, 0.999, 1.0)  # of confidence: nearly all pictures lie in the last group
+LEFT_OUT = (0.001, 0.005, 0.01)  # shares of the least confident images
+EDGES = (0.0, 0.5, 0.7, 0.9, 0.99, 0.999, 1.0)  # of confidence: nearly all images are in the last group
 CURVE = tuple(k / 2000 for k in range(41))  # the same for the figure: up to 2 %
 SHUFFLES = 10_000
 PAIRS, WORST = 10, 8  # rows
@@ -49,20 +49,20 @@ Fault = str  # "label", "network", "doubtful" or "not judged"
 
 @dataclass(frozen=True, slots=True)
 class Vote:
-    """What five people made of a picture whose label most of them did not confirm."""
+    """The votes of five people on an image whose label most of them did not confirm."""
 
     label: int
-    voted: str  # the digit that a majority read, or UNCLEAR: there is none
+    voted: str  # the digit that a majority read; UNCLEAR without a majority
     votes: int  # for that digit, or for the other one that was offered
     for_label: int
 
 
 @dataclass(frozen=True, eq=False)
 class Readings:
-    """What some of the test pictures were read as: by the people of the published votes, and by the project's look."""
+    """What some of the test images were read as: by the people of the published votes, and by the project."""
 
     votes: Mapping[int, Vote]
-    judged: Mapping[int, str]  # by the eye, as the page calls that look: a digit, or UNCLEAR
+    judged: Mapping[int, str]  # by "the eye", as the page calls that look: a digit, or UNCLEAR
 
     @cached_property
     def set_right(self) -> dict[int, int]:
@@ -76,7 +76,7 @@ class Readings:
         return {i: digit for i, digit in self.set_right.items() if self.judged.get(i) == str(digit)}
 
     def fault(self, index: int, label: int, answer: int) -> Fault:
-        """Whose fault it is that a picture is answered otherwise than its label says."""
+        """Whose fault it is that the prediction for an image is not its label."""
         if index in self.set_right:
             return "label" if answer == self.set_right[index] else "network"
         if index in self.votes:
@@ -98,33 +98,35 @@ def read_readings(votes: Path = WRONG_LABELS, judged: Path = JUDGED) -> Readings
 
 
 def read_runs(folders: Sequence[Path], part: str) -> tuple[Entry, ...]:
-    """Finished runs of one recipe on MNIST that report on `part`, by seed; others end the script."""
+    """Finished runs of one recipe on MNIST that report on the split `part`, by seed; others end the script."""
     entries = gather(" ".join(map(str, folders)), [read_finished(folder) for folder in folders]).entries
     for entry in entries:
         if (entry.data, entry.part) != ("mnist", part):
-            raise SystemExit(f"{entry.name} reports on the {entry.part} part of {entry.data}, not MNIST's {part} part")
+            raise SystemExit(
+                f"{entry.name} reports on the {entry.part} split of {entry.data}, not MNIST's {part} split"
+            )
         if group_key(entry) != group_key(entries[0]):
             raise SystemExit(f"{entries[0].name} and {entry.name} differ in more than their seed")
     return entries
 
 
 def predictions(entries: Sequence[Entry]) -> tuple[Floats, Ints]:
-    """The probabilities (S, N, K) that S runs give the same N pictures, and the labels (N,)."""
+    """The probabilities (S, N, K) that S runs give the same N images, and the labels (N,)."""
     files = [np.load(entry.folder / runs.PREDICTIONS) for entry in entries]
     probs, labels = np.stack([file["probs"] for file in files]), files[0]["labels"]
     if any(not np.array_equal(file["labels"], labels) for file in files):
-        raise SystemExit("The runs report on different pictures")
+        raise SystemExit("The runs report on different images")
     return probs, labels
 
 
 def check(readings: Readings, labels: Ints) -> None:
-    """The votes must speak of these labels, in this order."""
+    """Check that the votes are about these labels, in this order."""
     if len(labels) != N or any(labels[i] != vote.label for i, vote in readings.votes.items()):
-        raise SystemExit(f"{WRONG_LABELS.name} speaks of MNIST's {N:,} test pictures in their order, not of these")
+        raise SystemExit(f"{WRONG_LABELS.name} is about MNIST's {N:,} test images in their order, not about these")
 
 
 def summarise(probs: Floats, labels: Ints, readings: Readings) -> dict[str, Any]:
-    """Everything that the test part tells: counts, pictures, labels set right, calibration, halves, pairs."""
+    """All figures of the test split: counts, images, corrected labels, calibration, halves, pairs."""
     answers = probs.argmax(axis=2)  # (S, N)
     wrong = answers != labels  # (S, N)
     with_seeds = wrong.sum(axis=0)  # (N,)
@@ -141,11 +143,11 @@ def summarise(probs: Floats, labels: Ints, readings: Readings) -> dict[str, Any]
             "agreed": accuracy(answers, labels, readings.agreed),
         },
         "labels": [_label(i, vote, readings, answers[:, i]) for i, vote in sorted(readings.votes.items())],
-        "pictures": [picture(int(i), probs[:, i], int(labels[i]), readings) for i in np.flatnonzero(with_seeds)],
+        "pictures": [describe(int(i), probs[:, i], int(labels[i]), readings) for i in np.flatnonzero(with_seeds)],
         "judged": len(readings.judged),
         "confidence": _confidence(probs, wrong),
-        "left_out": {f"{share:g}": without_least_sure(probs, wrong, share) for share in LEFT_OUT},
-        "curve": [without_least_sure(probs, wrong, share) for share in CURVE],
+        "left_out": {f"{share:g}": without_least_confident(probs, wrong, share) for share in LEFT_OUT},
+        "curve": [without_least_confident(probs, wrong, share) for share in CURVE],
         "halves": [
             {"writers": who, "n": len(labels[which]), "wrong": wrong[:, which].sum(axis=1).tolist()}
             for who, which in (("students", slice(STUDENTS_FIRST)), ("employees", slice(STUDENTS_FIRST, None)))
@@ -155,17 +157,17 @@ def summarise(probs: Floats, labels: Ints, readings: Readings) -> dict[str, Any]
 
 
 def accuracy(answers: Ints, labels: Ints, instead: Mapping[int, int]) -> list[float]:
-    """The accuracy of each seed, with the labels of some pictures replaced."""
+    """The accuracy of each seed, with the labels of some images replaced."""
     right = labels.copy()
     right[list(instead)] = list(instead.values())
     return [float(share) for share in (answers == right).mean(axis=1)]
 
 
-def picture(index: int, probs: Floats, label: int, readings: Readings) -> dict[str, Any]:
-    """One picture that some seed reads wrongly; `probs` is (S, K).
+def describe(index: int, probs: Floats, label: int, readings: Readings) -> dict[str, Any]:
+    """One image that some seed gets wrong; `probs` is (S, K).
 
-    `answer` is the wrong digit given most often, `confidence` the mean of those who give it, `top` the two most
-    probable digits in the mean of all seeds.
+    `answer` is the wrong digit predicted most often, `confidence` the mean of the seeds that predict it, `top` the two
+    most probable digits in the mean of all seeds.
     """
     answers = probs.argmax(axis=1)
     mean = probs.mean(axis=0, dtype=np.float64)
@@ -197,26 +199,26 @@ def _label(index: int, vote: Vote, readings: Readings, answers: Ints) -> dict[st
 
 
 def _confidence(probs: Floats, wrong: NDArray[np.bool_]) -> dict[str, Any]:
-    """Mean confidence of right and wrong answers, seed by seed; accuracy by confidence over all seeds together."""
-    sure = probs.max(axis=2).astype(np.float64)  # (S, N)
-    group = np.clip(np.digitize(sure, EDGES) - 1, 0, len(EDGES) - 2)
+    """Mean confidence of right and wrong predictions, seed by seed; accuracy by confidence over all seeds together."""
+    confidence = probs.max(axis=2).astype(np.float64)  # (S, N)
+    group = np.clip(np.digitize(confidence, EDGES) - 1, 0, len(EDGES) - 2)
     rows = []
     for k, (low, high) in enumerate(pairwise(EDGES)):
         held = group == k
         if held.any():
-            shares = {"confidence": float(sure[held].mean()), "accuracy": float((~wrong[held]).mean())}
+            shares = {"confidence": float(confidence[held].mean()), "accuracy": float((~wrong[held]).mean())}
             rows.append({"from": low, "to": high, "n": int(held.sum()), **shares})
     return {
-        "right": [float(row[~miss].mean()) for row, miss in zip(sure, wrong, strict=True)],
-        "wrong": [float(row[miss].mean()) if miss.any() else None for row, miss in zip(sure, wrong, strict=True)],
+        "right": [float(row[~miss].mean()) for row, miss in zip(confidence, wrong, strict=True)],
+        "wrong": [float(row[miss].mean()) if miss.any() else None for row, miss in zip(confidence, wrong, strict=True)],
         "groups": rows,
     }
 
 
-def without_least_sure(probs: Floats, wrong: NDArray[np.bool_], share: float) -> list[float]:
-    """The accuracy of each seed on the pictures that are left when the least sure are not answered."""
-    kept = np.argsort(probs.max(axis=2), axis=1, kind="stable")[:, round(share * wrong.shape[1]) :]
-    return [float((~miss[which]).mean()) for miss, which in zip(wrong, kept, strict=True)]
+def without_least_confident(probs: Floats, wrong: NDArray[np.bool_], share: float) -> list[float]:
+    """The accuracy of each seed on the pictures that are left when the least confidence are not answered."""
+    remaining = np.argsort(probs.max(axis=2), axis=1, kind="stable")[:, round(share * wrong.shape[1]) :]
+    return [float((~miss[which]).mean()) for miss, which in zip(wrong, remaining, strict=True)]
 
 
 def pairs(answers: Ints, labels: Ints) -> list[list[int]]:
@@ -226,19 +228,19 @@ def pairs(answers: Ints, labels: Ints) -> list[list[int]]:
 
 
 def held_out(entry: Entry) -> Part:
-    """The pictures that a `select` run reports on, with their writers."""
+    """The images that a `select` run reports on, with their writers."""
     recipe = Recipe.load(entry.folder / runs.RECIPE)
-    part = splits_of(open_data(entry.data), recipe).report
-    if part.writers is None:
+    split = splits_of(open_data(entry.data), recipe).report
+    if split.writers is None:
         raise SystemExit(f"{entry.name} did not hold out writers: split by class, or train-writers.npz is missing")
-    return part
+    return split
 
 
 def by_writer(writers: NDArray[np.int32], wrong: NDArray[np.bool_]) -> dict[str, Any]:
-    """Whether mistakes (N,) gather at some writers (N,): how many have none, here and if mistakes fell by chance.
+    """Whether mistakes (N,) cluster at some writers (N,): how many writers have none, here and by chance.
 
-    By chance: as many mistakes dealt out anew among the pictures, whoever wrote them; `p` is how often so few writers
-    or fewer are met by any.
+    By chance: the same number of mistakes distributed at random among the images; `p` is how often at least as many
+    writers have none.
     """
     who, written = np.unique(writers, return_counts=True)
     missed = np.array([wrong[writers == writer].sum() for writer in who])
@@ -260,27 +262,27 @@ def by_writer(writers: NDArray[np.int32], wrong: NDArray[np.bool_]) -> dict[str,
 
 
 def select_run(entry: Entry) -> dict[str, Any]:
-    """What a `select` run tells of writers."""
+    """The figures of a `select` run about writers."""
     (probs,), labels = predictions([entry])
-    part = held_out(entry)
-    if not np.array_equal(part.labels, labels):
-        raise SystemExit(f"{entry.name} reports on other pictures than its recipe holds out today")
-    return {"recipe": entry.recipe_name, "seed": entry.seed, **by_writer(part.writers, probs.argmax(axis=1) != labels)}
+    split = held_out(entry)
+    if not np.array_equal(split.labels, labels):
+        raise SystemExit(f"{entry.name} reports on other images than its recipe holds out today")
+    return {"recipe": entry.recipe_name, "seed": entry.seed, **by_writer(split.writers, probs.argmax(axis=1) != labels)}
 
 
 def main() -> None:
-    """Read the runs and write what is left."""
-    options = results.options(__doc__, smoke="a try: the page counts it as not measured")
-    options.add_argument("--runs", type=Path, nargs="+", required=True, help="finished `final` runs, one a seed")
-    options.add_argument("--select", type=Path, nargs="*", default=[], help="finished `select` runs, for the writers")
-    asked = options.parse_args()
+    """Read the runs and write the mistakes that remain."""
+    parser = results.parser(__doc__, smoke="a try: the page counts it as not measured")
+    parser.add_argument("--runs", type=Path, nargs="+", required=True, help="finished `final` runs, one a seed")
+    parser.add_argument("--select", type=Path, nargs="*", default=[], help="finished `select` runs, for the writers")
+    options = parser.parse_args()
 
-    entries, readings = read_runs(asked.runs, "test"), read_readings()
+    entries, readings = read_runs(options.runs, "test"), read_readings()
     probs, labels = predictions(entries)
     check(readings, labels)
     first = entries[0]
     record = {
-        **results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND),
+        **results.stamp(LIBRARIES, smoke=options.smoke, command=COMMAND),
         "recipe": first.recipe_name,
         "parameters": first.parameters,
         "temperature": [entry.report["model"]["temperature"] for entry in entries],
@@ -289,9 +291,9 @@ def main() -> None:
         "nll": [entry.report["nll"] for entry in entries],
         "ece": [entry.report["ece"] for entry in entries],
         **summarise(probs, labels, readings),
-        "select": [select_run(entry) for entry in (read_runs(asked.select, "validation") if asked.select else ())],
+        "select": [select_run(entry) for entry in (read_runs(options.select, "validation") if options.select else ())],
     }
-    results.write(asked.results / NAME, record)
+    results.write(options.results / NAME, record)
 
 
 if __name__ == "__main__":

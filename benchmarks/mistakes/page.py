@@ -1,7 +1,7 @@
 """Write `docs/mistakes.md` and its figures from `results/mistakes.json`: nothing on that page is typed by hand.
 
-In: what `mistakes/measure.py` found; a smoke run counts as not measured. Out: the page and `docs/mistakes/*.svg`; with
-`--check` nothing is written, and the exit code is 1 if they are not what the results say.
+In: what `mistakes/measure.py` measured; a smoke run counts as not measured. Out: the page and `docs/mistakes/*.svg`;
+with `--check` nothing is written, and the exit code is 1 if they are not what the results say.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def content(record: Record, *, figures: str) -> dict[str, Any]:
         "confidence": confidence(record, figures),
         "writers": writers(record),
         "pairs": pairs(record),
-        "table": pictures(record),
+        "table": images(record),
         "machine": machine_line(f"`{mistakes.COMMAND}`", record),
     }
 
 
 def counts(record: Record) -> str:
-    """How many pictures are read wrongly."""
+    """How many images are predicted wrongly."""
     seeds = len(record["seeds"])
     rows = [
         row("a network, in the mean", plus_minus(record["wrong"], 1), seeds),
@@ -50,17 +50,17 @@ def counts(record: Record) -> str:
         row("more than half of them", record["wrong_in_most"], seeds),
         row("at least one", record["wrong_in_some"], seeds),
     ]
-    return table(["read wrongly by", "pictures", "n (networks)"], rows)
+    return table(["predicted wrongly by", "images", "n (networks)"], rows)
 
 
 def faults(record: Record) -> dict[str, Any]:
-    """Whose fault the wrong pictures are."""
-    most, some = (Counter(one["fault"] for one in held) for held in (in_most(record), record["pictures"]))
-    rows = [row(name, most[key], some[key]) for key, name in FAULTS.items() if some[key]]
-    doubtful = [one for one in in_most(record) if one["fault"] == "doubtful"]
+    """Whose fault the wrong predictions are."""
+    in_half, in_any = (Counter(image["fault"] for image in group) for group in (in_most(record), record["pictures"]))
+    rows = [row(name, in_half[key], in_any[key]) for key, name in FAULTS.items() if in_any[key]]
+    doubtful = [image for image in in_most(record) if image["fault"] == "doubtful"]
     return {
-        "table": table(["whose fault", "of those that most networks read wrongly", "of those that any does"], rows),
-        "sided": sum(one["judged"] == str(one["answer"]) for one in doubtful),
+        "table": table(["whose fault", "of those that most networks get wrong", "of those that any gets wrong"], rows),
+        "sided": sum(image["judged"] == str(image["answer"]) for image in doubtful),
         "doubtful": len(doubtful),
         "votes": len(record["labels"]),
         "judged": record["judged"],
@@ -68,25 +68,25 @@ def faults(record: Record) -> dict[str, Any]:
 
 
 def labels(record: Record) -> dict[str, Any]:
-    """Accuracy as labelled and with wrong labels set right; what became of each."""
-    right = [one for one in record["labels"] if one["set_right"] is not None]
-    agreed = sum(one["judged"] == one["voted"] for one in right)
+    """Accuracy as labelled and with wrong labels corrected; what became of each."""
+    right = [image for image in record["labels"] if image["set_right"] is not None]
+    agreed = sum(image["judged"] == image["voted"] for image in right)
     reached, n = record["accuracy"], len(record["seeds"])
     accuracies = [
         row("as labelled", percent(reached["as labelled"], 3), n),
-        row(f"{len(right)} labels set right", percent(reached["set right"], 3), n),
+        row(f"{len(right)} labels corrected", percent(reached["set right"], 3), n),
         row(f"only the {agreed} that the eye reads as the votes do", percent(reached["agreed"], 3), n),
     ]
     rows = [
         row(
-            one["index"],
-            one["label"],
-            f"{one['voted']} ({one['votes']} of 5, label {one['for_label']})",
-            one["judged"] or "–",
-            "yes" if one["set_right"] is not None else "no",
-            _answers(one["answers"]),
+            image["index"],
+            image["label"],
+            f"{image['voted']} ({image['votes']} of 5, label {image['for_label']})",
+            image["judged"] or "–",
+            "yes" if image["set_right"] is not None else "no",
+            _answers(image["answers"]),
         )
-        for one in record["labels"]
+        for image in record["labels"]
     ]
     return {
         "accuracies": table(["labels", "accuracy", "n"], accuracies),
@@ -94,14 +94,14 @@ def labels(record: Record) -> dict[str, Any]:
         "agreed": agreed,
         "as_labelled": _answered_as(right, "label"),
         "as_voted": _answered_as(right, "set_right"),
-        "table": table(["index", "label", "votes", "the eye", "set right", "answers"], rows),
+        "table": table(["index", "label", "votes", "the eye", "corrected", "predictions"], rows),
     }
 
 
 def _answered_as(rows: Sequence[Record], key: str) -> str:
-    """How many of the pictures a network answers as `key` says, in the mean."""
+    """How many of the images a network predicts as `key` says, in the mean."""
     seeds = range(len(rows[0]["answers"])) if rows else ()
-    return plus_minus([sum(one["answers"][seed] == one[key] for one in rows) for seed in seeds], 1)
+    return plus_minus([sum(image["answers"][seed] == image[key] for image in rows) for seed in seeds], 1)
 
 
 def _answers(given: Sequence[int]) -> str:
@@ -110,38 +110,38 @@ def _answers(given: Sequence[int]) -> str:
 
 
 def confidence(record: Record, figures: str) -> dict[str, Any]:
-    """Calibration, and what leaving out the least sure brings."""
+    """Calibration, and the gain of rejecting the least confident."""
     known, n = record["confidence"], len(record["seeds"])
     missed = [value for value in known["wrong"] if value is not None]
     rows = [
         row("expected calibration error, 15 bins", percent(record["ece"], 3), n),
         row("mean −log p of the label", plus_minus(record["nll"], 4), n),
-        row("mean confidence of right answers", percent(known["right"]), n),
-        row("mean confidence of wrong answers", percent(missed) if missed else "–", len(missed)),
+        row("mean confidence of right predictions", percent(known["right"]), n),
+        row("mean confidence of wrong predictions", percent(missed) if missed else "–", len(missed)),
     ]
     groups = [
         row(
-            f"{one['from']:g} to {one['to']:g}",
-            one["n"],
-            f"{100 * one['confidence']:.2f} %",
-            percent([one["accuracy"]]),
+            f"{group['from']:g} to {group['to']:g}",
+            group["n"],
+            f"{100 * group['confidence']:.2f} %",
+            percent([group["accuracy"]]),
         )
-        for one in known["groups"]
+        for group in known["groups"]
     ]
     left = [row("nothing", percent(record["accuracy"]["as labelled"], 3), n)]
     left += [row(f"{100 * float(s):g} %", percent(values, 3), n) for s, values in record["left_out"].items()]
     return {
         "fitted_on": record["calibrated_on"],
-        "calibration": table(["on the test part", "value", "n"], rows),
-        "groups": table(["confidence", "answers", "mean confidence", "right"], groups),
+        "calibration": table(["on the test split", "value", "n"], rows),
+        "groups": table(["confidence", "predictions", "mean confidence", "right"], groups),
         "figure": shown(f"{figures}/confidence", SHOWN["confidence"]),
-        "left_out": table(["left out", "accuracy on the rest", "n"], left),
+        "left_out": table(["rejected", "accuracy on the rest", "n"], left),
         "left_out_figure": shown(f"{figures}/left-out", SHOWN["left-out"]),
     }
 
 
 def writers(record: Record) -> dict[str, Any]:
-    """The halves of the test part, and the held-out writers."""
+    """The halves of the test split, and the held-out writers."""
     n = len(record["seeds"])
     halves = [
         row(
@@ -153,29 +153,29 @@ def writers(record: Record) -> dict[str, Any]:
         )
         for half in record["halves"]
     ]
-    held = [
+    held_out = [
         row(
-            f"`{one['recipe']}`, {one['seed']}",
-            f"{one['n']:,}",
-            one["wrong"],
-            one["writers"],
-            one["without"],
-            "{:.0f} [{:.0f}–{:.0f}]".format(*one["by_chance"]),
-            f"{one['p']:.2g}",
-            *(_right(*one[who]) for who in ("students", "employees")),
+            f"`{run['recipe']}`, {run['seed']}",
+            f"{run['n']:,}",
+            run["wrong"],
+            run["writers"],
+            run["without"],
+            "{:.0f} [{:.0f}–{:.0f}]".format(*run["by_chance"]),
+            f"{run['p']:.2g}",
+            *(_right(*run[who]) for who in ("students", "employees")),
         )
-        for one in record["select"]
+        for run in record["select"]
     ]
     worst = [
-        row(one["seed"], writer, written, wrong) for one in record["select"] for writer, written, wrong in one["worst"]
+        row(run["seed"], writer, written, wrong) for run in record["select"] for writer, written, wrong in run["worst"]
     ]
-    header = ["recipe, seed", "pictures", "wrong", "writers", "without mistake", "by chance", "p"]
+    header = ["recipe, seed", "images", "wrong", "writers", "without mistake", "by chance", "p"]
     return {
-        "halves": table(["written by", "pictures", "wrong", "accuracy", "n"], halves),
-        "held_out": table([*header, "students", "employees"], held) if held else "",
+        "halves": table(["written by", "images", "wrong", "accuracy", "n"], halves),
+        "held_out": table([*header, "students", "employees"], held_out) if held_out else "",
         "shuffles": f"{mistakes.SHUFFLES:,}",
         "first_student": f"{mistakes.FIRST_STUDENT:,}",
-        "worst": table(["seed", "writer", "pictures", "wrong"], worst),
+        "worst": table(["seed", "writer", "images", "wrong"], worst),
     }
 
 
@@ -186,30 +186,30 @@ def _right(written: int, wrong: int) -> str:
 def pairs(record: Record) -> dict[str, Any]:
     """The most frequent confusions."""
     rows = [row(label, answer, k, f"{k / len(record['seeds']):.1f}") for label, answer, k in record["pairs"]]
-    return {"total": sum(record["wrong"]), "table": table(["label", "answer", "mistakes", "a network"], rows)}
+    return {"total": sum(record["wrong"]), "table": table(["label", "prediction", "mistakes", "per network"], rows)}
 
 
-def pictures(record: Record) -> str:
-    """Every picture that some network reads wrongly, those of most networks first."""
+def images(record: Record) -> str:
+    """Every image that some network gets wrong, those of most networks first."""
     n = len(record["seeds"])
     rows = [
         row(
-            one["index"],
-            one["label"],
-            one["answer"],
-            f"{one['confidence']:.3f}",
-            ", ".join(f"{digit}: {p:.3f}" for digit, p in one["top"]),
-            f"{one['wrong_in']} of {n}",
-            one["judged"] or "–",
-            FAULTS[one["fault"]],
+            image["index"],
+            image["label"],
+            image["answer"],
+            f"{image['confidence']:.3f}",
+            ", ".join(f"{digit}: {p:.3f}" for digit, p in image["top"]),
+            f"{image['wrong_in']} of {n}",
+            image["judged"] or "–",
+            FAULTS[image["fault"]],
         )
-        for one in sorted(record["pictures"], key=lambda one: (-one["wrong_in"], one["index"]))
+        for image in sorted(record["pictures"], key=lambda image: (-image["wrong_in"], image["index"]))
     ]
-    return table(["index", "label", "answer", "confidence", "top two", "wrong in", "the eye", "whose fault"], rows)
+    return table(["index", "label", "prediction", "confidence", "top two", "wrong in", "the eye", "whose fault"], rows)
 
 
 def render(record: Record | None, *, figures: str = "mistakes") -> str:
-    """The whole page; `figures` is the folder of its figures beside it."""
+    """The page; `figures` is the folder of its figures beside it."""
     values = {} if record is None else content(record, figures=figures)
     return pages.render("mistakes/page.md.j2", {"measured": record is not None, **values})
 

@@ -1,7 +1,7 @@
-"""The figures of `docs/mistakes.md`: how sure wrong answers are and whose fault they are, and what leaving out brings.
+"""The figures of `docs/mistakes.md`: confidence and fault of wrong predictions, and the gain of rejection.
 
-In: what `mistakes/measure.py` found. Out: SVG as bytes, in the colours of the light and the dark page; the same results
-give the same bytes.
+In: what `mistakes/measure.py` measured. Out: SVG as bytes, in the colours of the light and the dark page; the same
+results give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from benchmarks.mistakes import measure as mistakes
 from inkdigit.report.canvas import Theme, drawing, plane
 
 WIDTH_IN, HEIGHT_IN = 5.4, 3.0
-FAULTS = {  # how the page and the figure call them
+FAULTS = {  # their names on the page and in the figure
     "label": "the label's",
     "doubtful": "doubtful",
     "network": "the network's",
     "not judged": "not judged",
 }
 SHOWN = {
-    "confidence": "How sure the networks are of the answers that are wrong, and whose fault it is",
-    "left-out": "Accuracy on what is left when the least sure pictures are not answered",
+    "confidence": "How confident the networks are of their wrong predictions, and whose fault it is",
+    "left-out": "Accuracy on the rest when the least confident images are rejected",
 }
 BINS = np.linspace(0.2, 1.0, 17)
 
 
 def in_most(record: Record) -> list[dict[str, Any]]:
-    """The pictures that more than half of the seeds read wrongly."""
-    return [one for one in record["pictures"] if 2 * one["wrong_in"] > len(record["seeds"])]
+    """The images that more than half of the seeds get wrong."""
+    return [image for image in record["pictures"] if 2 * image["wrong_in"] > len(record["seeds"])]
 
 
 def draw(record: Record | None) -> dict[str, bytes]:
@@ -43,15 +43,15 @@ def draw(record: Record | None) -> dict[str, bytes]:
 
 
 def _confidence(record: Record, theme: Theme) -> bytes:
-    """One brick a picture that most networks read wrongly, by confidence, coloured by whose fault it is."""
+    """One brick for each image that most networks get wrong, by confidence, coloured by whose fault it is."""
     held = in_most(record)
     colours = dict(zip(FAULTS, (theme.blue, theme.muted, theme.orange, theme.line), strict=True))
-    kinds = [kind for kind in FAULTS if any(one["fault"] == kind for one in held)]
+    kinds = [kind for kind in FAULTS if any(image["fault"] == kind for image in held)]
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, HEIGHT_IN)
         if kinds:
             axes.hist(
-                [[one["confidence"] for one in held if one["fault"] == kind] for kind in kinds],
+                [[image["confidence"] for image in held if image["fault"] == kind] for kind in kinds],
                 bins=BINS,
                 stacked=True,
                 color=[colours[kind] for kind in kinds],
@@ -59,20 +59,20 @@ def _confidence(record: Record, theme: Theme) -> bytes:
                 rwidth=0.88,
             )
             figure.legend(loc="outside upper left", ncols=len(kinds))
-        axes.set(xlim=(BINS[0], BINS[-1]), xlabel="confidence of the wrong answer", ylabel="pictures")
+        axes.set(xlim=(BINS[0], BINS[-1]), xlabel="confidence of the wrong prediction", ylabel="images")
         axes.yaxis.get_major_locator().set_params(integer=True)
         axes.grid(visible=False, axis="x")
         return svg(figure)
 
 
 def _left_out(record: Record, theme: Theme) -> bytes:
-    """One thin line a network and their mean, against the share that is left out."""
+    """One thin line a network and their mean, against the rejected share."""
     curve = 100 * np.array(record["curve"])  # (shares, S)
     shares = 100 * np.array(mistakes.CURVE)
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, HEIGHT_IN)
         axes.plot(shares, curve, color=theme.blue, linewidth=0.8, alpha=0.45)
         axes.plot(shares, curve.mean(axis=1), color=theme.blue, linewidth=2)
-        axes.set(xlim=(0, shares[-1]), xlabel="left out, per cent of the pictures", ylabel="accuracy on the rest, %")
+        axes.set(xlim=(0, shares[-1]), xlabel="rejected, per cent of the images", ylabel="accuracy on the rest, %")
         axes.ticklabel_format(axis="y", useOffset=False)
         return svg(figure)

@@ -1,8 +1,8 @@
 """Make a bundled model: a finished run of the bundled recipe NAME becomes `model/zoo/NAME.onnx`.
 
-In: NAME, and a run or a folder of seeds. Of several seeds the first is taken: a choice would have to be made by what
-the test part shows. Out: the file, with the mean over the seeds on its card. With `--int8` it is an int8 file where
-that loses nothing on held-out training pictures, and gains. With `--calibrate` its threshold is fitted again, as a
+In: NAME, and a run or a folder of seeds. It takes the first of several seeds: choosing another would be choosing by the
+test split. Out: the file, with the mean over the seeds on its card. With `--int8` it is an int8 file, if that loses
+nothing on held-out training images and is smaller or faster. With `--calibrate` its threshold is fitted again, as a
 training would fit it today; the network and its temperature stay.
 """
 
@@ -38,16 +38,16 @@ from inkdigit.training.evaluate import log_opening
 from inkdigit.training.recipe import Recipe, bundled
 from inkdigit.types import Dataset, Part
 
-GAIN = 1 / 3  # of size or time: what makes an int8 file worth having
-SLACK = 1.1  # times as long as the float file: what a machine that does other things too may add
+GAIN = 1 / 3  # of size or time: the gain that makes an int8 file worth bundling
+SLACK = 1.1  # times as long as the float file: the margin for a machine that does other work, too
 CPU = torch.device("cpu")
-ALIKE = 1e-3  # temperatures: they are found to so many digits on any machine
-TIMED = 256  # pictures of one call
+ALIKE = 1e-3  # temperatures: any machine finds the same to so many digits
+TIMED = 256  # images of one call
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A file on held-out training pictures."""
+    """A file, measured on held-out training images."""
 
     wrong: int
     n: int
@@ -55,25 +55,25 @@ class Judged:
     pictures_per_s: float
 
     def __str__(self) -> str:
-        """The figures as a line says them."""
+        """The figures in one line."""
         return (
-            f"{self.wrong:,} of {self.n:,} held-out pictures wrong, {self.size / 1000:,.0f} kB, "
-            f"{self.pictures_per_s:,.0f} pictures/s"
+            f"{self.wrong:,} of {self.n:,} held-out images wrong, {self.size / 1000:,.0f} kB, "
+            f"{self.pictures_per_s:,.0f} images/s"
         )
 
 
 def bundle(
     name: str, source: str, *, zoo: Path = ZOO, int8: bool = False, twin: str | None = None, again: bool = False
 ) -> Path:
-    """Write the bundled model `name` from the run or the folder of seeds `source`, and say what was done.
+    """Write the bundled model `name` from the run or the folder of seeds `source`, and print what was done.
 
     `twin` is a run of the same recipe under `select`: what is held out there decides on `int8` where a recipe trains on
-    all pictures. `again` fits the threshold again.
+    all images. `again` fits the threshold again.
 
     Raises:
-        UsageError: the runs are not those of the bundled recipe, or nothing is held out to decide by.
+        UsageError: the runs are not those of the bundled recipe, or nothing is held out to decide on.
         DataError: their files, or the data, cannot be read.
-        ModelFileError: a model file cannot answer.
+        ModelFileError: a model file cannot predict.
         OutputError: the file cannot be written.
     """
     if name not in bundled():
@@ -94,16 +94,16 @@ def bundle(
     made = Recognizer.load(path).card
     print(
         f"Written: {path}, {path.stat().st_size / 1000:,.0f} kB, {made.numbers}, "
-        f"{100 * made.figures['accuracy']:.2f} % of {made.figures['n']:,} test pictures"
+        f"{100 * made.figures['accuracy']:.2f} % of {made.figures['n']:,} test images"
     )
     return path
 
 
 def open_models(source: str) -> tuple[list[Recognizer], dict[str, Any]]:
-    """The models of a run or of a folder of seeds, in their order, and what a card says of several seeds.
+    """The models of a run or of a folder of seeds, in their order, and the figures of several seeds for a card.
 
     Raises:
-        UsageError: there is no such run, one is unfinished, or a seed failed: a mean of the others would flatter.
+        UsageError: there is no such run, one is unfinished, or a seed failed: a mean of the others would be too good.
     """
     seeds = open_seeds(source)
     if seeds is None:
@@ -123,7 +123,7 @@ def _model(run: Path) -> Recognizer:
 
 
 def _over_seeds(seeds: Seeds) -> dict[str, Any]:
-    """Several trainings as a card tells of them; nothing of a single one."""
+    """Several trainings as a card has them; nothing for a single one."""
     accuracy = seeds.accuracy
     if accuracy.sd is None:
         return {}
@@ -131,7 +131,7 @@ def _over_seeds(seeds: Seeds) -> dict[str, Any]:
 
 
 def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
-    """Check that the model is what the bundled recipe makes of its data, calibrated, measured on the whole test part.
+    """Check that the model is what the bundled recipe makes of its data, calibrated, measured on the test split.
 
     Raises:
         UsageError: it is not.
@@ -141,7 +141,7 @@ def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
     for what, expected, received in (
         ("recipe", recipe.sha256, provenance.recipe_sha256),
         ("training data", dataset.sha256, None if provenance.data is None else provenance.data.sha256),
-        ("reported part", f"test, {n} pictures", f"{figures.get('part')}, {figures.get('n')} pictures"),
+        ("reported split", f"test, {n} images", f"{figures.get('part')}, {figures.get('n')} images"),
     ):
         if expected != received:
             raise UsageError(
@@ -153,12 +153,12 @@ def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
     if model.card.calibration == Calibration():
         raise UsageError(
             f"{model.path} cannot be bundled: it is not calibrated",
-            expected="a recipe with a validation part, or with the temperature and accept_score of its select twin",
+            expected="a recipe with a validation split, or with the temperature and accept_score of its select twin",
         )
 
 
 def count_wrong(model: Recognizer, part: Part) -> int:
-    """How many pictures the model reads wrongly, refused or not."""
+    """How many images the model gets wrong, rejected or not."""
     answers = predict_part(model, part)
     return sum(answer.best != label for answer, label in zip(answers, part.labels.tolist(), strict=True))
 
@@ -170,83 +170,83 @@ def open_twin(text: str, recipe: Recipe) -> Recognizer:
         UsageError: the run is unfinished, or of another recipe or protocol.
     """
     folder = read_finished(runs.find(text)).folder
-    found = Recipe.load(folder / runs.RECIPE)
-    if not found.is_twin_of(recipe) or found.protocol != "select":
+    twin = Recipe.load(folder / runs.RECIPE)
+    if not twin.is_twin_of(recipe) or twin.protocol != "select":
         raise UsageError(
-            f"{folder} is no twin of {recipe.name}",
+            f"{folder} is not a twin of {recipe.name}",
             expected="a run of the same recipe under the protocol select",
-            received=f"{found.name}, {found.protocol}",
+            received=f"{twin.name}, {twin.protocol}",
             hint=f"Train it with: inkdigit train {recipe.name} --set protocol=select",
         )
     return _model(folder)
 
 
 def pays(model: Recognizer, dataset: Dataset) -> bool:
-    """Whether int8 loses nothing on the training pictures that the model held out, and gains a third of size or time.
+    """Whether int8 loses nothing on the training images that the model held out, and gains a third of size or time.
 
     Raises:
         UsageError: it held nothing out.
     """
-    parts = splits_of(dataset, recipe_of(model))
-    if parts.validation is None:
+    splits = splits_of(dataset, recipe_of(model))
+    if splits.validation is None:
         raise UsageError(
-            f"{model.path} held nothing out to decide on int8 by",
+            f"{model.path} held nothing out, so nothing can decide on int8",
             hint=f"Name a run of the twin with --twin: inkdigit train {model.name} --set protocol=select",
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
-        path.write_bytes(int8_bytes(model, choose(parts.train.images)))
-        before, after = (judge(one, parts.validation) for one in (model, Recognizer.load(path)))
+        path.write_bytes(int8_bytes(model, choose(splits.train.images)))
+        before, after = (judge(file, splits.validation) for file in (model, Recognizer.load(path)))
     better = loses_nothing(before, after)
     print(f"float32: {before}\nint8: {after}: {'taken' if better else 'not taken'}")
     return better
 
 
 def calibrated_again(model: Recognizer, dataset: Dataset) -> bytes:
-    """The model file with the threshold that a training would fit today, on the pictures that its own held out.
+    """The model file with the threshold that a training would fit today, on the images that its own training held out.
 
     Raises:
-        UsageError: it held nothing out, or its temperature, which is inside the graph, is not what is found today.
+        UsageError: it held nothing out, or its temperature, which is inside the graph, is another today.
     """
     net, recipe = restore(model)
     held_out, old = splits_of(dataset, recipe).validation, model.card.calibration
-    found = None if held_out is None else calibrate_held_out(net, held_out, recipe, classes=len(model.classes))
-    if found is None or found.accept_score is None:
-        raise UsageError(f"{model.path} held too few pictures out to fit a threshold on")
-    if abs(found.temperature - old.temperature) > ALIKE:
+    fitted = None if held_out is None else calibrate_held_out(net, held_out, recipe, classes=len(model.classes))
+    if fitted is None or fitted.accept_score is None:
+        raise UsageError(f"{model.path} held too few images out to fit a threshold on")
+    if abs(fitted.temperature - old.temperature) > ALIKE:
         raise UsageError(
-            f"{model.path} is no longer what it was calibrated as",
+            f"{model.path} has another temperature today",
             expected=f"temperature {old.temperature}",
-            received=found.temperature,
+            received=fitted.temperature,
         )
-    print(f"Answers from a score of {found.accept_score}; it was {old.accept_score}")
+    print(f"Accepts from a score of {fitted.accept_score}; it was {old.accept_score}")
     changed = onnx.load(model.path)
     commit = describe(dataset, source=recipe.data, device=CPU)["commit"]
     before = model.card.provenance
     provenance = replace(before, extra={**before.extra, "calibrated_by": commit})
-    calibration = replace(found, temperature=old.temperature)
+    calibration = replace(fitted, temperature=old.temperature)
     set_card(changed, replace(model.card, calibration=calibration, provenance=provenance))
     return bytes(changed.SerializeToString())
 
 
 def judge(model: Recognizer, part: Part) -> Judged:
-    """Measure a file on held-out pictures."""
+    """Measure a file on held-out images."""
     speed = time_batches(model, part.images[:TIMED]).pictures_per_s
     return Judged(count_wrong(model, part), len(part), model.path.stat().st_size, speed)
 
 
 def loses_nothing(before: Judged, after: Judged) -> bool:
-    """Whether the second file reads as many pictures, as fast, and is smaller or faster by a third."""
+    """Whether the second file is as accurate and as fast, and is smaller or faster by a third."""
     times = before.pictures_per_s / after.pictures_per_s
     gains = after.size <= (1 - GAIN) * before.size or times <= 1 - GAIN
     return after.wrong <= before.wrong and times <= SLACK and gains
 
 
 def complete(data: bytes, name: str, figures: dict[str, Any]) -> bytes:
-    """The same model file, which answers its self test, called `name` and with more `figures` on its card.
+    """The same model file, which passes its self test, called `name` and with more `figures` on its card.
 
     Raises:
-        ModelFileError: it does not answer.
+        ModelFileError: it does not pass.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / runs.MODEL
@@ -258,21 +258,23 @@ def complete(data: bytes, name: str, figures: dict[str, Any]) -> bytes:
 
 
 def main() -> int:
-    """Make the file, or say in one line why not."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("name", help="a bundled recipe: the model is called the same")
-    options.add_argument("source", help="a finished run, or a folder of seeds")
-    options.add_argument("--int8", action="store_true", help="an int8 file, if it loses nothing")
-    options.add_argument("--twin", metavar="RUN", help="its select twin: what that held out decides on --int8")
-    options.add_argument("--calibrate", action="store_true", help="fit its threshold again")
-    options.add_argument("--zoo", type=Path, default=ZOO, help="where bundled models lie")
-    asked = options.parse_args()
-    if asked.twin and not asked.int8:
-        options.error("--twin decides on --int8, which is not asked for")
-    if asked.calibrate and asked.int8:
-        options.error("--calibrate is for float files: one that was made int8 keeps the threshold of its float file")
+    """Make the file, or print in one line why not."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="a bundled recipe: the model is called the same")
+    parser.add_argument("source", help="a finished run, or a folder of seeds")
+    parser.add_argument("--int8", action="store_true", help="an int8 file, if it loses nothing")
+    parser.add_argument("--twin", metavar="RUN", help="its select twin, whose held-out images decide on --int8")
+    parser.add_argument("--calibrate", action="store_true", help="fit its threshold again")
+    parser.add_argument("--zoo", type=Path, default=ZOO, help="the folder of bundled models")
+    options = parser.parse_args()
+    if options.twin and not options.int8:
+        parser.error("--twin decides on --int8, which is not given")
+    if options.calibrate and options.int8:
+        parser.error("--calibrate is for float files: an int8 file has the threshold of its float file")
     try:
-        bundle(asked.name, asked.source, zoo=asked.zoo, int8=asked.int8, twin=asked.twin, again=asked.calibrate)
+        bundle(
+            options.name, options.source, zoo=options.zoo, int8=options.int8, twin=options.twin, again=options.calibrate
+        )
     except InkdigitError as exc:
         print(f"Error: {exc}", file=sys.stderr)
         return exc.exit_code

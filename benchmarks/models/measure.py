@@ -1,7 +1,7 @@
-"""What answering costs with each bundled model: `inkdigit benchmark --json`, several times in a process of its own.
+"""The cost of prediction with each bundled model: `inkdigit benchmark --json`, several times in a process of its own.
 
-In: the bundled models; MNIST, if it is in reach. Out: `results/models.json`: of each figure the median, least and most
-of those processes, and of which file they are.
+In: the bundled models; MNIST, if it is installed. Out: `results/models.json`: of each figure the median, minimum and
+maximum over those processes, and the hash of the file.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inkdigit.model.recognizer import bundled
 
 LIBRARIES = ("inkdigit", "numpy", "onnxruntime")
 RUNS = 5
-# Figure → where `inkdigit benchmark --json` says it, and the digits that are kept.
+# Figure → where `inkdigit benchmark --json` has it, and the digits that are stored.
 FIGURES = {
     "pictures_per_s": (("batch", "pictures_per_s"), 0),
     "array_p50_ms": (("array", "p50_ms"), 4),
@@ -29,24 +29,24 @@ FIGURES = {
 COUNTS = {"calls": ("array", "calls"), "batch": ("batch", "batch"), "rounds": ("batch", "rounds")}
 
 
-def ask(names: list[str]) -> list[dict[str, Any]]:
-    """What one process says of each model."""
+def benchmark(names: list[str]) -> list[dict[str, Any]]:
+    """The report of one process on each model."""
     command = [sys.executable, "-m", "inkdigit", "benchmark", *names, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     models: list[dict[str, Any]] = json.loads(done.stdout)["models"]
     return models
 
 
-def gather(name: str, path: Path, said: list[dict[str, Any]]) -> dict[str, Any]:
-    """One model: what all processes said of it."""
-    first = said[0]
+def gather(name: str, path: Path, reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """One model: the figures of all processes."""
+    first = reports[0]
     return {
         "model": name,
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "threads": first["threads"],
         **{count: first[part][field] for count, (part, field) in COUNTS.items()},
         **{
-            figure: results.summary([one[part][field] for one in said], digits)
+            figure: results.summary([report[part][field] for report in reports], digits)
             for figure, ((part, field), digits) in FIGURES.items()
         },
     }
@@ -54,14 +54,14 @@ def gather(name: str, path: Path, said: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Measure, and write the results."""
-    options = results.options(__doc__, smoke="one process")
-    options.add_argument("--runs", type=int, default=RUNS, help="processes, one after another")
-    asked = options.parse_args()
-    runs, paths = 1 if asked.smoke else asked.runs, bundled()
-    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.models.measure")
-    said = [ask(list(paths)) for _ in range(runs)]
-    models = [gather(name, path, [one[i] for one in said]) for i, (name, path) in enumerate(paths.items())]
-    results.write(asked.results / "models.json", {**about, "runs": runs, "models": models})
+    parser = results.parser(__doc__, smoke="one process")
+    parser.add_argument("--runs", type=int, default=RUNS, help="processes, one after another")
+    options = parser.parse_args()
+    runs, paths = 1 if options.smoke else options.runs, bundled()
+    about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.models.measure")
+    reports = [benchmark(list(paths)) for _ in range(runs)]
+    models = [gather(name, path, [report[i] for report in reports]) for i, (name, path) in enumerate(paths.items())]
+    results.write(options.results / "models.json", {**about, "runs": runs, "models": models})
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Kaggle's Digit Recognizer, built anew from MNIST: 42,000 labelled rows to learn from, 28,000 others to be scored on.
+"""Kaggle's Digit Recognizer, built from MNIST: 42,000 labelled rows to train on, 28,000 others to be scored on.
 
 In: MNIST where `inkdigit` finds it. Out: `train.csv`, `test.csv` and `solution.csv` in a folder, in Kaggle's format.
-The 70,000 pictures are shuffled with a fixed seed and cut, as Kaggle's are; that no row is shared is checked on the
-written files, by number and by pixels. (Which rows Kaggle itself drew is not published with MNIST.)
+The 70,000 images are shuffled with a fixed random seed and split, as Kaggle's are. The written files are checked, by
+number and by pixels: no row is shared. (Which rows Kaggle itself drew is not published with MNIST.)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def build(folder: Path) -> dict[str, int]:
 
 
 def check(folder: Path, *, shared_numbers: int) -> dict[str, int]:
-    """Read the files again: how many rows each has, and how many pictures of one lie in the other, pixel for pixel."""
+    """Read the files again: how many rows each has, and how many images are in both, pixel for pixel."""
     train = pl.read_csv(folder / "train.csv").drop("label").to_numpy().astype(np.uint8)
     test = pl.read_csv(folder / "test.csv").to_numpy().astype(np.uint8)
     known = {row.tobytes() for row in train}
@@ -53,23 +53,23 @@ def score(submission: Path, solution: Path) -> tuple[float, list[int]]:
     """The share of right labels, as Kaggle counts it, and the ids of the wrong ones."""
     given, true = (np.loadtxt(path, int, delimiter=",", skiprows=1) for path in (submission, solution))
     if not np.array_equal(given[:, 0], true[:, 0]):
-        raise SystemExit(f"{submission} does not answer the rows of {solution}")
+        raise SystemExit(f"{submission} does not have the rows of {solution}")
     wrong = given[:, 1] != true[:, 1]
     return 1 - wrong.mean(), true[wrong, 0].tolist()
 
 
 def main() -> None:
-    """Build the files and say what was checked."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("folder", type=Path, help="where train.csv, test.csv and solution.csv are written")
-    options.add_argument("--score", type=Path, metavar="SUBMISSION", help="score a submission; build nothing")
-    asked = options.parse_args()
-    if asked.score:
-        accuracy, wrong = score(asked.score, asked.folder / "solution.csv")
+    """Build the files and print what was checked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where train.csv, test.csv and solution.csv are written")
+    parser.add_argument("--score", type=Path, metavar="SUBMISSION", help="score a submission; build nothing")
+    options = parser.parse_args()
+    if options.score:
+        accuracy, wrong = score(options.score, options.folder / "solution.csv")
         print(f"{accuracy * 100:.3f} % ({len(wrong)} wrong)")
         return
-    counted = build(asked.folder)
-    print(f"{counted['train']:,} and {counted['test']:,} rows in {asked.folder}; 0 shared, by number and by pixels")
+    counted = build(options.folder)
+    print(f"{counted['train']:,} and {counted['test']:,} rows in {options.folder}; 0 shared, by number and by pixels")
 
 
 if __name__ == "__main__":

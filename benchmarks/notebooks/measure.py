@@ -1,7 +1,7 @@
 """The claims of the five notebooks, and the bigger families beside `classic`, seed by seed.
 
 In: MNIST where `inkdigit` finds it. Out: one line a seed in `results/notebooks.jsonl`, written as soon as the seed is
-done. A later run skips the seeds that it finds there for the same recipe, so it goes on where it was stopped.
+done. A later run skips the seeds that are there for the same recipe, so it continues where it was stopped.
 
 Each seed is the command that `docs/notebooks.md` names, in a process of its own. `--jobs 2` trains two seeds at a time
 with one thread each: more seeds an hour, but no times to be quoted. `--time` takes those: on a quiet machine and with
@@ -46,7 +46,7 @@ class Row:
 
     @property
     def command(self) -> str:
-        """What repeats one seed, as a user types it."""
+        """The command that repeats one seed, as a user types it."""
         if self.data == "kaggle":
             return f"inkdigit kaggle train.csv test.csv --recipe {self.recipe} --seed S"
         source = "" if self.data == "mnist" else f" --data {self.data}"
@@ -71,10 +71,10 @@ def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str,
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if row.data == "kaggle":
-            asked = ["kaggle", str(kaggle / "train.csv"), str(kaggle / "test.csv"), "--recipe", row.recipe]
+            words = ["kaggle", str(kaggle / "train.csv"), str(kaggle / "test.csv"), "--recipe", row.recipe]
         else:
-            asked = ["train", row.recipe, "--data", row.data, "--out", str(folder / "runs" / "run")]
-        argv = [str(machine.INKDIGIT), *asked, "--seed", str(seed), "--device", "cpu", *changed]
+            words = ["train", row.recipe, "--data", row.data, "--out", str(folder / "runs" / "run")]
+        argv = [str(machine.INKDIGIT), *words, "--seed", str(seed), "--device", "cpu", *changed]
         env = {**os.environ, "OMP_NUM_THREADS": str(threads), "CUDA_VISIBLE_DEVICES": "-1"}
         data = find("mnist" if row.data == "kaggle" else row.data)
         if data is not None:
@@ -84,10 +84,10 @@ def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str,
             raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         (run,) = (path for path in (folder / "runs").iterdir() if path.is_dir())
         line = read(run)
-        if row.data == "mnist" and line["part"] == "validation":  # for scale: the claim is about the validation part
-            asked = [str(machine.INKDIGIT), "evaluate", str(run), "--data", "mnist", "--json"]
-            told = subprocess.run(asked, capture_output=True, text=True, env=env, check=True)
-            line["test_accuracy"] = json.loads(told.stdout)["accuracy"]
+        if row.data == "mnist" and line["part"] == "validation":  # for scale: the claim is about the validation split
+            command = [str(machine.INKDIGIT), "evaluate", str(run), "--data", "mnist", "--json"]
+            done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+            line["test_accuracy"] = json.loads(done.stdout)["accuracy"]
         if row.data == "kaggle":
             right, wrong = kaggle_split.score(folder / "submission.csv", kaggle / "solution.csv")
             line |= {"part": "kaggle", "n": 70_000 - kaggle_split.ROWS, "accuracy": right, "wrong": wrong}
@@ -95,7 +95,7 @@ def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str,
 
 
 def read(run: Path) -> dict[str, Any]:
-    """The figures of a finished run; `wrong` are the numbers of the pictures it got wrong, for paired tests."""
+    """The figures of a finished run; `wrong` are the indices of the images that it got wrong, for paired tests."""
     report, about, wrong = read_run(run)
     return {
         "part": report["report_name"],
@@ -129,7 +129,7 @@ def pending(rows: list[Row], ledger: Path, *, smoke: bool) -> list[tuple[Row, in
 
 
 def measure_times(rows: list[Row], *, kaggle: Path) -> dict[str, Any]:
-    """Seconds of an epoch of each recipe, least and median, with all threads and nothing else at work."""
+    """Seconds of an epoch of each recipe, minimum and median, with all threads and nothing else running."""
     times = {}
     for row in rows:
         taken = train(row, 0, threads=os.cpu_count() or 1, kaggle=kaggle, changes={"epochs": TIMED_EPOCHS})
@@ -144,46 +144,46 @@ def measure_times(rows: list[Row], *, kaggle: Path) -> dict[str, Any]:
     return times
 
 
-def train_all(jobs: list[tuple[Row, int]], asked: argparse.Namespace, *, about: dict[str, Any], kaggle: Path) -> None:
-    """Train each row's seed, `--jobs` at a time; one that fails does not stop the others."""
-    ledger, threads = asked.results / LEDGER, max(1, (os.cpu_count() or 1) // asked.jobs)
-    changes = SMOKE_CHANGES if asked.smoke else {}
+def train_all(jobs: list[tuple[Row, int]], options: argparse.Namespace, *, about: dict[str, Any], kaggle: Path) -> None:
+    """Train each row's seed, `--jobs` at a time; a seed that fails does not stop the others."""
+    ledger, threads = options.results / LEDGER, max(1, (os.cpu_count() or 1) // options.jobs)
+    changes = SMOKE_CHANGES if options.smoke else {}
 
-    def one(job: tuple[Row, int]) -> None:
+    def train_one(job: tuple[Row, int]) -> None:
         line = train(*job, threads=threads, kaggle=kaggle, changes=changes)
         results.append(ledger, {**about, **line})
-        told = f"{line['accuracy'] * 100:.3f} % ({line['part']}), trained in {line['train_seconds']:.0f} s"
-        print(f"{line['row']} on {line['data']}, seed {line['seed']}: {told}", flush=True)
+        outcome = f"{line['accuracy'] * 100:.3f} % ({line['part']}), trained in {line['train_seconds']:.0f} s"
+        print(f"{line['row']} on {line['data']}, seed {line['seed']}: {outcome}", flush=True)
 
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        for done in [pool.submit(one, job) for job in jobs]:
+    with ThreadPoolExecutor(options.jobs) as pool:
+        for done in [pool.submit(train_one, job) for job in jobs]:
             if (problem := done.exception()) is not None:
                 print(problem, file=sys.stderr, flush=True)
 
 
 def main() -> None:
     """Train the seeds that are missing, or take the times."""
-    options = results.options(__doc__, smoke="one epoch on little data")
-    options.add_argument("--rows", nargs="+", help="recipes; all of them unless named")
-    options.add_argument("--jobs", type=int, default=1, help="trainings at a time")
-    options.add_argument("--time", action="store_true", help="take times instead; needs a quiet machine")
-    asked = options.parse_args()
-    rows = [row for row in ROWS if not asked.rows or row.recipe in asked.rows]
+    parser = results.parser(__doc__, smoke="one epoch on little data")
+    parser.add_argument("--rows", nargs="+", help="recipes; the default is all of them")
+    parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
+    parser.add_argument("--time", action="store_true", help="take times instead; needs a quiet machine")
+    options = parser.parse_args()
+    rows = [row for row in ROWS if not options.rows or row.recipe in options.rows]
     if not rows:
-        options.error(f"--rows takes {', '.join(dict.fromkeys(row.recipe for row in ROWS))}")
-    about = {**results.stamp(LIBRARIES, smoke=asked.smoke), "jobs": asked.jobs}
+        parser.error(f"--rows takes {', '.join(dict.fromkeys(row.recipe for row in ROWS))}")
+    about = {**results.stamp(LIBRARIES, smoke=options.smoke), "jobs": options.jobs}
     with tempfile.TemporaryDirectory() as name:
         kaggle = Path(name)
         jobs = [(row, 0) for row in rows if row.data != "usps"]
-        if not asked.time:
-            jobs = pending(rows, asked.results / LEDGER, smoke=asked.smoke)
+        if not options.time:
+            jobs = pending(rows, options.results / LEDGER, smoke=options.smoke)
         if any(row.data == "kaggle" for row, _ in jobs):
             print(f"Kaggle's split: {kaggle_split.build(kaggle)}", flush=True)
-        if asked.time:
+        if options.time:
             times = measure_times([row for row, _ in jobs], kaggle=kaggle)
-            results.write(asked.results / TIMES, {**about, "recipes": times})
+            results.write(options.results / TIMES, {**about, "recipes": times})
         else:
-            train_all(jobs, asked, about=about, kaggle=kaggle)
+            train_all(jobs, options, about=about, kaggle=kaggle)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 In: the lines that `notebooks/measure.py` wrote, the latest of each seed for the recipe as it is now. Out: the page, and
 in each recipe the comment that says claim, figures, time and machine; with `--check` nothing is written, and the exit
-code is 1 if anything is not what the results say.
+code is 1 if anything is stale.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ FAMILIES = {
 
 
 def reach(values: list[float]) -> float:
-    """Mean plus one standard error, in per cent: what a claim is held against."""
+    """Mean plus one standard error, in per cent: the figure that a claim is compared with."""
     return 100 * (mean(values) + (stdev(values) / sqrt(len(values)) if len(values) > 1 else 0.0))
 
 
 def latest(lines: list[Record], recipe: str, data: str | None = None) -> list[Record]:
-    """The latest line of each seed, for the recipe as it is now; `data` is the row's own unless named."""
+    """The latest line of each seed, for the recipe as it is now; the default of `data` is the row's own."""
     target = next(r for r in notebooks.ROWS if r.recipe == recipe and data in (None, r.data))
     sha256 = notebooks.identity(Recipe.load(recipe))
     fitting = [
@@ -96,7 +96,7 @@ def latest(lines: list[Record], recipe: str, data: str | None = None) -> list[Re
 
 
 def minutes(seconds: float) -> str:
-    """A time as people say it."""
+    """A time in seconds or minutes."""
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
 
 
@@ -128,7 +128,7 @@ def claims(lines: list[Record], times: Times) -> str:
 
 
 def last_epochs(lines: list[Record]) -> str:
-    """What the last epoch of each recipe came to, as the notebooks quote it."""
+    """The last epoch of each recipe, as the notebooks quote it."""
     rows = []
     for notebook in NOTEBOOKS:
         if not (own := latest(lines, notebook.recipe)):
@@ -145,16 +145,16 @@ def last_epochs(lines: list[Record]) -> str:
                 f"{mean(line['nll'] for line in own):.4f}",
             )
         )
-    return table(["recipe", "epochs", "training", "validation", "loss on the reported part"], rows)
+    return table(["recipe", "epochs", "training", "validation", "loss on the reported split"], rows)
 
 
-def _pair(epochs: list[dict[str, float]], part: str) -> str:
-    accuracy, loss = (mean(epoch[f"{part}_{figure}"] for epoch in epochs) for figure in ("accuracy", "loss"))
+def _pair(epochs: list[dict[str, float]], split: str) -> str:
+    accuracy, loss = (mean(epoch[f"{split}_{figure}"] for epoch in epochs) for figure in ("accuracy", "loss"))
     return f"{accuracy * 100:.2f} %, loss {loss:.4f}"
 
 
 def families(lines: list[Record], times: Times) -> str:
-    """The bigger families against `classic`, seed by seed on the same test pictures."""
+    """The bigger families against `classic`, seed by seed on the same test images."""
     header = [
         "recipe",
         "what it is",
@@ -181,15 +181,15 @@ def families(lines: list[Record], times: Times) -> str:
     return table(header, rows)
 
 
-def _paired(one: Record, other: Record) -> str:
-    """Pictures that one alone has right, those that the other alone has right, and the chance of it."""
-    ours, theirs = set(one["wrong"]), set(other["wrong"])
+def _paired(first: Record, second: Record) -> str:
+    """Images that only the first has right, those that only the second has right, and the probability of that."""
+    ours, theirs = set(first["wrong"]), set(second["wrong"])
     gained, lost = len(theirs - ours), len(ours - theirs)
     return f"{gained}:{lost}, p = {mcnemar_p(gained, lost):.1g}"
 
 
 def misses(lines: list[Record]) -> list[dict[str, Any]]:
-    """What there is to say of claims that are not met."""
+    """The claims that are not met."""
     missed = []
     for notebook in NOTEBOOKS:
         own = latest(lines, notebook.recipe)
@@ -228,7 +228,7 @@ def read(folder: Path) -> tuple[list[Record], Times]:
 
 
 def render(lines: list[Record], times: Times) -> str:
-    """The whole page."""
+    """The page."""
     return pages.render(
         "notebooks/page.md.j2",
         {
@@ -254,13 +254,13 @@ def _computer(line: Record) -> str:
 
 
 def header(lines: list[Record], times: Times, recipe: str) -> str:
-    """What is said at the top of a recipe: claim, figures, time, machine."""
+    """The comment at the top of a recipe: claim, figures, time, machine."""
     claim = {notebook.recipe: notebook for notebook in NOTEBOOKS}.get(recipe)
     own = latest(lines, recipe)
     words = []
     if claim:
         where = {"annealed": "validation", "rmsprop": "validation", "deepdigits": "Kaggle"}.get(
-            recipe, "MNIST's test part"
+            recipe, "MNIST's test split"
         )
         words.append(f"Claim of the notebook: {claim.claim:g} % on {where}.")
     if own:
@@ -279,7 +279,7 @@ def files(folder: Path, page: Path) -> pages.Files:
 
 
 def recipes(folder: Path, at: Path) -> pages.Files:
-    """The recipes that the page is about, each with what is said at its top."""
+    """The recipes that the page is about, each with its comment at the top."""
     lines, times = read(folder)
     names = dict.fromkeys(row.recipe for row in notebooks.ROWS)
     return pages.headed(at, {name: header(lines, times, name) for name in names})

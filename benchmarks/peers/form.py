@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = 10
-WARM_UP = 1000  # pictures that are answered before the clock runs, so that nothing is built or compiled on it
+WARM_UP = 1000  # images that are predicted before the clock runs, so that nothing is built or compiled on it
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what ru_maxrss counts in
 
 
@@ -36,7 +36,7 @@ def options(doc: str | None, *, epochs: int | None = None, cuda: bool = False) -
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("mnist", type=Path, help="the folder with the four IDX files, .gz or not")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=int, help="learn from the first so many: proves that it runs, no more")
+    parser.add_argument("--pictures", type=int, help="train on the first so many: proves only that it runs")
     if epochs is not None:
         parser.add_argument("--epochs", type=int, default=epochs, help="fewer are for the same end")
     if cuda:
@@ -45,7 +45,7 @@ def options(doc: str | None, *, epochs: int | None = None, cuda: bool = False) -
 
 
 def read_idx(folder: Path, stem: str) -> NDArray[np.uint8]:
-    """The array in an IDX file of bytes, packed or not: (N, 28, 28) for pictures, (N,) for labels."""
+    """The array in an IDX file of bytes, packed or not: (N, 28, 28) for images, (N,) for labels."""
     packed = folder / f"{stem}.gz"
     data = gzip.decompress(packed.read_bytes()) if packed.exists() else (folder / stem).read_bytes()
     axes = data[3]
@@ -53,8 +53,8 @@ def read_idx(folder: Path, stem: str) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
 
 
-def read_part(folder: Path, part: str, *, pictures: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pictures uint8 (N, 28, 28) and labels uint8 (N,) of `train` or `t10k`; the first `pictures` of them."""
+def read_split(folder: Path, part: str, *, pictures: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Images uint8 (N, 28, 28) and labels uint8 (N,) of `train` or `t10k`; the first `pictures` of them."""
     return (
         read_idx(folder, f"{part}-images-idx3-ubyte")[:pictures],
         read_idx(folder, f"{part}-labels-idx1-ubyte")[:pictures],
@@ -76,12 +76,12 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def answer(ask: Callable[[NDArray[np.uint8]], Any], images: NDArray[np.uint8]) -> tuple[Any, float]:
-    """What `ask` answers to all pictures at once, and the seconds it takes; a first call warms up, off the clock."""
-    ask(images[:WARM_UP])
+def predict_all(predict: Callable[[NDArray[np.uint8]], Any], images: NDArray[np.uint8]) -> tuple[Any, float]:
+    """What `predict` returns for all images at once, and the seconds it takes; a first call warms up, off the clock."""
+    predict(images[:WARM_UP])
     began = time.perf_counter()
-    answers = ask(images)
-    return answers, time.perf_counter() - began
+    predictions = predict(images)
+    return predictions, time.perf_counter() - began
 
 
 def peak_mb() -> float | None:
@@ -121,7 +121,7 @@ class Clock:
 
 
 def line(clock: Clock, *, libraries: Sequence[str], **about: Any) -> dict[str, Any]:
-    """The common form: what `clock` holds, peak memory and versions of `libraries` beside what is said `about` it."""
+    """The common form: what `clock` holds, peak memory and versions of `libraries` and what is known `about` it."""
     stages = {f"{stage}_seconds": round(seconds, 4) for stage, seconds in clock.seconds.items()}
     peak = peak_mb()
     return {
@@ -137,34 +137,34 @@ def learn(
     clock: Clock,
     epochs: int,
     train: Callable[[], object],
-    ask: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    predict: Callable[[NDArray[np.uint8]], NDArray[Any]],
     test: tuple[NDArray[Any], NDArray[Any]],
 ) -> None:
-    """Have a peer `train` for so many epochs, each on the clock, and answer the test part after each, off the clock."""
+    """Let a peer `train` for so many epochs on the clock, and predict the test split after each, off the clock."""
     images, labels = test
     for epoch in range(1, epochs + 1):
         clock.skip()
         train()
         clock.stop("train")
-        clock.mark(epoch, float((ask(images) == labels).mean()))
+        clock.mark(epoch, float((predict(images) == labels).mean()))
 
 
 def conclude(
     clock: Clock,
-    ask: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    predict: Callable[[NDArray[np.uint8]], NDArray[Any]],
     test: tuple[NDArray[Any], NDArray[Any]],
     **about: Any,
 ) -> None:
-    """Have a peer answer the test part (pictures, labels) by `ask`, and print its line; `about` is the rest of it."""
+    """Let a peer predict the test split (images, labels), and print its line; `about` is the rest of the line."""
     images, labels = test
-    answers, seconds = answer(ask, images)
-    accuracy = float((answers == labels).mean())
+    predictions, seconds = predict_all(predict, images)
+    accuracy = float((predictions == labels).mean())
     if not clock.curve:  # a peer without epochs has one point
         clock.mark(1, accuracy)
     figures = {"answer_seconds": round(seconds, 4), "accuracy": round(accuracy, 6), "n": len(labels)}
-    tell(line(clock, kind="peer", **about, **figures))
+    print_line(line(clock, kind="peer", **about, **figures))
 
 
-def tell(told: dict[str, Any]) -> None:
+def print_line(figures: dict[str, Any]) -> None:
     """Print the line: the last one on stdout."""
-    print(json.dumps(told), flush=True)
+    print(json.dumps(figures), flush=True)

@@ -1,8 +1,8 @@
 """The `mnist_convnet` network of keras.io, on TensorFlow.
 
 Written afresh from its published description (https://keras.io/examples/vision/mnist_convnet/): 34,826 parameters, 15
-epochs of batches of 128, Adam, the last tenth of the training pictures for validation. Its epochs are timed with their
-validation, from the first batch on. Different from the description: the test part is evaluated between epochs, off the
+epochs of batches of 128, Adam, the last tenth of the training images for validation. Its epochs are timed with their
+validation, from the first batch on. Different from the description: the test split is evaluated between epochs, off the
 clock. In: a folder with the four IDX files of MNIST. Out: one line of JSON on stdout.
 """
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 PARAMETERS = 34_826  # as the description gives it
 EPOCHS = 15
 BATCH = 128
-VALIDATION = 0.1  # of the training pictures, the last ones
+VALIDATION = 0.1  # of the training images, the last ones
 ANSWER_BATCH = 1000
 
 
@@ -54,19 +54,19 @@ def build() -> Any:
 
 
 def main() -> None:
-    """Train, measure on the test part, print one line of JSON."""
-    asked = form.options(__doc__, epochs=EPOCHS)
+    """Train, measure on the test split, print one line of JSON."""
+    options = form.options(__doc__, epochs=EPOCHS)
     clock = form.Clock()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     import keras
 
     clock.stop("import")
-    keras.utils.set_random_seed(asked.seed)
+    keras.utils.set_random_seed(options.seed)
     one_hot = np.eye(form.CLASSES, dtype=np.float32)
-    images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
+    images, labels = form.read_split(options.mnist, "train", pictures=options.pictures)
     images, labels = as_input(images), one_hot[labels]
-    test_images, test_labels = form.read_part(asked.mnist, "t10k")
+    test_images, test_labels = form.read_split(options.mnist, "t10k")
     network = build()
     clock.stop("load")
 
@@ -81,7 +81,7 @@ def main() -> None:
         images,
         labels,
         batch_size=BATCH,
-        epochs=asked.epochs,
+        epochs=options.epochs,
         validation_split=VALIDATION,
         callbacks=[epochs],
         verbose=0,
@@ -92,7 +92,7 @@ def main() -> None:
         lambda some: network.predict(as_input(some), batch_size=ANSWER_BATCH, verbose=0).argmax(1),
         (test_images, test_labels),
         entrant="keras_convnet",
-        seed=asked.seed,
+        seed=options.seed,
         parameters=network.count_params(),
         threads=form.processors(),
         device="cpu",

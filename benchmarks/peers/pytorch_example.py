@@ -2,9 +2,9 @@
 
 Written afresh from its published description (https://github.com/pytorch/examples/tree/main/mnist): 1,199,882
 parameters, 14 epochs of batches of 64, Adadelta at rate 1, the rate × 0.7 after each epoch. As there, the training
-pictures keep their order on the processor and are shuffled on an accelerator. Different: a plain data set normalises
-each picture where the example's goes through torchvision and PIL, which makes this a little quicker than the original;
-it prints nothing while it trains; a worker process that the example takes on an accelerator is left out; the test part
+images keep their order on the processor and are shuffled on an accelerator. Different: a plain data set normalises
+each image where the example's goes through torchvision and PIL, which makes this a little quicker than the original;
+it prints nothing while it trains; a worker process that the example takes on an accelerator is left out; the test split
 is evaluated off the clock. In: a folder with the four IDX files of MNIST. Out: one line of JSON on stdout.
 """
 
@@ -24,7 +24,7 @@ MEAN, DEVIATION = 0.1307, 0.3081
 
 
 class Pictures:
-    """A data set as PyTorch has it: each picture is made a tensor and normalised when it is asked for."""
+    """A data set as PyTorch has it: each image is made a tensor and normalised when it is requested."""
 
     def __init__(self, images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> None:
         """Images uint8 (N, 28, 28), labels uint8 (N,)."""
@@ -42,7 +42,7 @@ class Pictures:
 
 
 def build() -> Any:
-    """The network; it answers log-probabilities.
+    """The network; it returns log-probabilities.
 
     Raises:
         SystemExit: it has not the published number of parameters.
@@ -68,8 +68,8 @@ def build() -> Any:
 
 
 def main() -> None:
-    """Train, measure on the test part, print one line of JSON."""
-    asked = form.options(__doc__, epochs=EPOCHS, cuda=True)
+    """Train, measure on the test split, print one line of JSON."""
+    options = form.options(__doc__, epochs=EPOCHS, cuda=True)
     clock = form.Clock()
     import torch
     from torch.nn import functional
@@ -77,10 +77,10 @@ def main() -> None:
     from torch.utils.data import DataLoader
 
     clock.stop("import")
-    torch.manual_seed(asked.seed)
-    device = torch.device(asked.device)
-    pictures = Pictures(*form.read_part(asked.mnist, "train", pictures=asked.pictures))
-    test = form.read_part(asked.mnist, "t10k")
+    torch.manual_seed(options.seed)
+    device = torch.device(options.device)
+    pictures = Pictures(*form.read_split(options.mnist, "train", pictures=options.pictures))
+    test = form.read_split(options.mnist, "t10k")
     batches = DataLoader(pictures, BATCH, shuffle=device.type != "cpu")
     network = build().to(device)
     optimizer = torch.optim.Adadelta(network.parameters(), lr=RATE)
@@ -88,7 +88,7 @@ def main() -> None:
     clock.stop("load")
 
     @torch.no_grad()
-    def ask(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:
         network.eval()
         parts = DataLoader(Pictures(images, np.zeros(len(images), np.uint8)), ANSWER_BATCH)
         return torch.cat([network(x.to(device)).argmax(1) for x, _ in parts]).cpu().numpy()
@@ -103,16 +103,16 @@ def main() -> None:
         loss.item()  # waits for an accelerator
         schedule.step()
 
-    form.learn(clock, asked.epochs, train, ask, test)
+    form.learn(clock, options.epochs, train, predict, test)
     form.conclude(
         clock,
-        ask,
+        predict,
         test,
         entrant="pytorch_example",
-        seed=asked.seed,
+        seed=options.seed,
         parameters=PARAMETERS,
         threads=torch.get_num_threads(),
-        device=asked.device,
+        device=options.device,
         libraries=("torch", "numpy"),
     )
 

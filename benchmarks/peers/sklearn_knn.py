@@ -1,7 +1,7 @@
 """scikit-learn's nearest neighbours: k = 3, Euclidean distance between pixels, by brute force.
 
 As described in its user guide (https://scikit-learn.org/stable/modules/neighbors.html#classification); k = 3 is that of
-LeCun, Bottou, Bengio, Haffner 1998. It stores all 60,000 training pictures; learning is no more than that. The seed
+LeCun, Bottou, Bengio, Haffner 1998. It stores all 60,000 training images; training is nothing more. The seed
 changes nothing. In: a folder with the four IDX files of MNIST. Out: one line of JSON on stdout.
 """
 
@@ -20,13 +20,13 @@ def as_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def main() -> None:
-    """Learn, measure on the test part, print one line of JSON."""
-    asked = form.options(__doc__)
+    """Learn, measure on the test split, print one line of JSON."""
+    options = form.options(__doc__)
     clock = form.Clock()
     from sklearn.neighbors import KNeighborsClassifier
 
     clock.stop("import")
-    images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
+    images, labels = form.read_split(options.mnist, "train", pictures=options.pictures)
     pixels, neighbours = as_input(images), KNeighborsClassifier(NEIGHBOURS, algorithm="brute", n_jobs=-1)
     clock.stop("load")
     neighbours.fit(pixels, labels)
@@ -34,9 +34,9 @@ def main() -> None:
     form.conclude(
         clock,
         lambda some: neighbours.predict(as_input(some)),
-        form.read_part(asked.mnist, "t10k"),
+        form.read_split(options.mnist, "t10k"),
         entrant="sklearn_knn",
-        seed=asked.seed,
+        seed=options.seed,
         parameters=None,
         note=f"{len(pixels):,} stored pictures",
         threads=form.processors(),

@@ -1,7 +1,7 @@
 """scikit-learn's support vector machine with a Gaussian kernel, on pixels.
 
 C = 5 and gamma = 0.05 on pixels within 0–1 are as published (https://github.com/ksopyla/svm_mnist_digit_classification,
-98.5 %); nothing was chosen here. It learns from all 60,000 training pictures, on one thread: libsvm has no more. The
+98.5 %); nothing was chosen here. It trains on all 60,000 training images, on one thread: libsvm has no more. The
 seed changes nothing. In: a folder with the four IDX files of MNIST. Out: one line of JSON on stdout.
 """
 
@@ -21,13 +21,13 @@ def as_input(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Learn, measure on the test part, print one line of JSON."""
-    asked = form.options(__doc__)
+    """Learn, measure on the test split, print one line of JSON."""
+    options = form.options(__doc__)
     clock = form.Clock()
     from sklearn.svm import SVC
 
     clock.stop("import")
-    images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
+    images, labels = form.read_split(options.mnist, "train", pictures=options.pictures)
     pixels, machine = as_input(images), SVC(C=C, gamma=GAMMA, cache_size=CACHE_MB)
     clock.stop("load")
     machine.fit(pixels, labels)
@@ -35,9 +35,9 @@ def main() -> None:
     form.conclude(
         clock,
         lambda some: machine.predict(as_input(some)),
-        form.read_part(asked.mnist, "t10k"),
+        form.read_split(options.mnist, "t10k"),
         entrant="sklearn_svm",
-        seed=asked.seed,
+        seed=options.seed,
         parameters=None,
         note=f"{len(machine.support_):,} support vectors",
         threads=1,

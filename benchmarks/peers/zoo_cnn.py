@@ -43,28 +43,28 @@ def build() -> Any:
 
 
 def main() -> None:
-    """Train, measure on the test part, print one line of JSON."""
-    asked = form.options(__doc__, epochs=EPOCHS, cuda=True)
+    """Train, measure on the test split, print one line of JSON."""
+    options = form.options(__doc__, epochs=EPOCHS, cuda=True)
     clock = form.Clock()
     import torch
     from torch.nn import functional
 
     clock.stop("import")
-    torch.manual_seed(asked.seed)
-    device = torch.device(asked.device)
+    torch.manual_seed(options.seed)
+    device = torch.device(options.device)
 
     def as_input(images: NDArray[np.uint8]) -> torch.Tensor:
         return torch.from_numpy(images)[:, None].to(device).float() / 255
 
-    images, labels = form.read_part(asked.mnist, "train", pictures=asked.pictures)
+    images, labels = form.read_split(options.mnist, "train", pictures=options.pictures)
     x, y = as_input(images), torch.from_numpy(labels).long().to(device)
-    test = form.read_part(asked.mnist, "t10k")
+    test = form.read_split(options.mnist, "t10k")
     network = build().to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
     clock.stop("load")
 
     @torch.no_grad()
-    def ask(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    def predict(images: NDArray[np.uint8]) -> NDArray[np.int64]:
         network.eval()
         return torch.cat([network(part).argmax(1) for part in as_input(images).split(ANSWER_BATCH)]).cpu().numpy()
 
@@ -77,16 +77,16 @@ def main() -> None:
             optimizer.step()
         loss.item()  # waits for an accelerator
 
-    form.learn(clock, asked.epochs, train, ask, test)
+    form.learn(clock, options.epochs, train, predict, test)
     form.conclude(
         clock,
-        ask,
+        predict,
         test,
         entrant="zoo_cnn",
-        seed=asked.seed,
+        seed=options.seed,
         parameters=PARAMETERS,
         threads=torch.get_num_threads(),
-        device=asked.device,
+        device=options.device,
         libraries=("torch", "numpy"),
     )
 

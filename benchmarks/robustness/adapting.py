@@ -1,9 +1,9 @@
-"""What adapting a model gives and costs: a few dozen pictures of one user learnt, the others of that user read.
+"""The gain and the cost of adapting a model: trained on a few dozen images of one user, measured on the others.
 
-In: a model (the default one unless named), and the data in INKDIGIT_DATA. Out: lines of `results/adapting.jsonl`, one a
-user and seed: what is read before and after of that user's other pictures, of MNIST's test part and of what is no
-digit, and how long it took, cross-validation included, as where a user has no test part. Each looks at the test part
-once, which `results/test-openings.csv` tells of.
+In: a model (default: the default model), and the data in INKDIGIT_DATA. Out: lines of `results/adapting.jsonl`, one a
+user and seed: the predictions before and after, for that user's other images, for MNIST's test split and for what is
+not a digit, and the time, cross-validation included, as where a user has no test split. Each opens the test split once,
+which is a line in `results/test-openings.csv`.
 """
 
 from __future__ import annotations
@@ -33,24 +33,26 @@ Outliers = dict[str, list[Gray]]  # by kind
 
 LEDGER = "adapting.jsonl"
 LIBRARIES = ("inkdigit", "torch", "numpy", "pillow", "onnxruntime")
-OF_EACH = 5  # pictures of each class that are learnt
-UNSEEN = 100  # of each class that are read afterwards
+OF_EACH = 5  # training images of each class
+UNSEEN = 100  # images of each class that are predicted afterwards
 OUTLIERS = 500  # of each kind
-TURN_DEG = 60  # of the hand that writes askew
-SIDE_PX = 160  # of its pictures: so large that nothing is cut off
+TURN_DEG = 60  # of the handwriting that is askew
+SIDE_PX = 160  # of its images: so large that nothing is cut off
 
 
 def usps(rng: np.random.Generator) -> tuple[Part, Part]:
-    """Envelopes of the eighties: pictures to learn, and others."""
-    part = open_data("usps").train
-    order = rng.permutation(len(part))
-    places = [order[part.labels[order] == label] for label in range(len(DIGITS))]
-    learnt, unseen = ([one[cut] for one in places] for cut in (slice(OF_EACH), slice(OF_EACH, OF_EACH + UNSEEN)))
-    return part.take(np.concatenate(learnt)), part.take(np.concatenate(unseen))
+    """Envelopes of the eighties: training images, and others."""
+    split = open_data("usps").train
+    order = rng.permutation(len(split))
+    places = [order[split.labels[order] == label] for label in range(len(DIGITS))]
+    learnt, unseen = (
+        [indices[cut] for indices in places] for cut in (slice(OF_EACH), slice(OF_EACH, OF_EACH + UNSEEN))
+    )
+    return split.take(np.concatenate(learnt)), split.take(np.concatenate(unseen))
 
 
 def askew(rng: np.random.Generator) -> tuple[Part, Part]:
-    """Drawn digits that lie on their side, as on a form that was fed askew: pictures to learn, and others."""
+    """Drawn digits that are turned, as on a form that was scanned askew: training images, and others."""
     return _turned(OF_EACH, rng), _turned(UNSEEN, rng)
 
 
@@ -67,20 +69,20 @@ def _turn(ink: Gray) -> Gray:
 USERS: dict[str, Callable[[np.random.Generator], tuple[Part, Part]]] = {"USPS": usps, "askew": askew}
 
 
-def refused(model: Recognizer, known: Outliers) -> dict[str, float]:
-    """Which share of each kind of outlier is refused."""
+def rejected(model: Recognizer, known: Outliers) -> dict[str, float]:
+    """The share of each kind of outlier that is rejected."""
     return {
-        kind: float(np.mean([answer.label is None for answer in model.predict([*pictures])]))
-        for kind, pictures in known.items()
+        kind: float(np.mean([prediction.label is None for prediction in model.predict([*images])]))
+        for kind, images in known.items()
     }
 
 
 def measure(
     model: Recognizer, user: str, seed: int, folder: Path, *, steps: int | None, known: Outliers
 ) -> dict[str, Any]:
-    """Adapt to a user, and ask before and after."""
+    """Adapt to a user, and predict before and after."""
     from inkdigit.training.adapt import outcome
-    from inkdigit.training.adapt.adapt import STEPS, adapt  # brings PyTorch: the page needs none
+    from inkdigit.training.adapt.adapt import STEPS, adapt  # imports PyTorch, which the page does not need
 
     learnt, unseen = USERS[user](np.random.default_rng(seed))
     data = Dataset(user, DIGITS, learnt, prepare=model.prepare)
@@ -92,32 +94,32 @@ def measure(
         "seed": seed,
         "seconds": round(seconds, 1),
         "learnt": len(learnt),
-        "own": asdict(outcome.change(unseen, outcome.read(model, unseen), outcome.read(done.model, unseen))),
+        "own": asdict(outcome.change(unseen, outcome.predict(model, unseen), outcome.predict(done.model, unseen))),
         "old": asdict(done.old),
         "replay": done.replay,
-        "way": done.way,
-        "refused_after": refused(done.model, known),
+        "way": done.fraction,
+        "refused_after": rejected(done.model, known),
     }
 
 
 def main() -> int:
     """Measure every user and seed; a line each, as soon as it is there."""
-    options = results.options(__doc__, smoke="a few steps, one seed")
-    options.add_argument("--model", default="default")
-    options.add_argument("--seeds", type=int, default=3, help="how many; each draws its pictures anew")
-    asked = options.parse_args()
-    seeds, steps, each = (1, 2, 20) if asked.smoke else (asked.seeds, None, OUTLIERS)
-    model = Recognizer.load(asked.model)
+    parser = results.parser(__doc__, smoke="a few steps, one seed")
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--seeds", type=int, default=3, help="how many; each draws its images again")
+    options = parser.parse_args()
+    seeds, steps, each = (1, 2, 20) if options.smoke else (options.seeds, None, OUTLIERS)
+    model = Recognizer.load(options.model)
     known = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=each)
     del known["letters and scribbles"]  # each is there on its own
-    about = {**results.stamp(LIBRARIES, smoke=asked.smoke), "model": model.name}
-    about["refused_before"] = refused(model, known)  # the same for all
+    about = {**results.stamp(LIBRARIES, smoke=options.smoke), "model": model.name}
+    about["refused_before"] = rejected(model, known)  # the same for all
     for user in USERS:
         for seed in range(seeds):
             with tempfile.TemporaryDirectory() as folder:
-                told = measure(model, user, seed, Path(folder), steps=steps, known=known)
-                add_openings(Path(folder) / OPENINGS, asked.results / OPENINGS)
-            results.append(asked.results / LEDGER, {**about, **told})
+                figures = measure(model, user, seed, Path(folder), steps=steps, known=known)
+                add_openings(Path(folder) / OPENINGS, options.results / OPENINGS)
+            results.append(options.results / LEDGER, {**about, **figures})
     return 0
 
 

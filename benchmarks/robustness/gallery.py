@@ -1,7 +1,7 @@
-"""Write `docs/gallery.md`: hard pictures, what the door makes of them, what the default model answers, and why.
+"""Write `docs/gallery.md`: hard images, what the preprocessing makes of them, what the default model predicts, and why.
 
 In: nothing but fixed seeds and the default model. Out: the page and its sheets in `docs/gallery/`; with `--check`
-nothing is written, and the exit code is 1 if they are not what they would be.
+nothing is written, and the exit code is 1 if they are stale.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ COLOURS = 64  # of a sheet, to keep it small
 
 @dataclass(frozen=True, slots=True)
 class Hard:
-    """One hard picture: what it shows, and the label that it should get; None where it should be refused."""
+    """One hard image: what it shows, and the label that it should get; None where it should be rejected."""
 
     what: str
-    picture: Gray
+    image: Gray
     label: str | None
 
 
@@ -43,12 +43,12 @@ def ink(label: int, seed: int, *, size_px: int = 150, thickness: float = 0.09) -
     return place(drawn.digit(label, rng=np.random.default_rng(seed), size_px=size_px, thickness=thickness))
 
 
-def place(picture: Gray, *, top: int | None = None, left: int | None = None) -> Map:
-    """Ink on an empty square, in the middle unless said otherwise: (SIDE, SIDE), 0 to 1."""
-    h, w = picture.shape
+def place(ink: Gray, *, top: int | None = None, left: int | None = None) -> Map:
+    """Ink on an empty square, in the middle by default: (SIDE, SIDE), 0 to 1."""
+    h, w = ink.shape
     top, left = (SIDE - h) // 2 if top is None else top, (SIDE - w) // 2 if left is None else left
     square = np.zeros((SIDE, SIDE), np.float32)
-    square[top : top + h, left : left + w] = picture / np.float32(255)
+    square[top : top + h, left : left + w] = ink / np.float32(255)
     return square
 
 
@@ -93,12 +93,12 @@ def marks(count: int, seed: int, *, radius: int) -> Map:
 
 def small(label: int, seed: int) -> Gray:
     """A clean 28×28 digit, ink 255 on 0."""
-    picture = drawn.digit(label, rng=np.random.default_rng(seed), size_px=112)
-    return np.array(Image.fromarray(picture).resize((28, 28), Image.Resampling.BOX))
+    ink = drawn.digit(label, rng=np.random.default_rng(seed), size_px=112)
+    return np.array(Image.fromarray(ink).resize((28, 28), Image.Resampling.BOX))
 
 
 def paper_and_light() -> list[Hard]:
-    """What lies around the ink."""
+    """What is around the ink."""
     page = np.full((SIDE, SIDE), 0.9, np.float32)
     page[:, :60] = 0.35
     page[200:] = 0.35
@@ -141,7 +141,7 @@ def pens() -> list[Hard]:
 
 
 def few_pixels() -> list[Hard]:
-    """28×28 pictures that are not clean."""
+    """28×28 images that are not clean."""
     rng = np.random.default_rng(6)
     fog = np.asarray(Image.fromarray(rng.random((4, 4)).astype(np.float32)).resize((28, 28), Image.Resampling.BICUBIC))
     salt = small(2, 16)
@@ -161,8 +161,8 @@ def few_pixels() -> list[Hard]:
     ]
 
 
-def refused() -> list[Hard]:
-    """What is no digit, or more than one."""
+def rejected() -> list[Hard]:
+    """What is not a digit, or more than one."""
     rng = np.random.default_rng(20)
     two = np.maximum(
         place(drawn.digit(4, rng=rng, size_px=110), left=5), place(drawn.digit(2, rng=rng, size_px=110), left=120)
@@ -184,7 +184,7 @@ SECTIONS: dict[str, Callable[[], list[Hard]]] = {
     "Paper and light": paper_and_light,
     "Pens": pens,
     "Few pixels": few_pixels,
-    "What is refused": refused,
+    "What is rejected": rejected,
 }
 
 
@@ -194,23 +194,25 @@ def files(_folder: Path, page: Path) -> pages.Files:
     sections, sheets = [], {}
     for title, draw in SECTIONS.items():
         hard = draw()
-        answers = model.predict([one.picture for one in hard])
+        answers = model.predict([example.image for example in hard])
         name = f"{title.lower().replace(' ', '-')}.png"
-        entries = [(Path(one.what), decode(one.picture), answer) for one, answer in zip(hard, answers, strict=True)]
+        entries = [
+            (Path(example.what), decode(example.image), answer) for example, answer in zip(hard, answers, strict=True)
+        ]
         image = sheet(entries, kind=model.prepare).quantize(COLOURS)
         file = BytesIO()
         image.save(file, "PNG", optimize=True)
         sheets[name] = file.getvalue()
-        rows = [_row(one, answer) for one, answer in zip(hard, answers, strict=True)]
-        sections.append({"title": title, "table": table(["picture", "is", "answer", "right"], rows), "sheet": name})
+        rows = [_row(example, answer) for example, answer in zip(hard, answers, strict=True)]
+        sections.append({"title": title, "table": table(["image", "is", "prediction", "right"], rows), "sheet": name})
     values = {"model": model.name, "sections": sections, "folder": page.stem}
     return pages.beside(page, pages.render("robustness/gallery.md.j2", values), sheets)
 
 
 def _row(hard: Hard, answer: Prediction) -> str:
-    said = answer.reason if answer.label is None else f"{answer.label}, {answer.sureness}"
-    expected = "to be refused" if hard.label is None else hard.label
-    return row(hard.what, expected, said, "yes" if answer.label == hard.label else "**no**")
+    shown = answer.reason if answer.label is None else f"{answer.label}, {answer.sureness}"
+    expected = "to be rejected" if hard.label is None else hard.label
+    return row(hard.what, expected, shown, "yes" if answer.label == hard.label else "**no**")
 
 
 def main() -> int:

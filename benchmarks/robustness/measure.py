@@ -1,7 +1,7 @@
-"""What a model makes of pictures that are not MNIST: photos, other hands, corruptions, and what is no digit.
+"""How a model predicts images that are not MNIST: photos, other handwriting, corruptions, and what is not a digit.
 
-In: a model (the default one unless named), and the data in INKDIGIT_DATA. Out: `results/robustness.json`, or what
-`--out` names. `--held-out` asks about training pictures that the model's run held out, instead of the test part: for
+In: a model (default: the default model), and the data in INKDIGIT_DATA. Out: `results/robustness.json`, or what
+`--out` names. `--held-out` uses training images that the model's run held out, instead of the test split: for
 choosing.
 """
 
@@ -36,35 +36,35 @@ from inkdigit.synth.stress import photograph
 from inkdigit.types import Dataset, Gray, Part
 
 LIBRARIES = ("inkdigit", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
-KEEPS = 0.99
-SEED = 20_000  # of the outliers that are drawn: no training has this one
+COVERAGE = 0.99
+SEED = 20_000  # of the drawn outliers: no training uses this seed
 EACH = 2000  # of each kind of outlier that is drawn
 CALLS = 20
 
 
 def photos(model: Recognizer, folder: Path) -> dict[str, Any]:
-    """Single digits photographed, scanned and drawn by other people: answered right, wrong, refused, by source."""
+    """Single digits photographed, scanned and drawn by other people: predicted right, wrong, rejected, by source."""
     with (folder / "labels.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    answers = model.predict([str(folder / row["file"]) for row in rows])
+    predictions = model.predict([str(folder / row["file"]) for row in rows])
     sources: dict[str, dict[str, int]] = {}
     missed = []
-    for row, answer in zip(rows, answers, strict=True):
+    for row, prediction in zip(rows, predictions, strict=True):
         counts = sources.setdefault(row["source"], {"n": 0, "right": 0, "wrong": 0, "refused": 0})
-        outcome = "refused" if answer.label is None else "right" if answer.label == row["label"] else "wrong"
+        outcome = "refused" if prediction.label is None else "right" if prediction.label == row["label"] else "wrong"
         counts["n"] += 1
         counts[outcome] += 1
         if outcome != "right":
-            best = None if answer.best is None else model.classes[answer.best]
-            missed.append({"file": row["file"], "label": row["label"], "best": best, "reason": answer.reason})
+            best = None if prediction.best is None else model.classes[prediction.best]
+            missed.append({"file": row["file"], "label": row["label"], "best": best, "reason": prediction.reason})
     total = {key: sum(counts[key] for counts in sources.values()) for key in ("n", "right", "wrong", "refused")}
     return {**total, "sources": sources, "missed": missed}
 
 
 def outliers(data: Path, *, limit: int | None = None) -> dict[str, list[Gray]]:
-    """What should be refused, by kind: notMNIST, and what is drawn with a seed of its own, half of it on paper.
+    """What should be rejected, by kind: notMNIST, and what is drawn with a random seed of its own, half of it on paper.
 
-    Of each kind there are `limit`; without one, the whole of notMNIST and `EACH` of what is drawn.
+    Of each kind there are `limit`; without it, all of notMNIST and `EACH` of what is drawn.
     """
     notmnist = read_idx(next((data / "notmnist").glob("*images*")))
     known = {"notmnist": list(notmnist[:limit]), **dict(_drawn(EACH if limit is None else limit))}
@@ -87,24 +87,24 @@ def _drawn(each: int) -> Iterator[tuple[str, list[Gray]]]:
     yield "letters in fonts", kind(lambda: printed.letter(rng=rng, size_px=80))
 
 
-def refusals(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) -> dict[str, Any]:
-    """How the score tells digits from each kind of outlier."""
+def rejections(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) -> dict[str, Any]:
+    """How the score separates digits from each kind of outlier."""
     inside = scores_of(predict_part(model, digits))
-    told = {}
-    for name, pictures in known.items():
-        answers = model.predict([*pictures])
-        outside = scores_of(answers)
-        told[name] = {
-            "n": len(pictures),
+    figures = {}
+    for name, images in known.items():
+        predictions = model.predict([*images])
+        outside = scores_of(predictions)
+        figures[name] = {
+            "n": len(images),
             "auroc": auroc(inside, outside),
-            "refused_at_99": rejected_at(inside, outside, KEEPS),
-            "refused": float(np.mean([answer.label is None for answer in answers])),
+            "refused_at_99": rejected_at(inside, outside, COVERAGE),
+            "refused": float(np.mean([prediction.label is None for prediction in predictions])),
         }
-    return told
+    return figures
 
 
-def door_times() -> dict[str, float]:
-    """Milliseconds of a 12-megapixel photo, decoded and prepared, and of a clean picture: the median of some calls."""
+def preprocessing_times() -> dict[str, float]:
+    """Milliseconds of a 12-megapixel photo, decoded and prepared, and of a clean image: the median of some calls."""
     rng = np.random.default_rng(0)
     small = photograph(drawn.digit(7, rng=rng), rng=np.random.default_rng(7))
     file = io.BytesIO()
@@ -127,51 +127,51 @@ def door_times() -> dict[str, float]:
 
 
 def held_out(model: Recognizer, dataset: Dataset) -> Part:
-    """The training pictures that the model's run held out."""
+    """The training images that the model's run held out."""
     from inkdigit.training.convert.restore import recipes_of
     from inkdigit.training.data import splits_of
 
-    part = splits_of(dataset, recipes_of(model)[0]).validation
-    assert part is not None, "the model's run held nothing out"
-    return part
+    held = splits_of(dataset, recipes_of(model)[0]).validation
+    assert held is not None, "the model's run held nothing out"
+    return held
 
 
 def measure(model: Recognizer, data: Path, *, choosing: bool, limit: int | None, of_each: int | None) -> dict[str, Any]:
-    """Everything that `docs/robustness.md` says of one model: `limit` digits corrupted, `of_each` kind of outlier."""
+    """All figures of `docs/robustness.md` for one model: `limit` digits corrupted, `of_each` kind of outlier."""
     mnist = open_data("mnist")
     assert mnist.test is not None
     digits = held_out(model, mnist) if choosing else mnist.test
-    asked = replace(mnist, test=digits)
-    corrupted = evaluate_corruptions(model, asked, limit=limit, log=print)
+    measured = replace(mnist, test=digits)
+    corrupted = evaluate_corruptions(model, measured, limit=limit, log=print)
     usps = evaluate(model, open_data("usps"))
     return {
         "model": model.name,
         "held_out": choosing,
         "threshold": {"keeps": model.card.calibration.keeps, "fitted_on": model.card.calibration.fitted_on},
-        "digits": f"{len(digits):,} {'held-out training' if choosing else 'test'} pictures of MNIST",
+        "digits": f"{len(digits):,} {'held-out training' if choosing else 'test'} images of MNIST",
         "photos": photos(model, data / "photos" / "single"),
         "usps": {"n": usps.n, "accuracy": usps.accuracy, "answered": usps.answered},
-        "mnist": evaluate(model, asked).to_json(),
+        "mnist": evaluate(model, measured).to_json(),
         "corruptions": corrupted.to_json(),
-        "outliers": refusals(model, digits, outliers(data, limit=of_each)),
+        "outliers": rejections(model, digits, outliers(data, limit=of_each)),
     }
 
 
 def main() -> int:
     """Measure, and write the results."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--model", default="default")
-    options.add_argument("--held-out", action="store_true", help="training pictures held out, not the test part")
-    options.add_argument("--limit", type=int, help="digits that are corrupted; all unless said")
-    options.add_argument("--smoke", action="store_true", help="a few pictures: measure nothing")
-    options.add_argument("--out", type=Path, default=results.RESULTS / "robustness.json")
-    asked = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="default")
+    parser.add_argument("--held-out", action="store_true", help="held-out training images instead of the test split")
+    parser.add_argument("--limit", type=int, help="the number of digits that are corrupted; the default is all")
+    parser.add_argument("--smoke", action="store_true", help="a few images: measure nothing")
+    parser.add_argument("--out", type=Path, default=results.RESULTS / "robustness.json")
+    options = parser.parse_args()
     data = Path(os.environ["INKDIGIT_DATA"])
-    model = Recognizer.load(asked.model)
-    about = results.stamp(LIBRARIES, smoke=asked.smoke)
-    limit, of_each = (20, 20) if asked.smoke else (asked.limit, None)
-    told = measure(model, data, choosing=asked.held_out, limit=limit, of_each=of_each)
-    results.write(asked.out, {**about, **told, "door": door_times()})
+    model = Recognizer.load(options.model)
+    about = results.stamp(LIBRARIES, smoke=options.smoke)
+    limit, of_each = (20, 20) if options.smoke else (options.limit, None)
+    figures = measure(model, data, choosing=options.held_out, limit=limit, of_each=of_each)
+    results.write(options.out, {**about, **figures, "door": preprocessing_times()})
     return 0
 
 

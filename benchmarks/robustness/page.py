@@ -1,8 +1,8 @@
 """Write `docs/robustness.md` from what `measure.py`, `rejection.py` and `adapting.py` measured.
 
-In: `results/robustness.json`, `rejection.json`, `adapting.jsonl`; a smoke run, or one that asked about held-out
-training pictures, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if
-it is not what they say.
+In: `results/robustness.json`, `rejection.json`, `adapting.jsonl`; a smoke run, or one on held-out
+training images, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if
+it is stale.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ PAGE = machine.ROOT / "docs" / "robustness.md"
 RESULTS, SCORES = "robustness.json", "rejection.json"
 COMMAND = "`python -m benchmarks.robustness.measure`"
 WHO = {"USPS": "USPS", "askew": f"drawn digits, turned by {adapting.TURN_DEG}°"}
-MOST_LOST = 0.001  # of the old pictures
+MAX_LOST = 0.001  # of the old images
 CHANGES = (("before", "after"), ("answered_before", "answered_after"))
 
 BARS: tuple[tuple[str, str, str, float, Callable[[Record], float], Callable[[float], str]], ...] = (
     (
         "photos of single digits",
-        "answered right, none refused wrongly",
+        "predicted right, none rejected wrongly",
         "≥",
         67,
         lambda r: r["photos"]["right"],
         "{:.0f}".format,
     ),
-    ("USPS, training part", "accuracy", "≥", 0.985, lambda r: r["usps"]["accuracy"], lambda x: f"{percent(x)} %"),
-    ("MNIST, test part", "accuracy", "≥", 0.996, lambda r: r["mnist"]["accuracy"], lambda x: f"{percent(x)} %"),
+    ("USPS, training split", "accuracy", "≥", 0.985, lambda r: r["usps"]["accuracy"], lambda x: f"{percent(x)} %"),
+    ("MNIST, test split", "accuracy", "≥", 0.996, lambda r: r["mnist"]["accuracy"], lambda x: f"{percent(x)} %"),
     ("15 corruptions", "mean accuracy", "≥", 0.97, lambda r: r["corruptions"]["mean"], lambda x: f"{percent(x)} %"),
     (
         "digits against notMNIST",
@@ -57,27 +57,34 @@ BARS: tuple[tuple[str, str, str, float, Callable[[Record], float], Callable[[flo
         "{:.4f}".format,
     ),
     (
-        "notMNIST, where 99 % of digits are kept",
-        "refused",
+        "notMNIST, at 99 % coverage of digits",
+        "rejected",
         "≥",
         0.93,
         lambda r: r["outliers"]["notmnist"]["refused_at_99"],
         lambda x: f"{percent(x)} %",
     ),
-    ("MNIST, test part", "calibration error", "≤", 0.003, lambda r: r["mnist"]["ece"], "{:.4f}".format),
-    ("door, 12-megapixel photo", "time", "≤", 150, lambda r: r["door"]["photo_12mp_ms"], "{:.0f} ms".format),
-    ("door, clean 28×28", "time", "≤", 0.06, lambda r: r["door"]["clean_28_ms"], lambda x: f"{x * 1000:.0f} µs"),
+    ("MNIST, test split", "calibration error", "≤", 0.003, lambda r: r["mnist"]["ece"], "{:.4f}".format),
+    ("preprocessing, 12-megapixel photo", "time", "≤", 150, lambda r: r["door"]["photo_12mp_ms"], "{:.0f} ms".format),
+    (
+        "preprocessing, clean 28×28",
+        "time",
+        "≤",
+        0.06,
+        lambda r: r["door"]["clean_28_ms"],
+        lambda x: f"{x * 1000:.0f} µs",
+    ),
 )
 
 
 def bars(record: Record) -> str:
-    """What was asked, and what was measured."""
+    """The bars, and what was measured."""
     rows = []
     for what, figure, sign, limit, value, show in BARS:
-        found = value(record)
-        holds = found >= limit if sign == "≥" else found <= limit
-        rows.append(row(what, figure, f"{sign} {show(limit)}", show(found), MET[holds]))
-    return table(["pictures", "figure", "bar", "measured", "met"], rows)
+        measured = value(record)
+        holds = measured >= limit if sign == "≥" else measured <= limit
+        rows.append(row(what, figure, f"{sign} {show(limit)}", show(measured), MET[holds]))
+    return table(["images", "figure", "bar", "measured", "met"], rows)
 
 
 def photos(record: Record) -> dict[str, Any]:
@@ -88,42 +95,42 @@ def photos(record: Record) -> dict[str, Any]:
         for name, counts in [*counted["sources"].items(), ("all", counted)]
     ]
     missed = (
-        f"`{one['file']}` (a {one['label']}: {one['reason'] or 'answered ' + str(one['best'])})"
-        for one in counted["missed"]
+        f"`{photo['file']}` (a {photo['label']}: {photo['reason'] or 'predicted ' + str(photo['best'])})"
+        for photo in counted["missed"]
     )
     return {
         "sources": len(counted["sources"]),
-        "table": table(["source", "pictures", "right", "wrong", "refused"], rows),
+        "table": table(["source", "images", "right", "wrong", "rejected"], rows),
         "missed": ", ".join(missed),
     }
 
 
 def corruptions(record: Record) -> dict[str, Any]:
     """Kind by kind."""
-    told = record["corruptions"]
-    most = max(len(kind["levels"]) for kind in told["kinds"])
+    measured = record["corruptions"]
+    levels = max(len(kind["levels"]) for kind in measured["kinds"])
     rows = []
-    for kind in told["kinds"]:
+    for kind in measured["kinds"]:
         cells = [
             f"**{percent(level['accuracy'])}**" if i == kind["named_level"] else percent(level["accuracy"])
             for i, level in enumerate(kind["levels"], 1)
         ]
         seen = {True: "yes", False: "no", None: "unknown"}[kind["in_training"]]
-        undone = "yes" if kind["undone"] else "no"
-        rows.append(row(kind["kind"].replace("_", " "), seen, undone, *cells, *[""] * (most - len(cells))))
-    header = ["kind", "like something in training", "undone by the preprocessing", *map(str, range(1, most + 1))]
-    undone = [f"{kind['kind'].replace('_', ' ')} ({kind['undone']})" for kind in told["kinds"] if kind["undone"]]
-    unseen = "only kind" if told["unseen"] == 1 else f"{told['unseen']} kinds"
-    known = told["mean_unseen"] is not None  # where the card tells of any
+        is_undone = "yes" if kind["undone"] else "no"
+        rows.append(row(kind["kind"].replace("_", " "), seen, is_undone, *cells, *[""] * (levels - len(cells))))
+    header = ["kind", "like something in training", "undone by the preprocessing", *map(str, range(1, levels + 1))]
+    undone = [f"{kind['kind'].replace('_', ' ')} ({kind['undone']})" for kind in measured["kinds"] if kind["undone"]]
+    unseen = "only kind" if measured["unseen"] == 1 else f"{measured['unseen']} kinds"
+    known = measured["mean_unseen"] is not None  # where the card has the kinds
     return {
         "kinds": len(rows),
-        "n": f"{told['n']:,}",
-        "mean": percent(told["mean"]),
-        "deviation": percent(told["standard_deviation"]),
+        "n": f"{measured['n']:,}",
+        "mean": percent(measured["mean"]),
+        "deviation": percent(measured["standard_deviation"]),
         "unseen": unseen if known else "",
-        "mean_unseen": percent(told["mean_unseen"]) if known else "",
-        "answered": percent(told["answered"]),
-        "clean": percent(told["clean"]),
+        "mean_unseen": percent(measured["mean_unseen"]) if known else "",
+        "answered": percent(measured["answered"]),
+        "clean": percent(measured["clean"]),
         "seen": UNSEEN,
         "undone": ", ".join(undone),
         "table": table(header, rows),
@@ -131,41 +138,41 @@ def corruptions(record: Record) -> dict[str, Any]:
 
 
 def outliers(record: Record) -> dict[str, Any]:
-    """What should be refused."""
+    """What should be rejected."""
     rows = [
         row(
             name,
-            f"{one['n']:,}",
-            f"{one['auroc']:.4f}",
-            f"{percent(one['refused_at_99'])} %",
-            f"{percent(one['refused'])} %",
+            f"{kind['n']:,}",
+            f"{kind['auroc']:.4f}",
+            f"{percent(kind['refused_at_99'])} %",
+            f"{percent(kind['refused'])} %",
         )
-        for name, one in record["outliers"].items()
+        for name, kind in record["outliers"].items()
     ]
     mnist, threshold = record["mnist"], record["threshold"]
     return {
         "keeps": "" if threshold["keeps"] is None else f"{100 * threshold['keeps']:g}",
         "fitted_on": threshold["fitted_on"],
         "kept": percent(mnist["answered"] / mnist["n"]),
-        "table": table(["outliers", "pictures", "AUROC", "refused at 99 %", "refused"], rows),
+        "table": table(["outliers", "images", "AUROC", "rejected at 99 %", "rejected"], rows),
     }
 
 
-def scores(record: Record) -> dict[str, Any]:
-    """Which score tells best."""
+def scores(record: Record) -> str:
+    """Which score separates best."""
     columns = [*next(iter(record["scores"].values()))]  # kinds of outlier, and their mean
     header = ["score", *(column if column == "mean" else f"{column}: AUROC" for column in columns)]
-    rows = [row(name, *(f"{told[column]:.4f}" for column in columns)) for name, told in record["scores"].items()]
-    return {"about": record["about"], "table": table(header, rows)}
+    rows = [row(name, *(f"{areas[column]:.4f}" for column in columns)) for name, areas in record["scores"].items()]
+    return table(header, rows)
 
 
 def _compared(record: Record) -> str:
     """The comparison of scores: by which command, of which networks."""
-    said = [
-        f"`{one['recipe']}` of commit {(one['commit'] or 'unknown')[:12]}, {one['epochs']} epochs"
-        for one in record["networks"]
+    networks = [
+        f"`{network['recipe']}` of commit {(network['commit'] or 'unknown')[:12]}, {network['epochs']} epochs"
+        for network in record["networks"]
     ]
-    return f"`python -m benchmarks.robustness.rejection` ({'; '.join(dict.fromkeys(said))})"
+    return f"`python -m benchmarks.robustness.rejection` ({'; '.join(dict.fromkeys(networks))})"
 
 
 def calibration(record: Record) -> dict[str, Any]:
@@ -180,16 +187,16 @@ def calibration(record: Record) -> dict[str, Any]:
 
 
 def adapted(runs: Sequence[Record]) -> dict[str, Any]:
-    """What a user's few dozen pictures change."""
+    """What a user's few dozen images change."""
     users = dict.fromkeys(run["user"] for run in runs)
-    header = ["user", "seeds", "theirs, right", "theirs, answered", "old, right", "old, answered", "most lost"]
+    header = ["user", "seeds", "theirs, right", "theirs, coverage", "old, right", "old, coverage", "most lost"]
     rows = [_user(user, [run for run in runs if run["user"] == user]) for user in users]
     return {
         "learnt": runs[0]["learnt"],
         "of_each": adapting.OF_EACH,
         "unseen": f"{runs[0]['own']['n']:,}",
         "outliers": f"{adapting.OUTLIERS:,}",
-        "table": table([*header, "refused", "time"], rows),
+        "table": table([*header, "rejected", "time"], rows),
     }
 
 
@@ -199,17 +206,17 @@ def _user(user: str, runs: Sequence[Record]) -> str:
     def right(part: str, when: str) -> str:
         return shares([run[part][when] / run[part]["n"] for run in runs])
 
-    def refused(when: str) -> str:
+    def rejected(when: str) -> str:
         return shares([fmean(run[f"refused_{when}"].values()) for run in runs])
 
     timed = [run["seconds"] for run in runs if "seconds" in run]  # an early version left cross-validation out
-    most = max(run["old"]["before"] - run["old"]["after"] for run in runs) / runs[0]["old"]["n"]
+    lost = max(run["old"]["before"] - run["old"]["after"] for run in runs) / runs[0]["old"]["n"]
     return row(
         WHO[user],
         len(runs),
         *(f"{right(part, before)} → {right(part, after)}" for part in ("own", "old") for before, after in CHANGES),
-        f"{100 * most:.2f} points: {MET[most <= MOST_LOST]}",
-        f"{refused('before')} → {refused('after')}",
+        f"{100 * lost:.2f} points: {MET[lost <= MAX_LOST]}",
+        f"{rejected('before')} → {rejected('after')}",
         f"{middle(timed)} s (n = {len(timed)})" if timed else NOT_MEASURED,
     )
 
@@ -219,7 +226,7 @@ def content(record: Record, compared: Record | None, runs: Sequence[Record]) -> 
     adaptations = dict.fromkeys(machine_line("`python -m benchmarks.robustness.adapting`", run) for run in runs)
     return {
         "model": record["model"],
-        "digits": record["digits"],
+        "digits": f"{record['mnist']['n']:,} test images of MNIST",
         "bars": bars(record),
         "photos": photos(record),
         "corruptions": corruptions(record),
@@ -236,7 +243,7 @@ def content(record: Record, compared: Record | None, runs: Sequence[Record]) -> 
 
 
 def render(record: Record | None, compared: Record | None, runs: Sequence[Record] = ()) -> str:
-    """The whole page."""
+    """The page."""
     values = {} if record is None else content(record, compared, runs)
     return pages.render("robustness/page.md.j2", {"measured": record is not None, **values})
 

@@ -1,8 +1,8 @@
-"""Which score tells digits from what is none: of a network that learnt from outliers, and of one that did not.
+"""Which score separates digits from what is not a digit: of a network trained with outliers, and of one without.
 
 In: run directories or model files with trainable weights, and the data in INKDIGIT_DATA. Out:
-`results/rejection.json`. Digits are the training pictures that the network's run held out: a score is chosen here, so
-that the test part is not asked.
+`results/rejection.json`. Digits are the training images that the network's run held out: a score is chosen here, so
+the test split stays closed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,9 @@ from inkdigit.training.network.predict import score_of
 from inkdigit.types import Dataset, Gray
 
 LIBRARIES = ("inkdigit", "torch", "numpy")
-KNOWN = 10_000  # training pictures whose features are remembered
+KNOWN = 10_000  # training images whose features are stored
 NEIGHBOURS = 10
-ABOUT = """\
-One network that learnt from outliers, and a twin that did not, on training pictures that both held out: the AUROC of
-each score against each kind of outlier. *Maximum softmax* (Hendrycks and Gimpel 2017) and *energy*, the log-sum-exp
-of the ten logits (Liu, Wang, Owens, Li 2020), need no outliers in training; *Mahalanobis* (Lee, Lee, Lee, Shin 2018)
-and *nearest neighbours* (Sun, Ming, Zhu, Li 2022) measure how far the features before the last layer are from those
-of 10,000 training pictures; *log odds* are those of the ten classes against the outliers' own, and are what ships."""
+ABOUT = "One network that was trained with outliers, and a twin that was not: see docs/robustness.md."
 
 
 Score = Callable[[Tensor, Tensor], Tensor]  # logits (N, K + M) and features (N, F) → (N,), higher for digits
@@ -46,7 +41,7 @@ class Seen:
     """A network's logits and the features before its last layer."""
 
     def __init__(self, net: nn.Sequential) -> None:
-        """Keep `net` in two pieces."""
+        """Split `net` into two."""
         self.body, self.output = net[:-1].eval(), net[-1]
 
     @torch.no_grad()
@@ -74,15 +69,15 @@ def scores(seen: Seen, dataset: Dataset) -> dict[str, Score]:
         near = nn.functional.normalize(features, dim=1) @ directions.T
         return near.topk(NEIGHBOURS, dim=1).values[:, -1]
 
-    told: dict[str, Score] = {
+    by_name: dict[str, Score] = {
         "maximum softmax": lambda logits, _: logits[:, :classes].softmax(1).amax(1),
         "energy": lambda logits, _: score_of(logits[:, :classes], classes),
         "Mahalanobis": mahalanobis,
         "nearest neighbours": neighbours,
     }
     if outputs.shape[1] > classes:
-        told["log odds"] = lambda logits, _: score_of(logits, classes)
-    return told
+        by_name["log odds"] = lambda logits, _: score_of(logits, classes)
+    return by_name
 
 
 def compare(path: str, dataset: Dataset, known: dict[str, Gray]) -> dict[str, dict[str, float]]:
@@ -91,20 +86,20 @@ def compare(path: str, dataset: Dataset, known: dict[str, Gray]) -> dict[str, di
     seen = Seen(restore(model)[0])
     inside = seen(held_out(model, dataset).images)
     outside = {kind: (seen(images), images.any((1, 2))) for kind, images in known.items()}
-    found = {}
+    areas_of = {}
     for name, score in scores(seen, dataset).items():
         digits = score(*inside).double().numpy()
-        # An outlier of which the door leaves nothing is refused whatever the score.
+        # An outlier without ink after preprocessing is rejected whatever the score.
         areas = {
-            kind: auroc(digits, np.where(inked, score(*said).double().numpy(), -np.inf))
-            for kind, (said, inked) in outside.items()
+            kind: auroc(digits, np.where(inked, score(*outputs).double().numpy(), -np.inf))
+            for kind, (outputs, inked) in outside.items()
         }
-        found[name] = {**areas, "mean": float(np.mean(list(areas.values())))}
-    return found
+        areas_of[name] = {**areas, "mean": float(np.mean(list(areas.values())))}
+    return areas_of
 
 
 def trained(path: str) -> dict[str, Any]:
-    """What is to be known of a network: its recipe, and the commit that trained it."""
+    """The recipe of a network, and the commit that trained it."""
     model = Recognizer.load(path)
     recipe = recipes_of(model)[0]
     return {"recipe": recipe.name, "epochs": recipe.epochs, "commit": model.card.provenance.commit}
@@ -112,19 +107,19 @@ def trained(path: str) -> dict[str, Any]:
 
 def main() -> int:
     """Compare, and write the results."""
-    options = results.options(__doc__, smoke="a few outliers")
-    options.add_argument("taught", help="a run of a recipe with outliers")
-    options.add_argument("untaught", help="a run of the same recipe with outliers = 0")
-    asked = options.parse_args()
+    parser = results.parser(__doc__, smoke="a few outliers")
+    parser.add_argument("taught", help="a run of a recipe with outliers")
+    parser.add_argument("untaught", help="a run of the same recipe with outliers = 0")
+    options = parser.parse_args()
     dataset = open_data("mnist")
-    pictures = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=20 if asked.smoke else None)
-    known = {kind: prepare_each(grays) for kind, grays in pictures.items()}
-    networks = [trained(path) for path in (asked.taught, asked.untaught)]
-    about = {**results.stamp(LIBRARIES, smoke=asked.smoke), "about": ABOUT, "networks": networks}
-    told = compare(asked.taught, dataset, known)
-    plain = compare(asked.untaught, dataset, known)
-    merged = {**{f"{name}, without outliers": areas for name, areas in plain.items()}, **told}
-    results.write(asked.results / "rejection.json", {**about, "scores": merged})
+    images = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=20 if options.smoke else None)
+    known = {kind: prepare_each(grays) for kind, grays in images.items()}
+    networks = [trained(path) for path in (options.taught, options.untaught)]
+    about = {**results.stamp(LIBRARIES, smoke=options.smoke), "about": ABOUT, "networks": networks}
+    with_outliers = compare(options.taught, dataset, known)
+    without = compare(options.untaught, dataset, known)
+    merged = {**{f"{name}, without outliers": areas for name, areas in without.items()}, **with_outliers}
+    results.write(options.results / "rejection.json", {**about, "scores": merged})
     return 0
 
 

@@ -1,6 +1,6 @@
-"""Five thousand malformed requests to `inkdigit serve`, and whether it answers rightly afterwards.
+"""Five thousand malformed requests to `inkdigit serve`, and whether it answers correctly afterwards.
 
-In: an installed `inkdigit[serve]`, and schemathesis (`pip install schemathesis`) for a part of the requests, which it
+In: an installed `inkdigit[serve]`, and schemathesis (`pip install schemathesis`) for some of the requests, which it
 makes from /openapi.json. Out: `results/abuse.json`: the statuses of each kind, those that were not right, and memory.
 """
 
@@ -30,7 +30,7 @@ RESULTS = "abuse.json"
 LIBRARIES = (*serving.LIBRARIES, "httptools", "h11", "schemathesis", "hypothesis")
 SEED = 7
 KINDS: dict[str, Callable[[Random], Attack]] = {**malformed_wire.KINDS, **malformed_bodies.KINDS}
-HEAVY = "as many pixels as are taken, in few bytes"  # comes last: whatever is asked meanwhile waits for it
+HEAVY = "as many pixels as are taken, in few bytes"  # comes last: other requests would wait for it
 FEW = {  # that take long, or much: how many of them at most
     "a byte a second": 16,
     "connections that say nothing": 16,
@@ -41,7 +41,7 @@ SCHEMATHESIS = "schemathesis, from /openapi.json"
 AT_ONCE = 32
 PATIENCE_S = 20.0  # for the first byte of an answer: twice the time limit of a request
 QUIET_S = 0.5  # after the last byte of an answer, if the service does not close
-SETTLE_S = 5.0  # until memory is looked at for the last time: work that nobody waits for any more ends meanwhile
+SETTLE_S = 5.0  # until memory is looked at for the last time: work that no client waits for ends until then
 EXAMPLES = 100  # of each operation, that schemathesis makes in each of its phases
 STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
 ALWAYS = {503}  # may be answered to whatever is too much at the moment
@@ -54,10 +54,10 @@ WORDS = {CLOSED: "closed", SILENT: "no answer"}
 
 @dataclass
 class Tally:
-    """What the requests of one kind came to."""
+    """The results of the requests of one kind."""
 
     statuses: Counter[str] = field(default_factory=Counter)
-    wrong: list[str] = field(default_factory=list)  # a few words for each answer that is not right
+    wrong: list[str] = field(default_factory=list)  # a description of each answer that is not right
 
     def to_json(self) -> dict[str, Any]:
         """How many there were of each status, and of what is not right."""
@@ -76,7 +76,7 @@ def attacks(total: int, *, seed: int, kinds: Iterable[str] = KINDS) -> list[tupl
         rng = Random(f"{seed} {name}")
         made += [(name, KINDS[name](rng)) for _ in range(few.get(name, share))]
     order.shuffle(made)
-    return sorted(made, key=lambda one: one[0] == HEAVY)
+    return sorted(made, key=lambda pair: pair[0] == HEAVY)
 
 
 async def send(host: str, attack: Attack, *, patience_s: float = PATIENCE_S) -> bytes | None:
@@ -122,21 +122,21 @@ async def _read(reader: asyncio.StreamReader, patience_s: float) -> bytes | None
 
 def judge(attack: Attack, answer: bytes | None, tally: Tally) -> None:
     """Count what was answered, and note what is not right about it."""
-    found = [SILENT] if answer is None else [int(status) for status in STATUS.findall(answer)] or [CLOSED]
-    last = found[-1] if found[-1] != 100 else CLOSED  # "100 Continue" is no answer yet
-    told = WORDS.get(last, str(last))
-    tally.statuses[told] += 1
+    statuses = [SILENT] if answer is None else [int(status) for status in STATUS.findall(answer)] or [CLOSED]
+    last = statuses[-1] if statuses[-1] != 100 else CLOSED  # "100 Continue" is not an answer yet
+    status = WORDS.get(last, str(last))
+    tally.statuses[status] += 1
     if last not in attack.right | ALWAYS or last == 500:
-        tally.wrong.append(f"{told} to {_short(attack)}")
-    elif len(found) > attack.answers and found[0] != 100:
-        tally.wrong.append(f"{len(found)} answers to {_short(attack)}")
+        tally.wrong.append(f"{status} to {_short(attack)}")
+    elif len(statuses) > attack.answers and statuses[0] != 100:
+        tally.wrong.append(f"{len(statuses)} answers to {_short(attack)}")
     elif leak := LEAKS.search(answer or b""):
         tally.wrong.append(f"{leak[0]!r} in the answer to {_short(attack)}")
 
 
 def _short(attack: Attack) -> str:
-    said = b"".join(step for step in attack.steps if isinstance(step, bytes))
-    return repr(said[:300])
+    sent = b"".join(step for step in attack.steps if isinstance(step, bytes))
+    return repr(sent[:300])
 
 
 async def assault(host: str, made: Sequence[tuple[str, Attack]], *, patience_s: float = PATIENCE_S) -> dict[str, Tally]:
@@ -144,33 +144,33 @@ async def assault(host: str, made: Sequence[tuple[str, Attack]], *, patience_s: 
     tallies = {name: Tally() for name in KINDS if any(name == kind for kind, _ in made)}
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(name: str, attack: Attack) -> None:
+    async def send_one(name: str, attack: Attack) -> None:
         async with places:
             judge(attack, await send(host, attack, patience_s=patience_s), tallies[name])
 
-    await asyncio.gather(*(one(name, attack) for name, attack in made))
+    await asyncio.gather(*(send_one(name, attack) for name, attack in made))
     return tallies
 
 
 def by_schema(at: service.Service, examples: int, *, folder: Path) -> Tally:
-    """What schemathesis sends, and what is answered: each of its requests may be right, none may be a 500."""
+    """The requests of schemathesis and their answers: each request may be right, none may be answered with 500."""
     report = folder / "requests.har"
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{at.url}/openapi.json", f"--seed={SEED}"]
     command += [f"--max-examples={examples}", "--checks=not_a_server_error", "--mode=all", "--continue-on-failure"]
     command += ["--generation-database=none", "--report=har", f"--report-har-path={report}", "--output-sanitize=false"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if not report.exists():
-        sys.exit(f"schemathesis says:\n{(done.stdout + done.stderr)[-2000:]}\nInstall it: pip install schemathesis")
+        sys.exit(f"schemathesis failed:\n{(done.stdout + done.stderr)[-2000:]}\nInstall it: pip install schemathesis")
     tally = Tally()
     for entry in json.loads(report.read_text(encoding="utf-8"))["log"]["entries"]:
-        asked, answer = entry["request"], entry["response"]
+        request, answer = entry["request"], entry["response"]
         status = int(answer["status"])
         tally.statuses[str(status) if status else WORDS[CLOSED]] += 1
         content = answer.get("content", {})
         text = content.get("text") or ""
         body = base64.b64decode(text) if content.get("encoding") == "base64" else text.encode(errors="replace")
         if (status >= 500 and status not in ALWAYS) or LEAKS.search(body):
-            tally.wrong.append(f"{status} to {asked['method']} {asked['url'][:200]}: {body[:200]!r}")
+            tally.wrong.append(f"{status} to {request['method']} {request['url'][:200]}: {body[:200]!r}")
     return tally
 
 
@@ -181,7 +181,7 @@ def is_well(at: service.Service) -> dict[str, Any]:
 
 
 def measure(at: service.Service, *, total: int, examples: int, folder: Path) -> dict[str, Any]:
-    """All kinds, one after another half of the way; what they came to."""
+    """Send the requests of all kinds; their results."""
     asyncio.run(load.closed(at.host, serving.post(serving.digit(), at.host), connections=8, seconds=1))
     before = at.rss_mb()
     began = time.perf_counter()
@@ -196,8 +196,8 @@ def measure(at: service.Service, *, total: int, examples: int, folder: Path) -> 
     log = at.log.read_text(encoding="utf-8", errors="replace")
     tallies |= ours
     for name, tally in tallies.items():
-        for told in tally.wrong[:20]:
-            print(f"{name}: {told}", file=sys.stderr)
+        for problem in tally.wrong[:20]:
+            print(f"{name}: {problem}", file=sys.stderr)
     return {
         "seconds": round(seconds, 1),
         "n": sum(tally.statuses.total() for tally in tallies.values()),
@@ -209,17 +209,17 @@ def measure(at: service.Service, *, total: int, examples: int, folder: Path) -> 
 
 
 def main() -> None:
-    """Abuse one service, and write what came of it."""
-    options = results.options(__doc__, smoke="200 requests of our own")
-    options.add_argument("--requests", type=int, default=5_000, help="in all, those of schemathesis among them")
-    options.add_argument("--examples", type=int, default=EXAMPLES, help="of each operation by schemathesis; 0: none")
-    asked = options.parse_args()
-    if asked.smoke:
-        asked.requests, asked.examples = 200, 0
-    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.serving.abuse")
+    """Send malformed requests to one service, and write the results."""
+    parser = results.parser(__doc__, smoke="200 requests of our own")
+    parser.add_argument("--requests", type=int, default=5_000, help="in all, those of schemathesis among them")
+    parser.add_argument("--examples", type=int, default=EXAMPLES, help="of each operation by schemathesis; 0: none")
+    options = parser.parse_args()
+    if options.smoke:
+        options.requests, options.examples = 200, 0
+    about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.serving.abuse")
     with tempfile.TemporaryDirectory() as name, service.running(log=Path(name) / "serve.log") as at:
-        told = measure(at, total=asked.requests, examples=asked.examples, folder=Path(name))
-    results.write(asked.results / RESULTS, {**about, "seed": SEED, **told})
+        figures = measure(at, total=options.requests, examples=options.examples, folder=Path(name))
+    results.write(options.results / RESULTS, {**about, "seed": SEED, **figures})
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A load generator: HTTP/1.1 over raw asyncio, connections kept alive, no library between the clock and the socket.
 
-In: an address, one request as bytes, and what a right answer holds. Out: for each request its status and how long it
+In: an address, one request as bytes, and what a right answer contains. Out: for each request its status and how long it
 took. `closed` sends the next request when the last is answered; `arrive` sends so many a second, whatever happens.
 """
 
@@ -42,7 +42,7 @@ class Answer:
 
 @dataclass
 class Load:
-    """What a load came to."""
+    """The result of a load."""
 
     seconds: float
     answers: list[Answer] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Line(asyncio.Protocol):
     """One connection; one request at a time."""
 
     def __init__(self, request: Request) -> None:
-        """Send this request whenever `ask` is awaited."""
+        """Send this request whenever `send` is awaited."""
         self._request = request
         self._buffer = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -74,7 +74,7 @@ class Line(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    async def ask(self) -> Answer:
+    async def send(self) -> Answer:
         """Send the request; its answer."""
         assert self._transport is not None
         self._waiting = asyncio.get_running_loop().create_future()
@@ -83,14 +83,14 @@ class Line(asyncio.Protocol):
         return await self._waiting
 
     def data_received(self, data: bytes) -> None:
-        """Gather an answer until it is whole."""
+        """Gather an answer until it is complete."""
         self._buffer += data
         end = self._buffer.find(HEAD_END)
         if end < 0:
             return
         head = bytes(self._buffer[: end + 2])
-        told = LENGTH.search(head)
-        length = int(told[1]) if told else 0
+        match = LENGTH.search(head)
+        length = int(match[1]) if match else 0
         start = end + len(HEAD_END)
         if len(self._buffer) < start + length:
             return
@@ -103,12 +103,12 @@ class Line(asyncio.Protocol):
             self.hang_up()
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Tell whoever waits that no answer will come."""
+        """End the wait: no answer will come."""
         self._transport = None
         self._end(Answer(0, time.perf_counter() - self.began, False))
 
     def hang_up(self) -> None:
-        """Close the connection now, whatever is under way."""
+        """Close the connection now, whatever is in progress."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -129,16 +129,16 @@ async def closed(host: str, request: Request, *, connections: int, seconds: floa
     load = Load(seconds)
     until = time.perf_counter() + seconds
 
-    async def keep_asking() -> None:
+    async def keep_sending() -> None:
         line = await dial(host, request)
         while time.perf_counter() < until:
             if not line.open:
                 line = await dial(host, request)
-            load.answers.append(await line.ask())
+            load.answers.append(await line.send())
         line.hang_up()
 
     began = time.perf_counter()
-    await asyncio.gather(*(keep_asking() for _ in range(connections)))
+    await asyncio.gather(*(keep_sending() for _ in range(connections)))
     load.seconds = time.perf_counter() - began
     return load
 
@@ -158,7 +158,7 @@ async def arrive(host: str, request: Request, *, rate: float, connections: int, 
                 return
             lines.append(line)
         try:
-            load.answers.append(await line.ask())
+            load.answers.append(await line.send())
         except asyncio.CancelledError:
             load.answers.append(Answer(GIVEN_UP, time.perf_counter() - line.began, False))
         free.append(line)
@@ -179,22 +179,22 @@ async def arrive(host: str, request: Request, *, rate: float, connections: int, 
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         await asyncio.sleep(TICK_S)
-    under_way = list(tasks)
-    for task in under_way:
+    in_progress = list(tasks)
+    for task in in_progress:
         task.cancel()
-    await asyncio.gather(*under_way, return_exceptions=True)
+    await asyncio.gather(*in_progress, return_exceptions=True)
     for line in lines:
         line.hang_up()
     return load
 
 
 async def first_answer(host: str, request: Request, *, patience_s: float) -> tuple[float, Answer]:
-    """Ask on new connections until one is answered with 200: after how long, and that answer (or the last one)."""
+    """Send on new connections until one is answered with 200: the time, and that answer (or the last one)."""
     began = time.perf_counter()
     while True:
         try:
             line = await dial(host, request)
-            answer = await asyncio.wait_for(line.ask(), patience_s)
+            answer = await asyncio.wait_for(line.send(), patience_s)
             line.hang_up()
         except (OSError, TimeoutError):
             answer = Answer(0, time.perf_counter() - began, False)
@@ -205,22 +205,22 @@ async def first_answer(host: str, request: Request, *, patience_s: float) -> tup
 
 
 async def watched(work: Awaitable[T], rss_mb: Callable[[], float]) -> tuple[T, float]:
-    """What some work comes to, and the most memory that was seen meanwhile."""
-    most = rss_mb()
+    """The result of some work, and the maximum of memory during it."""
+    peak = rss_mb()
     task = asyncio.ensure_future(work)
     while not task.done():
-        most = max(most, rss_mb())
+        peak = max(peak, rss_mb())
         await asyncio.wait([task], timeout=WATCH_S)
-    return task.result(), most
+    return task.result(), peak
 
 
 def percentile(ordered: Sequence[float], share: float) -> float | None:
-    """The value that `share` of them do not exceed; None of none."""
+    """The value that `share` of them do not exceed; None without values."""
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else None
 
 
 def figures(load: Load) -> dict[str, Any]:
-    """What a load at which everything should be answered came to."""
+    """The figures of a load at which everything should be answered."""
     good = load.taken(200)
     return {
         "n": len(load.answers),
@@ -232,7 +232,7 @@ def figures(load: Load) -> dict[str, Any]:
 
 
 def refusals(load: Load) -> dict[str, Any]:
-    """What a load came to of which most should be refused."""
+    """The figures of a load of which most should be refused."""
     refused = [answer for answer in load.answers if answer.status == 503]
     took = load.taken(503)
     given_up = load.taken(GIVEN_UP)

@@ -31,7 +31,7 @@ def head(method: str, target: str | bytes, *headers: str | bytes, host: str = "l
 
 
 def post(target: str | bytes, body: bytes, *headers: str | bytes) -> bytes:
-    """A whole POST whose length is right."""
+    """A complete POST whose length is right."""
     return head("POST", target, f"Content-Length: {len(body)}", *headers) + END + body
 
 

@@ -1,4 +1,4 @@
-"""Malformed requests whose lengths are right and whose bodies are not: pictures, JSON, base64, forms, tensors.
+"""Malformed requests with right lengths and wrong bodies: pictures, JSON, base64, forms, tensors.
 
 In: a random generator. Out: an `Attack`; `KINDS` holds one function a kind, by the words of the table.
 """
@@ -21,11 +21,11 @@ BOUNDARY = b"5a7c"
 FORM = b"Content-Type: multipart/form-data; boundary=" + BOUNDARY
 BINARY = "Inference-Header-Content-Length"
 DEEP = 100_000  # brackets
-MOST = 9 * 2**20  # bytes: more than a request may have
+TOO_MANY = 9 * 2**20  # bytes: more than a request may have
 
 
 def broken_pictures(rng: Random) -> Attack:
-    """A picture with something wrong in it; many can be read none the less."""
+    """An image file with something wrong in it; many can still be read."""
     route = rng.choice(["/predict", "/predict", "/explain"])
     return sent(post(route, pictures.broken(rng)), ANSWERED, 413, 415, 422)
 
@@ -36,17 +36,17 @@ def picture_bombs(rng: Random) -> Attack:
 
 
 def full_pictures(rng: Random) -> Attack:
-    """As many pixels as a picture may have, in few bytes; once, or so often that it is too much together."""
-    one = rng.choice(pictures.full())
+    """As many pixels as an image may have, in few bytes; once, or so often that it is too much together."""
+    file = rng.choice(pictures.full())
     if rng.random() < 0.5:
-        return sent(post("/predict", one), ANSWERED)
+        return sent(post("/predict", file), ANSWERED)
     body = json.dumps({"images": [_text(pictures.full()[0])] * Settings().max_files}).encode()
     return sent(post("/predict", body, JSON), 413)
 
 
 def too_large(rng: Random) -> Attack:
-    """More bytes than a request may have, told before or while they come."""
-    body = rng.randbytes(1_000) * (MOST // 1_000)
+    """More bytes than a request may have, announced before or while they come."""
+    body = rng.randbytes(1_000) * (TOO_MANY // 1_000)
     if rng.random() < 0.5:
         return sent(post("/predict", body), 413)
     start = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -55,7 +55,7 @@ def too_large(rng: Random) -> Attack:
 
 def json_oddities(rng: Random) -> Attack:
     """JSON that is deep, long, doubled, or not quite JSON."""
-    good = _text(pictures.whole("PNG"))
+    good = _text(pictures.intact("PNG"))
     body = rng.choice(
         [
             lambda: "[" * DEEP,
@@ -90,8 +90,8 @@ def json_oddities(rng: Random) -> Attack:
 
 
 def base64_junk(rng: Random) -> Attack:
-    """Text that is not base64, or base64 of what is no picture, alone and among others."""
-    good = _text(pictures.whole("PNG"))
+    """Text that is not base64, or base64 of what is not an image, alone and among others."""
+    good = _text(pictures.intact("PNG"))
     junk = rng.choice(
         [
             "",
@@ -118,8 +118,8 @@ def base64_junk(rng: Random) -> Attack:
 
 
 def odd_forms(rng: Random) -> Attack:
-    """A form with thousands of parts, without an end, with headers and names that are none."""
-    good = pictures.whole("PNG")
+    """A form with thousands of parts, without an end, with invalid headers and names."""
+    good = pictures.intact("PNG")
     name = rng.choice(
         ["../../etc/passwd", "a\0b.png", "x" * 10_000, "💥.png", "C:\\\\x.png", "", "<script>", '%22; a="']
     )
@@ -171,13 +171,13 @@ def odd_tensors(rng: Random) -> Attack:
         tensor["parameters"] = {"binary_data_size": size}
     else:
         tensor["data"] = data
-    asked: object = {
+    request: object = {
         "inputs": rng.choice([[tensor], [tensor, tensor], tensor, [], None]),
         "id": rng.choice(["a", 5, {}]),
     }
     if rng.random() < 0.3:
-        asked["outputs"] = rng.choice([[{"name": "nothing"}], [5], {}, "probs"])  # type: ignore[index]
-    text = json.dumps(asked).encode()
+        request["outputs"] = rng.choice([[{"name": "nothing"}], [5], {}, "probs"])  # type: ignore[index]
+    text = json.dumps(request).encode()
     headers = [JSON]
     if binary:
         headers = [f"{BINARY}: {rng.choice([len(text), len(text) - 1, -1, 10**9, 'x', ''])}"]
@@ -186,17 +186,17 @@ def odd_tensors(rng: Random) -> Attack:
     return sent(post(f"/v2/models/{DEFAULT}{version}/infer", text, *headers), ANSWERED, 404, *REFUSED)
 
 
-def unasked_corrections(rng: Random) -> Attack:
-    """Corrections that nobody agreed to, of classes that there are not, to a service that keeps none."""
-    good = _text(pictures.whole("PNG"))
-    told = {
+def unwanted_corrections(rng: Random) -> Attack:
+    """Corrections without agreement, of unknown classes, to a service that stores none."""
+    good = _text(pictures.intact("PNG"))
+    correction = {
         "picture": rng.choice([good, good, "", "!", None, 5, good * 50]),
         "model": rng.choice([DEFAULT, "other", "../x", None, {}]),
         "label": rng.choice(["7", None, 7, "x" * 10_000, []]),
         "right": rng.choice(["7", "none", "11", None, {}, "7\0", "' OR 1=1--"]),
         "agreed": rng.choice([True, False, "true", 1, None]),
     }
-    body = json.dumps(rng.choice([told, [told], {}, None, {**told, "more": 1}])).encode()
+    body = json.dumps(rng.choice([correction, [correction], {}, None, {**correction, "more": 1}])).encode()
     kind = rng.choice(
         [JSON, JSON, "Content-Type: text/plain", "Content-Type: application/x-www-form-urlencoded", "X: 1"]
     )
@@ -208,8 +208,8 @@ def _text(data: bytes) -> str:
 
 
 def _part(data: bytes, *, name: bytes = b"file", filename: bytes = b"a.png", header: bytes = b"X: 1") -> bytes:
-    told = b'Content-Disposition: form-data; name="%s"; filename="%s"' % (name, filename)
-    return b"--%s\r\n%s\r\n%s\r\n\r\n%s\r\n" % (BOUNDARY, told, header, data)
+    disposition = b'Content-Disposition: form-data; name="%s"; filename="%s"' % (name, filename)
+    return b"--%s\r\n%s\r\n%s\r\n\r\n%s\r\n" % (BOUNDARY, disposition, header, data)
 
 
 def _end() -> bytes:
@@ -225,5 +225,5 @@ KINDS: dict[str, Callable[[Random], Attack]] = {
     "base64 junk": base64_junk,
     "forms: thousands of parts, no end": odd_forms,
     "KServe: tensors that do not fit": odd_tensors,
-    "corrections nobody agreed to": unasked_corrections,
+    "corrections nobody agreed to": unwanted_corrections,
 }

@@ -1,4 +1,4 @@
-"""Pictures that are none, or more than they seem: broken files of all formats, and bombs.
+"""Invalid image files: broken files of all formats, and bombs that are larger than they seem.
 
 In: a random generator. Out: the bytes of a file.
 """
@@ -21,27 +21,27 @@ from inkdigit.types import Gray
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
 PNG = b"\x89PNG\r\n\x1a\n"
-FULL_SIDE = isqrt(MAX_PIXELS)  # pixels: squared, the most that is taken of any picture
+FULL_SIDE = isqrt(MAX_PIXELS)  # pixels: squared, the maximum that is accepted of any image
 JPEG_SIDE = 8_000  # pixels: a JPEG may be larger, since it is read at a smaller scale
 
 
-def as_file(picture: Gray | Image.Image, kind: str, **options: object) -> bytes:
-    """A picture as a file of that format, written with Pillow's `options`."""
+def as_file(pixels: Gray | Image.Image, kind: str, **options: object) -> bytes:
+    """An image as a file of that format, written with Pillow's `options`."""
     file = BytesIO()
-    image = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 @cache
-def whole(kind: str) -> bytes:
-    """A file as it should be."""
+def intact(kind: str) -> bytes:
+    """A valid file."""
     return as_file(drawn.digit(7, rng=np.random.default_rng(0), size_px=64), kind)
 
 
 def broken(rng: Random) -> bytes:
     """A file of any format with some bytes changed, lost, doubled or put in."""
-    data = bytearray(whole(rng.choice(FORMATS)))
+    data = bytearray(intact(rng.choice(FORMATS)))
     at = rng.randrange(len(data))
     damage = rng.randrange(5)
     if damage == 0:
@@ -54,7 +54,7 @@ def broken(rng: Random) -> bytes:
     elif damage == 3:
         data[at:at] = bytes(rng.choice([1, 10, 1_000]))
     else:  # the first bytes of one format, the rest of another
-        data[:8] = whole(rng.choice(FORMATS))[:8]
+        data[:8] = intact(rng.choice(FORMATS))[:8]
     return bytes(data)
 
 
@@ -74,9 +74,9 @@ def bomb(rng: Random) -> bytes:
             lambda: png(28, 28, idat=b"", extra=_chunk(b"tEXt", b"a\0b") * 20_000),
             lambda: png(28, 28, idat=zlib.compress(bytes(29 * 28)), extra=_chunk(b"npTC", b"") * 300_000),
             lambda: png(28, 28, colour=3, idat=zlib.compress(bytes(29 * 28))),  # a palette that is not there
-            lambda: whole("JPEG")[:2] + b"\xff\xfe\0\x02" * 800_000 + whole("JPEG")[2:],
-            lambda: whole("GIF")[:13] + b"!\xfe\x01a\0" * 600_000 + whole("GIF")[13:],
-            lambda: b"GIF89a" + struct.pack("<HHBBB", half, half, 0, 0, 0) + whole("GIF")[13:],
+            lambda: intact("JPEG")[:2] + b"\xff\xfe\0\x02" * 800_000 + intact("JPEG")[2:],
+            lambda: intact("GIF")[:13] + b"!\xfe\x01a\0" * 600_000 + intact("GIF")[13:],
+            lambda: b"GIF89a" + struct.pack("<HHBBB", half, half, 0, 0, 0) + intact("GIF")[13:],
             lambda: _many_frames(500),
             lambda: (
                 b"BM" + struct.pack("<IIIIiiHHIIiiII", 58, 0, 54, 40, min(side, 2**31 - 1), -5, 1, 8, 0, 4, 0, 0, 0, 0)
@@ -93,7 +93,7 @@ def bomb(rng: Random) -> bytes:
 
 @cache
 def full() -> tuple[bytes, ...]:
-    """As many pixels as a picture may have, in a few kilobytes: each kind of pixel, and a larger JPEG."""
+    """As many pixels as an image may have, in a few kilobytes: each kind of pixel, and a larger JPEG."""
     side = FULL_SIDE
     deep = png(side, side, depth=16, idat=zlib.compress(bytes((1 + 2 * side) * side), 9))
     kinds = {"PNG": ("1", "RGB", "RGBA", "LA"), "TIFF": ("CMYK", "F"), "WEBP": ("RGBA",), "GIF": ("P",)}
@@ -110,7 +110,7 @@ def full() -> tuple[bytes, ...]:
 
 
 def png(w: int, h: int, *, depth: int = 8, colour: int = 0, idat: bytes, extra: bytes = b"") -> bytes:
-    """A PNG with the header and the data that are asked for, whether they fit or not."""
+    """A PNG with the given header and data, whether they fit or not."""
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", w, h, depth, colour, 0, 0, 0))
     return PNG + header + extra + _chunk(b"IDAT", idat) + _chunk(b"IEND", b"")
 
@@ -128,7 +128,7 @@ def _many_frames(count: int) -> bytes:
 
 
 def _tiff(tags: list[tuple[int, int, int]], *, following: int = 0) -> bytes:
-    """A TIFF of one directory of single values; `following` is where the next one is said to be."""
+    """A TIFF of one directory of single values; `following` is the offset of the next one."""
     entries = b"".join(struct.pack("<HHII", tag, kind, 1, value % 2**32) for tag, kind, value in tags)
     return b"II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + struct.pack("<I", following)
 
@@ -140,7 +140,7 @@ def _tiff_that_repeats_itself(tags: int, size: int) -> bytes:
 
 
 def _large_jpeg(side: int) -> bytes:
-    data = bytearray(whole("JPEG"))
+    data = bytearray(intact("JPEG"))
     frame = data.index(b"\xff\xc0")
     data[frame + 5 : frame + 9] = struct.pack(">HH", side, side)
     return bytes(data)

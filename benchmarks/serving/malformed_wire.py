@@ -9,9 +9,9 @@ from collections.abc import Callable
 from random import Random
 
 from benchmarks.serving.malformed import CLOSED, END, REFUSED, Attack, head, post, sent
-from benchmarks.serving.malformed_pictures import whole
+from benchmarks.serving.malformed_pictures import intact
 
-DIGIT = whole("PNG")
+DIGIT = intact("PNG")
 SLOW_S = 1.0  # between two bytes of a slow sender
 SLOW_BYTES = 40
 CHUNKED = "Transfer-Encoding: chunked"
@@ -45,20 +45,20 @@ def lying_lengths(rng: Random) -> Attack:
 def broken_chunks(rng: Random) -> Attack:
     """A chunked body whose sizes are wrong or whose end is missing."""
     size = f"{len(DIGIT):x}".encode()
-    whole = size + b"\r\n" + DIGIT + b"\r\n"
+    chunk = size + b"\r\n" + DIGIT + b"\r\n"
     bodies: list[tuple[bytes, set[int], bool]] = [
         (b"zz\r\n" + DIGIT + b"\r\n0\r\n\r\n", {400, CLOSED}, False),
         (b"-5\r\n" + DIGIT + b"\r\n0\r\n\r\n", {400, CLOSED}, False),
         (b"f" * rng.choice([9, 16, 17, 40]) + b"\r\n" + DIGIT, {400, 408, 413, CLOSED}, True),
         (size + b"\r\n" + DIGIT[: rng.randrange(len(DIGIT))], {400, 408, CLOSED}, True),
         (f"{len(DIGIT) - 5:x}".encode() + b"\r\n" + DIGIT + b"\r\n0\r\n\r\n", {400, CLOSED}, False),
-        (whole, {400, 408, CLOSED}, True),
+        (chunk, {400, 408, CLOSED}, True),
         (
             size + b";" + b"x" * rng.choice([10, 10_000, 100_000]) + b"\r\n" + DIGIT + b"\r\n0\r\n\r\n",
             {200, *REFUSED},
             False,
         ),
-        (whole + b"0\r\n" + b"Trailer: x\r\n" * rng.choice([1, 10_000]) + b"\r\n", {200, *REFUSED, CLOSED}, False),
+        (chunk + b"0\r\n" + b"Trailer: x\r\n" * rng.choice([1, 10_000]) + b"\r\n", {200, *REFUSED, CLOSED}, False),
         (b"0\r\n\r\n", {400}, False),
         (b"1\r\n\0\r\n" * rng.choice([10, 5_000]) + b"0\r\n\r\n", {415, 422}, False),
     ]
@@ -68,9 +68,9 @@ def broken_chunks(rng: Random) -> Attack:
 
 def cut_bodies(rng: Random) -> Attack:
     """A sender that goes away before the end, softly or hard."""
-    whole = post(rng.choice(["/predict", "/explain"]), DIGIT)
-    kept = whole[: rng.randrange(1, len(whole))]
-    return sent(kept, 400, 408, CLOSED, end=rng.choice(["half", "reset"]))
+    request = post(rng.choice(["/predict", "/explain"]), DIGIT)
+    beginning = request[: rng.randrange(1, len(request))]
+    return sent(beginning, 400, 408, CLOSED, end=rng.choice(["half", "reset"]))
 
 
 def slow_senders(rng: Random) -> Attack:
@@ -82,7 +82,7 @@ def slow_senders(rng: Random) -> Attack:
 
 
 def header_floods(rng: Random) -> Attack:
-    """Many headers, or one that is large, or names and values that are none."""
+    """Many headers, or one that is large, or invalid names and values."""
     size = rng.choice([1_000, 10_000, 100_000, 1_000_000])
     headers = rng.choice(
         [
@@ -185,7 +185,7 @@ def odd_text(rng: Random) -> Attack:
 
 
 def wrong_methods(rng: Random) -> Attack:
-    """A method that the route does not have, or that is none."""
+    """A method that the route does not have, or an invalid one."""
     method = rng.choice(
         ["DELETE", "PUT", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "FOO", "get", "P\0ST", "X" * 5_000, ""]
     )
@@ -194,8 +194,8 @@ def wrong_methods(rng: Random) -> Attack:
 
 
 def other_protocols(rng: Random) -> Attack:
-    """HTTP/0.9, HTTP/2, TLS, or nothing that is any."""
-    said = rng.choice(
+    """HTTP/0.9, HTTP/2, TLS, or no protocol at all."""
+    request = rng.choice(
         [
             b"GET /\r\n\r\n",
             b"GET / HTTP/0.9\r\n\r\n",
@@ -216,17 +216,17 @@ def other_protocols(rng: Random) -> Attack:
             b"GET /health/live HTTP/1.1\nHost: localhost\nConnection: close\n\n",
         ]
     )
-    return sent(said, 200, 400, 404, 405, 501, 505, CLOSED, end="half")
+    return sent(request, 200, 400, 404, 405, 501, 505, CLOSED, end="half")
 
 
 def pipelines(rng: Random) -> Attack:
     """Many requests before the first answer; each is answered, in its turn, whatever protocol it offers besides."""
     count = rng.choice([2, 20, 100, 1_500])
-    one = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n" + rng.choice([b"", UPGRADE]) + b"\r\n"
-    if rng.random() < 0.2:  # the last one is none
-        return sent(one * (count - 1) + rng.choice([b"\0\r\n\r\n", TUNNEL]), 400, answers=count)
+    request = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n" + rng.choice([b"", UPGRADE]) + b"\r\n"
+    if rng.random() < 0.2:  # the last one is invalid
+        return sent(request * (count - 1) + rng.choice([b"\0\r\n\r\n", TUNNEL]), 400, answers=count)
     last = head("GET", "/health/live") + END
-    return sent(one * (count - 1) + last, 200, answers=count)
+    return sent(request * (count - 1) + last, 200, answers=count)
 
 
 def endless_ends(rng: Random) -> Attack:
@@ -247,9 +247,9 @@ def endless_ends(rng: Random) -> Attack:
 
 
 def idle(rng: Random) -> Attack:
-    """A connection on which nothing is said, or no request is ended, for as long as it may."""
-    said = rng.choice([b"", b"G", b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"])
-    return Attack((said,), frozenset({408, CLOSED}))
+    """A connection without a request, or with a request that never ends, for as long as the service allows."""
+    beginning = rng.choice([b"", b"G", b"POST /predict HTTP/1.1\r\nHost: localhost\r\n"])
+    return Attack((beginning,), frozenset({408, CLOSED}))
 
 
 KINDS: dict[str, Callable[[Random], Attack]] = {

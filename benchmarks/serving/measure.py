@@ -1,7 +1,7 @@
-"""How many requests `inkdigit serve` answers, what it does with four times as many, how soon it and its page are there.
+"""How many requests `inkdigit serve` answers, what happens with four times as many, and how soon its page answers.
 
 In: an installed `inkdigit[serve]`. Out: lines of `results/serving.jsonl`, one a case. The service is a fresh process
-for each case; the generator (`serving/load.py`) runs on the same cores, and takes its part of them.
+for each case; the generator (`serving/load.py`) runs on the same cores, and uses a share of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import results
-from benchmarks.serving import hand, load, service
+from benchmarks.serving import drawing, load, service
 from inkdigit.synth import drawn
 from inkdigit.types import Gray
 
@@ -37,17 +37,17 @@ CONNECTIONS = {"digit": 32, "photo": 8}
 
 @dataclass(frozen=True)
 class Body:
-    """A picture to send: what it is called in the results, and the request."""
+    """An image to send: its name in the results, and the request."""
 
     name: str
     request: load.Request
-    size: int  # bytes of the picture
+    size: int  # bytes of the image
 
 
 def digit() -> bytes:
     """A clean 28×28 digit as PNG."""
-    picture = drawn.digit(LABEL, rng=np.random.default_rng(0), size_px=28)
-    return _encoded(picture, "PNG")
+    digit = drawn.digit(LABEL, rng=np.random.default_rng(0), size_px=28)
+    return _encoded(digit, "PNG")
 
 
 def photo() -> bytes:
@@ -65,41 +65,41 @@ def photo() -> bytes:
     return _encoded(np.rint(warm).astype(np.uint8), "JPEG", quality=PHOTO_QUALITY)
 
 
-def _encoded(picture: Gray, kind: str, **options: int) -> bytes:
+def _encoded(image: Gray, kind: str, **options: int) -> bytes:
     file = BytesIO()
-    Image.fromarray(picture).save(file, kind, **options)
+    Image.fromarray(image).save(file, kind, **options)
     return file.getvalue()
 
 
-def post(picture: bytes, host: str) -> load.Request:
-    """One picture as a request that keeps the connection."""
-    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(picture)}\r\n\r\n"
-    return load.Request(head.encode() + picture, re.compile(rb'"label": ?"%d"' % LABEL))
+def post(image: bytes, host: str) -> load.Request:
+    """One image as a request that keeps the connection."""
+    head = f"POST /predict HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(image)}\r\n\r\n"
+    return load.Request(head.encode() + image, re.compile(rb'"label": ?"%d"' % LABEL))
 
 
-def steady(at: service.Service, name: str, picture: bytes, *, seconds: float) -> dict[str, Any]:
+def steady(at: service.Service, name: str, image: bytes, *, seconds: float) -> dict[str, Any]:
     """As many requests as are answered, on a few connections."""
-    request, lines = post(picture, at.host), CONNECTIONS[name]
+    request, lines = post(image, at.host), CONNECTIONS[name]
 
     async def run() -> dict[str, Any]:
         await load.closed(at.host, request, connections=lines, seconds=min(WARM_S, seconds))
         rss = at.rss_mb()
-        done, most = await load.watched(load.closed(at.host, request, connections=lines, seconds=seconds), at.rss_mb)
-        return {**load.figures(done), "rss_before_mb": round(rss, 1), "rss_most_mb": round(most, 1)}
+        done, peak = await load.watched(load.closed(at.host, request, connections=lines, seconds=seconds), at.rss_mb)
+        return {**load.figures(done), "rss_before_mb": round(rss, 1), "rss_most_mb": round(peak, 1)}
 
-    return {"connections": lines, "bytes": len(picture), **asyncio.run(run())}
+    return {"connections": lines, "bytes": len(image), **asyncio.run(run())}
 
 
-def overload(at: service.Service, name: str, picture: bytes, *, rate: float, seconds: float) -> dict[str, Any]:
+def overload(at: service.Service, name: str, image: bytes, *, rate: float, seconds: float) -> dict[str, Any]:
     """Four times as many requests as were answered; and how it was before, and is right after."""
-    request, lines, calm_s = post(picture, at.host), CONNECTIONS[name], min(CALM_S, seconds)
+    request, lines, calm_s = post(image, at.host), CONNECTIONS[name], min(CALM_S, seconds)
 
     async def run() -> dict[str, Any]:
         await load.closed(at.host, request, connections=lines, seconds=min(WARM_S, seconds))
         before = await load.closed(at.host, request, connections=lines, seconds=calm_s)
         rss = at.rss_mb()
         work = load.arrive(at.host, request, rate=TIMES * rate, connections=CROWD, seconds=seconds)
-        crowd, most = await load.watched(work, at.rss_mb)
+        crowd, peak = await load.watched(work, at.rss_mb)
         waited, _ = await load.first_answer(at.host, request, patience_s=2 * service.STOP_S)
         after = await load.closed(at.host, request, connections=lines, seconds=calm_s)
         return {
@@ -108,16 +108,16 @@ def overload(at: service.Service, name: str, picture: bytes, *, rate: float, sec
             "first_answer_s": round(waited, 3),
             "after": load.figures(after),
             "rss_before_mb": round(rss, 1),
-            "rss_most_mb": round(most, 1),
+            "rss_most_mb": round(peak, 1),
             "rss_after_mb": round(at.rss_mb(), 1),
         }
 
-    about = {"connections": CROWD, "bytes": len(picture), "capacity_per_s": rate, "offered_per_s": TIMES * rate}
+    about = {"connections": CROWD, "bytes": len(image), "capacity_per_s": rate, "offered_per_s": TIMES * rate}
     return {**about, **asyncio.run(run()), "alive": at.get("/health/ready") == 200}
 
 
 def starts(runs: int, *, log: Path) -> dict[str, Any]:
-    """How long from the start of the process until it says that it is ready."""
+    """How long from the start of the process until it is ready."""
     took = []
     for number in range(runs + 1):  # the first fills the disk cache
         with service.running(log=log) as at:
@@ -125,50 +125,50 @@ def starts(runs: int, *, log: Path) -> dict[str, Any]:
     return {"n": runs, "start_s": results.summary(took, 6)}
 
 
-def measure(asked: argparse.Namespace, about: dict[str, Any], *, log: Path) -> None:
+def measure(options: argparse.Namespace, about: dict[str, Any], *, log: Path) -> None:
     """Every case in turn; a line each, as soon as it is there."""
 
-    def keep(case: str, workers: int, told: dict[str, Any]) -> None:
-        record = {**about, "case": case, "workers": workers, "seconds": asked.seconds, **told}
-        results.append(asked.results / LEDGER, record)
-        print(f"{case}, {workers} worker{'s' if workers > 1 else ''}: {told}", flush=True)
+    def write(case: str, workers: int, figures: dict[str, Any]) -> None:
+        record = {**about, "case": case, "workers": workers, "seconds": options.seconds, **figures}
+        results.append(options.results / LEDGER, record)
+        print(f"{case}, {workers} worker{'s' if workers > 1 else ''}: {figures}", flush=True)
 
-    if "start" in asked.only:
-        keep("start", 1, starts(asked.starts, log=log))
-    pictures = {"digit": digit(), "photo": photo()}
-    for workers in asked.workers:
-        for name in (name for name in pictures if name in asked.only):
+    if "start" in options.only:
+        write("start", 1, starts(options.starts, log=log))
+    images = {"digit": digit(), "photo": photo()}
+    for workers in options.workers:
+        for name in (name for name in images if name in options.only):
             with service.running("--workers", str(workers), log=log) as at:
-                told = steady(at, name, pictures[name], seconds=asked.seconds)
-            keep(name, workers, told)
-            if "overload" not in asked.only:
+                figures = steady(at, name, images[name], seconds=options.seconds)
+            write(name, workers, figures)
+            if "overload" not in options.only:
                 continue
             with service.running("--workers", str(workers), log=log) as at:
-                crowd = overload(at, name, pictures[name], rate=told["per_s"], seconds=asked.seconds)
-            keep(f"{name} overload", workers, crowd)
-    if "page" in asked.only:  # last: it needs Playwright and a browser
-        with service.running(log=log) as at, hand.browser() as running:
-            told = hand.times(running, at.url, [*range(10)] * asked.drawings)
-        keep("page", 1, told)
+                crowd = overload(at, name, images[name], rate=figures["per_s"], seconds=options.seconds)
+            write(f"{name} overload", workers, crowd)
+    if "page" in options.only:  # last: it needs Playwright and a browser
+        with service.running(log=log) as at, drawing.browser() as running:
+            figures = drawing.times(running, at.url, [*range(10)] * options.drawings)
+        write("page", 1, figures)
 
 
 def main() -> None:
-    """Measure the cases that are asked for."""
-    options = results.options(__doc__, smoke="half a second each, one worker")
-    options.add_argument("--seconds", type=float, default=30.0, help="of each load")
-    options.add_argument("--starts", type=int, default=10, help="how often it is started to be timed")
-    options.add_argument("--drawings", type=int, default=10, help="how often each digit is drawn on the page")
-    options.add_argument("--workers", type=int, nargs="+", default=[1, 2])
+    """Measure the chosen cases."""
+    parser = results.parser(__doc__, smoke="half a second each, one worker")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each load")
+    parser.add_argument("--starts", type=int, default=10, help="how often it is started to be timed")
+    parser.add_argument("--drawings", type=int, default=10, help="how often each digit is drawn on the page")
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     cases = ["start", "digit", "photo", "overload", "page"]
-    options.add_argument("--only", nargs="+", choices=cases, default=cases)
-    asked = options.parse_args()
-    if asked.seconds <= 0 or min(asked.starts, asked.drawings, *asked.workers) < 1:
-        options.error("--seconds, --starts, --drawings and --workers are above 0")
-    if asked.smoke:
-        asked.seconds, asked.starts, asked.drawings, asked.workers = 0.5, 1, 1, [1]
-    about = results.stamp(LIBRARIES, smoke=asked.smoke, command="python -m benchmarks.serving.measure")
+    parser.add_argument("--only", nargs="+", choices=cases, default=cases)
+    options = parser.parse_args()
+    if options.seconds <= 0 or min(options.starts, options.drawings, *options.workers) < 1:
+        parser.error("--seconds, --starts, --drawings and --workers are above 0")
+    if options.smoke:
+        options.seconds, options.starts, options.drawings, options.workers = 0.5, 1, 1, [1]
+    about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.serving.measure")
     with tempfile.TemporaryDirectory() as folder:
-        measure(asked, about, log=Path(folder) / "serve.log")
+        measure(options, about, log=Path(folder) / "serve.log")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Write `docs/serving.md`: how to serve, from `page.md.j2` and the code; how it holds, from what was measured.
+"""Write `docs/serving.md`: how to serve, from `page.md.j2` and the code; and the measurements.
 
 In: `results/serving.jsonl` and `results/abuse.json`, whichever are there; a smoke run counts as not measured. Out: the
-page; with `--check` nothing is written, and the exit code is 1 if it is not what they say.
+page; with `--check` nothing is written, and the exit code is 1 if it is stale.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from inkdigit.serve.settings import Settings
 PAGE = machine.ROOT / "docs" / "serving.md"
 LOAD, ABUSE = "python -m benchmarks.serving.measure", "python -m benchmarks.serving.abuse"
 SHOWN = {"digit": "28×28 PNG", "photo": "photo of 2 megapixels"}
-LEAST_PER_S = {"digit": 600, "photo": 20}
-MOST_P99_MS = 120
-MOST_START_S = 1.5
-MOST_ANSWER_MS = 150
-MOST_GROWTH_MB = 50
-MOST_REFUSAL_MS = 1000
-MOST_RECOVERY_S = 1.0
-LEAST_REQUESTS = 5000
+MIN_PER_S = {"digit": 600, "photo": 20}
+MAX_P99_MS = 120
+MAX_START_S = 1.5
+MAX_ANSWER_MS = 150
+MAX_GROWTH_MB = 50
+MAX_REFUSAL_MS = 1000
+MAX_RECOVERY_S = 1.0
+MIN_REQUESTS = 5000
 Cases = Mapping[tuple[str, int], Record]  # case and workers → its latest measurement
 
 
@@ -44,7 +44,7 @@ def read_cases(folder: Path) -> Cases:
 
 
 def render(cases: Cases, abused: Record | None) -> str:
-    """The whole page."""
+    """The page."""
     return pages.render(
         "serving/page.md.j2",
         {
@@ -68,9 +68,9 @@ def limits() -> str:
     bodies = f"{BODIES} × `--max-bytes`"
     rows = [
         row("bytes of a request", byte_count(usual.max_bytes), "`--max-bytes`", 413),
-        row("pixels of a picture; of a baseline JPEG", f"{MAX_PIXELS:,}; {JPEG_PIXELS:,}", "–", 413),
-        row("pictures of a request", usual.max_files, "–", 413),
-        row("pixels of the pictures of a request together", f"{MAX_PIXELS_TOGETHER:,}", "–", 413),
+        row("pixels of an image; of a baseline JPEG", f"{MAX_PIXELS:,}; {JPEG_PIXELS:,}", "–", 413),
+        row("images of a request", usual.max_files, "–", 413),
+        row("pixels of the images of a request together", f"{MAX_PIXELS_TOGETHER:,}", "–", 413),
         row("bytes of its headers", f"{HEADER_BYTES:,}", "–", 400),
         row("seconds for a request to come, and for its answer", f"{usual.time_limit_s:g}", "`--time-limit`", 408),
         row("bytes of all requests together, in each process", byte_count(BODIES * usual.max_bytes), bodies, 503),
@@ -88,7 +88,7 @@ def errors() -> str:
 
 
 def _kinds(below: type[InkdigitError] = InkdigitError) -> Iterator[type[InkdigitError]]:
-    """The errors that a request can meet: the statuses that are said of them, but for the client's own."""
+    """The errors that a request can meet: those with a status of their own, without the client's own."""
     for kind in below.__subclasses__():
         if kind.http_status != InkdigitError.http_status and kind not in (Unreachable, ModelFileError):
             yield kind
@@ -120,76 +120,76 @@ def _steady(lines: Cases) -> dict[str, Any]:
 
 
 def bars(cases: Cases) -> list[str]:
-    """What was asked of one process, beside what was measured."""
+    """The bars of one process, and what was measured."""
     rows = []
     for name, shown in SHOWN.items():
         line = cases.get((name, 1))
-        rows.append(_bar(f"{shown}, requests/s", f"≥ {LEAST_PER_S[name]}", line, "per_s", least=LEAST_PER_S[name]))
+        rows.append(_bar(f"{shown}, requests/s", f"≥ {MIN_PER_S[name]}", line, "per_s", lower=MIN_PER_S[name]))
         if name == "digit":
-            rows.append(_bar(f"{shown}, p99", f"≤ {MOST_P99_MS} ms", line, "p99_ms", most=MOST_P99_MS))
-        rows.append(_bar(f"{shown}, failures", "0", line, "failures", most=0))
+            rows.append(_bar(f"{shown}, p99", f"≤ {MAX_P99_MS} ms", line, "p99_ms", upper=MAX_P99_MS))
+        rows.append(_bar(f"{shown}, failures", "0", line, "failures", upper=0))
     for name, shown in SHOWN.items():
         rows += _crowd_bars(f"four times too many, {shown}", cases.get((f"{name} overload", 1)))
     return [*rows, _start_bar(cases.get(("start", 1))), *_page_bars(cases.get(("page", 1)))]
 
 
 def _start_bar(line: Record | None) -> str:
-    what = ("start to ready", f"≤ {MOST_START_S} s")
+    what = ("start to ready", f"≤ {MAX_START_S} s")
     if line is None:
         return row(*what, NOT_MEASURED, "–", "–")
     took = line["start_s"]
-    return row(*what, spread(took, "s", 2), MET[took["median"] <= MOST_START_S], line["n"])
+    return row(*what, spread(took, "s", 2), MET[took["median"] <= MAX_START_S], line["n"])
 
 
 def _page_bars(line: Record | None) -> list[str]:
-    soon = ("page: the answer after the last stroke ends, median; 95 % of them", f"≤ {MOST_ANSWER_MS} ms")
-    right = ("page: digits drawn by the script and read rightly", "all")
+    soon = ("page: the prediction after the last stroke ends, median; 95 % of them", f"≤ {MAX_ANSWER_MS} ms")
+    right = ("page: digits drawn by the script and predicted correctly", "all")
     if line is None:
         return [row(*what, NOT_MEASURED, "–", "–") for what in (soon, right)]
     took, n = line["answer_ms"], line["n"]
-    told = f"{spread(took, 'ms', 0)}; {took['p95']:.0f} ms"
+    measured = f"{spread(took, 'ms', 0)}; {took['p95']:.0f} ms"
     return [
-        row(*soon, told, MET[took["p95"] <= MOST_ANSWER_MS], n),
+        row(*soon, measured, MET[took["p95"] <= MAX_ANSWER_MS], n),
         row(*right, line["right"], MET[line["right"] == n], n),
     ]
 
 
-def _bar(what: str, bar: str, line: Record | None, key: str, *, least: float = 0.0, most: float = float("inf")) -> str:
+def _bar(what: str, bar: str, line: Record | None, key: str, *, lower: float = 0.0, upper: float = float("inf")) -> str:
     value = None if line is None else line[key]
     if line is None or value is None:
         return row(what, bar, NOT_MEASURED, "–", "–")
-    return row(what, bar, f"{value:,}", MET[least <= value <= most], f"{line['n']:,}")
+    return row(what, bar, f"{value:,}", MET[lower <= value <= upper], f"{line['n']:,}")
 
 
 def _crowd_bars(what: str, line: Record | None) -> list[str]:
-    asked = (
+    limits = (
         ("every answer right, still there", "yes"),
-        ("memory grows by", f"< {MOST_GROWTH_MB} MB"),
-        ("slowest 503, all with Retry-After", f"≤ {MOST_REFUSAL_MS:,} ms"),
-        ("first answer afterwards", f"≤ {MOST_RECOVERY_S:g} s"),
+        ("memory grows by", f"< {MAX_GROWTH_MB} MB"),
+        ("slowest 503, all with Retry-After", f"≤ {MAX_REFUSAL_MS:,} ms"),
+        ("first answer afterwards", f"≤ {MAX_RECOVERY_S:g} s"),
     )
     if line is None:
-        return [row(f"{what}: {one}", bar, NOT_MEASURED, "–", "–") for one, bar in asked]
+        return [row(f"{what}: {figure}", bar, NOT_MEASURED, "–", "–") for figure, bar in limits]
     crowd, grown = line["crowd"], line["rss_most_mb"] - line["rss_before_mb"]
-    whole = line["alive"] and not crowd["wrong"] + crowd["cut_off"]
+    intact = line["alive"] and not crowd["wrong"] + crowd["cut_off"]
     slowest, bare = crowd["refused_max_ms"] or 0.0, crowd["refused_without_retry_after"]
     refusals = f"{slowest:,.0f} ms, {bare} without" if crowd["refused"] else "none was refused"
     sent = crowd["answered"] + crowd["refused"] + crowd["wrong"] + crowd["cut_off"]
-    found = (
-        ("yes" if whole else "no", whole, sent),
-        (f"{grown:.1f} MB", grown < MOST_GROWTH_MB, 1),
-        (refusals, slowest <= MOST_REFUSAL_MS and not bare, crowd["refused"]),
-        (f"{line['first_answer_s']:.2f} s", line["first_answer_s"] <= MOST_RECOVERY_S, 1),
+    measured = (
+        ("yes" if intact else "no", intact, sent),
+        (f"{grown:.1f} MB", grown < MAX_GROWTH_MB, 1),
+        (refusals, slowest <= MAX_REFUSAL_MS and not bare, crowd["refused"]),
+        (f"{line['first_answer_s']:.2f} s", line["first_answer_s"] <= MAX_RECOVERY_S, 1),
     )
     return [
-        row(f"{what}: {one}", bar, told, MET[met] if n else "–", f"{n:,}")
-        for (one, bar), (told, met, n) in zip(asked, found, strict=True)
+        row(f"{what}: {figure}", bar, value, MET[met] if n else "–", f"{n:,}")
+        for (figure, bar), (value, met, n) in zip(limits, measured, strict=True)
     ]
 
 
 def steady_table(lines: Cases) -> str:
-    """Requests and latency, by picture and workers."""
-    header = ["picture", "workers", "connections", "requests/s", "p50", "p99", "slowest", "failures", "memory", "n"]
+    """Requests and latency, by image and workers."""
+    header = ["image", "workers", "connections", "requests/s", "p50", "p99", "slowest", "failures", "memory", "n"]
     rows = [
         row(
             *(SHOWN[case], workers, line["connections"], f"{line['per_s']:,}"),
@@ -202,9 +202,9 @@ def steady_table(lines: Cases) -> str:
 
 
 def crowd_table(lines: Cases) -> str:
-    """What was answered and what refused of four times too many, and how it was before and after."""
-    header = ["picture", "workers", "offered/s", "sent", "answered", "refused", "cut off or wrong", "slowest 503"]
-    header += ["slowest answer", "first answer after", "p99 before → after", "memory before → most → after"]
+    """Answered and refused requests of four times too many, and the figures before and after."""
+    header = ["image", "workers", "offered/s", "sent", "answered", "refused", "cut off or wrong", "slowest 503"]
+    header += ["slowest answer", "first answer after", "p99 before → after", "memory before → max → after"]
     rows = []
     for (case, workers), line in sorted(lines.items()):
         crowd, before, after = line["crowd"], line["before"], line["after"]
@@ -229,28 +229,33 @@ def abuse_part(record: Record) -> dict[str, Any]:
     well, rss = record["well_after"], record["rss_mb"]
     ready = well["ready"] and well["right"]
     memory = " → ".join(f"{rss[when]:.0f}" for when in ("before", "most", "after"))
-    asked = [
-        row("malformed requests", f"≥ {LEAST_REQUESTS:,}", f"{record['n']:,}", MET[record["n"] >= LEAST_REQUESTS]),
+    bars = [
+        row("malformed requests", f"≥ {MIN_REQUESTS:,}", f"{record['n']:,}", MET[record["n"] >= MIN_REQUESTS]),
         row("answered with 500", 0, failed, MET[not failed]),
         row("not right", 0, wrong, MET[not wrong]),
         row("tracebacks in the log", 0, record["tracebacks_logged"], MET[not record["tracebacks_logged"]]),
         row(
-            "afterwards ready, and answers rightly",
+            "afterwards ready, and answers correctly",
             "yes",
             f"{'yes' if ready else 'no'}, in {well['answer_s'] * 1000:,.0f} ms",
             MET[ready],
         ),
-        row("memory before → most → after", "–", f"{memory} MB", "–"),
+        row("memory before → max → after", "–", f"{memory} MB", "–"),
     ]
     rows = [
-        row(name, f"{kind['n']:,}", ", ".join(f"{told} ×{n:,}" for told, n in kind["statuses"].items()), kind["wrong"])
+        row(
+            name,
+            f"{kind['n']:,}",
+            ", ".join(f"{status} ×{n:,}" for status, n in kind["statuses"].items()),
+            kind["wrong"],
+        )
         for name, kind in record["kinds"].items()
     ]
     return {
         "n": f"{record['n']:,}",
         "seconds": f"{record['seconds']:,.0f}",
         "at_once": abuse.AT_ONCE,
-        "bars": table(["figure", "bar", "measured", "met"], asked),
+        "bars": table(["figure", "bar", "measured", "met"], bars),
         "table": table(["kind", "n", "answers", "not right"], rows),
         "machine": machine_line(f"`{ABUSE}`", record),
     }

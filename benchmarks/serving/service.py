@@ -1,6 +1,6 @@
 """A service to be measured: `inkdigit serve` as a fresh process, watched from outside and stopped at the end.
 
-In: the words of the command line. Out: where it answers, how much memory all of its processes hold, what it logged.
+In: the words of the command line. Out: its address, the memory of all its processes, its log.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ class Service:
 
     port: int
     pid: int
-    log: Path  # what it says on stderr
+    log: Path  # its stderr
     start_s: float  # from before the process was started until it was ready
 
     @property
     def host(self) -> str:
-        """Where it answers, as the header says it."""
+        """Its address, as the header has it."""
         return f"{HOST}:{self.port}"
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Its address."""
         return f"http://{self.host}"
 
     def rss_mb(self) -> float:
-        """What all of its processes hold in memory: 10^6 bytes, pages that they share counted each time."""
+        """The memory of all its processes: 10^6 bytes, pages that they share counted each time."""
         return sum(_rss(pid) for pid in _family(self.pid)) / 1e6
 
     def get(self, path: str) -> int:
-        """The status of one GET on a connection of its own; 0 where nobody answers."""
+        """The status of one GET on a connection of its own; 0 without an answer."""
         return _status(self.port, path)
 
 
@@ -54,16 +54,16 @@ class Service:
 def running(*words: str, log: Path, command: Sequence[str] = COMMAND) -> Iterator[Service]:
     """Start a service that is ready when the block begins; it is stopped at the end.
 
-    Exits with what it said if it does not start.
+    Exits with its log if it does not start.
     """
     port = _free_port()
     began = time.perf_counter()
-    with log.open("wb") as said:
+    with log.open("wb") as stderr:
         process = subprocess.Popen(
             [*command, "--host", HOST, "--port", str(port), *words],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
-            stderr=said,
+            stderr=stderr,
         )
     try:
         while _status(port, "/health/ready") != 200:
@@ -100,14 +100,14 @@ def _status(port: int, path: str) -> int:
 
 def _family(pid: int) -> list[int]:
     """A process and all that descend from it."""
-    found = [pid]
-    for parent in found:  # grows while it is gone through
+    family = [pid]
+    for parent in family:  # grows during the loop
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
-                found += map(int, children.read_text().split())
-            except OSError:  # ended meanwhile
+                family += map(int, children.read_text().split())
+            except OSError:  # it has ended
                 continue
-    return found
+    return family
 
 
 def _rss(pid: int) -> int:

@@ -1,7 +1,7 @@
-"""How long answering takes as whole processes, and how much memory: predict, evaluate, submit; and the door.
+"""Time and memory of complete processes: predict, evaluate, submit; and the time of preprocessing alone.
 
 In: an installed `inkdigit`, MNIST, a model (the bundled one unless `--model` names another). Out:
-`results/answering.json`. Every command is started afresh each time, from a warm disk cache; wall time and peak memory
+`results/answering.json`. Every command is a new process each time, from a warm disk cache. Wall time and peak memory
 are those that the operating system accounts to the process.
 """
 
@@ -29,7 +29,7 @@ PHOTO = Path("examples") / "7-pen-on-paper.png"
 
 @dataclass(frozen=True)
 class Case:
-    """A command to be timed: its key in the results, how one would type it, its words, and a text it must print."""
+    """A command to be timed: its key in the results, how a user types it, its words, and a text that it must print."""
 
     key: str
     shown: str
@@ -51,15 +51,15 @@ def cases(model: str | None, *, csv: Path) -> list[Case]:
     path = str(Path(model).resolve()) if model and Path(model).exists() else model
     choice = ("--model", path) if path else ()
     name = Path(path).name if path else "fast"
-    said = f" --model {name}" if path else ""
+    option = f" --model {name}" if path else ""
     inkdigit, submission = str(machine.INKDIGIT), str(csv.with_name("submission.csv"))
     clean, photo = str(machine.ROOT / CLEAN), str(machine.ROOT / PHOTO)
     bare, libraries = "pass", "import numpy, PIL.Image, onnxruntime"
     return [
         Case("python", "python -c pass", (sys.executable, "-c", bare)),
         Case("libraries", f'python -c "{libraries}"', (sys.executable, "-c", libraries)),
-        Case("predict_clean", f"inkdigit predict {CLEAN}{said}", (inkdigit, "predict", clean, *choice), "png  0  "),
-        Case("predict_photo", f"inkdigit predict {PHOTO}{said}", (inkdigit, "predict", photo, *choice), "png  7  "),
+        Case("predict_clean", f"inkdigit predict {CLEAN}{option}", (inkdigit, "predict", clean, *choice), "png  0  "),
+        Case("predict_photo", f"inkdigit predict {PHOTO}{option}", (inkdigit, "predict", photo, *choice), "png  7  "),
         Case(
             "evaluate",
             f"inkdigit evaluate {name} --data mnist --json",
@@ -76,7 +76,7 @@ def cases(model: str | None, *, csv: Path) -> list[Case]:
 
 
 def sample(case: Case) -> Sample:
-    """Run the command once; stop everything if it fails or answers otherwise than it must."""
+    """Run the command once; stop everything if it fails or does not print what it must."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         began = time.perf_counter()
         process = subprocess.Popen(case.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err)
@@ -92,7 +92,7 @@ def sample(case: Case) -> Sample:
 
 
 def measure(todo: list[Case], *, runs: int) -> dict[str, dict[str, Any]]:
-    """Run each command `runs` times after the warm-ups, in rounds, so that a slow minute falls on all of them alike."""
+    """Run each command `runs` times after the warm-ups, in rounds, so that a slow minute affects all of them."""
     samples: dict[str, list[Sample]] = {case.key: [] for case in todo}
     for number in range(-WARM_UPS, runs):
         print(f"round {number + 1} of {runs}" if number >= 0 else "warm-up", file=sys.stderr, flush=True)
@@ -104,7 +104,7 @@ def measure(todo: list[Case], *, runs: int) -> dict[str, dict[str, Any]]:
 
 
 def summary(samples: list[Sample]) -> dict[str, Any]:
-    """Median, least and most of each figure."""
+    """Median, minimum and maximum of each figure."""
     figures: dict[str, Any] = {"n": len(samples)}
     for field, digits in (("wall_s", 4), ("cpu_s", 4), ("peak_mb", 1)):
         figures[field] = results.summary([getattr(taken, field) for taken in samples], digits)
@@ -112,25 +112,29 @@ def summary(samples: list[Sample]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Write the CSV, run every command, time the door, write the results."""
-    options = results.options(__doc__, smoke="one run, a short CSV")
-    options.add_argument("--model", help="a bundled model, a run directory or an .onnx file; else the bundled `fast`")
-    options.add_argument("--runs", type=int, default=20)
-    asked = options.parse_args()
-    if asked.runs < 1:
-        options.error("--runs is at least 1")
+    """Write the CSV, run every command, time the preprocessing, write the results."""
+    parser = results.parser(__doc__, smoke="one run, a short CSV")
+    parser.add_argument(
+        "--model", help="a bundled model, a run directory or an .onnx file; the default is the bundled `fast`"
+    )
+    parser.add_argument("--runs", type=int, default=20)
+    options = parser.parse_args()
+    if options.runs < 1:
+        parser.error("--runs is at least 1")
 
-    about = results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND)
-    about["model"] = Path(asked.model).name if asked.model else "fast"
+    about = results.stamp(LIBRARIES, smoke=options.smoke, command=COMMAND)
+    about["model"] = Path(options.model).name if options.model else "fast"
     with tempfile.TemporaryDirectory() as folder:
         csv = Path(folder) / "test.csv"
-        rows = ["100"] if asked.smoke else []
+        rows = ["100"] if options.smoke else []
         subprocess.run(machine.script("speed.inside", "csv", csv, *rows), env=machine.environment(), check=True)
-        processes = measure(cases(asked.model, csv=csv), runs=1 if asked.smoke else asked.runs)
-    door = subprocess.run(
+        processes = measure(cases(options.model, csv=csv), runs=1 if options.smoke else options.runs)
+    prepared = subprocess.run(
         machine.script("speed.inside", "door"), env=machine.environment(), check=True, capture_output=True, text=True
     )
-    results.write(asked.results / "answering.json", {**about, "processes": processes, "door": json.loads(door.stdout)})
+    results.write(
+        options.results / "answering.json", {**about, "processes": processes, "door": json.loads(prepared.stdout)}
+    )
 
 
 if __name__ == "__main__":

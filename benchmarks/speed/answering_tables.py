@@ -1,4 +1,4 @@
-"""The parts of `docs/benchmarks.md` about answering: whole processes, the door, int8 files.
+"""The parts of `docs/benchmarks.md` about prediction: complete processes, preprocessing, int8 files.
 
 In: what `speed/answering.py` and `speed/int8.py` wrote. Out: rows, tables, and the figures that the template quotes.
 """
@@ -11,12 +11,12 @@ from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, row, spread, table
 from inkdigit.report.numbers import signed
 
-# The whole processes that have a bar: key, figure, field, unit, bar.
+# The processes that have a bar: key, figure, field, unit, bar.
 BARRED = (
     ("predict_clean", "cold `predict`, clean 28×28 PNG", "wall_s", "s", 0.30),
     ("predict_clean", "… its peak memory", "peak_mb", "MB", 150),
     ("predict_photo", "cold `predict`, photo", "wall_s", "s", 0.55),
-    ("evaluate", "`evaluate`, 10,000 pictures through the door", "wall_s", "s", 3),
+    ("evaluate", "`evaluate`, 10,000 images", "wall_s", "s", 3),
     ("submit", "`submit`, 28,000 rows", "wall_s", "s", 5),
 )
 # For scale, without a bar. The peak of the bare interpreter would be that of the process that starts and times it.
@@ -28,10 +28,10 @@ UNBARRED = (
     ("evaluate", "`evaluate`: peak memory", "peak_mb", "MB"),
     ("submit", "`submit`: peak memory", "peak_mb", "MB"),
 )
-DOOR = (
-    ("clean_us", "the door, one clean picture", "µs"),
-    ("photo_jpeg_ms", "decode and door, a 12-megapixel JPEG", "ms"),
-    ("photo_pixels_ms", "the door, 12 megapixels of gray", "ms"),
+PREPROCESSING = (
+    ("clean_us", "preprocessing, one clean image", "µs"),
+    ("photo_jpeg_ms", "decoding and preprocessing, a 12-megapixel JPEG", "ms"),
+    ("photo_pixels_ms", "preprocessing, 12 megapixels of gray", "ms"),
 )
 COMMAND = "`python -m benchmarks.speed.answering`"
 
@@ -51,20 +51,20 @@ def bars(answering: Record | None) -> list[str]:
     return rows
 
 
-def part(answering: Record) -> str:
+def unbarred(answering: Record) -> str:
     """The table of figures without a bar."""
     rows = []
     for key, figure, field, unit in UNBARRED:
         taken = answering["processes"][key]
         measured = spread(taken[field], unit, 0 if unit == "MB" else 3)
         rows.append(row(figure, measured, taken["n"], f"`{taken['command']}`"))
-    for key, figure, unit in DOOR:
+    for key, figure, unit in PREPROCESSING:
         taken = answering["door"][key]
         rows.append(row(figure, spread(taken, unit, 1), taken["n"], "`python -m benchmarks.speed.inside door`"))
     return table(["figure", "measured", "n", "command"], rows)
 
 
-def int8_part(record: Record) -> dict[str, Any]:
+def int8_section(record: Record) -> dict[str, Any]:
     """The section about int8 files."""
     header = ["model", "parameters", "float32", "int8", "points", "size", "times as fast", "≤ 0.05 lost", "≥ 2 times"]
     rows = []

@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.common.plots import (
     HEIGHT_IN,
-    LEAST_ERROR,
+    MIN_ERROR,
     WIDTH_IN,
     Point,
     in_both_themes,
@@ -31,7 +31,7 @@ from inkdigit.report.canvas import Theme, drawing, plane
 
 SECONDS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000)
 PARAMETERS = (3e3, 1e4, 3e4, 1e5, 3e5, 1e6, 3e6)
-INSTANT = 0.3  # seconds: quicker than this is no training, and is drawn on the edge
+INSTANT = 0.3  # seconds: a shorter time is not training, and is drawn on the edge
 SHOWN = {
     "time": "Test accuracy against training time: each recipe and each peer, epoch by epoch",
     "parameters": "Test accuracy against the number of parameters",
@@ -49,7 +49,7 @@ def draw(lines: Sequence[Record]) -> dict[str, bytes]:
 
 
 def figures(lines: Sequence[Record], *, folder: str) -> list[str]:
-    """The Markdown of each figure, light or dark as its reader is."""
+    """The Markdown of each figure, light or dark as the reader's page."""
     if not latest(lines, device="cpu"):
         return []
     return [shown(f"{folder}/accuracy-{name}", alt) for name, alt in SHOWN.items()]
@@ -68,7 +68,7 @@ def _time(groups: Groups, theme: Theme) -> bytes:
         scales(axes, points, (left, right), ticks=SECONDS, name="training time, seconds")
         paths = []
         for point, curve in zip(points, curves.values(), strict=True):
-            xs, errors = [s for s, _ in curve], [max(1 - a, LEAST_ERROR) for _, a in curve]
+            xs, errors = [s for s, _ in curve], [max(1 - a, MIN_ERROR) for _, a in curve]
             if len(curve) > 1:
                 axes.plot(xs, errors, color=point.colour(theme), linewidth=1.1, alpha=0.55, zorder=2)
                 paths.append(list(zip(xs, errors, strict=True)))
@@ -97,7 +97,7 @@ def _parameters(groups: Groups, theme: Theme) -> bytes:
 def _point(name: str, group: Sequence[Record], x: float) -> Point:
     reached = values(group, "accuracy")
     sd = stdev(reached) if len(reached) > 1 else 0.0
-    return Point(x, max(1 - mean(reached), LEAST_ERROR), sd, TITLES.get(name, name), group[-1]["kind"] == "recipe")
+    return Point(x, max(1 - mean(reached), MIN_ERROR), sd, TITLES.get(name, name), group[-1]["kind"] == "recipe")
 
 
 def _finish(

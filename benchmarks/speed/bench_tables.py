@@ -1,7 +1,7 @@
 """The parts of `docs/benchmarks.md` about training: recipes and peers side by side, on the processor and on a GPU.
 
-In: the lines of `bench.jsonl`. Out: rows and blocks of Markdown. An entrant is shown by its seeds in the latest run
-that holds it; a ratio is that of medians within one run.
+In: the lines of `bench.jsonl`. Out: rows, tables, and the figures that the template quotes. An entrant is shown by its
+seeds in the latest run that holds it; a ratio is that of medians within one run.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ TITLES = {
     "sklearn_svm": "scikit-learn's SVM",
     "sklearn_knn": "scikit-learn's 3-NN",
 }
-# Recipe → (least mean accuracy, seeds it needs), (peer, how many times as long it takes where the processor has
-# bfloat16, and elsewhere).
+# Recipe → (lower bound of the mean accuracy, seeds it needs), (peer, how many times as long the peer takes where the
+# processor has bfloat16, and elsewhere).
 BARS = {
     "fast": ((0.990, 10), ("keras_convnet", 30, 20)),
     "minute": ((0.995, 5), ("pytorch_example", 8, 8)),
@@ -56,7 +56,7 @@ def _identity(line: Record) -> tuple[str, str | None]:
 
 
 def together(lines: Sequence[Record], first: str, second: str) -> list[tuple[Record, Record]]:
-    """Two entrants seed by seed, in the latest run on the processor that holds both as they were last; none if none."""
+    """Two entrants seed by seed, in the latest run on the processor that holds both as they were last."""
     newest = latest(lines, device="cpu")
     if first not in newest or second not in newest:
         return []
@@ -85,12 +85,12 @@ def seconds_to(group: Sequence[Record], accuracy: float) -> float | None:
 
 
 def title(entrant: str) -> str:
-    """How the page calls an entrant."""
+    """The name of an entrant on the page."""
     return TITLES.get(entrant, f"`{entrant}`")
 
 
 def command(entrant: str) -> str:
-    """What repeats a row."""
+    """The command that repeats a row."""
     return f"`python -m benchmarks.speed.bench --only {entrant}`"
 
 
@@ -102,31 +102,31 @@ def values(group: Sequence[Record], key: str) -> list[Any]:
 def bars(lines: Sequence[Record]) -> list[str]:
     """The rows of the figures that have a bar."""
     groups, rows = latest(lines, device="cpu"), []
-    for recipe, ((least, seeds), (peer, *times)) in BARS.items():
-        rows.append(_accuracy_bar(recipe, groups.get(recipe), least=least, seeds=seeds))
+    for recipe, ((lower, seeds), (peer, *times)) in BARS.items():
+        rows.append(_accuracy_bar(recipe, groups.get(recipe), lower=lower, seeds=seeds))
         rows.append(_time_bar(recipe, peer, together(lines, recipe, peer), times=times))
     return rows
 
 
-def _accuracy_bar(recipe: str, group: list[Record] | None, *, least: float, seeds: int) -> str:
-    says, bar = f"`{recipe}`: mean test accuracy of {seeds} seeds", f"≥ {least:.1%}".replace("%", " %")
+def _accuracy_bar(recipe: str, group: list[Record] | None, *, lower: float, seeds: int) -> str:
+    name, bar = f"`{recipe}`: mean test accuracy of {seeds} seeds", f"≥ {lower:.1%}".replace("%", " %")
     if group is None:
-        return row(says, bar, NOT_MEASURED, "–", "–", command(recipe))
+        return row(name, bar, NOT_MEASURED, "–", "–", command(recipe))
     reached = values(group, "accuracy")
-    met = MET[mean(reached) >= least - 1e-9] if len(group) >= seeds else f"n < {seeds}"
-    return row(says, bar, percent(reached), met, len(group), command(recipe))
+    met = MET[mean(reached) >= lower - 1e-9] if len(group) >= seeds else f"n < {seeds}"
+    return row(name, bar, percent(reached), met, len(group), command(recipe))
 
 
 def _time_bar(recipe: str, peer: str, pairs: list[tuple[Record, Record]], *, times: Sequence[int]) -> str:
-    says = f"`{recipe}`: training time over that of {title(peer)}, seed by seed"
+    name = f"`{recipe}`: training time over that of {title(peer)}, seed by seed"
     again = f"`python -m benchmarks.speed.bench --only {recipe} {peer}`"
     if not pairs:
-        asked = f"≤ 1/{times[0]}" + (f" (1/{times[1]} without bfloat16)" if times[0] != times[1] else "")
-        return row(says, asked, NOT_MEASURED, "–", "–", again)
-    wanted, ratios = times[0] if pairs[-1][0]["bfloat16"] else times[1], _ratios(pairs)
+        limit = f"≤ 1/{times[0]}" + (f" (1/{times[1]} without bfloat16)" if times[0] != times[1] else "")
+        return row(name, limit, NOT_MEASURED, "–", "–", again)
+    required, ratios = times[0] if pairs[-1][0]["bfloat16"] else times[1], _ratios(pairs)
     spread = f" [1/{min(ratios):.1f}–1/{max(ratios):.1f}]" if len(ratios) > 1 else ""
     measured = f"1/{median(ratios):.1f}{spread}"
-    return row(says, f"≤ 1/{wanted}", measured, MET[median(ratios) >= wanted], len(pairs), again)
+    return row(name, f"≤ 1/{required}", measured, MET[median(ratios) >= required], len(pairs), again)
 
 
 def _ratios(pairs: Sequence[tuple[Record, Record]]) -> list[float]:
@@ -134,16 +134,16 @@ def _ratios(pairs: Sequence[tuple[Record, Record]]) -> list[float]:
 
 
 def header(lines: Sequence[Record], recipe: str) -> str:
-    """What is said at the top of a recipe that has bars: claim, accuracy, time, seeds, machine; nothing unmeasured."""
+    """The comment at the top of a recipe that has bars: claim, accuracy, time, seeds, machine; nothing unmeasured."""
     if not (group := latest(lines, device="cpu").get(recipe)):
         return ""
-    (least, seeds), (peer, with_bfloat16, without) = BARS[recipe]
+    (lower, seeds), (peer, with_bfloat16, without) = BARS[recipe]
     elsewhere = f", 1/{without} where the processor has no bfloat16" if without != with_bfloat16 else ""
     box, pairs = group[-1]["machine"], together(lines, recipe, peer)
     words = [
-        f"Claim: at least {_percent(least)} in the mean of {seeds} seeds, in at most 1/{with_bfloat16} of the training "
+        f"Claim: at least {_percent(lower)} in the mean of {seeds} seeds, in at most 1/{with_bfloat16} of the training "
         f"time of {title(peer)}{elsewhere}.",
-        f"Measured on MNIST's test part: {percent(values(group, 'accuracy'))} over {len(group)} "
+        f"Measured on MNIST's test split: {percent(values(group, 'accuracy'))} over {len(group)} "
         f"seed{'s' * (len(group) > 1)}, trained in {middle(values(group, 'train_seconds'))} s on {box['processor']}, "
         f"{box['cores']} cores, {'with' if group[-1]['bfloat16'] else 'without'} bfloat16.",
     ]
@@ -152,16 +152,16 @@ def header(lines: Sequence[Record], recipe: str) -> str:
     return " ".join(words)
 
 
-def training(lines: Sequence[Record], figures: Sequence[str], everybody: Iterable[str] = ()) -> dict[str, Any] | None:
+def training(lines: Sequence[Record], figures: Sequence[str], entrants: Iterable[str] = ()) -> dict[str, Any] | None:
     """The section of all entrants, quickest first, with `figures` as Markdown; None without a line.
 
-    Who of `everybody` has no line yet is named.
+    Those of `entrants` without a line are named.
     """
     groups = latest(lines, device="cpu")
     if not groups:
         return None
     header = ["", "parameters", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in TARGETS)]
-    header += ["10,000 answers", "peak memory, MB", "command"]
+    header += ["10,000 predictions", "peak memory, MB", "command"]
     rows = [
         row(
             title(entrant),
@@ -180,7 +180,7 @@ def training(lines: Sequence[Record], figures: Sequence[str], everybody: Iterabl
         "bfloat16": any(line.get("bfloat16") for group in groups.values() for line in group),
         "elsewhere": " and ".join(f"`{name}`" for name in RECIPES),
         "table": table(header, rows),
-        "missing": ", ".join(title(entrant) for entrant in everybody if entrant not in groups),
+        "missing": ", ".join(title(entrant) for entrant in entrants if entrant not in groups),
         "figures": figures,
     }
 
@@ -234,7 +234,7 @@ def machines(lines: Sequence[Record]) -> list[str]:
     sentences = []
     for run in sorted({line["run"] for line in quoted}):
         held = [line for line in quoted if line["run"] == run]
-        versions = {name: found for line in held for name, found in line["versions"].items()}
+        versions = {name: version for line in held for name, version in line["versions"].items()}
         who = ", ".join(dict.fromkeys(title(line["entrant"]) for line in held))
         commits = ", ".join(dict.fromkeys(line["commit"] or "unknown" for line in held))
         about = {**held[0], "versions": versions, "commit": commits}

@@ -52,7 +52,7 @@ RESIDUAL = {
     "pool_first": False,
     "padding": "same",
 }
-# Half of the writers held out: surer than 10,000 pictures, sooner done, of networks that learnt from half as much.
+# Half of the writers held out: more certain than 10,000 images and quicker, of networks trained on half as much.
 HALVES = {**THIN_START, "weight_decay": 5e-4, "epochs": 16, "squish": 0.1, "shear": 0.15, "validation": 30_000}
 STROKES, INSIDE = {"thickness": 0.5}, {"shift_px": 3.0, "shift_inside": True}
 ALL_CHANGES = {"elastic_px": 0.7, "squish": 0.1, "shear": 0.15, "thickness": 0.5}
@@ -65,9 +65,11 @@ class Choice:
     base: str  # the bundled recipe that the start is made of
     seeds: int
     candidates: dict[str, dict[str, Any]]
-    about: str = ""  # what it is, if no recipe by itself
+    about: str = ""  # what it is, if it is not a recipe itself
     start: dict[str, Any] = field(default_factory=dict)
-    together: dict[str, tuple[str, ...]] = field(default_factory=dict)  # company → candidates whose answers it averages
+    together: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # group → candidates whose predictions it averages
 
 
 AS_IT_IS: dict[str, dict[str, Any]] = {"as it is": {}}
@@ -111,7 +113,7 @@ CHOICES = {
             "strokes thinner and thicker": {"thickness": 0.5},
             "filters 48-96-192": {"filters": [48, 96, 192]},
             "two 3×3 first": THIN_START,
-            "two 3×3 first, all changes of the pictures, 16 epochs": {**THIN_START, **ALL_CHANGES, "epochs": 16},
+            "two 3×3 first, all changes of the images, 16 epochs": {**THIN_START, **ALL_CHANGES, "epochs": 16},
             "the same, filters 32-64-128-192": {
                 **THIN_START,
                 **ALL_CHANGES,
@@ -127,7 +129,7 @@ CHOICES = {
             },
             "one convolution more": {"convs_per_block": [1, 2, 2]},
             "dropout 0.3": {"dense_dropout": 0.3},
-            "larger shifts, inside the picture": {"shift_px": 4.0, "shift_inside": True},
+            "larger shifts, inside the image": {"shift_px": 4.0, "shift_inside": True},
             "one square erased": {"erase_px": 8},
             "moving average of the weights": {"ema_decay": 0.998},
             "whitening start": {"whiten": True},
@@ -144,7 +146,7 @@ CHOICES = {
         | {
             "shifts of 1 px": {"shift_px": 1.0},
             "shifts of 0.5 px": {"shift_px": 0.5},
-            "shifts of 3 px, inside the picture": INSIDE,
+            "shifts of 3 px, inside the image": INSIDE,
             "half the zoom and squish": {"zoom": 0.05, "squish": 0.05},
             "half as much again": {"zoom": 0.15, "squish": 0.15},
             "turned by 15°": {"rotate_deg": 15.0},
@@ -164,7 +166,7 @@ CHOICES = {
             "strokes twice as much, and shifts of 3 px inside": INSIDE | {"thickness": 1.0},
             "strokes, shifts of 3 px inside, elastic, 0.3 px": STROKES | INSIDE | {"elastic_px": 0.3},
         },
-        about="How pictures are changed for `best`, on a network a quarter as large",
+        about="How images are changed for `best`, on a network a quarter as large",
         start={**HALVES, "filters": [16, 32, 64, 96]},
     ),
     "members": Choice(
@@ -178,7 +180,7 @@ CHOICES = {
             "two blocks of three": {**BLOCKS_OF_THREE, "filters": [48, 96]},
             "moments normalised": {"moments": True, "shift_px": 4.0},
         },
-        about="Which networks answer well together, by the mean of their logits, for `ensemble`",
+        about="Which networks predict well together, by the mean of their logits, for `ensemble`",
         start={**HALVES, "filters": [24, 48, 96, 144], **STROKES, **INSIDE},
         together={
             "the start, 5×5, residual": ("as it is", "5×5 first", "residual"),
@@ -236,22 +238,22 @@ CHOICES = {
 
 
 def candidate(name: str, what: str) -> Recipe:
-    """A candidate as it is trained, but for its seed."""
+    """A candidate as it is trained, without its seed."""
     choice = CHOICES[name]
     return Recipe.load(choice.base, {**SELECT, **choice.start, **choice.candidates[what]})
 
 
-def companies(name: str) -> dict[str, str]:
+def groups(name: str) -> dict[str, str]:
     """Company → the hash of its candidates' hashes."""
     return {
-        company: hashlib.sha256(" ".join(candidate(name, what).sha256 for what in members).encode()).hexdigest()
-        for company, members in CHOICES[name].together.items()
+        group: hashlib.sha256(" ".join(candidate(name, what).sha256 for what in members).encode()).hexdigest()
+        for group, members in CHOICES[name].together.items()
     }
 
 
 def hashes() -> dict[str, dict[str, str]]:
-    """Recipe → candidate or company → its hash as it is now."""
+    """Recipe → candidate or group → its hash as it is now."""
     return {
-        name: {what: candidate(name, what).sha256 for what in choice.candidates} | companies(name)
+        name: {what: candidate(name, what).sha256 for what in choice.candidates} | groups(name)
         for name, choice in CHOICES.items()
     }

@@ -18,7 +18,9 @@ BASE = "as it is"  # the candidate that changes nothing
 HEADER = ("candidate", "parameters", "held-out accuracy", "difference", "seconds", "n")
 
 
-def part(lines: Sequence[Record], recipes: dict[str, dict[str, str]], *, only: Sequence[str]) -> dict[str, Any] | None:
+def section(
+    lines: Sequence[Record], recipes: dict[str, dict[str, str]], *, only: Sequence[str]
+) -> dict[str, Any] | None:
     """The section on some recipes, a table each; None where none of them has a line.
 
     `recipes` is recipe → candidate → its hash as it is now: older lines do not count.

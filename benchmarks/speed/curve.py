@@ -2,9 +2,9 @@
 
 In: a recipe and a seed. Out: one line of JSON on stdout, in the form that the peers print (`peers/form.py`).
 
-It goes through the stages that `inkdigit train` goes through. Between epochs, off the clock, the network that counts
-answers the test part in float32: these figures choose nothing, not even under the protocol `select`. The accuracy at
-the end is that of the exported model file, through the door.
+It has the stages of `inkdigit train`. Between epochs, off the clock, the network that counts
+predicts the test split in float32: these figures choose nothing, not even under the protocol `select`. The accuracy at
+the end is that of the exported model file, on prepared images.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")
 
 
 def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, clock: form.Clock) -> dict[str, Any]:
-    """Train the recipe with `changes`, return the line of `entrant`; `clock` began when Python and NumPy were there."""
+    """Train the recipe with `changes`; the line of `entrant`. `clock` began when Python and NumPy were loaded."""
     import torch
 
     from inkdigit.measure import metrics
@@ -57,12 +57,12 @@ def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, cl
         write_model(job, state)
         clock.stop("export")
         recognizer = Recognizer.load(Path(folder))
-        predictions, seconds = form.answer(recognizer.predict, test.images)
+        predictions, seconds = form.predict_all(recognizer.predict, test.images)
     figures = metrics.measure(
         predictions, test.labels, classes=recognizer.classes, model=name, data=dataset.name, split="test"
     )
     accuracy = round(figures.accuracy, 6)
-    clock.curve[-1] = (*clock.curve[-1][:2], accuracy)  # what the recipe ends with is what ships
+    clock.curve[-1] = (*clock.curve[-1][:2], accuracy)  # the last point is the accuracy of the file that ships
     gpu = {"gpu": torch.cuda.get_device_name()} if target.type == "cuda" else {}
     return form.line(
         clock,
@@ -83,22 +83,22 @@ def measure(name: str, changes: dict[str, Any], *, entrant: str, device: str, cl
 
 
 def main() -> None:
-    """Train, measure on the test part, print one line of JSON."""
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("recipe", help="a bundled name")
-    options.add_argument("--entrant", metavar="NAME", help="what the line calls it; else as the recipe")
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    options.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the recipe")
-    asked = options.parse_args()
+    """Train, measure on the test split, print one line of JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", help="a bundled name")
+    parser.add_argument("--entrant", metavar="NAME", help="what the line calls it; the default is the recipe's name")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a field of the recipe")
+    options = parser.parse_args()
     clock = form.Clock()
     from inkdigit.errors import InkdigitError
     from inkdigit.training.recipe import parse_changes
 
     try:
-        changes = {**parse_changes(asked.set), "seed": asked.seed}
-        entrant = asked.entrant or asked.recipe
-        form.tell(measure(asked.recipe, changes, entrant=entrant, device=asked.device, clock=clock))
+        changes = {**parse_changes(options.set), "seed": options.seed}
+        entrant = options.entrant or options.recipe
+        form.print_line(measure(options.recipe, changes, entrant=entrant, device=options.device, clock=clock))
     except InkdigitError as exc:
         sys.exit(str(exc))
 

@@ -1,7 +1,7 @@
-"""What `speed/answering.py` has done in another process, so that its own stays small.
+"""What `speed/answering.py` runs in another process, so that its own stays small.
 
-`python -m benchmarks.speed.inside csv PATH [ROWS]` writes a test.csv in Kaggle's form from MNIST's training pictures;
-`python -m benchmarks.speed.inside door` times the door in process and prints one line of JSON.
+`python -m benchmarks.speed.inside csv PATH [ROWS]` writes a test.csv in Kaggle's form from MNIST's training images;
+`python -m benchmarks.speed.inside door` times the preprocessing in this process and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare
 
 ROWS = 28_000  # as many as Kaggle's test.csv has
-CLEAN = 2_000  # pictures a round
+CLEAN = 2_000  # images a round
 PHOTO_SIZE = (4000, 3000)  # 12 megapixels
 PHOTO = machine.ROOT / "examples" / "7-pen-on-paper.png"
 
 
 def write_csv(path: Path, rows: int) -> None:
-    """Write the header and the first `rows` training pictures of MNIST, one a line."""
+    """Write the header and the first `rows` training images of MNIST, one a line."""
     images = open_data("mnist").train.images[:rows]
     text = np.arange(256).astype(str).astype(object)  # much faster than formatting each number
     with path.open("w", encoding="utf-8") as file:
@@ -36,11 +36,11 @@ def write_csv(path: Path, rows: int) -> None:
         file.writelines(",".join(text[image.ravel()]) + "\n" for image in images)
 
 
-def time_door() -> dict[str, dict[str, float]]:
-    """Microseconds a clean picture, called one by one; milliseconds a 12-megapixel photo, as a file and as pixels."""
+def time_preprocessing() -> dict[str, dict[str, float]]:
+    """Microseconds per clean image, called one by one; milliseconds a 12-megapixel photo, as a file and as pixels."""
     clean = open_data("mnist").part("test").images[:CLEAN]
-    with Image.open(PHOTO) as picture:
-        large = picture.convert("RGB").resize(PHOTO_SIZE, Image.Resampling.BICUBIC)
+    with Image.open(PHOTO) as photo:
+        large = photo.convert("RGB").resize(PHOTO_SIZE, Image.Resampling.BICUBIC)
     jpeg = BytesIO()
     large.save(jpeg, "JPEG", quality=90)
     pixels = np.asarray(large.convert("L"))
@@ -52,7 +52,7 @@ def time_door() -> dict[str, dict[str, float]]:
 
 
 def _time(call: Callable[[], object], *, per: float, runs: int = 20) -> dict[str, float]:
-    """Median, least and most of `runs` calls after two warm-ups, in units of `per` seconds."""
+    """Median, minimum and maximum of `runs` calls after two warm-ups, in units of `per` seconds."""
     times = []
     for _ in range(runs + 2):
         began = time.perf_counter()
@@ -62,14 +62,14 @@ def _time(call: Callable[[], object], *, per: float, runs: int = 20) -> dict[str
 
 
 def main() -> None:
-    """Do what the first word says."""
+    """Do what the first argument says."""
     match sys.argv[1:]:
         case ["csv", path]:
             write_csv(Path(path), ROWS)
         case ["csv", path, rows]:
             write_csv(Path(path), int(rows))
         case ["door"]:
-            print(json.dumps(time_door()))
+            print(json.dumps(time_preprocessing()))
         case _:
             sys.exit(__doc__)
 

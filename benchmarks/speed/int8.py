@@ -1,7 +1,7 @@
-"""What an int8 file costs and gains against the float file it was made from: accuracy, size, time.
+"""An int8 file compared with the float file that it was made from: accuracy, size, time.
 
-In: model files or run directories (the bundled `fast` without any) and the data they learnt from. Out:
-`results/int8.json`. Each pair is timed in one run, float and int8 in turns, on the same pictures.
+In: model files or run directories (default: the bundled `fast`) and the data they were trained on. Out:
+`results/int8.json`. Each pair is timed in one run, float and int8 in turns, on the same images.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from inkdigit.training.convert.int8 import quantize
 
 LIBRARIES = ("inkdigit", "numpy", "onnxruntime", "onnx")
 COMMAND = "python -m benchmarks.speed.int8 RUN…"
-PICTURES = 512  # answered at once
+PICTURES = 512  # images predicted at once
 VNNI = ("avx512_vnni", "avx_vnni", "avx512vnni")
 
 
 def session(path: Path, threads: int) -> ort.InferenceSession:
-    """The network alone, without the door, on so many threads."""
+    """The network alone, without preprocessing, on so many threads."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     return ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -45,9 +45,9 @@ def measure(model: str, *, rounds: int, threads: int) -> dict[str, Any]:
         path.write_bytes(made.data)
         sessions = {"float32": session(recognizer.path, threads), "int8": session(path, threads)}
         for number in range(-3, rounds):  # three warm-ups
-            for name, one in sessions.items():
+            for name, network in sessions.items():
                 began = time.perf_counter()
-                one.run(["probs"], {"image": images})
+                network.run(["probs"], {"image": images})
                 if number >= 0:
                     taken[name].append((time.perf_counter() - began) * 1e3)
     milliseconds = {name: {"median": median(values), "least": min(values)} for name, values in taken.items()}
@@ -65,20 +65,20 @@ def measure(model: str, *, rounds: int, threads: int) -> dict[str, Any]:
 
 def main() -> None:
     """Measure each model and write the results."""
-    options = results.options(__doc__)
-    options.add_argument("models", nargs="*", default=["fast"], help="model files or run directories")
-    options.add_argument("--rounds", type=int, default=100)
-    options.add_argument("--threads", type=int, default=2)
-    asked = options.parse_args()
+    parser = results.parser(__doc__)
+    parser.add_argument("models", nargs="*", default=["fast"], help="model files or run directories")
+    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text(encoding="utf-8").split() if cpuinfo.exists() else []
     about = {**results.stamp(LIBRARIES, command=COMMAND), "vnni": any(flag in flags for flag in VNNI)}
     rows = []
-    for model in asked.models:
-        rows.append(measure(model, rounds=asked.rounds, threads=asked.threads))
+    for model in options.models:
+        rows.append(measure(model, rounds=options.rounds, threads=options.threads))
         print(rows[-1], flush=True)
-    shape = {"pictures": PICTURES, "rounds": asked.rounds, "threads": asked.threads}
-    results.write(asked.results / "int8.json", {**about, **shape, "models": rows})
+    shape = {"pictures": PICTURES, "rounds": options.rounds, "threads": options.threads}
+    results.write(options.results / "int8.json", {**about, **shape, "models": rows})
 
 
 if __name__ == "__main__":

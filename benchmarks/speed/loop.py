@@ -1,8 +1,8 @@
-"""What the training loop costs beside the bare arithmetic, and how much memory training takes.
+"""The cost of the training loop beside the bare arithmetic, and the memory that training takes.
 
 In: recipes, and MNIST. Out: `results/loop.json`. "Bare" is forward, backward and step of the same network on one batch
-that lies in memory; the loop is an epoch as `inkdigit train` runs it: every batch drawn anew and augmented, losses and
-hits kept, progress told, a validation at its end, rows and a checkpoint written. Both take turns in one process. Peak
+that is in memory. The loop is an epoch as `inkdigit train` runs it: it draws and augments every batch, records losses
+and hits, reports progress, validates at the end, and writes rows and a checkpoint. Both take turns in one process. Peak
 memory is that of `inkdigit train`.
 """
 
@@ -40,7 +40,7 @@ AUGMENTATION = {"rotate_deg": 10.0, "zoom": 0.1, "shift_px": 2.0}  # for a recip
 
 
 def variants(name: str) -> dict[str, Recipe]:
-    """The recipe as it is, and with augmentation where it has none; always one epoch, and validation."""
+    """The recipe as it is, and with augmentation where it has none; always one epoch, with validation."""
     recipe = Recipe.load(name)
     recipe = recipe.change({"epochs": 1, "min_steps": 0, "validation": recipe.validation or 0.05})
     augmented = any(getattr(recipe, field) for field in AUGMENTATION)
@@ -66,8 +66,8 @@ def bare(recipe: Recipe, parts: Splits, classes: int) -> float:
     return BARE_STEPS * recipe.batch / (time.perf_counter() - began)
 
 
-def whole(recipe: Recipe, parts: Splits, classes: int) -> float:
-    """Images a second of one epoch as a run does it: validated, told, its row and its checkpoint written."""
+def complete(recipe: Recipe, parts: Splits, classes: int) -> float:
+    """Images a second of one epoch as a run does it: with validation, progress, its row and its checkpoint."""
     state, ticks = loop.start(trial.build(recipe, parts, classes), recipe), []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -83,14 +83,14 @@ def whole(recipe: Recipe, parts: Splits, classes: int) -> float:
 def measure(name: str, recipe: Recipe, dataset: Dataset, *, rounds: int) -> dict[str, Any]:
     """Both rates in turns, and their ratio round by round."""
     parts, classes = splits_of(dataset, recipe), len(dataset.classes)
-    pairs = [(bare(recipe, parts, classes), whole(recipe, parts, classes)) for _ in range(rounds)]
-    shares = [mine / limit for limit, mine in pairs]
+    pairs = [(bare(recipe, parts, classes), complete(recipe, parts, classes)) for _ in range(rounds)]
+    shares = [full / limit for limit, full in pairs]
     row = {
         "recipe": name,
         "batch": recipe.batch,
         "n": rounds,
         "bare_images_per_s": median(limit for limit, _ in pairs),
-        "loop_images_per_s": median(mine for _, mine in pairs),
+        "loop_images_per_s": median(full for _, full in pairs),
         "share": results.summary(shares, 6),
     }
     print(row, flush=True)
@@ -98,7 +98,7 @@ def measure(name: str, recipe: Recipe, dataset: Dataset, *, rounds: int) -> dict
 
 
 def peak_mb(name: str, *, smoke: bool) -> float | None:
-    """Peak memory of a whole run, report included; one epoch shows it."""
+    """Peak memory of a run, report included; one epoch shows it."""
     changes = ["--set", "epochs=1", *(["--set", "validation=59000"] if smoke else [])]
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "run")
@@ -107,18 +107,18 @@ def peak_mb(name: str, *, smoke: bool) -> float | None:
 
 def main() -> None:
     """Measure each recipe and write the results."""
-    options = results.options(__doc__, smoke="little data, one round")
-    options.add_argument("--rounds", type=int, default=5)
-    asked = options.parse_args()
-    about = {**results.stamp(LIBRARIES, smoke=asked.smoke, command=COMMAND), "threads": torch.get_num_threads()}
+    parser = results.parser(__doc__, smoke="little data, one round")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    about = {**results.stamp(LIBRARIES, smoke=options.smoke, command=COMMAND), "threads": torch.get_num_threads()}
     dataset, rows = open_data("mnist"), []
     for name in RECIPES:
         for variant, recipe in variants(name).items():
-            shown = recipe.change({"validation": 59_000}) if asked.smoke else recipe
-            rows.append(measure(variant, shown, dataset, rounds=1 if asked.smoke else asked.rounds))
-    memory = {name: peak_mb(name, smoke=asked.smoke) for name in RECIPES}
+            shown = recipe.change({"validation": 59_000}) if options.smoke else recipe
+            rows.append(measure(variant, shown, dataset, rounds=1 if options.smoke else options.rounds))
+    memory = {name: peak_mb(name, smoke=options.smoke) for name in RECIPES}
     record = {**about, "recipes": rows, "peak_mb": memory}
-    results.write(asked.results / "loop.json", record)
+    results.write(options.results / "loop.json", record)
 
 
 if __name__ == "__main__":

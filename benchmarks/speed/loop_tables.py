@@ -13,7 +13,7 @@ from benchmarks.common.tables import MET, row, table
 MEMORY_LIMIT_MB, SHARE = 1500, 0.70
 
 
-def part(record: Record) -> dict[str, Any]:
+def section(record: Record) -> dict[str, Any]:
     """The section of the page."""
     header = ["recipe", "bare, images/s", "loop, images/s", "share", "bar", "met", "n"]
     rows = []

@@ -27,9 +27,9 @@ from inkdigit.training.recipe import bundled
 
 PAGE = machine.ROOT / "docs" / "benchmarks.md"
 TITLES = {
-    "stages": "Answering, stage by stage",
+    "stages": "Prediction, stage by stage",
     "loop": "The training loop",
-    "answering": "Answering",
+    "answering": "Prediction",
     "int8": "int8",
 }
 
@@ -42,28 +42,28 @@ def read_bench(folder: Path) -> list[Record]:
 
 
 def render(folder: Path, *, figures: str = "benchmarks") -> str:
-    """The whole page; `figures` is the folder of its figures beside it."""
+    """The page; `figures` is the folder of its figures beside it."""
     lines, tried = read_bench(folder), results.read_lines(folder / choices.LEDGER)
-    record = {name: results.read(folder / f"{name}.json") for name in ("stages", "loop", "answering", "int8")}
+    records = {name: results.read(folder / f"{name}.json") for name in ("stages", "loop", "answering", "int8")}
     laid_out = {
-        "stages": stages_tables.part,
-        "loop": loop_tables.part,
-        "answering": answering_tables.part,
-        "int8": answering_tables.int8_part,
+        "stages": stages_tables.section,
+        "loop": loop_tables.section,
+        "answering": answering_tables.unbarred,
+        "int8": answering_tables.int8_section,
     }
     header = ["figure", "bar", "measured", "met", "n", "command"]
     return pages.render(
         "speed/page.md.j2",
         {
-            "bars": table(header, [*bench_tables.bars(lines), *answering_tables.bars(record["answering"])]),
+            "bars": table(header, [*bench_tables.bars(lines), *answering_tables.bars(records["answering"])]),
             "training": bench_tables.training(lines, bench_plots.figures(lines, folder=figures), bench.entrants()),
             "gpu": bench_tables.gpu(lines),
             "gpu_command": bench_tables.GPU_COMMAND,
-            "choices": choose_tables.part(tried, choices.hashes(), only=("fast", "minute")),
-            **{name: found and laid_out[name](found) for name, found in record.items()},
+            "choices": choose_tables.section(tried, choices.hashes(), only=("fast", "minute")),
+            **{name: measured and laid_out[name](measured) for name, measured in records.items()},
             "machines": [
                 *bench_tables.machines(lines),
-                *(machine_line(TITLES[name], found) for name, found in record.items() if found),
+                *(machine_line(TITLES[name], measured) for name, measured in records.items() if measured),
             ],
         },
     )
@@ -75,7 +75,7 @@ def files(folder: Path, page: Path) -> pages.Files:
 
 
 def recipes(folder: Path, at: Path) -> pages.Files:
-    """The recipes that have bars, each with what is said at its top."""
+    """The recipes that have bars, each with its comment at the top."""
     lines = read_bench(folder)
     return pages.headed(at, {name: bench_tables.header(lines, name) for name in bundled() if name in bench_tables.BARS})
 

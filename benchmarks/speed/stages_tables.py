@@ -1,4 +1,4 @@
-"""The part of `docs/benchmarks.md` about answering, stage by stage.
+"""The part of `docs/benchmarks.md` about prediction, stage by stage.
 
 In: what `stages.py` measured. Out: tables, and the figures that the template quotes.
 """
@@ -10,23 +10,23 @@ from typing import Any
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, row, spread, table
 
-ARRAYS_BAR, FILES_BAR = 12_000, 1.5  # pictures a second; times decoding alone
-# Each stage: where its time goes in the record, and what the page calls it, in the numbers of the record.
+ARRAYS_BAR, FILES_BAR = 12_000, 1.5  # images a second; times decoding alone
+# Each stage: its key in the record, and what the page calls it, with numbers of the record.
 STAGES = {
     "read": "read a PNG file",
     "decode": "read and decode a PNG file",
     "decode_threads": "… in two threads",
     "csv": "read a row of a CSV",
-    "prepare_one": "the door, one by one",
-    "prepare": "the door, all together",
+    "prepare_one": "preprocessing, one by one",
+    "prepare": "preprocessing, all together",
     "graph_one": "the network, one at a time",
     "graph_chunk": "the network, {chunk} at a time",
     "graph_many": "the network, {many} at a time",
     "graph": "the network, {chunk} at a time on all cores",
-    "answers": "making the answers",
+    "answers": "making the predictions",
 }
-# Each whole: what the page calls it, and the stages it goes through.
-WHOLES = {
+# Each path that a user calls: what the page calls it, and the stages it goes through.
+PATHS = {
     "arrays": ("an array (N, 28, 28)", ("prepare", "graph", "answers")),
     "list": ("a list of N arrays", ("prepare", "graph", "answers")),
     "files": ("a list of PNG files", ("decode", "prepare", "graph", "answers")),
@@ -36,7 +36,7 @@ WHOLES = {
 }
 
 
-def part(record: Record) -> dict[str, Any]:
+def section(record: Record) -> dict[str, Any]:
     """The section of the page."""
     names = {key: text.format(**record) for key, text in STAGES.items()}
     times = {key: spread(figures, "", 2).replace("  ", " ") for key, figures in record["times_decoding"].items()}
@@ -46,26 +46,26 @@ def part(record: Record) -> dict[str, Any]:
         "rounds": record["rounds"],
         "cores": record["machine"]["cores"],
         "stages": _stages(record["us"], names),
-        "wholes": _wholes(record, names),
+        "paths": _paths(record, names),
         "times": times,
     }
 
 
 def _stages(us: Record, names: dict[str, str]) -> str:
     rows = [row(names[key], spread(us[key], "µs", 1), f"{1e6 / us[key]['median']:,.0f}") for key in STAGES]
-    return table(("stage", "a picture", "limit, pictures/s"), rows)
+    return table(("stage", "per image", "limit, images/s"), rows)
 
 
-def _wholes(record: Record, names: dict[str, str]) -> str:
+def _paths(record: Record, names: dict[str, str]) -> str:
     us, files = record["us"], record["times_decoding"]["files"]
     bars = {
         "arrays": (f"≥ {ARRAYS_BAR:,} a second", MET[1e6 / us["arrays"]["median"] >= ARRAYS_BAR]),
         "files": (f"≤ {FILES_BAR} times decoding", MET[files["median"] <= FILES_BAR]),
     }
     rows = []
-    for key, (what, through) in WHOLES.items():
+    for key, (what, through) in PATHS.items():
         slowest = max(through, key=lambda stage: us[stage]["median"])
         near = f"{100 * us[slowest]['median'] / us[key]['median']:.0f} % of: {names[slowest]}"
         figures = (spread(us[key], "µs", 1), f"{1e6 / us[key]['median']:,.0f}")
         rows.append(row(what, *figures, near, *bars.get(key, ("–", "–"))))
-    return table(("whole", "a picture", "pictures/s", "how near", "bar", "met"), rows)
+    return table(("path", "per image", "images/s", "share of the limit", "bar", "met"), rows)

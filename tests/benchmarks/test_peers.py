@@ -23,7 +23,7 @@ def idx(array: np.ndarray) -> bytes:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A tiny MNIST of drawn digits; the training part packed, the test part not."""
+    """A tiny MNIST of drawn digits; the training split packed, the test split not."""
     path, rng = tmp_path_factory.mktemp("mnist"), np.random.default_rng(0)
     for part, n in (("train", 80), ("t10k", 30)):
         labels = (np.arange(n) % 10).astype(np.uint8)
@@ -79,7 +79,7 @@ def test_evaluation_is_not_on_the_clock(monkeypatch):
 def test_all_pictures_are_answered_after_a_warm_up():
     asked = []
     images = np.zeros((form.WARM_UP + 5, 28, 28), np.uint8)
-    answers, seconds = form.answer(lambda some: asked.append(len(some)) or len(some), images)
+    answers, seconds = form.predict_all(lambda some: asked.append(len(some)) or len(some), images)
     assert asked == [form.WARM_UP, len(images)]
     assert answers == len(images)
     assert seconds >= 0

@@ -70,7 +70,7 @@ def calls(monkeypatch):
 
     told = {"parameters": 20, "bytes": 6, "n": 4, "accuracy": 1.0, "wrong": []}
     monkeypatch.setattr(accuracy, "call", call)
-    monkeypatch.setattr(accuracy, "answer", lambda *_: told)
+    monkeypatch.setattr(accuracy, "evaluate_file", lambda *_: told)
     return called
 
 
@@ -150,7 +150,7 @@ def test_a_run_that_learns_from_another_file_than_the_ensemble_is_now_is_not_tak
     (bench.runs / "ensemble" / "s0.onnx").write_bytes(b"joined anew")
     if stopped:
         (run / DONE).unlink()
-    with pytest.raises(RuntimeError, match=r"distilled/s0 learns from another file .* move .*distilled away"):
+    with pytest.raises(RuntimeError, match=r"distilled/s0 was trained by another file .* move .*distilled away"):
         settle("distilled", 0, bench)
     assert len(calls) == 4
     assert len(ledger(bench)) == 3
@@ -228,7 +228,7 @@ def test_what_cannot_be_asked_for_ends_before_anything_begins(calls, monkeypatch
 
 
 def test_an_ensemble_s_file_is_answered_as_evaluate_does(tiny_file):
-    told = accuracy.answer(tiny_file, Recipe.load("fast", {"data": "sklearn-digits", "test_fraction": 0.5}))
+    told = accuracy.evaluate_file(tiny_file, Recipe.load("fast", {"data": "sklearn-digits", "test_fraction": 0.5}))
     found = evaluate(tiny_file, set_aside(open_data("sklearn-digits"), 0.5))
     assert told["n"] == found.n
     assert told["nll"] == found.nll

@@ -120,10 +120,10 @@ def test_tiny_may_have_so_many_parameters_and_bytes(measured):
 def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     about = "\n".join(accuracy_tables.recipes({})["made_of"])
     names = ", ".join(f"`{name}`" for name in ENSEMBLE)
-    assert f"`ensemble`: the mean of {names} with the same seed, in one file; trained as long" in about
+    assert f"`ensemble`: the mean of {names} with the same seed, in one file; its training time" in about
     assert f"`ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
     assert "`distilled`: `best` with `epochs = 8`" in about
-    assert "`filters = [16, 32, 64, 96]`; learns from the `ensemble` of its seed." in about
+    assert "`filters = [16, 32, 64, 96]`; taught by the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
 
@@ -163,7 +163,7 @@ def test_differences_are_taken_seed_by_seed(measured):
     }
     found = accuracy_tables.pairs(groups)
     (row,) = found["table"].splitlines()[2:]
-    assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (least: 0.25)", "3"]
+    assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (min: 0.25)", "3"]
     assert found["missing"] == "`ensemble` − `best`, `distilled` − `curve-160k`"
 
 

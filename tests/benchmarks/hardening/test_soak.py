@@ -29,13 +29,13 @@ from safetensors.numpy import save_file
 
 from benchmarks.hardening import (
     soak,
+    soak_checks,
     soak_commands,
     soak_corrections,
     soak_disk,
     soak_kills,
     soak_material,
     soak_pairs,
-    soak_whole,
 )
 from benchmarks.hardening.soak_commands import Drill, Ended, Moment
 from inkdigit import runs
@@ -93,7 +93,7 @@ def a_run(write, tmp_path):
     """Write the files of a finished run; the figures are those of a seed, the times are not."""
 
     def make(name: str, seed: int = 0) -> Path:
-        for file in (*soak_whole.OF_A_RUN, str(soak_whole.CHECKPOINT), "plots/loss.png"):
+        for file in (*soak_checks.OF_A_RUN, str(soak_checks.CHECKPOINT), "plots/loss.png"):
             write(f"{name}/{file}", seed)
         metrics = tmp_path / name / runs.METRICS
         metrics.write_text(metrics.read_text().replace(",1\n", f",{time.monotonic()}\n"))
@@ -108,7 +108,7 @@ SHARES = [0.0, 0.5, 0.97]  # of a file that are written; a database of no bytes 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, "csv"])
 def test_a_whole_file_is_well(write, suffix):
-    assert soak_whole.broken(write(f"a.{suffix}")) is None
+    assert soak_checks.broken(write(f"a.{suffix}")) is None
 
 
 @pytest.mark.parametrize(("suffix", "share"), [pair for pair in product(SUFFIXES, SHARES) if pair != ("db", 0.0)])
@@ -116,74 +116,74 @@ def test_a_half_written_file_is_a_failure(write, suffix, share):
     path = write(f"a.{suffix}")
     content = path.read_bytes()
     path.write_bytes(content[: int(share * (len(content) - 1))])
-    assert (problem := soak_whole.broken(path))
-    assert soak_whole.half_written(path.parent) == [problem]
-    assert soak_kills.kept_or_whole(path, None) == soak_kills.kept_or_whole(path, b"the old file") == problem
+    assert (problem := soak_checks.broken(path))
+    assert soak_checks.half_written(path.parent) == [problem]
+    assert soak_kills.old_or_complete(path, None) == soak_kills.old_or_complete(path, b"the old file") == problem
 
 
 def test_a_row_that_is_cut_off_is_a_failure(write):
     path = write("a.csv")
     path.write_text(path.read_text()[:-4])
-    assert "cut off" in soak_whole.broken(path)
+    assert "cut off" in soak_checks.broken(path)
 
 
 def test_a_file_that_is_absent_old_or_whole_is_well(write):
     path = write("a.npz")
-    assert soak_kills.kept_or_whole(path, b"the old file") is None
+    assert soak_kills.old_or_complete(path, b"the old file") is None
     path.write_bytes(b"the old file")
-    assert soak_kills.kept_or_whole(path, b"the old file") is None
+    assert soak_kills.old_or_complete(path, b"the old file") is None
     path.unlink()
-    assert soak_kills.kept_or_whole(path, None) is None
-    assert "gone" in soak_kills.kept_or_whole(path, b"the old file")
+    assert soak_kills.old_or_complete(path, None) is None
+    assert "gone" in soak_kills.old_or_complete(path, b"the old file")
 
 
 def test_rows_that_grow_and_temporary_files_are_no_failure(write, tmp_path):
     write("run/metrics.csv").write_text("epoch,loss\n1,0.")
     (tmp_path / "run" / ".abc.part").write_bytes(b"half")
-    assert soak_whole.half_written(tmp_path) == []
-    assert [path.name for path in soak_whole.left_aside(tmp_path)] == [".abc.part"]
+    assert soak_checks.half_written(tmp_path) == []
+    assert [path.name for path in soak_checks.left_aside(tmp_path)] == [".abc.part"]
 
 
 def test_the_same_run_is_well_whatever_time_it_took(a_run):
-    assert soak_whole.compare_runs(a_run("one"), a_run("other")) == []
+    assert soak_checks.compare_runs(a_run("one"), a_run("other")) == []
 
 
-@pytest.mark.parametrize("name", [*soak_whole.OF_A_RUN, str(soak_whole.CHECKPOINT)])
+@pytest.mark.parametrize("name", [*soak_checks.OF_A_RUN, str(soak_checks.CHECKPOINT)])
 def test_a_run_that_lacks_a_file_is_a_failure(a_run, name):
     run, reference = a_run("one"), a_run("other")
     (run / name).unlink()
-    assert name in soak_whole.compare_runs(run, reference)[0]
+    assert name in soak_checks.compare_runs(run, reference)[0]
 
 
 @pytest.mark.parametrize(
     "name",
     [
         *(runs.RECIPE, runs.METRICS, runs.STEPS, runs.MODEL, runs.PREDICTIONS, runs.REPORT),
-        str(soak_whole.CHECKPOINT),
+        str(soak_checks.CHECKPOINT),
     ],
 )
 def test_a_run_with_a_file_of_another_is_a_failure(a_run, name):
     run, reference, another = a_run("one"), a_run("other"), a_run("another", seed=1)
     shutil.copyfile(another / name, run / name)
-    assert soak_whole.compare_runs(run, reference)
+    assert soak_checks.compare_runs(run, reference)
 
 
 def test_rows_of_two_trainings_are_a_failure(a_run):
     run, reference = a_run("one"), a_run("other")
     with (run / runs.METRICS).open("a") as file:
         file.write("3,0.5,1\n")
-    (problem,) = soak_whole.compare_runs(run, reference)
+    (problem,) = soak_checks.compare_runs(run, reference)
     assert runs.METRICS in problem
 
 
 def test_a_plot_that_is_missing_is_a_failure(a_run):
     run, reference = a_run("one"), a_run("other")
     (run / "plots" / "loss.png").unlink()
-    assert "plots" in soak_whole.compare_runs(run, reference)[0]
+    assert "plots" in soak_checks.compare_runs(run, reference)[0]
 
 
 def test_one_line_with_its_exit_code_is_a_refusal():
-    assert soak_commands.refused(ended(9, f"Opening the data.\n{LINE}"), codes={9}) is None
+    assert soak_commands.check_refusal(ended(9, f"Opening the data.\n{LINE}"), codes={9}) is None
 
 
 @pytest.mark.parametrize(
@@ -194,13 +194,13 @@ def test_one_line_with_its_exit_code_is_a_refusal():
     ],
 )
 def test_every_other_end_is_not(code, err):
-    assert soak_commands.refused(ended(code, err), codes={2, 9})
+    assert soak_commands.check_refusal(ended(code, err), codes={2, 9})
 
 
 def test_what_succeeds_says_no_traceback():
-    assert soak_commands.went_well(ended(0, "Written.")) is None
-    assert soak_commands.went_well(ended(1))
-    assert soak_commands.went_well(ended(0, "Exception ignored in: <function>"))
+    assert soak_commands.check_success(ended(0, "Written.")) is None
+    assert soak_commands.check_success(ended(1))
+    assert soak_commands.check_success(ended(0, "Exception ignored in: <function>"))
 
 
 def test_of_two_at_once_one_wins():
@@ -230,9 +230,9 @@ def test_files_say_how_far_a_training_is(tmp_path):
         return soak_material.training_phase(tmp_path, before)
 
     seen = [phase({})]
-    (tmp_path / soak_whole.CHECKPOINT).parent.mkdir()
+    (tmp_path / soak_checks.CHECKPOINT).parent.mkdir()
     for name, text in (
-        (str(soak_whole.CHECKPOINT), "x"),
+        (str(soak_checks.CHECKPOINT), "x"),
         (runs.METRICS, "epoch\n" + soak_material.EPOCHS * "1\n"),
         (runs.MODEL, "x"),
     ):
@@ -286,11 +286,11 @@ def test_corrections_that_are_lost_or_there_twice_are_failures(tmp_path):
         picture, right = soak_corrections.picture(number), soak_corrections.right_of(number)
         kept = corrections.add(file, picture=picture, model="fast", answered=None, right=right)
         sent.sent.add(number)
-        sent.kept.setdefault(number, kept)
-    assert soak_corrections.judge(file, sent, place=tmp_path)[0] == "picture 2 is there twice, or was never sent"
+        sent.acknowledged.setdefault(number, kept)
+    assert soak_corrections.judge(file, sent, place=tmp_path)[0] == "image 2 is there twice, or was never sent"
     corrections.delete(file, [3], log=print)
     assert soak_corrections.judge(file, sent, place=tmp_path) == []
-    sent.kept[5] = 9
+    sent.acknowledged[5] = 9
     assert soak_corrections.judge(file, sent, place=tmp_path) == ["1 corrections of 3 were acknowledged and are lost"]
 
 

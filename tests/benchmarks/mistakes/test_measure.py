@@ -125,7 +125,7 @@ def test_what_is_wrong_is_counted_by_seeds():
 
 def test_a_picture_tells_the_most_frequent_wrong_answer_and_what_is_most_probable():
     probs = np.array([[0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.1, 0.8, 0.1]], np.float32)
-    one = mistakes.picture(7, probs, 0, mistakes.Readings({}, {7: "?"}))
+    one = mistakes.describe(7, probs, 0, mistakes.Readings({}, {7: "?"}))
     assert (one["answer"], one["wrong_in"], one["confidence"]) == (1, 2, 0.75)
     assert one["top"] == [[1, 0.6333], [0, 0.2667]]
     assert (one["judged"], one["fault"]) == ("?", "doubtful")
@@ -135,8 +135,8 @@ def test_leaving_out_the_least_sure_leaves_out_their_mistakes():
     probs = answering([0, 1, 2, 0])
     probs[0, 3] = [0.5, 0.3, 0.2]
     wrong = np.array([[False, True, False, True]])
-    assert mistakes.without_least_sure(probs, wrong, 0) == [0.5]
-    assert mistakes.without_least_sure(probs, wrong, 0.25) == [pytest.approx(2 / 3)]
+    assert mistakes.without_least_confident(probs, wrong, 0) == [0.5]
+    assert mistakes.without_least_confident(probs, wrong, 0.25) == [pytest.approx(2 / 3)]
 
 
 def test_confidence_is_told_of_right_and_wrong_and_by_groups():
@@ -194,7 +194,7 @@ def test_select_runs_tell_of_writers(run, tmp_path, test_part, monkeypatch):
     (found,) = run("--runs", final, "--select", select)["select"]
     assert (found["seed"], found["n"], found["writers"], found["without"], found["wrong"]) == (0, 50, 5, 4, 1)
     other = make_run(tmp_path / "other", np.arange(40) % 10, np.arange(40) % 10, protocol="select", validation=50)
-    with pytest.raises(SystemExit, match="other pictures than its recipe holds out"):
+    with pytest.raises(SystemExit, match="other images than its recipe holds out"):
         run("--runs", final, "--select", other)
     monkeypatch.setattr(mistakes, "open_data", lambda _: small_mnist(known=False))
     with pytest.raises(SystemExit, match="did not hold out writers"):
@@ -204,9 +204,9 @@ def test_select_runs_tell_of_writers(run, tmp_path, test_part, monkeypatch):
 def test_runs_that_do_not_belong_here_end_the_script(tmp_path, test_part):
     good = make_run(tmp_path / "good", test_part, test_part)
     usps = make_run(tmp_path / "usps", test_part, test_part, data="usps")
-    with pytest.raises(SystemExit, match="reports on the test part of usps"):
+    with pytest.raises(SystemExit, match="reports on the test split of usps"):
         mistakes.read_runs([usps], "test")
-    with pytest.raises(SystemExit, match="not MNIST's validation part"):
+    with pytest.raises(SystemExit, match="not MNIST's validation split"):
         mistakes.read_runs([good], "validation")
     longer = make_run(tmp_path / "longer", test_part, test_part, seed=1, epochs=20)
     with pytest.raises(SystemExit, match="differ in more than their seed"):
@@ -220,7 +220,7 @@ def test_runs_that_do_not_belong_here_end_the_script(tmp_path, test_part):
 
 def test_other_labels_than_those_that_were_voted_on_end_the_script(run, tmp_path, test_part):
     turned = make_run(tmp_path / "turned", test_part, test_part[::-1], seed=1)
-    with pytest.raises(SystemExit, match=r"wrong-labels\.csv speaks of MNIST's 10,000 test pictures"):
+    with pytest.raises(SystemExit, match=r"wrong-labels\.csv is about MNIST's 10,000 test images"):
         run("--runs", turned)
-    with pytest.raises(SystemExit, match="report on different pictures"):
+    with pytest.raises(SystemExit, match="report on different images"):
         run("--runs", turned, make_run(tmp_path / "good", test_part, test_part))

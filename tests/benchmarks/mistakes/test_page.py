@@ -65,8 +65,8 @@ SENTENCES = [
     "| the label's | 1 | 1 |",
     "| the network's | 0 | 1 |",
     "| as labelled | 99.000 ± 0.000 % | 2 |",
-    "| 1 labels set right | 99.500 ± 0.000 % | 2 |",
-    "a network answers 0.0 ± 0.0 as labelled and 1.0 ± 0.0 as the votes say (n = 2)",
+    "| 1 labels corrected | 99.500 ± 0.000 % | 2 |",
+    "a network predicts 0.0 ± 0.0 as labelled and 1.0 ± 0.0 as the votes say (n = 2)",
     "| 14 | 4 | ? (2 of 5, label 2) | – | no | 9, 4 |",
     "| expected calibration error, 15 bins | 0.400 ± 0.141 % | 2 |",
     "fitted on 3,000 held-out training pictures",
@@ -87,7 +87,7 @@ def test_the_page_says_what_was_found(text):
 def test_networks_that_were_not_calibrated_and_writers_that_were_not_asked_about_are_told(record):
     text = mistakes_page.render({**record, "calibrated_on": "nothing", "select": []})
     assert "Not calibrated." in text
-    assert "Writers of training pictures: not measured yet." in text
+    assert "Writers of training images: not measured yet." in text
 
 
 def test_both_figures_are_drawn_in_both_themes(record):

@@ -97,7 +97,7 @@ def test_the_bars_are_met_or_not(shipped, best, tiny):
     assert row_of(text, "| `tiny` | model file")[3:] == ["61 kB", "**no**"]
     assert row_of(text, "| `tiny` | mean accuracy")[3:] == ["not measured", "–"]
     assert row_of(text, "| `best` | mean accuracy")[2:] == ["≥ 99.700 %", "99.712 %", "yes"]
-    assert row_of(text, "| `best` | pictures/s")[3:] == ["5,100", "yes"]
+    assert row_of(text, "| `best` | images/s")[3:] == ["5,100", "yes"]
 
 
 def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
@@ -126,7 +126,7 @@ def test_figures_of_another_file_do_not_count(record, tmp_path):
 
 
 def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "ask", lambda names: [said(5000.0) for _ in names])
+    monkeypatch.setattr(models, "benchmark", lambda names: [said(5000.0) for _ in names])
     monkeypatch.setattr(sys, "argv", ["models.py", "--smoke", "--results", str(tmp_path)])
     models.main()
     told = json.loads((tmp_path / "models.json").read_text())

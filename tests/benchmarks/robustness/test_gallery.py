@@ -13,13 +13,13 @@ from inkdigit.types import DIGITS
 def test_the_pictures_are_always_the_same(title):
     pytest.importorskip("matplotlib")
     first, again = gallery.SECTIONS[title](), gallery.SECTIONS[title]()
-    assert all(np.array_equal(one.picture, other.picture) for one, other in zip(first, again, strict=True))
-    assert all(one.picture.dtype == np.uint8 and one.picture.ndim == 2 for one in first)
+    assert all(np.array_equal(one.image, other.image) for one, other in zip(first, again, strict=True))
+    assert all(one.image.dtype == np.uint8 and one.image.ndim == 2 for one in first)
 
 
-@pytest.mark.parametrize("title", [title for title in gallery.SECTIONS if title != "What is refused"])
+@pytest.mark.parametrize("title", [title for title in gallery.SECTIONS if title != "What is rejected"])
 def test_hard_digits_are_read(title, default_model):
     pytest.importorskip("matplotlib")
     hard = gallery.SECTIONS[title]()
-    best = [answer.best for answer in default_model.predict([one.picture for one in hard])]
+    best = [answer.best for answer in default_model.predict([example.image for example in hard])]
     assert [None if k is None else DIGITS[k] for k in best] == [one.label for one in hard]

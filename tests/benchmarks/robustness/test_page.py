@@ -99,26 +99,26 @@ def test_without_a_measurement_the_page_says_so():
 
 def test_what_was_measured_is_told(record, compared):
     text = robustness_page.render(record, compared)
-    assert "| photos of single digits | answered right, none refused wrongly | ≥ 67 | 7 | **no** |" in text
-    assert "| door, clean 28×28 | time | ≤ 60 µs | 30 µs | yes |" in text
+    assert "| photos of single digits | predicted right, none rejected wrongly | ≥ 67 | 7 | **no** |" in text
+    assert "| preprocessing, clean 28×28 | time | ≤ 60 µs | 30 µs | yes |" in text
     assert "| two | 5 | 4 | 1 | 0 |" in text
     assert "| motion blur | yes | no | 90.00 | 91.00 | 92.00 | 93.00 | **94.00** |" in text
     assert "| stripe | no | yes | **90.00** |  |  |  |  |" in text
     assert "| log odds | 0.9800 | 0.9800 | 0.9800 | 0.9800 | 0.9810 |" in text
     assert "- `python -m benchmarks.robustness.rejection` (`general` of commit abc, 12 epochs): 2026-01-01" in text
     said = words(text)
-    assert "by 2 other projects" in said
-    assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: answered 7)." in said
-    assert "over the only kind unseen: 97.00 %; 96.00 % are answered" in said
-    assert "What the preprocessing undoes says little of the network: stripe (turned back)." in said
-    assert "for these two there is no figure with a source left out" in said
+    assert "from 2 other projects" in said
+    assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: predicted 7)." in said
+    assert "over the only kind unseen: 97.00 %; coverage 96.00 %" in said
+    assert "What the preprocessing undoes says little about the network: stripe (turned back)." in said
+    assert "For these two there is no figure with a source left out" in said
 
 
 def test_what_the_threshold_promised_is_what_the_card_says(record):
-    promise = "fitted to keep 99.75 % of 2,971 held-out training pictures, which keeps 99.75 % of those digits"
-    assert f"that ships, {promise}" in words(robustness_page.render(record, None))
+    promise = "fitted for a coverage of 99.75 % of 2,971 held-out training pictures, at which coverage of those digits"
+    assert f"that ships, {promise} is 99.75 %" in words(robustness_page.render(record, None))
     record["threshold"] = {"keeps": None, "fitted_on": "the select twin of this recipe"}
-    assert "that ships, which keeps 99.75 % of those digits" in words(robustness_page.render(record, None))
+    assert "that ships, at which coverage of those digits is 99.75 %" in words(robustness_page.render(record, None))
 
 
 def test_what_is_not_known_is_left_out(record):
@@ -171,7 +171,7 @@ def test_a_measurement_that_only_chooses_or_tries_is_not_shown(record, field, tm
 def test_a_measurement_on_held_out_pictures_is_written_as_one(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(robustness, "measure", lambda *_, **options: asked.append(options) or {"held_out": True})
-    monkeypatch.setattr(robustness, "door_times", dict)
+    monkeypatch.setattr(robustness, "preprocessing_times", dict)
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
     out = tmp_path / "r.json"
     monkeypatch.setattr(sys, "argv", ["robustness.py", "--model", "tiny", "--held-out", "--out", str(out)])

@@ -94,8 +94,8 @@ def test_without_results_the_page_says_so(tmp_path):
 
 def test_limits_and_statuses_are_those_of_the_code(tmp_path):
     text = page(tmp_path)
-    assert f"| pictures of a request | {Settings().max_files} | – | 413 |" in text
-    assert f"| pixels of the pictures of a request together | {MAX_PIXELS_TOGETHER:,} | – | 413 |" in text
+    assert f"| images of a request | {Settings().max_files} | – | 413 |" in text
+    assert f"| pixels of the images of a request together | {MAX_PIXELS_TOGETHER:,} | – | 413 |" in text
     assert f"| bytes of all requests together, in each process | 16.78 MB | {BODIES} × `--max-bytes` | 503 |" in text
     assert "| 401 | `Unauthorized` |" in text
     assert "| 503 | `Busy` |" in text

@@ -133,7 +133,7 @@ def test_peers_need_mnist_on_this_machine(run, monkeypatch, capsys):
 def test_on_a_gpu_those_are_left_out_that_have_nothing_to_do_there(tmp_path, monkeypatch):
     monkeypatch.setattr(bench, "find", lambda _: tmp_path)
     monkeypatch.setattr(sys, "argv", ["bench.py", "--device", "cuda", "--peer-python", sys.executable])
-    chosen = [one.name for one in bench.ask().chosen]
+    chosen = [one.name for one in bench.parse_arguments().chosen]
     assert {"fast", "zoo_cnn"} <= set(chosen)
     assert not {"keras_convnet", "sklearn_svm", "sklearn_knn"} & set(chosen)
 

@@ -35,7 +35,7 @@ def test_differences_are_taken_seed_by_seed_and_older_recipes_do_not_count():
     lines += [line("b", 2, 0.1, recipe_sha256="old"), line("b", 3, 0.1, smoke=True)]
     hashes = {"fast": {"as it is": "as it is", "b": "b", "c": "c"}, "minute": {"as it is": "x"}}
     lines += [{**line("as it is", 0, 0.9, recipe_sha256="x", threads=2), "recipe": "minute"}]
-    section = choose_tables.part(lines, hashes, only=["fast"])
+    section = choose_tables.section(lines, hashes, only=["fast"])
     assert (section["heading"], section["threads"]) == ("## What was tried for `fast`", 1)
     (fast,) = section["tables"]
     assert (fast["title"], fast["pictures"], fast["start"]) == ("`fast`", "10,000", "")
@@ -43,12 +43,12 @@ def test_differences_are_taken_seed_by_seed_and_older_recipes_do_not_count():
         "| as it is | 10 | 98.00 ± 1.41 % | – | 2.00 [2.00–2.00] | 2 |",
         "| b | 10 | 97.40 ± 1.56 % | −0.60 ± 0.14 | 2.00 [2.00–2.00] | 2 |",
     ]
-    both = choose_tables.part(lines, hashes, only=["fast", "minute"])
+    both = choose_tables.section(lines, hashes, only=["fast", "minute"])
     assert both["heading"] == "## What was tried for `fast` and `minute`"
     assert both["tables"][0] == fast
     assert both["tables"][1]["title"] == "`minute`"
     assert "the start" not in both["tables"][1]["table"]
-    assert choose_tables.part([], hashes, only=["fast", "minute"]) is None
+    assert choose_tables.section([], hashes, only=["fast", "minute"]) is None
 
 
 def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
@@ -56,15 +56,15 @@ def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
     lines = [
         line(what, 0, accuracy, recipe=name) for name in hashes for what, accuracy in (("as it is", 0.99), ("b", 0.98))
     ]
-    section = choose_tables.part(lines, hashes, only=["best", "members"])
+    section = choose_tables.section(lines, hashes, only=["best", "members"])
     best, members = section["tables"]
     assert section["heading"] == "## What was tried for `best`"
     assert (best["base"], best["start"]) == ("minute", "`epochs = 12`")
     assert best["table"].splitlines()[2].startswith("| the start | 10 | 99.00 % | – |")
     by_hand = line("b", 1, 0.98, recipe="best", machine={"load_before": None})
     assert not section["by_hand"]
-    assert choose_tables.part([*lines, by_hand], hashes, only=["best"])["by_hand"]
-    assert members["title"] == "Which networks answer well together, by the mean of their logits, for `ensemble`"
+    assert choose_tables.section([*lines, by_hand], hashes, only=["best"])["by_hand"]
+    assert members["title"] == "Which networks predict well together, by the mean of their logits, for `ensemble`"
 
 
 @pytest.fixture

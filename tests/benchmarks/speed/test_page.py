@@ -22,7 +22,7 @@ def test_a_recipe_says_at_its_top_what_was_measured(results):
     text = files[FOLDER / "fast.toml"].decode().replace("\n# ", " ")
     assert text.startswith("# Claim: at least 99 % in the mean of 10 seeds, in at most 1/30 of the training time")
     measured = "99.10 % over 1 seed, trained in 4.00 s on Z80, 2 cores, with bfloat16."
-    assert f"Measured on MNIST's test part: {measured}" in text
+    assert f"Measured on MNIST's test split: {measured}" in text
     assert set(files) == {FOLDER / "fast.toml", FOLDER / "minute.toml"}
 
 

@@ -24,7 +24,7 @@ def todo(tiny, tmp_path):
 @pytest.fixture
 def record():
     """Every stage takes 10 µs a picture, every whole 12; decoding is the slowest stage with 50."""
-    taken = {key: [10.0, 10.0] for key in stages_tables.STAGES} | {key: [12.0, 12.0] for key in stages_tables.WHOLES}
+    taken = {key: [10.0, 10.0] for key in stages_tables.STAGES} | {key: [12.0, 12.0] for key in stages_tables.PATHS}
     taken |= {"decode": [50.0, 100.0], "files": [60.0, 150.0]}
     return {
         "model": "tiny",
@@ -41,14 +41,14 @@ def record():
 
 def line(record, name):
     """The cells of the row about `name`."""
-    section = stages_tables.part(record)
-    rows = f"{section['stages']}\n{section['wholes']}".splitlines()
+    section = stages_tables.section(record)
+    rows = f"{section['stages']}\n{section['paths']}".splitlines()
     (found,) = [row for row in rows if row.startswith(f"| {name} |")]
     return cells(found)
 
 
 def test_every_stage_and_every_whole_is_measured_on_the_same_pictures(todo):
-    assert set(todo) == set(stages_tables.STAGES) | set(stages_tables.WHOLES)
+    assert set(todo) == set(stages_tables.STAGES) | set(stages_tables.PATHS)
     taken = stages.measure(todo, rounds=2)
     assert {len(values) for values in taken.values()} == {2}
     assert [[a.label for a in todo[key].call()] for key in ("files", "rows", "list", "answers")] == [
@@ -63,7 +63,7 @@ def test_ratios_are_taken_round_by_round(record):
 def test_the_limit_is_that_of_the_slowest_stage(record):
     assert line(record, "read and decode a PNG file")[2] == "13,333"  # 75 µs
     assert line(record, "a list of PNG files")[3] == "71 % of: read and decode a PNG file"
-    assert line(record, "an array (N, 28, 28)")[2:4] == ["83,333", "83 % of: the door, all together"]
+    assert line(record, "an array (N, 28, 28)")[2:4] == ["83,333", "83 % of: preprocessing, all together"]
 
 
 def test_bars_are_met_or_not(record):
@@ -81,4 +81,4 @@ def test_a_smoke_run_is_written_as_one(mnist, tmp_path, monkeypatch, tiny_file):
     stages.main()
     told = json.loads((tmp_path / "stages.json").read_text())
     assert (told["smoke"], told["rounds"], told["model"]) == (True, 1, "tiny")
-    assert stages_tables.part(told)["model"] == "tiny"
+    assert stages_tables.section(told)["model"] == "tiny"

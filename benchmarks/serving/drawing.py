@@ -1,7 +1,7 @@
-"""A hand that draws on the page in a real browser, and a stopwatch for how soon the page answers.
+"""A script that draws on the page in a real browser, and times how soon the page answers.
 
-In: where the service is. Out: milliseconds from the end of the last stroke to the answer on the screen, one a digit.
-The browser is Debian's `chromium`, driven by Playwright; it runs on the same cores as the service.
+In: the address of the service. Out: milliseconds from the end of the last stroke to the answer on the screen, one per
+digit. The browser is Debian's `chromium`, driven by Playwright; it runs on the same cores as the service.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ DESKTOP = {"width": 1280, "height": 800}
 PATIENCE_MS = 10_000
 PACE_MS = 8  # between two points of a stroke: some 125 a second, as a mouse or a screen gives them
 
-# A stroke ends when the browser is told so; an answer is there in the frame that shows it with its reasons, which the
-# page asks for when the pen rests. Only what was asked after the last stroke counts; an answer without reasons counts
-# as PATIENCE_MS.
+# A stroke ends when the browser receives the event; an answer counts from the frame that shows it with its reasons,
+# which the page requests when the pen rests. Only a request after the last stroke counts; an answer without reasons
+# counts as PATIENCE_MS.
 STOPWATCH = """([strokes, patience]) => {
   let ended = 0, answered = false;
   const fetch = window.fetch;
@@ -48,12 +48,12 @@ STOPWATCH = """([strokes, patience]) => {
 
 
 def strokes(digit: int, variant: int = 0) -> list[list[tuple[float, float]]]:
-    """The strokes of a digit, smooth, as many points as a hand gives."""
+    """The strokes of a digit, smooth, with as many points as a person draws."""
     return [_smooth(stroke.split()) for stroke in DIGIT_GLYPHS[digit][variant].split("|")]
 
 
 def _smooth(words: list[str]) -> list[tuple[float, float]]:
-    """Cut the corners between control points twice, but for the ends and for those marked `!` (Chaikin)."""
+    """Cut the corners between control points twice, except at the ends and at those marked `!` (Chaikin)."""
     points = [tuple(float(number) / 100 for number in word.rstrip("!").split(",")) for word in words]
     sharp = {point for point, word in zip(points, words, strict=True) if word.endswith("!")}
     sharp |= {points[0], points[-1]}
@@ -91,7 +91,7 @@ def draw(page: Any, lines: Iterable[Line], *, size: float = 0.6, lift: bool = Tr
 
 @contextmanager
 def browser() -> Iterator[Any]:
-    """A running Chromium; exits where there is none."""
+    """A running Chromium; exits without one."""
     program = shutil.which(PROGRAM)
     if program is None:
         sys.exit(f"There is no {PROGRAM} here: it draws on the page.")
@@ -104,7 +104,7 @@ def browser() -> Iterator[Any]:
 
 
 def times(running: Any, url: str, digits: Sequence[int]) -> dict[str, Any]:
-    """Draw digits, two or more, each on a page that was just opened: how soon it answered, and how often rightly."""
+    """Draw digits, two or more, each on a page that was just opened: the times, and the right answers."""
     took, right = [], 0
     for digit in digits:
         page = running.new_page(viewport=DESKTOP)

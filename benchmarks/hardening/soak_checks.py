@@ -1,7 +1,7 @@
-"""Whether files are whole, and whether a run is the one that it should be.
+"""Whether files are complete, and whether a run is the expected one.
 
-In: paths that a killed, a refused or a second command may have written. Out: words for each that is not right; none
-where all is well. A file is read by what it is for: a model by its self test, an archive by its checksums.
+In: paths that a killed, a refused or a second command may have written. Out: a problem for each that is wrong.
+A file is checked by its purpose: a model by its self test, an archive by its checksums.
 """
 
 from __future__ import annotations
@@ -27,9 +27,13 @@ from inkdigit.model.recognizer import Recognizer
 
 CHECKPOINT = Path("checkpoint/state.safetensors")
 PLOTS = "plots"
-GROWING = {runs.METRICS, runs.STEPS, "test-openings.csv"}  # rows are added: the last may be cut off until they are read
-TIMES = {"seconds", "images_per_second"}  # columns that no run repeats
-BROKEN = (  # what the readers raise of a file that is cut off
+GROWING = {
+    runs.METRICS,
+    runs.STEPS,
+    "test-openings.csv",
+}  # rows are added: the last one may be cut off until the next command reads them
+TIMES = {"seconds", "images_per_second"}  # columns that differ in every run
+BROKEN = (  # what the readers raise for a file that is cut off
     *(OSError, ValueError, KeyError, EOFError, SyntaxError, MemoryError),
     *(InkdigitError, SafetensorError, sqlite3.Error, zipfile.BadZipFile, zlib.error),
 )
@@ -47,7 +51,7 @@ OF_A_RUN = (
 
 
 def broken(path: Path) -> str | None:
-    """Why a file is not whole, or None."""
+    """Why a file is not complete, or None."""
     if path.stat().st_size == 0 and path.suffix != ".db":  # a new database is empty
         return f"{path.name} is empty"
     try:
@@ -58,10 +62,10 @@ def broken(path: Path) -> str | None:
 
 
 def half_written(folder: Path) -> list[str]:
-    """What is not whole under a folder; rows that are being added to, temporary and lock files aside."""
+    """The incomplete files under a folder, without growing tables, temporary and lock files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    seen = [path for path in files if path.name not in GROWING and not path.name.startswith(".")]
-    return [problem for path in seen if (problem := broken(path))]
+    checked = [path for path in files if path.name not in GROWING and not path.name.startswith(".")]
+    return [problem for path in checked if (problem := broken(path))]
 
 
 def can_be_resumed(run: Path) -> bool:
@@ -70,7 +74,7 @@ def can_be_resumed(run: Path) -> bool:
 
 
 def left_aside(folder: Path) -> list[Path]:
-    """The files under temporary names that commands which were killed have left."""
+    """The files under temporary names that killed commands left."""
     return sorted(folder.rglob(".*.part"))
 
 
@@ -87,7 +91,10 @@ def _archive(path: Path) -> str | None:
 
 
 def _array(path: Path) -> str | None:
-    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # which leaves open what it cannot read
+    with (
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as arrays,
+    ):  # np.load leaves a file open that it cannot read
         for name in arrays.files:
             _ = arrays[name]
     return None
@@ -111,8 +118,8 @@ def _tensors(path: Path) -> str | None:
 
 def _database(path: Path) -> str | None:
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        (said,) = connection.execute("PRAGMA integrity_check").fetchone()
-    return None if said == "ok" else str(said)
+        (report,) = connection.execute("PRAGMA integrity_check").fetchone()
+    return None if report == "ok" else str(report)
 
 
 def _model(path: Path) -> str | None:
@@ -165,7 +172,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def compare_runs(run: Path, reference: Path) -> list[str]:
-    """In what a finished run is not the one that `reference` is: the same recipe and seed, trained undisturbed."""
+    """The differences of a finished run from `reference`: the same recipe and seed, trained undisturbed."""
     if absent := [name for name in (*OF_A_RUN, str(CHECKPOINT)) if not (run / name).is_file()]:
         return [f"{run.name} lacks {', '.join(absent)}"]
     if problems := half_written(run):
