@@ -1,7 +1,7 @@
-"""Draw the example pictures: `python examples/draw.py [FOLDER]`.
+"""Draw the example images: `python examples/draw.py [FOLDER]`.
 
-In: nothing but fixed seeds. Out: `<label>-<what>.png` in FOLDER (this one, unless named): handwritten digits on paper,
-board and screen, as a person would photograph, scan or draw them. Running it again gives the same pictures.
+In: fixed random seeds. Out: `<label>-<what>.png` in FOLDER, by default the folder of this script: handwritten digits
+on paper, board and screen, as a person would photograph, scan or draw them. Each run draws the same images.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BLUE_INK, BLACK_INK, RED_FELT, GREEN_FELT = (28, 48, 132), (36, 34, 38), (206, 3
 
 
 def written(label: int, rng: np.random.Generator, side: int, *, thickness: float, variant: int) -> Cover:
-    """One digit by an unsteady hand, (side, side)."""
+    """One digit in an unsteady handwriting, (side, side)."""
     ink = digit(label, rng=rng, size_px=side, thickness=thickness, variant=variant, jitter=0.03)
     return ink / 255.0
 
@@ -38,7 +38,7 @@ def place(cover: Cover, height: int, width: int, *, top: int, left: int) -> Cove
 
 
 def clouds(rng: np.random.Generator, height: int, width: int, *, step_px: float) -> Cover:
-    """Smooth noise with mean 0 and deviation about 1, whose blots are `step_px` wide."""
+    """Smooth noise with mean 0 and a deviation of about 1, with blots `step_px` wide."""
     coarse = rng.normal(0, 1, (int(height / step_px) + 3, int(width / step_px) + 3)).astype(np.float32)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), np.float64)
 
@@ -56,21 +56,21 @@ def lay(paint: Paint, cover: Cover, colour: Colour) -> Paint:
 
 
 def photo(paint: Paint, *, blur_px: float = 0.7, colours: int = 48) -> Image.Image:
-    """What a camera makes of it; a small palette keeps the file small."""
+    """The photo of a surface; a small palette makes a small file."""
     image = Image.fromarray(np.rint(np.clip(paint, 0, 255)).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(blur_px))
     return image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
 
 
 def rough(cover: Cover, rng: np.random.Generator, *, edge_px: float, step_px: float) -> Cover:
-    """Dry chalk or lead: it crumbles at the edges and leaves pits bare."""
+    """Dry chalk or lead, which crumbles at the edges and leaves pits bare."""
     blurred = Image.fromarray(cover.astype(np.float32) * 255).convert("L").filter(ImageFilter.GaussianBlur(edge_px))
     grit = clouds(rng, *cover.shape, step_px=step_px)
     return np.clip(2.2 * (np.asarray(blurred) / 255 * (1 + 0.45 * grit) - 0.35), 0, 1)
 
 
 def uneven(cover: Cover, rng: np.random.Generator, *, step_px: float, amount: float) -> Cover:
-    """Ink that does not run evenly: `amount` of it is missing here and there."""
+    """Ink that does not flow evenly: up to `amount` of it is missing in places."""
     return cover * np.clip(1 - amount + amount * clouds(rng, *cover.shape, step_px=step_px), 1 - 2 * amount, 1)
 
 
@@ -83,13 +83,13 @@ def ballpoint(rng: np.random.Generator) -> Image.Image:
 def chalk(rng: np.random.Generator) -> Image.Image:
     line = place(written(3, rng, 380, thickness=0.085, variant=0), 420, 420, top=20, left=20)
     board = surface(rng, 420, 420, (38, 68, 56), grain=4, shade=12)
-    wiped = np.clip(0.06 * clouds(rng, 420, 420, step_px=90), 0, 0.2)  # what the sponge has left
+    wiped = np.clip(0.06 * clouds(rng, 420, 420, step_px=90), 0, 0.2)  # left by the sponge
     return photo(lay(lay(board, wiped, WHITE), 0.93 * rough(line, rng, edge_px=2.5, step_px=2.2), WHITE))
 
 
 def pencil(rng: np.random.Generator) -> Image.Image:
     line = place(written(6, rng, 300, thickness=0.045, variant=2), 360, 320, top=30, left=10)
-    line *= np.clip(0.85 + 0.12 * clouds(rng, 360, 320, step_px=1.8), 0.4, 1)  # graphite stays on the fibres' tops
+    line *= np.clip(0.85 + 0.12 * clouds(rng, 360, 320, step_px=1.8), 0.4, 1)  # graphite stays on the top of fibres
     paper = surface(rng, 360, 320, WHITE, grain=3, shade=20)
     return photo(lay(paper, 0.9 * rough(line, rng, edge_px=1.2, step_px=1.6), (86, 86, 92)))
 
@@ -128,7 +128,7 @@ def shadowed(rng: np.random.Generator) -> Image.Image:
     line = place(written(9, rng, 320, thickness=0.05, variant=1), 400, 360, top=40, left=20)
     paint = lay(surface(rng, 400, 360, WHITE, grain=2.5, shade=10), 0.93 * line, BLACK_INK)
     edge = np.linspace(0, 1, 360)[None, :] + np.linspace(-0.3, 0.3, 400)[:, None]
-    return photo(paint * (1 - 0.42 / (1 + np.exp((0.45 - edge) * 7)))[..., None])  # somebody stands in the light
+    return photo(paint * (1 - 0.42 / (1 + np.exp((0.45 - edge) * 7)))[..., None])  # a person stands in the light
 
 
 def whiteboard(rng: np.random.Generator) -> Image.Image:
@@ -159,7 +159,7 @@ def touchscreen(rng: np.random.Generator) -> Image.Image:
     return Image.fromarray(255 - digit(2, rng=rng, size_px=280, thickness=0.07, variant=0))
 
 
-PICTURES: dict[str, tuple[Callable[[np.random.Generator], Image.Image], int]] = {  # name → how, seed
+EXAMPLES: dict[str, tuple[Callable[[np.random.Generator], Image.Image], int]] = {  # name → how it is drawn, random seed
     "0-mnist-like": (mnist_like, 6),
     "0-marker-on-whiteboard": (whiteboard, 7),
     "1-thin": (thin, 24),
@@ -177,16 +177,16 @@ PICTURES: dict[str, tuple[Callable[[np.random.Generator], Image.Image], int]] = 
 }
 
 
-def picture(name: str) -> Image.Image:
-    """One of `PICTURES`, drawn afresh."""
-    draw, seed = PICTURES[name]
-    return draw(np.random.default_rng(seed))
+def draw(name: str) -> Image.Image:
+    """The image of one of `EXAMPLES`."""
+    make, seed = EXAMPLES[name]
+    return make(np.random.default_rng(seed))
 
 
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    for name in PICTURES:
-        picture(name).save(folder / f"{name}.png", optimize=True)
+    for name in EXAMPLES:
+        draw(name).save(folder / f"{name}.png", optimize=True)
         print(folder / f"{name}.png")
 
 

@@ -29,9 +29,9 @@
     │   └─ Busy                         503   more requests than the service can answer now
     └─ OutputError                 9    507   the result cannot be written
 
-A message says what is wrong, then `Expected: …. Received: ….`, then the next step: a sentence, or one that ends in what
-to type. The tree has three renderings: a traceback in Python, one line and `exit_code` on the command line, JSON and
-`http_status` over HTTP.
+A message says what is wrong, then `Expected: …. Received: ….`, then the next step: a sentence, or one that ends with
+a command or a path. The tree has three renderings: a traceback in Python, one line and `exit_code` on the command line,
+JSON and `http_status` over HTTP.
 A library's error is translated where the library is called (`raise NotAPicture(...) from exc`) and nowhere else.
 """
 

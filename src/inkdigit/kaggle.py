@@ -73,7 +73,7 @@ def make_submission(model: Recognizer | str | Path, csv: str | Path, out: str | 
 
 
 def saw_mnist(recognizer: Recognizer) -> bool:
-    """Whether the card says that the model was trained on MNIST itself."""
+    """Whether the model was trained on MNIST itself, according to its card."""
     return recognizer.card.provenance.saw_mnist
 
 

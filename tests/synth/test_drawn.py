@@ -189,15 +189,15 @@ def test_what_is_not_there_is_refused(draw, name, known):
 
 def test_the_examples_show_every_digit_and_are_small_files():
     files = sorted(EXAMPLES.glob("*.png"))
-    assert [file.stem for file in files] == sorted(SCRIPT["PICTURES"])
+    assert [file.stem for file in files] == sorted(SCRIPT["EXAMPLES"])
     assert {file.stem[:2] for file in files} == {f"{label}-" for label in range(10)}
     assert max(file.stat().st_size for file in files) < 120_000
 
 
 def test_an_example_is_what_the_script_draws():
     failures = []
-    for name in SCRIPT["PICTURES"]:
-        drawn = SCRIPT["picture"](name)
+    for name in SCRIPT["EXAMPLES"]:
+        drawn = SCRIPT["draw"](name)
         with Image.open(EXAMPLES / f"{name}.png") as stored:
             if (stored.mode, stored.size) != (drawn.mode, drawn.size):
                 failures.append(f"{name}: {stored.mode} {stored.size}, drawn {drawn.mode} {drawn.size}")
@@ -209,6 +209,6 @@ def test_an_example_is_what_the_script_draws():
 
 
 def test_the_script_writes_into_the_folder_it_is_given(tmp_path, monkeypatch):
-    monkeypatch.setitem(SCRIPT["main"].__globals__, "PICTURES", {"0-mnist-like": SCRIPT["PICTURES"]["0-mnist-like"]})
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "EXAMPLES", {"0-mnist-like": SCRIPT["EXAMPLES"]["0-mnist-like"]})
     SCRIPT["main"](tmp_path / "new")
     assert [file.name for file in (tmp_path / "new").iterdir()] == ["0-mnist-like.png"]

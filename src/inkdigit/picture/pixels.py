@@ -72,10 +72,10 @@ def _is_flattened(array: NDArray[Any]) -> bool:
     """Whether an image (N, 784) is a table of images: as 28×28, most rows with ink have an empty border."""
     if array.ndim != 2 or array.shape[1] != SIDE * SIDE or not array.any():
         return False
-    pictures = array[array.any(axis=1)].reshape(-1, SIDE, SIDE) != 0
-    inner = pictures[:, 1:-1, 1:-1].any(axis=(1, 2))
-    rim = pictures[:, [0, -1]].any(axis=(1, 2)) | pictures[:, :, [0, -1]].any(axis=(1, 2))
-    return bool(np.mean(inner & ~rim) > 0.5)
+    ink = array[array.any(axis=1)].reshape(-1, SIDE, SIDE) != 0
+    inside = ink[:, 1:-1, 1:-1].any(axis=(1, 2))
+    border = ink[:, [0, -1]].any(axis=(1, 2)) | ink[:, :, [0, -1]].any(axis=(1, 2))
+    return bool(np.mean(inside & ~border) > 0.5)
 
 
 def to_uint8(array: NDArray[Any]) -> NDArray[np.uint8]:

@@ -109,8 +109,8 @@ def find_ink(gray: Gray) -> Gray:
 def is_clean(gray: Gray) -> bool:
     """Whether the background of an image is exactly 0, and its ink is no larger than that of a small image.
 
-    Ink that is 19 or 20 px long is taken for prepared. Other ink must also be in one piece, without faint blots, and not a
-    frame. A clean image stays clean when zeros are added around it. Every prepared image is clean.
+    Ink that is 19 or 20 px long is taken for prepared. Other ink must also be in one piece, without faint blots, and
+    not a frame. A clean image stays clean when zeros are added around it. Every prepared image is clean.
     """
     box = ink_box(gray)
     longest = 0 if box is None else max(s.stop - s.start for s in box)

@@ -39,23 +39,23 @@ def sheet(entries: Sequence[Entry], *, kind: str) -> Image.Image:
     for row, (file, gray, answer) in enumerate(entries):
         top = HEAD + row * (CELL + GAP + 20)
         ink = find_ink(gray) if kind == "ink" else gray
-        for column, picture in enumerate((gray, ink, prepare(gray, kind))):
+        for column, shown in enumerate((gray, ink, prepare(gray, kind))):
             left = GAP + column * (CELL + GAP)
-            image.paste(_cell(picture), (left, top))
+            image.paste(_cell(shown), (left, top))
             pen.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=LINE)
         _write_answer(pen, answer, left=GAP + 3 * (CELL + GAP), top=top)
         pen.text((GAP, top + CELL + 4), file.name[-90:], QUIET, _font(12))
     return image
 
 
-def _cell(picture: Gray) -> Image.Image:
-    """An image scaled to fit a cell: small ones by whole pixels, so that each can be seen."""
-    small = max(picture.shape) <= CELL // 2
-    scale = CELL // max(picture.shape) if small else CELL / max(picture.shape)
-    size = [max(1, round(side * scale)) for side in picture.shape[::-1]]
-    how = Image.Resampling.NEAREST if small else Image.Resampling.BOX
-    cell = Image.new("L", (CELL, CELL), int(np.median(picture)))
-    scaled = Image.fromarray(picture).resize((size[0], size[1]), how)
+def _cell(gray: Gray) -> Image.Image:
+    """An image scaled to fit a cell; each pixel of a small one becomes a square."""
+    small = max(gray.shape) <= CELL // 2
+    scale = CELL // max(gray.shape) if small else CELL / max(gray.shape)
+    size = [max(1, round(side * scale)) for side in gray.shape[::-1]]
+    method = Image.Resampling.NEAREST if small else Image.Resampling.BOX
+    cell = Image.new("L", (CELL, CELL), int(np.median(gray)))
+    scaled = Image.fromarray(gray).resize((size[0], size[1]), method)
     cell.paste(scaled, ((CELL - size[0]) // 2, (CELL - size[1]) // 2))
     return cell
 

@@ -42,7 +42,7 @@ Order = Literal["C", "F"]
 
 @contextmanager
 def reading(path: Path) -> Iterator[BinaryIO]:
-    """Open a regular file and translate errors while it is read. Pipes and devices are refused: they have no known end.
+    """Open a regular file and translate errors while it is read. Pipes and devices are errors: they have no known end.
 
     Raises:
         MissingData: there is no such file, it is not a regular file, or it cannot be read.

@@ -27,6 +27,7 @@ WAIT_S = 5.0  # for other processes to finish a write, which takes milliseconds
 MAGIC = b"SQLite format 3\0"
 APPLICATION_ID = int.from_bytes(b"Inkd", "big")  # in bytes 68 to 71 of the file: it is one of ours
 VERSION = 1  # of the table
+# Its text, comments included, is part of the file format: files are compared with it.
 _TABLE = """
 CREATE TABLE corrections (
     id INTEGER PRIMARY KEY AUTOINCREMENT,  -- the number of a deleted one is not given again

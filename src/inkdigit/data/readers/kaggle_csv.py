@@ -66,7 +66,7 @@ class _Table:
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """The column names of a CSV, which tell the kinds of CSV apart.
+    """The column names of a CSV, which distinguish the kinds of CSV.
 
     Raises:
         MalformedFile: an empty file, or bytes that are not text.

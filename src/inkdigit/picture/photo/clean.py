@@ -1,7 +1,7 @@
 """The photo path: from a photo, scan or drawing to its ink, 255 on exactly 0.
 
 In: gray uint8 (H, W) as a camera, a scanner or a canvas gives it. Out: uint8 of the same proportions, at most 512 px
-long: the main strokes alone, all zero when there is no ink. The steps: find on which side of the paper the ink lies,
+long: only the main strokes, all zero when there is no ink. The steps: find whether ink is darker or lighter than paper,
 take the paper away, threshold, erase ruled lines and frames, keep the main strokes and what belongs to them, thicken
 hair lines. A small drawing whose background is exactly 0 only loses its specks.
 

@@ -31,7 +31,7 @@ ASIDE = 0.02  # of the image's longest side: how far beside its direction a line
 SMALL = 64  # pixels: in smaller images a line cannot be recognised by its width
 FINE = 0.4  # of the strokes' width: a line that is no broader is of another pen
 SWELL = 1.6  # of a line's thickness: where it is thicker, a stroke crosses it or runs along
-INSIDE = 0.9  # of what remains: so much of it lies inside a frame
+INSIDE = 0.9  # of what remains: so much of it is inside a frame
 REMAINS = 0.3  # of the box of what is removed: what remains must be this long, or it was not a frame
 HEART = 0.7  # of what remains inside a frame: so much is the digit; inside the arcs of a "0" there are its other arcs
 
@@ -60,7 +60,7 @@ class Line:
 
 
 def find_lines(mask: Mask) -> Mask:
-    """The pixels (H, W) of ruled lines and frames in `mask`, without those where a stroke lies on them."""
+    """The pixels (H, W) of ruled lines and frames in `mask`, without those where a stroke covers them."""
     across, along = _runs(mask), _runs(mask.T)  # `along` is turned
     flat, upright = _chains(across, along.T), _chains(along, across.T)
     if not flat and not upright:
@@ -96,7 +96,7 @@ def _held_lines(flat: list[Line], upright: list[Line], across: Runs, along: Runs
 
 
 def _runs(mask: Mask) -> Runs:
-    """The length of the vertical run that each pixel lies in."""
+    """The length of the vertical run of each pixel."""
     h = mask.shape[0]
     rows = np.arange(1, h + 1, dtype=np.int32)[:, None]
     above = np.maximum.accumulate(np.where(mask, 0, rows), axis=0)
@@ -156,7 +156,7 @@ def _draw(lines: list[Line], shape: tuple[int, ...]) -> Mask:
 
 
 def _thin(lines: list[Line], across: Runs) -> Mask:
-    """The pixels of lines where no stroke lies on them."""
+    """The pixels of lines where no stroke covers them."""
     out = np.zeros(across.shape, bool)
     for line in lines:
         thin = across[line.ys, line.xs] <= SWELL * line.thickness + 1

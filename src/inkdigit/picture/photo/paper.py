@@ -15,22 +15,22 @@ from inkdigit.types import Gray
 Map = NDArray[np.float32]  # (H, W): gray levels above or below the paper
 Mask = NDArray[np.bool_]  # (H, W)
 
-SIGN_SIDE = 64  # pixels: on which side of the paper the ink lies shows on an image of this size
+SIGN_SIDE = 64  # pixels: an image of this size shows whether ink is darker or lighter than paper
 WINDOW = 0.3  # of the image's longest side: ink covers less than half of a window of this size
 STROKE = 0.4  # of the image's longest side: broader than any stroke
 STROKES = 2.5  # stroke widths: what is broader than that is not a stroke, once the strokes are known
-SPAN = 0.8  # of the image's side: what lies along a border and is this long is not a stroke that touches it
+SPAN = 0.8  # of the image's side: a band along a border that is this long is not a stroke that touches it
 GRAINY_SIDE = 48  # pixels: in larger images the grain of the paper is evened a little
 MIN_PAPER = 40.0  # gray levels: in a deeper shadow the noise would be ink
 
 FOG_SIDE = 40  # pixels: in larger images clouds are broader than strokes, and a closing is enough
-FOGGY = 0.4  # of the image's range of grays: a border that has more of it lies in fog
+FOGGY = 0.4  # of the image's range of grays: a border with more of it is in fog
 FOG_SLOPE = 1.25  # the spectrum of fog falls with this power of the frequency
 FOG_PRICE = 0.15  # of ink, in median deviations of the whitened image
 FOG_STEPS = 60
 
 PAGE_FILL = 0.7  # of its outline that is bare: the rest may be ink
-PAGE_SQUARE = 0.92  # of a box around it, turned as it lies: the inside of a "0" fills 0.8 of it
+PAGE_SQUARE = 0.92  # of a box around it, turned with it: the inside of a "0" fills 0.8 of it
 PAGE_SIDE = 0.45  # of the image's side: what is called large
 PAGE_EDGE = 3  # pixels: its soft edge, cut off
 
@@ -87,10 +87,10 @@ def ink_above_paper(gray: Gray, *, light: bool, stroke: float | None = None) -> 
 
 
 def _is_foggy(gray: Gray) -> bool:
-    """Whether the border of an image, which is paper, is nearly as uneven as the whole of it."""
+    """Whether the border of an image, which is paper, is nearly as uneven as all of it."""
     border = np.concatenate((gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]))
-    uneven, whole = (float(np.subtract(*np.percentile(part, (95, 5)))) for part in (border, gray))
-    return uneven > FOGGY * whole
+    of_border, of_all = (float(np.subtract(*np.percentile(part, (95, 5)))) for part in (border, gray))
+    return of_border > FOGGY * of_all
 
 
 def _through_fog(gray: Gray) -> Map:
@@ -193,7 +193,7 @@ def even_stripes(gray: Gray) -> Gray:
 
 
 def _stripes(gray: Gray) -> Mask | None:
-    """Which columns lie in light stripes between dark ones (W,), or None where the columns are alike."""
+    """A mask (W,) of the columns in light stripes between dark ones, or None if all columns are alike."""
     ends = np.stack([gray[0], gray[-1]])
     dark, light = (ends < STRIPE_DARK).all(0), (ends > STRIPE_LIGHT).all(0)
     if (dark | light).mean() < STRIPE_SHARE or min(dark.sum(), light.sum()) < STRIPE_SIDE or gray.shape[0] < 8:

@@ -95,9 +95,9 @@ def _chained(mask: Mask, labels: NDArray[np.int32], count: int) -> NDArray[np.in
     """The group of each component (count,): pieces that are next to each other are one stroke."""
     reach = max(1, round(CHAIN_GAP * max(mask.shape))) if max(mask.shape) > 48 else 0
     grown = cv2.dilate(mask.astype(np.uint8), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach + 1, reach + 1)))
-    whole = cv2.connectedComponents(grown, connectivity=8)[1]
+    grown_labels = cv2.connectedComponents(grown, connectivity=8)[1]
     groups = np.zeros(count, np.int64)
-    groups[labels.ravel()] = whole.ravel()
+    groups[labels.ravel()] = grown_labels.ravel()
     groups[0] = 0
     return groups
 
