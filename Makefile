@@ -57,7 +57,7 @@ soak: $(DEV)  ## fifty kills, full disks, two commands at once: a quarter of an 
 	$(PY) -m benchmarks.hardening.soak
 	$(PY) -m benchmarks.hardening.page
 
-bench: $(TRAIN) $(PEERS)  ## measure all that docs/benchmarks.md says: an hour or two on a quiet machine
+bench: $(TRAIN) $(PEERS)  ## measure everything on docs/benchmarks.md: an hour or two on a quiet machine
 	-$(PY) -m benchmarks.speed.bench
 	$(PY) -m benchmarks.speed.stages
 	$(PY) -m benchmarks.speed.loop
