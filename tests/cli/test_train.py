@@ -35,7 +35,7 @@ def only_training(monkeypatch):
     """Leave out export, report and what is told of them."""
     monkeypatch.setattr(training_run, "write_model", lambda *_: b"")
     monkeypatch.setattr(training_run, "write_report", lambda *_, **__: None)
-    monkeypatch.setattr(train_command, "_tell", lambda *_, **__: None)
+    monkeypatch.setattr(train_command, "_print_run", lambda *_, **__: None)
 
 
 def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
@@ -234,7 +234,9 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
 
     monkeypatch.setattr(sources, "open_data", open_data)
     monkeypatch.setattr("inkdigit.model.recognizer.bundled", lambda: {recognizer.DEFAULT: model / "model.onnx"})
-    monkeypatch.setattr(train_command, "_run", lambda _, *, data: asked.append(data.name) or training_run.Run(model))
+    monkeypatch.setattr(
+        training_run, "train", lambda _, *, data, **__: asked.append(data.name) or training_run.Run(model)
+    )
     (picture / "d.png").unlink()
     said = inkdigit("first-run", picture)
     assert said.code == 0, said.err
@@ -273,7 +275,7 @@ def test_the_bar_shows_where_training_stands(monkeypatch, capsys):
         show(loop.Tick(40, 40, 2, 1234.5, 0.25, 0.975))
     out, err = capsys.readouterr()
     assert out == ""
-    assert "1,234 pictures/s · loss 0.2500 · validation 97.50%" in err
+    assert "1,234 images/s · loss 0.2500 · validation 97.50%" in err
     assert "40/40" in err
 
 
