@@ -63,8 +63,8 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_any_source_trains_with_the_same_command(inkdigit, recipe, tmp_path, monkeypatch, source):
-    monkeypatch.setattr(training_run, "write_report", lambda *_, **__: None)  # what is asked here is on the card
-    monkeypatch.setattr(train_command, "_tell", lambda *_, **__: None)
+    monkeypatch.setattr(training_run, "write_report", lambda *_, **__: None)  # this test looks at the card
+    monkeypatch.setattr(train_command, "_print_run", lambda *_, **__: None)
     write, kind, names, k = SOURCES[source]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
