@@ -26,7 +26,7 @@ CPU = torch.device("cpu")
 
 
 def draw(n: int, *, seed: int = 0) -> Part:
-    """`n` drawn digits of three classes, through the door."""
+    """`n` drawn digits of three classes, prepared."""
     rng = np.random.default_rng(seed)
     labels = np.arange(n, dtype=np.int64) % len(CLASSES)
     images = np.stack([prepare(digit(int(k), rng=rng, size_px=28)) for k in labels])
@@ -34,7 +34,7 @@ def draw(n: int, *, seed: int = 0) -> Part:
 
 
 def tiny(**fields: Any) -> Recipe:
-    """A recipe that trains in a blink."""
+    """A recipe that trains in a fraction of a second."""
     small = {"name": "tiny", "filters": (4, 8), "head": "global_max", "batch": 32, "epochs": 2, "learning_rate": 0.01}
     return Recipe.from_fields({**small, "precision": "float32", **fields})
 
@@ -70,7 +70,7 @@ def single_thread() -> Iterator[None]:
 
 
 def finish(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A whole run on the drawn digits, made once and shared by all tests that run side by side."""
+    """A run on the drawn digits, made once and shared by all tests that run side by side."""
     folder = tmp_path_factory.getbasetemp()
     out = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "finished" / "run"
     out.parent.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def easy(drawn: Dataset) -> Part:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A whole run: model file, report, DONE. Read it, do not change it."""
+    """A finished run: model file, report, DONE. Read it, do not change it."""
     return finish(tmp_path_factory)
 
 

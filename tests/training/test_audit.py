@@ -1,4 +1,4 @@
-"""An audit finds the labels that were made wrong, with networks that have not learnt from them."""
+"""An audit finds wrong labels with networks that did not train on them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def mislabel(part: Part, *indices: int) -> Part:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> audit.Audited:
+def audited(tmp_path_factory: pytest.TempPathFactory) -> audit.Audited:
     drawn = drawn_digits()
     assert drawn.test is not None
     test = mislabel(drawn.test, WRONG_IN_TEST)
@@ -37,8 +37,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> audit.Audited:
     return audit.audit(mixed, recipe=READER, folds=3, out=tmp_path_factory.mktemp("audits") / "a")
 
 
-def test_the_wrong_labels_are_the_worst(found):
-    worst = {(issue.at.part, issue.at.index): issue for issue in found.audit.labels[:4]}
+def test_the_wrong_labels_are_the_worst(audited):
+    worst = {(issue.at.part, issue.at.index): issue for issue in audited.audit.labels[:4]}
     assert set(worst) == {*(("train", i) for i in WRONG), ("test", WRONG_IN_TEST)}
     assert all(issue.kind == "label" for issue in worst.values())
     for issue in worst.values():
@@ -46,19 +46,19 @@ def test_the_wrong_labels_are_the_worst(found):
         assert issue.suggested == true != issue.at.label
 
 
-def test_a_leak_is_found(found):
-    leaks = [issue for issue in found.audit.copies if issue.kind == "copy" and issue.leak]
+def test_a_leak_is_found(audited):
+    leaks = [issue for issue in audited.audit.copies if issue.kind == "copy" and issue.leak]
     assert [(issue.at.index, issue.other.index) for issue in leaks] == [(20, 2)]
 
 
-def test_everything_is_written(found):
-    assert {path.name for path in found.folder.iterdir()} == {page.ISSUES, page.PROBS, page.PAGE}
-    with np.load(found.folder / page.PROBS) as kept:
-        assert kept["train_probs"].sum(1) == pytest.approx(1, abs=1e-5)
-        assert kept["test_probs"].sum(1) == pytest.approx(1, abs=1e-5)
+def test_everything_is_written(audited):
+    assert {path.name for path in audited.folder.iterdir()} == {page.ISSUES, page.PROBS, page.PAGE}
+    with np.load(audited.folder / page.PROBS) as stored:
+        assert stored["train_probs"].sum(1) == pytest.approx(1, abs=1e-5)
+        assert stored["test_probs"].sum(1) == pytest.approx(1, abs=1e-5)
 
 
-def test_no_network_reads_what_it_has_learnt(monkeypatch, tmp_path, drawn):
+def test_no_network_predicts_its_training_images(monkeypatch, tmp_path, drawn):
     learnt: list[Splits] = []
     build = trial.build
     monkeypatch.setattr(
@@ -76,11 +76,11 @@ def test_no_network_reads_what_it_has_learnt(monkeypatch, tmp_path, drawn):
 
 def test_a_recipe_that_decides_by_validation_gets_some(tmp_path, drawn):
     recipe = tiny(epochs=1, keep="best", validation=0.2)
-    found = audit.audit(replace(drawn, test=None), recipe=recipe, folds=2, out=tmp_path / "a")
-    assert [looked.n for looked in found.audit.parts] == [120]
+    audited = audit.audit(replace(drawn, test=None), recipe=recipe, folds=2, out=tmp_path / "a")
+    assert [audited_split.n for audited_split in audited.audit.parts] == [120]
 
 
-def test_the_same_seed_says_the_same(tmp_path, drawn):
+def test_the_same_seed_gives_the_same_issues(tmp_path, drawn):
     texts = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         made = audit.audit(drawn, recipe=tiny(epochs=1), folds=2, seed=seed, out=tmp_path / name)
@@ -88,11 +88,11 @@ def test_the_same_seed_says_the_same(tmp_path, drawn):
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_unreadable_pictures_are_left_out_and_the_others_keep_their_index(tmp_path, drawn):
+def test_unreadable_images_are_left_out_and_the_others_have_their_old_index(tmp_path, drawn):
     train = replace(mislabel(drawn.train, 40), faults={3: "broken", 90: "broken"})
-    found = audit.audit(replace(drawn, train=train, test=None), recipe=READER, folds=3, out=tmp_path / "a")
-    assert found.audit.parts[0].n == 118
-    worst = found.audit.labels[0].at
+    audited = audit.audit(replace(drawn, train=train, test=None), recipe=READER, folds=3, out=tmp_path / "a")
+    assert audited.audit.parts[0].n == 118
+    worst = audited.audit.labels[0].at
     assert (worst.index, worst.label) == (40, CLASSES[train.labels[40]])
 
 
@@ -124,29 +124,29 @@ def test_folds_that_cannot_be(folds, n, expected):
         audit.divide(draw(n), folds, seed=0, classes=CLASSES)
 
 
-def test_one_class_alone_is_refused():
+def test_one_class_alone_is_an_error():
     with pytest.raises(UsageError, match="two classes"):
         audit.divide(draw(30).take(np.arange(0, 30, 3)), 2, seed=0, classes=CLASSES)
 
 
-def test_a_class_by_one_writer_is_refused():
+def test_a_class_by_one_writer_is_an_error():
     part = draw(30)
     with pytest.raises(UsageError, match="no network would learn it"):
         audit.divide(replace(part, writers=part.labels.astype(np.int32)), 3, seed=0, classes=CLASSES)
 
 
-def test_a_teacher_is_refused(tmp_path, drawn):
+def test_a_teacher_is_an_error(tmp_path, drawn):
     with pytest.raises(UsageError, match="recipe without a teacher"):
         audit.audit(drawn, recipe=tiny(teacher="best"), out=tmp_path / "a")
     assert not (tmp_path / "a").exists()
 
 
-def test_a_page_of_nothing_is_refused(drawn):
+def test_an_empty_page_is_an_error(drawn):
     with pytest.raises(UsageError, match="top"):
         audit.audit(drawn, recipe=READER, top=0)
 
 
-def test_what_would_fail_after_the_training_fails_before(tmp_path, drawn, monkeypatch):
+def test_what_would_fail_after_the_training_fails_before_it(tmp_path, drawn, monkeypatch):
     monkeypatch.setattr(trial, "build", lambda *_: pytest.fail("it trains"))
     (tmp_path / "taken.txt").write_text("taken")
     with pytest.raises(OutputError, match="is taken"):

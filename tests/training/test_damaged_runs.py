@@ -1,4 +1,4 @@
-"""Run directories whose files are damaged: a run goes on from its last good state, or one line says why not."""
+"""Run directories whose files are damaged: a run continues from its last good state, or one line says why not."""
 
 from __future__ import annotations
 
@@ -50,16 +50,16 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(drawn, tmp_path):
-    whole = begin(RECIPES["adam"], drawn, tmp_path / "whole")
+    complete = begin(RECIPES["adam"], drawn, tmp_path / "whole")
     stopped = begin(RECIPES["adam"], drawn, tmp_path / "stopped", stop=2 * STEPS_PER_EPOCH + 1)
     damage(stopped, (stopped / checkpoint.FILE).read_bytes()[:-1])
-    said: list[str] = []
-    run.resume(stopped, data=drawn, device="cpu", log=said.append)
-    assert re.search(r"state\.safetensors: the checkpoint is damaged \(.+\); the last good one is .* 1\.$", said[0])
-    assert said[1] == "Going on after epoch 1."
-    assert (stopped / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
+    lines: list[str] = []
+    run.resume(stopped, data=drawn, device="cpu", log=lines.append)
+    assert re.search(r"state\.safetensors: the checkpoint is damaged \(.+\); the last good one is .* 1\.$", lines[0])
+    assert lines[1] == "Going on after epoch 1."
+    assert (stopped / checkpoint.FILE).read_bytes() == (complete / checkpoint.FILE).read_bytes()
     for file in (runs.METRICS, runs.STEPS):
-        assert rows(stopped / file) == rows(whole / file)
+        assert rows(stopped / file) == rows(complete / file)
     assert [path.name for path in (stopped / "checkpoint").iterdir()] == ["state.safetensors"]
 
 
@@ -71,7 +71,7 @@ def test_a_checkpoint_cut_short_is_not_read(stopped, cut):
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint at all", b"\xff" * 100, b"{}", b"\x02" + bytes(7) + b"[]"])
-def test_a_run_without_a_good_checkpoint_is_refused_and_left_alone(drawn, stopped, content):
+def test_a_run_without_a_good_checkpoint_is_an_error_and_left_alone(drawn, stopped, content):
     for file in (checkpoint.FILE, checkpoint.PREVIOUS):
         damage(stopped, content, file=file)
     before = contents(stopped)
@@ -80,14 +80,14 @@ def test_a_run_without_a_good_checkpoint_is_refused_and_left_alone(drawn, stoppe
     assert contents(stopped) == before
 
 
-def test_a_checkpoint_of_another_network_is_refused(stopped):
+def test_a_checkpoint_of_another_network_is_an_error(stopped):
     recipe = RECIPES["sgd"].change({"filters": (5, 7)})
     with pytest.raises(DataError, match=r"it is of another network: \S+ has another shape or type"):
         checkpoint.read(stopped, nets.build(recipe, 3), recipe, device=CPU)
 
 
 @pytest.mark.parametrize("name", [name for name in RECIPES if name != "sgd"])
-def test_a_checkpoint_of_another_optimizer_or_average_is_refused_and_left_alone(stopped, name):
+def test_a_checkpoint_of_another_optimizer_or_average_is_an_error_and_left_alone(stopped, name):
     recipe, before = RECIPES[name], contents(stopped)
     with pytest.raises(DataError, match=r"another network or optimizer: .* Was recipe\.toml changed\?"):
         checkpoint.read(stopped, nets.build(recipe, 3), recipe, device=CPU)
@@ -98,7 +98,7 @@ class _Killed(BaseException):
     """Nothing catches it, as nothing catches the end of a process."""
 
 
-def test_killed_at_any_moment_a_run_has_a_whole_checkpoint(stopped, tmp_path, monkeypatch):
+def test_killed_at_any_moment_a_run_has_a_complete_checkpoint(stopped, tmp_path, monkeypatch):
     """The process ends after each of its steps on the disk in turn, while the checkpoint of epoch 2 is written."""
     recipe = RECIPES["sgd"]
     for moment in count():
@@ -175,7 +175,7 @@ def damaged(draw_: st.DrawFn, data: bytes) -> bytes:
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(drawn_from=st.data())
-def test_whatever_a_checkpoint_holds_it_is_read_or_refused(stopped, drawn_from):
+def test_whatever_a_checkpoint_holds_it_is_read_or_one_error(stopped, drawn_from):
     recipe, folder = RECIPES["sgd"], stopped.with_name("damaged")
     (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
     damage(folder, drawn_from.draw(damaged((stopped / checkpoint.FILE).read_bytes())))
@@ -220,7 +220,7 @@ def test_a_checkpoint_without_a_checksum_is_read(stopped):
         (runs.RECIPE, "x" + ".x" * 50_000 + " = 1"),
     ],
 )
-def test_a_run_with_a_damaged_file_is_refused_in_one_line(drawn, stopped, file, content):
+def test_a_run_with_a_damaged_file_is_an_error_in_one_line(drawn, stopped, file, content):
     (stopped / file).write_text(content)
     with pytest.raises((DataError, UsageError), match=file) as caught:
         run.resume(stopped, data=drawn, device="cpu")
@@ -229,7 +229,7 @@ def test_a_run_with_a_damaged_file_is_refused_in_one_line(drawn, stopped, file, 
 
 @pytest.mark.parametrize("field", ["started", "commit", "libraries", "data", "threads", "teacher"])
 @pytest.mark.parametrize("value", [-1, [], {"x": 1}, 10**9])
-def test_what_env_json_says_is_checked_before_anything_is_trained(drawn, stopped, field, value):
+def test_env_json_is_checked_before_anything_is_trained(drawn, stopped, field, value):
     about = json.loads((stopped / runs.ENVIRONMENT).read_text())
     (stopped / runs.ENVIRONMENT).write_text(json.dumps({**about, field: value}))
     with pytest.raises(DataError, match=rf"env\.json cannot be read \({field}"):

@@ -1,4 +1,4 @@
-"""A teacher: what is learnt from it, and which one is refused."""
+"""A teacher: its predictions are learned, and which teachers are errors."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from inkdigit.training.seeds import train_seeds
 from .conftest import CPU, draw, drawn_digits, stop_at, tiny
 
 
-def test_it_says_what_its_file_says(finished, easy):
+def test_a_teacher_predicts_what_its_file_predicts(finished, easy):
     ask = distill.open_teacher(tiny(teacher=str(finished.folder)), drawn_digits())
     assert ask is not None
     changed = torch.from_numpy(easy.images[:5]).unsqueeze(1) + 0.3  # no whole numbers, as after augmentation
-    said = ask(changed)
+    probs = ask(changed)
     expected = Recognizer.load(finished.folder).probs_as_prepared(easy.images[:5])
-    assert said.dtype == torch.float32
-    assert np.allclose(said.numpy(), expected, atol=1e-6)
+    assert probs.dtype == torch.float32
+    assert np.allclose(probs.numpy(), expected, atol=1e-6)
 
 
-def test_without_one_there_is_nobody_to_ask():
+def test_a_recipe_without_a_teacher_has_none():
     assert distill.open_teacher(tiny(), drawn_digits()) is None
 
 
@@ -70,12 +70,12 @@ def test_the_run_names_its_teacher_and_its_file(finished, tmp_path):
     ("changes", "problem"),
     [({"classes": ("0", "1", "x")}, "different classes"), ({"prepare": "plain"}, "different preprocessing")],
 )
-def test_one_that_answers_otherwise_is_refused(finished, changes, problem):
+def test_a_teacher_with_other_classes_or_preprocessing_is_an_error(finished, changes, problem):
     with pytest.raises(UsageError, match=problem):
         distill.open_teacher(tiny(teacher=str(finished.folder)), replace(drawn_digits(), **changes))
 
 
-def test_one_that_is_not_there_is_refused_before_anything_begins(tmp_path):
+def test_a_missing_teacher_is_an_error_before_anything_begins(tmp_path):
     with pytest.raises(UsageError, match="no model"):
         run.train(tiny(teacher=str(tmp_path / "nothing")), data=drawn_digits(), out=tmp_path / "student")
     assert not (tmp_path / "student").exists()
@@ -97,17 +97,17 @@ HELD_OUT = {"validation": 0.25, "seed": 3}  # as the teacher held out
         {"test_fraction": 0.3},
     ],
 )
-def test_one_that_may_have_seen_what_is_held_out_is_refused(finished, changes):
+def test_a_teacher_that_may_have_seen_held_out_images_is_an_error(finished, changes):
     with pytest.raises(UsageError, match="may have learned from images that are held out"):
         distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits())
 
 
 @pytest.mark.parametrize("changes", [HELD_OUT, {"seed": 4}])
-def test_one_that_held_out_the_same_may_teach_and_any_where_nothing_is_held_out(finished, changes):
+def test_a_teacher_that_held_out_the_same_may_teach_and_any_where_nothing_is_held_out(finished, changes):
     assert distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits()) is not None
 
 
-def test_one_of_other_data_may_teach(finished):
+def test_a_teacher_of_other_data_may_teach(finished):
     other = replace(drawn_digits(), train=draw(90, seed=7))
     recipe = tiny(teacher=str(finished.folder), protocol="select", validation=0.5)
     assert distill.open_teacher(recipe, other) is not None
@@ -132,7 +132,7 @@ def test_a_run_is_not_resumed_with_another_teacher(finished, tmp_path, monkeypat
     assert run.resume(tmp_path / "student", data=drawn_digits()).model.card.provenance.teacher.sha256
 
 
-def test_a_student_of_one_that_saw_mnist_saw_it_too(finished, tmp_path):
+def test_a_student_of_a_teacher_that_saw_mnist_saw_it_too(finished, tmp_path):
     model = onnx.load(finished.folder / "model.onnx")
     card = finished.model.card
     set_card(model, replace(card, provenance=replace(card.provenance, saw_mnist=True)))
@@ -142,14 +142,14 @@ def test_a_student_of_one_that_saw_mnist_saw_it_too(finished, tmp_path):
     assert not card.provenance.saw_mnist
 
 
-def test_seeds_that_hold_out_what_the_teacher_learnt_from_are_refused_before_the_first(finished, tmp_path):
+def test_seeds_that_hold_out_images_of_the_teacher_are_an_error_before_the_first(finished, tmp_path):
     recipe = tiny(teacher=str(finished.folder), validation=0.25)
     with pytest.raises(UsageError, match="may have learned"):
         train_seeds(recipe, [3, 4], data=drawn_digits(), out=tmp_path / "seeds")
     assert not (tmp_path / "seeds").exists()
 
 
-def test_which_teacher_is_no_part_of_a_recipes_hash_but_that_there_is_one():
+def test_the_hash_of_a_recipe_has_whether_there_is_a_teacher_and_not_which():
     one, other, none = tiny(teacher="a"), tiny(teacher="b"), tiny()
     assert one.sha256 == other.sha256 != none.sha256
     assert one.is_twin_of(other)

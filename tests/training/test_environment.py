@@ -1,4 +1,4 @@
-"""What a run writes down of where it happened, and what a card keeps of it."""
+"""The environment of a run in env.json, and the provenance on a card."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ def test_without_git_there_is_no_commit(monkeypatch, drawn, error):
     assert environment.describe(drawn, source="", device=CPU)["commit"] is None
 
 
-def test_the_card_does_not_say_where_the_data_lay(about, drawn):
-    kept = environment.provenance(tiny(seed=4), drawn, about)
-    assert kept.data.licence is None
-    assert (kept.seed, kept.saw_mnist) == (4, False)
-    assert kept.recipe_sha256 == tiny().sha256
-    assert "/somewhere" not in json.dumps(kept.to_json())
+def test_the_card_does_not_name_the_folder_of_the_data(about, drawn):
+    card_provenance = environment.provenance(tiny(seed=4), drawn, about)
+    assert card_provenance.data.licence is None
+    assert (card_provenance.seed, card_provenance.saw_mnist) == (4, False)
+    assert card_provenance.recipe_sha256 == tiny().sha256
+    assert "/somewhere" not in json.dumps(card_provenance.to_json())
 
 
-def test_the_card_says_what_was_drawn(about, drawn):
+def test_the_card_states_what_was_drawn(about, drawn):
     def text(**fields: float) -> str:
         return environment.provenance(tiny(**fields), drawn, about).drawn
 
@@ -69,11 +69,11 @@ def test_the_card_says_what_was_drawn(about, drawn):
     assert text(stressed=0.5, outliers=9) == "0.5 stressed copies of each image, 9 images of no digit or of several"
 
 
-def test_the_card_says_that_mnist_was_seen_whatever_it_was_called(about, monkeypatch):
+def test_the_card_states_that_mnist_was_seen_whatever_its_name(about, monkeypatch):
     by_name = Dataset("mnist", CLASSES, draw(3))
-    kept = environment.provenance(tiny(), by_name, about)
-    assert kept.saw_mnist
-    assert kept.data.licence == environment.LICENCES["mnist"]
+    card_provenance = environment.provenance(tiny(), by_name, about)
+    assert card_provenance.saw_mnist
+    assert card_provenance.data.licence == environment.LICENCES["mnist"]
     renamed = Dataset("my-folder", CLASSES, draw(3))
     monkeypatch.setattr(provenance, "MNIST_SHA256", renamed.sha256)
     assert environment.provenance(tiny(), renamed, about).saw_mnist

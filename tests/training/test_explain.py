@@ -1,4 +1,4 @@
-"""What a network has learnt: filters, feature maps of plain and residual networks, gradients; and a run's insight."""
+"""Filters, feature maps of plain and residual networks, gradients; and the insight of a run."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def evidence(net: torch.nn.Module, images: np.ndarray, chosen: int) -> np.ndarra
 
 def test_filters_are_the_first_convolution():
     net = built(kernel=(5, 3))
-    found = explain.filters(net)
-    assert (found.shape, found.dtype) == ((4, 5, 5), np.float32)
-    assert np.array_equal(found, net.get_submodule("block1_conv1").weight.detach().numpy()[:, 0])
+    result = explain.filters(net)
+    assert (result.shape, result.dtype) == ((4, 5, 5), np.float32)
+    assert np.array_equal(result, net.get_submodule("block1_conv1").weight.detach().numpy()[:, 0])
 
 
 def test_a_network_without_convolutions_has_neither_filters_nor_maps():
@@ -76,32 +76,32 @@ def test_feature_maps_look_inside_residual_units():
 def test_gradients_share_out_the_evidence(fields):
     net, part = built(activation="gelu", **fields), draw(3)
     net.train()
-    found = explain.gradients(net, part.images, [2, 2, 2])
+    result = explain.gradients(net, part.images, [2, 2, 2])
     assert net.training
     net.eval()
-    assert (found.shape, found.dtype) == ((3, 28, 28), np.float32)
-    assert not found[part.images == 0].any()
+    assert (result.shape, result.dtype) == ((3, 28, 28), np.float32)
+    assert not result[part.images == 0].any()
     blank = np.zeros((1, 28, 28), np.uint8)
     gained = evidence(net, part.images, 2) - evidence(net, blank, 2)
     assert np.abs(gained).max() > 0.01
-    assert found.sum((1, 2)) == pytest.approx(gained, rel=0.1, abs=0.02)
+    assert result.sum((1, 2)) == pytest.approx(gained, rel=0.1, abs=0.02)
 
 
-def test_a_picture_may_ask_for_a_class_of_its_own():
+def test_an_image_may_have_a_class_of_its_own_explained():
     net, images = built(), draw(1).images
     both = explain.gradients(net, np.repeat(images, 2, axis=0), [0, 1])
     assert np.array_equal(both[1], explain.gradients(net, images, [1])[0])
     assert not np.array_equal(both[0], both[1])
 
 
-def test_gradients_without_captum_are_refused(monkeypatch):
+def test_gradients_without_captum_are_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(MissingExtra, match=r"captum.*inkdigit\[train\]") as caught:
         explain.gradients(built(), draw(1).images, [0])
     assert caught.value.exit_code == 7
 
 
-def test_what_the_weights_tell_is_added_to_explanations(finished):
+def test_the_weights_add_gradients_to_explanations(finished):
     images = draw(2).images
     before = [explain_picture(finished.model, image) for image in images]
     after, internals = explain.explain_weights(finished.model, before)
@@ -114,50 +114,50 @@ def test_what_the_weights_tell_is_added_to_explanations(finished):
     assert internals.left_out is None
 
 
-def predictions(said: list[int], scores: list[float]) -> list[Prediction]:
+def predictions(predicted: list[int], scores: list[float]) -> list[Prediction]:
     names = ("0", "1", "2")
     return [
         Prediction(names[k], 0.9, np.roll(np.array([0.9, 0.05, 0.05], np.float32), k), score)
-        for k, score in zip(said, scores, strict=True)
+        for k, score in zip(predicted, scores, strict=True)
     ]
 
 
 def test_the_insight_of_a_run_takes_clear_examples_and_the_worst_mistakes(finished):
     part = draw(9)  # 0 1 2 0 1 2 0 1 2
-    said = predictions([0, 1, 2, 0, 1, 2, 0, 1, 0], [1, 1, 1, 3, 1, 1, 2, 4, 9])
-    found = explain.insight(finished.model, part, said)
-    pictures = [example.explanation.image for example in found.examples]
+    predicted = predictions([0, 1, 2, 0, 1, 2, 0, 1, 0], [1, 1, 1, 3, 1, 1, 2, 4, 9])
+    result = explain.insight(finished.model, part, predicted)
+    pictures = [example.explanation.image for example in result.examples]
     assert all(np.array_equal(a, b) for a, b in zip(pictures, part.images[[3, 7, 2]], strict=True))
-    assert [example.title for example in (*found.examples, *found.mistakes)] == ["0", "1", "2", "2 → 0"]
-    assert all(maps.shape[0] == 3 for maps in found.maps.values())
-    for example in (*found.examples, *found.mistakes):
+    assert [example.title for example in (*result.examples, *result.mistakes)] == ["0", "1", "2", "2 → 0"]
+    assert all(maps.shape[0] == 3 for maps in result.maps.values())
+    for example in (*result.examples, *result.mistakes):
         assert example.explanation.occlusion.any()
         assert example.explanation.gradients.any()
-    assert found.left_out is None
+    assert result.left_out is None
 
 
 def test_examples_are_spread_over_the_classes_that_were_read_right():
     classes = tuple(f"class {i}" for i in range(256))
     labels = np.arange(256, dtype=np.int64)
-    said = [Prediction(classes[i], 0.9, np.eye(256, dtype=np.float32)[i], 1.0) for i in range(256)]
-    said[255] = Prediction(None, reason="no ink")
-    assert explain.clear_examples(said, labels, classes).tolist() == [0, 127, 254]
-    assert explain.clear_examples(said[:2], labels[1::-1], classes).tolist() == []
+    predicted = [Prediction(classes[i], 0.9, np.eye(256, dtype=np.float32)[i], 1.0) for i in range(256)]
+    predicted[255] = Prediction(None, reason="no ink")
+    assert explain.clear_examples(predicted, labels, classes).tolist() == [0, 127, 254]
+    assert explain.clear_examples(predicted[:2], labels[1::-1], classes).tolist() == []
 
 
 def test_a_model_that_never_answered_has_no_insight(finished):
-    found = explain.insight(finished.model, draw(3), [Prediction(None, reason="no ink")] * 3)
-    assert (found.examples, found.mistakes, found.filters) == ((), (), None)
+    result = explain.insight(finished.model, draw(3), [Prediction(None, reason="no ink")] * 3)
+    assert (result.examples, result.mistakes, result.filters) == ((), (), None)
 
 
 def test_a_library_that_is_missing_does_not_cost_the_training(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
-    found = explain.insight(finished.model, draw(3), predictions([0, 1, 2], [1, 1, 1]))
-    assert "Gradients need captum" in (found.left_out or "")
-    assert len(found.filters) == 4  # these need PyTorch alone
-    assert list(found.maps) == ["block1_conv1", "block2_conv1"]
-    assert [example.explanation.gradients for example in found.examples] == [None] * 3
-    assert found.examples[0].explanation.occlusion.any()
+    result = explain.insight(finished.model, draw(3), predictions([0, 1, 2], [1, 1, 1]))
+    assert "Gradients need captum" in (result.left_out or "")
+    assert len(result.filters) == 4  # these need PyTorch alone
+    assert list(result.maps) == ["block1_conv1", "block2_conv1"]
+    assert [example.explanation.gradients for example in result.examples] == [None] * 3
+    assert result.examples[0].explanation.occlusion.any()
 
 
 def test_the_report_of_a_run_shows_it(finished):
@@ -167,7 +167,7 @@ def test_the_report_of_a_run_shows_it(finished):
     assert {"filters", "maps-block1_conv1", "maps-block2_conv1", "saliency-1"} <= plots
 
 
-def test_parts_of_one_picture_are_enough(finished):
+def test_splits_of_one_image_are_enough(finished):
     part: Part = draw(1)
-    found = explain.insight(finished.model, part, predictions([1], [1.0]))
-    assert (len(found.examples), [example.title for example in found.mistakes]) == (0, ["0 → 1"])
+    result = explain.insight(finished.model, part, predictions([1], [1.0]))
+    assert (len(result.examples), [example.title for example in result.mistakes]) == (0, ["0 → 1"])

@@ -1,4 +1,4 @@
-"""Recipes: every field survives TOML, nonsense is refused with the key's name, and `--set` reads as TOML does."""
+"""Recipes: every field survives TOML, an error names the key, and `--set` is read as TOML."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_numbers_lists_and_text_survive_toml(rate, filters, about):
 
 
 @pytest.mark.parametrize("name", bundled())
-def test_every_bundled_recipe_loads_and_says_what_it_is(name):
+def test_every_bundled_recipe_loads_and_has_a_description(name):
     recipe = Recipe.load(name)
     assert recipe.name == name
     assert recipe.about
@@ -132,14 +132,14 @@ def test_a_recipe_is_found_by_path_and_by_run_directory(tmp_path):
     assert Recipe.load(tmp_path / "recipe.toml").name == "recipe"
 
 
-@pytest.mark.parametrize(("wanted", "hint"), [("fats", r"Did you mean fast\?"), ("quite-another", "one of")])
-def test_an_unknown_recipe_is_refused(wanted, hint):
-    with pytest.raises(UsageError, match=f"There is no recipe '{wanted}'.*{hint}"):
-        Recipe.load(wanted)
+@pytest.mark.parametrize(("name", "hint"), [("fats", r"Did you mean fast\?"), ("quite-another", "one of")])
+def test_an_unknown_recipe_is_an_error(name, hint):
+    with pytest.raises(UsageError, match=f"There is no recipe '{name}'.*{hint}"):
+        Recipe.load(name)
 
 
 @pytest.mark.parametrize("content", [b"epochs = ", b"\xff\xfe\x00", b"<html>"])
-def test_what_is_no_toml_is_refused(tmp_path, content):
+def test_a_file_that_is_not_toml_is_an_error(tmp_path, content):
     path = tmp_path / "r.toml"
     path.write_bytes(content)
     with pytest.raises(UsageError, match=r"r\.toml is not a TOML file"):
@@ -219,7 +219,7 @@ def test_an_unknown_key_is_named_with_the_nearest_one():
         ("early_stopping_patience_epochs", 10**18),
     ],
 )
-def test_a_value_that_does_not_fit_is_refused_with_its_key(key, value):
+def test_a_value_that_does_not_fit_is_an_error_with_its_key(key, value):
     with pytest.raises(UsageError, match=key) as caught:
         Recipe.load("fast", {"filters": [8, 8], "kernel": 3, "pooling": "max", key: value})
     assert caught.value.exit_code == 2
@@ -232,7 +232,7 @@ def test_a_whitening_start_needs_a_convolution_that_sees_neighbours(fields):
 
 
 @pytest.mark.parametrize("fields", [{"schedule": "plateau"}, {"early_stopping_patience_epochs": 2}, {"keep": "best"}])
-def test_what_looks_at_validation_needs_some(fields):
+def test_a_recipe_that_decides_by_validation_needs_some(fields):
     with pytest.raises(UsageError, match="need validation > 0"):
         Recipe.from_fields(fields)
     assert Recipe.from_fields({**fields, "validation": 100}).needs_validation
@@ -257,7 +257,7 @@ def test_changes_are_read_as_toml_and_else_as_text():
 
 
 @pytest.mark.parametrize("assignment", ["epochs", "=3", " =3", ""])
-def test_a_change_without_key_or_value_is_refused(assignment):
+def test_a_change_without_key_or_value_is_an_error(assignment):
     with pytest.raises(UsageError, match=r"changes nothing. Expected: key=value"):
         parse_changes([assignment])
 
@@ -281,7 +281,7 @@ def test_one_value_stands_for_every_block():
     assert Recipe(filters=(8, 8), kernel=(5, 3)).per_block("kernel") == (5, 3)
 
 
-def test_same_padding_asks_for_odd_kernels():
+def test_same_padding_needs_odd_kernels():
     with pytest.raises(UsageError, match="odd kernels"):
         Recipe.from_fields({"kernel": 4})
     with pytest.raises(UsageError, match="odd kernels"):
@@ -306,7 +306,7 @@ def test_residual_units_have_same_padding_and_pool_last():
         'about = "\udcff"',
     ],
 )
-def test_toml_that_is_too_deep_or_too_long_is_refused_at_once(tmp_path, text):
+def test_toml_that_is_too_deep_or_too_long_is_an_error_at_once(tmp_path, text):
     (tmp_path / "r.toml").write_text(text, errors="surrogateescape")
     with pytest.raises(UsageError, match=r"r\.toml is not a TOML file: ") as caught:
         Recipe.load(tmp_path / "r.toml")
@@ -320,7 +320,7 @@ def test_a_file_without_an_end_is_not_a_recipe(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["9" * 5000, "[" * 100_000, "x" * 100_000, "{a" + ".a" * 600 + "=1}"])
-def test_a_change_that_is_too_deep_or_too_long_is_refused_with_its_key(value):
+def test_a_change_that_is_too_deep_or_too_long_is_an_error_with_its_key(value):
     with pytest.raises(UsageError, match=r"--set 'epochs': .* Received: ") as caught:
         parse_changes([f"epochs={value}"])
     assert len(str(caught.value)) < 400
@@ -346,20 +346,20 @@ NESTED = st.recursive(
 
 @settings(max_examples=300, deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(Recipe.model_fields)), NESTED, min_size=1, max_size=4))
-def test_whatever_a_field_is_set_to_it_is_taken_or_refused_in_a_line_that_names_a_field(fields):
+def test_any_value_of_a_field_is_taken_or_is_an_error_that_names_a_field(fields):
     try:
         recipe = Recipe.from_fields(fields)
     except UsageError as exc:
-        said = str(exc)
+        message = str(exc)
     else:
-        said = ""
+        message = ""
         assert Recipe.from_fields(parse_toml(recipe.to_toml())) == recipe
-    assert not said or any(name in said for name in Recipe.model_fields)
-    assert len(said) < 1200
+    assert not message or any(name in message for name in Recipe.model_fields)
+    assert len(message) < 1200
 
 
 @pytest.mark.parametrize("name", ["seed", "zoom", "filters", "about"])
-def test_a_number_that_cannot_even_be_printed_is_refused(name):
+def test_a_number_that_cannot_even_be_printed_is_an_error(name):
     with pytest.raises(UsageError, match="too many digits"):
         Recipe.from_fields({name: 10**5000})
     with pytest.raises(UsageError):
@@ -375,7 +375,7 @@ def test_a_number_that_cannot_even_be_printed_is_refused(name):
         ({"filters": [64, 64], "pooling": "none", "head": "global_max", "batch": 65_536}, "values in a batch"),
     ],
 )
-def test_an_absurd_network_is_refused_before_it_is_built(fields, what):
+def test_an_absurd_network_is_an_error_before_it_is_built(fields, what):
     with pytest.raises(UsageError, match=rf"filters, kernel, .*: they make a network of [\d,]+ {what}; [\d,]+ at most"):
         Recipe.from_fields(fields)
 
@@ -397,7 +397,7 @@ def test_seeds_are_read():
     assert {text: parse_seeds(text) for text in seeds} == seeds
 
 
-def test_what_names_no_seeds():
+def test_texts_that_name_no_random_seeds_are_errors():
     numbers = ("-1", "0-", "4-0", "0,,1", "0-2-4", "1.5", "²", "9" * 5000, "0-" + "9" * 5000)
     for text in ("", "a", *numbers, "0-1000", "0-999,1000"):
         with pytest.raises(UsageError, match=r"does not name random seeds|too many random seeds"):

@@ -1,4 +1,4 @@
-"""What a run comes to: predictions that every plot can be drawn from again, and whose calibration counts."""
+"""The results of a run: its predictions are enough for every plot, and its report has all of its parts."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def net() -> torch.nn.Sequential:
 
 
 def test_the_predictions_are_enough_to_draw_every_figure_again(finished, drawn):
-    with np.load(finished.folder / runs.PREDICTIONS) as kept:
-        probs, logits, labels = kept["probs"], kept["logits"], kept["labels"]
+    with np.load(finished.folder / runs.PREDICTIONS) as stored:
+        probs, logits, labels = stored["probs"], stored["logits"], stored["labels"]
     assert (probs.shape, logits.shape, labels.shape) == ((40, 3), (40, 3), (40,))
     assert np.array_equal(labels, drawn.test.labels)
     exponents = np.exp(logits - logits.max(1, keepdims=True))
@@ -45,17 +45,17 @@ def test_the_predictions_are_enough_to_draw_every_figure_again(finished, drawn):
     assert np.mean(probs.argmax(1) == labels) == finished.report["accuracy"]
 
 
-def test_a_picture_without_an_answer_is_not_a_number(drawn, tmp_path):
+def test_an_image_without_a_prediction_has_nan(drawn, tmp_path):
     answers = [Prediction("0", 0.7, np.array([0.7, 0.3, 0.0], np.float32), 2.0), Prediction(None, reason="no ink")]
     small = Dataset("small", CLASSES, drawn.train, drawn.test.take(np.arange(2)))
     results._write_predictions(job(small, tmp_path), answers, 3)
-    with np.load(tmp_path / runs.PREDICTIONS) as kept:
-        assert np.isnan(kept["probs"][1]).all()
-        assert np.isnan(kept["logits"][1]).all()
-        assert kept["logits"][0, 2] == -np.inf  # a probability of 0
+    with np.load(tmp_path / runs.PREDICTIONS) as stored:
+        assert np.isnan(stored["probs"][1]).all()
+        assert np.isnan(stored["logits"][1]).all()
+        assert stored["logits"][0, 2] == -np.inf  # a probability of 0
 
 
-def test_the_report_tells_of_model_data_and_stages(finished):
+def test_the_report_has_model_data_and_stages(finished):
     report = finished.report
     assert set(report["seconds"]) == {"load", "train", "export", "evaluate", "report"}
     assert report["model"]["bytes"] == (finished.folder / "model.onnx").stat().st_size
@@ -67,11 +67,11 @@ def test_the_report_tells_of_model_data_and_stages(finished):
     assert report["recipe"]["seed"] == 3
 
 
-def test_a_set_of_one_part_reports_on_the_fifth_that_was_kept_aside(drawn, tmp_path):
+def test_a_set_with_one_split_reports_on_the_fifth_that_was_set_aside(drawn, tmp_path):
     one = job(Dataset("one", CLASSES, drawn.train), tmp_path)
-    found = results._check(one)
-    assert (found.train.n, found.test and found.test.n) == (96, 24)
-    assert found.shared == 0
+    result = results._check(one)
+    assert (result.train.n, result.test and result.test.n) == (96, 24)
+    assert result.shared == 0
 
 
 def test_glimpses_are_augmented_as_training_does_it(drawn, tmp_path):
@@ -83,7 +83,7 @@ def test_glimpses_are_augmented_as_training_does_it(drawn, tmp_path):
     assert results._augmented_glimpses(job(none, tmp_path)).shape == (0, 28, 28)
 
 
-def test_a_full_disk_is_said_and_leaves_no_half_written_model(drawn, net, tmp_path, monkeypatch):
+def test_a_full_disk_is_an_error_and_leaves_no_incomplete_model(drawn, net, tmp_path, monkeypatch):
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -97,7 +97,7 @@ def test_a_full_disk_is_said_and_leaves_no_half_written_model(drawn, net, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_nothing_in_a_report_depends_on_where_it_was_made(finished):
+def test_a_report_does_not_depend_on_its_folder(finished):
     html = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert str(finished.folder) not in html
     assert json.dumps(finished.report, allow_nan=False)

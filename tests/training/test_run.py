@@ -1,4 +1,4 @@
-"""A whole run: what it leaves behind, what it repeats, and that a run that cannot begin leaves nothing."""
+"""A run: what it writes, what it repeats, and that a run that cannot begin writes nothing."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def selected(tmp_path_factory) -> run.Run:
     data = Dataset("sealed", CLASSES, draw(90, seed=5), draw(3))
     object.__setattr__(data, "test", Untouchable())
     out = tmp_path_factory.mktemp("selected") / "run"
-    said: list[str] = []
+    lines: list[str] = []
     recipe = tiny(protocol="select", epochs=1, keep="best", ema_decay=0.9)
-    return run.train(recipe, data=data, out=out, device="cpu", log=said.append)
+    return run.train(recipe, data=data, out=out, device="cpu", log=lines.append)
 
 
-def test_a_run_leaves_what_the_house_says_and_done_comes_last(finished):
+def test_a_run_writes_its_files_and_done_comes_last(finished):
     assert {path.name for path in finished.folder.iterdir()} == FILES
     assert [path.name for path in (finished.folder / "checkpoint").iterdir()] == ["state.safetensors"]
     done = (finished.folder / "DONE").stat().st_mtime_ns
@@ -103,7 +103,7 @@ def test_another_seed_is_another_run(finished, drawn, tmp_path, only_training): 
     assert Recipe.load(other.folder).seed == 4
 
 
-def test_every_look_at_a_test_part_is_noted(finished):
+def test_every_use_of_a_test_split_is_noted(finished):
     with (finished.folder.parent / OPENINGS).open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert row.pop("date")
@@ -116,7 +116,7 @@ def test_every_look_at_a_test_part_is_noted(finished):
     }
 
 
-def test_select_never_looks_at_the_test_part(selected):
+def test_select_never_uses_the_test_split(selected):
     assert selected.report["report_name"] == "validation"
     assert selected.report["protocol"] == "select"
     assert selected.report["n"] == 15  # a sixth
@@ -180,7 +180,7 @@ def test_a_run_that_cannot_begin_leaves_nothing(drawn, tmp_path, monkeypatch, re
 
 
 @pytest.mark.parametrize(("device", "text"), [("tpu", "Unknown device 'tpu'. Expected: auto"), ("CPU", "Unknown")])
-def test_an_unknown_device_is_refused(drawn, tmp_path, device, text):
+def test_an_unknown_device_is_an_error(drawn, tmp_path, device, text):
     with pytest.raises(UsageError, match=text):
         run.train(tiny(), data=drawn, out=tmp_path / "run", device=device)
 
@@ -192,7 +192,7 @@ def test_a_run_that_diverges_is_unfinished(drawn, tmp_path):
     assert not runs.is_finished(tmp_path / "run")
 
 
-def test_what_opens_the_data_again_is_kept_wherever_the_run_is_taken_up(tmp_path, monkeypatch, only_training):  # noqa: ARG001
+def test_a_run_can_be_resumed_from_any_folder(tmp_path, monkeypatch, only_training):  # noqa: ARG001
     part = draw(30)
     np.savez(tmp_path / "d.npz", X=part.images, y=part.labels)
     monkeypatch.chdir(tmp_path)
@@ -205,7 +205,7 @@ def test_what_opens_the_data_again_is_kept_wherever_the_run_is_taken_up(tmp_path
 
 
 @pytest.mark.usefixtures("only_training")
-def test_one_class_is_refused_and_few_or_blank_pictures_are_trained(tmp_path):
+def test_one_class_is_an_error_and_few_or_blank_images_are_trained(tmp_path):
     few = Dataset("few", CLASSES, draw(6), draw(3))
     assert run.train(tiny(epochs=1), data=few, out=tmp_path / "few", device="cpu").history
     blank = Dataset("blank", CLASSES, Part(np.zeros((8, 28, 28), np.uint8), np.arange(8) % 3), draw(3))

@@ -1,4 +1,4 @@
-"""A training without its keepsakes is the training of a run."""
+"""A trial trains exactly what a run trains."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def test_it_ends_at_the_weights_of_a_run(finished):
     parts = splits_of(dataset, FINISHED)
     state = loop.start(trial.build(FINISHED, parts, 3), FINISHED)
     rows = list(trial.epochs(state, FINISHED, parts, CPU))
-    kept = checkpoint.read(finished.folder, nets.build(FINISHED, 3), FINISHED, device=CPU)
+    stored = checkpoint.read(finished.folder, nets.build(FINISHED, 3), FINISHED, device=CPU)
     assert [row.epoch for row in rows] == [1, 2, 3, 4]
-    assert weights(state.net) == weights(kept.net)
+    assert weights(state.net) == weights(stored.net)
 
 
-def test_its_accuracy_is_that_of_the_weights_it_kept(easy):
+def test_its_accuracy_is_that_of_its_final_weights(easy):
     recipe = tiny(epochs=4, keep="best", validation=0.25, learning_rate=0.05)
     parts = split(drawn_digits(), protocol="final", validation=0.25, seed=0)
     state = loop.start(trial.build(recipe, parts, 3), recipe)

@@ -187,7 +187,8 @@ def _predict_by_folds(
 
     One temperature for all is fitted on the training images, each as the network predicts it that did not train on it.
     """
-    classes, device = len(dataset.classes), choose_device("auto")
+    classes = len(dataset.classes)
+    device = choose_device("auto")
     logits = torch.zeros(len(dataset.train), classes, dtype=torch.float64)
     test_logits = []
     folds = int(fold_of.max()) + 1

@@ -32,7 +32,8 @@ class Teacher:
 
     def describe(self) -> TeacherFile:
         """What is stored of it: its file by name and SHA-256, and what it learned from."""
-        file, provenance = ModelFile.of(self.model.path), self.model.card.provenance
+        file = ModelFile.of(self.model.path)
+        provenance = self.model.card.provenance
         return TeacherFile(file.file, file.sha256, provenance.data, provenance.saw_mnist)
 
 

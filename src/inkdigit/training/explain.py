@@ -24,8 +24,8 @@ from inkdigit.training.network import nets
 from inkdigit.training.network.nets import ACTIVATIONS
 from inkdigit.types import Floats, Gray, Part, Prediction
 
-PATH_STEPS = 32  # points between the blank image and the image, over which gradients are integrated
-PATH_BATCH = 256  # images times points that go through the network at a time: some megabytes per layer
+PATH_STEPS = 32  # points from the blank image to the image, for the integral: its sum is right to a tenth
+PATH_BATCH = 256  # images times points that go through the network at a time, to bound the memory
 EXAMPLES = 3  # images with feature maps in the report of a run: a row each
 MISTAKES = 5  # images with an explanation beside them: a row of the page
 
@@ -128,7 +128,8 @@ def explain_weights(recognizer: Recognizer, explanations: Sequence[Explanation])
     """
     net = nets.only_classes(restore(recognizer)[0], len(recognizer.classes))
     images = np.stack([explanation.image for explanation in explanations])
-    complete, left_out = list(explanations), None
+    complete = list(explanations)
+    left_out = None
     try:
         values = gradients(net, images, [explanation.class_index for explanation in explanations])
         complete = [replace(one, gradients=value) for one, value in zip(explanations, values, strict=True)]

@@ -134,7 +134,8 @@ def _story(
     insight: Insight,
     seconds: dict[str, float],
 ) -> run_page.Content:
-    history, report = read_rows(job.folder / runs.METRICS), job.splits.report
+    history = read_rows(job.folder / runs.METRICS)
+    report = job.splits.report
     seconds = {"train": sum(row["seconds"] for row in history), **seconds}
     return run_page.Content(
         title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",

@@ -1,4 +1,4 @@
-"""Calibration: the temperature that was put in is found, the threshold lets the stated share through."""
+"""Calibration: a known temperature is recovered, the threshold has the stated coverage."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_the_temperature_recovers_a_known_scale(scale):
     assert fit_temperature(honest * scale, labelled(honest)) == pytest.approx(scale, rel=0.03)
 
 
-def test_too_few_pictures_leave_the_model_as_it_is():
+def test_too_few_images_leave_the_model_uncalibrated():
     few = Tensors(torch.zeros(MIN_IMAGES - 1, 28, 28, dtype=torch.uint8), torch.zeros(MIN_IMAGES - 1).long())
     assert calibrate(Linear(1), few, classes=3, fitted_on="few") == Calibration()
 
 
-def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right():
+def test_the_threshold_is_lowered_for_stressed_copies_that_are_classified_correctly():
     images = torch.randint(0, 256, (3000, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     net = Linear(0.1)
     logits = net(images.float()).detach()
@@ -67,14 +67,14 @@ def test_the_threshold_goes_down_for_photographed_pictures_that_are_read_right()
     plain = calibrate(net, held_out, classes=3, fitted_on="them")
     low = images[score_of(logits, 3).argsort()[:MIN_COPIES]]
     best = net(low.float()).detach()[:, :3].argmax(1)
-    found = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low, best))
-    assert found.accept_score is not None
+    fitted = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low, best))
+    assert fitted.accept_score is not None
     assert plain.accept_score is not None
-    assert found.accept_score < plain.accept_score
-    score = score_of(net(low.float()).detach() / found.temperature, 3)
-    assert float((score >= found.accept_score).float().mean()) == pytest.approx(COVERAGE_STRESSED, abs=0.01)
-    assert found.fitted_on == "them, and 97 % of 100 of them that are read right as photographed"
-    assert (found.temperature, found.keeps) == (plain.temperature, plain.keeps)
+    assert fitted.accept_score < plain.accept_score
+    score = score_of(net(low.float()).detach() / fitted.temperature, 3)
+    assert float((score >= fitted.accept_score).float().mean()) == pytest.approx(COVERAGE_STRESSED, abs=0.01)
+    assert fitted.fitted_on == "them, and 97 % of 100 of them that are read right as photographed"
+    assert (fitted.temperature, fitted.keeps) == (plain.temperature, plain.keeps)
     few = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low[1:], best[1:]))
     assert few == plain
     wrong = calibrate(net, held_out, classes=3, fitted_on="them", stressed=Tensors(low, (best + 1) % 3))
@@ -126,7 +126,7 @@ def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, draw
     assert of_run(net, many) == Calibration()
 
 
-def test_photographed_copies_keep_their_labels_and_leave_the_pictures_out():
+def test_stressed_copies_have_the_labels_of_the_images_and_do_not_contain_them():
     labels = np.arange(MIN_IMAGES) % 10
     part = Part(np.stack([template(label) for label in labels]), labels)
     recipe = Recipe.from_fields({"filters": [4], "stressed": 0.5, "outliers": 9})
@@ -138,16 +138,16 @@ def test_photographed_copies_keep_their_labels_and_leave_the_pictures_out():
     assert stressed_copies(part.take(np.arange(9)), recipe) is None
 
 
-def test_the_threshold_keeps_the_stated_share():
+def test_the_threshold_has_the_stated_coverage():
     images = torch.randint(0, 256, (3000, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
     net = Linear(0.1)
     logits = net(images.float()).detach()
-    found = calibrate(net, Tensors(images, labelled(logits / 2)), classes=logits.shape[1], fitted_on="3,000 pictures")
-    assert found.temperature == pytest.approx(2, rel=0.1)
-    assert (found.keeps, found.fitted_on) == (COVERAGE, "3,000 pictures")
-    assert found.accept_score is not None
-    score = torch.logsumexp(logits / found.temperature, 1)
-    assert float((score >= found.accept_score).float().mean()) == pytest.approx(COVERAGE, abs=0.0005)
+    fitted = calibrate(net, Tensors(images, labelled(logits / 2)), classes=logits.shape[1], fitted_on="3,000 pictures")
+    assert fitted.temperature == pytest.approx(2, rel=0.1)
+    assert (fitted.keeps, fitted.fitted_on) == (COVERAGE, "3,000 pictures")
+    assert fitted.accept_score is not None
+    score = torch.logsumexp(logits / fitted.temperature, 1)
+    assert float((score >= fitted.accept_score).float().mean()) == pytest.approx(COVERAGE, abs=0.0005)
 
 
 def test_a_network_that_knows_outliers_has_a_minimum_confidence_and_rejects_more():

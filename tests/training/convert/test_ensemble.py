@@ -1,4 +1,4 @@
-"""Ensembles: one file that answers with the mean of several networks, or of one over several views."""
+"""Ensembles: one file with the mean of several networks, or of one network over several views."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ..conftest import CLASSES, draw, tiny
 
 
 def member_file(path: Path, recipe: Recipe, dataset: Dataset, *, temperature: float = 1.0) -> Recognizer:
-    """The model file of a network that was hardly trained, as if it had learnt from the data."""
+    """The model file of a network that was hardly trained, as if it had been trained on the data."""
     torch.manual_seed(recipe.seed)
     net, pictures = nets.build(recipe, len(dataset.classes)), dataset.train.images[:32]
     with torch.no_grad():
@@ -64,14 +64,14 @@ def relabelled(model: Recognizer, path: Path, *, card: dict[str, Any] | None = N
 
 @pytest.fixture(scope="module")
 def many() -> Dataset:
-    """Enough pictures to fit a temperature on."""
+    """Enough images to fit a temperature on."""
     few = draw(60)
     return Dataset("many", CLASSES, few.take(np.arange(900) % 60), draw(10, seed=1))
 
 
 @pytest.fixture(scope="module")
 def pair(many, tmp_path_factory) -> list[Recognizer]:
-    """Two networks of different shape that held out the same pictures."""
+    """Two networks of different shape that held out the same images."""
     folder = tmp_path_factory.mktemp("members")
     wide, flat = tiny(name="wide", validation=600), tiny(name="flat", filters=(6,), batch_norm=False, validation=600)
     return [
@@ -89,10 +89,10 @@ def joined(pair, many, tmp_path_factory) -> Recognizer:
 
 @pytest.fixture(scope="module")
 def five(pair, many, tmp_path_factory) -> tuple[Recognizer, list[str]]:
-    """The same with five views, and what was told meanwhile."""
-    path, told = tmp_path_factory.mktemp("five") / "m.onnx", []
-    path.write_bytes(join(pair, many, name="both", views=5, log=told.append))
-    return Recognizer.load(path), told
+    """The same with five views, and the lines of its log."""
+    path, lines = tmp_path_factory.mktemp("five") / "m.onnx", []
+    path.write_bytes(join(pair, many, name="both", views=5, log=lines.append))
+    return Recognizer.load(path), lines
 
 
 def logits(model: Recognizer, images: Gray) -> Floats:
@@ -102,7 +102,7 @@ def logits(model: Recognizer, images: Gray) -> Floats:
 
 
 def moved(images: Gray, down: int, right: int) -> Gray:
-    """The pictures with every pixel at another place, paper coming in."""
+    """The images moved by some pixels, filled with 0."""
     out = np.zeros_like(images)
     for y in range(28):
         for x in range(28):
@@ -115,10 +115,10 @@ def moved(images: Gray, down: int, right: int) -> Gray:
 def test_the_file_answers_with_the_mean_of_its_members_logits(pair, joined, n):
     images = draw(n, seed=5).images
     expected = (logits(pair[0], images) + logits(pair[1], images)) / 2 / joined.card.calibration.temperature
-    found = logits(joined, images)
-    assert found.shape == (n, 3)
-    assert np.abs(found - expected).max() < 1e-3
-    assert np.abs(found - logits(pair[0], images)).max() > 0.1  # not that of one of them
+    result = logits(joined, images)
+    assert result.shape == (n, 3)
+    assert np.abs(result - expected).max() < 1e-3
+    assert np.abs(result - logits(pair[0], images)).max() > 0.1  # not that of one of them
 
 
 STEPS = {
@@ -135,18 +135,18 @@ def at_the_edges() -> Gray:
     return images
 
 
-def test_views_are_the_picture_and_itself_a_pixel_aside(pair, five):
+def test_views_are_the_image_moved_by_a_pixel(pair, five):
     model, images = five[0], at_the_edges()
-    said = [logits(member, moved(images, y, x)) for member in pair for y, x in STEPS[5]]
-    assert np.abs(logits(model, images) * model.card.calibration.temperature - np.mean(said, axis=0)).max() < 1e-3
+    outputs = [logits(member, moved(images, y, x)) for member in pair for y, x in STEPS[5]]
+    assert np.abs(logits(model, images) * model.card.calibration.temperature - np.mean(outputs, axis=0)).max() < 1e-3
     assert model.name == "both-views5"
 
 
 @pytest.mark.parametrize("views", [1, 5, 9])
 def test_each_view_is_there_once(views):
     images = at_the_edges()
-    found = shifted(torch.from_numpy(images).unsqueeze(1), ensemble.SHIFTS[views]).numpy()
-    one_by_one = found.reshape(views, *images.shape)
+    result = shifted(torch.from_numpy(images).unsqueeze(1), ensemble.SHIFTS[views]).numpy()
+    one_by_one = result.reshape(views, *images.shape)
     assert {v.tobytes() for v in one_by_one} == {moved(images, y, x).tobytes() for y, x in STEPS[views]}
 
 
@@ -159,7 +159,7 @@ def test_the_graph_holds_the_weights_of_each_member_once(pair, joined, five):
     assert {"net.members.0.output.weight", "net.members.1.output.weight"} <= {i.name for i in one.graph.initializer}
 
 
-def test_the_card_says_what_it_was_joined_from(pair, joined, many):
+def test_the_card_states_what_it_was_joined_from(pair, joined, many):
     card = joined.card
     assert (card.name, card.classes, card.prepare, card.numbers) == ("both", CLASSES, "ink", "float32")
     provenance = card.provenance
@@ -173,7 +173,7 @@ def test_the_card_says_what_it_was_joined_from(pair, joined, many):
     assert str(pair[0].path.parent.parent) not in card.to_json()
 
 
-def test_the_card_says_of_its_members_what_they_were_adapted_to(pair, many, tmp_path):
+def test_the_card_states_what_its_members_were_adapted_to(pair, many, tmp_path):
     step = Adaptation(Data("mine"), {"0": 7}, augmentation={"shear": 0.2})
     changed = replace(pair[1].card.provenance, adaptations=(step,), saw_mnist=True)
     adapted = relabelled(pair[1], tmp_path / "adapted.onnx", card={"provenance": changed})
@@ -185,21 +185,21 @@ def test_the_card_says_of_its_members_what_they_were_adapted_to(pair, many, tmp_
     assert "shear" in trained_kinds(provenance)
 
 
-def test_its_figures_are_those_of_the_file_on_the_part_that_its_members_report_on(joined, many):
+def test_its_figures_are_those_of_the_file_on_the_split_that_its_members_report_on(joined, many):
     figures = joined.card.figures
     answers = [p.best for p in joined.predict(many.test.images)]
     assert (figures["part"], figures["n"]) == ("test", 10)
     assert figures["accuracy"] == np.mean(np.array(answers) == many.test.labels)
 
 
-def test_a_look_at_the_test_part_is_noted_beside_the_file(joined):
+def test_the_use_of_the_test_split_is_noted_beside_the_file(joined):
     with (joined.path.parent / OPENINGS).open(encoding="utf-8") as file:
         (row,) = csv.DictReader(file)
     assert (row["data"], row["recipe"], row["seed"], row["run"]) == ("many", "both", "0 0", "both.onnx")
     assert row["recipe_sha256"].split() == [recipe.sha256 for recipe in recipes_of(joined)]
 
 
-def test_held_out_training_pictures_are_no_look_at_the_test_part(pair, many, tmp_path):
+def test_held_out_training_images_are_not_a_use_of_the_test_split(pair, many, tmp_path):
     members = [relabelled(m, tmp_path / f"{m.name}.onnx", protocol="select") for m in pair]
     (tmp_path / "out").mkdir()
     metrics = write(tmp_path / "out" / "m.onnx", join(members, many, name="m"), many)
@@ -207,14 +207,14 @@ def test_held_out_training_pictures_are_no_look_at_the_test_part(pair, many, tmp
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["m.onnx"]
 
 
-def test_temperature_and_threshold_are_fitted_on_what_all_held_out(joined):
-    found = joined.card.calibration
-    assert found.fitted_on == "600 held-out training images"
-    assert found.accept_score is not None
-    assert found.temperature not in (1, 1.7, 0.6)
+def test_temperature_and_threshold_are_fitted_on_images_that_all_held_out(joined):
+    result = joined.card.calibration
+    assert result.fitted_on == "600 held-out training images"
+    assert result.accept_score is not None
+    assert result.temperature not in (1, 1.7, 0.6)
 
 
-def test_without_pictures_that_all_held_out_it_is_left_uncalibrated(pair, many, tmp_path):
+def test_without_images_that_all_held_out_it_is_uncalibrated(pair, many, tmp_path):
     other = relabelled(pair[1], tmp_path / "other.onnx", seed=4)
     path = tmp_path / "m.onnx"
     path.write_bytes(join([pair[0], other], many, name="m"))
@@ -238,7 +238,7 @@ def test_the_twin_s_calibration_is_taken_over_with_the_temperatures_of_its_membe
     assert np.abs(logits(taken, images) - logits(joined, images)).max() < 1e-3  # the weights are the same here
 
 
-def test_another_ensemble_is_no_twin(pair, joined, many, tmp_path):
+def test_another_ensemble_is_not_a_twin(pair, joined, many, tmp_path):
     def refused(models: list[Recognizer], twin: Recognizer, message: str, **options: Any) -> None:
         with pytest.raises(UsageError, match=message):
             join(models, many, name="m", twin=twin, **options)
@@ -253,7 +253,7 @@ def test_another_ensemble_is_no_twin(pair, joined, many, tmp_path):
     refused(pair, Recognizer.load(path), "not calibrated")
 
 
-def test_what_cannot_be_joined_is_refused(pair, joined, many, drawn, tmp_path):
+def test_models_that_cannot_be_joined_are_an_error(pair, joined, many, drawn, tmp_path):
     def refused(models: list[Recognizer], message: str, data: Dataset = many, **options: Any) -> None:
         with pytest.raises(UsageError, match=message):
             join(models, data, name="m", **options)
@@ -277,7 +277,7 @@ def test_what_cannot_be_joined_is_refused(pair, joined, many, drawn, tmp_path):
 
 
 @pytest.mark.parametrize("fields", [{"seed": 1}, {"validation": 300}, {"validation_split": "stratified"}])
-def test_who_held_out_other_pictures_is_refused_under_select(pair, many, tmp_path, fields):
+def test_members_that_held_out_other_images_are_an_error_under_select(pair, many, tmp_path, fields):
     first = relabelled(pair[0], tmp_path / "a.onnx", protocol="select")
     second = relabelled(pair[1], tmp_path / "b.onnx", protocol="select", **fields)
     with pytest.raises(UsageError, match=f"b.onnx may have learned from .* Expected: {next(iter(fields))} = "):
@@ -306,7 +306,7 @@ def test_a_full_disk_leaves_the_file_that_was_there(joined, many, tmp_path, monk
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.onnx", OPENINGS]
 
 
-def test_what_it_does_is_told(five):
+def test_each_step_is_logged(five):
     assert five[1] == [
         "Joining 2 networks, 5 views of each image.",
         "Fitting one temperature on 600 images that all of them held out.",

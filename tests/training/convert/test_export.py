@@ -1,4 +1,4 @@
-"""The model file: it answers as the network does, any ONNX tool opens it, and nothing of the exporter is left in it."""
+"""The model file: it predicts what the network does, any ONNX tool opens it, nothing of the exporter is left."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def graph(data) -> onnx.ModelProto:
 
 
 @pytest.mark.parametrize("n", [1, 2, 7])
-def test_the_file_answers_as_the_network_does_for_any_number_of_pictures(net, data, n):
+def test_the_file_answers_as_the_network_does_for_any_number_of_images(net, data, n):
     images = draw(n, seed=4).images
     probs, score = ort.InferenceSession(data).run(None, {"image": images})
     with torch.no_grad():
@@ -72,7 +72,7 @@ def test_the_file_answers_as_the_network_does_for_any_number_of_pictures(net, da
     assert np.abs(score - torch.logsumexp(logits, 1).numpy()).max() < 1e-3
 
 
-def test_a_network_that_learnt_from_outliers_tells_the_odds_against_them(tmp_path):
+def test_a_network_that_learned_from_outliers_scores_the_odds_against_them(tmp_path):
     recipe = tiny(outliers=1)
     torch.manual_seed(2)
     net = nets.build(recipe, 3).eval()
@@ -102,9 +102,9 @@ def test_what_goes_in_and_out_is_named(graph):
 
 def test_the_initialisers_keep_the_names_of_the_weights(net, graph):
     arrays = {i.name: numpy_helper.to_array(i) for i in graph.graph.initializer}
-    wanted = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
-    assert {f"net.{name}" for name in wanted} <= set(arrays)  # batch norm is not folded
-    assert all(np.array_equal(arrays[f"net.{name}"], value.numpy()) for name, value in wanted.items())
+    expected = {k: v for k, v in net.state_dict().items() if not k.endswith("num_batches_tracked")}
+    assert {f"net.{name}" for name in expected} <= set(arrays)  # batch norm is not folded
+    assert all(np.array_equal(arrays[f"net.{name}"], value.numpy()) for name, value in expected.items())
 
 
 def test_onnx_runtime_can_fold_the_batch_norms(data, graph, tmp_path):
@@ -127,7 +127,7 @@ def test_nothing_of_the_exporter_is_left(graph, net, data):
     assert str(Path.home()).encode() not in data
 
 
-def test_the_card_says_what_the_model_is(graph, drawn):
+def test_the_card_states_what_the_model_is(graph, drawn):
     card = json.loads(graph.metadata_props[0].value)
     assert card["name"] == "tiny"
     assert card["classes"] == list(CLASSES)
@@ -149,7 +149,7 @@ def test_figures_are_added_and_change_nothing_else(data):
     assert [entry.key for entry in after.metadata_props] == [METADATA_KEY]
 
 
-def test_the_pictures_of_the_self_test_are_always_the_same():
+def test_the_images_of_the_self_test_are_always_the_same():
     first = export.drawn_pictures("ink")
     assert first.shape == (10, 28, 28)
     assert first.any((1, 2)).all()
@@ -162,9 +162,7 @@ def test_a_file_that_answers_otherwise_is_not_written(net, data, monkeypatch, of
     monkeypatch.setattr(export, "_to_onnx", lambda _: model)
     true = export.run_bytes
     monkeypatch.setattr(export, "run_bytes", lambda *args: tuple(output + np.float32(off) for output in true(*args)))
-    with pytest.raises(
-        ParityError, match=r"does not predict what the network .* at most 0\.0001"
-    ) as caught:
+    with pytest.raises(ParityError, match=r"does not predict what the network .* at most 0\.0001") as caught:
         model_bytes(net, FINISHED, samples=draw(4).images)
     assert caught.value.exit_code == 6
 

@@ -1,4 +1,4 @@
-"""int8 files: model files like any other, smaller, that say what they were made from."""
+"""int8 files: model files like any other, smaller, that name the file that they were made from."""
 
 from __future__ import annotations
 
@@ -77,22 +77,22 @@ def test_both_are_measured_on_what_the_recipe_reports_on(finished, made, int8):
     assert int8.card.figures["float32"]["accuracy"] == made.before.accuracy
 
 
-def test_the_same_pictures_make_the_same_file(finished):
+def test_the_same_images_make_the_same_file(finished):
     pictures = draw(20).images
     assert int8_bytes(finished.model, pictures) == int8_bytes(finished.model, pictures)
 
 
-def test_the_pictures_that_fix_the_ranges_are_always_the_same():
+def test_the_images_that_fix_the_ranges_are_always_the_same():
     images: Gray = np.arange(1200, dtype=np.int64).astype(np.uint8)[:, None, None].repeat(28, 1).repeat(28, 2)
     assert len(choose(images)) == IMAGES
     assert np.array_equal(choose(images), choose(images))
     assert len(choose(images[:7])) == 7
 
 
-def test_what_the_quantiser_says_to_the_root_logger_is_kept_back(finished, monkeypatch, capfd):
+def test_what_the_quantiser_logs_is_hidden(finished, monkeypatch, capfd):
     """For that time alone: what others say is heard, and the root logger is afterwards what it was before."""
     root, heard = logging.getLogger(), []
-    kept, root.handlers = root.handlers, []  # pytest's: `logging` gives the root logger one where it has none
+    handlers, root.handlers = root.handlers, []  # pytest's: `logging` gives the root logger one where it has none
     real = onnxruntime.quantization.quantize_static
     advice = compile("import logging\nlogging.warning('Axis 1')", onnxruntime.quantization.__file__, "exec")
 
@@ -111,7 +111,7 @@ def test_what_the_quantiser_says_to_the_root_logger_is_kept_back(finished, monke
         assert root.filters == []
         assert (heard, capfd.readouterr().err) == (["heard"], "")
     finally:
-        root.handlers = kept
+        root.handlers = handlers
         logging.getLogger("other").removeHandler(handler)
 
 
@@ -121,7 +121,7 @@ def test_it_has_no_trainable_weights_and_names_the_file_that_has(int8, wants_wei
         wants_weights(int8)
 
 
-def test_data_with_other_classes_are_refused_before_the_work(finished, monkeypatch):
+def test_data_with_other_classes_are_an_error_before_the_work(finished, monkeypatch):
     other = drawn_digits()
     object.__setattr__(other, "classes", ("a", "b", "c"))
     monkeypatch.setattr("inkdigit.training.convert.int8.int8_bytes", lambda *_: pytest.fail("the work has begun"))

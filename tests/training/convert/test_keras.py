@@ -1,4 +1,4 @@
-"""Keras files: stock Keras opens them, and they answer as the model file does."""
+"""Keras files: stock Keras opens them, and they predict what the model file does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ print(*(name for name in sys.modules if name.startswith("inkdigit")))
 
 
 def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer:
-    """The model file of a network that has seen a few pictures, so that its batch norms are not what they begin as."""
+    """The model file of a network that has seen a few images, so that its batch norms are not what they begin as."""
     torch.manual_seed(0)
     net = nets.build(recipe, 10, mean=0.13, std=0.31)
     pictures = export.drawn_pictures("ink", 32)
@@ -115,8 +115,8 @@ def test_layers_are_stock_and_called_as_those_of_the_network(finished, tmp_path)
     assert {layer["registered_name"] for layer in config} == {None}
     assert {layer["module"] for layer in config} == {"keras.layers"}
     names = [layer["config"]["name"] for layer in config]
-    wanted = [name for name, _ in nets.build(Recipe.load(finished.folder), 3).named_children()]
-    assert [name for name in names if name in wanted] == wanted
+    expected = [name for name, _ in nets.build(Recipe.load(finished.folder), 3).named_children()]
+    assert [name for name in names if name in expected] == expected
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Keras on NumPy 2.4
@@ -131,7 +131,7 @@ def test_the_real_digits(mnist, default_model, tmp_path):
     assert np.abs(probs - np.stack([p.probs for p in default_model.predict(pictures)])).max() <= 1e-4
 
 
-def test_what_keras_has_no_layer_for_is_said(tmp_path):
+def test_a_layer_that_keras_does_not_have_is_an_error(tmp_path):
     with pytest.raises(UsageError, match=r"m\.onnx normalises moments.*Use the model file as it is"):
         keras_bytes(fresh(Recipe(filters=(4,), moments=True), tmp_path / "m.onnx"))
 
@@ -158,7 +158,7 @@ def test_what_is_set_for_keras_stays_set(finished, monkeypatch):
         keras.config.set_image_data_format("channels_last")
 
 
-def test_without_keras_it_says_what_to_install(finished, monkeypatch):
+def test_without_keras_the_error_names_what_to_install(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
     with pytest.raises(MissingExtra, match=r"needs keras.*inkdigit\[train\]"):
         keras_bytes(finished.model)

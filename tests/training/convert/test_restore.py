@@ -52,7 +52,7 @@ def test_the_weights_are_those_that_training_ended_with(finished):
     assert float(net.get_buffer("normalize.std")) != 1  # normalize = standard: the mean and deviation travel too
 
 
-def test_a_card_without_recipe_is_refused(finished, tmp_path):
+def test_a_card_without_recipe_is_an_error(finished, tmp_path):
     without = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].pop("recipe"))
     with pytest.raises(NotAModelFile, match="its card has no recipe"):
         restore(without)
@@ -92,7 +92,7 @@ def test_weights_that_are_not_there_are_named(finished, tmp_path):
         "x" + ".x" * 30_000 + " = 1",
     ],
 )
-def test_a_recipe_that_does_not_fit_is_refused(finished, tmp_path, recipe):
+def test_a_recipe_that_does_not_fit_is_an_error(finished, tmp_path, recipe):
     odd = edited(finished, tmp_path / "m.onnx", lambda _, card: card["provenance"].update(recipe=recipe))
     with pytest.raises(NotAModelFile, match=r"m\.onnx"):
         restore(odd)

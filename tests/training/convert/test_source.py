@@ -34,7 +34,7 @@ def write_data(path: Path, *, seed: int) -> str:
     return str(path)
 
 
-def test_only_the_run_s_own_recipe_says_where_the_data_are(finished, moved):
+def test_only_the_run_s_own_recipe_names_the_data(finished, moved):
     recognizer = Recognizer.load(moved)
     write_recipe(moved, finished, data="/there/drawn")
     assert source_of(recognizer) == "/there/drawn"

@@ -1,4 +1,4 @@
-"""Weights and programs for PyTorch: read back by its own tools, they answer as the model file does."""
+"""Weights and programs for PyTorch: read back by its own tools, they predict what the model file does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def program(finished) -> bytes:
 
 
 @pytest.mark.parametrize("n", [1, 5])
-def test_the_program_answers_as_the_file_does_for_any_number_of_pictures(finished, program, n):
+def test_the_program_answers_as_the_file_does_for_any_number_of_images(finished, program, n):
     images, extra = draw(n, seed=6).images, {"inkdigit.card.json": ""}
     loaded = torch.export.load(io.BytesIO(program), extra_files=extra)
     probs, score = loaded.module()(torch.from_numpy(images))
@@ -63,7 +63,7 @@ def test_what_answers_otherwise_is_not_handed_out(finished, monkeypatch, write, 
         write(finished.model)
 
 
-def test_a_weight_that_is_lost_on_the_way_is_found(finished, monkeypatch):
+def test_a_lost_weight_is_an_error(finished, monkeypatch):
     def spoilt(tensors, about):
         return save(
             {name: value * 0.9 if value.is_floating_point() else value for name, value in tensors.items()}, about

@@ -1,4 +1,4 @@
-"""Augmentation: each range does what its name says, within bounds, and the same generator gives the same picture."""
+"""Augmentation: each range does what its name says, within bounds, and the same generator gives the same image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def dots(n: int = 64, *, row: int = 14, column: int = 14) -> torch.Tensor:
-    """`n` pictures of one soft dot, uint8 (n, 28, 28), whose place can be measured to a fraction of a pixel."""
+    """`n` images of one soft dot, uint8 (n, 28, 28), whose place can be measured to a fraction of a pixel."""
     y, x = torch.meshgrid(torch.arange(28.0), torch.arange(28.0), indexing="ij")
     dot = 255 * torch.exp(-((y - row) ** 2 + (x - column) ** 2) / 8)
     return dot.to(torch.uint8).expand(n, 28, 28)
@@ -40,14 +40,14 @@ def places(pictures: torch.Tensor) -> torch.Tensor:
     return torch.stack([(mass.sum(2) * at).sum(1) / total, (mass.sum(1) * at).sum(1) / total], dim=1)
 
 
-def test_without_ranges_a_picture_stays_as_it_is():
+def test_without_ranges_an_image_is_unchanged():
     images = torch.randint(0, 256, (5, 28, 28), dtype=torch.uint8)
     out = augment(images, tiny(), generator=generator())
     assert torch.equal(out, images.unsqueeze(1).float())
 
 
 @pytest.mark.parametrize("key", EVERYTHING)
-def test_each_range_alone_changes_pictures(key, easy):
+def test_each_range_alone_changes_images(key, easy):
     images = torch.from_numpy(easy.images[:16])
     recipe = tiny(**{key: EVERYTHING[key]})
     out = augment(images, recipe, generator=generator())
@@ -63,14 +63,14 @@ def test_shape_type_and_bounds(easy):
     assert images.dtype == torch.uint8  # untouched
 
 
-def test_the_same_generator_seed_gives_the_same_pictures(easy):
+def test_the_same_generator_seed_gives_the_same_images(easy):
     images = torch.from_numpy(easy.images[:8])
     first, again, other = (augment(images, tiny(**EVERYTHING), generator=generator(s)) for s in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_no_two_pictures_of_a_batch_change_alike():
+def test_no_two_images_of_a_batch_change_alike():
     moved = places(augment(dots(), tiny(shift_px=3), generator=generator()))
     assert len({tuple(row) for row in moved.tolist()}) == 64
 

@@ -1,4 +1,4 @@
-"""Checkpoints: a run that was stopped and taken up again is the run that was never stopped."""
+"""Checkpoints: a run that was stopped and resumed ends as a run that was never stopped."""
 
 from __future__ import annotations
 
@@ -65,19 +65,19 @@ def quick(only_training, monkeypatch):  # noqa: ARG001
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_resumed_run_ends_as_if_it_had_never_been_stopped(drawn, tmp_path, name):
     recipe = RECIPES[name]
-    whole = begin(recipe, drawn, tmp_path / "whole")
+    complete = begin(recipe, drawn, tmp_path / "whole")
     stopped = begin(recipe, drawn, tmp_path / "stopped", stop=2 * STEPS_PER_EPOCH + 10)
     assert len(rows(stopped / runs.METRICS)) == 2
     torch.rand(99)  # whatever else was drawn since
     run.resume(stopped, data=drawn, device="cpu")
     for file in (runs.METRICS, runs.STEPS):
-        assert rows(stopped / file) == rows(whole / file)
-    assert (stopped / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
+        assert rows(stopped / file) == rows(complete / file)
+    assert (stopped / checkpoint.FILE).read_bytes() == (complete / checkpoint.FILE).read_bytes()
 
 
 def test_a_run_may_be_stopped_in_every_epoch(drawn, tmp_path):
     recipe = RECIPES["adamw, plateau, average, best"]
-    whole = begin(recipe, drawn, tmp_path / "whole")
+    complete = begin(recipe, drawn, tmp_path / "whole")
     halting = begin(recipe, drawn, tmp_path / "halting", stop=1)
     for epoch in range(EPOCHS):
         with pytest.raises(KeyboardInterrupt, match=rf"Stopped in epoch {epoch + 1}\. Go on with: inkdigit train"):
@@ -86,12 +86,12 @@ def test_a_run_may_be_stopped_in_every_epoch(drawn, tmp_path):
             with pytest.raises(KeyboardInterrupt):
                 run.resume(halting, data=drawn, device="cpu", on_tick=stop_at((epoch + 1) * STEPS_PER_EPOCH + 1))
     run.resume(halting, data=drawn, device="cpu")
-    assert (halting / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
-    assert rows(halting / runs.METRICS) == rows(whole / runs.METRICS)
+    assert (halting / checkpoint.FILE).read_bytes() == (complete / checkpoint.FILE).read_bytes()
+    assert rows(halting / runs.METRICS) == rows(complete / runs.METRICS)
 
 
-def test_a_full_gpu_is_said_and_the_run_goes_on_without_it(drawn, tmp_path, monkeypatch):
-    whole, out, epochs = begin(RECIPES["sgd"], drawn, tmp_path / "whole"), tmp_path / "full", trial.epochs
+def test_a_full_gpu_is_an_error_and_the_run_continues_without_it(drawn, tmp_path, monkeypatch):
+    complete, out, epochs = begin(RECIPES["sgd"], drawn, tmp_path / "whole"), tmp_path / "full", trial.epochs
 
     def full(*words, **options):
         yield next(epochs(*words, **options))
@@ -102,27 +102,27 @@ def test_a_full_gpu_is_said_and_the_run_goes_on_without_it(drawn, tmp_path, monk
         with pytest.raises(TrainingError, match=rf"full.*--resume {out} --device cpu.*--set batch=2"):
             begin(RECIPES["sgd"], drawn, out)
     run.resume(out, data=drawn, device="cpu")
-    assert (out / checkpoint.FILE).read_bytes() == (whole / checkpoint.FILE).read_bytes()
+    assert (out / checkpoint.FILE).read_bytes() == (complete / checkpoint.FILE).read_bytes()
 
 
 def test_rows_written_after_the_checkpoint_are_written_again(drawn, tmp_path):
-    whole = begin(RECIPES["adam"], drawn, tmp_path / "whole")
+    complete = begin(RECIPES["adam"], drawn, tmp_path / "whole")
     stopped = begin(RECIPES["adam"], drawn, tmp_path / "stopped", stop=2 * STEPS_PER_EPOCH + 1)
     for file in (runs.METRICS, runs.STEPS):
         with (stopped / file).open("a") as text:  # killed after the row, before the checkpoint; and in mid-row
-            text.write((whole / file).read_text().splitlines()[-1] + "\n3,7")
+            text.write((complete / file).read_text().splitlines()[-1] + "\n3,7")
     run.resume(stopped, data=drawn, device="cpu")
     for file in (runs.METRICS, runs.STEPS):
-        assert rows(stopped / file) == rows(whole / file)
+        assert rows(stopped / file) == rows(complete / file)
 
 
 def test_a_run_killed_after_its_last_epoch_is_only_finished(drawn, tmp_path):
     out = begin(RECIPES["sgd"], drawn, tmp_path / "run")
     before = (out / checkpoint.FILE).read_bytes()
     (out / runs.DONE).unlink()
-    said: list[str] = []
-    run.resume(out, data=drawn, device="cpu", log=said.append)
-    assert said == [f"Going on after epoch {EPOCHS}."]
+    lines: list[str] = []
+    run.resume(out, data=drawn, device="cpu", log=lines.append)
+    assert lines == [f"Going on after epoch {EPOCHS}."]
     assert (out / checkpoint.FILE).read_bytes() == before
     assert runs.is_finished(out)
 
@@ -153,14 +153,14 @@ def stopped(drawn, tmp_path) -> Path:
     return begin(RECIPES["sgd"], drawn, tmp_path / "stopped", stop=STEPS_PER_EPOCH + 1)
 
 
-def test_a_run_without_checkpoint_is_refused(drawn, stopped):
+def test_a_run_without_checkpoint_is_an_error(drawn, stopped):
     shutil.rmtree(stopped / "checkpoint")
     with pytest.raises(UsageError, match=r"has no checkpoint to continue from\. Train it again"):
         run.resume(stopped, data=drawn)
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
-def test_a_run_without_its_environment_is_refused(drawn, stopped, content):
+def test_a_run_without_its_environment_is_an_error(drawn, stopped, content):
     (stopped / runs.ENVIRONMENT).unlink()
     if content is not None:
         (stopped / runs.ENVIRONMENT).write_text(content)

@@ -1,4 +1,4 @@
-"""The loop: what repeats bit for bit, what learns, how rates move, when it stops, which weights it keeps."""
+"""The loop: what repeats bit for bit, what learns, how rates move, when it stops, which weights it ends with."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_optimizer_learns_on_every_schedule(easy, optimizer, schedule):
     assert rows[-1].train_loss < 0.9 * rows[0].train_loss
 
 
-def test_a_row_says_where_training_stands(easy):
+def test_a_row_has_the_progress_of_training(easy):
     validation = draw(12, seed=2)
     state, rows = fit(tiny(epochs=2, batch=5), easy, validation=validation)
     assert [row.epoch for row in rows] == [1, 2]
@@ -61,7 +61,7 @@ def test_a_row_says_where_training_stands(easy):
     assert 0 <= rows[-1].train_accuracy <= 1
 
 
-def test_without_a_validation_part_its_figures_are_absent(easy):
+def test_without_a_validation_split_its_figures_are_absent(easy):
     _, (row, *_) = fit(tiny(), easy)
     assert (row.validation_loss, row.validation_accuracy) == (None, None)
 
@@ -143,10 +143,10 @@ def test_a_set_smaller_than_a_batch_is_one_batch():
 
 
 def test_early_stopping_ends_with_the_best_weights(easy, monkeypatch):
-    kept, losses = [], iter([1.0, 0.5, 0.7, 0.6, 0.1])
+    epoch_weights, losses = [], iter([1.0, 0.5, 0.7, 0.6, 0.1])
 
     def validate(net, *_, **__):
-        kept.append(weights(net))
+        epoch_weights.append(weights(net))
         return next(losses), 0.5
 
     monkeypatch.setattr(loop, "evaluate", validate)
@@ -154,14 +154,19 @@ def test_early_stopping_ends_with_the_best_weights(easy, monkeypatch):
     state, rows = fit(recipe, easy, validation=easy)
     assert [row.epoch for row in rows] == [1, 2, 3, 4]  # two epochs without a better one
     assert state.stopped
-    assert weights(state.net) == kept[1]
+    assert weights(state.net) == epoch_weights[1]
 
 
 def test_keep_last_keeps_the_last(easy, monkeypatch):
-    kept, losses = [], iter([0.1, 0.5, 0.7])
-    monkeypatch.setattr(loop, "evaluate", lambda net, *_, **__: (kept.append(weights(net)), (next(losses), 0.5))[1])
+    epoch_weights, losses = [], iter([0.1, 0.5, 0.7])
+
+    def validate(net, *_, **__):
+        epoch_weights.append(weights(net))
+        return next(losses), 0.5
+
+    monkeypatch.setattr(loop, "evaluate", validate)
     state, _ = fit(tiny(epochs=3), easy, validation=easy)
-    assert weights(state.net) == kept[2]
+    assert weights(state.net) == epoch_weights[2]
     assert state.best is None
 
 
@@ -183,7 +188,7 @@ def test_a_plateau_lowers_the_rate_after_its_patience(easy, monkeypatch):
 
 @pytest.fixture
 def few_batches(monkeypatch):
-    """Renew batch-norm statistics from a few pictures: quicker."""
+    """Renew batch-norm statistics from a few images: quicker."""
     monkeypatch.setattr(loop, "STATISTICS_BATCHES", 3)
 
 
@@ -227,7 +232,7 @@ def test_label_smoothing_is_in_the_training_loss_and_not_in_the_validation_loss(
     assert loss == pytest.approx(float(plain), rel=1e-5)
 
 
-def test_a_loss_that_is_no_number_ends_the_training(easy):
+def test_a_loss_that_is_not_a_number_ends_the_training(easy):
     with pytest.raises(Diverged, match=r"The loss is (nan|inf) at step \d+\. Use a smaller learning_rate") as caught:
         fit(tiny(learning_rate=1e6, optimizer="sgd", filters=(8, 8, 8), batch_norm=False), easy)
     assert caught.value.exit_code == 6

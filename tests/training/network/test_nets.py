@@ -1,4 +1,4 @@
-"""Networks: every option builds, gives (N, K) and can be read aloud."""
+"""Networks: every option builds, gives (N, K) and can be described."""
 
 from __future__ import annotations
 
@@ -76,12 +76,12 @@ def test_every_bundled_recipe_builds(name):
         {"filters": (2,), "kernel": (15,), "convs_per_block": 2, "padding": "valid", "pooling": "none"},
     ],
 )
-def test_blocks_that_leave_nothing_are_refused(fields):
+def test_blocks_that_leave_nothing_are_an_error(fields):
     with pytest.raises(UsageError, match=r"Block \d leaves nothing of the image.*fewer blocks"):
         nets.build(tiny(**fields), 10)
 
 
-def test_a_network_can_be_read_aloud():
+def test_a_network_can_be_described():
     recipe = tiny(filters=(4, 8), kernel=(5, 3), pooling=("stride", "max"), head="flatten", dense=(16,))
     net = nets.build(recipe, 10).train()
     assert nets.describe(net) == [
@@ -199,7 +199,7 @@ def test_moments_are_normalised_before_anything_else():
     assert not blank.any()
 
 
-def test_global_heads_pool_the_whole_picture():
+def test_global_heads_pool_the_whole_image():
     x = torch.arange(8.0).reshape(1, 2, 2, 2)
     assert nets.GlobalMax()(x).tolist() == [[3, 7]]
     assert nets.GlobalAverage()(x).tolist() == [[1.5, 5.5]]
@@ -214,8 +214,8 @@ def test_a_whitening_start_makes_patches_uncorrelated(easy):
     assert torch.equal(weight[9:], -weight[:7])  # 9 directions of a 3×3 patch, then the same with the other sign
     assert float(weight.std()) == pytest.approx(float(drawn.std()), rel=0.3)
     patches = torch.nn.functional.unfold(images.unsqueeze(1) / 255, 3).mT.reshape(-1, 9)
-    found = torch.corrcoef((patches[patches.any(1)] @ weight[:4].flatten(1).T).T)
-    assert float((found - torch.eye(4)).abs().max()) < 0.01
+    correlations = torch.corrcoef((patches[patches.any(1)] @ weight[:4].flatten(1).T).T)
+    assert float((correlations - torch.eye(4)).abs().max()) < 0.01
 
 
 def test_bare_paper_whitens_nothing():

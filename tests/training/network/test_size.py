@@ -1,4 +1,4 @@
-"""The size of a network by arithmetic is that of the network which is built."""
+"""The computed size of a network is that of the network that is built."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inkdigit.training.recipe import Recipe, bundled
 
 
 def largest(net: nn.Sequential) -> int:
-    """How many values leave the largest layer with weights, for one picture."""
+    """The number of values in the largest output of a layer with weights, for one image."""
     seen = []
 
     def look(_: nn.Module, __: object, out: torch.Tensor) -> None:
@@ -76,9 +76,7 @@ def test_every_network_is_measured_rightly(recipe, classes):
 def test_many_classes_may_make_a_network_too_large():
     recipe = Recipe.from_fields({"filters": [512], "pooling": "none"})  # 401,408 features
     assert recipe.too_large(10) is None
-    with pytest.raises(
-        UsageError, match=f"102,766,336 parameters; {MAX_PARAMETERS:,} at most.* Received: 256 classes"
-    ):
+    with pytest.raises(UsageError, match=f"102,766,336 parameters; {MAX_PARAMETERS:,} at most.* Received: 256 classes"):
         nets.build(recipe, 256)
 
 

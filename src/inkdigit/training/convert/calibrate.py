@@ -27,11 +27,11 @@ COVERAGE = 0.999  # the share of held-out images that the threshold accepts
 COVERAGE_WITH_OUTLIERS = 0.998  # of a network that knows outliers: for that thousandth it rejects far more of them
 COVERAGE_STRESSED = 0.97  # of the stressed copies that are classified correctly: some are hardly legible
 MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below it an answer is more likely wrong than right
-MIN_IMAGES = 500  # fewer cannot give a quantile of a thousandth
-MIN_COPIES = 100  # classified correctly; fewer cannot give a quantile of a hundredth
-MIN_TEMPERATURE = 0.05  # limits of the search, far beyond the 0.2 to 3 of real networks
+MIN_IMAGES = 500  # fewer say nothing about a quantile of a thousandth
+MIN_COPIES = 100  # classified correctly; fewer say nothing about a quantile of a hundredth
+MIN_TEMPERATURE = 0.05  # limits of the search; the bundled models have 0.5 to 1
 MAX_TEMPERATURE = 20.0
-SEARCH_STEPS = 60  # of golden-section search, each of which leaves 62 %: to the last bit of a double
+SEARCH_STEPS = 60  # of golden-section search: each leaves 62 % of the interval, all of them 1e-12
 
 
 def calibrate_run(net: nn.Module, recipe: Recipe, dataset: Dataset, splits: Splits) -> Calibration:

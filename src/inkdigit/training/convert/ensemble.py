@@ -92,7 +92,8 @@ def join(
         _check_twin(twin, recipes, dataset, views)
         temperatures = [member.temperature for member in twin.card.provenance.members]
     net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
-    splits, classes = splits_of(dataset, recipes[0]), models[0].classes
+    splits = splits_of(dataset, recipes[0])
+    classes = models[0].classes
     log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each image.")
     if twin is not None:
         calibration = _taken_over(twin)

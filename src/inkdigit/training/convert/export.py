@@ -32,7 +32,7 @@ from inkdigit.types import OUTLIERS, SIDE, Floats, Gray, Metrics
 PARITY = 1e-4  # of a probability, between network and model file: float32 rounds to some 1e-6 over a network
 PARITY_IMAGES = 64  # that the outputs are compared on: a wrong export shows on the first, and 64 take milliseconds
 SELF_TEST_IMAGES = 10  # one of each digit: they are stored on the card, and answered at every load
-OPSET = 18  # of ONNX: the lowest that PyTorch's exporter writes, so that the most programs open the file
+OPSET = 18  # of ONNX: the one that PyTorch's exporter is written for; it converts to others
 
 
 class Answering(nn.Module):

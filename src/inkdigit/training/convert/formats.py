@@ -53,9 +53,7 @@ def _new_file(model: str, path: Path, suffix: str) -> Path:
     of_run = path.name == MODEL and (Path(model).is_dir() or (folder / RECIPE).is_file())
     target = Path(((folder.resolve().name if of_run else path.stem) or "model") + suffix)
     if target.exists():
-        raise OutputError(
-            f"{target} exists already", expected="a new name", hint="Use --out to replace it."
-        )
+        raise OutputError(f"{target} exists already", expected="a new name", hint="Use --out to replace it.")
     return target
 
 

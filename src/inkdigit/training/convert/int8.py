@@ -32,8 +32,8 @@ from inkdigit.training.data import splits_of
 from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.types import Dataset, Gray, Metrics
 
-IMAGES = 1000  # that fix the ranges: a hundred of each digit
-BATCH = 100  # images: the quantiser keeps every value of a batch in memory
+IMAGES = 1000  # that fix the ranges: about a hundred of each digit
+BATCH = 100  # images that go through the network at a time, to bound the memory
 SEED = 0  # draws the images: the same file every time
 WITH_WEIGHTS = ("Conv", "Gemm", "MatMul")  # operators of ONNX that can become integers
 
@@ -171,7 +171,8 @@ def _without_advice() -> Iterator[None]:
     It calls functions of `logging` that give the root logger a handler for good where it has none. Inside this block it
     has one that does nothing.
     """
-    root, folder = logging.getLogger(), str(Path(ort.__file__).parent)
+    root = logging.getLogger()
+    folder = str(Path(ort.__file__).parent)
 
     def is_other(record: logging.LogRecord) -> bool:
         return not record.pathname.startswith(folder)

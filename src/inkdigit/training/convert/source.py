@@ -20,9 +20,9 @@ def source_of(recognizer: Recognizer) -> str:
     Raises:
         UsageError: the model has no trainable weights, and so no recipe of its own.
     """
-    recipe, beside = recipe_of(recognizer), recognizer.path.parent / RECIPE
+    recipe = recipe_of(recognizer)
     try:
-        own = Recipe.load(beside)
+        own = Recipe.load(recognizer.path.parent / RECIPE)  # of the run directory
     except UsageError:  # there is none, or none that can be read
         return recipe.data
     return own.data if own.change({"data": recipe.data, "teacher": recipe.teacher}) == recipe else recipe.data

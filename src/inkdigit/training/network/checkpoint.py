@@ -123,7 +123,8 @@ def read(run: Path, net: nn.Sequential, recipe: Recipe, *, device: torch.device,
     """
     if not exists(run):
         raise UsageError(f"{run} has no checkpoint to continue from", hint="Train it again.")
-    expected, damaged = _expect(net, recipe), ""
+    expected = _expect(net, recipe)
+    damaged = ""  # what is wrong with the newest file, if anything
     for path in (run / FILE, run / PREVIOUS):
         if not path.is_file():  # a run may have been killed between two renames
             continue

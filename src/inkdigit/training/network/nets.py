@@ -175,7 +175,8 @@ def _add_convs(
     padding = kernel // 2 if recipe.per_block("padding")[block - 1] == "same" else 0
     for c in range(1, convs + 1):
         stride = 2 if pooling == "stride" and c == convs else 1
-        shape, name = (width, filters, kernel, stride, padding), f"block{block}_conv{c}"
+        shape = (width, filters, kernel, stride, padding)
+        name = f"block{block}_conv{c}"
         width, side = _add_conv(layers, recipe, name, shape, side=side)
         if recipe.pool_first and c == convs:
             side = _add_pool(layers, recipe, block, side=side)
