@@ -276,7 +276,7 @@ def test_obstacles_are_errors_before_anything_is_trained(run, tmp_path, in_turn)
     with pytest.raises(UsageError, match="There are too many jobs"):
         run(jobs=10**6)
     run(trials=1)
-    with FileLock(tmp_path / "out" / LOCK), pytest.raises(UsageError, match="Another search is at work"):
+    with FileLock(tmp_path / "out" / LOCK), pytest.raises(UsageError, match="Another search is running"):
         run(trials=2)
     assert len(in_turn) == 1
 
