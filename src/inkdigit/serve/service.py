@@ -114,7 +114,7 @@ class Service:
         except TimeoutError as exc:
             if not clock.expired():
                 raise
-            raise TooSlow(f"The answer took longer than {limit_s:g} s", hint="Send fewer or smaller pictures.") from exc
+            raise TooSlow(f"The answer took longer than {limit_s:g} s", hint="Send fewer or smaller images.") from exc
 
     async def answer(
         self, recognizer: Recognizer, pictures: list[bytes | PictureError]

@@ -1,6 +1,6 @@
-"""`POST /explain`: the answer to one picture, what the network saw of it, and which ink decided.
+"""`POST /explain`: the answer to one image, the input of the network, and which ink decided.
 
-In: a request with one image. Out: JSON. The page asks here while somebody draws, so the image is prepared once.
+In: a request with one image. Out: JSON. The web page calls this while a user draws, so the image is prepared once.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ router = APIRouter()
 
 
 class Explanation(BaseModel):
-    """The answer to one picture, and where it comes from."""
+    """The answer to one image, and its reasons."""
 
     model: str
     prediction: Entry
-    seen: list[list[int]] | None = Field(description="The picture after preparation, 28×28, ink 255 on 0.")
-    saliency: list[list[float]] | None = Field(description="28×28: above 0 the ink spoke for the class, below against.")
-    saliency_for: str | None = Field(description="Which class that is: the most probable one.")
-    classes: list[str] = Field(description="In the order of `probs`.")
+    seen: list[list[int]] | None = Field(description="The image after preprocessing, 28×28, ink 255 on 0.")
+    saliency: list[list[float]] | None = Field(description="28×28: ink speaks for the class above 0, against it below.")
+    saliency_for: str | None = Field(description="That class: the most probable one.")
+    classes: list[str] = Field(description="The names of the classes, in the order of `probs`.")
 
 
 @router.post(
     "/explain",
-    summary="Read one digit, and show what decided",
+    summary="Read one digit, and explain the answer",
     responses={200: {"model": Explanation}, **REFUSALS},
     openapi_extra={**MODEL, **BODY},
 )
 async def explain(request: Request, saliency: bool = True) -> Response:
-    """Read the digit in one picture, and show what the network saw and which ink decided.
+    """Read the digit in one image, and return the input of the network and which ink decided.
 
-    The body is that of `/predict`, with one picture. `seen` is the 28×28 picture after preparation, ink 255 on 0;
+    The body is that of `/predict`, with one image. `seen` is the 28×28 image after preprocessing, ink 255 on 0.
     `saliency` is how much the evidence for `saliency_for`, the most probable class, falls where ink is hidden. Both are
-    null where there is no ink. `?saliency=false`, as the page asks while the pen moves, leaves the second out, which is
-    half of the work; such a picture is not counted in `/metrics`.
+    null if there is no ink. `?saliency=false` omits the second, which is half of the work: the web page does so while
+    the pen moves. Such an image is not counted in `/metrics`.
     """
     service: Service = request.app.state.service
     recognizer = service.recognizer(request.query_params.get("model"))
     sent = await read_pictures(request, service)
     if len(sent) != 1:
-        raise UsageError("Only one picture at a time is explained", expected="one picture", received=len(sent))
+        raise UsageError("There is more than one image in the request", expected="one image", received=len(sent))
     file, picture = sent[0]
     explanation = await service.work(lambda: _explain(recognizer, picture, saliency=saliency))
     answer = explanation if isinstance(explanation, PictureError) else explanation.prediction

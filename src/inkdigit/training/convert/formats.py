@@ -1,6 +1,6 @@
-"""A model file in the format of another program, or as integers: which formats there are, and the name of a new file.
+"""The formats in which a model file can be exported: their names, the name of a new file, and its bytes.
 
-In: a recogniser and the name of a format. Out: a path, bytes. Light until a format is written.
+In: a recogniser and the name of a format. Out: a path, bytes. Large libraries are imported when a file is converted.
 """
 
 from __future__ import annotations
@@ -14,21 +14,22 @@ from inkdigit.runs import MODEL, RECIPE, check_place
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
 
-INT8 = "onnx-int8"  # the only one that needs data, see `int8.py`
+INT8 = "onnx-int8"  # the only format that needs data, see `int8.py`
+# Format → the end of the name of its file.
 SUFFIXES = {"keras": ".keras", INT8: "-int8.onnx", "safetensors": ".safetensors", "pt2": ".pt2"}
 
 
 def check_format(name: str, *, data: str | None) -> None:
-    """Check the name of a format, and that it has a use for `data` where some are named.
+    """Check the name of a format, and that the format uses data if the user names some.
 
     Raises:
-        UsageError: it is unknown, or it needs no data.
+        UsageError: the format is unknown, or uses no data.
     """
     if name not in SUFFIXES:
         hint = did_you_mean(name, SUFFIXES)
         raise UsageError(f"Unknown format {name!r}", expected=", ".join(SUFFIXES), hint=hint)
     if data is not None and name != INT8:
-        raise UsageError(f"--data has no meaning for {name}", expected=f"--data with {INT8} alone")
+        raise UsageError(f"--data has no meaning for {name}", expected=f"--data only with {INT8}")
 
 
 def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recognizer) -> Path:
@@ -38,13 +39,15 @@ def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recogn
     itself.
 
     Raises:
-        OutputError: nothing can or may be written there, or the new name is taken.
-        UsageError: Keras would not open a file of that name.
+        OutputError: the path cannot or must not be written, or the new name exists already.
+        UsageError: Keras cannot open a file of that name.
     """
     target = out or _new_file(model, recognizer.path, SUFFIXES[name])
     check_place(target, reads=[recognizer.path])
     if name == "keras" and not target.name.endswith(SUFFIXES["keras"]):
-        raise UsageError("Keras opens no file of that name", expected="a name that ends in .keras", received=target)
+        raise UsageError(
+            "Keras cannot open a file of that name", expected="a name that ends in .keras", received=target
+        )
     return target
 
 

@@ -32,7 +32,7 @@ def open_source(source: str, recognizer: Recognizer, *, named: bool, log: Log) -
     """Open data as the model prepares images; `named` where the user named them.
 
     Raises:
-        UsageError: there are no such data.
+        UsageError: there is no such data set.
         DataError: data that the user named cannot be used.
     """
     try:
@@ -49,7 +49,7 @@ def open_same(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> 
     Other data are taken where the user named them, with a line in the log.
 
     Raises:
-        UsageError: there are no such data, or what has the name of the model's data is not the same.
+        UsageError: there is no such data set, or it has only the name of the model's data.
         DataError: data that the user named cannot be used.
     """
     dataset = open_source(source, recognizer, named=named, log=log)
