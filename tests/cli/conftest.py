@@ -30,22 +30,22 @@ precision = "float32"
 """
 
 
-class Said(NamedTuple):
-    """What a command said, and its exit code."""
+class Output(NamedTuple):
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
     err: str
 
 
-Call = Callable[..., Said]
+Call = Callable[..., Output]
 
 
-def assert_one_error(said: Said, code: int, text: str) -> None:
+def assert_one_error(output: Output, code: int, text: str) -> None:
     """One line on stderr, nothing on stdout, no traceback."""
-    assert said.code == code, said.err
-    assert said.out == ""
-    (line,) = said.err.strip().splitlines()
+    assert output.code == code, output.err
+    assert output.out == ""
+    (line,) = output.err.strip().splitlines()
     assert line.startswith("Error: ")
     assert text in line
 
@@ -54,13 +54,13 @@ def assert_one_error(said: Said, code: int, text: str) -> None:
 def inkdigit(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
     """Call the command line in this process."""
 
-    def call(*words: object) -> Said:
+    def call(*words: object) -> Output:
         monkeypatch.setattr(sys, "argv", ["inkdigit", *map(str, words)])
         capsys.readouterr()
         with pytest.raises(SystemExit) as caught:
             app.main()
         code = caught.value.code
-        return Said(code if isinstance(code, int) else 0, *capsys.readouterr())
+        return Output(code if isinstance(code, int) else 0, *capsys.readouterr())
 
     return call
 
@@ -75,12 +75,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"}
 
 
-def run(*words: object, cwd: Path | None = None) -> Said:
+def run(*words: object, cwd: Path | None = None) -> Output:
     """Call the command line in a process of its own."""
     done = subprocess.run(
         command(*words), cwd=cwd, env=environment(), capture_output=True, text=True, encoding="utf-8", check=False
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Output(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture(scope="session")

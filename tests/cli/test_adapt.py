@@ -13,7 +13,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.adapt import adapt as module
 from inkdigit.training.adapt.outcome import Adapted, Change, Mistake
 
-from .conftest import Said, assert_one_error, draw
+from .conftest import Output, assert_one_error, draw
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def own(tmp_path) -> Path:
 def adapt(inkdigit, model, source):
     """The command with a model of the digits 0, 1 and 2, rehearsing an .npz."""
 
-    def call(*words: object, start: object = model) -> Said:
+    def call(*words: object, start: object = model) -> Output:
         return inkdigit("adapt", start, "--replay", source, "--steps", 3, *words)
 
     return call

@@ -19,7 +19,7 @@ from inkdigit import __main__ as entry
 from inkdigit import errors
 from inkdigit.cli import app
 
-from .conftest import Said, assert_one_error, command, environment, run
+from .conftest import Output, assert_one_error, command, environment, run
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "7-pen-on-paper.png"
 
@@ -59,19 +59,19 @@ def test_a_command_has_one_sentence_and_an_example_that_it_takes():
 
 def test_help_is_shown_and_says_what_every_option_is(inkdigit):
     for words, one in COMMANDS.items():
-        said = inkdigit(*words.split(), "--help")
-        assert (said.code, said.err) == (0, ""), words
-        assert "Example:" in said.out, words
+        output = inkdigit(*words.split(), "--help")
+        assert (output.code, output.err) == (0, ""), words
+        assert "Example:" in output.out, words
         nameless = [option.name for option in one.params if option.name != "help" and not option.help]
         assert nameless == [], words
 
 
 def test_the_front_page_names_every_command(inkdigit):
-    said = inkdigit("--help")
-    assert said.code == 0
-    assert all(words.split()[0] in said.out for words in COMMANDS)
-    assert "first-run" not in said.out
-    assert inkdigit("-h").out == said.out
+    output = inkdigit("--help")
+    assert output.code == 0
+    assert all(words.split()[0] in output.out for words in COMMANDS)
+    assert "first-run" not in output.out
+    assert inkdigit("-h").out == output.out
 
 
 def test_the_version_is_printed(inkdigit):
@@ -80,9 +80,9 @@ def test_the_version_is_printed(inkdigit):
 
 @pytest.mark.parametrize("words", [["no-such-command"], ["train", "--no-such-option"], ["data", "nope"]])
 def test_what_is_not_there_is_exit_2(inkdigit, words):
-    said = inkdigit(*words)
-    assert (said.code, said.out) == (2, "")
-    assert "Traceback" not in said.err
+    output = inkdigit(*words)
+    assert (output.code, output.out) == (2, "")
+    assert "Traceback" not in output.err
 
 
 def test_every_error_is_one_line_and_its_exit_code(inkdigit, monkeypatch):
@@ -108,13 +108,13 @@ def test_a_bug_stays_a_traceback(monkeypatch):
 
 
 def test_the_module_is_the_command():
-    said = run("--version")
-    assert (said.code, said.out, said.err) == (0, f"{version('inkdigit')}\n", "")
+    output = run("--version")
+    assert (output.code, output.out, output.err) == (0, f"{version('inkdigit')}\n", "")
 
 
 def test_an_error_in_a_process_of_its_own():
-    said = run("train", "fast", "--set", "epochz=3")
-    assert_one_error(said, 2, "unknown recipe key 'epochz'. Did you mean epochs?")
+    output = run("train", "fast", "--set", "epochz=3")
+    assert_one_error(output, 2, "unknown recipe key 'epochz'. Did you mean epochs?")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
@@ -158,13 +158,13 @@ GONE = "ModuleNotFoundError(f'No module named {name!r}', name=name)"
 BROKEN = "ImportError('libGL.so.1: cannot open shared object file', name=name + '.core', path='/x/core.so')"
 
 
-def run_without(library: str, error: str, *words: object) -> Said:
+def run_without(library: str, error: str, *words: object) -> Output:
     """Call the command line in a process that cannot import a library."""
     code = BLOCK.format(library=library, error=error, words=[*map(str, words)])
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, encoding="utf-8", check=False
     )
-    return Said(done.returncode, done.stdout, done.stderr)
+    return Output(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(
@@ -181,26 +181,28 @@ def run_without(library: str, error: str, *words: object) -> Said:
     ],
 )
 def test_a_library_that_is_missing_is_one_line(library, words):
-    said = run_without(library, GONE, *words)
-    assert_one_error(said, 7, f"Inkdigit needs {library}, which is not installed. Install it again with: pip install ")
+    output = run_without(library, GONE, *words)
+    assert_one_error(
+        output, 7, f"Inkdigit needs {library}, which is not installed. Install it again with: pip install "
+    )
 
 
 @pytest.mark.parametrize(("library", "words"), [("cv2", ["predict", EXAMPLE, "--model", "tiny"]), ("typer", ["info"])])
 def test_a_library_that_cannot_be_loaded_says_why(library, words):
-    said = run_without(library, BROKEN, *words)
-    assert_one_error(said, 7, f"{library} cannot be loaded: libGL.so.1: cannot open shared object file. Install ")
+    output = run_without(library, BROKEN, *words)
+    assert_one_error(output, 7, f"{library} cannot be loaded: libGL.so.1: cannot open shared object file. Install ")
 
 
 @pytest.mark.parametrize("error", [GONE, BROKEN, "ImportError('no such name', name=name)"])
 def test_a_room_of_ours_that_is_missing_is_a_bug(error):
-    said = run_without("inkdigit", error.replace("raise", ""), "info")
-    assert said.code == 1
-    assert "Traceback" in said.err
+    output = run_without("inkdigit", error.replace("raise", ""), "info")
+    assert output.code == 1
+    assert "Traceback" in output.err
 
 
 def test_what_serving_needs_is_an_extra():
-    said = run_without("click", GONE, "serve", "--port", "0")  # uvicorn's
-    assert_one_error(said, 7, "Serving needs click. Install it with: pip install 'inkdigit[serve]'")
+    output = run_without("click", GONE, "serve", "--port", "0")  # uvicorn's
+    assert_one_error(output, 7, "Serving needs click. Install it with: pip install 'inkdigit[serve]'")
 
 
 def test_what_belongs_to_python_is_not_installed_with_pip():

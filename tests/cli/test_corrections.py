@@ -30,14 +30,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_a_list_shows_what_was_answered_and_what_is_right(inkdigit, file):
-    said = inkdigit("corrections", "list", file)
-    header, *rows = [line.split() for line in said.out.splitlines()]
+    output = inkdigit("corrections", "list", file)
+    header, *rows = [line.split() for line in output.out.splitlines()]
     assert header == ["id", "time", "model", "answered", "bytes", "right"]
     assert [(row[0], row[2], row[3], row[5]) for row in rows][::6] == [
         ("1", "tiny", "—", "0"),
         ("7", "tiny", "7", "none"),
     ]
-    assert (said.code, said.err, len(rows)) == (0, "", 7)
+    assert (output.code, output.err, len(rows)) == (0, "", 7)
 
 
 def test_a_list_as_json_is_one_object_a_line(inkdigit, file):
@@ -51,8 +51,8 @@ def test_what_a_file_says_cannot_spoil_the_table(inkdigit, file):
         connection.execute("UPDATE corrections SET model = char(27) || '[2J' || char(10) WHERE id = 1")
         connection.execute("UPDATE corrections SET model = printf('%.5000c', 'm') WHERE id = 2")
         connection.execute("UPDATE corrections SET model = x'ff' WHERE id = 3")
-    said = inkdigit("corrections", "list", file)
-    _, *rows = [line.split() for line in said.out.splitlines()]
+    output = inkdigit("corrections", "list", file)
+    _, *rows = [line.split() for line in output.out.splitlines()]
     assert [row[2] for row in rows][:4] == ["\ufffd[2J\ufffd", "m" * 60 + "…", "\ufffd", "tiny"]
     found = [json.loads(line) for line in inkdigit("corrections", "list", file, "--json").out.splitlines()]
     assert [one["model"] for one in found][:3] == ["\x1b[2J\n", "m" * 5000, "\ufffd"]
@@ -60,23 +60,23 @@ def test_what_a_file_says_cannot_spoil_the_table(inkdigit, file):
 
 def test_no_corrections_are_no_error(inkdigit, tmp_path):
     create(tmp_path / "c.db")
-    said = inkdigit("corrections", "list", tmp_path / "c.db")
-    assert (said.code, said.out) == (0, "")
-    assert "no corrections yet" in said.err
+    output = inkdigit("corrections", "list", tmp_path / "c.db")
+    assert (output.code, output.out) == (0, "")
+    assert "no corrections yet" in output.err
     assert inkdigit("corrections", "list", tmp_path / "c.db", "--json") == (0, "", "")
 
 
 def test_one_correction_is_one_picture(inkdigit, file, tmp_path):
     inkdigit("corrections", "delete", file, *range(2, 7))
-    said = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
-    assert said.err.startswith("1 image with its label, and 1 without a digit in none/\n")
+    output = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
+    assert output.err.startswith("1 image with its label, and 1 without a digit in none/\n")
 
 
 def test_an_export_is_a_folder_that_data_check_takes(inkdigit, file, tmp_path):
-    said = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
-    assert (said.code, said.out) == (0, f"{tmp_path / 'out'}\n")
-    assert "6 images with their labels, and 1 without a digit in none/" in said.err
-    assert f"inkdigit data check {tmp_path / 'out'}" in said.err
+    output = inkdigit("corrections", "export", file, "--out", tmp_path / "out")
+    assert (output.code, output.out) == (0, f"{tmp_path / 'out'}\n")
+    assert "6 images with their labels, and 1 without a digit in none/" in output.err
+    assert f"inkdigit data check {tmp_path / 'out'}" in output.err
     checked = [inkdigit("data", "check", source, "--json") for source in (tmp_path / "out", file)]
     exported, kept = ({**json.loads(one.out), "name": "", "prepare": ""} for one in checked)
     assert exported == kept

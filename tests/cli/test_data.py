@@ -31,12 +31,12 @@ def bad(tmp_path: Path) -> Path:
 
 
 def test_a_good_source_is_counted(inkdigit, good):
-    said = inkdigit("data", "check", good)
-    assert (said.code, said.err) == (0, "")
-    first, *_ = said.out.splitlines()
+    output = inkdigit("data", "check", good)
+    assert (output.code, output.err) == (0, "")
+    first, *_ = output.out.splitlines()
     assert first == "train.csv: 10 classes"
-    assert "(12, 28, 28) uint8" in said.out
-    assert "no image of 3, 4" in said.out
+    assert "(12, 28, 28) uint8" in output.out
+    assert "no image of 3, 4" in output.out
 
 
 def test_a_spotless_source_is_called_so(inkdigit, tmp_path):
@@ -45,14 +45,14 @@ def test_a_spotless_source_is_called_so(inkdigit, tmp_path):
     for i, (image, label) in enumerate(zip(*draw(9), strict=True)):
         (tmp_path / "p" / str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(tmp_path / "p" / str(label) / f"{i}.png")
-    said = inkdigit("data", "check", tmp_path / "p")
-    assert said.out.rstrip().endswith("No problems.")
+    output = inkdigit("data", "check", tmp_path / "p")
+    assert output.out.rstrip().endswith("No problems.")
 
 
 def test_bad_cells_are_counted_with_their_rows_and_are_no_error(inkdigit, bad):
-    said = inkdigit("data", "check", bad)
-    assert said.code == 0
-    assert "Look at: " in said.out
+    output = inkdigit("data", "check", bad)
+    assert output.code == 0
+    assert "Look at: " in output.out
     found = json.loads(inkdigit("data", "check", bad, "--json").out)["train"]
     cells = found["bad_cells"]
     assert (cells["missing"], cells["not_numbers"], cells["outside"]) == (1, 1, 2)
@@ -61,8 +61,8 @@ def test_bad_cells_are_counted_with_their_rows_and_are_no_error(inkdigit, bad):
 
 
 def test_json_is_one_strict_object(inkdigit, good):
-    said = inkdigit("data", "check", good, "--json")
-    (line,) = said.out.splitlines()
+    output = inkdigit("data", "check", good, "--json")
+    (line,) = output.out.splitlines()
     found = json.loads(line, parse_constant=lambda name: pytest.fail(f"not strict JSON: {name}"))
     assert (found["name"], found["test"], found["shared"]) == ("train.csv", None, None)
 
@@ -109,17 +109,17 @@ def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_pat
         return to / name
 
     monkeypatch.setattr(sources, "fetch", fetch)
-    said = inkdigit("data", "get", "mnist", "--to", tmp_path)
-    assert (said.code, said.out) == (0, f"{tmp_path / 'mnist'}\n")
-    assert said.err.startswith("fetching mnist\n")
-    assert f"inkdigit data check {tmp_path / 'mnist'}" in said.err
+    output = inkdigit("data", "get", "mnist", "--to", tmp_path)
+    assert (output.code, output.out) == (0, f"{tmp_path / 'mnist'}\n")
+    assert output.err.startswith("fetching mnist\n")
+    assert f"inkdigit data check {tmp_path / 'mnist'}" in output.err
 
 
 @pytest.mark.parametrize("name", ["usps", "emnist-letters"])
 def test_a_set_that_no_path_opens_is_named_after_it_was_put_elsewhere(inkdigit, tmp_path, monkeypatch, name):
     monkeypatch.setattr(sources, "fetch", lambda _name, *, to, log: to)  # noqa: ARG005
-    said = inkdigit("data", "get", name, "--to", tmp_path)
-    assert f"env INKDIGIT_DATA={tmp_path} inkdigit train fast --data {name}" in said.err
+    output = inkdigit("data", "get", name, "--to", tmp_path)
+    assert f"env INKDIGIT_DATA={tmp_path} inkdigit train fast --data {name}" in output.err
 
 
 def test_a_set_that_cannot_be_fetched_is_one_error(inkdigit, monkeypatch):
@@ -135,5 +135,5 @@ def test_ctrl_c_while_fetching_is_one_line(inkdigit, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(sources, "fetch", fetch)
-    said = inkdigit("data", "get", "mnist")
-    assert (said.code, said.out, said.err.strip()) == (130, "", "Interrupted.")
+    output = inkdigit("data", "get", "mnist")
+    assert (output.code, output.out, output.err.strip()) == (130, "", "Interrupted.")

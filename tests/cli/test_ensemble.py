@@ -1,4 +1,4 @@
-"""`ensemble`: several models, or several views, in one model file; what is wrong said before the work."""
+"""`ensemble`: several models, or several views, in one model file; errors come before the work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inkdigit.training.convert.ensemble import join, write
 
 from ..training.conftest import tiny
 from ..training.convert.test_ensemble import member_file, relabelled
-from .conftest import Said, assert_one_error, draw
+from .conftest import Output, assert_one_error, draw
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def ensemble(inkdigit, folder, monkeypatch):
     """The command among the members, its file in a folder of its own."""
     monkeypatch.chdir(folder)
 
-    def call(*words: object) -> Said:
+    def call(*words: object) -> Output:
         return inkdigit("ensemble", *words)
 
     return call
@@ -60,9 +60,9 @@ def ensemble(inkdigit, folder, monkeypatch):
 
 def test_members_become_a_model_that_is_measured_and_told(ensemble, tmp_path):
     out = tmp_path / "both.onnx"
-    said = ensemble("a.onnx", "b.onnx", "--out", out)
-    assert said.code == 0, said.err
-    first, second, accuracy, model, calibrated = said.out.splitlines()
+    output = ensemble("a.onnx", "b.onnx", "--out", out)
+    assert output.code == 0, output.err
+    first, second, accuracy, model, calibrated = output.out.splitlines()
     assert first.startswith("Member      not measured, ")
     assert first.endswith(" parameters: a.onnx")
     assert second.endswith("b.onnx")
@@ -72,9 +72,9 @@ def test_members_become_a_model_that_is_measured_and_told(ensemble, tmp_path):
     assert model == f"Model       {out} ({out.stat().st_size / 1000:,.0f} kB, {joined.card.parameters:,} parameters)"
     temperature = joined.card.calibration.temperature
     assert calibrated == f"Calibrated  temperature {temperature:g}, fitted on 510 held-out training images"
-    assert "Joining 2 networks" in said.err
-    assert "Predicting the 180 images of the test split." in said.err
-    assert f"inkdigit predict picture.png --model {out}" in said.err
+    assert "Joining 2 networks" in output.err
+    assert "Predicting the 180 images of the test split." in output.err
+    assert f"inkdigit predict picture.png --model {out}" in output.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["both.onnx", "test-openings.csv"]
     assert joined.name == "ensemble"
     again = ensemble(out, "a.onnx", "--out", tmp_path / "more.onnx")
@@ -83,25 +83,25 @@ def test_members_become_a_model_that_is_measured_and_told(ensemble, tmp_path):
 
 def test_views_of_one_model_are_a_file_of_their_own_named_so(ensemble, tmp_path):
     out = tmp_path / "views.onnx"
-    said = ensemble("all.onnx", "--views", 5, "--out", out)
-    assert said.code == 0, said.err
+    output = ensemble("all.onnx", "--views", 5, "--out", out)
+    assert output.code == 0, output.err
     assert Recognizer.load(out).name == "a-views5"
-    assert "It is not calibrated" in said.err
+    assert "It is not calibrated" in output.err
     assert Recognizer.load(out).card.calibration == Calibration()
 
 
 def test_the_calibration_of_the_select_twins_is_taken_over(ensemble, joined, tmp_path):
     out = tmp_path / "c.onnx"
-    said = ensemble("all.onnx", "b.onnx", "--out", out, "--name", "pair", "--calibrated-as", joined)
-    assert said.out.splitlines()[-1].endswith("fitted on the twin of this ensemble that held images out")
+    output = ensemble("all.onnx", "b.onnx", "--out", out, "--name", "pair", "--calibrated-as", joined)
+    assert output.out.splitlines()[-1].endswith("fitted on the twin of this ensemble that held images out")
     assert Recognizer.load(out).name == "pair"
 
 
 def test_the_file_answers_explains_and_is_no_source_of_int8(inkdigit, joined, picture, tmp_path):
     out, one = joined, picture / "b.png"
-    said = inkdigit("predict", one, "--model", out)
-    assert said.code == 0
-    assert str(one) in said.out
+    output = inkdigit("predict", one, "--model", out)
+    assert output.code == 0
+    assert str(one) in output.out
     explained = inkdigit("explain", one, "--model", out, "--out", tmp_path / "page.html")
     assert explained.code == 0, explained.err
     assert "left out" in explained.err
@@ -138,6 +138,6 @@ def test_what_is_wrong_is_said_before_the_work(ensemble, source, tmp_path):
 def test_data_that_the_card_names_may_be_out_of_reach(ensemble, folder, tmp_path):
     for name in ("a", "b"):
         relabelled(Recognizer.load(folder / f"{name}.onnx"), tmp_path / f"{name}.onnx", data="elsewhere")
-    said = ensemble(tmp_path / "a.onnx", tmp_path / "b.onnx", "--out", tmp_path / "m.onnx")
-    assert_one_error(said, 2, "The data that the model learned from cannot be opened")
-    assert said.err.endswith("Use --data.\n")
+    output = ensemble(tmp_path / "a.onnx", tmp_path / "b.onnx", "--out", tmp_path / "m.onnx")
+    assert_one_error(output, 2, "The data that the model learned from cannot be opened")
+    assert output.err.endswith("Use --data.\n")

@@ -30,9 +30,9 @@ def blank(picture: Path) -> Path:
 
 
 def test_the_terminal_says_what_decided_and_draws_it(inkdigit, model, one):
-    said = inkdigit("explain", one, "--model", model)
-    assert said.code == 0
-    first, second, third, *drawing = said.out.splitlines()
+    output = inkdigit("explain", one, "--model", model)
+    assert output.code == 0
+    first, second, third, *drawing = output.out.splitlines()
     assert first.startswith(f"{one}  ")
     assert first.endswith(" % sure")
     assert second.startswith("runner-up   ")
@@ -43,14 +43,14 @@ def test_the_terminal_says_what_decided_and_draws_it(inkdigit, model, one):
     assert max(map(len, ink)) <= 2 + 20
     assert set("".join(ink)) <= set(explain.MARKS + explain.AGAINST + " ")
     assert key.startswith(". : + #")
-    assert "--out explained.html" in said.err
+    assert "--out explained.html" in output.err
 
 
 def test_the_page_shows_it_all(inkdigit, model, one, tmp_path):
     out = tmp_path / "page.html"
-    said = inkdigit("explain", one, "--model", model, "--out", out)
-    assert (said.code, said.err) == (0, "")
-    assert said.out.splitlines()[-1] == f"Page        {out}"
+    output = inkdigit("explain", one, "--model", model, "--out", out)
+    assert (output.code, output.err) == (0, "")
+    assert output.out.splitlines()[-1] == f"Page        {out}"
     html = out.read_text(encoding="utf-8")
     for alt in ("by occlusion", "by integrated gradients", "first convolution", "Feature maps of block2_conv1"):
         assert alt in html
@@ -58,10 +58,10 @@ def test_the_page_shows_it_all(inkdigit, model, one, tmp_path):
 
 
 def test_a_picture_without_ink_is_a_clear_answer(inkdigit, model, blank, tmp_path):
-    said = inkdigit("explain", blank, "--model", model, "--out", tmp_path / "page.html")
-    assert (said.code, said.err) == (0, "")
-    assert said.out.startswith(f"{blank}  —  no ink\n")
-    assert "there is no ink to explain" in said.out
+    output = inkdigit("explain", blank, "--model", model, "--out", tmp_path / "page.html")
+    assert (output.code, output.err) == (0, "")
+    assert output.out.startswith(f"{blank}  —  no ink\n")
+    assert "there is no ink to explain" in output.out
     assert "There is no ink to explain" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert inkdigit("explain", blank, "--model", model).err == ""
 
@@ -70,23 +70,23 @@ def test_a_plain_picture_of_nothing_is_no_crash(inkdigit, blank, tmp_path):
     black = tmp_path / "black.png"
     Image.new("L", (28, 28)).save(black)
     plain = Tiny(kind="plain").write(tmp_path / "plain.onnx")
-    said = inkdigit("explain", black, "--model", plain)
-    assert said.code == 0
-    assert "decided by  no part of it: the image is black all over" in said.out
-    assert "runner-up   " in said.out
-    assert "ink" not in said.out.removeprefix(str(black))
+    output = inkdigit("explain", black, "--model", plain)
+    assert output.code == 0
+    assert "decided by  no part of it: the image is black all over" in output.out
+    assert "runner-up   " in output.out
+    assert "ink" not in output.out.removeprefix(str(black))
     assert inkdigit("explain", black, "--model", plain, "--out", tmp_path / "page.html").code == 0
     assert "The image is black all over" in (tmp_path / "page.html").read_text(encoding="utf-8")
-    said = inkdigit("explain", blank, "--model", plain, "--out", tmp_path / "page.html")
-    assert said.code == 0
+    output = inkdigit("explain", blank, "--model", plain, "--out", tmp_path / "page.html")
+    assert output.code == 0
     assert "Which part decided" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_without_captum_only_gradients_are_left_out(inkdigit, model, one, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
-    said = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
-    assert said.code == 0
-    assert "Gradients need captum" in said.err
+    output = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
+    assert output.code == 0
+    assert "Gradients need captum" in output.err
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "first convolution" in html
     assert "Feature maps of block2_conv1" in html
@@ -97,19 +97,19 @@ def test_without_torch_the_page_says_what_is_left_out(inkdigit, model, one, tmp_
     for name in [name for name in sys.modules if name.startswith("inkdigit.training.explain")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
-    said = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
-    assert said.code == 0
+    output = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
+    assert output.code == 0
     html = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "They need torch" in html
     assert "by occlusion" in html
     assert "by integrated gradients" not in html
-    assert "pip install 'inkdigit[train]'" in said.err
+    assert "pip install 'inkdigit[train]'" in output.err
 
 
 def test_a_file_without_weights_is_explained_by_occlusion_alone(inkdigit, tiny_file, one, tmp_path):
-    said = inkdigit("explain", one, "--model", tiny_file, "--out", tmp_path / "page.html")
-    assert said.code == 0
-    assert "its card has no recipe" in said.err
+    output = inkdigit("explain", one, "--model", tiny_file, "--out", tmp_path / "page.html")
+    assert output.code == 0
+    assert "its card has no recipe" in output.err
     assert "by occlusion" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
@@ -132,9 +132,9 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(inkdigit, one, o
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
 def test_a_folder_without_permission_is_told_before_the_work(inkdigit, one, tmp_path):
     tmp_path.chmod(0o500)
-    said = inkdigit("explain", one, "--out", tmp_path / "page.html")
+    output = inkdigit("explain", one, "--out", tmp_path / "page.html")
     tmp_path.chmod(0o700)
-    assert_one_error(said, 9, "no permission")
+    assert_one_error(output, 9, "no permission")
 
 
 def test_the_picture_is_never_overwritten(inkdigit, one):
@@ -156,9 +156,9 @@ def test_what_is_no_picture_is_one_error(inkdigit, model, picture, name, text):
 
 def test_without_jinja_the_page_is_refused(inkdigit, model, one, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    said = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
-    assert said.code == 7
-    assert "Writing a page needs Jinja" in said.err
+    output = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")
+    assert output.code == 7
+    assert "Writing a page needs Jinja" in output.err
     assert not (tmp_path / "page.html").exists()
 
 
@@ -166,10 +166,10 @@ def test_an_answer_that_is_withheld_is_explained_as_a_guess(inkdigit, one, tmp_p
     from inkdigit.model.card import Calibration
 
     strict = Tiny(calibration=Calibration(accept_score=99.0)).write(tmp_path / "strict.onnx")
-    said = inkdigit("explain", one, "--model", strict)
-    assert said.code == 0
-    assert "—  unsure (perhaps " in said.out
-    assert "decided by  the " in said.out
+    output = inkdigit("explain", one, "--model", strict)
+    assert output.code == 0
+    assert "—  unsure (perhaps " in output.out
+    assert "decided by  the " in output.out
 
 
 def explained(fall: np.ndarray, columns: slice) -> Explanation:

@@ -1,4 +1,4 @@
-"""`export`: other programs' files, and what is wrong said before the work."""
+"""`export`: the files of other programs; errors come before the work."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ def drawn(tmp_path):
 @pytest.mark.parametrize(("name", "told"), [("safetensors", "load_file"), ("pt2", "torch.export.load")])
 def test_a_format_is_written_under_the_run_s_name(inkdigit, model, tmp_path, monkeypatch, name, told):
     monkeypatch.chdir(tmp_path)
-    said = inkdigit("export", model, "--format", name)
-    assert said.code == 0, said.err
+    output = inkdigit("export", model, "--format", name)
+    assert output.code == 0, output.err
     size = (tmp_path / f"run.{name}").stat().st_size
-    assert said.out == f"Written     run.{name} ({size / 1000:,.0f} kB)\n"
-    assert told in said.err
+    assert output.out == f"Written     run.{name} ({size / 1000:,.0f} kB)\n"
+    assert told in output.err
 
 
 def test_a_default_name_that_is_taken_is_not_replaced(inkdigit, model, tmp_path, monkeypatch):
@@ -56,20 +56,20 @@ def test_any_other_file_gives_its_own_name(inkdigit, model, tmp_path, monkeypatc
 @pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
 def test_a_keras_file(inkdigit, model, tmp_path):
     out = tmp_path / "m.keras"
-    said = inkdigit("export", model, "--format", "keras", "--out", out)
-    assert said.code == 0, said.err
-    assert f"Written     {out}" in said.out
+    output = inkdigit("export", model, "--format", "keras", "--out", out)
+    assert output.code == 0, output.err
+    assert f"Written     {out}" in output.out
     assert out.read_bytes().startswith(b"PK")
-    assert "keras.models.load_model" in said.err
+    assert "keras.models.load_model" in output.err
 
 
 def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, drawn, tmp_path):
     out = tmp_path / "small.onnx"
-    said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", out)
-    assert said.code == 0, said.err
-    assert "drawn is not what the model learned from: ranges and figures are those of drawn." in said.err
-    assert ("not smaller" in said.err) == (out.stat().st_size >= (model / "model.onnx").stat().st_size)
-    first, float32, int8, written = said.out.splitlines()
+    output = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", out)
+    assert output.code == 0, output.err
+    assert "drawn is not what the model learned from: ranges and figures are those of drawn." in output.err
+    assert ("not smaller" in output.err) == (out.stat().st_size >= (model / "model.onnx").stat().st_size)
+    first, float32, int8, written = output.out.splitlines()
     assert first == "drawn (test), 18 images"
     assert float32.startswith("float32     ")
     assert int8.startswith("int8        ")
@@ -83,10 +83,10 @@ def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, d
 
 
 def test_the_data_that_a_model_learnt_from_may_be_out_of_reach(inkdigit, model):
-    said = inkdigit("export", model, "--format", "onnx-int8")
-    assert said.code == 2
-    assert "The data that the model learned from cannot be opened" in said.err
-    assert said.err.endswith("Use --data.\n")
+    output = inkdigit("export", model, "--format", "onnx-int8")
+    assert output.code == 2
+    assert "The data that the model learned from cannot be opened" in output.err
+    assert output.err.endswith("Use --data.\n")
 
 
 def test_what_is_wrong_is_said_before_the_work(inkdigit, model, tmp_path):
@@ -117,15 +117,15 @@ def moved(model, drawn, monkeypatch):
 
 
 def test_other_data_of_the_same_name_are_no_ranges(inkdigit, moved):
-    said = inkdigit("export", moved, "--format", "onnx-int8")
-    assert said.code == 2
-    assert "drawn is not the data that the model learned from" in said.err
-    assert said.err.endswith("Use --data.\n")
+    output = inkdigit("export", moved, "--format", "onnx-int8")
+    assert output.code == 2
+    assert "drawn is not the data that the model learned from" in output.err
+    assert output.err.endswith("Use --data.\n")
 
 
 def test_data_with_other_classes_are_refused(inkdigit, model, drawn):
     (drawn / "0").rename(drawn / "nine")
-    said = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", drawn.parent / "m.onnx")
-    assert said.code == 2
-    assert "has classes that" in said.err
-    assert "Name with --data" in said.err
+    output = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", drawn.parent / "m.onnx")
+    assert output.code == 2
+    assert "has classes that" in output.err
+    assert "Name with --data" in output.err

@@ -29,9 +29,9 @@ def one(picture: Path) -> Path:
 
 
 def test_json_is_one_object_a_line_with_its_keys_in_order(inkdigit, model, one):
-    said = inkdigit("predict", one, "--model", model, "--json")
-    assert (said.code, said.err) == (0, "")
-    answer = json.loads(said.out)
+    output = inkdigit("predict", one, "--model", model, "--json")
+    assert (output.code, output.err) == (0, "")
+    answer = json.loads(output.out)
     assert list(answer) == KEYS
     assert (answer["file"], answer["model"], answer["reason"]) == (str(one), "tiny", None)
     assert answer["confidence"] == max(answer["probs"])
@@ -39,21 +39,21 @@ def test_json_is_one_object_a_line_with_its_keys_in_order(inkdigit, model, one):
 
 
 def test_a_folder_stands_for_its_pictures_and_a_bad_one_does_not_stop_the_others(inkdigit, model, picture):
-    said = inkdigit("predict", picture, "--model", model, "--json")
-    assert said.code == 3
-    answers = [json.loads(line) for line in said.out.splitlines()]
+    output = inkdigit("predict", picture, "--model", model, "--json")
+    assert output.code == 3
+    answers = [json.loads(line) for line in output.out.splitlines()]
     assert [Path(a["file"]).name for a in answers] == ["a.PNG", "b.png", "c.png", "d.png"]
     assert list(answers[3]) == ["file", "error", "kind"]
     assert answers[3]["kind"] == "NotAPicture"
     assert answers[2] == dict.fromkeys(KEYS) | {"file": str(picture / "c.png"), "reason": "no ink", "model": "tiny"}
-    assert "Traceback" not in said.err
+    assert "Traceback" not in output.err
 
 
 def test_csv_has_its_header_and_one_row_a_picture(inkdigit, model, picture):
-    said = inkdigit("predict", picture, "--model", model, "--csv")
-    assert said.code == 3
-    assert said.out.splitlines()[0] == "file,label,confidence,reason,error"
-    rows = list(csv.DictReader(io.StringIO(said.out)))
+    output = inkdigit("predict", picture, "--model", model, "--csv")
+    assert output.code == 3
+    assert output.out.splitlines()[0] == "file,label,confidence,reason,error"
+    rows = list(csv.DictReader(io.StringIO(output.out)))
     assert [Path(row["file"]).name for row in rows] == ["a.PNG", "b.png", "c.png", "d.png"]
     assert 0 < float(rows[0]["confidence"]) <= 1
     assert [row["reason"] for row in rows] == ["", "", "no ink", ""]
@@ -62,8 +62,8 @@ def test_csv_has_its_header_and_one_row_a_picture(inkdigit, model, picture):
 
 
 def test_text_says_the_label_and_how_sure(inkdigit, model, picture):
-    said = inkdigit("predict", picture, "--model", model)
-    lines = said.out.splitlines()
+    output = inkdigit("predict", picture, "--model", model)
+    lines = output.out.splitlines()
     assert lines[0].startswith(f"{picture / 'a.PNG'}  ")
     assert lines[0].endswith(" %")
     assert lines[2] == f"{picture / 'c.png'}  —  no ink"
@@ -87,8 +87,8 @@ def test_more_pictures_than_are_answered_together(inkdigit, model, one, tmp_path
         shutil.copy(one, many / f"{i:02}.png")
     (many / "33.png").write_bytes(b"")
     monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 16)
-    said = inkdigit("predict", many, "--model", model, "--csv")
-    rows = list(csv.DictReader(io.StringIO(said.out)))
+    output = inkdigit("predict", many, "--model", model, "--csv")
+    rows = list(csv.DictReader(io.StringIO(output.out)))
     assert [Path(row["file"]).stem for row in rows] == [f"{i:02}" for i in range(40)]
     assert [row["file"] for row in rows if row["error"]] == [str(many / "33.png")]
     assert len({row["confidence"] for row in rows if not row["error"]}) == 1
@@ -96,18 +96,18 @@ def test_more_pictures_than_are_answered_together(inkdigit, model, one, tmp_path
 
 def test_a_folder_without_pictures_does_not_stop_the_others(inkdigit, model, one, tmp_path):
     (tmp_path / "empty").mkdir()
-    said = inkdigit("predict", tmp_path / "empty", one, tmp_path / "none.png", "--model", model, "--json")
-    assert said.code == 3
-    first, second, third = map(json.loads, said.out.splitlines())
+    output = inkdigit("predict", tmp_path / "empty", one, tmp_path / "none.png", "--model", model, "--json")
+    assert output.code == 3
+    first, second, third = map(json.loads, output.out.splitlines())
     assert "is a folder without images" in first["error"]
     assert second["label"] is not None
     assert "There is no file" in third["error"]
 
 
 def test_a_name_that_no_file_can_have_is_one_error(inkdigit, model):
-    said = inkdigit("predict", "a" * 300, "--model", model, "--json")
-    assert said.code == 3
-    assert "too long" in json.loads(said.out)["error"]
+    output = inkdigit("predict", "a" * 300, "--model", model, "--json")
+    assert output.code == 3
+    assert "too long" in json.loads(output.out)["error"]
 
 
 def test_a_name_that_is_no_text_is_answered(model, one, tmp_path):
@@ -117,15 +117,15 @@ def test_a_name_that_is_no_text_is_answered(model, one, tmp_path):
         shutil.copy(one, odd / "\udcff.png")
     except OSError:
         pytest.skip("this file system takes names in UTF-8 alone")
-    said = run("predict", odd, "--model", model, "--json")
-    assert said.code == 0, said.err
-    assert json.loads(said.out)["file"].endswith("\udcff.png")
+    output = run("predict", odd, "--model", model, "--json")
+    assert output.code == 0, output.err
+    assert json.loads(output.out)["file"].endswith("\udcff.png")
 
 
 def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
-    said = inkdigit("predict", picture, "--model", model, "--show", tmp_path / "seen.png")
-    assert said.code == 3  # the broken one
-    assert said.err == f"Drawing written to {tmp_path / 'seen.png'}\n"
+    output = inkdigit("predict", picture, "--model", model, "--show", tmp_path / "seen.png")
+    assert output.code == 3  # the broken one
+    assert output.err == f"Drawing written to {tmp_path / 'seen.png'}\n"
     with Image.open(tmp_path / "seen.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 3 * 168  # three rows
@@ -139,8 +139,8 @@ def test_what_is_drawn_is_what_was_answered(inkdigit, model, picture, tmp_path, 
     monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 2)
     (tmp_path / "empty").mkdir()
     words = (tmp_path / "empty", picture, tmp_path / "none.png", picture / "b.png")
-    said = inkdigit("predict", *words, "--model", model, "--show", tmp_path / "seen.png", "--json")
-    answered = [json.loads(line) for line in said.out.splitlines()]
+    output = inkdigit("predict", *words, "--model", model, "--show", tmp_path / "seen.png", "--json")
+    answered = [json.loads(line) for line in output.out.splitlines()]
     assert ["error" in answer for answer in answered] == [True, False, False, False, True, True, False]
     assert [(str(file), answer.label) for file, _, answer in drawn] == [
         (answer["file"], answer["label"]) for answer in answered if "error" not in answer
@@ -153,14 +153,14 @@ def test_an_interruption_ends_the_answers_with_one_line(inkdigit, model, picture
         raise KeyboardInterrupt
 
     monkeypatch.setattr("inkdigit.picture.batch.decode", pressed)
-    said = inkdigit("predict", picture, "--model", model)
-    assert (said.code, said.out, said.err) == (130, "", "\nInterrupted.\n")
+    output = inkdigit("predict", picture, "--model", model)
+    assert (output.code, output.out, output.err) == (130, "", "\nInterrupted.\n")
 
 
 def test_a_sheet_that_cannot_be_written_is_said_before_the_answers(inkdigit, model, one, tmp_path):
-    said = inkdigit("predict", one, "--model", model, "--show", tmp_path / "none" / "seen.png")
-    assert_one_error(said, 9, "its folder does not exist")
-    assert said.out == ""
+    output = inkdigit("predict", one, "--model", model, "--show", tmp_path / "none" / "seen.png")
+    assert_one_error(output, 9, "its folder does not exist")
+    assert output.out == ""
     assert not (tmp_path / "none").exists()
 
 
@@ -189,9 +189,9 @@ def test_a_model_cut_short_is_refused(inkdigit, model, one, tmp_path):
 
 
 def test_without_pictures_the_usage_is_shown(inkdigit):
-    said = inkdigit("predict")
-    assert said.code == 2
-    assert "Missing argument" in said.err
+    output = inkdigit("predict")
+    assert output.code == 2
+    assert "Missing argument" in output.err
 
 
 @pytest.fixture
@@ -203,10 +203,10 @@ def test_csv(tmp_path: Path) -> Path:
 
 def test_a_submission_has_a_row_for_every_picture(inkdigit, model, test_csv, tmp_path):
     out = tmp_path / "submission.csv"
-    said = inkdigit("submit", test_csv, "--model", model, "--out", out)
-    assert said.code == 0
-    assert str(out) in said.out
-    assert said.err == ""  # not trained on MNIST: no warning
+    output = inkdigit("submit", test_csv, "--model", model, "--out", out)
+    assert output.code == 0
+    assert str(out) in output.out
+    assert output.err == ""  # not trained on MNIST: no warning
     header, *rows = out.read_text().splitlines()
     assert header == HEADER == "ImageId,Label"
     assert [row.split(",")[0] for row in rows] == [str(i) for i in range(1, 8)]
@@ -217,9 +217,9 @@ def test_a_submission_has_a_row_for_every_picture(inkdigit, model, test_csv, tmp
 
 
 def test_beside_a_submission_lie_a_page_and_a_grid(inkdigit, model, test_csv, tmp_path):
-    said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
+    output = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
     page, grid = tmp_path / "mine-answers.html", tmp_path / "mine-answers.png"
-    assert said.out.splitlines()[1:] == [f"Answers     {page}", f"Grid        {grid}"]
+    assert output.out.splitlines()[1:] == [f"Answers     {page}", f"Grid        {grid}"]
     assert "no ink" in page.read_text(encoding="utf-8")
     with Image.open(grid) as drawn:
         assert drawn.format == "PNG"
@@ -229,23 +229,23 @@ def test_without_the_drawing_libraries_the_submission_is_written_all_the_same(
     inkdigit, model, test_csv, tmp_path, monkeypatch
 ):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
-    assert (said.code, said.out) == (0, f"Submission  {tmp_path / 'mine.csv'}\n")
-    (line,) = said.err.splitlines()
+    output = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "mine.csv")
+    assert (output.code, output.out) == (0, f"Submission  {tmp_path / 'mine.csv'}\n")
+    (line,) = output.err.splitlines()
     assert line.startswith("No page of the answers was written: ")
     assert "pip install 'inkdigit[train]'" in line
     assert len((tmp_path / "mine.csv").read_text().splitlines()) == 8
 
 
 def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv):
-    said = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/null")
-    assert (said.code, said.out) == (0, "Submission  /dev/null\n")
+    output = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/null")
+    assert (output.code, output.out) == (0, "Submission  /dev/null\n")
 
 
 def test_a_submission_needs_a_model(inkdigit, test_csv):
-    said = inkdigit("submit", test_csv)
-    assert said.code == 2
-    assert "--model" in said.err
+    output = inkdigit("submit", test_csv)
+    assert output.code == 2
+    assert "--model" in output.err
 
 
 @pytest.mark.parametrize(
@@ -254,15 +254,15 @@ def test_a_submission_needs_a_model(inkdigit, test_csv):
 )
 def test_a_broken_test_csv_is_refused_and_nothing_is_written(inkdigit, model, tmp_path, text, problem):
     (tmp_path / "bad.csv").write_text(text, encoding="latin-1")
-    said = inkdigit("submit", tmp_path / "bad.csv", "--model", model, "--out", tmp_path / "out.csv")
-    assert_one_error(said, 4, problem)
+    output = inkdigit("submit", tmp_path / "bad.csv", "--model", model, "--out", tmp_path / "out.csv")
+    assert_one_error(output, 4, problem)
     assert not (tmp_path / "out.csv").exists()
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
 def test_a_full_disk_is_said(inkdigit, model, test_csv):
-    said = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/full")
-    assert_one_error(said, 9, "/dev/full cannot be written: the disk is full")
+    output = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/full")
+    assert_one_error(output, 9, "/dev/full cannot be written: the disk is full")
 
 
 def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_path, monkeypatch):
@@ -285,8 +285,8 @@ def test_a_folder_without_permission_is_said(inkdigit, model, test_csv, tmp_path
     if os.geteuid() == 0:
         pytest.skip("root may write everywhere")
     (tmp_path / "closed").mkdir(mode=0o500)
-    said = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "closed" / "s.csv")
-    assert_one_error(said, 9, "no permission to write there")
+    output = inkdigit("submit", test_csv, "--model", model, "--out", tmp_path / "closed" / "s.csv")
+    assert_one_error(output, 9, "no permission to write there")
 
 
 def test_probabilities_are_written_with_six_places(inkdigit, model, one):
@@ -298,6 +298,6 @@ def test_probabilities_are_written_with_six_places(inkdigit, model, one):
 def test_the_drawing_never_replaces_a_picture(inkdigit, model, picture):
     file = picture / "a.PNG"
     before = file.read_bytes()
-    said = inkdigit("predict", picture, "--model", model, "--show", file)
-    assert said.code == 9
+    output = inkdigit("predict", picture, "--model", model, "--show", file)
+    assert output.code == 9
     assert file.read_bytes() == before

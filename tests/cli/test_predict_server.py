@@ -71,25 +71,25 @@ def test_the_model_is_one_that_the_server_has(inkdigit, picture, server):
 
 @pytest.mark.parametrize("form", ["--csv", "--json"])
 def test_a_wrong_token_is_one_error_and_no_answer(inkdigit, picture, server, form):
-    said = inkdigit("predict", picture, "--server", server, "--token", "wrong", form)
-    assert said.code == Unauthorized.exit_code
-    assert "requires an access token" in said.err
+    output = inkdigit("predict", picture, "--server", server, "--token", "wrong", form)
+    assert output.code == Unauthorized.exit_code
+    assert "requires an access token" in output.err
 
 
 def test_nobody_there_is_one_error_and_no_answer(inkdigit, picture):
-    said = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
-    assert_one_error(said, Unreachable.exit_code, "does not answer: Connection refused")
+    output = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
+    assert_one_error(output, Unreachable.exit_code, "does not answer: Connection refused")
 
 
 @pytest.mark.parametrize("option", [("--accept-all",), ("--min-confidence", "0.5"), ("--show", "seen.png")])
 def test_what_the_server_decides_is_excluded(inkdigit, picture, server, option):
-    said = inkdigit("predict", picture, "--server", server, *option)
-    assert_one_error(said, 2, "--server excludes")
+    output = inkdigit("predict", picture, "--server", server, *option)
+    assert_one_error(output, 2, "--server excludes")
 
 
 def test_an_address_that_is_none_is_one_error(inkdigit, picture):
-    said = inkdigit("predict", picture, "--server", "localhost:8000")
-    assert_one_error(said, 2, "Did you mean http://localhost:8000?")
+    output = inkdigit("predict", picture, "--server", "localhost:8000")
+    assert_one_error(output, 2, "Did you mean http://localhost:8000?")
 
 
 def test_a_token_for_nobody_changes_nothing(inkdigit, tiny_file, picture, monkeypatch):
@@ -114,5 +114,5 @@ def test_an_interruption_while_the_server_is_waited_for_is_one_line(inkdigit, pi
         raise KeyboardInterrupt
 
     monkeypatch.setattr("http.client.HTTPConnection.connect", pressed)
-    said = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
-    assert (said.code, said.out, said.err) == (130, "", "\nInterrupted.\n")
+    output = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
+    assert (output.code, output.out, output.err) == (130, "", "\nInterrupted.\n")

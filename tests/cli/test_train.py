@@ -56,16 +56,16 @@ def wait_for_rows(folder: Path, rows: int, process: subprocess.Popen[str]) -> No
 
 def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, source, tmp_path):
     out = tmp_path / "my run"
-    said = inkdigit("train", recipe, "--data", source, "--out", out, "--seed", 3, "--set", "filters=[4, 6]")
-    assert said.code == 0, said.err
+    output = inkdigit("train", recipe, "--data", source, "--out", out, "--seed", 3, "--set", "filters=[4, 6]")
+    assert output.code == 0, output.err
     report = json.loads((out / "report.json").read_text())
-    first, seconds, model, page = said.out.splitlines()
+    first, seconds, model, page = output.out.splitlines()
     right = round(report["accuracy"] * 12)
     assert first.startswith(f"Accuracy    {report['accuracy'] * 100:.2f} % on the test split ({right} of 12; 95 %")
     assert seconds.startswith("Trained in  ")
     assert model == f"Model       {out / 'model.onnx'}"
     assert page == f"Report      {out / 'report.html'}"
-    assert f"inkdigit predict picture.png --model '{out}'" in said.err
+    assert f"inkdigit predict picture.png --model '{out}'" in output.err
     assert list(report["seconds"]) == ["import", "load", "train", "export", "evaluate", "report"]
     assert Recipe.load(out) == Recipe.load(recipe, {"seed": 3, "filters": [4, 6], "data": str(source)})
     assert runs.is_finished(out)
@@ -109,8 +109,8 @@ def test_a_recipe_with_nonsense_is_one_error(inkdigit, tmp_path, source):
 def test_an_out_that_is_taken_is_one_error(inkdigit, recipe, source, tmp_path):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken" / "thesis.tex").write_text("mine")
-    said = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "taken")
-    assert_one_error(said, 9, "taken is taken")
+    output = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "taken")
+    assert_one_error(output, 9, "taken is taken")
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.tex"]
 
 
@@ -166,9 +166,9 @@ def test_a_killed_run_resumes_to_the_weights_of_one_never_stopped(inkdigit, reci
     process.kill()
     process.communicate()
     assert not runs.is_finished(tmp_path / "killed")
-    said = inkdigit("train", "--resume", tmp_path / "killed")
-    assert said.code == 0, said.err
-    assert said.err.startswith("Going on after epoch ")
+    output = inkdigit("train", "--resume", tmp_path / "killed")
+    assert output.code == 0, output.err
+    assert output.err.startswith("Going on after epoch ")
     assert inkdigit("train", recipe, "--data", source, "--out", tmp_path / "whole").code == 0
     killed, whole = ((tmp_path / name / checkpoint.FILE).read_bytes() for name in ("killed", "whole"))
     assert killed == whole
@@ -184,8 +184,8 @@ def test_ctrl_c_while_the_data_is_read_is_one_line(inkdigit, recipe, monkeypatch
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sources, "open_data", stop)
-    said = inkdigit("train", recipe)
-    assert (said.code, said.out, said.err.strip()) == (130, "", "Interrupted.")
+    output = inkdigit("train", recipe)
+    assert (output.code, output.out, output.err.strip()) == (130, "", "Interrupted.")
     assert not (tmp_path / "runs").exists()
 
 
@@ -193,18 +193,18 @@ def test_kaggle_trains_measures_and_submits_in_one_go(inkdigit, recipe, tmp_path
     monkeypatch.chdir(tmp_path)
     train = write_kaggle(tmp_path / "train.csv", *draw(90))
     test = write_kaggle(tmp_path / "test.csv", draw(8, seed=2)[0], None)
-    said = inkdigit("kaggle", train, test, "--recipe", recipe, "--out", "mine.csv")
-    assert said.code == 0, said.err
-    assert "on the validation split (" in said.out
-    assert "of 9;" in said.out  # a tenth
-    assert said.out.splitlines()[-3:] == [
+    output = inkdigit("kaggle", train, test, "--recipe", recipe, "--out", "mine.csv")
+    assert output.code == 0, output.err
+    assert "on the validation split (" in output.out
+    assert "of 9;" in output.out  # a tenth
+    assert output.out.splitlines()[-3:] == [
         "Submission  mine.csv",
         "Answers     mine-answers.html",
         "Grid        mine-answers.png",
     ]
     assert Path("mine-answers.html").is_file()
     assert Path("mine-answers.png").is_file()
-    assert "Warning" not in said.err
+    assert "Warning" not in output.err
     header, *rows = Path("mine.csv").read_text().splitlines()
     assert header == "ImageId,Label"
     assert [row.split(",")[0] for row in rows] == [str(i) for i in range(1, 9)]
@@ -238,12 +238,12 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
         training_run, "train", lambda _, *, data, **__: asked.append(data.name) or training_run.Run(model)
     )
     (picture / "d.png").unlink()
-    said = inkdigit("first-run", picture)
-    assert said.code == 0, said.err
+    output = inkdigit("first-run", picture)
+    assert output.code == 0, output.err
     assert asked == ["mnist", "sklearn-digits", "sklearn-digits"]
-    assert "MNIST cannot be fetched: training on the 1,797 digits" in said.err
-    assert "read by the bundled model" in said.err
-    assert f"{picture / 'b.png'}  " in said.out
+    assert "MNIST cannot be fetched: training on the 1,797 digits" in output.err
+    assert "read by the bundled model" in output.err
+    assert f"{picture / 'b.png'}  " in output.out
 
 
 def test_the_recipe_of_the_first_run_fits_the_small_set_too():

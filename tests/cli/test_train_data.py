@@ -69,8 +69,8 @@ def test_any_source_trains_with_the_same_command(inkdigit, recipe, tmp_path, mon
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
     write(tmp_path / source, *draw(N))
-    said = inkdigit("train", recipe, "--data", source, "--set", "epochs=1", "--out", "run")
-    assert said.code == 0, said.err
+    output = inkdigit("train", recipe, "--data", source, "--set", "epochs=1", "--out", "run")
+    assert output.code == 0, output.err
     card = Recognizer.load("run").card
     assert card.prepare == kind
     assert (card.classes[:3], len(card.classes)) == (names, k)

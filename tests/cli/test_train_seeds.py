@@ -30,9 +30,9 @@ def seed_1_diverges(monkeypatch):
 @pytest.mark.usefixtures("seed_1_diverges")
 def test_one_command_trains_sums_up_and_fails_where_a_seed_did(inkdigit, recipe, source, tmp_path):
     out = tmp_path / "out"
-    said = inkdigit("train", recipe, "--data", source, "--out", out, "--seeds", "0-1")
-    assert said.code == 6
-    header, first, failed, *rest = said.out.splitlines()
+    output = inkdigit("train", recipe, "--data", source, "--out", out, "--seeds", "0-1")
+    assert output.code == 6
+    header, first, failed, *rest = output.out.splitlines()
     report = json.loads((out / "s0" / "report.json").read_text(encoding="utf-8"))
     right = sum(report["confusion"][i][i] for i in range(3))
     assert header.split()[:3] == ["seed", "accuracy", "wrong"]
@@ -40,8 +40,8 @@ def test_one_command_trains_sums_up_and_fails_where_a_seed_did(inkdigit, recipe,
     assert failed.endswith("Diverged: The loss is nan at step 7")
     assert "Protocol final: the figures are on the test split of digits." in rest
     assert rest[-1] == f"Summary     {out / 'seeds.md'}"
-    assert f"Seed 1, 2 of 2: {out / 's1'}" in said.err
-    assert said.err.splitlines()[-1].startswith("Error: 1 of 2 seeds failed. Received: seed 1, Diverged")
+    assert f"Seed 1, 2 of 2: {out / 's1'}" in output.err
+    assert output.err.splitlines()[-1].startswith("Error: 1 of 2 seeds failed. Received: seed 1, Diverged")
     assert [path.parent.name for path in out.glob("*/DONE")] == ["s0"]
     assert json.loads((out / runs.SEEDS).read_text(encoding="utf-8"))["accuracy"]["values"] == [right / 12]
     with (out / "test-openings.csv").open(encoding="utf-8") as file:
@@ -68,6 +68,6 @@ def test_what_excludes_the_seeds_is_one_error(inkdigit, tmp_path, monkeypatch, w
 def test_a_seed_that_is_taken_is_one_error_before_the_training(inkdigit, recipe, source, tmp_path):
     (tmp_path / "out" / "s1").mkdir(parents=True)
     (tmp_path / "out" / "s1" / "thesis.tex").write_text("mine")
-    said = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "out", "--seeds", "0-1")
-    assert_one_error(said, 9, "s1 is taken")
+    output = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "out", "--seeds", "0-1")
+    assert_one_error(output, 9, "s1 is taken")
     assert [path.name for path in Path(tmp_path / "out").iterdir()] == ["s1"]
