@@ -109,8 +109,8 @@ def test_exit_codes_tell_the_branches_apart():
             "Unknown recipe 'fats'. Expected: fast, best. Received: fats. Did you mean fast?",
         ),
         (
-            errors.MalformedFile("a.csv", "a cell is no number", where="row 3", received="x"),
-            "a.csv, row 3: a cell is no number. Received: x.",
+            errors.MalformedFile("a.csv", "a cell is not a number", where="row 3", received="x"),
+            "a.csv, row 3: a cell is not a number. Received: x.",
         ),
         (errors.MalformedFile("a.csv", "it is empty"), "a.csv: it is empty."),
         (

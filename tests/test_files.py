@@ -1,4 +1,4 @@
-"""Files that are whole or absent; rows of figures; a lock that goes with its process, however that ends."""
+"""Files that are complete or absent; rows of numbers; a lock that ends with its process."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_a_lock_that_is_left_over_takes_no_directory(tmp_path):
 
 @given(st.binary(max_size=60) | st.text("0123456789,.en-\n", max_size=60).map(str.encode))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_whatever_a_file_of_rows_holds_it_is_read_or_refused(tmp_path, content):
+def test_whatever_a_file_of_rows_holds_it_is_read_or_an_error(tmp_path, content):
     path = tmp_path / runs.METRICS
     path.write_bytes(content)
     with suppress(MalformedFile):
@@ -173,7 +173,7 @@ def test_whatever_a_file_of_rows_holds_it_is_read_or_refused(tmp_path, content):
         assert str(read_rows(path)) == str(rows)
 
 
-def test_rows_without_an_end_are_refused(tmp_path, monkeypatch):
+def test_rows_without_an_end_are_an_error(tmp_path, monkeypatch):
     path = tmp_path / runs.METRICS
     path.write_text("a,b\n" + "1,2\n" * 50)
     monkeypatch.setattr(files, "MAX_ROWS", 50)
@@ -188,8 +188,8 @@ def test_rows_without_an_end_are_refused(tmp_path, monkeypatch):
 
 def test_two_never_do_the_same_work_in_a_folder(tmp_path):
     with locked(tmp_path, "training"):
-        told = f"Another training is running in {re.escape(str(tmp_path))}"
-        with pytest.raises(UsageError, match=told), locked(tmp_path, "training"):
+        message = f"Another training is running in {re.escape(str(tmp_path))}"
+        with pytest.raises(UsageError, match=message), locked(tmp_path, "training"):
             pass
     with locked(tmp_path, "training"):
         pass
@@ -208,7 +208,7 @@ def test_where_no_lock_can_be_made_it_is_said(tmp_path, make: Callable[[Path], N
         pass
 
 
-def test_looking_whether_somebody_is_at_work_leaves_nothing(tmp_path):
+def test_checking_for_a_lock_leaves_nothing(tmp_path):
     check_unlocked(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -1,4 +1,4 @@
-"""The submission: Kaggle's form, whole or not at all."""
+"""The submission: Kaggle's form, complete or not at all."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_csv(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Where an older submission lies already."""
+    """The path of an older submission."""
     path = tmp_path / "out" / "submission.csv"
     path.parent.mkdir()
     path.write_text(BEFORE)
@@ -98,7 +98,7 @@ def test_a_model_that_saw_mnist_gets_a_warning(tiny, test_csv, out, tmp_path, lo
     assert "not be honest" in lines[0]
 
 
-def test_classes_that_are_no_numbers(test_csv, tmp_path, out):
+def test_classes_that_are_not_numbers(test_csv, tmp_path, out):
     model = load(Tiny(classes=("1", "trouser", "coat")).write(tmp_path / "m.onnx"))
     with pytest.raises(
         UsageError, match=r"Expected: classes that are whole numbers. Received: trouser, coat"

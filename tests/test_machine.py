@@ -1,4 +1,4 @@
-"""What a machine says of itself, and what a process on it costs: its own time and memory, nobody else's."""
+"""What is known of a machine, and the time and memory of a process: its own, not those of its parent."""
 
 from __future__ import annotations
 

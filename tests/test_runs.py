@@ -68,7 +68,7 @@ def test_out_names_the_directory_itself(tmp_path):
     assert out.is_dir()
 
 
-def test_out_that_is_taken_is_refused(tmp_path):
+def test_out_that_is_taken_is_an_error(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("mine")
     (tmp_path / "file").write_text("mine")

@@ -21,13 +21,13 @@ def with_images(part, images):
 
 
 def test_a_spotless_set_has_no_findings():
-    found = check(make_dataset(make_part(list(range(10))), make_part(list(range(10)), seed=1)))
-    assert found.findings() == []
-    assert (found.train.n, found.train.shape, found.train.dtype) == (10, (10, 28, 28), "uint8")
-    assert (found.train.lowest, found.train.highest) == (0, 255)
-    assert (found.shared, found.shared_pairs) == (0, ())
-    assert found.train.per_class == dict.fromkeys("0123456789", 1)
-    assert json.loads(json.dumps(found.to_json()))["train"]["n"] == 10
+    checked = check(make_dataset(make_part(list(range(10))), make_part(list(range(10)), seed=1)))
+    assert checked.findings() == []
+    assert (checked.train.n, checked.train.shape, checked.train.dtype) == (10, (10, 28, 28), "uint8")
+    assert (checked.train.lowest, checked.train.highest) == (0, 255)
+    assert (checked.shared, checked.shared_pairs) == (0, ())
+    assert checked.train.per_class == dict.fromkeys("0123456789", 1)
+    assert json.loads(json.dumps(checked.to_json()))["train"]["n"] == 10
 
 
 def test_planted_trouble_is_found():
@@ -37,8 +37,8 @@ def test_planted_trouble_is_found():
     images[9] = images[0]  # the same label
     images[10] = images[6]  # another label
     images[5] = 0  # unreadable: neither blank nor duplicate
-    found = check(make_dataset(with_images(part, images)))
-    train = found.train
+    checked = check(make_dataset(with_images(part, images)))
+    train = checked.train
     assert (train.blank, train.first_blank) == (2, (3, 4))
     assert (train.unreadable, train.first_unreadable) == (1, ("5: broken",))
     assert train.duplicates == 3
@@ -46,10 +46,10 @@ def test_planted_trouble_is_found():
     assert set(train.conflicting_groups) == {(3, 4), (6, 10)}
     assert train.per_class["5"] == 0
     assert train.writers == 2
-    assert (found.test, found.shared) == (None, None)
-    text = "\n".join(found.findings())
-    for said in ("1 unreadable image: 5: broken", "2 images without ink, such as 3, 4", "3 repeated images"):
-        assert f"training split: {said}" in text
+    assert (checked.test, checked.shared) == (None, None)
+    text = "\n".join(checked.findings())
+    for message in ("1 unreadable image: 5: broken", "2 images without ink, such as 3, 4", "3 repeated images"):
+        assert f"training split: {message}" in text
     assert "under different labels: (3, 4), (6, 10)" in text
     assert "no image of 5, 9" in text
 
@@ -62,9 +62,9 @@ def test_leaks_between_the_parts_are_counted():
     train = with_images(train, np.concatenate((train.images[:8], np.zeros((1, 28, 28), np.uint8), train.images[9:])))
     test = with_images(test, images)
     assert shared_images(train, test) == [(9, 2), (1, 7)]
-    found = check(make_dataset(train, test))
-    assert found.shared == 2
-    assert "2 test images in the training split too: (9, 2), (1, 7)" in found.findings()
+    checked = check(make_dataset(train, test))
+    assert checked.shared == 2
+    assert "2 test images in the training split too: (9, 2), (1, 7)" in checked.findings()
 
 
 def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
@@ -74,29 +74,29 @@ def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
     path = write_rows(tmp_path / "train.csv", rows)
     with pytest.raises(MalformedFile):
         open_data(path)
-    found = check_source(path, log=log)
-    cells = found.train.bad_cells
+    checked = check_source(path, log=log)
+    cells = checked.train.bad_cells
     assert (cells.missing, cells.not_numbers, cells.outside, cells.unknown_labels) == (1, 1, 2, 1)
     assert (cells.rows, cells.first_rows) == (4, (1, 2, 4, 5))
     assert cells.first[0] == "row 1, pixel4: is missing"
-    assert (found.train.n, found.train.unreadable, found.train.blank) == (6, 4, 0)
-    assert "training split: 4 rows with bad cells: row 1, pixel4: is missing" in found.findings()[0]
+    assert (checked.train.n, checked.train.unreadable, checked.train.blank) == (6, 4, 0)
+    assert "training split: 4 rows with bad cells: row 1, pixel4: is missing" in checked.findings()[0]
 
 
 def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):
     write_picture(tmp_path / "a" / "1.png", draw(1, side=40)[0])
     write_picture(tmp_path / "b" / "1.png", draw(1, side=20)[0])
     (tmp_path / "b" / "2.png").write_bytes(b"")
-    found = check_source(tmp_path, log=log)
-    assert found.raw_shapes == ((20, 20), (40, 40))
-    assert found.train.first_unreadable[0].startswith("b/2.png: ")
+    checked = check_source(tmp_path, log=log)
+    assert checked.raw_shapes == ((20, 20), (40, 40))
+    assert checked.train.first_unreadable[0].startswith("b/2.png: ")
 
 
 def test_the_real_mnist_is_clean_and_checked_in_a_second(mnist):
     data = open_data(mnist)
     begin = time.perf_counter()
-    found = check(data)
+    checked = check(data)
     assert time.perf_counter() - begin < 3  # a fifth of a second on an idle machine
-    assert found.findings() == []
-    assert (found.train.n, found.test.n, found.shared) == (60_000, 10_000, 0)
-    assert found.train.per_class["5"] == 5421
+    assert checked.findings() == []
+    assert (checked.train.n, checked.test.n, checked.shared) == (60_000, 10_000, 0)
+    assert checked.train.per_class["5"] == 5421

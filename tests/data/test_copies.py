@@ -1,4 +1,4 @@
-"""Copies are found wherever they are, and nothing else is."""
+"""Copies are found in any place, and nothing else is."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def by_comparing_all(images: np.ndarray, near: float) -> dict[tuple[int, int], f
     return {(i, j): float(distance) for i, j, distance in pairs if distance <= near}
 
 
-def test_equal_pictures_are_each_paired_with_the_first():
+def test_equal_images_are_each_paired_with_the_first():
     images = digits(10)
     images[7] = images[9] = images[2]
     assert find_copies(images) == [Copy(2, 7, 0.0), Copy(2, 9, 0.0)]
 
 
-def test_a_picture_saved_again_is_a_near_copy():
+def test_an_image_saved_again_is_a_near_copy():
     images = digits(20)
     images = np.concatenate([images, [grain(images[3], 10), images[11] // 2, np.roll(images[5], 3, axis=1)]])
     assert [(copy.first, copy.second) for copy in find_copies(images)] == [(11, 21), (3, 20)]
     assert all(0 < copy.distance <= NEAR for copy in find_copies(images))
 
 
-def test_blank_pictures_are_no_copies():
+def test_blank_images_are_not_copies():
     images = digits(6)
     images[1] = images[4] = 0
     assert find_copies(images) == []
@@ -53,12 +53,12 @@ def test_no_pair_is_missed_that_comparing_all_would_find(near):
     originals = digits(90)
     images = np.concatenate([originals, [grain(image, 3 * i) for i, image in enumerate(originals[:30], 1)]])
     expected = by_comparing_all(images, near)
-    found = {(copy.first, copy.second): copy.distance for copy in find_copies(images, near=near)}
+    copies = {(copy.first, copy.second): copy.distance for copy in find_copies(images, near=near)}
     assert len(expected) > 10
-    assert found == pytest.approx(expected)
+    assert copies == pytest.approx(expected)
 
 
-def test_more_pictures_than_are_compared_at_once():
+def test_more_images_than_are_compared_at_once():
     rng = np.random.default_rng(0)
     images = np.zeros((2 * ROWS + 100, 28, 28), np.uint8)
     images[:, 6:22, 6:22] = rng.integers(0, 256, (len(images), 16, 16))

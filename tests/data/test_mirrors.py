@@ -35,28 +35,28 @@ def tiny(monkeypatch):
 
 
 @contextmanager
-def mirror(way: str) -> Iterator[tuple[str, list[str]]]:
-    """A server that behaves in one `way`; yields its address and the names that it was asked for."""
-    asked: list[str] = []
+def mirror(behaviour: str) -> Iterator[tuple[str, list[str]]]:
+    """A server with one `behaviour`; yields its address and the names of the files that were requested."""
+    requested: list[str] = []
     done = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             name = self.path.rpartition("/")[2]
-            asked.append(name)
-            if way == "slow":
+            requested.append(name)
+            if behaviour == "slow":
                 done.wait(5)
                 return
-            if way == "absent" or name not in SERVED or (way == "half" and name == "b.gz"):
+            if behaviour == "absent" or name not in SERVED or (behaviour == "half" and name == "b.gz"):
                 self.send_error(404)
                 return
-            body = {"wrong": b"something else", "no gzip": gzip.compress(RAW[name])[:-9]}.get(way, SERVED[name])
-            if way == "unpacked":
+            body = {"wrong": b"something else", "no gzip": gzip.compress(RAW[name])[:-9]}.get(behaviour, SERVED[name])
+            if behaviour == "unpacked":
                 body = RAW[name]
-            if way == "repacked":
+            if behaviour == "repacked":
                 body = gzip.compress(RAW[name], compresslevel=1, mtime=1)
             self.send_response(200)
-            self.send_header("Content-Length", str(len(body) + 1000 * (way == "truncated")))
+            self.send_header("Content-Length", str(len(body) + 1000 * (behaviour == "truncated")))
             self.end_headers()
             self.wfile.write(body)
 
@@ -67,7 +67,7 @@ def mirror(way: str) -> Iterator[tuple[str, list[str]]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}/some/folder/", asked
+        yield f"http://127.0.0.1:{server.server_port}/some/folder/", requested
     finally:
         done.set()
         server.shutdown()
@@ -76,7 +76,7 @@ def mirror(way: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def refused() -> str:
-    """An address where nobody listens."""
+    """An address without a server."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{free.getsockname()[1]}"
@@ -100,55 +100,55 @@ def test_by_default_into_the_cache(tmp_path, log):
         assert fetch("tiny", mirrors=[url], log=log) == tmp_path / "cache" / "tiny"
 
 
-@pytest.mark.parametrize("way", ["slow", "truncated", "wrong", "no gzip", "absent", "half"])
-def test_a_bad_mirror_is_passed_over(tmp_path, way, lines, log):
+@pytest.mark.parametrize("behaviour", ["slow", "truncated", "wrong", "no gzip", "absent", "half"])
+def test_a_bad_mirror_is_passed_over(tmp_path, behaviour, lines, log):
     begin = time.perf_counter()
-    with mirror(way) as (bad, asked), mirror("good") as (good, _):
+    with mirror(behaviour) as (bad, requested), mirror("good") as (good, _):
         fetch("tiny", to=tmp_path, mirrors=[bad, good], timeouts_s=TIMEOUTS, log=log)
     assert names(tmp_path) == ["a.gz", "b.gz"]
     assert gzip.decompress((tmp_path / "a.gz").read_bytes()) == RAW["a.gz"]
-    assert asked == (["a.gz", "b.gz"] if way == "half" else ["a.gz"])  # once bitten, asked last
+    assert requested == (["a.gz", "b.gz"] if behaviour == "half" else ["a.gz"])  # a mirror that failed is tried last
     assert len(lines) == 4
     assert time.perf_counter() - begin < 5
 
 
-def test_a_mirror_where_nobody_listens_is_passed_over(tmp_path, log):
+def test_an_address_without_a_server_is_passed_over(tmp_path, log):
     with mirror("good") as (good, _):
         fetch("tiny", to=tmp_path, mirrors=[refused(), good], timeouts_s=TIMEOUTS, log=log)
     assert names(tmp_path) == ["a.gz", "b.gz"]
 
 
-@pytest.mark.parametrize("way", ["slow", "truncated", "absent"])
-def test_without_any_good_mirror_the_error_says_what_to_put_where(tmp_path, way, log):
+@pytest.mark.parametrize("behaviour", ["slow", "truncated", "absent"])
+def test_without_a_good_mirror_the_error_names_the_files_and_their_folder(tmp_path, behaviour, log):
     nobody = refused()
-    with mirror(way) as (bad, _), pytest.raises(MissingData) as caught:
+    with mirror(behaviour) as (bad, _), pytest.raises(MissingData) as caught:
         fetch("tiny", to=tmp_path, mirrors=[bad, nobody], timeouts_s=TIMEOUTS, log=log)
     assert caught.value.exit_code == 4
-    for said in ("a.gz", "b.gz", str(tmp_path), bad, nobody):
-        assert said in str(caught.value)
+    for text in ("a.gz", "b.gz", str(tmp_path), bad, nobody):
+        assert text in str(caught.value)
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("way", ["wrong", "no gzip"])
-def test_wrong_bytes_are_not_kept(tmp_path, way, log):
-    with mirror(way) as (url, _), pytest.raises(ChecksumMismatch, match=rf"{url}a\.gz.*sha256:") as caught:
+@pytest.mark.parametrize("behaviour", ["wrong", "no gzip"])
+def test_wrong_bytes_are_not_kept(tmp_path, behaviour, log):
+    with mirror(behaviour) as (url, _), pytest.raises(ChecksumMismatch, match=rf"{url}a\.gz.*sha256:") as caught:
         fetch("tiny", to=tmp_path, mirrors=[url, refused()], timeouts_s=TIMEOUTS, log=log)
     assert caught.value.exit_code == 4
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("way", ["unpacked", "repacked"])
-def test_the_raw_bytes_count_where_their_checksum_is_published(tmp_path, way, log):
-    with mirror(way) as (url, _), pytest.raises(ChecksumMismatch, match=r"b\.gz"):
+@pytest.mark.parametrize("behaviour", ["unpacked", "repacked"])
+def test_the_raw_bytes_count_where_their_checksum_is_published(tmp_path, behaviour, log):
+    with mirror(behaviour) as (url, _), pytest.raises(ChecksumMismatch, match=r"b\.gz"):
         fetch("tiny", to=tmp_path, mirrors=[url], log=log)
     assert names(tmp_path) == ["a.gz"]
 
 
 def test_what_is_there_is_not_fetched_again(tmp_path, log):
     (tmp_path / "a.gz").write_bytes(b"mine")
-    with mirror("good") as (url, asked):
+    with mirror("good") as (url, requested):
         fetch("tiny", to=tmp_path, mirrors=[url], log=log)
-    assert asked == ["b.gz"]
+    assert requested == ["b.gz"]
     assert (tmp_path / "a.gz").read_bytes() == b"mine"
 
 
@@ -207,7 +207,7 @@ def test_without_pooch_the_error_says_how_to_get_it(tmp_path, log, monkeypatch):
         fetch("tiny", to=tmp_path, mirrors=["http://x"], log=log)
 
 
-def test_no_progress_bar_where_stderr_is_no_terminal(tmp_path, log, capsys):
+def test_no_progress_bar_where_stderr_is_not_a_terminal(tmp_path, log, capsys):
     with mirror("good") as (url, _):
         fetch("tiny", to=tmp_path, mirrors=[url], log=log)
     assert capsys.readouterr() == ("", "")

@@ -1,4 +1,4 @@
-"""Names and paths: where a set is looked for, which reader a path gets, and what an unknown name is told."""
+"""Names and paths: where a set is searched, which reader a path gets, and the error for an unknown name."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_files_right_in_a_data_folder_are_not_taken_for_another_set(nowhere):
     assert not has("mnist")
 
 
-def test_pictures_without_labels_do_not_count(nowhere):
+def test_images_without_labels_do_not_count(nowhere):
     put(nowhere / "data" / "mnist")
     for path in (nowhere / "data" / "mnist").glob("*labels*"):
         path.unlink()
@@ -119,7 +119,7 @@ def test_usps_is_read_from_its_public_files(nowhere):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"no bzip2", "damaged"),
         (bz2.compress(b"1 1:0\n" * 9)[:-5], "damaged"),
@@ -130,11 +130,11 @@ def test_usps_is_read_from_its_public_files(nowhere):
         (bz2.compress(b"text"), "row 1"),
     ],
 )
-def test_broken_usps_files(nowhere, data, said):
+def test_broken_usps_files(nowhere, data, message):
     folder = nowhere / "data" / "usps"
     folder.mkdir(parents=True)
     (folder / "usps.bz2").write_bytes(data)
-    with pytest.raises(MalformedFile, match=rf"usps\.bz2.*{said}"):
+    with pytest.raises(MalformedFile, match=rf"usps\.bz2.*{message}"):
         open_data("usps")
 
 
@@ -163,7 +163,7 @@ def test_a_path_gets_the_reader_of_its_kind(tmp_path):
         write_picture(tmp_path / "pictures" / str(k) / "1.png", draw(4)[k])
     write_picture(tmp_path / "listed" / "1.png", draw(1)[0])
     (tmp_path / "listed" / "labels.csv").write_text("file,label\n1.png,2\n")
-    found = [
+    opened = [
         open_data(source)
         for source in (
             tmp_path / "idx",
@@ -176,7 +176,7 @@ def test_a_path_gets_the_reader_of_its_kind(tmp_path):
             tmp_path / "listed" / "labels.csv",
         )
     ]
-    assert [(data.name, len(data.train)) for data in found] == [
+    assert [(data.name, len(data.train)) for data in opened] == [
         ("idx", 4),
         ("idx", 4),
         ("train.csv", 4),
@@ -187,7 +187,7 @@ def test_a_path_gets_the_reader_of_its_kind(tmp_path):
         ("listed", 1),
     ]
     # The very same pixels by every road.
-    assert all(np.array_equal(data.train.images, found[0].train.images) for data in found[1:6])
+    assert all(np.array_equal(data.train.images, opened[0].train.images) for data in opened[1:6])
 
 
 def test_a_name_comes_before_a_path_and_a_path_object_is_never_a_name(nowhere):
@@ -214,7 +214,7 @@ def test_a_path_that_is_not_there(nowhere, path):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "error", "said"),
+    ("name", "data", "error", "message"),
     [
         ("a.csv", b"a,b\n1,2\n", MalformedFile, "not one of the two kinds of CSV"),
         ("a.csv", b"pixel0\n1\n", MalformedFile, "no column 'label'"),
@@ -223,9 +223,9 @@ def test_a_path_that_is_not_there(nowhere, path):
         ("train-images-idx3-ubyte", b"text", UsageError, "Name their folder"),
     ],
 )
-def test_a_file_of_no_known_kind(tmp_path, name, data, error, said):
+def test_a_file_of_no_known_kind(tmp_path, name, data, error, message):
     (tmp_path / name).write_bytes(data)
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         open_data(tmp_path / name)
 
 

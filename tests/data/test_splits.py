@@ -1,4 +1,4 @@
-"""Splits: nothing lost, nothing on two sides, every class its share, whole writers, the same for the same seed."""
+"""Splits: no sample lost or twice, every class its share, all samples of a writer together, one seed one split."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_stratified_split_goes_by_class_though_writers_are_known():
     assert parts.train.writers is None
 
 
-def test_one_writer_alone_is_no_ground_to_split_on():
+def test_a_single_writer_is_split_by_class():
     assert len(hold_out(make_part(LABELS, writers=[7] * 100), 20, seed=0)[1]) == 20
 
 
@@ -88,7 +88,7 @@ def test_validation_is_a_count_or_a_share(validation, held):
     assert len(split(data, protocol="select", validation=validation, seed=0).report) == held
 
 
-def test_a_set_of_one_part_sets_the_same_test_pictures_aside_in_every_run():
+def test_the_same_test_images_are_set_aside_in_every_run():
     data = make_dataset(make_part(LABELS))
     tests = [split(data, protocol="final", validation=v, seed=seed) for v, seed in ((0, 0), (0.1, 5))]
     assert pictures(tests[0].report) == pictures(tests[1].report)
@@ -110,7 +110,7 @@ def test_final_reports_on_the_test_part():
     assert parts.report_name == "test"
 
 
-def test_unreadable_pictures_stay_in_the_test_part_alone():
+def test_unreadable_images_stay_only_in_the_test_split():
     faults = {3: "broken", 70: "broken"}
     data = make_dataset(make_part(LABELS, faults=faults), make_part([0, 1], seed=1, faults={1: "broken"}))
     for protocol in ("select", "final"):
@@ -121,7 +121,7 @@ def test_unreadable_pictures_stay_in_the_test_part_alone():
     assert parts.report.faults == {1: "broken"}
 
 
-def test_without_a_test_fraction_select_uses_every_picture():
+def test_without_a_test_fraction_select_uses_every_image():
     data = make_dataset(make_part(LABELS))
     parts = split(data, protocol="select", validation=10, seed=0, test_fraction=0)
     assert len(parts.train) == 90
@@ -149,13 +149,13 @@ def test_impossible_sizes(change):
         split(data, **{"protocol": "select", "validation": 10, "seed": 0, **change})
 
 
-def test_too_few_pictures_to_hold_any_out():
+def test_too_few_images_to_hold_any_out():
     with pytest.raises(UsageError, match="cannot be held out"):
         split(make_dataset(make_part([0, 1])), protocol="select", validation=0, seed=0)
 
 
 @pytest.mark.parametrize("protocol", ["select", "final"])
-def test_pictures_of_one_class_alone_are_refused(protocol):
+def test_images_of_one_class_alone_are_an_error(protocol):
     dataset = make_dataset(make_part([3] * 20), make_part([1, 3]))
     with pytest.raises(UsageError, match=r"Expected: training samples of two classes or more.*only '3'") as caught:
         split(dataset, protocol=protocol, validation=0, seed=0)
@@ -176,7 +176,7 @@ def test_a_division_divides_as_its_recipe():
         assert np.array_equal(mine.images, theirs.images)
 
 
-def test_each_picture_that_is_worth_learning_is_taken_once():
+def test_each_usable_sample_is_taken_once():
     part = make_part([0, 1, 0, 1, 2, 3])
     images = part.images.copy()
     images[2], images[3], images[5] = images[0], images[0], 9  # a copy, one with another label, an even one

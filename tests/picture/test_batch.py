@@ -27,7 +27,7 @@ def paper(i: int) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["ink", "plain"])
 @pytest.mark.parametrize("at_a_time", [1, 3, 64])
-def test_small_and_large_pictures_keep_their_order_and_errors_their_places(monkeypatch, tmp_path, kind, at_a_time):
+def test_small_and_large_images_keep_their_order_and_errors_their_places(monkeypatch, tmp_path, kind, at_a_time):
     monkeypatch.setattr(reading, "AT_A_TIME", at_a_time)
     file, buffer = tmp_path / "large.bmp", BytesIO()
     Image.fromarray(paper(3)).save(file)
@@ -48,7 +48,7 @@ def test_small_and_large_pictures_keep_their_order_and_errors_their_places(monke
     assert all(isinstance(errors[i], NotAPicture) for i in (3, 8))
 
 
-def test_no_pictures_are_nothing_to_read():
+def test_no_images_are_nothing_to_read():
     assert list(reading.read_each([], "ink")) == []
 
 
@@ -62,13 +62,13 @@ def test_one_pil_image_may_be_given_twice(tmp_path):
 
 
 @pytest.mark.parametrize("nothing", [None, 5, object()])
-def test_what_no_picture_can_be_read_from_is_an_error_in_its_place(nothing):
+def test_what_no_image_can_be_read_from_is_an_error_in_its_place(nothing):
     ((images, errors),) = reading.read_each([SMALL[0], nothing], "ink")
     assert len(images) == 1
     assert isinstance(errors[1], PictureError)
 
 
-def test_large_pictures_are_read_by_several_threads_at_once(monkeypatch):
+def test_large_images_are_read_by_several_threads_at_once(monkeypatch):
     meeting = threading.Barrier(2, timeout=30)  # which one thread alone would never pass
     monkeypatch.setattr(reading, "cores", lambda: 2)
     monkeypatch.setattr(reading, "prepare", lambda gray, kind: (meeting.wait(), prepare(gray, kind))[1])
@@ -77,7 +77,7 @@ def test_large_pictures_are_read_by_several_threads_at_once(monkeypatch):
     assert not errors
 
 
-def test_pictures_are_taken_as_they_are_needed(monkeypatch):
+def test_images_are_taken_as_they_are_needed(monkeypatch):
     monkeypatch.setattr(reading, "AT_A_TIME", 4)
     taken = []
     chunks = reading.read_each((taken.append(i) or SMALL[i % 7] for i in range(100)), "ink")

@@ -1,4 +1,4 @@
-"""Every way to hand over an image ends as the same gray `uint8 (H, W)`, or as one clear error."""
+"""Every kind of image ends as the same gray `uint8 (H, W)`, or as one clear error."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_fewer_bits_in_sixteen_are_scaled_from_theirs(bits):
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32, np.float32])
-def test_a_wider_type_alone_makes_no_picture_black(dtype):
+def test_a_wider_type_alone_makes_no_image_black(dtype):
     assert off(encode(gray(PEN.astype(dtype)), "TIFF"), PEN) == 0
     assert off(gray(PEN.astype(dtype)), PEN) == 0
 
@@ -243,7 +243,7 @@ def test_an_array_is_not_written_to_and_need_not_be_writable():
 
 
 @pytest.mark.parametrize(
-    ("array", "says"),
+    ("array", "message"),
     [
         (np.full((4, 4), np.nan), "not finite"),
         (np.array([[0.5, np.inf]]), "not finite"),
@@ -267,8 +267,8 @@ def test_an_array_is_not_written_to_and_need_not_be_writable():
     ],
     ids=str,
 )
-def test_an_array_that_is_no_picture_is_refused(array, says):
-    with pytest.raises(PictureError, match=says) as caught:
+def test_an_array_that_is_not_an_image_is_an_error(array, message):
+    with pytest.raises(PictureError, match=message) as caught:
         decode(array)
     assert caught.value.exit_code == 3
     assert caught.value.http_status == 422
@@ -290,7 +290,7 @@ def test_an_array_that_is_no_picture_is_refused(array, says):
         ((1, 9, 8, 4), 1, (9, 8, 4)),
     ],
 )
-def test_the_shape_of_an_array_says_how_many_pictures(shape, count, each):
+def test_the_shape_of_an_array_says_how_many_images(shape, count, each):
     several = split_pictures(np.zeros(shape, np.uint8))
     assert len(several) == count
     assert {np.shape(one) for one in several} == {each}
@@ -300,7 +300,7 @@ def test_the_shape_of_an_array_says_how_many_pictures(shape, count, each):
 @pytest.mark.parametrize(
     "shape", [(), (9,), (9, 8, 1), (9, 8, 5), (9, 8, 7), (3, 9, 8, 5), (3, 9, 8, 0), (1, 3, 9, 8, 3)]
 )
-def test_an_array_of_another_shape_is_refused(shape):
+def test_an_array_of_another_shape_is_an_error(shape):
     with pytest.raises(PictureError, match=r"Expected: \(H, W\)"):
         split_pictures(np.zeros(shape, np.uint8))
 
@@ -325,7 +325,7 @@ def test_floats_a_hair_beyond_their_range_are_within_it():
             to_uint8(np.array(bad))
 
 
-def test_pictures_laid_flat_are_told_from_a_wide_one():
+def test_flattened_images_are_told_from_a_wide_one():
     flat = np.zeros((5, 28, 28), np.uint8)
     flat[:, 5:20, 9:12] = 255
     for table in (flat.reshape(5, 784), flat[:1].reshape(1, 784), flat.reshape(5, 784) / 255):
@@ -336,7 +336,7 @@ def test_pictures_laid_flat_are_told_from_a_wide_one():
     assert len(split_pictures(wide)) == len(split_pictures(255 - wide)) == len(split_pictures(wide * 0)) == 1
 
 
-def test_one_thing_is_one_picture_and_a_list_is_itself():
+def test_one_thing_is_one_image_and_a_list_is_itself():
     assert split_pictures("a.png") == ["a.png"]
     assert split_pictures(b"png") == [b"png"]
     several = ["a.png", PEN]
@@ -361,7 +361,7 @@ def lying_png(width: int, height: int, *, data: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     "data", [b"", b"\0", b"hello", "Größe: 3\n".encode() * 500, bytes(range(256)) * 40, b"%PDF-1.7\n"]
 )
-def test_bytes_that_are_no_picture(tmp_path, data):
+def test_bytes_that_are_not_an_image(tmp_path, data):
     path = tmp_path / "a.png"
     path.write_bytes(data)
     for source in (path, data):
@@ -395,7 +395,7 @@ def test_an_image_that_is_cut_short_is_found_when_pil_opens_it_first():
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_damaged_bytes_are_a_picture_or_an_error_of_ours(form):
+def test_damaged_bytes_are_an_image_or_an_error_of_ours(form):
     good = encode(gray().convert("RGB"), form, **LOSSLESS[form])
     rng = np.random.default_rng(FORMATS.index(form))
     for _ in range(60):
@@ -490,14 +490,14 @@ def test_an_image_without_pixels(size):
 
 
 @pytest.mark.parametrize("thing", [None, 3, 2.5, ["a.png"], {"a": 1}, io.BytesIO(b"")])
-def test_what_holds_no_picture(thing):
+def test_what_holds_no_image(thing):
     with pytest.raises(PictureError, match="Expected: a path, bytes, a PIL image or an array"):
         decode(thing)
 
 
 @pytest.mark.parametrize("colour", [0, 90, 255])
 @pytest.mark.parametrize("form", FORMATS)
-def test_one_colour_is_a_picture_without_ink(form, colour):
+def test_one_colour_is_an_image_without_ink(form, colour):
     data = encode(Image.new("RGB", (50, 40), (colour, colour, colour)), form)
     assert not prepare(decode(data)).any()
 
@@ -590,7 +590,7 @@ def test_an_error_holds_no_pixels():
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes on this system")
-def test_a_pipe_that_nobody_writes_to_is_empty_and_one_with_a_writer_is_read(tmp_path):
+def test_a_pipe_without_a_writer_is_empty_and_one_with_a_writer_is_read(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(NotAPicture, match="empty"):
@@ -607,20 +607,20 @@ def test_a_pipe_that_nobody_writes_to_is_empty_and_one_with_a_writer_is_read(tmp
 
 
 def test_all_threads_together_decode_so_many_pixels_at_a_time():
-    room, most, inside, lock = PixelBudget(10), [0], [0], threading.Lock()
+    room, highest, inside, lock = PixelBudget(10), [0], [0], threading.Lock()
 
     def work(pixels):
         with room.hold(pixels):
             with lock:
                 inside[0] += min(pixels, 10)
-                most[0] = max(most[0], inside[0])
+                highest[0] = max(highest[0], inside[0])
             time.sleep(0.002)
             with lock:
                 inside[0] -= min(pixels, 10)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(work, [1, 4, 9, 10, 25, 3, 3, 3, 10, 1] * 4))
-    assert 4 < most[0] <= 10
+    assert 4 < highest[0] <= 10
 
 
 def test_what_was_opened_is_decoded_once():

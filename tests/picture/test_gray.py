@@ -74,15 +74,15 @@ def test_a_small_drawing_on_a_large_even_sheet_stays_what_it_is(left, top, mode)
     else:
         image = Image.new(mode, (2600, 2550), SHEETS[mode])
         image.paste(gray.convert(mode), (left, top))
-    whole = np.zeros((2550 + 28, 2600 + 28), np.uint8)
-    whole[top : top + 28, left : left + 28] = DIGIT
-    seen = whole[:2550, :2600][top : top + 28, left : left + 28]
+    expected = np.zeros((2550 + 28, 2600 + 28), np.uint8)
+    expected[top : top + 28, left : left + 28] = DIGIT
+    seen = expected[:2550, :2600][top : top + 28, left : left + 28]
     if seen.any():
         assert np.array_equal(prepare(to_gray(image)), prepare(np.pad(seen, 40)))
 
 
 @pytest.mark.parametrize("orientation", range(10))
-def test_a_picture_is_turned_as_pillow_turns_it(orientation):
+def test_an_image_is_turned_as_pillow_turns_it(orientation):
     from PIL import ImageOps
 
     exif = Image.Exif()
@@ -132,6 +132,6 @@ def test_a_file_of_16_megapixels_takes_little_more_than_its_pixels(tmp_path, mod
 
 def test_strips_are_a_matter_of_memory_alone(monkeypatch):
     image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (2300, 2200, 3)).astype(np.uint8))
-    whole = to_gray(image)
+    expected = to_gray(image)
     monkeypatch.setattr(rooms, "STRIP_PIXELS", 50_000)
-    assert np.array_equal(to_gray(image), whole)
+    assert np.array_equal(to_gray(image), expected)

@@ -1,4 +1,4 @@
-"""Whatever array is handed over: images, or one error of ours."""
+"""Any array gives images, or one error of ours."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_BRIGHTNESS = {
 
 
 def released() -> memoryview:
-    """Memory that is nobody's any more."""
+    """Memory that was released."""
     view = memoryview(b"an image")
     view.release()
     return view
@@ -43,7 +43,7 @@ def recognizer() -> Recognizer:
 
 
 @pytest.mark.parametrize("array", NOT_BRIGHTNESS.values(), ids=NOT_BRIGHTNESS)
-def test_what_is_not_brightness_is_refused(recognizer, array):
+def test_what_is_not_brightness_is_an_error(recognizer, array):
     for ask in (decode, split_pictures, recognizer.predict):
         with pytest.raises(PictureError, match=r"not brightness|masked") as caught:
             ask(array)
@@ -62,7 +62,7 @@ def test_a_mask_that_hides_nothing_and_other_classes_of_arrays(recognizer, tmp_p
 @pytest.mark.parametrize(
     "shape", [(), (0,), (784,), (0, 28), (28, 0), (0, 0, 3), (28, 0, 4), (5, 0, 28), (0, 28, 28, 9), (1,) * 7]
 )
-def test_shapes_without_a_picture(recognizer, shape):
+def test_shapes_without_an_image(recognizer, shape):
     with pytest.raises(PictureError):
         recognizer.predict(np.zeros(shape, np.uint8))
 
@@ -85,7 +85,7 @@ SHAPES = arrays.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=9)
 
 @given(DTYPES.flatmap(lambda dtype: st.tuples(st.just(dtype), SHAPES)), st.integers(0, 255))
 @settings(max_examples=150, deadline=None)
-def test_any_array_is_answered_or_refused(recognizer, kind, value):
+def test_any_array_is_answered_or_an_error(recognizer, kind, value):
     dtype, shape = kind
     array = np.zeros(shape, dtype)
     if dtype.kind in "uifb":

@@ -1,6 +1,6 @@
-"""The door: the identity on MNIST, golden images, and the laws that hold for any image.
+"""Preprocessing: the identity on MNIST, golden images, and the laws that hold for any image.
 
-The golden images are drawn here. When the door changes on purpose (and `VERSION` rises with it), write them anew:
+The golden images are drawn here. When `prepare` is changed on purpose (and `VERSION` rises), write them again:
 `python tests/picture/test_prepare.py`.
 """
 
@@ -21,7 +21,7 @@ from inkdigit.picture.prepare import KINDS, VERSION, find_ink, ink_box, is_clean
 from inkdigit.synth.drawn import digit
 
 GOLDEN = Path(__file__).with_name("golden.npz")
-NAMES = [f"{label}-{way}" for label in range(10) for way in ("12px", "20px", "28px", "36px", "corner", "inset")]
+NAMES = [f"{label}-{layout}" for label in range(10) for layout in ("12px", "20px", "28px", "36px", "corner", "inset")]
 NOT_ITSELF = [19841]  # of MNIST's training images: its ink sits a pixel from where its centre of mass belongs
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
@@ -33,12 +33,12 @@ def clean_digit(label: int, size_px: int, *, seed: int = 0) -> np.ndarray:
 
 def golden_input(name: str) -> np.ndarray:
     """A clean image: a small or a larger one, one in a corner, or one of MNIST's size and not quite in its place."""
-    label, way = int(name[0]), name[2:]
-    if way == "corner":
+    label, layout = int(name[0]), name[2:]
+    if layout == "corner":
         return np.pad(clean_digit(label, 20), ((0, 24), (24, 0)))
-    if way == "inset":
+    if layout == "inset":
         return np.pad(clean_digit(label, 26)[2:24, 2:24], ((2, 4), (5, 1)))
-    return clean_digit(label, int(way.removesuffix("px")))
+    return clean_digit(label, int(layout.removesuffix("px")))
 
 
 def write_golden() -> None:
@@ -64,14 +64,14 @@ def pictures(draw: st.DrawFn) -> np.ndarray:
 # MNIST ----------------------------------------------------------------------------------------------------------------
 
 
-def test_every_mnist_test_picture_comes_out_as_it_is(mnist):
+def test_every_mnist_test_image_comes_out_as_it_is(mnist):
     images = read_idx(mnist / "t10k-images-idx3-ubyte.gz")
     assert len(images) == 10_000
     assert np.array_equal(prepare_all(images), images)
     assert all(np.array_equal(prepare(image), image) for image in images)
 
 
-def test_every_mnist_training_picture_but_one_comes_out_as_it_is(mnist):
+def test_every_mnist_training_image_but_one_comes_out_as_it_is(mnist):
     images = read_idx(mnist / "train-images-idx3-ubyte.gz")
     out = prepare_all(images)
     changed = np.flatnonzero((out != images).any((1, 2)))
@@ -113,7 +113,7 @@ def test_clean_ink_comes_out_as_it_always_has():
     } == {}  # another processor may round the resize otherwise
 
 
-def test_the_golden_pictures_are_clean_and_the_ones_that_are_drawn_here():
+def test_the_golden_images_are_clean_and_the_ones_that_are_drawn_here():
     with np.load(GOLDEN) as stored:
         assert {name[3:] for name in stored.files if name.startswith("in-")} == set(NAMES)
         for name in NAMES:
@@ -126,7 +126,7 @@ def test_the_golden_pictures_are_clean_and_the_ones_that_are_drawn_here():
 
 @quick
 @given(pictures())
-def test_the_door_gives_28x28_and_nothing_more_to_do(gray):
+def test_prepare_gives_28x28_and_is_idempotent(gray):
     out = prepare(gray)
     assert out.dtype == np.uint8
     assert out.shape == (28, 28)
@@ -136,7 +136,7 @@ def test_the_door_gives_28x28_and_nothing_more_to_do(gray):
 
 @quick
 @given(pictures(), st.tuples(*[st.integers(0, 30)] * 4))
-def test_zeros_around_a_clean_picture_change_nothing(gray, margins):
+def test_zeros_around_a_clean_image_change_nothing(gray, margins):
     assume(is_clean(gray))
     top, bottom, left, right = margins
     padded = np.pad(gray, ((top, bottom), (left, right)))
@@ -160,7 +160,7 @@ def test_many_at_once_are_the_same_as_one_at_a_time(gray, kind):
     assert np.array_equal(prepare_all(batch, kind), np.stack([prepare(one, kind) for one in batch]))
 
 
-def test_pictures_that_are_only_moved_are_put_in_their_place_together(monkeypatch):
+def test_images_that_are_only_moved_are_put_in_their_place_together(monkeypatch):
     rng = np.random.default_rng(0)
     inked = [prepare(clean_digit(label, 28))[ink_box(prepare(clean_digit(label, 28)))] for label in range(10)]
     images = np.zeros((60, 28, 28), np.uint8)
@@ -176,7 +176,7 @@ def test_pictures_that_are_only_moved_are_put_in_their_place_together(monkeypatc
     assert np.array_equal(prepare_all(255 - images), expected)
 
 
-def test_every_kind_of_28x28_picture_goes_together_as_it_goes_alone(monkeypatch):
+def test_every_kind_of_28x28_image_goes_together_as_it_goes_alone(monkeypatch):
     rng = np.random.default_rng(1)
     digit_ = prepare(clean_digit(5, 28))
     images = [np.zeros((28, 28)), np.full((28, 28), 255), digit_, 255 - digit_, np.roll(digit_, 9, 1), digit_ // 2 + 90]
@@ -195,7 +195,7 @@ def test_every_kind_of_28x28_picture_goes_together_as_it_goes_alone(monkeypatch)
     assert np.array_equal(prepare_all(batch), expected)
 
 
-def test_together_a_picture_is_a_new_one_and_the_old_one_stays():
+def test_together_an_image_is_a_new_one_and_the_old_one_stays():
     images = np.stack([np.roll(prepare(clean_digit(k, 28)), k % 3, 1) for k in range(10)])
     before = images.copy()
     images.flags.writeable = False
@@ -206,7 +206,7 @@ def test_together_a_picture_is_a_new_one_and_the_old_one_stays():
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_pictures_of_any_sizes_go_together_in_their_order(kind):
+def test_images_of_any_sizes_go_together_in_their_order(kind):
     grays = [clean_digit(i % 10, size, seed=i) for i, size in enumerate((28, 12, 28, 60, 112, 28, 28, 33))]
     grays += [255 - grays[0], np.zeros((5, 9), np.uint8), grays[3][:, :31]]
     expected = np.stack([prepare(gray, kind) for gray in grays])
@@ -283,7 +283,7 @@ def test_ink_of_19_or_20_px_is_not_scaled():
 
 
 @pytest.mark.parametrize(("inked", "clean"), [(0, True), (39, True), (41, False), (60, False)])
-def test_a_small_picture_may_be_cropped_tightly(inked, clean):
+def test_a_small_image_may_be_cropped_tightly(inked, clean):
     gray = np.zeros((16, 16), np.uint8)
     gray[1:15, 7:9] = 255
     rim = [(0, x) for x in range(16)] + [(15, x) for x in range(16)] + [(y, x) for y in range(1, 15) for x in (0, 15)]
@@ -292,7 +292,7 @@ def test_a_small_picture_may_be_cropped_tightly(inked, clean):
     assert is_clean(gray) == clean
 
 
-def test_ink_that_is_larger_than_small_pictures_are_takes_the_photo_path():
+def test_ink_that_is_larger_than_small_images_are_takes_the_photo_path():
     assert is_clean(np.pad(np.full((32, 5), 255, np.uint8), 8))
     assert not is_clean(np.pad(np.full((33, 5), 255, np.uint8), 8))
 
@@ -350,13 +350,13 @@ def test_ink_of_19_or_20_px_is_not_asked_for_specks():
     assert np.array_equal(prepare(gray)[ink_box(prepare(gray))], gray[ink_box(gray)])
 
 
-def test_a_stroke_that_fills_its_box_is_no_frame():
+def test_a_stroke_that_fills_its_box_is_not_a_frame():
     for shape in ((24, 5), (11, 11), (5, 30)):
         assert is_clean(np.pad(np.full(shape, 255, np.uint8), 2))
     assert not is_clean(np.pad(np.full((24, 24), 255, np.uint8), 2))
 
 
-def test_the_ink_of_a_clean_picture_is_the_picture():
+def test_the_ink_of_a_clean_image_is_the_image():
     gray = clean_digit(4, 28)
     assert np.array_equal(find_ink(gray), gray)
     assert np.array_equal(find_ink(255 - gray), gray)
@@ -389,13 +389,13 @@ def test_plain_neither_inverts_nor_moves():
 
 
 @pytest.mark.parametrize("call", [prepare, lambda gray, kind: prepare_all(gray[None], kind)])
-def test_an_unknown_kind_is_refused(call):
+def test_an_unknown_kind_is_an_error(call):
     with pytest.raises(UsageError, match="Expected: ink or plain") as caught:
         call(np.zeros((28, 28), np.uint8), "letters")
     assert caught.value.exit_code == 2
 
 
-def test_no_pictures_are_no_pictures():
+def test_no_images_give_no_images():
     assert prepare_all(np.zeros((0, 28, 28), np.uint8)).shape == (0, 28, 28)
 
 

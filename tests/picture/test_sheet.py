@@ -27,7 +27,7 @@ def cells(image: Image.Image, row: int = 0) -> list[np.ndarray]:
     return [gray[top + 1 : top + CELL - 1, left + 1 : left + CELL - 1] for left in lefts]
 
 
-def test_the_sheet_is_a_png_with_a_row_for_each_picture():
+def test_the_sheet_is_a_png_with_a_row_for_each_image():
     one, three = (draw([(Path("a.png"), PHOTO, THREE)] * n, kind="ink") for n in (1, 3))
     sizes = [Image.open(io.BytesIO(data)).size for data in (one, three)]
     assert one.startswith(b"\x89PNG")
@@ -35,7 +35,7 @@ def test_the_sheet_is_a_png_with_a_row_for_each_picture():
     assert sizes[1][1] > sizes[0][1] + 2 * CELL
 
 
-def test_the_cells_show_picture_ink_network_input_and_answer():
+def test_the_cells_show_image_ink_network_input_and_answer():
     picture, ink, seen, answer = cells(sheet([(Path("a.png"), PHOTO, THREE)], kind="ink"))
     assert np.median(picture) > 100  # paper
     assert np.median(ink) == np.median(seen) == 0
@@ -52,7 +52,7 @@ def test_an_answer_of_nothing_is_shown_as_well():
     assert (answer < 128).any()
 
 
-def test_a_plain_picture_is_its_own_ink():
+def test_a_plain_image_is_its_own_ink():
     picture, ink, seen, _ = cells(sheet([(Path("a.png"), PHOTO[:28, :28], THREE)], kind="plain"))
     assert np.array_equal(picture, ink)
     assert np.array_equal(picture, seen)
@@ -70,5 +70,5 @@ def test_any_label_and_name_can_be_written(label):
     assert draw([(Path("ö" * 200 + ".png"), PHOTO, answer)], kind="ink")
 
 
-def test_no_pictures_are_an_empty_sheet():
+def test_no_images_are_an_empty_sheet():
     assert draw([], kind="ink").startswith(b"\x89PNG")

@@ -36,14 +36,14 @@ def faults_of(image: np.ndarray) -> list[str]:
     """What is wrong with a drawing of 112 px, by its pixels alone."""
     rows, columns = image.any(1).nonzero()[0], image.any(0).nonzero()[0]
     sides = (rows[0], rows[-1]), (columns[0], columns[-1])
-    found = {
+    checks = {
         "not a gray image of 112 px": image.shape != (112, 112) or image.dtype != np.uint8,
         "no full ink": image.max() != 255,
         "ink in the margin": any(first < 10 or last > 101 for first, last in sides),
         "not in the middle": any(abs(first + last - 111) > 3 for first, last in sides),
         "too little or too much ink": not 0.02 < (image > 127).mean() < 0.3,
     }
-    return [fault for fault, is_so in found.items() if is_so]
+    return [fault for fault, is_so in checks.items() if is_so]
 
 
 def test_each_variant_of_a_digit_has_ink_inside_a_margin():
@@ -69,13 +69,13 @@ def test_without_a_variant_the_generator_picks_one():
     assert len(pictures) == COUNTS[1]
 
 
-def test_pictures_in_files_that_shipped_are_drawn_as_they_were():
+def test_images_in_files_that_shipped_are_drawn_as_they_were():
     """The self tests of the bundled models are such images: rounding of a last bit may change them, no more."""
     sums = [int(digit(label, rng=rng(label), size_px=56).sum()) for label in range(10)]
     assert sums == pytest.approx(SUMS, abs=300)
 
 
-def test_jitter_changes_the_picture_and_none_leaves_the_copybook_shape():
+def test_jitter_changes_the_image_and_none_leaves_the_copybook_shape():
     copybook = digit(3, rng=rng(1), variant=0, jitter=0.0)
     assert np.array_equal(copybook, digit(3, rng=rng(2), variant=0, jitter=0.0))
     differences = [
@@ -162,19 +162,19 @@ def test_no_two_scribbles_are_alike(kind):
     assert np.array_equal(pictures[4], scribble(rng=rng(4), size_px=48, kind=kind))
 
 
-def test_a_kind_of_scribble_that_is_not_there_is_refused():
+def test_a_kind_of_scribble_that_is_not_there_is_an_error():
     with pytest.raises(UsageError, match=r"Expected: strokes, hatching, loops, spiral, tangle\. Received: 'doodle'"):
         scribble(rng=rng(), kind="doodle")
 
 
 @pytest.mark.parametrize("label", [-1, 10, "7"])
-def test_a_label_that_is_no_digit_is_refused(label):
+def test_a_label_that_is_not_a_digit_is_an_error(label):
     with pytest.raises(UsageError, match="0 to 9"):
         digit(label, rng=rng())
 
 
 @pytest.mark.parametrize(("variant", "extra", "last"), [(-1, False, 2), (3, False, 2), (8, True, 7)])
-def test_a_variant_that_is_not_there_is_refused(variant, extra, last):
+def test_a_variant_that_is_not_there_is_an_error(variant, extra, last):
     with pytest.raises(UsageError, match=f"0 to {last}"):
         digit(3, rng=rng(), variant=variant, extra=extra)
 
@@ -182,7 +182,7 @@ def test_a_variant_that_is_not_there_is_refused(variant, extra, last):
 @pytest.mark.parametrize(
     ("draw", "name", "known"), [(letter, "O", "A E F"), (letter, "", "A E F"), (sign, "0", r"\+ =")]
 )
-def test_what_is_not_there_is_refused(draw, name, known):
+def test_what_is_not_there_is_an_error(draw, name, known):
     with pytest.raises(UsageError, match=known):
         draw(name, rng=rng())
 

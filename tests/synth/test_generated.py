@@ -1,4 +1,4 @@
-"""Images that are made for training: as many as asked for, labelled, repeatable, by any number of processes."""
+"""Generated training images: as many as requested, labelled, repeatable, by any number of processes."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_what_is_made_follows_what_was_there(lines, log):
     assert lines == ["Drawing 90 images."]
     assert np.array_equal(made.images[:20], DIGITS.images)
     assert np.array_equal(made.labels[:20], DIGITS.labels)
-    assert 80 < len(made) <= 110  # some come out of the door empty
+    assert 80 < len(made) <= 110  # some are blank when they are prepared
     assert made.images.any((1, 2)).all()
     assert {*made.labels.tolist()} == {*range(12)}
 
 
-def test_of_an_empty_picture_there_is_no_copy():
+def test_of_an_empty_image_there_is_no_copy():
     blank = Part(np.zeros((1, 28, 28), np.uint8), np.zeros(1, np.int64))
     assert len(extend(blank, Amounts(stressed=3), seed=0)) == 1
 
@@ -91,7 +91,7 @@ def test_an_interruption_leaves_no_process_behind(monkeypatch):
     assert [worker.returncode for worker in begun] == [-9, -9]  # killed, and waited for
 
 
-def test_blocks_cover_every_picture_once():
+def test_blocks_cover_every_image_once():
     blocks = Amounts(stressed=FEW + 3, drawn=1).blocks
     assert sum(count for kind, _, count in blocks if kind == "stressed") == FEW + 3
     assert blocks[-1] == ("drawn", 0, 1)

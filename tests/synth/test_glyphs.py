@@ -29,7 +29,7 @@ def test_a_glyph_is_strokes_of_two_points_or_more():
     assert not failures
 
 
-def test_every_digit_is_written_in_eight_ways_or_more_and_no_glyph_is_there_twice():
+def test_every_digit_has_eight_variants_or_more_and_no_glyph_is_there_twice():
     assert sorted(DIGIT_GLYPHS) == sorted(EXTRA_DIGIT_GLYPHS) == list(range(10))
     assert all(len(DIGIT_GLYPHS[label]) >= 3 for label in range(10))
     assert all(len(DIGIT_GLYPHS[label] + EXTRA_DIGIT_GLYPHS[label]) >= 8 for label in range(10))

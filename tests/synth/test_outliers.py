@@ -1,4 +1,4 @@
-"""Outliers: repeatable, and never empty before the door."""
+"""Outliers: repeatable, and never blank before they are prepared."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ DIGITS = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
 
 
 @pytest.mark.parametrize("draw", [no_digit, several_digits])
-def test_a_seed_gives_the_same_picture_again(draw):
+def test_a_seed_gives_the_same_image_again(draw):
     one, same, other = (draw(DIGITS, rng=np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert one.shape != other.shape or not np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("draw", [no_digit, several_digits])
-def test_there_is_something_in_every_picture(draw):
+def test_there_is_something_in_every_image(draw):
     rng = np.random.default_rng(0)
     for picture in (draw(DIGITS, rng=rng) for _ in range(80)):
         assert picture.dtype == np.uint8

@@ -124,18 +124,18 @@ def test_no_two_capitals_of_a_font_look_the_same():
 
 
 @pytest.mark.parametrize(("font", "character"), [("cmr10", "Ж"), ("cmsy10", "a"), ("cmmi10", "1"), ("cmss10", "AB")])
-def test_a_character_that_the_font_lacks_is_refused(font, character):
+def test_a_character_that_the_font_lacks_is_an_error(font, character):
     with pytest.raises(UsageError, match=f"{font} has no such character"):
         printed.printed(character, FONTS[font], rng=rng())
 
 
-def test_a_style_that_is_not_there_is_refused():
+def test_a_style_that_is_not_there_is_an_error():
     with pytest.raises(UsageError, match=r"Expected: plain, bold.* Received: 'neon'"):
         printed.printed("A", FONTS["cmr10"], rng=rng(), style="neon")
 
 
 @pytest.mark.parametrize("label", [-1, 10, "7"])
-def test_a_label_that_is_no_digit_is_refused(label):
+def test_a_label_that_is_not_a_digit_is_an_error(label):
     with pytest.raises(UsageError, match="0 to 9"):
         printed.digit(label, rng=rng())
 
@@ -147,7 +147,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
         printed.digit(3, rng=rng())
 
 
-def test_a_small_picture_shows_what_a_large_one_shows():
+def test_a_small_image_shows_what_a_large_one_shows():
     small, large = (printed.printed("K", FONTS["DejaVuSans-Bold"], rng=rng(3), size_px=side) for side in (28, 280))
     shrunk = Image.fromarray(large).resize((28, 28), Image.Resampling.BOX)
     assert np.corrcoef(np.asarray(shrunk).ravel(), small.ravel())[0, 1] > 0.9

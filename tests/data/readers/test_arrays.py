@@ -1,4 +1,4 @@
-"""A data set made in memory holds the images that a file of the same would give, or it is one error."""
+"""A data set of arrays holds the images that a file of the same arrays gives, or it is one error."""
 
 from __future__ import annotations
 
@@ -61,9 +61,7 @@ def test_arrays_are_prepared_as_files_are(images: Any, tiny: Recognizer, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["prepared", "black on white"])
-def test_a_data_set_that_somebody_made_is_prepared_where_it_is_used(
-    name: str, log: Callable[[str], None], lines: list[str]
-) -> None:
+def test_a_given_data_set_is_prepared_where_it_is_used(name: str, log: Callable[[str], None], lines: list[str]) -> None:
     raw = Dataset("mine", DIGITS, part(RAW[name]), part(CORNER))
     opened = as_dataset(raw, log=log)
     assert np.array_equal(opened.train.images, PREPARED)
@@ -81,7 +79,7 @@ def test_a_data_set_that_somebody_made_is_prepared_where_it_is_used(
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([8, 20, 28, 33]), st.sampled_from(["ink", "plain"]), st.booleans())
-def test_whatever_is_in_the_pictures_a_file_gives_the_same(seed: int, side: int, kind: str, inked: bool) -> None:
+def test_whatever_is_in_the_images_a_file_gives_the_same(seed: int, side: int, kind: str, inked: bool) -> None:
     rng = np.random.default_rng(seed)
     images = rng.integers(0, 256, (3, side, side), dtype=np.uint8)
     if inked:  # a digit somewhere, bright or dim, on black or on paper
@@ -154,7 +152,7 @@ def test_what_is_not_a_data_set_is_one_error(words: str, images: Any, labels: An
         open_arrays(images, labels, **more)
 
 
-def test_pictures_laid_flat_or_out_of_range_are_one_error() -> None:
+def test_images_laid_flat_or_out_of_range_are_one_error() -> None:
     with pytest.raises(PictureError, match=r"reshape\(-1, 28, 28\)"):
         open_arrays(PREPARED.reshape(12, 784), LABELS)
     with pytest.raises(PictureError, match="out of range"):
@@ -188,7 +186,7 @@ WAY_OUT = "inkdigit.open_arrays"
         ("Unknown kind", lambda: as_dataset(Dataset("mine", DIGITS, part(), prepare="nothing"))),
     ],
 )
-def test_what_is_made_by_hand_is_checked_and_the_way_out_is_named(words: str, make: Callable[[], object]) -> None:
+def test_a_given_data_set_is_checked_and_the_next_step_is_named(words: str, make: Callable[[], object]) -> None:
     with pytest.raises(UsageError, match=words):
         make()
 
@@ -220,5 +218,5 @@ def test_whatever_is_handed_over_is_a_data_set_or_one_error(images: Any, labels:
     ]
     for make in makers:
         with suppress(UsageError, PictureError):
-            found = make()
-            assert np.array_equal(prepare_all(found.train.images, kind), found.train.images)
+            dataset = make()
+            assert np.array_equal(prepare_all(dataset.train.images, kind), dataset.train.images)

@@ -1,4 +1,4 @@
-"""What others packed is read within bounds: an array, bytes, or one `DataError`, whatever the file."""
+"""Files of others are read within bounds: an array, bytes, or one `DataError`, whatever the file."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_pickled_object_is_not_looked_into(tmp_path):
 
 
 @pytest.mark.parametrize("how", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_what_numpy_does_not_write_is_refused(tmp_path, how):
+def test_what_numpy_does_not_write_is_an_error(tmp_path, how):
     (tmp_path / "a.npz").write_bytes(zipped({"X.npy": npy(HEADER, bytes(3 * 784))}, how))
     with pytest.raises(MalformedFile, match=r"X: It is compressed by a method.*np\.savez"):
         load_npz(tmp_path / "a.npz", "X")
@@ -167,7 +167,7 @@ def test_a_size_that_lies_costs_nothing(tmp_path):
         load_npz(tmp_path / "a.npz", "X")
 
 
-def test_tiny_pictures_are_not_taken_by_the_million(tmp_path, monkeypatch):
+def test_tiny_images_are_not_taken_by_the_million(tmp_path, monkeypatch):
     np.savez(tmp_path / "a.npz", X=np.zeros((2_000, 1, 1), np.uint8), y=np.zeros(2_000, np.int64))
     assert len(read_npz(tmp_path / "a.npz").train) == 2_000
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", MB)
@@ -205,7 +205,7 @@ READERS = [read_idx, read_npz, read_header, read_kaggle_csv, read_kaggle_test, r
 @pytest.mark.skipif(os.name != "posix", reason="pipes and devices are files on POSIX systems alone")
 @pytest.mark.parametrize("read", READERS)
 @pytest.mark.parametrize("name", ["a.csv", "a.npz", "a.db", "a"])
-def test_nobody_waits_for_a_pipe_or_reads_a_device(tmp_path, read, name):
+def test_a_pipe_or_a_device_is_not_read(tmp_path, read, name):
     os.mkfifo(tmp_path / name)
     with pytest.raises(DataError, match="not a regular file"):
         read(tmp_path / name)

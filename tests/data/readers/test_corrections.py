@@ -1,4 +1,4 @@
-"""Corrections: kept whole by many at once, read as a data set, and gone without a trace when they are deleted."""
+"""Corrections: stored by many at once, read as a data set, and removed without a trace when they are deleted."""
 
 from __future__ import annotations
 
@@ -123,19 +123,19 @@ def test_a_file_of_corrections_is_a_source(three, lines, log):
     assert lines == [f"{three}: 1 of 3 corrections are of no class ('none') and left out."]
 
 
-def test_it_is_a_source_whatever_it_is_called_and_whatever_a_picture_ends_with(tmp_path):
+def test_it_is_a_source_whatever_it_is_called_and_whatever_an_image_ends_with(tmp_path):
     ends_as_zip = encode(0) + b"PK\x05\x06" + bytes(18)
     for right in "74":
         add(tmp_path / "idx.npz", picture=ends_as_zip, model="tiny", answered=None, right=right)
     assert len(open_data(tmp_path / "idx.npz").train) == 2
 
 
-def test_labels_that_are_no_digits_are_the_classes(path):
+def test_labels_that_are_not_digits_are_the_classes(path):
     put(path, "b", "a", "none")
     assert read_corrections(path).classes == ("a", "b")
 
 
-def test_many_pictures_keep_their_order(path, monkeypatch):
+def test_many_images_keep_their_order(path, monkeypatch):
     monkeypatch.setattr("inkdigit.picture.batch.AT_A_TIME", 3)
     put(path, *"0123", "none", *"4567")
     part = read_corrections(path).train
@@ -144,7 +144,7 @@ def test_many_pictures_keep_their_order(path, monkeypatch):
     assert np.array_equal(part.images, np.stack([prepare(PICTURES[i]) for i in shown]))
 
 
-def test_a_picture_that_cannot_be_read_stops_no_other(three):
+def test_an_image_that_cannot_be_read_stops_no_other(three):
     execute(three, "UPDATE corrections SET picture = x'00' WHERE id = 1")
     data = read_corrections(three)
     assert set(data.train.faults) == {0}
@@ -154,7 +154,7 @@ def test_a_picture_that_cannot_be_read_stops_no_other(three):
         read_corrections(three)
 
 
-def test_text_in_place_of_a_picture_opens_no_file(three, tmp_path):
+def test_text_in_place_of_an_image_opens_no_file(three, tmp_path):
     (tmp_path / "secret.png").write_bytes(encode(9))
     execute(three, f"UPDATE corrections SET picture = '{tmp_path / 'secret.png'}' WHERE id = 1")
     assert set(read_corrections(three).train.faults) == {0}
@@ -168,10 +168,10 @@ def test_an_export_is_the_same_source(path, tmp_path):
     add(path, picture=encode(21, form="TIFF"), model="tiny", answered=None, right="4")
     put(path, "none", first=30)
     assert export(path, tmp_path / "out") == (12, 1)
-    kept, data = read_corrections(path), open_data(tmp_path / "out")
-    assert data.classes == kept.classes
-    assert np.array_equal(data.train.images, kept.train.images)
-    assert np.array_equal(data.train.labels, kept.train.labels)
+    stored, data = read_corrections(path), open_data(tmp_path / "out")
+    assert data.classes == stored.classes
+    assert np.array_equal(data.train.images, stored.train.images)
+    assert np.array_equal(data.train.labels, stored.train.labels)
     assert data.train.files[-2:] == ("11.jpg", "12.tif")
     assert (tmp_path / "out" / "3.png").read_bytes() == encode(2)
     assert (tmp_path / "out" / "none" / "13.png").read_bytes() == encode(30)
@@ -229,13 +229,13 @@ def test_a_file_that_is_full_takes_no_more_and_loses_nothing(path, monkeypatch):
     with pytest.raises(OutputError, match="the file has reached") as caught:
         put(path, *["1"] * 200)
     assert (caught.value.exit_code, caught.value.http_status) == (9, 507)
-    kept = read_list(path)
-    assert len(kept) > 20
+    stored = read_list(path)
+    assert len(stored) > 20
     assert path.stat().st_size <= 40_000
 
 
 def test_a_file_that_may_only_be_read_takes_none(three, monkeypatch):
-    connect = sqlite3.connect  # for whoever may not write, SQLite opens a file as if it were asked to only read
+    connect = sqlite3.connect  # in a read-only folder SQLite opens a file for reading only
     monkeypatch.setattr(sqlite3, "connect", lambda name, **how: connect(name.replace("=rwc", "=ro"), **how))
     for write in (lambda: create(three), lambda: put(three, "1")):
         with pytest.raises(OutputError, match="read-only"):
@@ -243,14 +243,14 @@ def test_a_file_that_may_only_be_read_takes_none(three, monkeypatch):
 
 
 def test_a_place_that_cannot_be_written(tmp_path):
-    for place, said in ((tmp_path / "no" / "c.db", "folder does not exist"), (tmp_path, "is a directory")):
-        with pytest.raises(OutputError, match=said):
+    for place, message in ((tmp_path / "no" / "c.db", "folder does not exist"), (tmp_path, "is a directory")):
+        with pytest.raises(OutputError, match=message):
             create(place)
         with pytest.raises(OutputError):
             put(place, "1")
 
 
-def test_somebody_who_never_stops_writing(three, monkeypatch):
+def test_a_process_that_never_stops_writing(three, monkeypatch):
     monkeypatch.setattr(corrections_db, "WAIT_S", 0.05)
     with closing(sqlite3.connect(three, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -259,7 +259,7 @@ def test_somebody_who_never_stops_writing(three, monkeypatch):
         assert len(read_list(three)) == 3  # who reads need not wait
 
 
-def test_where_nobody_may_write_it_is_read_all_the_same(three, monkeypatch):
+def test_a_read_only_folder_can_be_read(three, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)
     monkeypatch.setattr(corrections_db, "_check", lambda *_: assert_alone(three))
     assert len(read_list(three)) == 3
@@ -286,7 +286,7 @@ def test_a_file_that_is_not_there(tmp_path, read):
     assert list(tmp_path.iterdir()) == []
 
 
-def assert_refused(path: Path, call: Callable[[Path], object]) -> None:
+def assert_error(path: Path, call: Callable[[Path], object]) -> None:
     """One error that names the file, which stays as it was and alone."""
     before = path.read_bytes()
     with pytest.raises(MalformedFile, match=path.name) as caught:
@@ -299,22 +299,22 @@ def assert_refused(path: Path, call: Callable[[Path], object]) -> None:
 @pytest.mark.parametrize("call", READS + WRITES)
 def test_another_kind_of_file(path, call):
     path.write_bytes(b"no database at all, but long enough to be looked at" * 40)
-    assert_refused(path, call)
+    assert_error(path, call)
     path.unlink()
     execute(path, "CREATE TABLE corrections (id INTEGER)")
-    assert_refused(path, call)
+    assert_error(path, call)
 
 
 @pytest.mark.parametrize("call", READS + WRITES)
 def test_a_file_of_another_release(three, call):
     execute(three, "PRAGMA user_version = 9")
-    assert_refused(three, call)
+    assert_error(three, call)
 
 
 @pytest.mark.parametrize("call", [*READS, WRITES[1]])
 def test_a_file_without_its_table(three, call):
     execute(three, "DROP TABLE corrections")
-    assert_refused(three, call)
+    assert_error(three, call)
 
 
 def test_a_damaged_file(path):
@@ -326,9 +326,9 @@ def test_a_damaged_file(path):
         read_list(path)
 
 
-@pytest.mark.parametrize(("rights", "said"), [((), r"train on\.$"), (("none", "none"), "2 of no class")])
-def test_nothing_to_learn_from(path, rights, said):
+@pytest.mark.parametrize(("rights", "message"), [((), r"train on\.$"), (("none", "none"), "2 of no class")])
+def test_nothing_to_learn_from(path, rights, message):
     create(path)
     put(path, *rights)
-    with pytest.raises(MissingData, match=said):
+    with pytest.raises(MissingData, match=message):
         open_data(path)

@@ -179,7 +179,7 @@ def test_text_that_is_not_text_is_shown_as_such(path, tmp_path):
     assert "\n1.png,\ufffd,1,t\ufffd," in (tmp_path / "out" / "labels.csv").read_text("utf-8")
 
 
-def test_labels_of_thousands_of_digits_are_refused(path):
+def test_labels_of_thousands_of_digits_are_an_error(path):
     execute(path, f"UPDATE corrections SET \"right\" = '{'9' * 5000}'")
     with pytest.raises(MalformedFile, match="name that cannot be used"):
         read_corrections(path)
@@ -192,7 +192,7 @@ def test_tiny_rows_are_not_taken_by_the_million(path, monkeypatch):
         read_corrections(path)
 
 
-def test_a_picture_larger_than_any_that_is_read_is_not_kept(path):
+def test_an_image_larger_than_any_that_is_read_is_not_kept(path):
     with pytest.raises(OutputError, match="more than 64 MiB"):
         add(path, picture=bytes(66 * 2**20), model="tiny", answered=None, right="7")
     assert len(read_list(path)) == 12

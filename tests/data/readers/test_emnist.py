@@ -33,7 +33,7 @@ def put(folder: Path, *, letters: np.ndarray = LETTERS, suffix: str = ".gz") -> 
     return folder
 
 
-def test_pictures_stand_upright_and_letters_are_named(nowhere):
+def test_images_stand_upright_and_letters_are_named(nowhere):
     put(nowhere / "data" / "emnist")
     letters, digits = open_data("emnist-letters", prepare="plain"), open_data("emnist-digits", prepare="plain")
     assert np.array_equal(letters.train.images, draw(3))
@@ -61,15 +61,17 @@ def test_one_set_of_the_two_may_be_there_alone(nowhere):
     assert not has("emnist-digits")
 
 
-@pytest.mark.parametrize(("label", "said"), [(0, "Expected: 1–26. Received: 0"), (27, "Expected: 1–26. Received: 27")])
-def test_a_label_that_is_no_letter(tmp_path, label, said):
+@pytest.mark.parametrize(
+    ("label", "message"), [(0, "Expected: 1–26. Received: 0"), (27, "Expected: 1–26. Received: 27")]
+)
+def test_a_label_that_is_not_a_letter(tmp_path, label, message):
     put(tmp_path, letters=np.array([1, label, 3]))
-    with pytest.raises(MalformedFile, match=rf"train-labels-idx1-ubyte\.gz, label 2 .*{said}") as caught:
+    with pytest.raises(MalformedFile, match=rf"train-labels-idx1-ubyte\.gz, label 2 .*{message}") as caught:
         read_emnist(tmp_path, name="emnist-letters")
     assert caught.value.exit_code == 4
 
 
-def test_pictures_without_labels(tmp_path):
+def test_images_without_labels(tmp_path):
     put(tmp_path)
     (tmp_path / "emnist-digits-test-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(MissingData, match="has no labels beside it"):
@@ -84,7 +86,7 @@ def archive(tmp_path, monkeypatch) -> bytes:
     with zipfile.ZipFile(buffer, "w") as packed:
         for path in (tmp_path / "files").iterdir():
             packed.write(path, f"gzip/{path.name}")
-        packed.writestr("gzip/emnist-byclass-train-images-idx3-ubyte.gz", gzip.compress(b"much that nobody asked for"))
+        packed.writestr("gzip/emnist-byclass-train-images-idx3-ubyte.gz", gzip.compress(b"another set of the archive"))
     publish(monkeypatch, buffer.getvalue())
     return buffer.getvalue()
 
@@ -102,22 +104,22 @@ def publish(monkeypatch: pytest.MonkeyPatch, served: bytes) -> None:
 
 @pytest.mark.usefixtures("nowhere", "archive")
 def test_one_download_brings_both_sets_and_leaves_no_archive(tmp_path, monkeypatch, lines, log):
-    with test_mirrors.mirror("good") as (url, asked):
+    with test_mirrors.mirror("good") as (url, requested):
         for name in ("emnist-letters", "emnist-digits"):
             assert fetch(name, mirrors=[url], log=log) == tmp_path / "cache" / "emnist"
-    assert asked == ["gzip.zip"]
+    assert requested == ["gzip.zip"]
     assert lines == [f"Fetching {url}gzip.zip"]
-    kept = sorted(path.name for path in (tmp_path / "cache" / "emnist").iterdir())
-    assert kept == sorted(PUBLISHED["emnist-digits"].files[0].stored_names)
-    assert len(kept) == 8
+    stored = sorted(path.name for path in (tmp_path / "cache" / "emnist").iterdir())
+    assert stored == sorted(PUBLISHED["emnist-digits"].files[0].stored_names)
+    assert len(stored) == 8
     monkeypatch.setattr(mirrors, "download", lambda *_, **__: pytest.fail("it is there"))
     assert np.array_equal(open_data("emnist-letters", prepare="plain").train.images, draw(3))
 
 
 @pytest.mark.usefixtures("nowhere", "archive")
-@pytest.mark.parametrize("way", ["wrong", "truncated", "absent"])
-def test_an_archive_that_is_not_the_published_one_leaves_nothing(tmp_path, way, log):
-    with test_mirrors.mirror(way) as (url, _), pytest.raises((ChecksumMismatch, MissingData)) as caught:
+@pytest.mark.parametrize("behaviour", ["wrong", "truncated", "absent"])
+def test_an_archive_that_is_not_the_published_one_leaves_nothing(tmp_path, behaviour, log):
+    with test_mirrors.mirror(behaviour) as (url, _), pytest.raises((ChecksumMismatch, MissingData)) as caught:
         fetch("emnist-letters", mirrors=[url], timeouts_s=(0.5, 0.5), log=log)
     assert caught.value.exit_code == 4
     assert "gzip.zip" in str(caught.value)

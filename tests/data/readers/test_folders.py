@@ -51,13 +51,13 @@ def test_sub_folders_are_classes(folder):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="such names exist on POSIX systems alone")
-def test_a_class_whose_name_is_no_line_of_text_is_refused(folder):
+def test_a_class_whose_name_is_not_a_line_of_text_is_an_error(folder):
     write_picture(folder / "a\nb" / "1.png", D)
     with pytest.raises(UsageError, match=r"not a line of text.*'a\\nb'"):
         read_image_folder(folder)
 
 
-def test_glimpses_are_the_raw_pictures(folder):
+def test_glimpses_are_the_raw_images(folder):
     write_picture(folder / "2" / "photo.png", np.full((600, 300), 255, np.uint8))
     glimpses = read_image_folder(folder).glimpses
     assert [k for k, _ in glimpses] == [0, 0, 1, 1]
@@ -99,7 +99,7 @@ def test_train_and_test_may_be_classes(tmp_path):
     assert len(data.train) == 2
 
 
-def test_one_bad_picture_does_not_stop_the_others(folder):
+def test_one_bad_image_does_not_stop_the_others(folder):
     (folder / "2" / "d.png").write_bytes(b"no image")
     data = read_image_folder(folder)
     (bad,) = data.train.faults
@@ -109,7 +109,7 @@ def test_one_bad_picture_does_not_stop_the_others(folder):
     assert len(data.train) == 4
 
 
-def test_pictures_that_pass_the_door_together_keep_their_order(tmp_path, monkeypatch):
+def test_images_that_are_prepared_together_keep_their_order(tmp_path, monkeypatch):
     grays = [*draw(7), np.kron(A, np.ones((5, 5), np.uint8)), 255 - B, np.roll(C, 3, 1)]
     for i, gray in enumerate(grays):
         write_picture(tmp_path / "ab"[i % 2] / f"{i}.png", gray)
@@ -124,7 +124,7 @@ def test_pictures_that_pass_the_door_together_keep_their_order(tmp_path, monkeyp
     assert np.array_equal(part.images, np.stack(expected))
 
 
-def test_nothing_but_bad_pictures_is_an_error(tmp_path):
+def test_nothing_but_bad_images_is_an_error(tmp_path):
     for name in "ab":
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.png").write_bytes(b"")
@@ -133,7 +133,7 @@ def test_nothing_but_bad_pictures_is_an_error(tmp_path):
     assert caught.value.exit_code == 4
 
 
-def test_a_folder_without_pictures(tmp_path):
+def test_a_folder_without_images(tmp_path):
     with pytest.raises(MissingData, match="There are no images"):
         read_image_folder(tmp_path)
     (tmp_path / "5").mkdir()
@@ -180,7 +180,7 @@ def test_a_list_may_name_a_file_that_is_not_there(listed):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "header.*an empty file"),
         ("file,name\na.png,1\n", "header.*file,name"),
@@ -189,13 +189,13 @@ def test_a_list_may_name_a_file_that_is_not_there(listed):
         ("file,label\n,1\na.png,1\nb.png,\n", "row 1: 2 rows.*1, 3"),
     ],
 )
-def test_a_broken_list(listed, text, said):
+def test_a_broken_list(listed, text, message):
     listed.write_text(text)
-    with pytest.raises(MalformedFile, match=rf"labels\.csv, {said}"):
+    with pytest.raises(MalformedFile, match=rf"labels\.csv, {message}"):
         read_labels_csv(listed)
 
 
-def test_a_list_that_is_no_text(listed):
+def test_a_list_that_is_not_a_text(listed):
     listed.write_bytes(b"\xff\xfe\x00\x01")
     with pytest.raises(MalformedFile, match="not a CSV text"):
         read_labels_csv(listed)
@@ -228,7 +228,7 @@ def test_what_is_not_a_file_is_a_fault(listed):
 
 def test_a_file_that_is_listed_often_is_read_once(listed, monkeypatch):
     read: list[object] = []
-    monkeypatch.setattr(arrays, "read_each", lambda paths, kind: read_each(map(kept(read), paths), kind))
+    monkeypatch.setattr(arrays, "read_each", lambda paths, kind: read_each(map(recorded(read), paths), kind))
     listed.write_text("file,label\n" + "2/c.bmp,1\n" * 500 + "absent.png,2\n" * 500 + "10/a.png,1\n")
     part = read_labels_csv(listed).train
     assert len(read) == 3
@@ -236,7 +236,7 @@ def test_a_file_that_is_listed_often_is_read_once(listed, monkeypatch):
     assert np.array_equal(part.images[[0, 499, 1000]], np.stack([prepare(gray) for gray in (C, C, B)]))
 
 
-def kept(seen: list[object]) -> Callable[[object], object]:
+def recorded(seen: list[object]) -> Callable[[object], object]:
     def keep(one: object) -> object:
         seen.append(one)
         return one
@@ -244,7 +244,7 @@ def kept(seen: list[object]) -> Callable[[object], object]:
     return keep
 
 
-def test_a_list_is_no_longer_than_a_list_can_be(listed, monkeypatch):
+def test_a_list_has_a_bound(listed, monkeypatch):
     monkeypatch.setattr(folders, "MAX_LIST_ROWS", 3)
     listed.write_text("file,label\n" + "2/c.bmp,1\n" * 4)
     with pytest.raises(MalformedFile, match=r"too many rows.*at most 3"):

@@ -1,4 +1,4 @@
-"""IDX, `.npz` and `classes.txt`: round trips, and one clear error for every way a file can be broken."""
+"""IDX, `.npz` and `classes.txt`: round trips, and one clear error for each kind of broken file."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_small_gzip_does_not_unpack_to_much(tmp_path, monkeypatch):
     assert read_idx(write_idx(tmp_path / "x", zeros)).shape == zeros.shape
 
 
-def test_tiny_pictures_are_not_taken_by_the_million(tmp_path, monkeypatch):
+def test_tiny_images_are_not_taken_by_the_million(tmp_path, monkeypatch):
     write_idx_part(tmp_path, "", np.zeros((3_000, 1, 1), np.uint8), np.zeros(3_000), suffix="")
     assert len(read_idx_folder(tmp_path).train) == 3_000
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 10**6)
@@ -147,10 +147,10 @@ def test_names_with_a_dot_are_idx_too(tmp_path):
     assert len(read_idx_folder(tmp_path).train) == 2
 
 
-@pytest.mark.parametrize(("kept", "lacking"), [("images-idx3-ubyte", "labels"), ("labels-idx1-ubyte", "images")])
-def test_pictures_need_labels_and_labels_pictures(tmp_path, kept, lacking):
-    write_idx(tmp_path / f"train-{kept}", draw(2) if lacking == "labels" else LABELS)
-    with pytest.raises(MissingData, match=f"{kept} has no {lacking}"):
+@pytest.mark.parametrize(("present", "lacking"), [("images-idx3-ubyte", "labels"), ("labels-idx1-ubyte", "images")])
+def test_images_need_labels_and_labels_images(tmp_path, present, lacking):
+    write_idx(tmp_path / f"train-{present}", draw(2) if lacking == "labels" else LABELS)
+    with pytest.raises(MissingData, match=f"{present} has no {lacking}"):
         read_idx_folder(tmp_path)
 
 
@@ -168,10 +168,10 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize(("images", "labels", "said"), PAIRS.values(), ids=PAIRS)
-def test_pictures_and_labels_that_do_not_go_together(tmp_path, images, labels, said):
+@pytest.mark.parametrize(("images", "labels", "message"), PAIRS.values(), ids=PAIRS)
+def test_images_and_labels_that_do_not_go_together(tmp_path, images, labels, message):
     write_idx_part(tmp_path, "train-", images, labels)
-    with pytest.raises(MalformedFile, match=said) as caught:
+    with pytest.raises(MalformedFile, match=message) as caught:
         read_idx_folder(tmp_path)
     assert "train-" in str(caught.value)
 
@@ -187,7 +187,7 @@ def test_classes_txt_names_more_classes(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"a", "2 to 256"),
         (b"", "2 to 256"),
@@ -198,9 +198,9 @@ def test_classes_txt_names_more_classes(tmp_path):
         (b"a\n" * 2**20, "larger than"),
     ],
 )
-def test_a_broken_classes_txt(tmp_path, data, said):
+def test_a_broken_classes_txt(tmp_path, data, message):
     (tmp_path / "classes.txt").write_bytes(data)
-    with pytest.raises(MalformedFile, match=said):
+    with pytest.raises(MalformedFile, match=message):
         read_classes(tmp_path)
 
 
@@ -212,14 +212,14 @@ def test_a_classes_txt_that_is_a_pipe(tmp_path):
 
 
 @pytest.mark.parametrize("writer", [np.arange(5), np.arange(6) / 2])
-def test_writers_must_be_one_number_a_picture(tmp_path, writer):
+def test_writers_must_be_one_number_an_image(tmp_path, writer):
     write_idx_part(tmp_path, "train-", draw(6), LABELS)
     np.savez(tmp_path / "train-writers.npz", writer=writer)
     with pytest.raises(MalformedFile, match=r"train-writers\.npz, writer"):
         read_idx_folder(tmp_path)
 
 
-def test_npz_takes_pictures_of_any_size(tmp_path):
+def test_npz_takes_images_of_any_size(tmp_path):
     np.savez(tmp_path / "some.npz", X=draw(6, side=40), y=LABELS)
     data = read_npz(tmp_path / "some.npz")
     assert data.train.images.shape == (6, 28, 28)
@@ -251,7 +251,7 @@ def test_a_label_that_cannot_be_a_name(tmp_path, name):
         read_npz(tmp_path / "a.npz")
 
 
-def test_as_many_classes_as_pictures_are_refused_soon(tmp_path):
+def test_as_many_classes_as_images_are_an_error_soon(tmp_path):
     np.savez(tmp_path / "a.npz", X=np.zeros((30_000, 2, 2), np.uint8), y=np.arange(30_000))
     begin = time.process_time()
     with pytest.raises(UsageError, match="2 to 256 classes"):
@@ -282,19 +282,19 @@ NPZ = {
 }
 
 
-@pytest.mark.parametrize(("content", "said"), NPZ.values(), ids=NPZ)
-def test_a_wrong_npz_is_one_clear_error(tmp_path, content, said):
+@pytest.mark.parametrize(("content", "message"), NPZ.values(), ids=NPZ)
+def test_a_wrong_npz_is_one_clear_error(tmp_path, content, message):
     np.savez(tmp_path / "bad.npz", **{key: np.asarray(value) for key, value in content.items()})
-    with pytest.raises(MalformedFile, match=rf"bad\.npz.*{said}"):
+    with pytest.raises(MalformedFile, match=rf"bad\.npz.*{message}"):
         read_npz(tmp_path / "bad.npz")
 
 
 def test_a_broken_npz_is_one_clear_error(tmp_path):
     path = tmp_path / "bad.npz"
     np.savez(path, X=draw(9), y=np.arange(9))
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     np.save(tmp_path / "single.npy", draw(2))
-    for data in (b"", b"text", whole[:200], whole[:-30], (tmp_path / "single.npy").read_bytes()):
+    for data in (b"", b"text", complete[:200], complete[:-30], (tmp_path / "single.npy").read_bytes()):
         path.write_bytes(data)
         with pytest.raises(MalformedFile, match=r"bad\.npz"):
             read_npz(path)
@@ -314,6 +314,6 @@ def test_names_are_sorted_as_names():
 def test_the_real_mnist_comes_back(mnist):
     data = read_idx_folder(mnist)
     raw = [read_idx(mnist / f"{part}-images-idx3-ubyte.gz") for part in ("train", "t10k")]
-    assert (data.train.images != raw[0]).any((1, 2)).sum() <= 2  # those that the door changes
+    assert (data.train.images != raw[0]).any((1, 2)).sum() <= 2  # those that `prepare` changes
     assert np.array_equal(data.test.images, raw[1])
     assert data.train.labels[:5].tolist() == [5, 0, 4, 1, 9]

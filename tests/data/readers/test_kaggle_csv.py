@@ -30,7 +30,7 @@ def rows():
 
 
 def raw(path):
-    """The images as they were before the door, in the order of their classes."""
+    """The images before preprocessing, in the order of their classes."""
     return [gray for _, gray in read_kaggle_csv(path).glimpses]
 
 
@@ -88,22 +88,22 @@ BAD_CELLS = [
 ]
 
 
-@pytest.mark.parametrize(("cell", "said"), BAD_CELLS)
-def test_a_bad_pixel_is_named_by_row_and_column(tmp_path, rows, cell, said):
+@pytest.mark.parametrize(("cell", "message"), BAD_CELLS)
+def test_a_bad_pixel_is_named_by_row_and_column(tmp_path, rows, cell, message):
     rows[2][1 + 400] = cell
     path = write_rows(tmp_path / "train.csv", rows)
     with pytest.raises(MalformedFile) as caught:
         read_kaggle_csv(path)
-    assert f"{path}, row 3, pixel400: {said}" in str(caught.value)
+    assert f"{path}, row 3, pixel400: {message}" in str(caught.value)
     assert caught.value.exit_code == 4
 
 
 @pytest.mark.parametrize(
-    ("cell", "said"), [("10", "classes.txt"), ("-1", "is not the number of a class"), ("five", "whole number")]
+    ("cell", "message"), [("10", "classes.txt"), ("-1", "is not the number of a class"), ("five", "whole number")]
 )
-def test_a_bad_label_is_named_by_its_row(tmp_path, rows, cell, said):
+def test_a_bad_label_is_named_by_its_row(tmp_path, rows, cell, message):
     rows[4][0] = cell
-    with pytest.raises(MalformedFile, match=f"row 5, label: .*{said}"):
+    with pytest.raises(MalformedFile, match=f"row 5, label: .*{message}"):
         read_kaggle_csv(write_rows(tmp_path / "train.csv", rows))
 
 
@@ -163,9 +163,9 @@ HEADERS = {
 }
 
 
-@pytest.mark.parametrize(("header", "said"), HEADERS.values(), ids=HEADERS)
-def test_wrong_columns(tmp_path, header, said):
-    with pytest.raises(MalformedFile, match=rf"train\.csv, header: .*{said}"):
+@pytest.mark.parametrize(("header", "message"), HEADERS.values(), ids=HEADERS)
+def test_wrong_columns(tmp_path, header, message):
+    with pytest.raises(MalformedFile, match=rf"train\.csv, header: .*{message}"):
         read_kaggle_csv(write_rows(tmp_path / "train.csv", [[0] * len(header)], header))
 
 
@@ -194,10 +194,10 @@ NO_CSV = {
 }
 
 
-@pytest.mark.parametrize(("data", "said"), NO_CSV.values(), ids=NO_CSV)
-def test_what_is_no_csv(tmp_path, data, said):
+@pytest.mark.parametrize(("data", "message"), NO_CSV.values(), ids=NO_CSV)
+def test_what_is_not_a_csv(tmp_path, data, message):
     (tmp_path / "train.csv").write_bytes(data)
-    with pytest.raises(MalformedFile, match=rf"train\.csv, {said}"):
+    with pytest.raises(MalformedFile, match=rf"train\.csv, {message}"):
         read_kaggle_csv(tmp_path / "train.csv")
 
 

@@ -229,7 +229,7 @@ def test_stripes_that_are_inverted_are_turned_back(across):
         assert np.array_equal(prepare(striped), image)
 
 
-def test_small_pictures_in_fog_keep_their_strokes():
+def test_small_images_in_fog_keep_their_strokes():
     y, x = np.mgrid[:28, :28] / 28
     foggy = {}
     for label, image in enumerate(small_digits()):

@@ -1,4 +1,4 @@
-"""Lines that are no ink: ruled paper, boxes, frames; and strokes, which are no lines."""
+"""Lines that are not ink: ruled paper, boxes, frames; and strokes, which are not lines."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def test_a_frame_is_found_also_when_it_is_broken_by_a_stroke(label):
     image, pen = blank()
     pen.rectangle((50, 62, 190, 185), outline=255, width=3)  # the digit touches its top
     both, ink = with_digit(mask(image), label)
-    found = find_lines(both)
-    assert (found & ~ink).sum() > 0.8 * (mask(image) & ~ink).sum()
+    lines = find_lines(both)
+    assert (lines & ~ink).sum() > 0.8 * (mask(image) & ~ink).sum()
 
 
-def test_a_square_with_nothing_inside_is_no_frame():
+def test_a_square_with_nothing_inside_is_not_a_frame():
     image, pen = blank()
     pen.rectangle((60, 60, 180, 180), outline=255, width=6)
     assert not find_lines(mask(image)).any()

@@ -1,4 +1,4 @@
-"""Paper: on which side of it the ink lies, and that shadows and edges go with it."""
+"""Paper: whether ink is darker or lighter, and that shadows and edges go with it."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def test_no_digit_is_a_page(thickness):
         assert [k for k, photo in some.items() if cut_page(255 - photo) is not None] == []
 
 
-def test_even_pictures_have_no_stripes():
+def test_even_images_have_no_stripes():
     photo = on_paper(drawn(5, size_px=40))
     assert even_stripes(photo) is photo
     halves = np.full((28, 28), 10, np.uint8)
-    halves[:, 14:] = 200  # a table and its paper are no negatives of each other
+    halves[:, 14:] = 200  # a table and its paper are not negatives of each other
     assert even_stripes(halves) is halves

@@ -18,24 +18,24 @@ def strokes(*boxes: tuple[int, int, int, int], side: int = 120) -> np.ndarray:
     return out
 
 
-def kept(mask: np.ndarray) -> np.ndarray:
+def main(mask: np.ndarray) -> np.ndarray:
     return main_strokes(mask.astype(np.float32) * 100, mask)
 
 
 def test_a_part_nearby_stays_and_a_speck_goes():
     digit, part, speck = (30, 50, 90, 60), (30, 68, 38, 85), (100, 20, 103, 23)
-    assert np.array_equal(kept(strokes(digit, part, speck)), strokes(digit, part))
+    assert np.array_equal(main(strokes(digit, part, speck)), strokes(digit, part))
 
 
 def test_what_the_border_cuts_off_goes_unless_it_is_all_there_is():
     digit, neighbour = (30, 50, 90, 60), (20, 100, 100, 120)
-    assert np.array_equal(kept(strokes(digit, neighbour)), strokes(digit))
-    assert np.array_equal(kept(strokes(neighbour)), strokes(neighbour))
+    assert np.array_equal(main(strokes(digit, neighbour)), strokes(digit))
+    assert np.array_equal(main(strokes(neighbour)), strokes(neighbour))
 
 
 def test_a_broken_stroke_is_one():
     pieces = [(20 + 16 * i, 50, 33 + 16 * i, 54) for i in range(5)]
-    assert np.array_equal(kept(strokes(*pieces)), strokes(*pieces))
+    assert np.array_equal(main(strokes(*pieces)), strokes(*pieces))
 
 
 def test_a_line_that_is_erased_leaves_no_gap():
