@@ -199,6 +199,7 @@ class Provenance:
             "made_from": [asdict(file) for file in self.made_from] or None,
             "views": self.views if self.members else None,
             "created": self.created,
+            "commit": self.commit,
             "libraries": dict(self.libraries) or None,
             "data": None if self.data is None else self.data.to_json(),
             "saw_mnist": self.saw_mnist if self.created is not None or self.saw_mnist else None,
@@ -206,9 +207,8 @@ class Provenance:
             "drawn": self.drawn or None,
             "adapted": [step.to_json() for step in self.adaptations] or None,
         }
-        stated = {key: value for key, value in known.items() if value is not None}
-        commit = {} if self.created is None and self.commit is None else {"commit": self.commit}
-        return {**stated, **commit, **self.extra}
+        always = () if self.created is None else ("commit",)  # null where the code was not in a repository
+        return {**{key: value for key, value in known.items() if value is not None or key in always}, **self.extra}
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> Provenance:
