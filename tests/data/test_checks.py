@@ -94,9 +94,9 @@ def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):
 
 def test_the_real_mnist_is_clean_and_checked_in_a_second(mnist):
     data = open_data(mnist)
-    begin = time.perf_counter()
+    begin = time.process_time()
     checked = check(data)
-    assert time.perf_counter() - begin < 3  # a fifth of a second on an idle machine
+    assert time.process_time() - begin < 3  # usually a fifth of a second
     assert checked.findings() == []
     assert (checked.train.n, checked.test.n, checked.shared) == (60_000, 10_000, 0)
     assert checked.train.per_class["5"] == 5421

@@ -45,7 +45,7 @@ def mirror(behaviour: str) -> Iterator[tuple[str, list[str]]]:
             name = self.path.rpartition("/")[2]
             requested.append(name)
             if behaviour == "slow":
-                done.wait(5)
+                done.wait(60)
                 return
             if behaviour == "absent" or name not in SERVED or (behaviour == "half" and name == "b.gz"):
                 self.send_error(404)
@@ -109,7 +109,7 @@ def test_a_bad_mirror_is_passed_over(tmp_path, behaviour, lines, log):
     assert gzip.decompress((tmp_path / "a.gz").read_bytes()) == RAW["a.gz"]
     assert requested == (["a.gz", "b.gz"] if behaviour == "half" else ["a.gz"])  # a mirror that failed is tried last
     assert len(lines) == 4
-    assert time.perf_counter() - begin < 5
+    assert time.perf_counter() - begin < 30  # and not the minute of the slow one
 
 
 def test_an_address_without_a_server_is_passed_over(tmp_path, log):

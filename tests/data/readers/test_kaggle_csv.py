@@ -264,8 +264,8 @@ def test_42000_rows_take_seconds(mnist, tmp_path):
     texts = np.array([str(i).encode() for i in range(256)], object)
     body = b"\n".join(b",".join(texts[row]) for row in np.column_stack((labels, images)))
     (tmp_path / "train.csv").write_bytes(GOOD_HEADER + body)
-    begin = time.perf_counter()
+    begin = time.process_time()
     data = read_kaggle_csv(tmp_path / "train.csv")
-    assert time.perf_counter() - begin < 8  # about one on an idle machine
+    assert time.process_time() - begin < 16  # of all threads; usually one or two
     assert data.train.labels.tolist() == labels.tolist()
     assert (data.train.images.reshape(42_000, -1) != images).any(1).sum() <= 2
