@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inkdigit.data import sources
+from inkdigit.data import mirrors
 from inkdigit.errors import MissingData
 
 from .conftest import assert_one_error, draw, write_kaggle
@@ -108,7 +108,7 @@ def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_pat
         log(f"fetching {name}")
         return to / name
 
-    monkeypatch.setattr(sources, "fetch", fetch)
+    monkeypatch.setattr(mirrors, "fetch", fetch)
     output = inkdigit("data", "get", "mnist", "--to", tmp_path)
     assert (output.code, output.out) == (0, f"{tmp_path / 'mnist'}\n")
     assert output.err.startswith("fetching mnist\n")
@@ -117,7 +117,7 @@ def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_pat
 
 @pytest.mark.parametrize("name", ["usps", "emnist-letters"])
 def test_a_set_that_no_path_opens_is_named_after_it_was_put_elsewhere(inkdigit, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(sources, "fetch", lambda _name, *, to, log: to)  # noqa: ARG005
+    monkeypatch.setattr(mirrors, "fetch", lambda _name, *, to, log: to)  # noqa: ARG005
     output = inkdigit("data", "get", name, "--to", tmp_path)
     assert f"env INKDIGIT_DATA={tmp_path} inkdigit train fast --data {name}" in output.err
 
@@ -126,7 +126,7 @@ def test_a_set_that_cannot_be_fetched_is_one_error(inkdigit, monkeypatch):
     def fetch(*_, **__):
         raise MissingData("mnist could not be fetched", hint="Put train-images-idx3-ubyte.gz into data/mnist.")
 
-    monkeypatch.setattr(sources, "fetch", fetch)
+    monkeypatch.setattr(mirrors, "fetch", fetch)
     assert_one_error(inkdigit("data", "get", "mnist"), 4, "Put train-images-idx3-ubyte.gz into")
 
 
@@ -134,6 +134,6 @@ def test_ctrl_c_while_fetching_is_one_line(inkdigit, monkeypatch):
     def fetch(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sources, "fetch", fetch)
+    monkeypatch.setattr(mirrors, "fetch", fetch)
     output = inkdigit("data", "get", "mnist")
     assert (output.code, output.out, output.err.strip()) == (130, "", "Interrupted.")

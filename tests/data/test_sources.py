@@ -77,9 +77,9 @@ def test_in_the_cache_all_files_must_be_there(tmp_path):
 def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
     monkeypatch.delenv("INKDIGIT_CACHE", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert sources.cache_folder() == tmp_path / "inkdigit"
+    assert mirrors.cache_folder() == tmp_path / "inkdigit"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert sources.cache_folder() == Path.home() / ".cache" / "inkdigit"
+    assert mirrors.cache_folder() == Path.home() / ".cache" / "inkdigit"
 
 
 @pytest.mark.usefixtures("nowhere")

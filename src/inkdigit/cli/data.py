@@ -25,7 +25,8 @@ def get(
 
     Example: inkdigit data get mnist
     """
-    from inkdigit.data.sources import NOT_BY_PATH, fetch
+    from inkdigit.data.mirrors import fetch
+    from inkdigit.data.sources import NOT_BY_PATH
 
     with talk.interruptible():
         folder = fetch(name, to=to, log=talk.note)

@@ -43,8 +43,6 @@ from inkdigit.files import looking_up
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.types import DIGITS, OPEN_ARRAYS, Dataset, Log, Part, silent
 
-__all__ = ["NAMES", "NOT_BY_PATH", "SKLEARN_DIGITS", "cache_folder", "fetch", "find", "has", "open_data"]
-
 SKLEARN_DIGITS = "sklearn-digits"
 NAMES = (*PUBLISHED, SKLEARN_DIGITS)
 NOT_BY_PATH = ("usps", *emnist.CLASSES)  # a path does not open the folder of their public files
