@@ -11,7 +11,7 @@ import pytest
 from inkdigit.errors import DataError, UsageError
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth import generated
-from inkdigit.synth.generated import BLOCK, FEW, Amounts, check_source, draw, extend
+from inkdigit.synth.generated import BLOCK, FEW, Amounts, check_digits, draw, extend
 from inkdigit.types import Dataset, Part
 
 from ..conftest import template
@@ -101,7 +101,7 @@ def test_blocks_cover_every_image_once():
 @pytest.mark.parametrize(("classes", "kind"), [(tuple("abc"), "ink"), (tuple("0123456789"), "plain")])
 def test_only_digits_can_be_drawn(classes, kind):
     with pytest.raises(UsageError, match="cannot be drawn"):
-        check_source(Dataset("others", classes, Part(DIGITS.images[:2], np.zeros(2, np.int64)), prepare=kind))
+        check_digits(Dataset("others", classes, Part(DIGITS.images[:2], np.zeros(2, np.int64)), prepare=kind))
 
 
 def test_a_process_whose_parent_was_killed_draws_no_further(tmp_path):

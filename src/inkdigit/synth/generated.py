@@ -59,8 +59,8 @@ class Amounts:
         return [(kind, i, min(BLOCK, n - i)) for kind, n in of_kind for i in range(0, n, BLOCK)]
 
 
-def check_source(dataset: Dataset) -> None:
-    """Check that images can be generated for a data set.
+def check_digits(dataset: Dataset) -> None:
+    """Check that a data set holds digits, so that images can be generated for it.
 
     Raises:
         UsageError: its classes are not the digits, or it is not prepared as ink.

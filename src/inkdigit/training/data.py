@@ -12,7 +12,7 @@ from pathlib import Path
 from inkdigit.data.sources import NAMES, as_dataset
 from inkdigit.data.splits import SplitRule, Splits
 from inkdigit.errors import UsageError
-from inkdigit.synth.generated import check_source
+from inkdigit.synth.generated import check_digits
 from inkdigit.training.distill import where
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Log
@@ -28,7 +28,7 @@ def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Datas
     kind = None if recipe.prepare == "auto" else recipe.prepare
     dataset = as_dataset(source, prepare=kind, test=recipe.protocol == "final", log=log)  # select never looks there
     if recipe.stressed or recipe.drawn or recipe.outliers:
-        check_source(dataset)
+        check_digits(dataset)
     if kind not in (None, dataset.prepare):
         raise UsageError(
             f"The recipe and the data set {dataset.name!r} do not agree on how images are prepared",
