@@ -1,4 +1,4 @@
-"""Asking a server from Python: what travels, what is told of a server that is none, and patience with a busy one."""
+"""The client: what it sends, its errors for other servers, and its retries with a busy one."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Reply = tuple[int, object, dict[str, str]]
 
 
 @dataclass
-class Asked:
+class Request:
     """A request as it arrived."""
 
     path: str
@@ -46,29 +46,29 @@ class Server:
     """A server that answers as a test says."""
 
     url: str = ""
-    asked: list[Asked] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)  # to what is posted, in their order; then as Inkdigit does
     info: object = field(default_factory=lambda: INFO)
-    most_together: tuple[int, tuple[int, object]] | None = None  # pictures of a request, and what is said to more
+    max_together: tuple[int, tuple[int, object]] | None = None  # images of a request, and the response to more
 
-    def reply(self, asked: Asked) -> Reply:
-        if asked.path.endswith("/info"):
+    def reply(self, request: Request) -> Reply:
+        if request.path.endswith("/info"):
             return 200, self.info, {}
         if self.replies:
             return self.replies.pop(0)
-        if self.most_together and len(asked.pictures) > self.most_together[0]:
-            return *self.most_together[1], {}
-        entries = [{"file": "1", **SEEN, "label": picture.decode()} for picture in asked.pictures]
+        if self.max_together and len(request.pictures) > self.max_together[0]:
+            return *self.max_together[1], {}
+        entries = [{"file": "1", **SEEN, "label": picture.decode()} for picture in request.pictures]
         return 200, {"model": "tiny", "predictions": entries}, {}
 
     @property
-    def posted(self) -> list[Asked]:
-        return [asked for asked in self.asked if "/predict" in asked.path]
+    def posted(self) -> list[Request]:
+        return [request for request in self.requests if "/predict" in request.path]
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    told = Server()
+    fake = Server()
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -77,9 +77,9 @@ def server() -> Iterator[Server]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             parts = body.split(b"--" + self.headers.get("Content-Type", "=").rpartition("=")[2].encode())[1:-1]
             pictures = [part.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n") for part in parts]
-            asked = Asked(self.path, dict(self.headers), pictures, self.client_address[1])
-            told.asked.append(asked)
-            status, answer, headers = told.reply(asked)
+            request = Request(self.path, dict(self.headers), pictures, self.client_address[1])
+            fake.requests.append(request)
+            status, answer, headers = fake.reply(request)
             data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(data)), **headers}.items():
@@ -98,8 +98,8 @@ def server() -> Iterator[Server]:
         running.daemon_threads = True
         thread = Thread(target=running.serve_forever, args=(0.01,))
         thread.start()
-        told.url = f"http://127.0.0.1:{running.server_port}"
-        yield told
+        fake.url = f"http://127.0.0.1:{running.server_port}"
+        yield fake
         running.shutdown()
         thread.join()
 
@@ -136,15 +136,15 @@ def test_each_file_has_its_answer_in_its_place(server, files, tmp_path):
     assert "too long" in answers[3]["error"]
     assert answers[4] == {"file": None, "error": "A folder without pictures.", "kind": "PictureError"}
     assert answers[5]["label"] == "2"
-    assert not any(str(tmp_path) in str(asked) for asked in server.asked)  # how files are called stays here
+    assert not any(str(tmp_path) in str(request) for request in server.requests)  # how files are called stays here
 
 
 def test_a_few_travel_together_below_the_limits_of_the_server_over_one_connection(server, files):
     words = ["1", "2", "3", "4", "5" * 2000, "6" * 2000, "7" * 3489, "8" * 3488, "9"]
     answers = list(client.ask(server.url, files(*words)))
-    assert [len(asked.pictures) for asked in server.posted] == [3, 2, 1, 1, 1]
-    assert all(int(asked.headers["Content-Length"]) <= 4000 for asked in server.posted)
-    assert len({asked.port for asked in server.posted}) == 1
+    assert [len(request.pictures) for request in server.posted] == [3, 2, 1, 1, 1]
+    assert all(int(request.headers["Content-Length"]) <= 4000 for request in server.posted)
+    assert len({request.port for request in server.posted}) == 1
     assert [answer.get("label", answer.get("kind")) for answer in answers] == [
         *words[:6],
         "PictureTooLarge",
@@ -165,21 +165,21 @@ def test_a_file_is_read_when_its_turn_comes(server, files):
 
 def test_model_and_token_are_passed_on(server, files):
     list(client.ask(f"{server.url}/base/", files("1"), token="secret", model="a b/c?"))
-    assert [asked.path for asked in server.asked] == ["/base/info", "/base/predict?model=a%20b%2Fc%3F"]
-    assert {asked.headers["Authorization"] for asked in server.asked} == {"Bearer secret"}
+    assert [request.path for request in server.requests] == ["/base/info", "/base/predict?model=a%20b%2Fc%3F"]
+    assert {request.headers["Authorization"] for request in server.requests} == {"Bearer secret"}
     list(client.ask(server.url, files("1")))
-    assert server.asked[-1].path == "/predict"
-    assert "Authorization" not in server.asked[-1].headers
+    assert server.requests[-1].path == "/predict"
+    assert "Authorization" not in server.requests[-1].headers
 
 
 def test_a_single_bad_picture_is_told_under_the_name_of_its_file(server, files):
     (file,) = files("1")
     server.replies = [(415, {"error": "the bytes: no picture.", "kind": "NotAPicture"}, {})]
-    told = {"file": str(file), "error": f"{file}: no picture.", "kind": NotAPicture.__name__}
-    assert list(client.ask(server.url, [file])) == [told]
+    expected = {"file": str(file), "error": f"{file}: no picture.", "kind": NotAPicture.__name__}
+    assert list(client.ask(server.url, [file])) == [expected]
     entry = {"file": "2", "error": "the bytes: no picture.", "kind": "NotAPicture"}
     server.replies = [(200, {"predictions": [{"file": "1", **SEEN}, entry]}, {})]
-    assert list(client.ask(server.url, [file, file]))[1] == told
+    assert list(client.ask(server.url, [file, file]))[1] == expected
 
 
 @pytest.mark.parametrize(
@@ -187,10 +187,10 @@ def test_a_single_bad_picture_is_told_under_the_name_of_its_file(server, files):
 )
 def test_what_is_too_much_together_travels_in_smaller_parts_from_then_on(server, files, refusal):
     server.info = {"limits": {"max_bytes": 100_000, "max_files": 64}}
-    server.most_together = 3, refusal
+    server.max_together = 3, refusal
     answers = list(client.ask(server.url, files(*"12345678123456781234")))
     assert "".join(answer["label"] for answer in answers) == "12345678123456781234"
-    assert [len(asked.pictures) for asked in server.posted] == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
+    assert [len(request.pictures) for request in server.posted] == [16, 8, 4, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]
 
 
 BUSY: Reply = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "2"})
@@ -278,18 +278,18 @@ def test_somebody_is_there_and_says_nothing():
         client.ask(f"http://127.0.0.1:{silent.getsockname()[1]}", [], timeout=0.2)
 
 
-@pytest.mark.parametrize(("said", "told"), [(b"SSH-2.0-OpenSSH\r\n", "not HTTP"), (b"", "without response")])
-def test_somebody_is_there_and_speaks_something_else(said, told):
+@pytest.mark.parametrize(("sent", "text"), [(b"SSH-2.0-OpenSSH\r\n", "not HTTP"), (b"", "without response")])
+def test_somebody_is_there_and_speaks_something_else(sent, text):
     with socket.create_server(("127.0.0.1", 0)) as odd:
 
         def speak() -> None:
             for _ in range(2):  # a connection that breaks is tried once more
                 with suppress(OSError), odd.accept()[0] as line:  # unless the test is over by then
                     line.recv(1000)
-                    line.sendall(said)
+                    line.sendall(sent)
 
         Thread(target=speak, daemon=True).start()
-        with pytest.raises(Unreachable, match=told):
+        with pytest.raises(Unreachable, match=text):
             client.ask(f"http://127.0.0.1:{odd.getsockname()[1]}", [])
 
 
@@ -301,7 +301,7 @@ def test_https_to_a_server_of_http_is_one_error(server):
 def test_a_connection_that_was_closed_meanwhile_is_opened_anew(server, files):
     server.replies = [(200, {"predictions": [{"file": "1", **SEEN}] * 3}, {"X-Last": "yes"})]
     assert len(list(client.ask(server.url, files(*"123456")))) == 6
-    assert len({asked.port for asked in server.posted}) == 2
+    assert len({request.port for request in server.posted}) == 2
 
 
 SCHEMES = ["", "localhost:8000", "ftp://localhost", "file:///etc/passwd", "http://", "http://:80"]
@@ -330,8 +330,8 @@ def test_the_classes_of_a_model(server):
     assert client.classes(server.url, "tiny") == ["a", "b"]
 
 
-@pytest.mark.parametrize("told", [{}, {"models": []}, {"models": [3]}, {"models": [{"name": "tiny"}]}])
-def test_a_server_that_does_not_say_its_classes(server, told):
-    server.replies = [(200, told, {})]
+@pytest.mark.parametrize("models", [{}, {"models": []}, {"models": [3]}, {"models": [{"name": "tiny"}]}])
+def test_a_server_that_does_not_say_its_classes(server, models):
+    server.replies = [(200, models, {})]
     with pytest.raises(Unreachable, match="does not list the classes"):
         client.classes(server.url, "tiny")

@@ -224,5 +224,5 @@ def test_it_starts_and_answers_where_nothing_can_be_written(start_server, tmp_pa
     assert answer["label"] == "7"
     assert service.stop() == 0
     assert [*here.iterdir(), *temporary.iterdir()] == []
-    talk = [line for line in service.said if not line.startswith("{")]
-    assert [line.split()[0] for line in talk] == ["Open", "Warning:"]
+    messages = [line for line in service.lines if not line.startswith("{")]
+    assert [line.split()[0] for line in messages] == ["Open", "Warning:"]

@@ -1,4 +1,4 @@
-"""Running services: `inkdigit serve` in a process of its own, asked over HTTP as anybody would."""
+"""Running services: `inkdigit serve` in a process of its own, with requests over HTTP as from any client."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ T = TypeVar("T")
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
-    """What `work` comes to, in a thread of its own: a browser that is driven has an event loop in this one."""
+    """The result of `work`, run in a thread of its own: a browser that is driven has an event loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, work).result()
 
 
 @dataclass
 class Served:
-    """A running service: its address, its process, and the lines that it said on stderr."""
+    """A running service: its address, its process, and the lines of its stderr."""
 
     url: str
     process: subprocess.Popen[str]
-    said: list[str]
+    lines: list[str]
 
     def __str__(self) -> str:
         return self.url
@@ -90,7 +90,7 @@ def start(*options: object, env: dict[str, str] | None = None, cwd: Path | None 
             return served
         time.sleep(0.02)
     process.kill()
-    raise AssertionError("\n".join(["the service did not start", *served.said]))
+    raise AssertionError("\n".join(["the service did not start", *served.lines]))
 
 
 def wait_until(holds: Callable[[], T], *, what: str) -> T:
@@ -104,11 +104,11 @@ def wait_until(holds: Callable[[], T], *, what: str) -> T:
 
 def _listen(served: Served) -> None:
     assert served.process.stderr is not None
-    with served.process.stderr as lines:
-        for line in lines:
-            served.said.append(line.rstrip("\n"))
-            if found := re.match(r"Open (http://\S+)", line):
-                served.url = found[1]
+    with served.process.stderr as stderr:
+        for line in stderr:
+            served.lines.append(line.rstrip("\n"))
+            if match := re.match(r"Open (http://\S+)", line):
+                served.url = match[1]
 
 
 def _is_ready(url: str) -> bool:

@@ -32,7 +32,7 @@ def answers_rightly_afterwards(patient, hurried):
     answer = httpx.post(f"{patient}/predict", content=serving.digit(), timeout=START_S)
     assert answer.json()["predictions"][0]["label"] == str(serving.LABEL)
     assert httpx.get(f"{hurried}/health/ready", timeout=START_S).status_code == 200
-    assert [line for line in (*patient.said, *hurried.said) if "Traceback" in line] == []
+    assert [line for line in (*patient.lines, *hurried.lines) if "Traceback" in line] == []
 
 
 def ask(service: Served, attack: Attack) -> list[int]:
@@ -63,8 +63,8 @@ def test_a_body_that_comes_too_slowly_is_given_up(hurried):
 
 
 def test_more_bytes_than_are_taken_are_not_waited_for(patient):
-    told = head("POST", "/predict", "Content-Length: 99999999") + END
-    assert ask(patient, sent(told, 413)) == [413]
+    large = head("POST", "/predict", "Content-Length: 99999999") + END
+    assert ask(patient, sent(large, 413)) == [413]
     pieces = [f"{2**20:x}\r\n".encode() + bytes(2**20) + b"\r\n"] * 9
     chunked = Attack((head("POST", "/predict", "Transfer-Encoding: chunked") + END, *pieces), frozenset({413}))
     assert ask(patient, chunked) == [413]

@@ -129,11 +129,11 @@ def test_a_model_is_named_in_the_query_and_never_looked_for(make_server, tiny_fi
     for name in (str(tiny_file), "../tiny", "", "fast", "x" * 5000):
         answer = ask(served.url, content=seven, params={"model": name})
         assert (answer.status_code, answer.json()["kind"]) == (404, "NotFound")
-    told = httpx.get(f"{served.url}/models").json()
-    assert told["default"] == DEFAULT
-    assert [model["name"] for model in told["models"]] == [DEFAULT, "tiny"]
-    assert told["models"][1]["classes"] == list("0123456789")
-    assert told["models"][1]["bytes"] == tiny_file.stat().st_size
+    data = httpx.get(f"{served.url}/models").json()
+    assert data["default"] == DEFAULT
+    assert [model["name"] for model in data["models"]] == [DEFAULT, "tiny"]
+    assert data["models"][1]["classes"] == list("0123456789")
+    assert data["models"][1]["bytes"] == tiny_file.stat().st_size
 
 
 @pytest.mark.parametrize(
@@ -153,16 +153,16 @@ def test_an_error_has_its_status_and_its_name(server, method, path, sent, error)
 
 
 def test_info_tells_what_a_client_needs(server):
-    told = httpx.get(f"{server}/info").json()
-    assert told["model"] == DEFAULT
-    assert told["limits"] == {
+    data = httpx.get(f"{server}/info").json()
+    assert data["model"] == DEFAULT
+    assert data["limits"] == {
         "max_bytes": 2**23,
         "max_files": 64,
         "max_pixels": 16_000_000,
         "max_pixels_together": 64_000_000,
         "time_limit_s": 10.0,
     }
-    assert (told["collects"], told["needs_token"]) == (False, False)
+    assert (data["collects"], data["needs_token"]) == (False, False)
 
 
 def test_health(server):
@@ -208,15 +208,15 @@ def test_a_form_of_countless_parts_is_not_read_to_its_end(server):
 
 
 def test_the_example_of_the_documentation_answers(server):
-    told = httpx.get(f"{server}/openapi.json").json()
-    body = told["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
+    data = httpx.get(f"{server}/openapi.json").json()
+    body = data["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["example"]
     assert ask(server, json=body).json()["predictions"][0]["label"] == "7"
 
 
 def test_every_route_is_documented(server):
-    told = httpx.get(f"{server}/openapi.json").json()
-    assert {"/predict", "/models", "/info", "/health/live", "/health/ready", "/metrics"} <= set(told["paths"])
-    for path, methods in told["paths"].items():
+    data = httpx.get(f"{server}/openapi.json").json()
+    assert {"/predict", "/models", "/info", "/health/live", "/health/ready", "/metrics"} <= set(data["paths"])
+    for path, methods in data["paths"].items():
         for operation in methods.values():
             assert operation["summary"], path
 
@@ -238,4 +238,4 @@ def test_no_error_shows_a_traceback_or_a_path(served: Served, files):
         assert "Traceback" not in answer.text
         assert str(Path(__file__).parents[2]) not in answer.text
         assert "site-packages" not in answer.text
-    assert not [line for line in served.said if "Traceback" in line]
+    assert not [line for line in served.lines if "Traceback" in line]

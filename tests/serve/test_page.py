@@ -38,21 +38,21 @@ TOKEN = "open-sesame"
 
 @dataclass
 class Watched:
-    """A page, what it said on its console, and where it asked."""
+    """A page, the errors on its console, and the addresses of its requests."""
 
     page: Any
-    said: list[str] = field(default_factory=list)
-    asked: list[str] = field(default_factory=list)
+    console: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
-        """Write down what is said and asked; a refused request is told by its status, and is no fault of the page."""
+        """Record errors and requests; a response with an error status is not an error of the page."""
         self.page.on("console", lambda one: self._hear(one.type, one.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("pageerror", lambda error: self.console.append(str(error)))
+        self.page.on("request", lambda request: self.requests.append(request.url))
 
     def _hear(self, kind: str, text: str) -> None:
         if kind == "error" and not text.startswith("Failed to load resource"):
-            self.said.append(text)
+            self.console.append(text)
 
 
 @pytest.fixture(scope="session")
@@ -92,20 +92,20 @@ def new_tab(browser: Any, **options: Any) -> Watched:
 
 @contextmanager
 def visited(tab: Watched, url: str) -> Iterator[Any]:
-    """The page of a service; in the end it has said nothing on its console, and asked nobody else."""
+    """The page of a service; at the end its console has no errors, and it sent no requests to other hosts."""
     tab.page.goto(url)
     tab.page.wait_for_selector("#model-line:not([hidden]), #token-form:not([hidden])")
     yield tab.page
     tab.page.unroute_all()
     tab.page.evaluate("localStorage.clear(); sessionStorage.clear()")
-    tab.page.goto("about:blank")  # what is still asked is told of before the next page asks
-    said, asked = [*tab.said], [*tab.asked]
+    tab.page.goto("about:blank")  # requests of this page end before the next page sends some
+    console, requests = [*tab.console], [*tab.requests]
     tab.page.emulate_media(color_scheme="light")
     tab.page.set_viewport_size(DESKTOP)
-    tab.said.clear()
-    tab.asked.clear()
-    assert said == []
-    assert [one for one in asked if not one.startswith((f"{url}/", "blob:", "data:", "about:"))] == []
+    tab.console.clear()
+    tab.requests.clear()
+    assert console == []
+    assert [url_ for url_ in requests if not url_.startswith((f"{url}/", "blob:", "data:", "about:"))] == []
 
 
 @pytest.fixture
@@ -147,9 +147,9 @@ def test_ten_digits_drawn_are_ten_digits_read(page):
 
 
 def test_how_soon_it_answers_is_told(browser, server):
-    told = drawing.times(browser, server, [4, 7])
-    assert (told["n"], told["right"]) == (2, 2)
-    assert 0 < told["answer_ms"]["min"] <= told["answer_ms"]["p95"] < WAIT_MS
+    data = drawing.times(browser, server, [4, 7])
+    assert (data["n"], data["right"]) == (2, 2)
+    assert 0 < data["answer_ms"]["min"] <= data["answer_ms"]["p95"] < WAIT_MS
 
 
 def test_an_answer_comes_while_the_pen_is_down_and_its_reasons_when_it_rests(page):
@@ -323,16 +323,16 @@ def test_the_command_it_gives_answers_the_same(page, server):
     words = shlex.split(page.inner_text("#curl"))
     assert words[:3] == ["curl", "--data-binary", f"@{saved.value.suggested_filename}"]
     assert words[3] == f"{server}/predict"
-    told = httpx.post(words[3], content=saved.value.path().read_bytes()).json()
-    assert told["predictions"][0]["label"] == "8"
+    data = httpx.post(words[3], content=saved.value.path().read_bytes()).json()
+    assert data["predictions"][0]["label"] == "8"
     page.click("#copy")
     says(page, "#copy-told", "Copied")
 
 
 def test_model_and_figures_are_named(page, server):
-    told = httpx.get(f"{server}/models").json()
-    assert page.inner_text("#model-name") == told["default"]
-    share = math.floor(told["models"][0]["figures"]["accuracy"] * 10_000) / 100
+    data = httpx.get(f"{server}/models").json()
+    assert page.inner_text("#model-name") == data["default"]
+    share = math.floor(data["models"][0]["figures"]["accuracy"] * 10_000) / 100
     assert f"{share:.2f}" in page.inner_text("#accuracy")
     assert "Nothing is stored" in page.inner_text("#privacy")
     draw(page, strokes(2))
@@ -406,15 +406,15 @@ def test_a_token_is_asked_for_and_kept_for_the_visit(other_page):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "content", "text"),
     [("notes.txt", b"no picture", "cannot be opened"), ("large.png", bytes(200_001), "larger than")],
 )
-def test_what_cannot_be_read_is_told_kindly(other_page, name, data, said):
+def test_what_cannot_be_read_is_told_kindly(other_page, name, content, text):
     page = other_page
     give_token(page)
-    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": data})
+    page.set_input_files("#file", {"name": name, "mimeType": "image/png", "buffer": content})
     page.wait_for_selector("#answer[data-state=trouble]")
-    assert said in page.inner_text("#said")
+    assert text in page.inner_text("#said")
     page.click("#clear")
     page.set_input_files("#file", PHOTO)
     answer(page, "7")
@@ -558,7 +558,7 @@ def test_axe_finds_nothing_to_mend(other_page):
 
 
 def test_nothing_is_asked_while_nothing_is_drawn(page, tab):
-    tab.asked.clear()
+    tab.requests.clear()
     page.mouse.move(300, 400)
     page.wait_for_timeout(400)
-    assert tab.asked == []
+    assert tab.requests == []

@@ -41,7 +41,7 @@ def test_a_stop_finishes_what_is_in_flight(start_server, seven, number):
     assert b"connection: close" in head
     assert json.loads(body)["predictions"][0]["label"] == "7"
     assert served.stop() == 0
-    assert not [line for line in served.said if "Traceback" in line]
+    assert not [line for line in served.lines if "Traceback" in line]
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,14 @@ def several(make_server: MakeServer) -> Served:
 
 def test_workers_count_together(several, seven):
     served = several
-    assert any(line.startswith("Warning: anyone who can reach") for line in served.said)
+    assert any(line.startswith("Warning: anyone who can reach") for line in served.lines)
     for _ in range(20):
         assert httpx.post(f"{served}/predict", content=seven).status_code == 200
-    for _ in range(6):  # whichever worker is asked
-        told = httpx.get(f"{served}/metrics").text
-        assert 'inkdigit_requests_total{route="/predict",status="200"} 20.0' in told
-        assert 'inkdigit_pictures_total{label="7",model="general"} 20.0' in told
-        assert "inkdigit_queue 0.0" in told
+    for _ in range(6):  # either worker may answer
+        data = httpx.get(f"{served}/metrics").text
+        assert 'inkdigit_requests_total{route="/predict",status="200"} 20.0' in data
+        assert 'inkdigit_pictures_total{label="7",model="general"} 20.0' in data
+        assert "inkdigit_queue 0.0" in data
 
 
 def test_it_needs_no_home_and_writes_nothing_but_corrections(start_server, tmp_path):
@@ -67,9 +67,9 @@ def test_it_needs_no_home_and_writes_nothing_but_corrections(start_server, tmp_p
     env = {"HOME": "/nonexistent", "INKDIGIT_TOKEN": "a-secret"}
     served = start_server("--host", "0.0.0.0", "--collect", tmp_path / "kept.db", cwd=tmp_path / "here", env=env)
     assert served.url.startswith("http://127.0.0.1:")
-    assert not any(line.startswith("Warning: ") for line in served.said)
-    told = httpx.get(f"{served}/info").json()
-    assert (told["collects"], told["needs_token"]) == (True, True)
+    assert not any(line.startswith("Warning: ") for line in served.lines)
+    data = httpx.get(f"{served}/info").json()
+    assert (data["collects"], data["needs_token"]) == (True, True)
     for kind, error in (
         ("text/plain", NotJson),
         ("application/json", UsageError),
@@ -83,21 +83,21 @@ def test_it_needs_no_home_and_writes_nothing_but_corrections(start_server, tmp_p
 
 def test_the_queue_is_that_of_all_workers(several, vast):
     with ThreadPoolExecutor(8) as pool:
-        asked = [
+        calls = [
             pool.submit(httpx.post, f"{several}/predict", files=[("file", vast)] * 4, timeout=2 * START_S)
             for _ in range(8)
         ]
         # Each worker has some of the eight, and either says how many both have.
-        wait_until(lambda: _queue(several) >= 6 or all(each.done() for each in asked), what="eight calls")
-        assert not all(each.done() for each in asked)
-        assert {each.result().status_code for each in asked} == {200}
+        wait_until(lambda: _queue(several) >= 6 or all(each.done() for each in calls), what="eight calls")
+        assert not all(each.done() for each in calls)
+        assert {each.result().status_code for each in calls} == {200}
     wait_until(lambda: [_queue(several) for _ in range(6)] == [0] * 6, what="an empty queue")
 
 
 def _queue(served: Served) -> float:
-    told = re.search(r"^inkdigit_queue (.*)$", httpx.get(f"{served}/metrics", timeout=START_S).text, re.MULTILINE)
-    assert told
-    return float(told[1])
+    data = re.search(r"^inkdigit_queue (.*)$", httpx.get(f"{served}/metrics", timeout=START_S).text, re.MULTILINE)
+    assert data
+    return float(data[1])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="nothing is killed like that there")
@@ -139,7 +139,7 @@ def _wait_for(served: Served, event: str, count: int) -> list[dict]:
 
 
 def _said(served: Served, event: str) -> list[dict]:
-    return [json.loads(line) for line in [*served.said] if f'"event": "{event}"' in line]
+    return [json.loads(line) for line in [*served.lines] if f'"event": "{event}"' in line]
 
 
 def _is_listening(served: Served) -> bool:
@@ -150,18 +150,18 @@ def _is_listening(served: Served) -> bool:
     return True
 
 
-def test_what_is_leaned_on_of_uvicorn_is_there():
+def test_what_is_used_of_uvicorn_is_there():
     """After a new release of uvicorn: adapt `serve/server.py`, then raise the bound in `pyproject.toml`."""
-    leaned_on = (
+    used = (
         (Multiprocess, "run"),
         (Multiprocess, "keep_subprocess_alive"),
         (Process, "pid"),
         (Process, "exitcode"),
     )
-    gone = [f"{kind.__name__}.{name}" for kind, name in leaned_on if not hasattr(kind, name)]
+    gone = [f"{kind.__name__}.{name}" for kind, name in used if not hasattr(kind, name)]
     gone += [] if hasattr(Server(Config("")), "should_exit") else ["Server.should_exit"]
     gone += [] if "self.processes" in inspect.getsource(Multiprocess) else ["Multiprocess.processes"]
-    assert not gone, f"uvicorn {version('uvicorn')} has no {', '.join(gone)}, which serve/server.py leans on"
+    assert not gone, f"uvicorn {version('uvicorn')} has no {', '.join(gone)}, which serve/server.py uses"
     assert list(inspect.signature(Multiprocess).parameters) == ["config", "sockets"]
     assert server.STARTUP_FAILURE == STARTUP_FAILURE
 

@@ -1,4 +1,4 @@
-"""What is no request: it ends in an error and a closed connection, and holds nothing meanwhile."""
+"""Bytes that are not a request: an error, and a closed connection that held little until then."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ OFFER = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings:
 CHUNKED = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 SHORTEST = len(b"GET / HTTP/1.1\r\n\r\n")
 
-# Of uvicorn, but not documented: what `serve/connection.py` uses or replaces, by the class that has it.
-LEANED_ON = {
+# Of uvicorn, but not documented: what `serve/http/connection.py` uses or replaces, by the class that has it.
+DEPENDS_ON = {
     HttpToolsProtocol: {
         *("app_state", "loop", "transport", "flow", "parser", "url", "headers", "cycle", "pipeline"),
         *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
@@ -50,7 +50,7 @@ LEANED_ON = {
 
 def closes_after(served: Served, *pieces: bytes, pause_s: float = 0.1) -> tuple[float, bytes]:
     """How long a connection stays open to whom sends these pieces and then the last one again and again."""
-    began, said = time.monotonic(), b""
+    began, received = time.monotonic(), b""
     with served.connect() as connection:
         connection.settimeout(pause_s)
         for piece in pieces:
@@ -59,39 +59,39 @@ def closes_after(served: Served, *pieces: bytes, pause_s: float = 0.1) -> tuple[
             try:
                 if not (piece := connection.recv(2**16)):
                     break
-                said += piece
+                received += piece
             except TimeoutError:
                 if pieces:
                     connection.sendall(pieces[-1])
             except ConnectionError:
                 break
-    return time.monotonic() - began, said
+    return time.monotonic() - began, received
 
 
 def test_a_connection_without_a_request_is_closed(hurried):
-    seconds, said = closes_after(hurried)
+    seconds, received = closes_after(hurried)
     assert 0.4 < seconds < START_S
-    assert said == b""
+    assert received == b""
 
 
 def test_headers_that_trickle_are_not_waited_for(hurried):
-    seconds, said = closes_after(hurried, b"GET / HTTP/1.1\r\n", b"X-A: b\r\n")
+    seconds, received = closes_after(hurried, b"GET / HTTP/1.1\r\n", b"X-A: b\r\n")
     assert 0.4 < seconds < START_S
-    assert said.startswith(b"HTTP/1.1 408 ")
-    assert json.loads(said.partition(b"\r\n\r\n")[2])["kind"] == "TooSlow"
+    assert received.startswith(b"HTTP/1.1 408 ")
+    assert json.loads(received.partition(b"\r\n\r\n")[2])["kind"] == "TooSlow"
 
 
 def test_nor_are_empty_lines_after_a_request(hurried):
-    seconds, said = closes_after(hurried, GET, b"\r\n")
+    seconds, received = closes_after(hurried, GET, b"\r\n")
     assert seconds < START_S
-    assert said.startswith(b"HTTP/1.1 200 ")
+    assert received.startswith(b"HTTP/1.1 200 ")
 
 
 def test_nor_is_the_rest_of_a_body_that_was_refused(hurried):
     head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999\r\n\r\n"
-    seconds, said = closes_after(hurried, head, b"x" * 100)
+    seconds, received = closes_after(hurried, head, b"x" * 100)
     assert seconds < START_S
-    assert said.startswith(b"HTTP/1.1 413 ")
+    assert received.startswith(b"HTTP/1.1 413 ")
 
 
 def test_headers_without_end_are_refused(server):
@@ -109,13 +109,13 @@ def test_an_offer_of_another_protocol_is_not_taken(served, seven, cut):
         for piece in (request[:cut], request[cut:]):
             connection.sendall(piece)
             time.sleep(0.1)
-        said = b""
-        while said.count(b"HTTP/1.1 200 ") < 2 or not said.endswith(b"}"):
+        received = b""
+        while received.count(b"HTTP/1.1 200 ") < 2 or not received.endswith(b"}"):
             piece = connection.recv(2**16)
-            assert piece, said
-            said += piece
-    assert b'"label": "7"' in said
-    assert not [line for line in served.said if "WebSocket" in line]
+            assert piece, received
+            received += piece
+    assert b'"label": "7"' in received
+    assert not [line for line in served.lines if "WebSocket" in line]
 
 
 def test_who_does_not_read_is_not_waited_for(hurried):
@@ -128,12 +128,12 @@ def test_who_does_not_read_is_not_waited_for(hurried):
         connection.connect((host, int(port)))
         connection.sendall(b"\r\n".join(lines) * 12)
         given_up = '"request_id": "unread", "method": "GET", "route": "/docs/{name}", "status": 499'
-        wait_until(lambda: any(given_up in line for line in hurried.said), what="an answer that nobody reads")
-        said = 0
+        wait_until(lambda: any(given_up in line for line in hurried.lines), what="an answer that nobody reads")
+        received = 0
         with suppress(ConnectionError):
             while piece := connection.recv(2**20):
-                said += len(piece)
-    assert said < 12 * size
+                received += len(piece)
+    assert received < 12 * size
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_broken_chunks(served, seven):
     assert raw(served.url, head + b"zz\r\nabc").startswith(b"HTTP/1.1 400 ")
     whole = b"%x\r\n%s\r\n0\r\n\r\n" % (len(seven), seven)
     assert raw(served.url, head + whole).startswith(b"HTTP/1.1 200 ")
-    assert not [line for line in served.said if "Traceback" in line]
+    assert not [line for line in served.lines if "Traceback" in line]
 
 
 def test_a_body_that_is_cut_off_harms_nobody(served, seven):
@@ -170,7 +170,7 @@ def test_a_body_that_is_cut_off_harms_nobody(served, seven):
         with served.connect() as connection:
             connection.sendall(post(seven)[:-50])
     assert httpx.post(f"{served}/predict", content=seven).status_code == 200
-    assert not [line for line in served.said if '"level": "error"' in line]
+    assert not [line for line in served.lines if '"level": "error"' in line]
 
 
 def test_who_hangs_up_waits_for_nothing(served, vast, seven):
@@ -197,30 +197,30 @@ def test_nor_does_whom_another_request_waits_behind(served, vast):
         connection.sendall(request + GET)
         time.sleep(0.2)
     gone = '"request_id": "behind", "method": "POST", "route": "/predict", "status": 499'
-    wait_until(lambda: any(gone in line for line in served.said), what="a request that is dropped")
-    assert not [line for line in served.said if '"level": "error"' in line]
+    wait_until(lambda: any(gone in line for line in served.lines), what="a request that is dropped")
+    assert not [line for line in served.lines if '"level": "error"' in line]
 
 
 def test_requests_one_after_the_other_on_one_line(served, seven):
     with served.connect() as connection:
         connection.sendall(post(seven) * 2 + GET)
-        said = b""
-        while said.count(b"HTTP/1.1 200 ") < 3 or not said.endswith(b"}"):
+        received = b""
+        while received.count(b"HTTP/1.1 200 ") < 3 or not received.endswith(b"}"):
             piece = connection.recv(2**16)
             assert piece
-            said += piece
+            received += piece
         connection.sendall(GET)
         assert read_answer(connection).startswith(b"HTTP/1.1 200 ")
 
 
 def read_answers(connection: socket.socket, count: int) -> list[bytes]:
     """The X-Request-ID of so many answers, in the order in which they come."""
-    said = b""
-    while said.count(b"x-request-id: ") < count or not said.endswith(b"}"):
+    received = b""
+    while received.count(b"x-request-id: ") < count or not received.endswith(b"}"):
         piece = connection.recv(2**20)
-        assert piece, said[-500:]
-        said += piece
-    return re.findall(rb"x-request-id: (\S+)\r", said)
+        assert piece, received[-500:]
+        received += piece
+    return re.findall(rb"x-request-id: (\S+)\r", received)
 
 
 @pytest.mark.parametrize("offer", [b"", OFFER], ids=["plain", "offer"])
@@ -231,16 +231,16 @@ def test_a_packet_of_many_requests_is_answered_in_its_order(served, offer):
         connection.sendall(b"".join(one % i for i in range(1500)))
         assert read_answers(connection, 1500) == [name + b"%d" % i for i in range(1500)]
     last = f'"{name.decode()}1499"'
-    wait_until(lambda: any(last in line for line in served.said[-5:]), what=last)
-    assert sum(f'"{name.decode()}' in line for line in served.said) == 1500
-    assert not [line for line in served.said if '"level": "error"' in line or "Traceback" in line]
+    wait_until(lambda: any(last in line for line in served.lines[-5:]), what=last)
+    assert sum(f'"{name.decode()}' in line for line in served.lines) == 1500
+    assert not [line for line in served.lines if '"level": "error"' in line or "Traceback" in line]
 
 
 @pytest.mark.parametrize("bad", [b"\0\r\n\r\n", CHUNKED + b"no chunk", b"CONNECT / HTTP/1.1\r\n\r\n"])
 def test_what_is_no_request_does_not_cost_those_before_it_their_answers(bad):
-    told = run_async(talk([GET * 3 + bad + GET]))
-    assert [answer[9:12] for answer in told.answers] == [b"200", b"200", b"200", b"400"]
-    assert told.is_closed
+    outcome = run_async(talk([GET * 3 + bad + GET]))
+    assert [answer[9:12] for answer in outcome.answers] == [b"200", b"200", b"200", b"400"]
+    assert outcome.is_closed
 
 
 @pytest.mark.parametrize(
@@ -255,24 +255,24 @@ def test_what_is_no_request_does_not_cost_those_before_it_their_answers(bad):
     ],
 )
 def test_what_brings_nothing_must_end_soon(pieces, text):
-    told = run_async(talk(pieces))
-    (answer,) = told.answers
+    outcome = run_async(talk(pieces))
+    (answer,) = outcome.answers
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert text in json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
-    assert told.is_closed
+    assert outcome.is_closed
 
 
 def test_who_has_an_answer_has_no_second_one():
-    told = run_async(talk([CHUNKED.replace(b"/predict", b"/early"), b"", b"no chunk"]))
-    assert [answer[:13] for answer in told.answers] == [b"HTTP/1.1 200 "]
-    assert told.is_closed
+    outcome = run_async(talk([CHUNKED.replace(b"/predict", b"/early"), b"", b"no chunk"]))
+    assert [answer[:13] for answer in outcome.answers] == [b"HTTP/1.1 200 "]
+    assert outcome.is_closed
 
 
 def test_the_rest_of_a_body_that_is_answered_is_read_over():
     early = CHUNKED.replace(b"/predict", b"/early")
-    told = run_async(talk([early, b"", *[b"1\r\na\r\n" * 5000] * 3, b"0\r\n\r\n" + GET]))
-    assert [answer[9:12] for answer in told.answers] == [b"200", b"200"]
-    assert not told.is_closed
+    outcome = run_async(talk([early, b"", *[b"1\r\na\r\n" * 5000] * 3, b"0\r\n\r\n" + GET]))
+    assert [answer[9:12] for answer in outcome.answers] == [b"200", b"200"]
+    assert not outcome.is_closed
 
 
 class Transport(asyncio.Transport):
@@ -305,17 +305,17 @@ class Transport(asyncio.Transport):
         return 0
 
 
-class Told(SimpleNamespace):
-    """What came of a connection: answers, requests as the application saw them, and the most that was held."""
+class Outcome(SimpleNamespace):
+    """The outcome of a connection: responses, requests as the application got them, and how much was held at most."""
 
     answers: list[bytes]
     seen: list[tuple[str, str, bytes]]
     is_closed: bool
-    most_waiting: int
-    most_unread: int
+    max_waiting: int
+    max_unread: int
 
 
-async def talk(packets: list[bytes], *, protocol: type[HttpToolsProtocol] = Connection) -> Told:
+async def talk(packets: list[bytes], *, protocol: type[HttpToolsProtocol] = Connection) -> Outcome:
     """Let a connection of its own have these packets, each when it reads on; an empty one gives it time to answer."""
     seen = []
 
@@ -356,7 +356,7 @@ async def talk(packets: list[bytes], *, protocol: type[HttpToolsProtocol] = Conn
     while made.server_state.tasks:
         await asyncio.sleep(0)
     answers = re.split(rb"(?=HTTP/1\.1 \d{3} )", transport.written)[1:]
-    return Told(answers=answers, seen=seen, is_closed=is_closed, most_waiting=max(waiting), most_unread=max(unread))
+    return Outcome(answers=answers, seen=seen, is_closed=is_closed, max_waiting=max(waiting), max_unread=max(unread))
 
 
 def _waits_for_more(made: Any) -> bool:
@@ -385,10 +385,10 @@ def test_wherever_packets_are_cut_the_application_sees_the_same_requests(sent, t
     data = [request(i, body=b, is_chunked=c, offers=o) for i, (b, c, o) in enumerate(sent * times)]
     whole = b"".join(data)
     places = [0, *sorted(int(cut * len(whole)) for cut in cuts), len(whole)]
-    told = run_async(talk([whole[a:b] for a, b in pairwise(places) if b > a]))
-    assert told.seen == [("POST", f"/{i}", body) for i, (body, _, _) in enumerate(sent * times)]
-    assert len(told.answers) == len(data)
-    assert not told.is_closed
+    outcome = run_async(talk([whole[a:b] for a, b in pairwise(places) if b > a]))
+    assert outcome.seen == [("POST", f"/{i}", body) for i, (body, _, _) in enumerate(sent * times)]
+    assert len(outcome.answers) == len(data)
+    assert not outcome.is_closed
 
 
 @settings(max_examples=150, deadline=None)
@@ -400,22 +400,22 @@ def test_whatever_arrives_ends_in_answers(data):
         place = int(at * len(whole))
         whole = whole[:place] + other + whole[place + much :]
     cut = int(data.draw(st.floats(0, 1)) * len(whole))
-    told = run_async(talk([part for part in (whole[:cut], whole[cut:]) if part]))
-    bad = [i for i, answer in enumerate(told.answers) if answer.startswith(b"HTTP/1.1 400 ")]
-    assert bad in ([], [len(told.answers) - 1])
-    assert len(told.answers) <= len(told.seen) + 1
+    outcome = run_async(talk([part for part in (whole[:cut], whole[cut:]) if part]))
+    bad = [i for i, answer in enumerate(outcome.answers) if answer.startswith(b"HTTP/1.1 400 ")]
+    assert bad in ([], [len(outcome.answers) - 1])
+    assert len(outcome.answers) <= len(outcome.seen) + 1
 
 
 def test_few_requests_are_parsed_before_their_turn():
     whole, size = b"GET / HTTP/1.1\r\n\r\n" * 8000, 2**15
-    told = run_async(talk([whole[i : i + size] for i in range(0, len(whole), size)]))
-    assert len(told.answers) == len(told.seen) == 8000
-    assert told.most_waiting <= MAX_WAITING + PIECE_BYTES // SHORTEST
-    assert 0 < told.most_unread <= size
+    outcome = run_async(talk([whole[i : i + size] for i in range(0, len(whole), size)]))
+    assert len(outcome.answers) == len(outcome.seen) == 8000
+    assert outcome.max_waiting <= MAX_WAITING + PIECE_BYTES // SHORTEST
+    assert 0 < outcome.max_unread <= size
 
 
-def test_what_is_leaned_on_of_uvicorn_is_there():
-    """After a new release of uvicorn: adapt `serve/connection.py`, then raise the bound in `pyproject.toml`."""
+def test_what_is_used_of_uvicorn_is_there():
+    """After a new release of uvicorn: adapt `serve/http/connection.py`, then raise the bound in `pyproject.toml`."""
     parts: dict[type, object] = {}
 
     class Plain(HttpToolsProtocol):
@@ -426,19 +426,19 @@ def test_what_is_leaned_on_of_uvicorn_is_there():
     run_async(talk([GET], protocol=Plain))
     gone = [
         f"{kind.__name__}.{name}"
-        for kind, names in LEANED_ON.items()
+        for kind, names in DEPENDS_ON.items()
         for name in names
         if not hasattr(parts[kind], name)
     ]
     assert not gone, (
-        f"uvicorn {version('uvicorn')} has no {', '.join(sorted(gone))}, which serve/connection.py leans on"
+        f"uvicorn {version('uvicorn')} has no {', '.join(sorted(gone))}, which serve/http/connection.py uses"
     )
 
 
-def test_what_is_leaned_on_of_uvicorn_is_named_here():
-    """What the classes of `serve/connection.py` use of themselves, and have not of their own."""
+def test_what_is_used_of_uvicorn_is_named_here():
+    """What the classes of `serve/http/connection.py` use of themselves, and have not of their own."""
     used, own = set(), {*vars(room.Connection), *vars(room.Flow)}
     for node in ast.walk(ast.parse(inspect.getsource(room))):
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("self", "super()"):
             (own if isinstance(node.ctx, ast.Store) else used).add(node.attr)
-    assert used - own <= set().union(*LEANED_ON.values())
+    assert used - own <= set().union(*DEPENDS_ON.values())

@@ -110,7 +110,9 @@ def test_else_it_gets_one(served, given):
 
 def logged(served: Served, request_id: str) -> dict:
     """The line of the log about a request."""
-    lines = wait_until(lambda: [line for line in served.said if f'"{request_id}"' in line], what=f"log of {request_id}")
+    lines = wait_until(
+        lambda: [line for line in served.lines if f'"{request_id}"' in line], what=f"log of {request_id}"
+    )
     return json.loads(lines[0])
 
 
@@ -129,7 +131,7 @@ def test_what_is_wrong_with_a_form_is_one_line_of_the_log(served):
     form = {"Content-Type": "multipart/form-data; boundary=b", "X-Request-ID": "broken-form"}
     assert httpx.post(f"{served}/predict", content=b"--bb\r\nno form", headers=form).status_code == 400
     assert logged(served, "broken-form")["status"] == 400
-    assert [line for line in served.said if not line.startswith(("{", "Open http"))] == []
+    assert [line for line in served.lines if not line.startswith(("{", "Open http"))] == []
 
 
 def test_too_many_bytes_are_refused_by_their_length_before_they_come(strict):

@@ -164,4 +164,4 @@ def test_a_file_that_takes_no_more_is_told_without_naming_it(start_server, tiny_
     assert (answer.status_code, answer.json()["kind"]) == (507, "OutputError")
     assert str(tmp_path) not in answer.text
     assert served.stop() == 0
-    assert any(str(path) in line for line in served.said)
+    assert any(str(path) in line for line in served.lines)

@@ -33,32 +33,32 @@ def ask(server: str, data: bytes, **query: str) -> httpx.Response:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_answer_is_that_of_predict(server, path):
-    told = ask(server, path.read_bytes(), saliency="false").json()
+    data = ask(server, path.read_bytes(), saliency="false").json()
     predicted = httpx.post(f"{server}/predict", content=path.read_bytes(), timeout=60).json()
-    assert told["prediction"] == predicted["predictions"][0]
-    assert told["model"] == predicted["model"]
+    assert data["prediction"] == predicted["predictions"][0]
+    assert data["model"] == predicted["model"]
 
 
 def test_it_shows_what_the_network_saw_and_what_decided(server):
-    told = ask(server, SEVEN.read_bytes()).json()
+    data = ask(server, SEVEN.read_bytes()).json()
     recognizer = load()
     seen = prepare(decode(SEVEN), recognizer.prepare)
-    assert np.array_equal(told["seen"], seen)
-    assert told["classes"] == list(recognizer.classes)
-    assert told["saliency_for"] == "7"
-    assert np.allclose(told["saliency"], occlusion(recognizer, seen, class_index=7), atol=2e-3)
+    assert np.array_equal(data["seen"], seen)
+    assert data["classes"] == list(recognizer.classes)
+    assert data["saliency_for"] == "7"
+    assert np.allclose(data["saliency"], occlusion(recognizer, seen, class_index=7), atol=2e-3)
 
 
 def test_what_decided_may_be_left_out(server):
-    told = ask(server, SEVEN.read_bytes(), saliency="false").json()
-    assert told["seen"] is not None
-    assert told["saliency"] is told["saliency_for"] is None
+    data = ask(server, SEVEN.read_bytes(), saliency="false").json()
+    assert data["seen"] is not None
+    assert data["saliency"] is data["saliency_for"] is None
 
 
 def test_bare_paper_has_nothing_to_show(server):
-    told = ask(server, blank()).json()
-    assert told["prediction"]["reason"] == "no ink"
-    assert told["seen"] is told["saliency"] is told["saliency_for"] is None
+    data = ask(server, blank()).json()
+    assert data["prediction"]["reason"] == "no ink"
+    assert data["seen"] is data["saliency"] is data["saliency_for"] is None
 
 
 def test_a_form_and_json_are_taken_as_by_predict(server):

@@ -1,4 +1,4 @@
-"""KServe's protocol, version 2: Triton's own client against a running service, and what a bad request is told."""
+"""KServe's protocol, version 2: Triton's own client against a running service, and the responses to bad requests."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def images() -> Gray:
     return np.stack([*digits, np.zeros((28, 28)), noise]).astype(np.uint8)
 
 
-def asked(images: Gray, *, binary: bool) -> Any:
+def inputs(images: Gray, *, binary: bool) -> Any:
     tensor = triton.InferInput("image", images.shape, "UINT8")
     return [tensor.set_data_from_numpy(images, binary_data=binary)]
 
 
-def wanted(name: str, *, binary: bool) -> Any:
+def output(name: str, *, binary: bool) -> Any:
     return triton.InferRequestedOutput(name, binary_data=binary)
 
 
@@ -59,9 +59,9 @@ def words(array: np.ndarray) -> list[str]:
 def test_the_server_says_what_it_is_and_that_it_is_ready(client, server):
     assert client.is_server_live()
     assert client.is_server_ready()
-    told = client.get_server_metadata()
-    assert told["name"] == "inkdigit"
-    assert told["extensions"] == ["binary_tensor_data"]
+    result = client.get_server_metadata()
+    assert result["name"] == "inkdigit"
+    assert result["extensions"] == ["binary_tensor_data"]
     assert httpx.get(f"{server}/v2/health/live").json() == {"live": True}
     assert httpx.get(f"{server}/v2/health/ready").json() == {"ready": True}
 
@@ -69,11 +69,11 @@ def test_the_server_says_what_it_is_and_that_it_is_ready(client, server):
 @pytest.mark.parametrize("number", ["", "1"])
 def test_a_model_says_what_it_takes_and_gives(client, recognizer, number):
     assert client.is_model_ready(recognizer.name, number)
-    told = client.get_model_metadata(recognizer.name, number)
-    assert told["name"] == recognizer.name
-    assert told["versions"] == ["1"]
-    assert told["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, 28, 28]}]
-    assert [(o["name"], o["datatype"], o["shape"]) for o in told["outputs"]] == [
+    result = client.get_model_metadata(recognizer.name, number)
+    assert result["name"] == recognizer.name
+    assert result["versions"] == ["1"]
+    assert result["inputs"] == [{"name": "image", "datatype": "UINT8", "shape": [-1, 28, 28]}]
+    assert [(o["name"], o["datatype"], o["shape"]) for o in result["outputs"]] == [
         ("probs", "FP32", [-1, 10]),
         ("score", "FP32", [-1]),
         ("label", "BYTES", [-1]),
@@ -84,14 +84,14 @@ def test_a_model_says_what_it_takes_and_gives(client, recognizer, number):
 @pytest.mark.parametrize("in_binary", [True, False])
 @pytest.mark.parametrize("out_binary", [True, False])
 def test_triton_s_client_gets_the_answers_of_python_bit_for_bit(client, recognizer, images, in_binary, out_binary):
-    outputs = [wanted(name, binary=out_binary) for name in OUTPUTS]
-    told = client.infer(recognizer.name, asked(images, binary=in_binary), outputs=outputs, request_id="eleven")
-    assert told.get_response()["id"] == "eleven"
-    assert told.get_response()["model_name"] == recognizer.name
+    outputs = [output(name, binary=out_binary) for name in OUTPUTS]
+    result = client.infer(recognizer.name, inputs(images, binary=in_binary), outputs=outputs, request_id="eleven")
+    assert result.get_response()["id"] == "eleven"
+    assert result.get_response()["model_name"] == recognizer.name
     expected = recognizer.predict(images)
-    assert words(told.as_numpy("label")) == [p.label or "" for p in expected]
-    assert words(told.as_numpy("reason")) == [p.reason or "" for p in expected]
-    probs, score = told.as_numpy("probs"), told.as_numpy("score")
+    assert words(result.as_numpy("label")) == [p.label or "" for p in expected]
+    assert words(result.as_numpy("reason")) == [p.reason or "" for p in expected]
+    probs, score = result.as_numpy("probs"), result.as_numpy("score")
     assert (probs.dtype, probs.shape, score.shape) == (np.float32, (5, 10), (5,))
     for i, answer in enumerate(expected):
         blank = answer.probs is None
@@ -101,31 +101,31 @@ def test_triton_s_client_gets_the_answers_of_python_bit_for_bit(client, recogniz
 
 
 def test_the_answers_are_those_of_predict(client, recognizer, images):
-    told = client.infer(recognizer.name, asked(images, binary=True))  # no outputs named: all, as bytes
-    assert [output["name"] for output in told.get_response()["outputs"]] == OUTPUTS
-    assert all("binary_data_size" in output["parameters"] for output in told.get_response()["outputs"])
-    assert words(told.as_numpy("label"))[:3] == ["7", "3", "0"]
+    result = client.infer(recognizer.name, inputs(images, binary=True))  # no outputs named: all, as bytes
+    assert [output["name"] for output in result.get_response()["outputs"]] == OUTPUTS
+    assert all("binary_data_size" in output["parameters"] for output in result.get_response()["outputs"])
+    assert words(result.as_numpy("label"))[:3] == ["7", "3", "0"]
 
 
 def test_some_outputs_as_bytes_and_some_in_the_json_in_the_order_they_are_asked_for(client, recognizer, images):
-    outputs = [wanted("label", binary=False), wanted("probs", binary=True), wanted("reason", binary=True)]
-    told = client.infer(recognizer.name, asked(images[:2], binary=True), outputs=outputs, model_version="1")
-    assert [output["name"] for output in told.get_response()["outputs"]] == ["label", "probs", "reason"]
-    assert told.get_output("label")["data"] == ["7", "3"]
-    assert told.as_numpy("probs").argmax(1).tolist() == [7, 3]
-    assert told.as_numpy("score") is None
+    outputs = [output("label", binary=False), output("probs", binary=True), output("reason", binary=True)]
+    result = client.infer(recognizer.name, inputs(images[:2], binary=True), outputs=outputs, model_version="1")
+    assert [output["name"] for output in result.get_response()["outputs"]] == ["label", "probs", "reason"]
+    assert result.get_output("label")["data"] == ["7", "3"]
+    assert result.as_numpy("probs").argmax(1).tolist() == [7, 3]
+    assert result.as_numpy("score") is None
 
 
 def test_a_thousand_pictures_in_one_request(client, recognizer, images):
     many = np.tile(images[:1], (1000, 1, 1))
-    labels = client.infer(recognizer.name, asked(many, binary=True), outputs=[wanted("label", binary=True)])
+    labels = client.infer(recognizer.name, inputs(many, binary=True), outputs=[output("label", binary=True)])
     assert set(words(labels.as_numpy("label"))) == {"7"}
 
 
 def test_many_requests_at_once_over_one_client(server, recognizer, images):
     with triton.InferenceServerClient(server.removeprefix("http://"), concurrency=8) as client:
-        asked_for = [client.async_infer(recognizer.name, asked(images[i % 3][None], binary=True)) for i in range(24)]
-        answers = [one.get_result().as_numpy("label") for one in asked_for]
+        requests = [client.async_infer(recognizer.name, inputs(images[i % 3][None], binary=True)) for i in range(24)]
+        answers = [each.get_result().as_numpy("label") for each in requests]
     assert [words(answer) for answer in answers] == [[label] for label in "730" * 8]
 
 
@@ -167,7 +167,7 @@ def test_a_model_that_is_not_loaded_is_not_found(server, name):
 def test_another_version_is_not_found(client, recognizer, images):
     assert not client.is_model_ready(recognizer.name, "2")
     with pytest.raises(InferenceServerException, match="no such version") as caught:
-        client.infer(recognizer.name, asked(images, binary=True), model_version="2")
+        client.infer(recognizer.name, inputs(images, binary=True), model_version="2")
     assert caught.value.status() == "404"
 
 
@@ -250,7 +250,7 @@ def test_bytes_that_are_not_where_they_should_be(server, recognizer):
 
 def test_a_compressed_body_is_refused(client, recognizer, images):
     with pytest.raises(InferenceServerException, match="compressed") as caught:
-        client.infer(recognizer.name, asked(images, binary=True), request_compression_algorithm="gzip")
+        client.infer(recognizer.name, inputs(images, binary=True), request_compression_algorithm="gzip")
     assert caught.value.status() == "400"
 
 
@@ -266,10 +266,10 @@ def test_pictures_are_counted_as_those_of_predict(server, recognizer):
 
 
 def test_the_example_of_the_documentation_is_answered(server, recognizer):
-    told = httpx.get(f"{server}/openapi.json").json()["paths"]["/v2/models/{name}/infer"]["post"]
-    example = told["requestBody"]["content"]["application/json"]["example"]
+    result = httpx.get(f"{server}/openapi.json").json()["paths"]["/v2/models/{name}/infer"]["post"]
+    example = result["requestBody"]["content"]["application/json"]["example"]
     assert post(server, recognizer.name, example).json()["outputs"][1]["data"] == ["no ink"]
-    assert {"400", "401", "404", "408", "413", "503"} <= told["responses"].keys()
+    assert {"400", "401", "404", "408", "413", "503"} <= result["responses"].keys()
 
 
 def test_more_than_can_be_answered_in_time_is_given_up():
