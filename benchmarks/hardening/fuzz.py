@@ -36,13 +36,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.common import machine, results
-from benchmarks.hardening import fuzz_files, fuzz_inputs
+from benchmarks.hardening import fuzz_files, fuzz_inputs, fuzz_models
 from benchmarks.hardening.fuzz_kinds import Kind
 
 RESULTS = "fuzz.json"
 LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "torch", "polars", "hypothesis")
 SEED = 17
-KINDS: dict[str, Kind] = {**fuzz_inputs.KINDS, **fuzz_files.KINDS}
+KINDS: dict[str, Kind] = {**fuzz_inputs.KINDS, **fuzz_models.KINDS, **fuzz_files.KINDS}
 MAX_SECONDS = 2.0  # of processor time, of all threads
 MAX_MB = 1_000  # beyond what importing takes
 AT_ONCE = 2  # processes

@@ -202,6 +202,25 @@ def run_folders(folder: Path) -> Make:
 # Corrections ---------------------------------------------------------------------------------------------------------
 
 
+STATEMENTS = (
+    "UPDATE corrections SET time = x'ff00fe'",
+    "UPDATE corrections SET picture = 'text', model = x'80'",
+    "UPDATE corrections SET id = id + 9223372036854775000 WHERE id = 5",
+    "UPDATE corrections SET picture = zeroblob(90000000) WHERE id = 3",
+    'UPDATE corrections SET "right" = ""',
+    "ALTER TABLE corrections DROP COLUMN answered",
+    "ALTER TABLE corrections ADD COLUMN more TEXT",
+    "CREATE TRIGGER t AFTER DELETE ON corrections BEGIN UPDATE corrections SET id = id + 1; END",
+    "DROP TABLE corrections",
+    "CREATE TABLE other AS SELECT * FROM corrections",
+    "CREATE INDEX i ON corrections (id)",
+)
+ENDLESS = (
+    "CREATE VIEW corrections AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, "
+    "'' AS time, '' AS model, '' AS answered, '' AS \"right\", x'' AS picture FROM n"
+)
+
+
 def databases(folder: Path) -> Make:
     """The file of corrections: bytes, pages, header, rows of other types, other tables, hostile files beside it."""
     from inkdigit.data.readers.corrections import add, create, delete, export, read_corrections, read_list
@@ -211,28 +230,11 @@ def databases(folder: Path) -> Make:
     for i, image in enumerate(digits(12)[0]):
         add(path, picture=encode_png(image), model="tiny", answered=None if i % 3 else "1", right=str(i % 10))
     good = path.read_bytes()
-    statements = (
-        "UPDATE corrections SET time = x'ff00fe'",
-        "UPDATE corrections SET picture = 'text', model = x'80'",
-        "UPDATE corrections SET id = id + 9223372036854775000 WHERE id = 5",
-        "UPDATE corrections SET picture = zeroblob(90000000) WHERE id = 3",
-        'UPDATE corrections SET "right" = ""',
-        "ALTER TABLE corrections DROP COLUMN answered",
-        "ALTER TABLE corrections ADD COLUMN more TEXT",
-        "CREATE TRIGGER t AFTER DELETE ON corrections BEGIN UPDATE corrections SET id = id + 1; END",
-        "DROP TABLE corrections",
-        "CREATE TABLE other AS SELECT * FROM corrections",
-        "CREATE INDEX i ON corrections (id)",
-    )
-    endless = (
-        "CREATE VIEW corrections AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n) SELECT id, "
-        "'' AS time, '' AS model, '' AS answered, '' AS \"right\", x'' AS picture FROM n"
-    )
 
     def by_sql(rng: Random, place: Path) -> None:
         place.write_bytes(good)
         with contextlib.closing(sqlite3.connect(place)) as connection, contextlib.suppress(sqlite3.Error):
-            for statement in rng.choice((("DROP TABLE corrections", endless), (rng.choice(statements),))):
+            for statement in rng.choice((("DROP TABLE corrections", ENDLESS), (rng.choice(STATEMENTS),))):
                 connection.execute(statement)
             connection.commit()
 
@@ -268,6 +270,27 @@ def databases(folder: Path) -> Make:
 # HTTP and the command line -------------------------------------------------------------------------------------------
 
 
+GETS = (
+    "/",
+    "/info",
+    "/models",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/web/page.js",
+    "/v2/models/tiny",
+    "/health/ready",
+)
+CONTENT_TYPES = (
+    "application/json",
+    "image/png",
+    "multipart/form-data; boundary=x",
+    "text/plain",
+    "",
+    "application/octet-stream",
+)
+
+
 def http(folder: Path) -> Make:
     """Requests of all routes: bodies, types, parameters and headers changed; passed to the application itself."""
     import httpx
@@ -286,25 +309,6 @@ def http(folder: Path) -> Make:
         "/corrections": {"picture": picture, "model": "tiny", "label": "1", "right": "7", "agreed": True},
         "/v2/models/tiny/infer": {"inputs": [tensor]},
     }
-    gets = (
-        "/",
-        "/info",
-        "/models",
-        "/metrics",
-        "/openapi.json",
-        "/docs",
-        "/web/page.js",
-        "/v2/models/tiny",
-        "/health/ready",
-    )
-    kinds = (
-        "application/json",
-        "image/png",
-        "multipart/form-data; boundary=x",
-        "text/plain",
-        "",
-        "application/octet-stream",
-    )
     form = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n' + files[0] + b"\r\n--x--\r\n"
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
 
@@ -313,19 +317,19 @@ def http(folder: Path) -> Make:
             return (await client.request(method, url, headers=headers, content=body, timeout=60)).status_code
 
     def make(rng: Random) -> Call:
-        route = rng.choice((*bodies, *bodies, rng.choice(gets)))
+        route = rng.choice((*bodies, *bodies, rng.choice(GETS)))
         body, kind = json.dumps(bodies.get(route, {})).encode(), "application/json"
         match rng.randrange(5):
             case 0:
                 body = json.dumps(mutate_value(rng, bodies.get(route, {})), default=str).encode(errors="replace")
             case 1:
-                body, kind = mutate_bytes(rng, form, others=files), kinds[2]
+                body, kind = mutate_bytes(rng, form, others=files), CONTENT_TYPES[2]
             case 2:
                 body, kind = mutate_bytes(rng, rng.choice(files), others=files), "image/png"
             case 3:
                 body = mutate_text(rng, body.decode())
         word = "".join(c for c in rng.choice(WORDS)[:200] if 32 < ord(c) < 127)
-        headers = {"Content-Type": rng.choice((kind, kind, kind, rng.choice(kinds), word or "x"))}
+        headers = {"Content-Type": rng.choice((kind, kind, kind, rng.choice(CONTENT_TYPES), word or "x"))}
         if rng.random() < 0.2:
             headers[
                 rng.choice(("X-Request-ID", "Origin", "Authorization", "Inference-Header-Content-Length", "Accept"))
@@ -360,18 +364,9 @@ def _word(rng: Random) -> str:
     return os.fsdecode(rng.choice(WORDS).replace("\0", "").encode(errors="surrogatepass"))
 
 
-def command_line(folder: Path) -> Make:
-    """`inkdigit` with words and files changed: an answer, or one line and an exit code of ours."""
-    import inkdigit.training.run  # noqa: F401 - importing it now keeps its memory out of the measurement
-    from inkdigit.cli.app import main
-
-    png = write(folder / "digit.png", encode_png(digits(4)[0][3]), Random(0))
-    model = folder / "model.onnx"
-    from inkdigit.model.recognizer import bundled
-
-    shutil.copy(bundled()["tiny"], model)
-    table = write(folder / "labels.csv", b"file,label\ndigit.png,3\n", Random(0))
-    commands = (
+def _commands(folder: Path, png: Path, model: Path, table: Path) -> tuple[tuple[str | Path, ...], ...]:
+    """Good command lines, to be changed."""
+    return (
         ("predict", png, "--model", model),
         ("predict", png, "--json", "--min-confidence", "0.5"),
         ("predict", folder, "--accept-all"),
@@ -387,6 +382,20 @@ def command_line(folder: Path) -> Make:
         ("export", model, "--format", "none"),
         ("--version",),
     )
+
+
+def command_line(folder: Path) -> Make:
+    """`inkdigit` with words and files changed: an answer, or one line and an exit code of ours."""
+    import inkdigit.training.run  # noqa: F401 - importing it now keeps its memory out of the measurement
+    from inkdigit.cli.app import main
+
+    png = write(folder / "digit.png", encode_png(digits(4)[0][3]), Random(0))
+    model = folder / "model.onnx"
+    from inkdigit.model.recognizer import bundled
+
+    shutil.copy(bundled()["tiny"], model)
+    table = write(folder / "labels.csv", b"file,label\ndigit.png,3\n", Random(0))
+    commands = _commands(folder, png, model, table)
     good = {path: path.read_bytes() for path in (png, model, table)}
 
     def make(rng: Random) -> Call:

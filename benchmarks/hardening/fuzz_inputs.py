@@ -1,4 +1,4 @@
-"""Fuzzed inputs: images, arrays, data sets and model files.
+"""Fuzzed inputs: images, arrays and data sets.
 
 In: a folder of its own and a random generator. Out: a call that passes one input; `KINDS` by their names in the table.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import io
-import json
 import os
 import struct
 import zipfile
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.hardening.fuzz_kinds import Call, Kind, Make
-from benchmarks.hardening.fuzz_mutate import EDGES, WORDS, mutate_bytes, mutate_text, mutate_value
+from benchmarks.hardening.fuzz_mutate import EDGES, WORDS, mutate_bytes, mutate_text
 
 SIDE = 28
 MODES = {
@@ -31,6 +30,42 @@ MODES = {
     "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I", "F", "I;16"),
     "WEBP": ("RGB", "RGBA"),
 }
+DTYPES = (
+    "u1",
+    "i1",
+    ">u2",
+    "i4",
+    "u8",
+    "f2",
+    "f4",
+    "f8",
+    "g",
+    "?",
+    "c8",
+    "O",
+    "S3",
+    "U2",
+    "M8[s]",
+    "m8[D]",
+    "V5",
+    "u1,f4",
+)
+NOT_ARRAYS: tuple[Any, ...] = (
+    None,
+    7,
+    "",
+    "x" * 5_000,
+    "a\0b",
+    b"",
+    b"x",
+    (),
+    [[]],
+    [None],
+    {1: 2},
+    {3},
+    object(),
+    Path("/"),
+)
 COMPRESSIONS = (None, "tiff_deflate", "tiff_lzw", "packbits", "jpeg")
 
 
@@ -120,43 +155,7 @@ def arrays(_: Path) -> Make:
 
     recognizer, pen = Recognizer.load("tiny"), digits(8)[0]
     recognizer.predict(np.kron(255 - pen[0], np.ones((3, 3), np.uint8)))  # what a photo needs is imported now
-    dtypes = (
-        "u1",
-        "i1",
-        ">u2",
-        "i4",
-        "u8",
-        "f2",
-        "f4",
-        "f8",
-        "g",
-        "?",
-        "c8",
-        "O",
-        "S3",
-        "U2",
-        "M8[s]",
-        "m8[D]",
-        "V5",
-        "u1,f4",
-    )
-    others: list[Any] = [
-        None,
-        7,
-        "",
-        "x" * 5_000,
-        "a\0b",
-        b"",
-        b"x",
-        (),
-        [[]],
-        [None],
-        {1: 2},
-        {3},
-        object(),
-        Path("/"),
-        pen[0].tolist(),
-    ]
+    others = [*NOT_ARRAYS, pen[0].tolist()]
 
     def make(rng: Random) -> Call:
         if rng.random() < 0.15:
@@ -166,7 +165,7 @@ def arrays(_: Path) -> Make:
         shape = [rng.choice((0, 1, 2, 3, 4, 5, 7, 8, 28, 784)) for _ in range(rng.randrange(5))]
         array: Any = base if rng.random() < 0.5 else np.zeros(shape, np.uint8)
         with np.errstate(all="ignore"):
-            array = array.astype(rng.choice(dtypes)) if rng.random() < 0.8 else array
+            array = array.astype(rng.choice(DTYPES)) if rng.random() < 0.8 else array
         if array.dtype.kind in "fc" and array.size and rng.random() < 0.3:
             array = array.copy()
             array.flat[0] = rng.choice((np.nan, np.inf, -1, 256, 1e30))
@@ -377,85 +376,6 @@ def encode_png(image: np.ndarray) -> bytes:
     return encode(Image.fromarray(image), "PNG")
 
 
-# Model files ---------------------------------------------------------------------------------------------------------
-
-
-def models(folder: Path) -> Make:
-    """Model files: bytes, the card's JSON, weights elsewhere, graphs that need much memory; loaded, run, restored."""
-    import onnx
-
-    from inkdigit.model.card import METADATA_KEY
-    from inkdigit.model.recognizer import Recognizer, bundled
-    from inkdigit.training.convert.restore import restore
-
-    files = [bundled()[name].read_bytes() for name in ("tiny", "fast", "best")]
-    picture = digits(4)[0][3]
-    bomb = zlib.compress(bytes(50_000_000), 9)
-
-    def change_card(rng: Random, data: bytes) -> bytes:
-        model = onnx.load_from_string(data)
-        entry = next(entry for entry in model.metadata_props if entry.key == METADATA_KEY)
-        raw = json.loads(entry.value)
-        match rng.randrange(6):
-            case 0:
-                entry.value = mutate_text(rng, entry.value).decode(errors="replace")
-            case 1:
-                import base64
-
-                raw["self_test"]["images"] = base64.b64encode(bomb).decode()
-                raw["self_test"]["probs"] *= rng.choice((1, 1, 30))
-                entry.value = json.dumps(raw)
-            case _:
-                entry.value = json.dumps(mutate_value(rng, raw))
-        return model.SerializeToString()
-
-    def change_graph(rng: Random, data: bytes) -> bytes:
-        model = onnx.load_from_string(data)
-        graph = model.graph
-        weight = rng.choice(list(graph.initializer))
-        match rng.randrange(5):
-            case 0:
-                weight.data_location = onnx.TensorProto.EXTERNAL
-                weight.external_data.add(
-                    key="location", value=rng.choice(("w.bin", "/etc/passwd", "../w.bin", "/dev/zero"))
-                )
-            case 1:
-                weight.dims[rng.randrange(len(weight.dims)) if weight.dims else 0 :] = [rng.choice(EDGES) % 2**62]
-            case 2:
-                node = rng.choice(list(graph.node))
-                for attribute in node.attribute:
-                    if attribute.ints:
-                        attribute.ints[0] = rng.choice(EDGES) % 2**62
-            case 3:
-                del graph.node[rng.randrange(len(graph.node))]
-            case _:
-                shape = onnx.numpy_helper.from_array(np.array([rng.choice(EDGES) % 2**62] * 2, np.int64), "shape")
-                graph.initializer.append(shape)
-                graph.node.insert(0, onnx.helper.make_node("ConstantOfShape", ["shape"], ["more"]))
-                graph.output.append(onnx.helper.make_tensor_value_info("more", onnx.TensorProto.FLOAT, None))
-        return model.SerializeToString()
-
-    def make(rng: Random) -> Call:
-        data = rng.choice(files)
-        match rng.randrange(5):
-            case 0 | 1:
-                data = change_card(rng, data)
-            case 2:
-                data = change_graph(rng, data)
-            case _:
-                data = mutate_bytes(rng, data, others=files)
-        path = write(empty(folder / "model") / "model.onnx", data, rng)
-
-        def call() -> None:
-            recognizer = Recognizer.load(path)
-            recognizer.predict(picture)
-            restore(recognizer)
-
-        return call
-
-    return make
-
-
 def write(path: Path, data: bytes, rng: Random) -> Path:
     """The file; sometimes a pipe, a device, a folder or nothing is in its place."""
     odd = rng.random()
@@ -488,5 +408,4 @@ KINDS = {
     ".npz": Kind(npz, 800, "bytes, false headers, members that become large, four kinds of packing"),
     "USPS": Kind(usps, 250, "text in bzip2, before and after packing"),
     "folders and labels.csv": Kind(labels_csv, 500, "rows, names of pipes, devices and folders"),
-    "model files": Kind(models, 1_100, "bytes, card, graph, weights elsewhere; loaded, run, restored"),
 }

@@ -48,7 +48,7 @@ def limits() -> str:
     rows = [
         row("bytes of an image file", _mib(decode.MAX_BYTES)),
         row("pixels of an image; of a WebP", f"{decode.MAX_PIXELS:,}; {decode.MAX_WEBP_PIXELS:,}"),
-        row("pixels a side", f"{decode.MAX_SIDE:,}"),
+        row("pixels a side", f"{decode.MAX_SIDE_PX:,}"),
         row("pixels that all threads of a process decode at a time", f"{decode.MAX_PIXELS:,}"),
         row("pieces of an image file", f"{decode.MAX_READS:,}"),
         row("bytes of a model file", _mib(session.MAX_BYTES)),
