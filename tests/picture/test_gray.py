@@ -15,7 +15,7 @@ from PIL import Image
 
 import inkdigit.picture.gray as rooms
 from inkdigit.picture.decode import decode
-from inkdigit.picture.gray import WORK_SIDE, to_gray
+from inkdigit.picture.gray import WORK_SIDE_PX, to_gray
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth import drawn
 
@@ -43,7 +43,7 @@ def sheet(mode: str, size: tuple[int, int], ink: tuple[int, int, int, int]) -> I
 @pytest.mark.parametrize("mode", SHEETS)
 def test_a_large_image_is_about_1024_pixels_a_side_whatever_its_mode(mode):
     gray = to_gray(sheet(mode, (3000, 2500), (1200, 500, 1500, 2000)))
-    assert WORK_SIDE**2 <= gray.size < 4 * WORK_SIDE**2
+    assert WORK_SIDE_PX**2 <= gray.size < 4 * WORK_SIDE_PX**2
     assert gray.shape == (1250, 1500)
     assert gray[0, 0] == 255
     assert gray[500, 650] == 0

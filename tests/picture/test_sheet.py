@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.picture.sheet import CELL, GAP, HEAD, draw, sheet
+from inkdigit.picture.sheet import CELL_PX, GAP_PX, HEAD_PX, draw, sheet
 from inkdigit.types import Prediction
 
 from ..conftest import drawn, on_paper
@@ -21,10 +21,10 @@ NOTHING = Prediction(None, reason="no ink")
 
 def cells(image: Image.Image, row: int = 0) -> list[np.ndarray]:
     """The insides of the four cells of one row, gray."""
-    top = HEAD + row * (CELL + GAP + 20)
-    lefts = [GAP + column * (CELL + GAP) for column in range(4)]
+    top = HEAD_PX + row * (CELL_PX + GAP_PX + 20)
+    lefts = [GAP_PX + column * (CELL_PX + GAP_PX) for column in range(4)]
     gray = np.asarray(image.convert("L"))
-    return [gray[top + 1 : top + CELL - 1, left + 1 : left + CELL - 1] for left in lefts]
+    return [gray[top + 1 : top + CELL_PX - 1, left + 1 : left + CELL_PX - 1] for left in lefts]
 
 
 def test_the_sheet_is_a_png_with_a_row_for_each_image():
@@ -32,7 +32,7 @@ def test_the_sheet_is_a_png_with_a_row_for_each_image():
     sizes = [Image.open(io.BytesIO(data)).size for data in (one, three)]
     assert one.startswith(b"\x89PNG")
     assert sizes[0][0] == sizes[1][0]
-    assert sizes[1][1] > sizes[0][1] + 2 * CELL
+    assert sizes[1][1] > sizes[0][1] + 2 * CELL_PX
 
 
 def test_the_cells_show_image_ink_network_input_and_answer():

@@ -23,7 +23,7 @@ from inkdigit.types import Log
 CONNECT_S = 3.0  # then the next mirror is tried
 READ_S = 30.0  # without a byte: a slow mirror is not a dead one
 
-_CHUNK = 2**16  # bytes that are copied in one step
+_CHUNK_BYTES = 2**16  # bytes that are copied in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ def _unpack(archive: Path, file: PublishedFile, to: Path) -> None:
                 aside = to / f".{name}.{os.getpid()}.part"
                 try:
                     with packed.open(member) as stream, aside.open("wb") as copy:
-                        shutil.copyfileobj(stream, copy, _CHUNK)
+                        shutil.copyfileobj(stream, copy, _CHUNK_BYTES)
                     aside.replace(to / name)
                 finally:
                     aside.unlink(missing_ok=True)
@@ -249,7 +249,7 @@ def _download_url(url: str, path: Path, timeouts_s: tuple[float, float]) -> None
         import requests
     except ImportError as exc:
         raise MissingExtra("Fetching a data set needs pooch", "train") from exc
-    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=_CHUNK, timeout=timeouts_s)
+    get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=_CHUNK_BYTES, timeout=timeouts_s)
     try:
         get(url, str(path), None)
     except (requests.Timeout, requests.ConnectionError) as exc:
@@ -270,7 +270,7 @@ def checksum(path: Path, file: PublishedFile) -> str:
         plain.seek(0)
         try:
             with gzip.open(plain) if gzipped else nullcontext(plain) as stream:
-                while chunk := stream.read(_CHUNK):
+                while chunk := stream.read(_CHUNK_BYTES):
                     digest.update(chunk)
         except (EOFError, gzip.BadGzipFile, zlib.error):
             return "damaged gzip data"

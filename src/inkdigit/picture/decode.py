@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
-from inkdigit.picture.gray import WORK_SIDE, to_gray
+from inkdigit.picture.gray import WORK_SIDE_PX, to_gray
 from inkdigit.picture.pixels import check_numbers, split_array, to_uint8
 from inkdigit.types import Gray
 
@@ -35,7 +35,7 @@ MAX_BYTES = 64 * 2**20  # of a file: more than a photo of 64 megapixels has
 NOT_WAITING = getattr(os, "O_NONBLOCK", 0)  # of POSIX systems: only they have pipes that make `open` wait
 USUAL_BYTES = 64 * 2**10  # read of a file first: most small images have less
 MAX_PIXELS = 64_000_000  # of an image, and of all that are decoded at a time: 200 MB in colour
-MAX_SIDE = 20_000  # pixels: a longer strip is not an image of a digit
+MAX_SIDE_PX = 20_000  # a longer strip is not an image of a digit
 # Copies of each pixel that a format needs while it is decoded; the others need one. 64 megapixels of WebP took 1 GB.
 COPIES = {"WEBP": 3}
 MAX_WEBP_PIXELS = MAX_PIXELS // 2  # for the same reason
@@ -213,7 +213,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Gray:
     if array.ndim != 2 and not (array.ndim == 3 and 2 <= array.shape[2] <= 4):
         raise PictureError("This array is not one image", expected="(H, W) or (H, W, 2..4)", received=array.shape)
     pixels = np.ascontiguousarray(to_uint8(array))
-    if array.ndim == 2 and array.size < min(4 * WORK_SIDE**2, max_pixels + 1):  # nothing to convert or to reduce
+    if array.ndim == 2 and array.size < min(4 * WORK_SIDE_PX**2, max_pixels + 1):  # nothing to convert or to reduce
         return pixels
     mode = {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[2]] if array.ndim == 3 else "L"
     return decode(Image.fromarray(pixels, mode), max_pixels=max_pixels)
@@ -250,7 +250,7 @@ def _read(path: Path) -> bytes:
 
 
 def _open(data: bytes, name: str) -> Opened:
-    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `WORK_SIDE` pixels a side."""
+    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `WORK_SIDE_PX` pixels a side."""
     if not data:
         raise NotAPicture(f"{name}: empty, no image in it")
     try:
@@ -258,7 +258,7 @@ def _open(data: bytes, name: str) -> Opened:
             image = Image.open(_Source(data), formats=FORMATS)  # type: ignore[arg-type]
             _check_size(image, name)
             full_pixels = image.width * image.height
-            image.draft("RGB", (WORK_SIDE, WORK_SIDE))  # only JPEG: 12 megapixels in a tenth of the time
+            image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))  # only JPEG: 12 megapixels in a tenth of the time
     except Image.DecompressionBombError as exc:
         raise _too_large(name, "more than that", _limit(MAX_PIXELS)) from exc
     except UnidentifiedImageError as exc:
@@ -290,14 +290,14 @@ def _load(opened: Opened) -> Gray:
 
 def _check_size(image: Image.Image, name: str) -> None:
     max_pixels = MAX_WEBP_PIXELS if image.format == "WEBP" else MAX_PIXELS
-    if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE:
+    if image.width * image.height > max_pixels or max(image.size) > MAX_SIDE_PX:
         raise _too_large(name, image.size, _limit(max_pixels))
     if 0 in image.size:
         raise PictureError(f"{name}: no pixels in it", received=f"{image.width}×{image.height}")
 
 
 def _limit(pixels: int) -> str:
-    return f"at most {pixels // 10**6} megapixels and {MAX_SIDE:,} pixels a side"
+    return f"at most {pixels // 10**6} megapixels and {MAX_SIDE_PX:,} pixels a side"
 
 
 def _too_large(name: str, size: tuple[int, int] | str, limit: str) -> PictureTooLarge:

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inkdigit.picture.pixels import scale_of_numbers
-from inkdigit.picture.prepare import CLEAN_SIDE, ink_box
+from inkdigit.picture.prepare import CLEAN_SIDE_PX, ink_box
 from inkdigit.types import Gray
 
-WORK_SIDE = 1024  # pixels: an image of 4, 9, … times the square of this is reduced by 2, 3, … in each direction
+WORK_SIDE_PX = 1024  # an image of 4, 9, … times the square of this is reduced by 2, 3, … in each direction
 STRIP_PIXELS = 2**20  # of a large image in one step: a few megabytes in any mode
 DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel of whole numbers: what scanners and cameras give
 ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
-LOW_CONTRAST = 40  # gray levels: a transparent image with less on white is put on black, if it has more there
-CLEARLY = 1.5  # a colour is taken instead of luminance if its deviation is so many times as large
-SAMPLE_SIDE = 64  # pixels of the small copy on which colours are compared: strokes are still seen on it
+LOW_CONTRAST_LEVELS = 40  # gray levels: a transparent image with less on white is put on black, if it has more there
+COLOUR_RATIO = 1.5  # a colour is taken instead of luminance if its deviation is so many times as large
+SAMPLE_PX = 64  # of the small copy on which colours are compared: strokes are still seen on it
 
 _TURNS: dict[int, Callable[[Gray], Gray]] = {  # EXIF 2.32, tag Orientation: how to undo each of its values
     2: lambda gray: gray[:, ::-1],
@@ -47,7 +47,7 @@ def to_gray(image: Image.Image) -> Gray:
     Raises:
         PictureError: floats that are not brightness.
     """
-    factor = max(1, isqrt(image.width * image.height) // WORK_SIDE)
+    factor = max(1, isqrt(image.width * image.height) // WORK_SIDE_PX)
     gray = _flatten(image, factor)
     if factor > 1 and (box := _lone_drawing(gray, factor)) is not None:
         gray = _flatten(image.crop(box), 1)
@@ -67,9 +67,9 @@ def _lone_drawing(gray: Gray, factor: int) -> tuple[int, int, int, int] | None:
     """
     for ink in (gray, 255 - gray):
         box = ink_box(ink)
-        if box is not None and max(side.stop - side.start for side in box) <= CLEAN_SIDE // factor + 2:
+        if box is not None and max(side.stop - side.start for side in box) <= CLEAN_SIDE_PX // factor + 2:
             (top, bottom), (left, right) = (
-                (max(0, side.start * factor - CLEAN_SIDE), min(side.stop * factor + CLEAN_SIDE, length * factor))
+                (max(0, side.start * factor - CLEAN_SIDE_PX), min(side.stop * factor + CLEAN_SIDE_PX, length * factor))
                 for side, length in zip(box, gray.shape, strict=True)
             )
             return left, top, right, bottom
@@ -151,7 +151,7 @@ def _integer_bytes(high: int) -> Callable[[NDArray[Any]], Gray]:
 def _on_paper(image: Image.Image) -> Image.Image:
     """Put a transparent image on white, or on black if nothing can be seen on white."""
     on_white, on_black = (Image.alpha_composite(Image.new("RGBA", image.size, p), image) for p in ("white", "black"))
-    return (on_black if _contrast(on_white) < LOW_CONTRAST <= _contrast(on_black) else on_white).convert("RGB")
+    return (on_black if _contrast(on_white) < LOW_CONTRAST_LEVELS <= _contrast(on_black) else on_white).convert("RGB")
 
 
 def _contrast(image: Image.Image) -> int:
@@ -162,10 +162,10 @@ def _contrast(image: Image.Image) -> int:
 def _one_channel(image: Image.Image) -> Gray:
     """Luminance, or the colour channel with clearly more contrast: yellow ink on white is best seen in blue."""
     luminance: Gray = np.asarray(image.convert("L"), np.uint8)
-    sample = image.resize((SAMPLE_SIDE, SAMPLE_SIDE), Image.Resampling.BOX) if min(image.size) > SAMPLE_SIDE else image
+    sample = image.resize((SAMPLE_PX, SAMPLE_PX), Image.Resampling.BOX) if min(image.size) > SAMPLE_PX else image
     small = np.asarray(sample, np.float32)
     spread = small.std((0, 1))  # (3,)
     best = int(spread.argmax())
-    if spread[best] > CLEARLY * (small @ LUMINANCE).std():
+    if spread[best] > COLOUR_RATIO * (small @ LUMINANCE).std():
         return np.array(image, np.uint8)[..., best]
     return luminance

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from inkdigit.errors import PictureError
 from inkdigit.types import SIDE
 
-MIN_WIDTH = 8  # pixels of a batch (N, H, W): a last axis of 5 to 7 would be more channels than images have
+MIN_WIDTH_PX = 8  # of a batch (N, H, W): a last axis of 5 to 7 would be more channels than images have
 ROUNDING = 1e-3  # floats for 0 to 1 may be that far outside: resizing in float32 does that
 MIN_OF_255 = 2.0  # floats with a maximum between 1 and this are neither within 0–1 nor an image of 0–255
 
@@ -55,7 +55,7 @@ def split_array(array: NDArray[Any]) -> NDArray[Any] | list[NDArray[Any]]:
                 hint="Use array.reshape(-1, 28, 28).",
             )
         return [array]
-    if (array.ndim == 3 and shape[2] >= MIN_WIDTH) or batch_of_colour:
+    if (array.ndim == 3 and shape[2] >= MIN_WIDTH_PX) or batch_of_colour:
         if shape[0] == 0:
             return []
         # The range of a float array is judged over all of its images.
@@ -63,7 +63,7 @@ def split_array(array: NDArray[Any]) -> NDArray[Any] | list[NDArray[Any]]:
         return pixels[..., 0] if batch_of_colour and shape[3] == 1 else pixels
     raise PictureError(
         "An array of this shape is not an image and not a batch of images",
-        expected=f"(H, W), (H, W, 2..4), (N, H, W) with W of {MIN_WIDTH} or more, or (N, H, W, 1..4)",
+        expected=f"(H, W), (H, W, 2..4), (N, H, W) with W of {MIN_WIDTH_PX} or more, or (N, H, W, 1..4)",
         received=shape,
     )
 

@@ -21,15 +21,15 @@ from inkdigit.types import SIDE, Gray
 
 VERSION = 2  # rises only when the output for clean ink changes; since 2 dim ink is made as strong as any
 KINDS = ("ink", "plain")
-INK_SIDE = 20  # pixels: the longest side of prepared ink, as in MNIST
-CLEAN_SIDE = 32  # pixels: larger ink was drawn or photographed, and its specks must be removed. Small sets have 8 to 32
-STRONG = 200  # gray levels: ink whose strongest pixel is below this is dim. The minimum on MNIST is 254
-FRAME_SIDE = 12  # pixels: a smaller square may be a thick stroke, a frame has a digit inside
-BLOT = 0.45  # of the strongest ink: fainter ink may be a blot. The photo path drops ink of that strength, too
-BLOT_EDGE = 2  # pixels: so much faint ink is the soft edge of a stroke
+INK_SIDE_PX = 20  # the longest side of prepared ink, as in MNIST
+CLEAN_SIDE_PX = 32  # larger ink was drawn or photographed, and its specks must be removed. Small sets have 8 to 32
+STRONG_LEVEL = 200  # gray levels: ink whose strongest pixel is below this is dim. The minimum on MNIST is 254
+FRAME_SIDE_PX = 12  # a smaller square may be a thick stroke, a frame has a digit inside
+BLOT_SHARE = 0.45  # of the strongest ink: fainter ink may be a blot. The photo path drops ink of that strength, too
+BLOT_EDGE_PX = 2  # so much faint ink is the soft edge of a stroke
 # The share of border pixels that must be 0. MNIST leaves a margin: at most 6 of its 108 border pixels carry ink. Other
 # small sets are cropped tightly: USPS (16×16) and scikit-learn's digits (8×8) have up to two thirds of ink there.
-CLEAN_BORDER_MNIST, CLEAN_BORDER_OTHER = 0.9, 0.34
+CLEAN_BORDER_SHARE_MNIST, CLEAN_BORDER_SHARE_OTHER = 0.9, 0.34
 BORDER = np.pad(np.zeros((SIDE - 2, SIDE - 2), bool), 1, constant_values=True)  # (28, 28): its pixels
 REMEMBERED = 4096  # different images of a set, so that a repeated one is prepared once: 3 MB of 28×28
 TOGETHER = 512  # images in one step: 400 kB, as much as the cache of a processor core holds
@@ -114,16 +114,16 @@ def is_clean(gray: Gray) -> bool:
     """
     box = ink_box(gray)
     longest = 0 if box is None else max(s.stop - s.start for s in box)
-    if longest > CLEAN_SIDE:
+    if longest > CLEAN_SIDE_PX:
         return False
-    if box is not None and longest not in (INK_SIDE - 1, INK_SIDE):  # prepared ink is not examined again
+    if box is not None and longest not in (INK_SIDE_PX - 1, INK_SIDE_PX):  # prepared ink is not examined again
         ink = gray[box] > 0
-        if _is_frame(ink) or not _in_one_piece(ink) or (longest > INK_SIDE and _has_blots(gray[box])):
+        if _is_frame(ink) or not _in_one_piece(ink) or (longest > INK_SIDE_PX and _has_blots(gray[box])):
             return False
-    if gray.shape == (SIDE, SIDE) and longest <= INK_SIDE:
+    if gray.shape == (SIDE, SIDE) and longest <= INK_SIDE_PX:
         return True
     border = np.concatenate((gray[0], gray[-1], gray[1:-1, 0], gray[1:-1, -1]))
-    min_share = CLEAN_BORDER_MNIST if gray.shape == (SIDE, SIDE) else CLEAN_BORDER_OTHER
+    min_share = CLEAN_BORDER_SHARE_MNIST if gray.shape == (SIDE, SIDE) else CLEAN_BORDER_SHARE_OTHER
     return bool(np.count_nonzero(border) <= (1 - min_share) * border.size)
 
 
@@ -144,16 +144,16 @@ def tight(ink: Gray) -> Gray:
 
 def _is_frame(ink: NDArray[np.bool_]) -> bool:
     """Whether all four sides of a tight crop (h, w) are ink from end to end; those of a single stroke may be, too."""
-    return min(ink.shape) >= FRAME_SIDE and bool(
+    return min(ink.shape) >= FRAME_SIDE_PX and bool(
         ink[0].all() and ink[-1].all() and ink[:, 0].all() and ink[:, -1].all()
     )
 
 
 def _has_blots(ink: Gray) -> bool:
     """Whether faint ink, beyond soft edges, makes a tight crop (h, w) larger than its strong ink."""
-    strong = ink_box((ink > BLOT * int(ink.max())).view(np.uint8))
+    strong = ink_box((ink > BLOT_SHARE * int(ink.max())).view(np.uint8))
     assert strong is not None
-    return any(max(s.start, side - s.stop) > BLOT_EDGE for s, side in zip(strong, ink.shape, strict=True))
+    return any(max(s.start, side - s.stop) > BLOT_EDGE_PX for s, side in zip(strong, ink.shape, strict=True))
 
 
 def _in_one_piece(ink: NDArray[np.bool_]) -> bool:
@@ -177,18 +177,18 @@ def _in_one_piece(ink: NDArray[np.bool_]) -> bool:
 def _strengthen(ink: Gray) -> Gray:
     """Ink (…, h, w), none of it blank; dim ink is made as strong as any: 255 at its strongest pixel."""
     strongest = ink.max(axis=(-2, -1), keepdims=True)
-    if strongest.min() >= STRONG:
+    if strongest.min() >= STRONG_LEVEL:
         return ink
-    return np.where(strongest < STRONG, np.rint(ink * (255 / strongest)), ink).astype(np.uint8)
+    return np.where(strongest < STRONG_LEVEL, np.rint(ink * (255 / strongest)), ink).astype(np.uint8)
 
 
 def _scale(ink: Gray) -> Gray:
     """Bring the longest side of a tight crop (h, w) to 20 px, unless it is 19 or 20 already."""
     h, w = ink.shape
     longest = max(h, w)
-    if longest in (INK_SIDE - 1, INK_SIDE):
+    if longest in (INK_SIDE_PX - 1, INK_SIDE_PX):
         return ink
-    size = (max(1, round(w * INK_SIDE / longest)), max(1, round(h * INK_SIDE / longest)))
+    size = (max(1, round(w * INK_SIDE_PX / longest)), max(1, round(h * INK_SIDE_PX / longest)))
     scaled = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
     scaled = scaled * (255 / scaled.max())  # thin strokes fade when they shrink
     # A pixel that the ink only touches stays ink: the box must still be 20 px when it is prepared again.
@@ -220,12 +220,12 @@ def _place_all(images: Gray) -> tuple[Gray, NDArray[np.bool_]]:
     It is for those whose ink is 19 or 20 px long, white on black or black on white: they only have to be moved.
     """
     out, longest = _place(images)
-    known = (longest == INK_SIDE - 1) | (longest == INK_SIDE)
+    known = (longest == INK_SIDE_PX - 1) | (longest == INK_SIDE_PX)
     rim = np.count_nonzero(images[:, BORDER], axis=1)
-    dark = np.flatnonzero((longest > INK_SIDE) & (rim > (1 - CLEAN_BORDER_MNIST) * np.count_nonzero(BORDER)))
+    dark = np.flatnonzero((longest > INK_SIDE_PX) & (rim > (1 - CLEAN_BORDER_SHARE_MNIST) * np.count_nonzero(BORDER)))
     if dark.size:
         out[dark], longest[dark] = _place(255 - images[dark])
-        known[dark] = (longest[dark] == INK_SIDE - 1) | (longest[dark] == INK_SIDE)
+        known[dark] = (longest[dark] == INK_SIDE_PX - 1) | (longest[dark] == INK_SIDE_PX)
     return out, known
 
 
@@ -233,7 +233,7 @@ def _place(images: Gray) -> tuple[Gray, NDArray[np.int64]]:
     """`images` (N, 28, 28) moved so that the centre of mass is at 14, and the length of their ink: (N,)."""
     n = len(images)
     strongest = images.reshape(n, -1).max(axis=1, initial=0)
-    if (dim := np.flatnonzero((strongest > 0) & (strongest < STRONG))).size:
+    if (dim := np.flatnonzero((strongest > 0) & (strongest < STRONG_LEVEL))).size:
         images = images.copy()
         images[dim] = _strengthen(images[dim])
     longest = np.zeros(n, np.int64)

@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from inkdigit.picture.prepare import find_ink, prepare
 from inkdigit.types import Gray, Prediction
 
-CELL, GAP, HEAD = 168, 16, 34  # pixels: a prepared image six times as large, room between cells, room for titles
+CELL_PX = 168  # six times the side of a prepared image
+GAP_PX, HEAD_PX = 16, 34  # between cells, and above them for the titles
 PAPER, INK, QUIET, LINE = "#ffffff", "#1b1f24", "#6b7280", "#d5d9df"
 TITLES = ("image", "ink", "what the network sees", "prediction")
 
@@ -31,32 +32,32 @@ def draw(entries: Sequence[Entry], *, kind: str) -> bytes:
 
 def sheet(entries: Sequence[Entry], *, kind: str) -> Image.Image:
     """A row for each entry: four cells of 168 px, with titles above."""
-    width = 4 * CELL + 5 * GAP
-    image = Image.new("RGB", (width, HEAD + len(entries) * (CELL + GAP + 20) + GAP), PAPER)
+    width = 4 * CELL_PX + 5 * GAP_PX
+    image = Image.new("RGB", (width, HEAD_PX + len(entries) * (CELL_PX + GAP_PX + 20) + GAP_PX), PAPER)
     pen = ImageDraw.Draw(image)
     for column, title in enumerate(TITLES):
-        pen.text((GAP + column * (CELL + GAP), 12), title, QUIET, _font(13))
+        pen.text((GAP_PX + column * (CELL_PX + GAP_PX), 12), title, QUIET, _font(13))
     for row, (file, gray, answer) in enumerate(entries):
-        top = HEAD + row * (CELL + GAP + 20)
+        top = HEAD_PX + row * (CELL_PX + GAP_PX + 20)
         ink = find_ink(gray) if kind == "ink" else gray
         for column, shown in enumerate((gray, ink, prepare(gray, kind))):
-            left = GAP + column * (CELL + GAP)
+            left = GAP_PX + column * (CELL_PX + GAP_PX)
             image.paste(_cell(shown), (left, top))
-            pen.rectangle((left, top, left + CELL - 1, top + CELL - 1), outline=LINE)
-        _write_answer(pen, answer, left=GAP + 3 * (CELL + GAP), top=top)
-        pen.text((GAP, top + CELL + 4), file.name[-90:], QUIET, _font(12))
+            pen.rectangle((left, top, left + CELL_PX - 1, top + CELL_PX - 1), outline=LINE)
+        _write_answer(pen, answer, left=GAP_PX + 3 * (CELL_PX + GAP_PX), top=top)
+        pen.text((GAP_PX, top + CELL_PX + 4), file.name[-90:], QUIET, _font(12))
     return image
 
 
 def _cell(gray: Gray) -> Image.Image:
     """An image scaled to fit a cell; each pixel of a small one becomes a square."""
-    small = max(gray.shape) <= CELL // 2
-    scale = CELL // max(gray.shape) if small else CELL / max(gray.shape)
+    small = max(gray.shape) <= CELL_PX // 2
+    scale = CELL_PX // max(gray.shape) if small else CELL_PX / max(gray.shape)
     size = [max(1, round(side * scale)) for side in gray.shape[::-1]]
     method = Image.Resampling.NEAREST if small else Image.Resampling.BOX
-    cell = Image.new("L", (CELL, CELL), int(np.median(gray)))
+    cell = Image.new("L", (CELL_PX, CELL_PX), int(np.median(gray)))
     scaled = Image.fromarray(gray).resize((size[0], size[1]), method)
-    cell.paste(scaled, ((CELL - size[0]) // 2, (CELL - size[1]) // 2))
+    cell.paste(scaled, ((CELL_PX - size[0]) // 2, (CELL_PX - size[1]) // 2))
     return cell
 
 
@@ -66,7 +67,7 @@ def _write_answer(pen: ImageDraw.ImageDraw, answer: Prediction, *, left: int, to
     else:
         pen.text((left + 4, top + 6), answer.label[:10], INK, _font(96 if len(answer.label) <= 2 else 30))
     below = answer.reason if answer.label is None else f"{answer.sureness} sure"
-    pen.text((left + 6, top + CELL - 46), below or "", INK, _font(17))
+    pen.text((left + 6, top + CELL_PX - 46), below or "", INK, _font(17))
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

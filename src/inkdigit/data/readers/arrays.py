@@ -26,7 +26,7 @@ Pictures = NDArray[Any] | list[Picture] | tuple[Picture, ...]
 Labels = NDArray[Any] | Sequence[int] | Sequence[str]
 
 GLIMPSES = 5  # raw images of each class that stay in memory: one row of the data page
-GLIMPSE_SIDE = 256  # pixels: larger raw images are thinned out to about this, so that photos need little memory
+GLIMPSE_SIDE_PX = 256  # larger raw images are thinned out to about this, so that photos need little memory
 
 
 def open_arrays(
@@ -172,7 +172,7 @@ def read_images(pictures: Iterable[Picture | PictureError], n: int, *, kind: str
 
 def thin(gray: Gray) -> Gray:
     """A copy of an image (H, W), thinned out to about 256 px a side where it is larger."""
-    step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE))
+    step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE_PX))
     return gray[::step, ::step].copy()
 
 

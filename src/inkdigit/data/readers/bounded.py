@@ -30,12 +30,12 @@ MIN_LIMIT_BYTES = 64 * 2**20  # any file may unpack to this: it fits into the me
 MAX_EXPANSION = 64  # times its size, else: MNIST unpacks to 5 times. A file with more is blank, or an attack
 
 _MAGIC = b"\x93NUMPY"
-_MAX_HEADER = 10_000  # bytes of an array's header: 118 are usual, and NumPy has the same bound
+_MAX_HEADER_BYTES = 10_000  # bytes of an array's header: 118 are usual, and NumPy has the same bound
 _PLAIN = "?biufSU"  # NumPy's kinds of types whose values are numbers or text
 _PACKED_BY_NUMPY = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _BROKEN = (ValueError, TypeError, EOFError, OverflowError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error)
 
-_PIECE = 2**20  # bytes that are unpacked in one step: the bound is exceeded by no more
+_PIECE_BYTES = 2**20  # bytes that are unpacked in one step: the bound is exceeded by no more
 
 Order = Literal["C", "F"]
 
@@ -150,7 +150,7 @@ def _load(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[Any]:
             raise ValueError("not NumPy's magic number")
         count = struct.Struct("<H" if begin[-2] == 1 else "<I")
         (length,) = count.unpack(_read_exactly(member, count.size))
-        if length > _MAX_HEADER:
+        if length > _MAX_HEADER_BYTES:
             raise ValueError("the header of an array is too long")
         dtype, order, shape = _parse_header(_read_exactly(member, length).decode("latin-1"))
         promised, available = math.prod(shape) * dtype.itemsize, info.file_size - len(begin) - count.size - length
@@ -200,7 +200,7 @@ def unpack_bz2(path: Path) -> bytes:
         pieces, unpacked = [], 0
         try:
             with bz2.BZ2File(file) as stream:
-                while piece := stream.read(_PIECE):
+                while piece := stream.read(_PIECE_BYTES):
                     pieces.append(piece)
                     unpacked += len(piece)
                     if unpacked > max_unpacked_bytes(size):
