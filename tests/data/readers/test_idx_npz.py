@@ -1,9 +1,8 @@
-"""IDX, `.npz` and `classes.txt`: round trips, and one clear error for each kind of broken file."""
+"""IDX and `.npz`: round trips, and one clear error for each kind of broken file."""
 
 from __future__ import annotations
 
 import gzip
-import os
 import tempfile
 import time
 from contextlib import suppress
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from inkdigit.data.readers import bounded
-from inkdigit.data.readers.class_names import read_classes, sorted_names
 from inkdigit.data.readers.idx_npz import find_idx, read_idx, read_idx_folder, read_npz
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
 
@@ -186,31 +184,6 @@ def test_classes_txt_names_more_classes(tmp_path):
         read_idx_folder(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (b"a", "2 to 256"),
-        (b"", "2 to 256"),
-        ("\n".join(map(str, range(257))).encode(), "2 to 256"),
-        (b"a\nb\na\n", "twice"),
-        (b"\xff\xfe\0", "read as text"),
-        (b"a\n" + b"9" * 5000, "name that cannot be used"),
-        (b"a\n" * 2**20, "larger than"),
-    ],
-)
-def test_a_broken_classes_txt(tmp_path, data, message):
-    (tmp_path / "classes.txt").write_bytes(data)
-    with pytest.raises(MalformedFile, match=message):
-        read_classes(tmp_path)
-
-
-@pytest.mark.skipif(os.name != "posix", reason="pipes are files on POSIX systems alone")
-def test_a_classes_txt_that_is_a_pipe(tmp_path):
-    os.mkfifo(tmp_path / "classes.txt")
-    with pytest.raises(MalformedFile, match="not a regular file"):
-        read_classes(tmp_path)
-
-
 @pytest.mark.parametrize("writer", [np.arange(5), np.arange(6) / 2])
 def test_writers_must_be_one_number_an_image(tmp_path, writer):
     write_idx_part(tmp_path, "train-", draw(6), LABELS)
@@ -300,15 +273,6 @@ def test_a_broken_npz_is_one_clear_error(tmp_path):
             read_npz(path)
     with pytest.raises(DataError):
         read_npz(tmp_path)
-
-
-@given(st.sets(st.integers(0, 300), min_size=1))
-def test_numbers_are_sorted_as_numbers(numbers):
-    assert sorted_names(map(str, numbers)) == tuple(map(str, sorted(numbers)))
-
-
-def test_names_are_sorted_as_names():
-    assert sorted_names({"b", "10", "9", "a"}) == ("10", "9", "a", "b")
 
 
 def test_the_real_mnist_comes_back(mnist):
