@@ -11,8 +11,12 @@ import httpx
 import pytest
 from PIL import Image
 
+from inkdigit.serve.http.guard import Guard
+from inkdigit.serve.service import Service
+from inkdigit.serve.settings import Settings
+
 from ...conftest import drawn, on_paper
-from ..conftest import START_S, MakeServer, Served, post, raw, wait_until
+from ..conftest import START_S, MakeServer, Served, post, raw, run_async, wait_until
 
 TOKEN = "a-secret"
 ORIGIN = "https://pages.example"
@@ -238,3 +242,24 @@ def test_under_the_names_of_this_machine_it_is(server):
 def test_who_is_meant_to_be_reached_is_known_by_any_name(make_server):
     served = make_server("--host", "0.0.0.0")
     assert httpx.get(f"{served}/info", headers={"Host": "digits.example"}).status_code == 200
+
+
+def test_a_bug_is_a_500_with_the_traceback_in_the_log_alone(tiny_file, capsys):
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async def ask(service: Service) -> httpx.Response:
+        transport = httpx.ASGITransport(Guard(broken, service=service))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/info", headers={"X-Request-ID": "broken"})
+
+    service = Service(Settings(models=(str(tiny_file),)))
+    answer = run_async(ask(service))
+    service.close()
+    assert (answer.status_code, answer.json()["kind"]) == (500, "InternalError")
+    assert answer.headers["x-request-id"] == "broken"
+    assert "ZeroDivision" not in answer.text
+    error, request = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (error["event"], error["request_id"]) == ("error", "broken")
+    assert error["traceback"].endswith("ZeroDivisionError: a bug\n")
+    assert (request["event"], request["status"]) == ("request", 500)
