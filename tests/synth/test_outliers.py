@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inkdigit.synth.outliers import HALVES, no_digit, several_digits
+from inkdigit.synth.outliers import HALVES, not_a_digit, several_digits
 from inkdigit.types import Part
 
 from ..conftest import template
@@ -13,14 +13,14 @@ from ..conftest import template
 DIGITS = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
 
 
-@pytest.mark.parametrize("draw", [no_digit, several_digits])
+@pytest.mark.parametrize("draw", [not_a_digit, several_digits])
 def test_a_seed_gives_the_same_image_again(draw):
     one, same, other = (draw(DIGITS, rng=np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert one.shape != other.shape or not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("draw", [no_digit, several_digits])
+@pytest.mark.parametrize("draw", [not_a_digit, several_digits])
 def test_there_is_something_in_every_image(draw):
     rng = np.random.default_rng(0)
     for picture in (draw(DIGITS, rng=rng) for _ in range(80)):
@@ -40,4 +40,4 @@ def test_a_data_set_without_the_digits_that_are_halved_has_outliers_too():
     only = Part(np.stack([template(1)] * 3), np.ones(3, np.int64))
     assert 1 not in HALVES
     rng = np.random.default_rng(0)
-    assert all(no_digit(only, rng=rng).any() for _ in range(60))
+    assert all(not_a_digit(only, rng=rng).any() for _ in range(60))

@@ -24,7 +24,7 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.machine import cores
 from inkdigit.picture.prepare import ink_box, prepare
 from inkdigit.synth import drawn, printed
-from inkdigit.synth.outliers import no_digit, several_digits
+from inkdigit.synth.outliers import not_a_digit, several_digits
 from inkdigit.synth.stress import photograph
 from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Log, Part, silent
 
@@ -35,7 +35,7 @@ KINDS = ("stressed", "drawn", "outliers")
 GIVEN, PLAN = "given.npz", "plan.json"  # the files that the processes read
 LOG_STEPS = 4  # lines of progress, a quarter of the work each
 BLOCK = 500  # images with one random generator: some seconds of work, and so the unit of a process
-NO_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
+NOT_A_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
 MARGIN_PX = 4  # around ink that is prepared without stress
 MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it were lost
 FEW = 2 * BLOCK  # up to so many images are drawn without further processes, which take a second to start
@@ -113,7 +113,7 @@ def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray,
         return part.images[i % len(part)], int(part.labels[i % len(part)])
     if kind == "outliers":
         several = rng.random() < SEVERAL_SHARE
-        return (several_digits(part, rng=rng), SEVERAL) if several else (no_digit(part, rng=rng), NO_DIGIT)
+        return (several_digits(part, rng=rng), SEVERAL) if several else (not_a_digit(part, rng=rng), NOT_A_DIGIT)
     label, size = i % len(DIGITS), int(rng.integers(40, 120))
     if rng.random() < PRINTED_SHARE:
         return printed.digit(label, rng=rng, size_px=size), label

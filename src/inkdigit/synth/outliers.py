@@ -20,7 +20,7 @@ ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits,
 SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral", "tangle")
 
 
-def no_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
+def not_a_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
     """A random image that is not a digit, or is a piece of one of `digits`: uint8 (H, W)."""
     if rng.random() < 0.03:
         return _noise(rng)
