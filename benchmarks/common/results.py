@@ -63,7 +63,7 @@ def append(ledger: Path, record: Record) -> None:
 
 
 def read_lines(ledger: Path) -> list[Record]:
-    """All lines of a ledger, smoke runs among them; none if there is no such file."""
+    """All lines of a ledger, smoke runs included; an empty list if the file does not exist."""
     if not ledger.exists():
         return []
     return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines() if line]

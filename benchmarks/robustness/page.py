@@ -153,7 +153,7 @@ def outliers(record: Record) -> dict[str, Any]:
     return {
         "keeps": "" if threshold["keeps"] is None else f"{100 * threshold['keeps']:g}",
         "fitted_on": threshold["fitted_on"],
-        "kept": percent(mnist["answered"] / mnist["n"]),
+        "coverage": percent(mnist["answered"] / mnist["n"]),
         "table": table(["outliers", "images", "AUROC", "rejected at 99 %", "rejected"], rows),
     }
 

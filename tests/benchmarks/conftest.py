@@ -30,7 +30,7 @@ def line() -> Callable[..., dict[str, Any]]:
 
     def make(entrant: str = "fast", **fields: Any) -> dict[str, Any]:
         curve = fields.get("curve", [[1, 2.0, 0.98], [2, 4.0, 0.991]])
-        told = {
+        figures = {
             "run": "20260101-000000",
             "smoke": False,
             "date": "2026-01-01 00:00:00",
@@ -60,8 +60,8 @@ def line() -> Callable[..., dict[str, Any]]:
             "n": 10000,
             "curve": curve,
         }
-        if told["kind"] == "recipe":
-            told |= {"recipe_sha256": "one", "bfloat16": True}
-        return {**told, **fields}
+        if figures["kind"] == "recipe":
+            figures |= {"recipe_sha256": "one", "bfloat16": True}
+        return {**figures, **fields}
 
     return make

@@ -49,13 +49,18 @@ def test_a_peer_tells_the_common_form(folder, monkeypatch, capsys, name, paramet
     words = ["--epochs", str(epochs)] if epochs else []
     monkeypatch.setattr(sys, "argv", [f"{name}.py", str(folder), "--seed", "7", "--pictures", "70", *words])
     importlib.import_module(name).main()
-    told = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(told) - {"note"} == FORM
-    assert (told["entrant"], told["kind"], told["seed"], told["parameters"]) == (name, "peer", 7, parameters)
-    assert ("note" in told) == (parameters is None)
-    assert [epoch for epoch, _, _ in told["curve"]] == list(range(1, (epochs or 1) + 1))
-    assert told["curve"][-1][1:] == [told["train_seconds"], told["accuracy"]]
-    assert told["n"] == 30
+    printed = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(printed) - {"note"} == FORM
+    assert (printed["entrant"], printed["kind"], printed["seed"], printed["parameters"]) == (
+        name,
+        "peer",
+        7,
+        parameters,
+    )
+    assert ("note" in printed) == (parameters is None)
+    assert [epoch for epoch, _, _ in printed["curve"]] == list(range(1, (epochs or 1) + 1))
+    assert printed["curve"][-1][1:] == [printed["train_seconds"], printed["accuracy"]]
+    assert printed["n"] == 30
 
 
 def test_another_network_than_the_published_one_is_refused():
@@ -77,10 +82,10 @@ def test_evaluation_is_not_on_the_clock(monkeypatch):
 
 
 def test_all_pictures_are_answered_after_a_warm_up():
-    asked = []
+    calls = []
     images = np.zeros((form.WARM_UP + 5, 28, 28), np.uint8)
-    answers, seconds = form.predict_all(lambda some: asked.append(len(some)) or len(some), images)
-    assert asked == [form.WARM_UP, len(images)]
+    answers, seconds = form.predict_all(lambda some: calls.append(len(some)) or len(some), images)
+    assert calls == [form.WARM_UP, len(images)]
     assert answers == len(images)
     assert seconds >= 0
 

@@ -43,18 +43,18 @@ def calls(monkeypatch):
     called: list[list[str]] = []
 
     def call(*words: object) -> None:
-        said = [str(word) for word in words]
-        called.append(said)
-        if said[0] == "ensemble":
-            file = Path(said[said.index("--out") + 1])
+        argv = [str(word) for word in words]
+        called.append(argv)
+        if argv[0] == "ensemble":
+            file = Path(argv[argv.index("--out") + 1])
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(b"joined")
             return
-        resumed = said[1] == "--resume"
-        folder = Path(said[2] if resumed else said[said.index("--out") + 1])
+        resumed = argv[1] == "--resume"
+        folder = Path(argv[2] if resumed else argv[argv.index("--out") + 1])
         if not resumed:
-            changes = parse_changes([word.removeprefix("--set=") for word in said if word.startswith("--set=")])
-            recipe = Recipe.load(said[1], {**changes, "seed": int(said[said.index("--seed") + 1])})
+            changes = parse_changes([word.removeprefix("--set=") for word in argv if word.startswith("--set=")])
+            recipe = Recipe.load(argv[1], {**changes, "seed": int(argv[argv.index("--seed") + 1])})
             folder.mkdir(parents=True)
             (folder / RECIPE).write_text(recipe.to_toml())
             teacher = recipe.teacher and asdict(ModelFile.of(Path(recipe.teacher)))
@@ -68,9 +68,9 @@ def calls(monkeypatch):
         with (folder.parent / accuracy.OPENINGS).open("a") as log:
             log.write(("" if log.tell() else HEADER) + f"{len(called)},mnist,{folder.parent.name},x,0,{folder.name}\n")
 
-    told = {"parameters": 20, "bytes": 6, "n": 4, "accuracy": 1.0, "wrong": []}
+    result = {"parameters": 20, "bytes": 6, "n": 4, "accuracy": 1.0, "wrong": []}
     monkeypatch.setattr(accuracy, "call", call)
-    monkeypatch.setattr(accuracy, "evaluate_file", lambda *_: told)
+    monkeypatch.setattr(accuracy, "evaluate_file", lambda *_: result)
     return called
 
 
@@ -84,7 +84,7 @@ def settle(name: str, seed: int, bench: accuracy.Bench) -> dict:
 
 def test_what_something_is_made_of_is_trained_first_with_its_seed(calls, bench):
     line = settle("distilled", 1, bench)
-    assert [(told["name"], told["group"], told["seed"]) for told in ledger(bench)] == [
+    assert [(result["name"], result["group"], result["seed"]) for result in ledger(bench)] == [
         ("fast", "recipes", 1),
         ("wide", "members", 1),
         ("ensemble", "ensemble", 1),
@@ -141,11 +141,11 @@ def test_a_recipe_that_was_changed_is_measured_anew_but_overwrites_no_run(calls,
 @pytest.mark.parametrize("stopped", [False, True])
 def test_a_run_that_learns_from_another_file_than_the_ensemble_is_now_is_not_taken_over(calls, bench, stopped):
     settle("distilled", 0, bench)
-    run, told = bench.runs / "distilled" / "s0", ledger(bench)
-    lines = [json.dumps(line) for line in told if line["name"] != "distilled"]
+    run, result = bench.runs / "distilled" / "s0", ledger(bench)
+    lines = [json.dumps(line) for line in result if line["name"] != "distilled"]
     (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]))
     settle("distilled", 0, bench)
-    assert ledger(bench) == told
+    assert ledger(bench) == result
     (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]))
     (bench.runs / "ensemble" / "s0.onnx").write_bytes(b"joined anew")
     if stopped:
@@ -158,9 +158,9 @@ def test_a_run_that_learns_from_another_file_than_the_ensemble_is_now_is_not_tak
 
 def test_what_is_made_of_models_that_are_not_here_has_them_trained_again_and_told_once(calls, bench):
     settle("ensemble", 0, bench)
-    told = ledger(bench)
+    result = ledger(bench)
     shutil.rmtree(bench.runs)
-    assert [settle(line["name"], 0, bench) for line in told] == told  # nobody asks for a model
+    assert [settle(line["name"], 0, bench) for line in result] == result  # nobody asks for a model
     assert len(calls) == 3
     settle("distilled", 0, bench)
     assert [words[0] for words in calls[3:]] == ["train", "train", "ensemble", "train"]
@@ -185,8 +185,8 @@ def test_openings_are_added_once(calls, bench):
     settle("fast", 0, bench)
     settle("wide", 0, bench)
     settle("fast", 1, bench)
-    kept = (bench.results / accuracy.OPENINGS).read_text()
-    assert kept == HEADER + "1,mnist,fast,x,0,s0\n2,mnist,wide,x,0,s0\n3,mnist,fast,x,0,s1\n"
+    logged = (bench.results / accuracy.OPENINGS).read_text()
+    assert logged == HEADER + "1,mnist,fast,x,0,s0\n2,mnist,wide,x,0,s0\n3,mnist,fast,x,0,s1\n"
     assert len(calls) == 3
 
 
@@ -228,13 +228,13 @@ def test_what_cannot_be_asked_for_ends_before_anything_begins(calls, monkeypatch
 
 
 def test_an_ensemble_s_file_is_answered_as_evaluate_does(tiny_file):
-    told = accuracy.evaluate_file(tiny_file, Recipe.load("fast", {"data": "sklearn-digits", "test_fraction": 0.5}))
-    found = evaluate(tiny_file, set_aside(open_data("sklearn-digits"), 0.5))
-    assert told["n"] == found.n
-    assert told["nll"] == found.nll
-    assert told["accuracy"] == found.accuracy
-    assert len(told["wrong"]) == round(found.n * (1 - found.accuracy))
-    assert told["bytes"] == tiny_file.stat().st_size
+    result = accuracy.evaluate_file(tiny_file, Recipe.load("fast", {"data": "sklearn-digits", "test_fraction": 0.5}))
+    evaluated = evaluate(tiny_file, set_aside(open_data("sklearn-digits"), 0.5))
+    assert result["n"] == evaluated.n
+    assert result["nll"] == evaluated.nll
+    assert result["accuracy"] == evaluated.accuracy
+    assert len(result["wrong"]) == round(evaluated.n * (1 - evaluated.accuracy))
+    assert result["bytes"] == tiny_file.stat().st_size
 
 
 def test_smoke_trains_for_real_and_keeps_apart(tmp_path, monkeypatch, capsys):

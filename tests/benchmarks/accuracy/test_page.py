@@ -27,7 +27,7 @@ def measured(line):
 
     def make(name: str = "best", seed: int = 0, accuracy: float = 0.997, **fields: object) -> dict:
         about = {key: line()[key] for key in ("smoke", "date", "commit", "machine", "versions", "n")}
-        told = {
+        values = {
             **about,
             "name": name,
             "seed": seed,
@@ -41,7 +41,7 @@ def measured(line):
             "device": "cpu",
             "precision": "bfloat16",
         }
-        return {**told, **fields}
+        return {**values, **fields}
 
     return make
 
@@ -161,10 +161,10 @@ def test_differences_are_taken_seed_by_seed(measured):
         "best": [measured("best", seed, value) for seed, value in enumerate((0.9970, 0.9972, 0.9974))],
         "ensemble": [measured("ensemble", 7)],
     }
-    found = accuracy_tables.pairs(groups)
-    (row,) = found["table"].splitlines()[2:]
+    content = accuracy_tables.pairs(groups)
+    (row,) = content["table"].splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (min: 0.25)", "3"]
-    assert found["missing"] == "`ensemble` − `best`, `distilled` − `curve-160k`"
+    assert content["missing"] == "`ensemble` − `best`, `distilled` − `curve-160k`"
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
@@ -188,23 +188,23 @@ def test_openings_are_counted_by_recipe_and_hash(results):
     lines.append(f"2026-01-03 10:00:00,mnist,ensemble,{'b' * 64} {'c' * 64},0 0,s0.onnx\n")
     lines.append("2026-01-03 10:00:00,usps,best,x,0,s0\n")
     (results.folder / "test-openings.csv").write_text(header + "".join(lines), encoding="utf-8")
-    found = accuracy_page.openings(results.folder)
-    assert found["n"] == "3"
-    assert [cells(row) for row in found["table"].splitlines()[2:]] == [
+    content = accuracy_page.openings(results.folder)
+    assert content["n"] == "3"
+    assert [cells(row) for row in content["table"].splitlines()[2:]] == [
         ["`best`", "aaaaaaaa", "1-2", "2", "2026-01-01–2026-01-02"],
         ["`ensemble`", "bbbbbbbb cccccccc", "0", "1", "2026-01-03"],
     ]
 
 
 def test_without_results_the_page_tells_the_protocol_and_what_is_not_measured(tmp_path):
-    told = accuracy_page.render(tmp_path)
-    assert "one standard error is\n   0.05 points" in told
-    assert "Not measured yet: `fast`, `minute`, `tiny`, `best`" in told
-    assert "Not measured yet: `curve-1k`" in told
-    assert "Nothing has been opened yet." in told
-    assert "`inkdigit benchmark`" in told
-    assert "test-openings.csv" not in told
-    assert told.count("| not measured |") == len(accuracy_tables.BARS)
+    text = accuracy_page.render(tmp_path)
+    assert "one standard error is\n   0.05 points" in text
+    assert "Not measured yet: `fast`, `minute`, `tiny`, `best`" in text
+    assert "Not measured yet: `curve-1k`" in text
+    assert "Nothing has been opened yet." in text
+    assert "`inkdigit benchmark`" in text
+    assert "test-openings.csv" not in text
+    assert text.count("| not measured |") == len(accuracy_tables.BARS)
 
 
 def test_the_curve_is_drawn_in_both_themes_and_the_same_lines_give_the_same_bytes(measured):

@@ -22,8 +22,8 @@ def test_a_ledger_grows_by_a_line_and_the_last_line_of_a_key_counts(tmp_path):
     for line in [*lines, {"smoke": True, "seed": 0, "n": 4}]:
         results.append(ledger, line)
     assert results.read_lines(ledger)[:3] == lines
-    found = results.latest(results.read_lines(ledger), itemgetter("seed"))
-    assert [(seed, line["n"]) for seed, line in found.items()] == [(1, 3), (0, 2)]
+    newest = results.latest(results.read_lines(ledger), itemgetter("seed"))
+    assert [(seed, line["n"]) for seed, line in newest.items()] == [(1, 3), (0, 2)]
 
 
 def test_a_stamp_tells_machine_versions_and_command():

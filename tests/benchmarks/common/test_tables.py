@@ -6,7 +6,7 @@ from benchmarks.common import tables
 
 
 @pytest.mark.parametrize(
-    ("value", "said"),
+    ("value", "expected"),
     [
         (None, "–"),
         (0.0042, "0.004"),
@@ -17,8 +17,8 @@ from benchmarks.common import tables
         (1234.5, "1,234"),
     ],
 )
-def test_a_figure_has_the_digits_that_count(value, said):
-    assert tables.figure(value) == said
+def test_a_figure_has_the_digits_that_count(value, expected):
+    assert tables.figure(value) == expected
 
 
 def test_one_value_has_no_spread():
@@ -31,7 +31,7 @@ def test_one_value_has_no_spread():
 
 def test_measurements_of_one_machine_share_a_line_that_tells_the_days_and_the_load():
     box = {"processor": "Chip", "cores": 2, "memory_gb": 24.7, "platform": "Linux"}
-    told = [
+    records = [
         {
             "date": date,
             "commit": "abc",
@@ -40,6 +40,6 @@ def test_measurements_of_one_machine_share_a_line_that_tells_the_days_and_the_lo
         }
         for date, load in (("2026-01-02 10:00:00", 0.5), ("2026-01-01 09:00:00", 3.0), ("2026-01-01 08:00:00", 1.0))
     ]
-    said = "commit abc; Chip, 2 cores, 25 GB, Linux, load"
-    assert tables.machine_line("it", told[0]) == f"- it: 2026-01-02, {said} 0.5 before; torch 2."
-    assert tables.machine_line("it", *told) == f"- it: 2026-01-01–2026-01-02, {said} 0.5–3.0 before; torch 2."
+    expected = "commit abc; Chip, 2 cores, 25 GB, Linux, load"
+    assert tables.machine_line("it", records[0]) == f"- it: 2026-01-02, {expected} 0.5 before; torch 2."
+    assert tables.machine_line("it", *records) == f"- it: 2026-01-01–2026-01-02, {expected} 0.5–3.0 before; torch 2."

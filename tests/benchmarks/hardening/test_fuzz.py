@@ -15,7 +15,7 @@ from benchmarks.hardening import fuzz, fuzz_mutate
 from inkdigit.errors import UsageError
 
 
-def told_of(call) -> dict:
+def outcome_of(call) -> dict:
     return fuzz._try(lambda _: call, Random(0))
 
 
@@ -28,7 +28,7 @@ def test_an_answer_an_error_of_ours_and_faults():
 
     row = fuzz.Row()
     for call in (lambda: 1, refuse, divide, lambda: (_ for _ in ()).throw(AssertionError("no")), refuse):
-        row.add(told_of(call))
+        row.add(outcome_of(call))
     row.add({"case": 5, "outcome": "hang"})
     row.add({"case": 6, "outcome": "killed"})
     row.add({"case": 7, "outcome": "answered", "seconds": fuzz.MAX_SECONDS + 1, "mb": fuzz.MAX_MB + 1})
@@ -48,9 +48,9 @@ def test_an_answer_an_error_of_ours_and_faults():
 
 def test_what_costs_time_or_memory_is_seen():
     held = []
-    assert told_of(lambda: sum(range(3_000_000)))["seconds"] > 0.005
-    before = told_of(lambda: None)["mb"]
-    assert told_of(lambda: held.append(bytearray(b"x") * 200_000_000))["mb"] > before + 150
+    assert outcome_of(lambda: sum(range(3_000_000)))["seconds"] > 0.005
+    before = outcome_of(lambda: None)["mb"]
+    assert outcome_of(lambda: held.append(bytearray(b"x") * 200_000_000))["mb"] > before + 150
 
 
 def test_an_input_is_the_same_for_the_same_seed():

@@ -281,12 +281,12 @@ def test_a_correction_is_found_again_by_its_picture(tmp_path):
 
 
 def test_corrections_that_are_lost_or_there_twice_are_failures(tmp_path):
-    file, sent = tmp_path / "kept.db", soak_corrections.Sent()
+    file, sent = tmp_path / "stored.db", soak_corrections.Sent()
     for number in (1, 2, 2):
         picture, right = soak_corrections.picture(number), soak_corrections.right_of(number)
-        kept = corrections.add(file, picture=picture, model="fast", answered=None, right=right)
+        stored = corrections.add(file, picture=picture, model="fast", answered=None, right=right)
         sent.sent.add(number)
-        sent.acknowledged.setdefault(number, kept)
+        sent.acknowledged.setdefault(number, stored)
     assert soak_corrections.judge(file, sent, place=tmp_path)[0] == "image 2 is there twice, or was never sent"
     corrections.delete(file, [3], log=print)
     assert soak_corrections.judge(file, sent, place=tmp_path) == []
@@ -331,9 +331,9 @@ def test_one_failure_is_told_and_is_the_exit_code(tmp_path, monkeypatch, capsys)
     assert record["kills"] == 3
     assert record["drills"][0]["failures"] == ["killed in export: a file is half-written"]
     assert {"command", "machine", "seed", "versions"} <= set(record)
-    said = capsys.readouterr()
-    assert "1 FAILED" in said.out
-    assert "half-written" in said.err
+    printed = capsys.readouterr()
+    assert "1 FAILED" in printed.out
+    assert "half-written" in printed.err
 
 
 def test_the_short_drills_go_well(tmp_path, monkeypatch):

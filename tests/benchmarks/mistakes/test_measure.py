@@ -109,17 +109,17 @@ def test_the_committed_list_of_wrong_labels_is_fixed():
 def test_what_is_wrong_is_counted_by_seeds():
     labels = np.array([0, 1, 2, 0, 1])
     probs = answering([0, 1, 2, 1, 2], [0, 2, 2, 1, 2], [0, 1, 2, 2, 2])
-    found = mistakes.summarise(probs, labels, mistakes.Readings({3: VOTED}, {3: "1", 4: "1"}))
-    assert found["wrong"] == [2, 3, 2]
-    assert (found["wrong_in_all"], found["wrong_in_most"], found["wrong_in_some"]) == (2, 2, 3)
-    assert [one["index"] for one in found["pictures"]] == [1, 3, 4]
-    assert found["pairs"] == [[1, 2, 4], [0, 1, 2], [0, 2, 1]]
-    assert found["accuracy"] == {
+    record = mistakes.summarise(probs, labels, mistakes.Readings({3: VOTED}, {3: "1", 4: "1"}))
+    assert record["wrong"] == [2, 3, 2]
+    assert (record["wrong_in_all"], record["wrong_in_most"], record["wrong_in_some"]) == (2, 2, 3)
+    assert [one["index"] for one in record["pictures"]] == [1, 3, 4]
+    assert record["pairs"] == [[1, 2, 4], [0, 1, 2], [0, 2, 1]]
+    assert record["accuracy"] == {
         "as labelled": [0.6, 0.4, 0.6],
         "set right": [0.8, 0.6, 0.6],
         "agreed": [0.8, 0.6, 0.6],
     }
-    (label,) = found["labels"]
+    (label,) = record["labels"]
     assert (label["set_right"], label["answers"]) == (1, [1, 1, 2])
 
 
@@ -140,9 +140,9 @@ def test_leaving_out_the_least_sure_leaves_out_their_mistakes():
 
 
 def test_confidence_is_told_of_right_and_wrong_and_by_groups():
-    found = mistakes.summarise(answering([0, 1, 0]), np.array([0, 1, 1]), mistakes.Readings({}, {}))["confidence"]
-    assert found["right"] == found["wrong"] == [pytest.approx(0.9, abs=1e-6)]
-    (group,) = found["groups"]
+    record = mistakes.summarise(answering([0, 1, 0]), np.array([0, 1, 1]), mistakes.Readings({}, {}))["confidence"]
+    assert record["right"] == record["wrong"] == [pytest.approx(0.9, abs=1e-6)]
+    (group,) = record["groups"]
     assert (group["n"], group["accuracy"]) == (3, pytest.approx(2 / 3))
     perfect = mistakes.summarise(answering([0]), np.array([0]), mistakes.Readings({}, {}))["confidence"]
     assert perfect["wrong"] == [None]
@@ -168,12 +168,12 @@ def test_final_runs_become_a_record(run, tmp_path, test_part):
     answers[[947, 100]] = 9, (test_part[100] + 1) % 10
     first = make_run(tmp_path / "s1", test_part, test_part, seed=1)
     second = make_run(tmp_path / "s0", answers, test_part, seed=0)
-    found = run("--runs", first, second)
-    assert (found["smoke"], found["recipe"], found["seeds"]) == (False, "tiny", [0, 1])
-    assert found["wrong"] == [2, 0]
-    assert found["accuracy"]["set right"] == [0.999, 0.999]  # one of ten won and a mistake, and ten lost
-    assert [half["wrong"] for half in found["halves"]] == [[2, 0], [0, 0]]
-    assert found["select"] == []
+    record = run("--runs", first, second)
+    assert (record["smoke"], record["recipe"], record["seeds"]) == (False, "tiny", [0, 1])
+    assert record["wrong"] == [2, 0]
+    assert record["accuracy"]["set right"] == [0.999, 0.999]  # one of ten won and a mistake, and ten lost
+    assert [half["wrong"] for half in record["halves"]] == [[2, 0], [0, 0]]
+    assert record["select"] == []
     assert run("--runs", first, "--smoke")["smoke"] is True
 
 
@@ -191,8 +191,8 @@ def test_select_runs_tell_of_writers(run, tmp_path, test_part, monkeypatch):
     answers[0] = 5
     final = make_run(tmp_path / "final", test_part, test_part)
     select = make_run(tmp_path / "select", answers, labels, protocol="select", validation=50)
-    (found,) = run("--runs", final, "--select", select)["select"]
-    assert (found["seed"], found["n"], found["writers"], found["without"], found["wrong"]) == (0, 50, 5, 4, 1)
+    (record,) = run("--runs", final, "--select", select)["select"]
+    assert (record["seed"], record["n"], record["writers"], record["without"], record["wrong"]) == (0, 50, 5, 4, 1)
     other = make_run(tmp_path / "other", np.arange(40) % 10, np.arange(40) % 10, protocol="select", validation=50)
     with pytest.raises(SystemExit, match="other images than its recipe holds out"):
         run("--runs", final, "--select", other)

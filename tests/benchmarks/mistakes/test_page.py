@@ -1,4 +1,4 @@
-"""What `mistakes/page.py` makes of what was found."""
+"""What `mistakes/page.py` makes of what was stored."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def text(record):
     return mistakes_page.render(record)
 
 
-@pytest.mark.parametrize("found", [None, {"smoke": True}])
-def test_without_results_or_after_a_try_the_page_says_so_and_draws_nothing(tmp_path, found):
-    if found:
-        (tmp_path / mistakes.NAME).write_text(json.dumps(found))
+@pytest.mark.parametrize("stored", [None, {"smoke": True}])
+def test_without_results_or_after_a_try_the_page_says_so_and_draws_nothing(tmp_path, stored):
+    if stored:
+        (tmp_path / mistakes.NAME).write_text(json.dumps(stored))
     (page,) = mistakes_page.files(tmp_path, tmp_path / "left.md").values()
     assert page.decode().endswith("Not measured yet.\n")
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[3]
 SEEDS = {"n": 5, "mean": 0.99712, "sd": 0.00041, "seeds": [0, 1, 2, 3, 4]}
 
 
-def said(rate: float) -> dict:
+def report(rate: float) -> dict:
     """One model, as `inkdigit benchmark --json` tells of it."""
     return {
         "threads": 2,
@@ -35,8 +35,10 @@ def said(rate: float) -> dict:
 @pytest.fixture
 def record(about) -> dict:
     """What `models/measure.py` writes."""
-    told = [models.gather(name, path, [said(5100.4), said(4900), said(5200)]) for name, path in bundled().items()]
-    return {**about, "command": "python -m benchmarks.models.measure", "runs": 3, "models": told}
+    measurements = [
+        models.gather(name, path, [report(5100.4), report(4900), report(5200)]) for name, path in bundled().items()
+    ]
+    return {**about, "command": "python -m benchmarks.models.measure", "runs": 3, "models": measurements}
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def best(shipped) -> models_page.Model:
     figures = {**card.figures, "seeds": SEEDS}
     taught = replace(card.provenance, teacher=TeacherFile("many/model.onnx", "0"))
     card = replace(card, name="best", numbers="int8", parameters=646_000, figures=figures, provenance=taught)
-    speed = models.gather("best", next(iter(bundled().values())), [said(5100.4), said(4900), said(5200)])
+    speed = models.gather("best", next(iter(bundled().values())), [report(5100.4), report(4900), report(5200)])
     return models_page.Model("best", 680_000, card, speed)
 
 
@@ -119,20 +121,20 @@ def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
 def test_figures_of_another_file_do_not_count(record, tmp_path):
     (tmp_path / "models.json").write_text(json.dumps(record))
     assert all(model.speed for model in models_page.read_models(tmp_path))
-    for told in record["models"]:
-        told["sha256"] = "another"
+    for measurements in record["models"]:
+        measurements["sha256"] = "another"
     (tmp_path / "models.json").write_text(json.dumps(record))
     assert not any(model.speed for model in models_page.read_models(tmp_path))
 
 
 def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(models, "benchmark", lambda names: [said(5000.0) for _ in names])
+    monkeypatch.setattr(models, "benchmark", lambda names: [report(5000.0) for _ in names])
     monkeypatch.setattr(sys, "argv", ["models.py", "--smoke", "--results", str(tmp_path)])
     models.main()
-    told = json.loads((tmp_path / "models.json").read_text())
-    assert (told["smoke"], told["runs"]) == (True, 1)
-    assert [model["model"] for model in told["models"]] == list(bundled())
-    assert told["models"][0]["array_p50_ms"] == {"median": 0.0812, "min": 0.0812, "max": 0.0812}
+    measurements = json.loads((tmp_path / "models.json").read_text())
+    assert (measurements["smoke"], measurements["runs"]) == (True, 1)
+    assert [model["model"] for model in measurements["models"]] == list(bundled())
+    assert measurements["models"][0]["array_p50_ms"] == {"median": 0.0812, "min": 0.0812, "max": 0.0812}
     assert not any(model.speed for model in models_page.read_models(tmp_path))
 
 

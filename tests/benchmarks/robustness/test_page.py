@@ -1,4 +1,4 @@
-"""The page of pictures that are not MNIST says what was measured, whatever was found; what it asks about is there."""
+"""The page of pictures that are not MNIST says what was measured, whatever was by_name; what it asks about is there."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ KINDS = ("notmnist", "letters by hand", "scribbles", "letters and scribbles")
 
 
 def kind(name: str, levels: int, *, in_training: bool | None) -> dict:
-    told = [{"accuracy": 0.9 + i / 100} for i in range(levels)]
+    fields = [{"accuracy": 0.9 + i / 100} for i in range(levels)]
     undone = "turned back" if name == "stripe" else None
-    return {"kind": name, "in_training": in_training, "undone": undone, "named_level": levels, "levels": told}
+    return {"kind": name, "in_training": in_training, "undone": undone, "named_level": levels, "levels": fields}
 
 
 @pytest.fixture
@@ -68,16 +68,16 @@ def record(about) -> dict:
 def compared(about) -> dict:
     """What `robustness/rejection.py` writes."""
     areas = {**dict.fromkeys(KINDS, 0.98), "mean": 0.981}
-    told = {"about": rejection.ABOUT, "scores": {"energy, without outliers": areas, "log odds": areas}}
-    told |= {"networks": [{"recipe": "general", "epochs": 12, "commit": "abc"}] * 2}
-    return {**about, **told}
+    fields = {"about": rejection.ABOUT, "scores": {"energy, without outliers": areas, "log odds": areas}}
+    fields |= {"networks": [{"recipe": "general", "epochs": 12, "commit": "abc"}] * 2}
+    return {**about, **fields}
 
 
 @pytest.fixture
 def adapted(about) -> list[dict]:
     """What `robustness/adapting.py` writes for one user and two seeds."""
     change = {"n": 1000, "before": 700, "after": 900, "answered_before": 500, "answered_after": 800}
-    told = {
+    fields = {
         "model": "general",
         "user": "askew",
         "learnt": 50,
@@ -85,8 +85,8 @@ def adapted(about) -> list[dict]:
         "old": {**change, "n": 10_000, "after": 690},
         "seconds": 31.4,
     }
-    told |= {"refused_before": {"a": 1.0, "b": 0.98}, "refused_after": {"a": 0.98, "b": 0.98}}
-    return [{**about, **told, "seed": 0}, {**about, **told, "seed": 1, "seconds": 40.0}]
+    fields |= {"refused_before": {"a": 1.0, "b": 0.98}, "refused_after": {"a": 0.98, "b": 0.98}}
+    return [{**about, **fields, "seed": 0}, {**about, **fields, "seed": 1, "seconds": 40.0}]
 
 
 def words(text: str) -> str:
@@ -106,12 +106,12 @@ def test_what_was_measured_is_told(record, compared):
     assert "| stripe | no | yes | **90.00** |  |  |  |  |" in text
     assert "| log odds | 0.9800 | 0.9800 | 0.9800 | 0.9800 | 0.9810 |" in text
     assert "- `python -m benchmarks.robustness.rejection` (`general` of commit abc, 12 epochs): 2026-01-01" in text
-    said = words(text)
-    assert "from 2 other projects" in said
-    assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: predicted 7)." in said
-    assert "over the only kind unseen: 97.00 %; coverage 96.00 %" in said
-    assert "What the preprocessing undoes says little about the network: stripe (turned back)." in said
-    assert "For these two there is no figure with a source left out" in said
+    sentences = words(text)
+    assert "from 2 other projects" in sentences
+    assert "Missed: `a.png` (a 7: no ink), `b.png` (a 1: predicted 7)." in sentences
+    assert "over the only kind unseen: 97.00 %; coverage 96.00 %" in sentences
+    assert "What the preprocessing undoes says little about the network: stripe (turned back)." in sentences
+    assert "For these two there is no figure with a source left out" in sentences
 
 
 def test_what_the_threshold_promised_is_what_the_card_says(record):
@@ -156,8 +156,8 @@ def test_lines_are_as_long_as_a_page_has_them(record, compared):
     record["photos"]["missed"] *= 20
     paragraphs = [one for one in robustness_page.render(record, compared).split("\n\n") if one[0] not in "|-<"]
     assert max(len(line) for one in paragraphs for line in one.splitlines()) <= 120
-    told = next(one for one in paragraphs if "The score is high" in one)
-    assert all(len(line) > 90 for line in told.splitlines()[:-1])  # full, whatever was put in
+    fields = next(one for one in paragraphs if "The score is high" in one)
+    assert all(len(line) > 90 for line in fields.splitlines()[:-1])  # full, whatever was put in
 
 
 @pytest.mark.parametrize("field", ["smoke", "held_out"])
@@ -169,16 +169,16 @@ def test_a_measurement_that_only_chooses_or_tries_is_not_shown(record, field, tm
 
 
 def test_a_measurement_on_held_out_pictures_is_written_as_one(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(robustness, "measure", lambda *_, **options: asked.append(options) or {"held_out": True})
+    calls = []
+    monkeypatch.setattr(robustness, "measure", lambda *_, **options: calls.append(options) or {"held_out": True})
     monkeypatch.setattr(robustness, "preprocessing_times", dict)
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
     out = tmp_path / "r.json"
     monkeypatch.setattr(sys, "argv", ["robustness.py", "--model", "tiny", "--held-out", "--out", str(out)])
     assert robustness.main() == 0
-    assert asked == [{"choosing": True, "limit": None, "of_each": None}]
-    told = json.loads(out.read_text())
-    assert (told["smoke"], told["held_out"]) == (False, True)
+    assert calls == [{"choosing": True, "limit": None, "of_each": None}]
+    fields = json.loads(out.read_text())
+    assert (fields["smoke"], fields["held_out"]) == (False, True)
 
 
 def test_of_each_kind_of_outlier_there_are_as_many_as_asked_for(tmp_path, monkeypatch):
@@ -200,7 +200,7 @@ def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught, monk
     digits = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
     recipe = Recipe.from_fields({"filters": [4], "head": "global_max", "outliers": 9 if taught else 0})
     seen = rejection.Seen(nets.build(recipe, 10))
-    found = rejection.scores(seen, Dataset("ten", DIGITS, digits))
-    assert ("log odds" in found) is taught
-    for score in found.values():
+    by_name = rejection.scores(seen, Dataset("ten", DIGITS, digits))
+    assert ("log odds" in by_name) is taught
+    for score in by_name.values():
         assert score(*seen(digits.images)).shape == (20,)

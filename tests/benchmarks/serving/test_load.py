@@ -15,7 +15,7 @@ REQUEST = load.Request(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\nhi", re.com
 Reply = Callable[[int], Awaitable[bytes]]
 
 
-def said(status: int, body: bytes = b"seven", more: bytes = b"") -> bytes:
+def respond(status: int, body: bytes = b"seven", more: bytes = b"") -> bytes:
     return b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n%s\r\n%s" % (status, len(body), more, body)
 
 
@@ -56,7 +56,7 @@ def run(reply: Reply, work: Callable[[str], Awaitable[load.Load]]) -> load.Load:
 
 
 async def good(_: int) -> bytes:
-    return said(200)
+    return respond(200)
 
 
 def closed(host: str) -> Awaitable[load.Load]:
@@ -64,53 +64,53 @@ def closed(host: str) -> Awaitable[load.Load]:
 
 
 def test_what_is_answered_rightly_is_no_failure():
-    told = load.figures(run(good, closed))
-    assert told["n"] > 10
-    assert told["failures"] == 0
-    assert told["per_s"] > 0
-    assert 0 < told["p50_ms"] <= told["p99_ms"] <= told["max_ms"]
+    outcome = load.figures(run(good, closed))
+    assert outcome["n"] > 10
+    assert outcome["failures"] == 0
+    assert outcome["per_s"] > 0
+    assert 0 < outcome["p50_ms"] <= outcome["p99_ms"] <= outcome["max_ms"]
 
 
-@pytest.mark.parametrize("wrong", [said(200, b"eight"), said(500), b"", said(503, more=b"Retry-After: 1\r\n")])
+@pytest.mark.parametrize("wrong", [respond(200, b"eight"), respond(500), b"", respond(503, more=b"Retry-After: 1\r\n")])
 def test_every_other_answer_is_a_failure(wrong):
     async def third(number: int) -> bytes:
-        return wrong if number % 3 == 0 else said(200)
+        return wrong if number % 3 == 0 else respond(200)
 
-    told = load.figures(run(third, closed))
-    assert told["failures"] == pytest.approx(told["n"] / 3, abs=3)
+    outcome = load.figures(run(third, closed))
+    assert outcome["failures"] == pytest.approx(outcome["n"] / 3, abs=3)
 
 
 def test_a_connection_that_the_server_closes_is_opened_anew():
     async def close(_: int) -> bytes:
-        return said(200, more=b"Connection: close\r\n")
+        return respond(200, more=b"Connection: close\r\n")
 
-    told = load.figures(run(close, closed))
-    assert told["n"] > 3
-    assert told["failures"] == 0
+    outcome = load.figures(run(close, closed))
+    assert outcome["n"] > 3
+    assert outcome["failures"] == 0
 
 
 def test_requests_arrive_at_their_rate_whatever_happens():
     async def slow(_: int) -> bytes:
         await asyncio.sleep(0.05)
-        return said(503, more=b"Retry-After: 1\r\n")
+        return respond(503, more=b"Retry-After: 1\r\n")
 
     done = run(slow, lambda host: load.arrive(host, REQUEST, rate=200, connections=4, seconds=0.5))
-    told = load.refusals(done)
+    outcome = load.refusals(done)
     assert len(done.answers) + done.unsent == pytest.approx(100, abs=30)
-    assert 4 <= told["refused"] <= 4 * 0.5 / 0.05
-    assert told["unsent"] > 20
-    assert told["refused_without_retry_after"] == told["wrong"] == told["cut_off"] == 0
-    assert told["refused_max_ms"] >= 50
+    assert 4 <= outcome["refused"] <= 4 * 0.5 / 0.05
+    assert outcome["unsent"] > 20
+    assert outcome["refused_without_retry_after"] == outcome["wrong"] == outcome["cut_off"] == 0
+    assert outcome["refused_max_ms"] >= 50
 
 
 def test_refusals_tell_of_whatever_is_not_as_it_should_be():
     async def mixed(number: int) -> bytes:
-        return [said(503), said(200, b"eight"), said(500), said(200), b""][number % 5]
+        return [respond(503), respond(200, b"eight"), respond(500), respond(200), b""][number % 5]
 
-    told = load.refusals(run(mixed, lambda host: load.arrive(host, REQUEST, rate=100, connections=1, seconds=0.5)))
-    assert told["refused_without_retry_after"] == told["refused"] > 0
-    assert told["wrong"] > told["cut_off"] > 0
-    assert told["answered"] > 0
+    outcome = load.refusals(run(mixed, lambda host: load.arrive(host, REQUEST, rate=100, connections=1, seconds=0.5)))
+    assert outcome["refused_without_retry_after"] == outcome["refused"] > 0
+    assert outcome["wrong"] > outcome["cut_off"] > 0
+    assert outcome["answered"] > 0
 
 
 def test_what_is_not_answered_at_the_end_is_told():
@@ -118,14 +118,14 @@ def test_what_is_not_answered_at_the_end_is_told():
         await asyncio.sleep(10)
         return b""
 
-    told = load.refusals(run(never, lambda host: load.arrive(host, REQUEST, rate=100, connections=3, seconds=0.3)))
-    assert told["waiting_at_the_end"] == 3
-    assert told["waiting_max_ms"] > 100
+    outcome = load.refusals(run(never, lambda host: load.arrive(host, REQUEST, rate=100, connections=3, seconds=0.3)))
+    assert outcome["waiting_at_the_end"] == 3
+    assert outcome["waiting_max_ms"] > 100
 
 
 def test_the_first_answer_is_waited_for():
     async def third(number: int) -> bytes:
-        return said(503) if number < 3 else said(200)
+        return respond(503) if number < 3 else respond(200)
 
     async def both() -> tuple[float, load.Answer]:
         async with server(third) as host:

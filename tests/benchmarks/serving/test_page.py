@@ -43,8 +43,8 @@ def abused(about) -> dict:
     kinds = {"path traversal": {"n": 5000, "statuses": {"400": 2000, "404": 3000}, "wrong": 0}}
     rss = {"before": 140.0, "most": 200.0, "after": 150.0}
     well = {"ready": True, "right": True, "answer_s": 0.004}
-    told = {"n": 5000, "seconds": 60.0, "kinds": kinds, "rss_mb": rss, "tracebacks_logged": 0, "well_after": well}
-    return {**about, **told}
+    figures = {"n": 5000, "seconds": 60.0, "kinds": kinds, "rss_mb": rss, "tracebacks_logged": 0, "well_after": well}
+    return {**about, **figures}
 
 
 @pytest.fixture

@@ -68,9 +68,9 @@ def test_lines_come_one_by_one_with_their_run_and_machine(run, ledger):
 def test_one_that_fails_is_told_and_does_not_stop_the_others(run, ledger, capsys):
     assert run("--only", "sklearn_svm", "sklearn_knn") == 1
     assert [line["entrant"] for line in ledger()] == ["sklearn_knn"]
-    told = capsys.readouterr().err
-    assert "no memory" in told
-    assert "1 of 2 failed" in told
+    printed = capsys.readouterr().err
+    assert "no memory" in printed
+    assert "1 of 2 failed" in printed
 
 
 def test_a_run_can_be_gone_on_with(run, ledger, capsys):
@@ -109,18 +109,18 @@ def test_a_line_of_a_recipe_that_was_changed_is_measured_again():
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "printed"),
     [
         (["--only", "nobody"], "there is no entrant 'nobody'"),
         (["--seeds", "0"], "--seeds is at least 1"),
         (["--peer-python", "nowhere/python"], "make bench"),
     ],
 )
-def test_what_cannot_be_run_is_said_before_anything_is_measured(run, capsys, words, told):
+def test_what_cannot_be_run_is_said_before_anything_is_measured(run, capsys, words, printed):
     with pytest.raises(SystemExit) as stopped:
         run(*words)
     assert stopped.value.code == 2
-    assert told in capsys.readouterr().err
+    assert printed in capsys.readouterr().err
 
 
 def test_peers_need_mnist_on_this_machine(run, monkeypatch, capsys):

@@ -10,7 +10,7 @@ from ..conftest import cells
 def test_an_entrant_is_shown_by_the_latest_run_that_holds_it(line):
     lines = [line(seed=0, run="1"), line(seed=1, run="1"), line("zoo_cnn", run="1"), line(seed=0, run="2")]
     groups = bench_tables.latest(lines, device="cpu")
-    assert {name: [found["run"] for found in group] for name, group in groups.items()} == {
+    assert {name: [row_of_seed["run"] for row_of_seed in group] for name, group in groups.items()} == {
         "fast": ["2"],
         "zoo_cnn": ["1"],
     }
@@ -19,12 +19,12 @@ def test_an_entrant_is_shown_by_the_latest_run_that_holds_it(line):
 def test_the_latest_line_of_a_seed_counts_and_seeds_are_in_order(line):
     lines = [line(seed=1), line(seed=0, peak_mb=1.0), line(seed=0, peak_mb=2.0)]
     (group,) = bench_tables.latest(lines, device="cpu").values()
-    assert [(found["seed"], found["peak_mb"]) for found in group] == [(0, 2.0), (1, 500.0)]
+    assert [(row_of_seed["seed"], row_of_seed["peak_mb"]) for row_of_seed in group] == [(0, 2.0), (1, 500.0)]
 
 
 def test_smoke_runs_other_devices_and_recipes_as_they_were_do_not_count(line):
     lines = [line(seed=0, recipe_sha256="old"), line(seed=1), line(seed=2, smoke=True), line(seed=3, device="cuda")]
-    assert [found["seed"] for found in bench_tables.latest(lines, device="cpu")["fast"]] == [1]
+    assert [row_of_seed["seed"] for row_of_seed in bench_tables.latest(lines, device="cpu")["fast"]] == [1]
     assert bench_tables.latest([line(smoke=True)], device="cpu") == {}
 
 

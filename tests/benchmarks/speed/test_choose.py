@@ -25,9 +25,16 @@ def test_every_candidate_is_another_recipe_and_none_sees_the_test_part():
 
 
 def line(what: str, seed: int, accuracy: float, **fields: object) -> dict:
-    told = {"recipe": "fast", "candidate": what, "recipe_sha256": what, "seed": seed, "accuracy": accuracy, "n": 10_012}
-    told["machine"] = {"load_before": 0.5}
-    return {**told, "smoke": False, "train_seconds": 2.0, "threads": 1, "parameters": 10, **fields}
+    stored = {
+        "recipe": "fast",
+        "candidate": what,
+        "recipe_sha256": what,
+        "seed": seed,
+        "accuracy": accuracy,
+        "n": 10_012,
+    }
+    stored["machine"] = {"load_before": 0.5}
+    return {**stored, "smoke": False, "train_seconds": 2.0, "threads": 1, "parameters": 10, **fields}
 
 
 def test_differences_are_taken_seed_by_seed_and_older_recipes_do_not_count():
@@ -104,19 +111,19 @@ def run(monkeypatch, tmp_path):
 
 
 def test_candidates_are_trained_once_and_then_answer_together(trained, run):
-    told = run()
+    stored = run()
     assert trained == [(False, 0), (True, 0), (False, 1), (True, 1)]
-    assert [one["accuracy"] for one in told] == [0.5, 0.5, 0.5, 0.5, 1.0, 1.0]
-    assert [(one["candidate"], one["seed"]) for one in told[4:]] == [("both", 0), ("both", 1)]
-    assert [told[4][key] for key in ("train_seconds", "parameters", "threads", "n")] == [3.0, 14, 1, 4]
-    assert told[4]["recipe_sha256"] == choices.hashes()["fast"]["both"]
-    assert run() == told
+    assert [one["accuracy"] for one in stored] == [0.5, 0.5, 0.5, 0.5, 1.0, 1.0]
+    assert [(one["candidate"], one["seed"]) for one in stored[4:]] == [("both", 0), ("both", 1)]
+    assert [stored[4][key] for key in ("train_seconds", "parameters", "threads", "n")] == [3.0, 14, 1, 4]
+    assert stored[4]["recipe_sha256"] == choices.hashes()["fast"]["both"]
+    assert run() == stored
     assert len(trained) == 4
 
 
 def test_two_that_share_the_work_join_each_company_once_its_members_are_there(trained, run):
     shares = [run("--share", share) for share in ("0/2", "1/2", "0/2")]
-    assert [[one["candidate"] for one in told] for told in shares] == [
+    assert [[one["candidate"] for one in stored] for stored in shares] == [
         ["as it is"] * 2,
         ["as it is"] * 2 + ["b"] * 2 + ["both"],
         ["as it is"] * 2 + ["b"] * 2 + ["both"] * 2,
@@ -125,11 +132,11 @@ def test_two_that_share_the_work_join_each_company_once_its_members_are_there(tr
 
 
 def test_a_member_whose_answers_are_elsewhere_is_trained_again_and_told_once(trained, run, tmp_path):
-    told = run()
-    (tmp_path / choices.LEDGER).write_text("".join(f"{json.dumps(one)}\n" for one in told[:4]))
+    stored = run()
+    (tmp_path / choices.LEDGER).write_text("".join(f"{json.dumps(one)}\n" for one in stored[:4]))
     shutil.rmtree(tmp_path / "runs")
     assert [(one["candidate"], one["accuracy"]) for one in run()] == [
-        (one["candidate"], one["accuracy"]) for one in told
+        (one["candidate"], one["accuracy"]) for one in stored
     ]
     assert len(trained) == 8
 

@@ -43,8 +43,8 @@ def line(record, name):
     """The cells of the row about `name`."""
     section = stages_tables.section(record)
     rows = f"{section['stages']}\n{section['paths']}".splitlines()
-    (found,) = [row for row in rows if row.startswith(f"| {name} |")]
-    return cells(found)
+    (match,) = [row for row in rows if row.startswith(f"| {name} |")]
+    return cells(match)
 
 
 def test_every_stage_and_every_whole_is_measured_on_the_same_pictures(todo):
@@ -79,6 +79,6 @@ def test_a_smoke_run_is_written_as_one(mnist, tmp_path, monkeypatch, tiny_file):
     monkeypatch.setenv("INKDIGIT_DATA", str(mnist.parent))
     monkeypatch.setattr("sys.argv", ["stages.py", "--smoke", "--model", str(tiny_file), "--results", str(tmp_path)])
     stages.main()
-    told = json.loads((tmp_path / "stages.json").read_text())
-    assert (told["smoke"], told["rounds"], told["model"]) == (True, 1, "tiny")
-    assert stages_tables.section(told)["model"] == "tiny"
+    written = json.loads((tmp_path / "stages.json").read_text())
+    assert (written["smoke"], written["rounds"], written["model"]) == (True, 1, "tiny")
+    assert stages_tables.section(written)["model"] == "tiny"
