@@ -29,7 +29,7 @@ RESULTS = "models.json"
 WHEN = {
     "tiny": "where every kilobyte counts: a page that downloads it, a small device",
     "fast": "many clean digits at once, scanned and cropped; it trains in seconds",
-    "general": "when in doubt: photos, forms, drawings; it rejects what is not a digit; used if no model is named",
+    "general": "when in doubt: photos, forms, drawings; it rejects what is not a digit",
     "best": "clean digits, where a wrong prediction costs more than a millisecond",
 }
 

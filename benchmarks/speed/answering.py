@@ -130,7 +130,7 @@ def main() -> None:
         subprocess.run(machine.script("speed.inside", "csv", csv, *rows), env=machine.environment(), check=True)
         processes = measure(cases(options.model, csv=csv), runs=1 if options.smoke else options.runs)
     prepared = subprocess.run(
-        machine.script("speed.inside", "door"), env=machine.environment(), check=True, capture_output=True, text=True
+        machine.script("speed.inside", "prepare"), env=machine.environment(), check=True, capture_output=True, text=True
     )
     results.write(
         options.results / "answering.json", {**about, "processes": processes, "door": json.loads(prepared.stdout)}

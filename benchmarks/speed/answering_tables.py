@@ -60,7 +60,7 @@ def unbarred(answering: Record) -> str:
         rows.append(row(figure, measured, taken["n"], f"`{taken['command']}`"))
     for key, figure, unit in PREPROCESSING:
         taken = answering["door"][key]
-        rows.append(row(figure, spread(taken, unit, 1), taken["n"], "`python -m benchmarks.speed.inside door`"))
+        rows.append(row(figure, spread(taken, unit, 1), taken["n"], "`python -m benchmarks.speed.inside prepare`"))
     return table(["figure", "measured", "n", "command"], rows)
 
 

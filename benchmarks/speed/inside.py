@@ -1,7 +1,7 @@
 """What `speed/answering.py` runs in another process, so that its own stays small.
 
 `python -m benchmarks.speed.inside csv PATH [ROWS]` writes a test.csv in Kaggle's form from MNIST's training images;
-`python -m benchmarks.speed.inside door` times the preprocessing in this process and prints one line of JSON.
+`python -m benchmarks.speed.inside prepare` times the preprocessing in this process and prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
             write_csv(Path(path), ROWS)
         case ["csv", path, rows]:
             write_csv(Path(path), int(rows))
-        case ["door"]:
+        case ["prepare"]:
             print(json.dumps(time_preprocessing()))
         case _:
             sys.exit(__doc__)
