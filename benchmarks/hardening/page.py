@@ -15,7 +15,7 @@ from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, machine_line, row, table
 from benchmarks.hardening import fuzz, soak
 from inkdigit import parsing
-from inkdigit.data.readers import bounded, corrections_db
+from inkdigit.data.readers import bounded, corrections_file
 from inkdigit.model import card, schema, session
 from inkdigit.picture import decode
 
@@ -60,7 +60,7 @@ def limits() -> str:
         ),
         row("characters of a recipe or a search space", f"{parsing.MAX_TOML_CHARACTERS:,}"),
         row("nested lists and tables; an integer", f"{parsing.MAX_DEPTH}; below 2⁶³"),
-        row("bytes of a file of corrections", _mib(corrections_db.MAX_BYTES)),
+        row("bytes of a file of corrections", _mib(corrections_file.MAX_BYTES)),
     ]
     return table(["what", "at most"], rows)
 

@@ -29,8 +29,8 @@ from inkdigit.measure.speed import time_batches
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import ZOO, Recognizer
 from inkdigit.training.convert.calibrate import calibrate_held_out
-from inkdigit.training.convert.export import set_card
 from inkdigit.training.convert.int8 import choose, int8_bytes, quantize
+from inkdigit.training.convert.model_file import set_card
 from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.data import splits_of
 from inkdigit.training.environment import describe

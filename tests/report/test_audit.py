@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import MissingExtra, OutputError
-from inkdigit.measure.doubts import Audit, AuditedSplit, Doubts, Issue, Place
+from inkdigit.measure.wrong_labels import Audit, AuditedSplit, Doubts, Issue, Place
 from inkdigit.report import audit, template
 from inkdigit.types import Dataset, Part
 

@@ -15,7 +15,7 @@ from inkdigit.data.splits import split
 from inkdigit.errors import DataError, ModelFileError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import distill, environment, run, trial
-from inkdigit.training.convert.export import set_card, with_figures
+from inkdigit.training.convert.model_file import set_card, with_figures
 from inkdigit.training.network import loop
 from inkdigit.training.seeds import train_seeds
 

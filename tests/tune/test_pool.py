@@ -10,9 +10,9 @@ import pytest
 
 from inkdigit.errors import TrainingError
 from inkdigit.tune import pool
-from inkdigit.tune.data import divide
 from inkdigit.tune.pool import End, Training
 from inkdigit.tune.space import Budget
+from inkdigit.tune.splits import divide
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 

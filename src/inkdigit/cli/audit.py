@@ -43,7 +43,7 @@ def audit(
 
 def _print(audited: Audited) -> None:
     """Print the counts, and where the files are."""
-    from inkdigit.measure.doubts import SPLIT_NAMES
+    from inkdigit.measure.wrong_labels import SPLIT_NAMES
     from inkdigit.report.audit import ISSUES, PAGE
 
     audit = audited.audit

@@ -11,7 +11,7 @@ import typer
 from inkdigit.cli import talk
 from inkdigit.errors import MissingExtra
 from inkdigit.files import write_atomic
-from inkdigit.training.convert.formats import INT8, SUFFIXES, check_format, choose_target, convert
+from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer

@@ -26,7 +26,7 @@ from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
 from inkdigit.data.readers import emnist, usps
 from inkdigit.data.readers.arrays import read_arrays, to_dataset
 from inkdigit.data.readers.corrections import read_corrections
-from inkdigit.data.readers.corrections_db import is_sqlite
+from inkdigit.data.readers.corrections_file import is_sqlite
 from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_image_folder, read_labels_csv
 from inkdigit.data.readers.idx_npz import find_idx, read_idx_folder, read_npz
 from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv

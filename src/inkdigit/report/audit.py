@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inkdigit.data.copies import NEAR
 from inkdigit.files import write_atomic
-from inkdigit.measure.doubts import SPLIT_NAMES, Audit, Issue, Place
+from inkdigit.measure.wrong_labels import SPLIT_NAMES, Audit, Issue, Place
 from inkdigit.report import template
 from inkdigit.report.numbers import percent_down
 from inkdigit.types import Split

@@ -23,7 +23,7 @@ from inkdigit.data.sources import as_dataset
 from inkdigit.data.splits import DEFAULT_DIVISOR, split
 from inkdigit.errors import UsageError
 from inkdigit.files import check_free, locked, remove_lock
-from inkdigit.measure.doubts import Audit, AuditedSplit, Doubts
+from inkdigit.measure.wrong_labels import Audit, AuditedSplit, Doubts
 from inkdigit.report.audit import write
 from inkdigit.report.template import require_jinja
 from inkdigit.training import trial

@@ -28,7 +28,7 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.report import run as run_page
 from inkdigit.report.explain import Insight
 from inkdigit.training import environment, explain
-from inkdigit.training.convert import export
+from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_run
 from inkdigit.training.distill import Teacher
 from inkdigit.training.evaluate import log_opening
@@ -61,7 +61,7 @@ def write_model(job: Job, state: loop.State) -> bytes:
         OutputError: it cannot be written.
     """
     net = state.net.cpu()
-    data = export.model_bytes(
+    data = model_file.model_bytes(
         net,
         job.recipe.name,
         classes=job.dataset.classes,
@@ -86,7 +86,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     model = Recognizer.load(runs.model_path(job.folder))
     predictions, metrics = _evaluate(job, model)
     _write_predictions(job, predictions, len(model.classes))
-    shipped = export.with_figures(data, export.figures_of(metrics))
+    shipped = model_file.with_figures(data, model_file.figures_of(metrics))
     write_atomic(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size_bytes=len(shipped))
     insight = explain.insight(model, job.splits.report, predictions)

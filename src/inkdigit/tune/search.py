@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune import pool
-from inkdigit.tune.data import Division
 from inkdigit.tune.pool import End, Training
 from inkdigit.tune.space import Space
+from inkdigit.tune.splits import Division
 from inkdigit.tune.study import (
     IS_START,
     OWNER,

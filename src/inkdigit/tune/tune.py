@@ -17,11 +17,10 @@ from inkdigit.errors import MissingExtra, TrainingError, UsageError
 from inkdigit.files import check_free, locked, write_atomic
 from inkdigit.machine import cores
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune.checks import check_file, check_trials
-from inkdigit.tune.data import divide
 from inkdigit.tune.pages import content_of, write_page
 from inkdigit.tune.search import Search, run_trials
 from inkdigit.tune.space import Space
+from inkdigit.tune.splits import divide
 from inkdigit.tune.study import (
     DATABASE,
     REASON,
@@ -34,6 +33,7 @@ from inkdigit.tune.study import (
     sqlite_url,
     storing,
 )
+from inkdigit.tune.study_checks import check_file, check_trials
 from inkdigit.tune.winner import Comparison, compare, winner_toml
 from inkdigit.types import Dataset, Log, silent
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.data.readers import corrections_db
+from inkdigit.data.readers import corrections_file
 from inkdigit.data.readers.corrections import add, create, delete, export, read_corrections, read_list
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, MalformedFile, MissingData, OutputError, UsageError
@@ -214,7 +214,7 @@ def test_a_number_that_is_not_there_deletes_nothing(three, log):
 
 
 def test_who_reads_meanwhile_is_told_of_and_takes_the_rest_along(three, log, lines, monkeypatch):
-    monkeypatch.setattr(corrections_db, "WAIT_S", 0.1)
+    monkeypatch.setattr(corrections_file, "WAIT_S", 0.1)
     with closing(sqlite3.connect(three)) as reader:
         rows = reader.execute("SELECT picture FROM corrections")
         next(rows)
@@ -225,7 +225,7 @@ def test_who_reads_meanwhile_is_told_of_and_takes_the_rest_along(three, log, lin
 
 
 def test_a_file_that_is_full_takes_no_more_and_loses_nothing(path, monkeypatch):
-    monkeypatch.setattr(corrections_db, "MAX_BYTES", 40_000)
+    monkeypatch.setattr(corrections_file, "MAX_BYTES", 40_000)
     with pytest.raises(OutputError, match="the file has reached") as caught:
         put(path, *["1"] * 200)
     assert (caught.value.exit_code, caught.value.http_status) == (9, 507)
@@ -251,7 +251,7 @@ def test_a_place_that_cannot_be_written(tmp_path):
 
 
 def test_a_process_that_never_stops_writing(three, monkeypatch):
-    monkeypatch.setattr(corrections_db, "WAIT_S", 0.05)
+    monkeypatch.setattr(corrections_file, "WAIT_S", 0.05)
     with closing(sqlite3.connect(three, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(OutputError, match="other processes were writing"):
@@ -261,7 +261,7 @@ def test_a_process_that_never_stops_writing(three, monkeypatch):
 
 def test_a_read_only_folder_can_be_read(three, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr(corrections_db, "_check", lambda *_: assert_alone(three))
+    monkeypatch.setattr(corrections_file, "_check", lambda *_: assert_alone(three))
     assert len(read_list(three)) == 3
 
 

@@ -25,7 +25,7 @@ from inkdigit.training import environment
 from inkdigit.training.adapt import adapt as module
 from inkdigit.training.adapt import outcome, rehearse
 from inkdigit.training.adapt.adapt import Adapted, Learned, adapt, cross_validate, interpolate, recalibrate
-from inkdigit.training.convert import export
+from inkdigit.training.convert import model_file
 from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.evaluate import OPENINGS
@@ -75,7 +75,7 @@ def able(drawn, tmp_path_factory) -> Recognizer:
     about = environment.describe(drawn, source="drawn", device=CPU)
     path = tmp_path_factory.mktemp("able") / "model.onnx"
     path.write_bytes(
-        export.model_bytes(
+        model_file.model_bytes(
             net,
             "able",
             classes=CLASSES,

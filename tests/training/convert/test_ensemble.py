@@ -19,7 +19,7 @@ from inkdigit.measure.robustness import trained_kinds
 from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Adaptation, Data, Provenance
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert import ensemble, export
+from inkdigit.training.convert import ensemble, model_file
 from inkdigit.training.convert.ensemble import join, shifted, write
 from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import recipes_of, restore
@@ -38,7 +38,7 @@ def member_file(path: Path, recipe: Recipe, dataset: Dataset, *, temperature: fl
     with torch.no_grad():
         net.train()(torch.from_numpy(pictures).unsqueeze(1).float())  # batch norms are not what they begin as
     provenance = Provenance(recipe=recipe.to_toml(), data=Data(sha256=dataset.sha256, licence="MIT"))
-    data = export.model_bytes(
+    data = model_file.model_bytes(
         net,
         recipe.name,
         classes=dataset.classes,
@@ -57,7 +57,7 @@ def relabelled(model: Recognizer, path: Path, *, card: dict[str, Any] | None = N
     (recipe,) = recipes_of(model)
     provenance = replace(model.card.provenance, recipe=recipe.change(fields).to_toml())
     changed = onnx.load(model.path)
-    export.set_card(changed, replace(model.card, **{"provenance": provenance, **(card or {})}))
+    model_file.set_card(changed, replace(model.card, **{"provenance": provenance, **(card or {})}))
     path.write_bytes(changed.SerializeToString())
     return Recognizer.load(path)
 
@@ -97,7 +97,7 @@ def five(pair, many, tmp_path_factory) -> tuple[Recognizer, list[str]]:
 
 def logits(model: Recognizer, images: Gray) -> Floats:
     """After the temperature: the score is their log-sum-exp."""
-    probs, score = export.run_bytes(model.path.read_bytes(), images)
+    probs, score = model_file.run_bytes(model.path.read_bytes(), images)
     return np.log(probs) + score[:, None]
 
 
@@ -248,7 +248,7 @@ def test_another_ensemble_is_not_a_twin(pair, joined, many, tmp_path):
     refused(pair, pair[0], "not a twin")  # no ensemble at all
     path = tmp_path / "loose.onnx"
     edited = onnx.load(joined.path)
-    export.set_card(edited, replace(joined.card, calibration=Calibration()))
+    model_file.set_card(edited, replace(joined.card, calibration=Calibration()))
     path.write_bytes(edited.SerializeToString())
     refused(pair, Recognizer.load(path), "not calibrated")
 

@@ -15,8 +15,8 @@ from inkdigit.errors import UsageError
 from inkdigit.model.card import METADATA_KEY, Calibration
 from inkdigit.model.provenance import ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert.export import model_bytes
 from inkdigit.training.convert.int8 import IMAGES, Quantized, choose, int8_bytes, quantize
+from inkdigit.training.convert.model_file import model_bytes
 from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.network import nets
 from inkdigit.types import Gray

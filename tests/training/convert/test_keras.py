@@ -19,7 +19,7 @@ from inkdigit.errors import MissingExtra, ParityError, UsageError
 from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert import export
+from inkdigit.training.convert import model_file
 from inkdigit.training.convert.keras import keras_bytes
 from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
@@ -45,12 +45,12 @@ def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer
     """The model file of a network that has seen a few images, so that its batch norms are not what they begin as."""
     torch.manual_seed(0)
     net = nets.build(recipe, 10, mean=0.13, std=0.31)
-    pictures = export.drawn_pictures("ink", 32)
+    pictures = model_file.drawn_pictures("ink", 32)
     with torch.no_grad():
         for _ in range(30):
             net.train()(torch.from_numpy(pictures).unsqueeze(1).float())
     path.write_bytes(
-        export.model_bytes(
+        model_file.model_bytes(
             net,
             recipe.name,
             classes=DIGITS,
@@ -137,8 +137,8 @@ def test_a_layer_that_keras_does_not_have_is_an_error(tmp_path):
 
 
 def test_a_file_that_answers_otherwise_is_not_handed_out(finished, monkeypatch):
-    true = export.run_bytes
-    monkeypatch.setattr(export, "run_bytes", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
+    true = model_file.run_bytes
+    monkeypatch.setattr(model_file, "run_bytes", lambda *args: tuple(out + np.float32(0.01) for out in true(*args)))
     with pytest.raises(ParityError, match=r"Keras file does not predict what .* at most 0\.0001"):
         keras_bytes(finished.model)
 

@@ -9,7 +9,7 @@ import torch
 from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert import export
+from inkdigit.training.convert import model_file
 from inkdigit.training.network import nets
 from inkdigit.training.network.predict import EVALUATE_BATCH, Outputs, predict
 from inkdigit.types import OUTLIERS
@@ -32,7 +32,7 @@ def test_it_is_judged_as_the_exported_file_judges_it(easy, tmp_path, outliers, r
     }[rejects_by]
     path = tmp_path / "m.onnx"
     path.write_bytes(
-        export.model_bytes(
+        model_file.model_bytes(
             net,
             "tiny",
             classes=CLASSES,

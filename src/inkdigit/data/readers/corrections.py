@@ -24,7 +24,7 @@ import inkdigit.runs as runs
 from inkdigit.data.readers.arrays import GLIMPSES, read_images, thin
 from inkdigit.data.readers.bounded import check_count
 from inkdigit.data.readers.class_names import index_names, sorted_names
-from inkdigit.data.readers.corrections_db import VERSION, connect
+from inkdigit.data.readers.corrections_file import VERSION, connect
 from inkdigit.data.readers.folders import FILE, LABEL, LABELS_FILE
 from inkdigit.errors import DataError, MissingData, UsageError
 from inkdigit.files import make_atomic, write_atomic, writing

@@ -21,8 +21,8 @@ from inkdigit.model.recognizer import DEFAULT
 from inkdigit.picture.decode import decode
 from inkdigit.serve import log
 from inkdigit.serve.http.answers import json_response
-from inkdigit.serve.http.body import from_base64, parse_json, read_body
 from inkdigit.serve.http.openapi import REFUSALS, SEVEN, Refusal
+from inkdigit.serve.http.uploads import from_base64, parse_json, read_body
 from inkdigit.serve.service import MAX_PIXELS, Service
 
 FIELDS = ("picture", "model", "label", "right", "agreed")

@@ -16,8 +16,8 @@ from inkdigit.model import explain as occlusion
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.serve.http.answers import json_response
-from inkdigit.serve.http.body import read_pictures
 from inkdigit.serve.http.openapi import BODY, MODEL, REFUSALS, Entry
+from inkdigit.serve.http.uploads import read_pictures
 from inkdigit.serve.service import MAX_PIXELS, Service
 from inkdigit.types import entry
 

@@ -21,8 +21,8 @@ from starlette.responses import Response
 from inkdigit.errors import NotFound, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.serve.http.answers import json_response, to_bytes
-from inkdigit.serve.http.body import parse_json, read_body
 from inkdigit.serve.http.openapi import KSERVE, REFUSALS
+from inkdigit.serve.http.uploads import parse_json, read_body
 from inkdigit.serve.service import Service, check_time
 from inkdigit.types import SIDE, Gray, Prediction
 

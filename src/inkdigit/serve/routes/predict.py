@@ -13,8 +13,8 @@ from starlette.responses import Response
 
 from inkdigit.errors import PictureError
 from inkdigit.serve.http.answers import json_response
-from inkdigit.serve.http.body import read_pictures
 from inkdigit.serve.http.openapi import BODY, MODEL, REFUSALS, Entry
+from inkdigit.serve.http.uploads import read_pictures
 from inkdigit.serve.service import Service
 from inkdigit.types import entry
 

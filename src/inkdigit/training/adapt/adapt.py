@@ -29,7 +29,7 @@ from inkdigit.training import environment
 from inkdigit.training.adapt import outcome, rehearse
 from inkdigit.training.adapt.outcome import Adapted, Change, Predictions, count_by_class
 from inkdigit.training.adapt.rehearse import OldSamples
-from inkdigit.training.convert import export
+from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import MIN_IMAGES, calibrate
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.device import CPU, deterministic, uses_bfloat16
@@ -225,7 +225,7 @@ def cross_validate(learn: Callable[[Part], Learned], own: Dataset, *, seed: int,
 
 def _export(model: Recognizer, learned: Learned, own: Dataset, provenance: Provenance) -> bytes:
     """The bytes of the adapted model's file, before its figures are measured."""
-    return export.model_bytes(
+    return model_file.model_bytes(
         learned.net,
         adapted_name(model),
         classes=model.classes,
@@ -274,5 +274,5 @@ def _write(out: Path, file: bytes, model: Recognizer, old: OldSamples, recipe: R
     if splits.report_name == "test":
         name = adapted_name(model)
         log_opening(out, data=old.dataset.name, name=name, sha256=recipe.sha256, seed=str(recipe.seed))
-    write_atomic(out, file if old.drawn else export.with_figures(file, export.figures_of(after)))
+    write_atomic(out, file if old.drawn else model_file.with_figures(file, model_file.figures_of(after)))
     return outcome.change_of_metrics(before, after)

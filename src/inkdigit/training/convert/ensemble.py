@@ -25,7 +25,7 @@ from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Member, ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import environment
-from inkdigit.training.convert import export
+from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_held_out
 from inkdigit.training.convert.restore import recipe_of, recipes_of, restore
 from inkdigit.training.data import splits_of
@@ -99,7 +99,7 @@ def join(
         calibration = _taken_over(twin)
     else:
         calibration = _fitted(net, recipes, splits, classes=len(classes), log=log)
-    return export.model_bytes(
+    return model_file.model_bytes(
         net,
         f"{name}-views{views}" if views > 1 else name,
         classes=classes,
@@ -131,7 +131,7 @@ def write(out: Path, data: bytes, dataset: Dataset, *, log: Log = silent) -> Met
             log_opening(out, data=dataset.name, name=model.name, sha256=sha256, seed=seed)
         log(f"Predicting the {len(splits.report):,} images of the {splits.report_name} split.")
         metrics = evaluate_reported(model, dataset, splits)
-    write_atomic(out, export.with_figures(data, export.figures_of(metrics)))
+    write_atomic(out, model_file.with_figures(data, model_file.figures_of(metrics)))
     return metrics
 
 

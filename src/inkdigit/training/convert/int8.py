@@ -26,7 +26,7 @@ from inkdigit.model.card import SelfTest
 from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.model.session import broken
-from inkdigit.training.convert.export import drop_zero_biases, figures_of, run_bytes, set_card, with_figures
+from inkdigit.training.convert.model_file import drop_zero_biases, figures_of, run_bytes, set_card, with_figures
 from inkdigit.training.convert.restore import recipe_of
 from inkdigit.training.data import splits_of
 from inkdigit.training.evaluate import evaluate_reported

@@ -24,7 +24,7 @@ from torch import nn
 from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.files import writing
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert.export import verify
+from inkdigit.training.convert.model_file import verify
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.types import SIDE, Floats, Gray

@@ -15,7 +15,7 @@ from torch import nn
 
 from inkdigit.errors import MissingExtra
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert.export import Answering, verify
+from inkdigit.training.convert.model_file import Answering, verify
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.types import SIDE, Floats, Gray

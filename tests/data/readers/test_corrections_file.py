@@ -20,7 +20,7 @@ from PIL import Image
 
 from inkdigit.data.readers import bounded
 from inkdigit.data.readers.corrections import add, create, delete, export, read_corrections, read_list
-from inkdigit.data.readers.corrections_db import connect, is_sqlite
+from inkdigit.data.readers.corrections_file import connect, is_sqlite
 from inkdigit.errors import DataError, InkdigitError, MalformedFile, MissingData, OutputError
 
 from ..conftest import draw

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inkdigit.measure.doubts import Doubts
+from inkdigit.measure.wrong_labels import Doubts
 
 LABELS = np.array([0, 0, 0, 0, 1, 1, 1], np.int64)
 PROBS = np.array(
