@@ -34,7 +34,7 @@ from inkdigit.training.convert.model_file import set_card
 from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.data import splits_of
 from inkdigit.training.environment import describe
-from inkdigit.training.evaluate import log_opening
+from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import Recipe, bundled
 from inkdigit.types import Dataset, Part
 

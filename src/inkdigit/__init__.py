@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from inkdigit.data.sources import open_data
     from inkdigit.errors import InkdigitError
     from inkdigit.kaggle import submit
-    from inkdigit.measure.metrics import evaluate
+    from inkdigit.measure.metrics import Metrics, evaluate
     from inkdigit.measure.robustness import evaluate_corruptions
     from inkdigit.model.recognizer import Recognizer, load
     from inkdigit.training.adapt.adapt import adapt
     from inkdigit.training.audit import audit
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run, resume, train
-    from inkdigit.types import Dataset, Metrics, Part, Prediction
+    from inkdigit.types import Dataset, Part, Prediction
 
 _ROOMS = {
     "Dataset": "types",
     "InkdigitError": "errors",
-    "Metrics": "types",
+    "Metrics": "measure.metrics",
     "Part": "types",
     "Prediction": "types",
     "Recipe": "training.recipe",

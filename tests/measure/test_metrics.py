@@ -16,6 +16,7 @@ from sklearn.calibration import calibration_curve
 
 from inkdigit.errors import DataError, UsageError
 from inkdigit.measure.metrics import (
+    Metrics,
     evaluate,
     measure,
     predict_part,
@@ -25,7 +26,7 @@ from inkdigit.measure.metrics import (
     worst_mistakes,
 )
 from inkdigit.model.provenance import Provenance
-from inkdigit.types import Dataset, Gray, Metrics, Part, Prediction
+from inkdigit.types import Dataset, Gray, Part, Prediction
 
 AB = ("a", "b", "c")
 

@@ -13,10 +13,10 @@ import pytest
 
 from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.measure.corruptions import KINDS
-from inkdigit.measure.metrics import measure
+from inkdigit.measure.metrics import Metrics, measure
 from inkdigit.measure.robustness import Robustness, Row
 from inkdigit.report import robustness
-from inkdigit.types import Metrics, Prediction
+from inkdigit.types import Prediction
 
 
 def metrics(right: int) -> Metrics:

@@ -10,10 +10,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from inkdigit.measure.metrics import measure
+from inkdigit.measure.metrics import Metrics, measure
 from inkdigit.report import run_plots as plots
 from inkdigit.report.canvas import LIGHT
-from inkdigit.types import Metrics, Prediction
+from inkdigit.types import Prediction
 
 
 def opened(png: bytes) -> Image.Image:

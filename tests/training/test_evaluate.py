@@ -7,7 +7,8 @@ import csv
 import numpy as np
 
 from inkdigit.training.data import splits_of
-from inkdigit.training.evaluate import OPENINGS, evaluate_reported, log_opening
+from inkdigit.training.evaluate import evaluate_reported
+from inkdigit.training.openings import OPENINGS, log_opening
 
 from .conftest import FINISHED
 

@@ -13,8 +13,8 @@ from inkdigit import runs
 from inkdigit.errors import DataError, Diverged, MissingData, OutputError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import run
-from inkdigit.training.evaluate import OPENINGS
 from inkdigit.training.network import checkpoint
+from inkdigit.training.openings import OPENINGS
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Part
 

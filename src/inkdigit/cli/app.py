@@ -24,9 +24,10 @@ from inkdigit.cli import (
     evaluate,
     explain,
     export,
-    look,
+    info,
     models,
     predict,
+    recipes,
     serve,
     talk,
     train,
@@ -58,9 +59,9 @@ app.command()(ensemble.ensemble)
 app.command()(adapt.adapt)
 app.add_typer(data.app, name="data")
 app.command()(audit.audit)
-app.command()(look.recipes)
+app.command()(recipes.recipes)
 app.command()(models.models)
-app.command()(look.info)
+app.command()(info.info)
 app.command("first-run", hidden=True)(train.first_run)
 
 

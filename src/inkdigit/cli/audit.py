@@ -22,7 +22,7 @@ def audit(
     folds: Annotated[
         int, typer.Option(help="How many networks; each reads the images that it did not learn from.")
     ] = 5,
-    seed: Annotated[int | None, typer.Option(help="Another random seed than the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="The directory to write; by default a new one in audits/.")] = None,
     top: Annotated[int, typer.Option(help="How many labels, and how many copies, the page shows.")] = 200,
 ) -> None:

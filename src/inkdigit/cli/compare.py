@@ -29,7 +29,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Also write a page with the curves.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show two or more runs side by side and test whether one reads better; without RUN, list all runs in runs/.
+    """Show two or more runs side by side and test whether one is more accurate; without RUN, list all in runs/.
 
     Example: inkdigit compare fast-s0 classic-s0 --out compared.html
     """

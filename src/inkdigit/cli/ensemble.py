@@ -12,8 +12,8 @@ from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
+    from inkdigit.measure.metrics import Metrics
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.types import Metrics
 
 
 def ensemble(
@@ -47,10 +47,10 @@ def ensemble(
     with talk.interruptible():
         try:
             from inkdigit.training.convert.ensemble import join, write
-            from inkdigit.training.convert.source import open_source, source_of
+            from inkdigit.training.convert.source import open_source, source_of_model
         except ModuleNotFoundError as exc:
             raise MissingExtra(f"Joining models needs {exc.name}", "train") from exc
-        dataset = open_source(data or source_of(members[0]), members[0], named=data is not None, log=talk.note)
+        dataset = open_source(data or source_of_model(members[0]), members[0], named=data is not None, log=talk.note)
         chosen = name or (members[0].name if len(members) == 1 else "ensemble")
         joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
         metrics = write(out, joined, dataset, log=talk.note)

@@ -16,8 +16,9 @@ from inkdigit.errors import UsageError
 from inkdigit.report import numbers
 
 if TYPE_CHECKING:
+    from inkdigit.measure.metrics import Metrics
     from inkdigit.measure.robustness import Robustness, Row
-    from inkdigit.types import Metrics, Split
+    from inkdigit.types import Split
 
 
 def evaluate(

@@ -14,8 +14,8 @@ from inkdigit.files import write_atomic
 from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert
 
 if TYPE_CHECKING:
+    from inkdigit.measure.metrics import Metrics
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.types import Metrics
 
 
 def export(
@@ -50,9 +50,9 @@ def export(
 def _quantize(recognizer: Recognizer, data: str | None) -> bytes:
     """The bytes of the int8 file; the figures of both files are printed."""
     from inkdigit.training.convert.int8 import quantize
-    from inkdigit.training.convert.source import open_same, source_of
+    from inkdigit.training.convert.source import open_same, source_of_model
 
-    source = data or source_of(recognizer)
+    source = data or source_of_model(recognizer)
     talk.note(f"Ranges from {source}; then both files answer the split that the model reports on.")
     made = quantize(recognizer, open_same(source, recognizer, named=data is not None, log=talk.note))
     talk.say(f"{made.after.data} ({made.after.split}), {made.after.n:,} images")

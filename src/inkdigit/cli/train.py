@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inkdigit.types import Dataset
 
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Seed = Annotated[int | None, typer.Option(help="Another random seed than the recipe's.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe.")]
 
 

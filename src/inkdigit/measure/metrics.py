@@ -7,8 +7,9 @@ starts quickly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,22 +19,160 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.measure.stats import wilson
 from inkdigit.measure.unseen import choose
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.types import (
-    ClassFigures,
-    Dataset,
-    Floats,
-    Log,
-    Metrics,
-    Part,
-    Prediction,
-    Reliability,
-    RiskCoverage,
-    Split,
-    silent,
-)
+from inkdigit.types import Dataset, Floats, Log, Part, Prediction, Split, silent
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
 MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
+ONE_WRONG_IN = 1000  # 99.9 % accuracy: the target of the coverage at that accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """One class against the rest."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+    tp: int
+    fp: int
+    fn: int
+    tn: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reliability:
+    """Confidence and accuracy, one entry for each bin of equal width; an empty bin holds NaN."""
+
+    count: NDArray[np.int64]  # (B,)
+    confidence: NDArray[np.float64]  # (B,) mean confidence
+    accuracy: NDArray[np.float64]  # (B,) fraction right
+
+    @property
+    def error(self) -> float | None:
+        """The expected calibration error: the mean gap, with bins weighted by their images. None without images."""
+        n = int(self.count.sum())
+        return float(np.nansum(self.count * abs(self.confidence - self.accuracy)) / n) if n else None
+
+    def to_json(self) -> dict[str, Any]:
+        """A list for each field; an empty bin is None."""
+        means = {"confidence": self.confidence, "accuracy": self.accuracy}
+        columns = {name: [None if np.isnan(x) else float(x) for x in column] for name, column in means.items()}
+        return {"count": self.count.tolist(), **columns}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RiskCoverage:
+    """The number of images that are accepted at a threshold of confidence, and how many of these are read wrongly.
+
+    There is an entry for each confidence that occurs, the highest first; the last one accepts all N. Images of equal
+    confidence are accepted together, so that the order of the images has no influence.
+    """
+
+    confidence: NDArray[np.float64]  # (M,)
+    accepted: NDArray[np.int64]  # (M,) images of that confidence or more
+    wrong: NDArray[np.int64]  # (M,) of these
+
+    @property
+    def coverage(self) -> NDArray[np.float64]:
+        """The share of all images that is accepted: (M,)."""
+        return np.asarray(self.accepted / self.accepted[-1], np.float64)
+
+    @property
+    def risk(self) -> NDArray[np.float64]:
+        """The fraction wrong of the accepted images: (M,)."""
+        return np.asarray(self.wrong / self.accepted, np.float64)
+
+    @property
+    def area(self) -> float:
+        """The mean risk over the thresholds at which an image is accepted: the area under the curve."""
+        return float((np.diff(self.accepted, prepend=0) * self.risk).sum() / self.accepted[-1])
+
+    @property
+    def at_999(self) -> tuple[float, float] | None:
+        """The largest coverage with at most one image in 1,000 wrong, and its threshold of confidence.
+
+        None if this accepts fewer than 1,000 images: they are too few to hold one wrong image.
+        """
+        good = np.flatnonzero((self.accepted >= ONE_WRONG_IN) & (self.wrong * ONE_WRONG_IN <= self.accepted))
+        return (float(self.coverage[good[-1]]), float(self.confidence[good[-1]])) if len(good) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """A list for each field, of at most 100 entries: the first one at each per cent of coverage."""
+        n = int(self.accepted[-1])
+        at = np.unique(np.searchsorted(self.accepted, [-(-n * cent // 100) for cent in range(1, 101)]))
+        columns = {"confidence": self.confidence, "coverage": self.coverage, "risk": self.risk}
+        return {name: column[at].tolist() for name, column in columns.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metrics:
+    """The results of a model on a labelled split; see `measure` for each definition."""
+
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    answered: int
+    accuracy_answered: float | None
+    n: int
+    nll: float | None
+    brier: float | None
+    reliability: Reliability
+    risk_coverage: RiskCoverage
+    classes: tuple[str, ...]
+    per_class: dict[str, ClassFigures]
+    confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns the most probable ones
+    model: str
+    data: str
+    split: str
+    warning: str | None = None  # why the figures may not hold for other images: the model was trained on these
+
+    @property
+    def ece(self) -> float | None:
+        """The expected calibration error."""
+        return self.reliability.error
+
+    @property
+    def aurc(self) -> float:
+        """The area under the risk–coverage curve."""
+        return self.risk_coverage.area
+
+    @property
+    def coverage_at_999(self) -> float | None:
+        """The largest share of the images, by confidence, that is read with 99.9 % accuracy."""
+        return None if self.risk_coverage.at_999 is None else self.risk_coverage.at_999[0]
+
+    @property
+    def confidence_at_999(self) -> float | None:
+        """The threshold of confidence with that coverage."""
+        return None if self.risk_coverage.at_999 is None else self.risk_coverage.at_999[1]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types, in the order of `evaluate --json`."""
+        return {
+            "accuracy": self.accuracy,
+            "answered": self.answered,
+            "accuracy_answered": self.accuracy_answered,
+            "accuracy_ci95": list(self.accuracy_ci95),
+            "n": self.n,
+            "nll": self.nll,
+            "brier": self.brier,
+            "ece": self.ece,
+            "aurc": self.aurc,
+            "coverage_at_999": self.coverage_at_999,
+            "confidence_at_999": self.confidence_at_999,
+            "classes": list(self.classes),
+            "per_class": {
+                name: {f: getattr(row, f) for f in ("precision", "recall", "f1", "support", "tp", "fp", "fn", "tn")}
+                for name, row in self.per_class.items()
+            },
+            "confusion": self.confusion.tolist(),
+            "reliability": self.reliability.to_json(),
+            "risk_coverage": self.risk_coverage.to_json(),
+            "model": self.model,
+            "data": self.data,
+            "split": self.split,
+            "warning": self.warning,
+        }
 
 
 def evaluate(

@@ -17,13 +17,13 @@ import numpy as np
 
 from inkdigit.data.sources import as_dataset
 from inkdigit.measure.corruptions import KINDS, Kind, corrupt
-from inkdigit.measure.metrics import check_fits, measure_part
+from inkdigit.measure.metrics import Metrics, check_fits, measure_part
 from inkdigit.measure.unseen import choose
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.synth.stress import RESEMBLES
-from inkdigit.types import Dataset, Gray, Log, Metrics, Part, Split, silent
+from inkdigit.types import Dataset, Gray, Log, Part, Split, silent
 
 # What `mean_unseen` claims and what it does not claim: shown below the figures.
 UNSEEN = """\

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.files import write_atomic, writing
-from inkdigit.measure.metrics import worst_mistakes
+from inkdigit.measure.metrics import Metrics, worst_mistakes
 from inkdigit.parsing import parse_toml
 from inkdigit.report import explain, run_plots
 from inkdigit.report.canvas import DARK, LIGHT, Theme
@@ -26,7 +26,7 @@ from inkdigit.report.explain import Insight
 from inkdigit.report.numbers import duration, number, percent
 from inkdigit.report.template import pictures, render
 from inkdigit.runs import PAGE, REPORT
-from inkdigit.types import Floats, Gray, Metrics, Prediction
+from inkdigit.types import Floats, Gray, Prediction
 
 if TYPE_CHECKING:
     from inkdigit.data.checks import Check, SplitCheck

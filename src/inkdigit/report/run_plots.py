@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inkdigit.measure.metrics import BINS, worst_mistakes
+from inkdigit.measure.metrics import BINS, ONE_WRONG_IN, Metrics, Reliability, worst_mistakes
 from inkdigit.measure.stats import wilson
 from inkdigit.report.canvas import (
     MAX_TICKS,
@@ -30,7 +30,7 @@ from inkdigit.report.canvas import (
     tile_grid,
 )
 from inkdigit.report.numbers import percent_down
-from inkdigit.types import ONE_WRONG_IN, Floats, Gray, Metrics, Prediction, Reliability
+from inkdigit.types import Floats, Gray, Prediction
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,7 +22,7 @@ import inkdigit.runs as runs
 from inkdigit.data.checks import Check, check
 from inkdigit.data.splits import Splits, set_aside
 from inkdigit.files import read_rows, write_atomic
-from inkdigit.measure.metrics import measure, predict_part, stack_probs
+from inkdigit.measure.metrics import Metrics, measure, predict_part, stack_probs
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.report import run as run_page
@@ -31,11 +31,11 @@ from inkdigit.training import environment, explain
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_run
 from inkdigit.training.distill import Teacher
-from inkdigit.training.evaluate import log_opening
 from inkdigit.training.network import loop, nets
 from inkdigit.training.network.augment import augment
+from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import SIDE, Dataset, Floats, Gray, Metrics, Prediction
+from inkdigit.types import SIDE, Dataset, Floats, Gray, Prediction
 
 STAGES = ("import", "load", "train", "export", "evaluate")  # each has its seconds; the page adds its own
 

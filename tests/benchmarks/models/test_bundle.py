@@ -23,7 +23,7 @@ from inkdigit.training import recipe as recipes
 from inkdigit.training import results
 from inkdigit.training.convert import calibrate
 from inkdigit.training.data import splits_of
-from inkdigit.training.evaluate import OPENINGS
+from inkdigit.training.openings import OPENINGS
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import train
 from inkdigit.training.seeds import train_seeds

@@ -28,8 +28,8 @@ from inkdigit.training.adapt.adapt import Adapted, Learned, adapt, cross_validat
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import restore
-from inkdigit.training.evaluate import OPENINGS
 from inkdigit.training.network.predict import predict
+from inkdigit.training.openings import OPENINGS
 from inkdigit.types import Dataset, Part
 
 from ..conftest import CLASSES, CPU, draw, fit, tiny, weights

@@ -23,8 +23,8 @@ from inkdigit.training.convert import ensemble, model_file
 from inkdigit.training.convert.ensemble import join, shifted, write
 from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import recipes_of, restore
-from inkdigit.training.evaluate import OPENINGS
 from inkdigit.training.network import nets
+from inkdigit.training.openings import OPENINGS
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Floats, Gray
 

@@ -10,7 +10,7 @@ import pytest
 
 from inkdigit.errors import MissingData, UsageError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert.source import open_same, open_source, source_of
+from inkdigit.training.convert.source import open_same, open_source, source_of_model
 from inkdigit.training.recipe import Recipe
 
 from ..conftest import draw
@@ -37,12 +37,12 @@ def write_data(path: Path, *, seed: int) -> str:
 def test_only_the_run_s_own_recipe_names_the_data(finished, moved):
     recognizer = Recognizer.load(moved)
     write_recipe(moved, finished, data="/there/drawn")
-    assert source_of(recognizer) == "/there/drawn"
+    assert source_of_model(recognizer) == "/there/drawn"
     on_card = Recipe.load(str(finished.folder)).data
     write_recipe(moved, finished, data="/elsewhere", epochs=99)
-    assert source_of(recognizer) == on_card
+    assert source_of_model(recognizer) == on_card
     (moved / "recipe.toml").write_text("epochz = ")
-    assert source_of(recognizer) == on_card
+    assert source_of_model(recognizer) == on_card
 
 
 def test_other_data_are_taken_where_the_user_names_them(finished, tmp_path, lines, log):

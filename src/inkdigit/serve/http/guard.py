@@ -16,10 +16,11 @@ from time import perf_counter
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inkdigit.errors import InkdigitError, RequestTooLarge, TooSlow, Unauthorized, UsageError
+from inkdigit.errors import InkdigitError, Unauthorized, UsageError
 from inkdigit.serve import log
 from inkdigit.serve.http import headers
 from inkdigit.serve.http.answers import json_response
+from inkdigit.serve.http.body import Body, too_large
 from inkdigit.serve.http.errors import error_response
 from inkdigit.serve.service import Service
 
@@ -136,47 +137,3 @@ class Guard:
             bytes=size,
             pictures=scope.get("state", {}).get("pictures", 0),
         )
-
-
-class Body:
-    """The body of a request while it arrives: limited in size and time, and counted against all bodies in memory."""
-
-    def __init__(self, receive: Receive, service: Service) -> None:
-        """Nothing has been read."""
-        self._receive = receive
-        self._service = service
-        self._until: float | None = None
-        self.size = 0
-
-    async def __call__(self) -> Message:
-        """The next piece.
-
-        Raises:
-            RequestTooLarge: the body is above the limit.
-            TooSlow: the body did not arrive in time.
-            Busy: all bodies together are too large.
-        """
-        settings = self._service.settings
-        loop = asyncio.get_running_loop()
-        if self._until is None:
-            self._until = loop.time() + settings.time_limit_s
-        try:
-            async with asyncio.timeout_at(self._until):
-                message = await self._receive()
-        except TimeoutError as exc:
-            raise TooSlow(f"The request did not arrive within {settings.time_limit_s:g} s") from exc
-        if piece := message.get("body"):
-            self.size += len(piece)
-            self._service.hold(len(piece))
-            if self.size > settings.max_bytes:
-                raise too_large(settings.max_bytes)
-        return message
-
-    def release(self) -> None:
-        """The request is answered: its body is no longer in memory."""
-        self._service.hold(-self.size)
-
-
-def too_large(max_bytes: int) -> RequestTooLarge:
-    """The error of a body above the limit."""
-    return RequestTooLarge("The request is too large", expected=f"at most {max_bytes:,} bytes")

@@ -33,9 +33,9 @@ from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import MIN_IMAGES, calibrate
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.device import CPU, deterministic, uses_bfloat16
-from inkdigit.training.evaluate import log_opening
 from inkdigit.training.network import loop
 from inkdigit.training.network.predict import predict
+from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
 from inkdigit.types import Dataset, Log, Part, silent

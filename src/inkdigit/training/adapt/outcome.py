@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 import inkdigit.runs as runs
 from inkdigit.files import write_atomic, writing
-from inkdigit.measure.metrics import predict_part
+from inkdigit.measure.metrics import Metrics, predict_part
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.adapt.rehearse import OldSamples
 from inkdigit.training.evaluate import evaluate_reported
-from inkdigit.types import NO_ANSWER, Dataset, Metrics, Part
+from inkdigit.types import NO_ANSWER, Dataset, Part
 
 Indices = NDArray[np.int64]
 

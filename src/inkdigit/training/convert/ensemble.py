@@ -21,6 +21,7 @@ import inkdigit.runs as runs
 from inkdigit.data.splits import Splits
 from inkdigit.errors import UsageError
 from inkdigit.files import write_atomic, writing
+from inkdigit.measure.metrics import Metrics
 from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Member, ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
@@ -30,9 +31,10 @@ from inkdigit.training.convert.calibrate import calibrate_held_out
 from inkdigit.training.convert.restore import recipe_of, recipes_of, restore
 from inkdigit.training.data import splits_of
 from inkdigit.training.device import CPU
-from inkdigit.training.evaluate import evaluate_reported, log_opening
+from inkdigit.training.evaluate import evaluate_reported
+from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.types import Dataset, Log, Metrics, silent
+from inkdigit.types import Dataset, Log, silent
 
 STEPS = (0, -1, 1)  # pixels: handwriting is centred to within one
 SHIFTS = {  # views → (down, right) of each: the image, its four neighbours, its eight

@@ -22,6 +22,7 @@ import onnxruntime as ort
 import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.files import writing
+from inkdigit.measure.metrics import Metrics
 from inkdigit.model.card import SelfTest
 from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import Recognizer
@@ -30,7 +31,7 @@ from inkdigit.training.convert.model_file import drop_zero_biases, figures_of, r
 from inkdigit.training.convert.restore import recipe_of
 from inkdigit.training.data import splits_of
 from inkdigit.training.evaluate import evaluate_reported
-from inkdigit.types import Dataset, Gray, Metrics
+from inkdigit.types import Dataset, Gray
 
 IMAGES = 1000  # that fix the ranges: about a hundred of each digit
 BATCH = 100  # images that go through the network at a time, to bound the memory

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from inkdigit.errors import MissingExtra, ParityError
+from inkdigit.measure.metrics import Metrics
 from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, Calibration, Card, SelfTest
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
@@ -27,7 +28,7 @@ from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.training.network.nets import parameters
 from inkdigit.training.network.predict import Outputs
-from inkdigit.types import OUTLIERS, SIDE, Floats, Gray, Metrics
+from inkdigit.types import OUTLIERS, SIDE, Floats, Gray
 
 PARITY = 1e-4  # of a probability, between network and model file: float32 rounds to some 1e-6 over a network
 PARITY_IMAGES = 64  # that the outputs are compared on: a wrong export shows on the first, and 64 take milliseconds

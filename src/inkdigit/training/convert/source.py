@@ -14,7 +14,7 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Log
 
 
-def source_of(recognizer: Recognizer) -> str:
+def source_of_model(recognizer: Recognizer) -> str:
     """The SOURCE that the model learned from: its own run knows where the files are, its card what they are called.
 
     Raises:

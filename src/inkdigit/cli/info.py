@@ -1,4 +1,4 @@
-"""`inkdigit recipes` and `info`: the bundled recipes, and the card of a model."""
+"""`inkdigit info`: the card of a model."""
 
 from __future__ import annotations
 
@@ -12,18 +12,6 @@ from inkdigit.cli import talk
 if TYPE_CHECKING:
     from inkdigit.model.card import Calibration
     from inkdigit.model.provenance import Provenance
-
-
-def recipes() -> None:
-    """List the bundled recipes.
-
-    Example: inkdigit recipes
-    """
-    from inkdigit.training.recipe import Recipe, bundled
-
-    for name in bundled():
-        talk.say(f"{name:<12}{Recipe.load(name).about}")
-    talk.next_steps(["inkdigit", "train", "fast"])
 
 
 def info(

@@ -1,4 +1,4 @@
-"""`recipes` and `info`: the bundled recipes, and the card of a model."""
+"""`info`: the card of a model."""
 
 from __future__ import annotations
 
@@ -6,18 +6,7 @@ import json
 
 import onnx
 
-from inkdigit.training.recipe import Recipe, bundled
-
 from .conftest import assert_one_error
-
-
-def test_every_recipe_is_listed_with_what_it_is(inkdigit):
-    result = inkdigit("recipes")
-    assert result.code == 0
-    lines = result.out.splitlines()
-    assert [line.split()[0] for line in lines] == list(bundled())
-    assert all(line.endswith(Recipe.load(line.split()[0]).about) for line in lines)
-    assert "inkdigit train fast" in result.err
 
 
 def test_a_model_is_described_by_its_card(inkdigit, model):
