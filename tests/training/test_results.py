@@ -88,7 +88,7 @@ def test_a_full_disk_is_an_error_and_leaves_no_incomplete_model(drawn, net, tmp_
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
-    monkeypatch.setattr(results.export, "model_bytes", lambda *_, **__: b"model")
+    monkeypatch.setattr(results.model_file, "model_bytes", lambda *_, **__: b"model")
     monkeypatch.setattr(results.environment, "provenance", lambda *_: Provenance())
     state = loop.start(net, tiny())
     with pytest.raises(OutputError, match=r"model\.onnx cannot be written: the disk is full") as caught:
