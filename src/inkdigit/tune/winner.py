@@ -6,13 +6,12 @@ interval and a verdict; and the winner as a recipe that `train` reads.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
 from inkdigit.errors import TrainingError
-from inkdigit.measure.stats import student_t
+from inkdigit.measure.stats import Spread
 from inkdigit.report.numbers import signed
 from inkdigit.tune import pool
 from inkdigit.tune.pool import End, Training
@@ -51,9 +50,7 @@ class Comparison:
     @property
     def interval(self) -> tuple[float, float]:
         """The 95 % interval of the mean difference, by Student's t for pairs."""
-        n = len(self.differences)
-        half = student_t(n - 1) * stdev(self.differences) / math.sqrt(n)
-        return self.gain - half, self.gain + half
+        return Spread(self.differences).ci95 or (self.gain, self.gain)  # equal differences have no interval
 
     @property
     def verdict(self) -> str:
