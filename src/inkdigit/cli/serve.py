@@ -12,9 +12,11 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.serve.settings import Settings
 
 NEEDS = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client", "fastapi_swagger")
 UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+DEFAULTS = Settings()
 MIN_BYTES = 1024  # of --max-bytes: a 28×28 PNG has some 300 bytes, and an error in the unit shows up
 
 
@@ -23,14 +25,16 @@ def serve(
         list[str] | None,
         typer.Option(help="A bundled model, a run directory or an .onnx file; repeat it for more models."),
     ] = None,
-    host: Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every address of this machine.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at; 0 is any free port.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = 1,
+    host: Annotated[
+        str, typer.Option(help="The address to listen at; 0.0.0.0 is every address of this machine.")
+    ] = DEFAULTS.host,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port to listen at; 0 is any free port.")
+    ] = DEFAULTS.port,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = DEFAULTS.workers,
     max_bytes: Annotated[
         str, typer.Option(metavar="SIZE", help="The largest request, for example 8MB, 500kB or 1MiB.")
-    ] = "8MiB",
+    ] = f"{DEFAULTS.max_bytes // 2**20}MiB",
     collect: Annotated[
         Path | None, typer.Option(metavar="FILE.db", help="Store the corrections that users agree to give.")
     ] = None,
@@ -41,13 +45,15 @@ def serve(
         list[str] | None,
         typer.Option(metavar="URL", help="Another site whose pages may send requests; may be repeated."),
     ] = None,
-    queue: Annotated[int, typer.Option(min=1, max=10_000, help="How many requests may wait in each process.")] = 64,
+    queue: Annotated[
+        int, typer.Option(min=1, max=10_000, help="How many requests may wait in each process.")
+    ] = DEFAULTS.queue,
     time_limit: Annotated[
         float,
         typer.Option(
             metavar="SECONDS", min=0.1, max=600, help="How long a request may take to arrive, and again to be answered."
         ),
-    ] = 10.0,
+    ] = DEFAULTS.time_limit_s,
 ) -> None:
     """Read images over HTTP, with a web page to draw on.
 
@@ -58,7 +64,6 @@ def serve(
     try:
         from inkdigit.client import check_token
         from inkdigit.serve import server
-        from inkdigit.serve.settings import Settings
     except ModuleNotFoundError as exc:  # a library that those need
         if (exc.name or "").partition(".")[0] == "inkdigit":
             raise
