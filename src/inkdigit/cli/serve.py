@@ -19,18 +19,17 @@ UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, 
 DEFAULTS = Settings()
 MIN_BYTES = 1024  # of --max-bytes: a 28×28 PNG has some 300 bytes, and an error in the unit shows up
 
+Host = Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every address of this machine.")]
+Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at; 0 is any free port.")]
+
 
 def serve(
     model: Annotated[
         list[str] | None,
         typer.Option(help="A bundled model, a run directory or an .onnx file; repeat it for more models."),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="The address to listen at; 0.0.0.0 is every address of this machine.")
-    ] = DEFAULTS.host,
-    port: Annotated[
-        int, typer.Option(min=0, max=65535, help="The port to listen at; 0 is any free port.")
-    ] = DEFAULTS.port,
+    host: Host = DEFAULTS.host,
+    port: Port = DEFAULTS.port,
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = DEFAULTS.workers,
     max_bytes: Annotated[
         str, typer.Option(metavar="SIZE", help="The largest request, for example 8MB, 500kB or 1MiB.")
