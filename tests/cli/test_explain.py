@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.cli import explain
+from inkdigit.cli.explain import AGAINST, MARKS, drawing, places
 from inkdigit.model.explain import Explanation
 from inkdigit.types import Prediction
 
@@ -32,16 +32,16 @@ def blank(picture: Path) -> Path:
 def test_the_terminal_says_what_decided_and_draws_it(inkdigit, model, one):
     output = inkdigit("explain", one, "--model", model)
     assert output.code == 0
-    first, second, third, *drawing = output.out.splitlines()
+    first, second, third, *lines = output.out.splitlines()
     assert first.startswith(f"{one}  ")
     assert first.endswith(" % sure")
     assert second.startswith("runner-up   ")
     assert third.startswith("decided by  the ")
     assert "% of what speaks for" in third
-    *ink, _, key = drawing
+    *ink, _, key = lines
     assert 9 <= sum(bool(line.strip()) for line in ink) <= 11  # 20 px in rows of two
     assert max(map(len, ink)) <= 2 + 20
-    assert set("".join(ink)) <= set(explain.MARKS + explain.AGAINST + " ")
+    assert set("".join(ink)) <= set(MARKS + AGAINST + " ")
     assert key.startswith(". : + #")
     assert "--out explained.html" in output.err
 
@@ -124,9 +124,10 @@ def test_without_a_page_torch_is_not_loaded(one):
 
 
 @pytest.mark.parametrize("out", ["missing/page.html", ".", "notes.txt/page.html"])
-def test_a_place_that_cannot_be_written_is_told_before_the_work(inkdigit, one, out, monkeypatch):
-    monkeypatch.setattr("inkdigit.model.recognizer.Recognizer.load", lambda _: pytest.fail("the work has begun"))
-    assert_one_error(inkdigit("explain", one, "--out", one.parent / out), 9, "cannot be written")
+def test_a_place_that_cannot_be_written_is_told_before_the_work(inkdigit, one, tmp_path, out):
+    (tmp_path / "broken.onnx").write_bytes(b"an error as soon as it is loaded")
+    output = inkdigit("explain", one, "--model", tmp_path / "broken.onnx", "--out", one.parent / out)
+    assert_one_error(output, 9, "cannot be written")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="permissions do not bind this user")
@@ -181,17 +182,17 @@ def explained(fall: np.ndarray, columns: slice) -> Explanation:
 def test_the_places_name_where_it_is():
     fall = np.zeros((28, 28), np.float32)
     fall[4:9, 18:24] = 1
-    assert explain._places(explained(fall, slice(4, 24))) == "the upper right: 100 % of what speaks for 7"
+    assert places(explained(fall, slice(4, 24))) == "the upper right: 100 % of what speaks for 7"
     fall[18:24, 4:9] = fall[12:14, 12:14] = 1
     both = "the upper right and the lower left: 94 % of what speaks for 7"
-    assert explain._places(explained(fall, slice(4, 24))) == both
-    assert explain._places(explained(-fall, slice(4, 24))) == "no part of it alone: none speaks for 7"
+    assert places(explained(fall, slice(4, 24))) == both
+    assert places(explained(-fall, slice(4, 24))) == "no part of it alone: none speaks for 7"
 
 
 def test_the_drawing_marks_ink_against_the_answer():
     fall = np.full((28, 28), -1, np.float32)
     fall[:14] = 1
-    *ink, _, _ = explain._drawn(explained(fall, slice(10, 14)).image, fall).splitlines()
+    *ink, _, _ = drawing(explained(fall, slice(10, 14)).image, fall).splitlines()
     assert ink == ["", *["  ####"] * 5, *["  ----"] * 5]
 
 

@@ -53,7 +53,7 @@ def adapt(
             log=talk.note,
             on_tick=bar,
         )
-    _print(done)
+    print_changes(done)
     talk.next_steps(
         ["inkdigit", "predict", "picture.png", "--model", str(out)],
         ["inkdigit", "evaluate", str(out), "--data", data],
@@ -61,7 +61,7 @@ def adapt(
     )
 
 
-def _print(done: Adapted) -> None:
+def print_changes(done: Adapted) -> None:
     """Print the table of before and after, and what the user should know about it."""
     how = "each by a network adapted without it" if done.folds else "the test split"
     caveat = "" if done.caveat is None else f"; too high: {done.caveat}"

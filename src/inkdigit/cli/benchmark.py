@@ -13,7 +13,7 @@ from inkdigit.cli import talk
 from inkdigit.report.numbers import percent_range, plural
 
 if TYPE_CHECKING:
-    from inkdigit.measure.speed import ModelSpeed
+    from inkdigit.measure.speed import Benchmark, ModelSpeed
 
 ROWS = (
     "",
@@ -57,6 +57,12 @@ def benchmark(
     if as_json:
         talk.say(json.dumps(measured.to_json(), ensure_ascii=False))
         return
+    print_tables(measured)
+    talk.next_steps(["inkdigit", "benchmark", *(models or ()), "--json"])
+
+
+def print_tables(measured: Benchmark) -> None:
+    """Print the machine, and the figures of the models in tables as wide as the terminal."""
     machine = measured.machine
     talk.say(f"{machine.processor} · {plural(machine.cores, 'core')} to use")
     talk.say(f"{machine.system} · Python {machine.python} · ONNX Runtime {machine.onnxruntime}")
@@ -64,7 +70,6 @@ def benchmark(
         talk.say()
         for line in table:
             talk.say(line)
-    talk.next_steps(["inkdigit", "benchmark", *(models or ()), "--json"])
 
 
 def _tables(columns: Sequence[Sequence[str]]) -> Iterator[list[str]]:

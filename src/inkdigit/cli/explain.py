@@ -47,7 +47,7 @@ def explain(
         for name, value in facts.items():
             talk.say(f"{name:<12}{value}")
         if explanation.occlusion is not None:
-            talk.say(_drawn(explanation.image, explanation.occlusion))
+            talk.say(drawing(explanation.image, explanation.occlusion))
         if out is None:
             if explanation.occlusion is not None:
                 chosen = [] if model == "default" else ["--model", model]
@@ -77,10 +77,10 @@ def _facts(explanation: Explanation) -> dict[str, str]:
         return {"decided by": "nothing: there is no ink to explain"}
     if explanation.occlusion is None:
         return {"runner-up": runner_up, "decided by": "no part of it: the image is black all over"}
-    return {"runner-up": runner_up, "decided by": _places(explanation)}
+    return {"runner-up": runner_up, "decided by": places(explanation)}
 
 
-def _places(explanation: Explanation) -> str:
+def places(explanation: Explanation) -> str:
     """The regions of the ink's box that hold most of what speaks for the answer, the largest share first."""
     regions = explanation.regions()
     if not regions:
@@ -90,7 +90,7 @@ def _places(explanation: Explanation) -> str:
     return f"the {names}: {share * 100:.0f} % of what speaks for {explanation.class_name}"
 
 
-def _drawn(image: Gray, fall: Floats) -> str:
+def drawing(image: Gray, fall: Floats) -> str:
     """The ink in characters, two rows of pixels in one line, and what they mean."""
     import numpy as np
 

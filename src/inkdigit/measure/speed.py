@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -35,16 +35,27 @@ from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Log, silent
 
-STARTS = 5  # new processes of each kind, after one that warms the disk cache
-CALLS = 1000  # with one image each: the p99 is the tenth from the top
-WARM_UPS = 20  # calls that are not timed: the first are slower, until caches and threads are ready
-BATCH = 2000  # images of one call: a fifth of MNIST's test split, enough to use every thread
-ROUNDS = 9  # such calls, after one to warm up; an odd number has a middle one
 DRAWN = 100  # images that are drawn and then repeated: ten of each digit
-GLANCE = 256  # images of one call where an estimate is enough
+WARM_UPS = 20  # calls that are not timed: the first are slower, until caches and threads are ready
 BUSY = 0.5  # waiting processes for each core: with more, times are not reliable
 
 LIBRARIES = "import inkdigit.cli.app, inkdigit.model.recognizer"  # what `inkdigit predict` loads before the model
+
+Clock = Callable[[], float]  # seconds from any fixed time
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is timed; more makes the figures steadier."""
+
+    starts: int = 5  # new processes of each kind, after one that warms the disk cache
+    calls: int = 1000  # with one image each: the p99 is the tenth from the top
+    rounds: int = 9  # calls with many images, after one to warm up; an odd number has a middle one
+    batch: int = 2000  # images of such a call: a fifth of MNIST's test split, enough to use every thread
+
+
+FULL = Effort()
+GLANCE = Effort(batch=256)  # where an estimate is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +155,7 @@ def describe_machine() -> Machine:
     )
 
 
-def benchmark(models: Sequence[str] = (), *, log: Log = silent) -> Benchmark:
+def benchmark(models: Sequence[str] = (), *, effort: Effort = FULL, log: Log = silent) -> Benchmark:
     """Measure each of `models`, or each bundled model if there are none.
 
     Raises:
@@ -160,15 +171,17 @@ def benchmark(models: Sequence[str] = (), *, log: Log = silent) -> Benchmark:
         log(f"The machine is busy (load {where.load_before:.1f}): the times will be too long.")
     mnist = _open_mnist(recognizers, log=log)
     log("Cold start: new processes, one after another")
-    starts = time_cold_starts([path.absolute() for path in paths.values()])
+    starts = time_cold_starts([path.absolute() for path in paths.values()], effort)
+    singles, many = f"{effort.calls:,}", f"{effort.rounds} times {effort.batch:,}"
     speeds = []
     for model, recognizer, start in zip(paths, recognizers, starts, strict=True):
-        log(f"{model}: {CALLS:,} arrays and {CALLS:,} PNG files one at a time, {ROUNDS} times {BATCH:,} at once")
-        speeds.append(_measure(model, recognizer, start, mnist if _reads_digits(recognizer) else {}, log=log))
+        log(f"{model}: {singles} arrays and {singles} PNG files one at a time, {many} at once")
+        opened = mnist if _reads_digits(recognizer) else {}
+        speeds.append(_measure(model, recognizer, start, opened, effort, log=log))
     return Benchmark(where, tuple(speeds))
 
 
-def time_cold_starts(models: Sequence[Path]) -> list[ColdStart]:
+def time_cold_starts(models: Sequence[Path], effort: Effort = FULL) -> list[ColdStart]:
     """Answer one image with each model file in new processes; models take turns, so that a slow second slows all.
 
     Raises:
@@ -178,42 +191,46 @@ def time_cold_starts(models: Sequence[Path]) -> list[ColdStart]:
     with _image_file() as image:
         answering = [["-m", "inkdigit", "predict", str(image), "--model", str(model)] for model in models]
         commands = [["-c", LIBRARIES], *answering]
-        rounds = [[_start(command) for command in commands] for _ in range(STARTS + 1)]
+        rounds = [[_start(command) for command in commands] for _ in range(effort.starts + 1)]
     libraries, *answers = zip(*rounds[1:], strict=True)
     libraries_s = median(sample.wall_s for sample in libraries)
     return [
-        ColdStart(STARTS, median(sample.wall_s for sample in samples), libraries_s, _median_peak(samples))
+        ColdStart(effort.starts, median(sample.wall_s for sample in samples), libraries_s, _median_peak(samples))
         for samples in answers
     ]
 
 
-def time_singles(recognizer: Recognizer, pictures: Sequence[Picture]) -> Latency:
-    """Answer `pictures` one at a time and in turn, `CALLS` times after some calls to warm up."""
+def time_singles(
+    recognizer: Recognizer, pictures: Sequence[Picture], effort: Effort = FULL, *, clock: Clock = time.perf_counter
+) -> Latency:
+    """Answer `pictures` one at a time and in turn, `effort.calls` times after some calls to warm up."""
     times = []
-    for number in range(WARM_UPS + CALLS):
+    for number in range(WARM_UPS + effort.calls):
         picture = pictures[number % len(pictures)]
-        began = time.perf_counter()
+        began = clock()
         recognizer.predict(picture)
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     p50, p99 = np.percentile(times[WARM_UPS:], (50, 99))
-    return Latency(CALLS, 1000 * float(p50), 1000 * float(p99))
+    return Latency(effort.calls, 1000 * float(p50), 1000 * float(p99))
 
 
-def time_batches(recognizer: Recognizer, images: Gray) -> Throughput:
-    """Answer `images` uint8 (N, 28, 28) in one call, `ROUNDS` times after one call to warm up."""
+def time_batches(
+    recognizer: Recognizer, images: Gray, effort: Effort = FULL, *, clock: Clock = time.perf_counter
+) -> Throughput:
+    """Answer `images` uint8 (N, 28, 28) in one call, `effort.rounds` times after one call to warm up."""
     times = []
-    for _ in range(ROUNDS + 1):
-        began = time.perf_counter()
+    for _ in range(effort.rounds + 1):
+        began = clock()
         recognizer.predict(images)
-        times.append(time.perf_counter() - began)
+        times.append(clock() - began)
     rates = [len(images) / seconds for seconds in times[1:]]
-    return Throughput(ROUNDS, len(images), median(rates), max(rates))
+    return Throughput(effort.rounds, len(images), median(rates), max(rates))
 
 
 def glance(recognizers: Sequence[Recognizer]) -> list[Throughput]:
     """Estimate the throughput of each model in a fraction of a second: smaller calls, with drawn digits."""
-    images = np.resize(_drawn(len(DIGITS)), (GLANCE, SIDE, SIDE))
-    return [time_batches(recognizer, images) for recognizer in recognizers]
+    images = np.resize(_drawn(len(DIGITS)), (GLANCE.batch, SIDE, SIDE))
+    return [time_batches(recognizer, images, GLANCE) for recognizer in recognizers]
 
 
 def _reads_digits(recognizer: Recognizer) -> bool:
@@ -233,10 +250,10 @@ def _open_mnist(recognizers: Sequence[Recognizer], *, log: Log) -> dict[str, Dat
 
 
 def _measure(
-    model: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], *, log: Log
+    model: str, recognizer: Recognizer, start: ColdStart, opened: dict[str, Dataset], effort: Effort, *, log: Log
 ) -> ModelSpeed:
-    mnist = opened.get(recognizer.prepare)
-    images = mnist.part("test").images[:BATCH] if mnist else np.resize(_drawn(DRAWN), (BATCH, SIDE, SIDE))
+    mnist, count = opened.get(recognizer.prepare), effort.batch
+    images = mnist.part("test").images[:count] if mnist else np.resize(_drawn(DRAWN), (count, SIDE, SIDE))
     singles = list(images[:DRAWN])
     return ModelSpeed(
         model=model,
@@ -247,9 +264,9 @@ def _measure(
         threads=recognizer.threads,
         accuracy=_accuracy(recognizer, mnist, log=log) if mnist else None,
         cold_start=start,
-        array=time_singles(recognizer, singles),
-        png=time_singles(recognizer, [_png(image) for image in singles]),
-        batch=time_batches(recognizer, images),
+        array=time_singles(recognizer, singles, effort),
+        png=time_singles(recognizer, [_png(image) for image in singles], effort),
+        batch=time_batches(recognizer, images, effort),
     )
 
 
