@@ -209,7 +209,7 @@ def plan(chosen: Sequence[Entry], seeds: Sequence[int] | None) -> list[tuple[Ent
     return sorted(seeds_of, key=lambda pair: pair[1])
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     known = entries()
     groups = dict.fromkeys(entry.group for entry in known.values())
@@ -219,7 +219,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", metavar="0-2", help="these seeds, instead of the default of each")
     parser.add_argument("--runs", type=Path, help="the folder of run directories; the default is runs/accuracy")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     unknown = [name for name in options.only or () if name not in {**groups, **known}]
     if unknown:
         parser.error(f"there is nothing called {unknown[0]!r}; there are {', '.join({**groups, **known})}")
@@ -235,9 +235,9 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Train what is missing; 1 if something failed, which stops nothing else."""
-    options = parse_arguments()
+    options = parse_arguments(argv)
     about = results.stamp(LIBRARIES, smoke=options.smoke)
     bench = Bench(options.runs, options.results, options.device, about, SMOKE if options.smoke else {})
     failed = 0

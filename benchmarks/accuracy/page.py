@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from math import sqrt
 from operator import itemgetter
 from pathlib import Path
@@ -124,9 +125,9 @@ def files(folder: Path, page: Path) -> pages.Files:
     return pages.beside(page, render(folder, figures=page.stem), curve.draw(read(folder)))
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.accuracy.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.accuracy.page", argv=argv)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import re
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +63,20 @@ def main(
     *,
     script: str,
     recipes: Callable[[Path, Path], Files] | None = None,
+    argv: Sequence[str] | None = None,
 ) -> int:
     """Write a page, or check it.
 
     `files` makes it and its figures from the folder of results and its own path; `recipes` makes the recipes whose
-    first lines quote results, from the folders of results and of recipes.
+    first lines quote results, from the folders of results and of recipes. `argv` is the command line without the name
+    of the program; None stands for the one of this process.
     """
     parser = results.parser(about)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if the page is stale")
     parser.add_argument("--page", type=Path, default=page)
     if recipes is not None:
         parser.add_argument("--recipes", type=Path, default=FOLDER, help="the folder of the recipes")
-    options: argparse.Namespace = parser.parse_args()
+    options: argparse.Namespace = parser.parse_args(argv)
     expected = files(options.results, options.page) | (recipes(options.results, options.recipes) if recipes else {})
     return write(expected, check=options.check, page=options.page.name, script=script)
 

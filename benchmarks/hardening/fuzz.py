@@ -29,7 +29,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -104,17 +104,17 @@ def child(name: str, seed: int, first: int, count: int) -> None:
         out = os.fdopen(os.dup(1), "w")  # an input may print
         sys.stdout = io.StringIO()
         for number in range(WARM):
-            _try(make, random.Random(f"{seed} {name} warm {number}"))
+            attempt(make, random.Random(f"{seed} {name} warm {number}"))
         own_mb = _peak_mb()
         _bound(LIMIT_BYTES)
         for case in range(first, first + count):
             print(json.dumps({"begins": case}), file=out, flush=True)
-            result = _try(make, random.Random(f"{seed} {name} {case}"))
+            result = attempt(make, random.Random(f"{seed} {name} {case}"))
             result["mb"] = round(max(0.0, result["mb"] - own_mb), 1)
             print(json.dumps({"case": case, **result}), file=out, flush=True)
 
 
-def _try(make: Any, rng: random.Random) -> dict[str, Any]:
+def attempt(make: Any, rng: random.Random) -> dict[str, Any]:
     from inkdigit.errors import InkdigitError
 
     call = make(rng)
@@ -212,7 +212,7 @@ def shares(total: int, names: Iterable[str]) -> dict[str, int]:
     return {name: math.ceil(total * weight / sum(weights.values())) for name, weight in weights.items()}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Try all kinds, print a line for each, write the result."""
     parser = results.parser(__doc__, smoke="write nothing")
     parser.add_argument("--inputs", type=int, default=10_000, help="in all")
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=KINDS, default=list(KINDS), help="only these kinds")
     parser.add_argument("--case", type=int, help="one input of the kind, with its traceback")
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.child:
         name, *numbers = options.child
         child(name, *map(int, numbers))

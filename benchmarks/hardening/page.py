@@ -7,6 +7,7 @@ with `--check` nothing is written, and the exit code is 1 if it is stale.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +116,9 @@ def files(folder: Path, page: Path) -> pages.Files:
     return pages.beside(page, render(results.read(folder / fuzz.RESULTS), results.read(folder / soak.RESULTS)), {})
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.hardening.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.hardening.page", argv=argv)
 
 
 if __name__ == "__main__":

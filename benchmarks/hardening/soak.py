@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ def put_in(record: dict[str, Any], again: list[dict[str, Any]], *, commit: str |
     return {**record, **summary([*drills, *newer.values()], seconds=record["seconds"])}
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Do the drills and write the results; 1 if there is a failure."""
     parser = results.parser(__doc__, smoke="each of the short drills once")
     parser.add_argument("--seed", type=int, default=SEED, help="of the moments of the kills")
@@ -146,7 +146,7 @@ def main() -> int:
     parser.add_argument(
         "--only", nargs="+", metavar="WORDS", help="only these; their results replace those that are there"
     )
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.jobs < 1 or options.seconds <= 0:
         parser.error("--jobs and --seconds are above 0")
     names = [name for name, part in PARTS.items() if part.smoke or not options.smoke]

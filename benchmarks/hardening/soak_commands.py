@@ -137,14 +137,18 @@ def start(
     words: Sequence[str | Path],
     *,
     cwd: Path,
+    program: Sequence[str] = COMMAND,
     stdout: int | IO[bytes] = subprocess.PIPE,
     limit: int | None = None,
     more: Mapping[str, str] | None = None,
 ) -> Running:
-    """Start a command; `limit` is how large its files may become, `more` are further environment variables."""
+    """Start a command of `program`.
+
+    `limit` is how large its files may become, in bytes; `more` are further environment variables.
+    """
     began = time.monotonic()
     process = subprocess.Popen(
-        [*COMMAND, *map(str, words)],
+        [*program, *map(str, words)],
         cwd=cwd,
         stdin=subprocess.DEVNULL,
         stdout=stdout,
@@ -157,9 +161,9 @@ def start(
     return Running(tuple(map(str, words)), process, began)
 
 
-def run(words: Sequence[str | Path], *, cwd: Path, limit: int | None = None) -> Ended:
+def run(words: Sequence[str | Path], *, cwd: Path, program: Sequence[str] = COMMAND, limit: int | None = None) -> Ended:
     """Run a command to its end."""
-    return start(words, cwd=cwd, limit=limit).end()
+    return start(words, cwd=cwd, program=program, limit=limit).end()
 
 
 def must(words: Sequence[str | Path], *, cwd: Path) -> Ended:
@@ -195,9 +199,10 @@ def strike(
     phase: Callable[[], str],
     phases: Sequence[str],
     usual: Mapping[str, float],
+    program: Sequence[str] = COMMAND,
 ) -> Ended:
     """Kill a command at a moment; `phases` is their order. A command that ends before that ended by itself."""
-    running = start(words, cwd=cwd)
+    running = start(words, cwd=cwd, program=program)
     while phases.index(phase()) < phases.index(moment.phase) and not running.is_over():
         time.sleep(LOOK_S)
     until = time.monotonic() + moment.share * usual.get(moment.phase, 0.0)

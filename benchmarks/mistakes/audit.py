@@ -42,11 +42,11 @@ def ranks(issues: Sequence[Mapping[str, str]], indices: Sequence[int]) -> dict[i
     return {i: listed.index(i) + 1 if i in listed else None for i in indices}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the list, and print at which rank it has the labels that people voted against."""
     parser = results.parser(__doc__)
     parser.add_argument("folder", type=Path, help="an audit of MNIST")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     issues = read_issues(options.folder)
     write_atomic(options.results / PUBLISHED, publish(issues))
     print(f"Written: {options.results / PUBLISHED}")

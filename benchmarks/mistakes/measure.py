@@ -270,12 +270,12 @@ def select_run(entry: Entry) -> dict[str, Any]:
     return {"recipe": entry.recipe_name, "seed": entry.seed, **by_writer(split.writers, probs.argmax(axis=1) != labels)}
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Read the runs and write the mistakes that remain."""
     parser = results.parser(__doc__, smoke="a try: the page counts it as not measured")
     parser.add_argument("--runs", type=Path, nargs="+", required=True, help="finished `final` runs, one a seed")
     parser.add_argument("--select", type=Path, nargs="*", default=[], help="finished `select` runs, for the writers")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
 
     entries, readings = read_runs(options.runs, "test"), read_readings()
     probs, labels = predictions(entries)

@@ -220,9 +220,9 @@ def files(folder: Path, page: Path) -> pages.Files:
     return pages.beside(page, render(record, figures=page.stem), plots.draw(record))
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.mistakes.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.mistakes.page", argv=argv)
 
 
 if __name__ == "__main__":

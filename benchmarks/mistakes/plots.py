@@ -39,10 +39,10 @@ def draw(record: Record | None) -> dict[str, bytes]:
     """File name → SVG of both figures in both themes; none without results."""
     if record is None:
         return {}
-    return in_both_themes({"confidence": partial(_confidence, record), "left-out": partial(_left_out, record)})
+    return in_both_themes({"confidence": partial(confidence, record), "left-out": partial(left_out, record)})
 
 
-def _confidence(record: Record, theme: Theme) -> bytes:
+def confidence(record: Record, theme: Theme) -> bytes:
     """One brick for each image that most networks get wrong, by confidence, coloured by whose fault it is."""
     held = in_most(record)
     colours = dict(zip(FAULTS, (theme.blue, theme.muted, theme.orange, theme.line), strict=True))
@@ -65,7 +65,7 @@ def _confidence(record: Record, theme: Theme) -> bytes:
         return svg(figure)
 
 
-def _left_out(record: Record, theme: Theme) -> bytes:
+def left_out(record: Record, theme: Theme) -> bytes:
     """One thin line a network and their mean, against the rejected share."""
     curve = 100 * np.array(record["curve"])  # (shares, S)
     shares = 100 * np.array(mistakes.CURVE)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -257,7 +258,7 @@ def complete(data: bytes, name: str, figures: dict[str, Any]) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Make the file, or print in one line why not."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="a bundled recipe: the model is called the same")
@@ -266,7 +267,7 @@ def main() -> int:
     parser.add_argument("--twin", metavar="RUN", help="its select twin, whose held-out images decide on --int8")
     parser.add_argument("--calibrate", action="store_true", help="fit its threshold again")
     parser.add_argument("--zoo", type=Path, default=ZOO, help="the folder of bundled models")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.twin and not options.int8:
         parser.error("--twin decides on --int8, which is not given")
     if options.calibrate and options.int8:

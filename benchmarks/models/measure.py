@@ -10,6 +10,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,11 @@ def gather(name: str, path: Path, reports: list[dict[str, Any]]) -> dict[str, An
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure, and write the results."""
     parser = results.parser(__doc__, smoke="one process")
     parser.add_argument("--runs", type=int, default=RUNS, help="processes, one after another")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     runs, paths = 1 if options.smoke else options.runs, bundled()
     about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.models.measure")
     reports = [benchmark(list(paths)) for _ in range(runs)]

@@ -229,9 +229,9 @@ def files(folder: Path, page: Path) -> pages.Files:
     return pages.beside(page, render(read_models(folder), results.read(folder / RESULTS)), {})
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.models.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.models.page", argv=argv)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ number and by pixels: no row is shared. (Which rows Kaggle itself drew is not pu
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,12 +59,12 @@ def score(submission: Path, solution: Path) -> tuple[float, list[int]]:
     return 1 - wrong.mean(), true[wrong, 0].tolist()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Build the files and print what was checked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where train.csv, test.csv and solution.csv are written")
     parser.add_argument("--score", type=Path, metavar="SUBMISSION", help="score a submission; build nothing")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.score:
         accuracy, wrong = score(options.score, options.folder / "solution.csv")
         print(f"{accuracy * 100:.3f} % ({len(wrong)} wrong)")

@@ -16,6 +16,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -161,13 +162,13 @@ def train_all(jobs: list[tuple[Row, int]], options: argparse.Namespace, *, about
                 print(problem, file=sys.stderr, flush=True)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train the seeds that are missing, or take the times."""
     parser = results.parser(__doc__, smoke="one epoch on little data")
     parser.add_argument("--rows", nargs="+", help="recipes; the default is all of them")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     parser.add_argument("--time", action="store_true", help="take times instead; needs a quiet machine")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     rows = [row for row in ROWS if not options.rows or row.recipe in options.rows]
     if not rows:
         parser.error(f"--rows takes {', '.join(dict.fromkeys(row.recipe for row in ROWS))}")

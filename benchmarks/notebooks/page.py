@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 from operator import itemgetter
@@ -285,9 +286,9 @@ def recipes(folder: Path, at: Path) -> pages.Files:
     return pages.headed(at, {name: header(lines, times, name) for name in names})
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page and the headers, or check them."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.notebooks.page", recipes=recipes)
+    return pages.main(__doc__, PAGE, files, script="benchmarks.notebooks.page", recipes=recipes, argv=argv)
 
 
 if __name__ == "__main__":

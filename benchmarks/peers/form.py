@@ -28,7 +28,9 @@ WARM_UP = 1000  # images that are predicted before the clock runs, so that nothi
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: what ru_maxrss counts in
 
 
-def options(doc: str | None, *, epochs: int | None = None, cuda: bool = False) -> argparse.Namespace:
+def options(
+    doc: str | None, argv: Sequence[str] | None, *, epochs: int | None = None, cuda: bool = False
+) -> argparse.Namespace:
     """Read the command line: `mnist`, `seed`, `pictures`; `epochs` where there are any, `device` where one may choose.
 
     `epochs` is how many the description asks for.
@@ -41,7 +43,7 @@ def options(doc: str | None, *, epochs: int | None = None, cuda: bool = False) -
         parser.add_argument("--epochs", type=int, default=epochs, help="fewer are for the same end")
     if cuda:
         parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def read_idx(folder: Path, stem: str) -> NDArray[np.uint8]:
@@ -101,18 +103,19 @@ class Clock:
     """
 
     at: float = field(default_factory=time.perf_counter)
+    now: Callable[[], float] = time.perf_counter  # a reading of the clock, in seconds
     seconds: dict[str, float] = field(default_factory=dict)
     curve: list[tuple[int, float, float]] = field(default_factory=list)
 
     def stop(self, stage: str) -> None:
         """Add what passed since the last stop to `stage`."""
-        now = time.perf_counter()
+        now = self.now()
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self.at
         self.at = now
 
     def skip(self) -> None:
         """Count what passed since the last stop for nothing."""
-        self.at = time.perf_counter()
+        self.at = self.now()
 
     def mark(self, epoch: int, accuracy: float) -> None:
         """Note the test accuracy at the end of an epoch, and skip the time it took to find out."""

@@ -9,6 +9,7 @@ clock. In: a folder with the four IDX files of MNIST. Out: one line of JSON on s
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import form
@@ -53,9 +54,9 @@ def build() -> Any:
     return network
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train, measure on the test split, print one line of JSON."""
-    options = form.options(__doc__, epochs=EPOCHS)
+    options = form.options(__doc__, argv, epochs=EPOCHS)
     clock = form.Clock()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["KERAS_BACKEND"] = "tensorflow"

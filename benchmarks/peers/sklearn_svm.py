@@ -7,6 +7,8 @@ seed changes nothing. In: a folder with the four IDX files of MNIST. Out: one li
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import form
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +22,9 @@ def as_input(images: NDArray[np.uint8]) -> NDArray[np.float64]:
     return images.reshape(len(images), -1) / 255
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Learn, measure on the test split, print one line of JSON."""
-    options = form.options(__doc__)
+    options = form.options(__doc__, argv)
     clock = form.Clock()
     from sklearn.svm import SVC
 

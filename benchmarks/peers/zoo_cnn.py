@@ -8,6 +8,7 @@ within 0–1, nothing clever. In: a folder with the four IDX files of MNIST. Out
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import form
@@ -42,9 +43,9 @@ def build() -> Any:
     return network
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train, measure on the test split, print one line of JSON."""
-    options = form.options(__doc__, epochs=EPOCHS, cuda=True)
+    options = form.options(__doc__, argv, epochs=EPOCHS, cuda=True)
     clock = form.Clock()
     import torch
     from torch.nn import functional

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,12 +102,12 @@ def measure(
     }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure every user and seed; a line each, as soon as it is there."""
     parser = results.parser(__doc__, smoke="a few steps, one seed")
     parser.add_argument("--model", default="default")
     parser.add_argument("--seeds", type=int, default=3, help="how many; each draws its images again")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     seeds, steps, each = (1, 2, 20) if options.smoke else (options.seeds, None, OUTLIERS)
     model = Recognizer.load(options.model)
     known = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=each)

@@ -7,7 +7,7 @@ nothing is written, and the exit code is 1 if they are stale.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -215,9 +215,9 @@ def _row(hard: Hard, answer: Prediction) -> str:
     return row(hard.what, expected, shown, "yes" if answer.label == hard.label else "**no**")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.robustness.gallery")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.robustness.gallery", argv=argv)
 
 
 if __name__ == "__main__":

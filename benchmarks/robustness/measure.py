@@ -13,7 +13,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ def measure(model: Recognizer, data: Path, *, choosing: bool, limit: int | None,
     }
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="default")
@@ -165,7 +165,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, help="the number of digits that are corrupted; the default is all")
     parser.add_argument("--smoke", action="store_true", help="a few images: measure nothing")
     parser.add_argument("--out", type=Path, default=results.RESULTS / "robustness.json")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     data = Path(os.environ["INKDIGIT_DATA"])
     model = Recognizer.load(options.model)
     about = results.stamp(LIBRARIES, smoke=options.smoke)

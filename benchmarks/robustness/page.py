@@ -259,9 +259,9 @@ def files(folder: Path, page: Path) -> pages.Files:
     return pages.beside(page, render(record, results.read(folder / SCORES), [*runs.values()]), {})
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.robustness.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.robustness.page", argv=argv)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +105,12 @@ def trained(path: str) -> dict[str, Any]:
     return {"recipe": recipe.name, "epochs": recipe.epochs, "commit": model.card.provenance.commit}
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Compare, and write the results."""
     parser = results.parser(__doc__, smoke="a few outliers")
     parser.add_argument("taught", help="a run of a recipe with outliers")
     parser.add_argument("untaught", help="a run of the same recipe with outliers = 0")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     dataset = open_data("mnist")
     images = outliers(Path(os.environ["INKDIGIT_DATA"]), limit=20 if options.smoke else None)
     known = {kind: prepare_each(grays) for kind, grays in images.items()}

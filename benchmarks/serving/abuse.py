@@ -208,12 +208,12 @@ def measure(at: service.Service, *, total: int, examples: int, folder: Path) -> 
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Send malformed requests to one service, and write the results."""
     parser = results.parser(__doc__, smoke="200 requests of our own")
     parser.add_argument("--requests", type=int, default=5_000, help="in all, those of schemathesis among them")
     parser.add_argument("--examples", type=int, default=EXAMPLES, help="of each operation by schemathesis; 0: none")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.smoke:
         options.requests, options.examples = 200, 0
     about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.serving.abuse")

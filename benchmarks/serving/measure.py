@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import re
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -152,7 +153,7 @@ def measure(options: argparse.Namespace, about: dict[str, Any], *, log: Path) ->
         write("page", 1, figures)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure the chosen cases."""
     parser = results.parser(__doc__, smoke="half a second each, one worker")
     parser.add_argument("--seconds", type=float, default=30.0, help="of each load")
@@ -161,7 +162,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     cases = ["start", "digit", "photo", "overload", "page"]
     parser.add_argument("--only", nargs="+", choices=cases, default=cases)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.seconds <= 0 or min(options.starts, options.drawings, *options.workers) < 1:
         parser.error("--seconds, --starts, --drawings and --workers are above 0")
     if options.smoke:

@@ -7,7 +7,7 @@ page; with `--check` nothing is written, and the exit code is 1 if it is stale.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -266,9 +266,9 @@ def files(folder: Path, page: Path) -> pages.Files:
     return pages.beside(page, render(read_cases(folder), results.read(folder / abuse.RESULTS)), {})
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.serving.page")
+    return pages.main(__doc__, PAGE, files, script="benchmarks.serving.page", argv=argv)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,14 +112,14 @@ def summary(samples: list[Sample]) -> dict[str, Any]:
     return figures
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the CSV, run every command, time the preprocessing, write the results."""
     parser = results.parser(__doc__, smoke="one run, a short CSV")
     parser.add_argument(
         "--model", help="a bundled model, a run directory or an .onnx file; the default is the bundled `fast`"
     )
     parser.add_argument("--runs", type=int, default=20)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.runs < 1:
         parser.error("--runs is at least 1")
 

@@ -165,7 +165,7 @@ def run(todo: list[tuple[Entrant, int]], stamp: str, options: argparse.Namespace
     return failed
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line, and check what can be checked before hours pass."""
     known = entrants()
     parser = results.parser(__doc__, smoke="tiny settings")
@@ -176,7 +176,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--peer-python", type=Path, default=PEER_PYTHON, help="has requirements-peers.txt and torch")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     unknown = [name for name in options.only or () if name not in known]
     if unknown:
         parser.error(f"there is no entrant {unknown[0]!r}; there are {', '.join(known)}")
@@ -193,9 +193,9 @@ def parse_arguments() -> argparse.Namespace:
     return options
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Train all chosen entrants; 1 if one failed."""
-    options = parse_arguments()
+    options = parse_arguments(argv)
     about = machine.describe(())  # once: later the load is our own; each line has its own versions
     todo, stamp = rounds(options.chosen, options.seeds), f"{datetime.now():%Y%m%d-%H%M%S}"
     if options.go_on is not None:

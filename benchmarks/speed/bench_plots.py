@@ -44,7 +44,7 @@ def draw(lines: Sequence[Record]) -> dict[str, bytes]:
     if not groups:
         return {}
     return in_both_themes(
-        {"accuracy-time": partial(_time, groups), "accuracy-parameters": partial(_parameters, groups)}
+        {"accuracy-time": partial(over_time, groups), "accuracy-parameters": partial(over_parameters, groups)}
     )
 
 
@@ -55,7 +55,7 @@ def figures(lines: Sequence[Record], *, folder: str) -> list[str]:
     return [shown(f"{folder}/accuracy-{name}", alt) for name, alt in SHOWN.items()]
 
 
-def _time(groups: Groups, theme: Theme) -> bytes:
+def over_time(groups: Groups, theme: Theme) -> bytes:
     """Curves for those with epochs; a bar of ± one deviation at the end of each."""
     points = [_point(name, group, median(values(group, "train_seconds"))) for name, group in groups.items()]
     curves = {name: mean_curve(group) for name, group in groups.items()}
@@ -82,7 +82,7 @@ def _on_edge(point: Point, left: float) -> Point:
     return Point(left, point.error, point.sd, name, point.recipe)
 
 
-def _parameters(groups: Groups, theme: Theme) -> bytes:
+def over_parameters(groups: Groups, theme: Theme) -> bytes:
     """One point an entrant that has parameters."""
     points = [_point(name, group, group[-1]["parameters"]) for name, group in groups.items() if group[-1]["parameters"]]
     sizes = [point.x for point in points] or [1.0]

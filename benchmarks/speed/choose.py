@@ -81,13 +81,13 @@ def file_of(recipe: Recipe, runs: Path) -> Path:
     return runs / f"{recipe.sha256[:12]}-s{recipe.seed}.npy"
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Train what is missing, one seed of every candidate after the other."""
     parser = results.parser(__doc__, smoke="one seed, on 1,000 images")
     parser.add_argument("--only", choices=CHOICES, help="one of the tables")
     parser.add_argument("--share", metavar="I/N", default="0/1", help="every N-th training from the I-th on: 0/2, 1/2")
     parser.add_argument("--runs", type=Path, default=machine.ROOT / "runs" / "choices", help="where logits are stored")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     ledger, about = options.results / LEDGER, results.stamp(LIBRARIES, smoke=options.smoke)
 
     def known() -> dict[tuple[str, int], dict[str, Any]]:  # others may be adding to it

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -63,13 +64,13 @@ def measure(model: str, *, rounds: int, threads: int) -> dict[str, Any]:
     }
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure each model and write the results."""
     parser = results.parser(__doc__)
     parser.add_argument("models", nargs="*", default=["fast"], help="model files or run directories")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--threads", type=int, default=2)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     cpuinfo = Path("/proc/cpuinfo")
     flags = cpuinfo.read_text(encoding="utf-8").split() if cpuinfo.exists() else []
     about = {**results.stamp(LIBRARIES, command=COMMAND), "vnni": any(flag in flags for flag in VNNI)}

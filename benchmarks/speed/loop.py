@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -105,11 +106,11 @@ def peak_mb(name: str, *, smoke: bool) -> float | None:
         return time_process([str(machine.INKDIGIT), "train", name, *changes, "--device", "cpu", "--out", out]).peak_mb
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure each recipe and write the results."""
     parser = results.parser(__doc__, smoke="little data, one round")
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     about = {**results.stamp(LIBRARIES, smoke=options.smoke, command=COMMAND), "threads": torch.get_num_threads()}
     dataset, rows = open_data("mnist"), []
     for name in RECIPES:

@@ -8,6 +8,7 @@ are not what the results say.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.common import machine, pages, results
@@ -80,9 +81,9 @@ def recipes(folder: Path, at: Path) -> pages.Files:
     return pages.headed(at, {name: bench_tables.header(lines, name) for name in bundled() if name in bench_tables.BARS})
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Write the page, or check it."""
-    return pages.main(__doc__, PAGE, files, script="benchmarks.speed.page", recipes=recipes)
+    return pages.main(__doc__, PAGE, files, script="benchmarks.speed.page", recipes=recipes, argv=argv)
 
 
 if __name__ == "__main__":

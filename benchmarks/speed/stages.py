@@ -117,12 +117,12 @@ def over(taken: dict[str, list[float]], key: str, limit: str) -> dict[str, float
     return results.summary([ours / theirs for ours, theirs in zip(taken[key], taken[limit], strict=True)], 3)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Write the files, take the times, write the results."""
     parser = results.parser(__doc__, smoke="one round, few images")
     parser.add_argument("--model", default="fast", help="a bundled model, a run directory or an .onnx file")
     parser.add_argument("--rounds", type=int, default=12)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     if options.rounds < 1:
         parser.error("--rounds is at least 1")
     rounds = 1 if options.smoke else options.rounds

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import jinja2
 import pytest
 
@@ -10,18 +8,18 @@ from inkdigit.training.recipe import FOLDER, Recipe
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path):
     """Run a page's script that writes `text`, a figure, and the header of a recipe."""
 
     def call(text: str, *words: str) -> int:
         where = ["--results", str(tmp_path), "--page", str(tmp_path / "docs" / "a.md"), "--recipes", str(tmp_path)]
-        monkeypatch.setattr(sys, "argv", ["page", *where, *words])
         return pages.main(
             "about",
             tmp_path / "unused.md",
             lambda folder, page: pages.beside(page, f"{text} {folder.name}", {"a.svg": b"<svg/>"}),
             script="benchmarks.accuracy.page",
             recipes=lambda _, at: pages.headed(at, {"fast": "Claim. Measured."}),
+            argv=[*where, *words],
         )
 
     (tmp_path / "fast.toml").write_text((FOLDER / "fast.toml").read_text(encoding="utf-8"), encoding="utf-8")

@@ -16,7 +16,7 @@ from inkdigit.errors import UsageError
 
 
 def outcome_of(call) -> dict:
-    return fuzz._try(lambda _: call, Random(0))
+    return fuzz.attempt(lambda _: call, Random(0))
 
 
 def test_an_answer_an_error_of_ours_and_faults():

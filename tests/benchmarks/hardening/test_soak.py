@@ -44,6 +44,7 @@ from inkdigit.files import write_atomic
 from inkdigit.model.recognizer import find
 
 LINE = "Error: X is taken.\n"
+PYTHON = (sys.executable, "-c")  # runs its only word
 
 
 def ended(code: int | None = 0, err: str = "", out: str = "") -> Ended:
@@ -247,8 +248,7 @@ def test_files_say_how_far_a_training_is(tmp_path):
     assert phase(before) == "done"
 
 
-def test_a_kill_reaches_what_the_command_has_started(tmp_path, monkeypatch):
-    monkeypatch.setattr(soak_commands, "COMMAND", (sys.executable, "-c"))
+def test_a_kill_reaches_what_the_command_has_started(tmp_path):
     source = (
         "import subprocess, sys, time; "
         "worker = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']); "
@@ -259,17 +259,28 @@ def test_a_kill_reaches_what_the_command_has_started(tmp_path, monkeypatch):
         return "late" if (tmp_path / "worker").exists() and (tmp_path / "worker").read_text() else "early"
 
     struck = soak_commands.strike(
-        [source], Moment("late", 0.5), cwd=tmp_path, phase=phase, phases=("early", "late"), usual={"late": 0.1}
+        [source],
+        Moment("late", 0.5),
+        cwd=tmp_path,
+        phase=phase,
+        phases=("early", "late"),
+        usual={"late": 0.1},
+        program=PYTHON,
     )
     assert struck.code == soak_commands.KILLED == -signal.SIGKILL
     state = Path(f"/proc/{(tmp_path / 'worker').read_text()}/stat")
     assert not state.exists() or state.read_text().split()[2] == "Z"
 
 
-def test_a_command_that_is_over_before_its_moment_is_not_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(soak_commands, "COMMAND", (sys.executable, "-c"))
+def test_a_command_that_is_over_before_its_moment_is_not_killed(tmp_path):
     struck = soak_commands.strike(
-        ["print('done')"], Moment("late", 1), cwd=tmp_path, phase=lambda: "early", phases=("early", "late"), usual={}
+        ["print('done')"],
+        Moment("late", 1),
+        cwd=tmp_path,
+        phase=lambda: "early",
+        phases=("early", "late"),
+        usual={},
+        program=PYTHON,
     )
     assert (struck.code, struck.out) == (0, "done\n")
 
@@ -305,18 +316,16 @@ def test_a_small_disk_is_full_and_gone_afterwards(tmp_path):
 
 
 def test_where_nothing_can_be_mounted_files_are_limited(tmp_path, monkeypatch):
-    monkeypatch.setattr(soak_disk.shutil, "which", lambda _: None)
+    monkeypatch.setenv("PATH", "")  # without the commands that mount a disk
     with soak_disk.small_disk(tmp_path / "disk") as disk:
         assert not disk.mounted
         assert disk.leave(4096) == 4096
-    monkeypatch.setattr(soak_commands, "COMMAND", (sys.executable, "-c"))
     source = "import time; time.sleep(0.3); open('a', 'wb').write(bytes(10_000))"
-    assert "File too large" in soak_commands.run([source], cwd=tmp_path, limit=4096).err
+    assert "File too large" in soak_commands.run([source], cwd=tmp_path, program=PYTHON, limit=4096).err
 
 
-def call(monkeypatch, folder: Path, *words: str) -> tuple[int, dict]:
-    monkeypatch.setattr(sys, "argv", ["soak.py", "--results", str(folder), *words])
-    code = soak.main()
+def call(folder: Path, *words: str) -> tuple[int, dict]:
+    code = soak.main(["--results", str(folder), *words])
     return code, json.loads((folder / soak.RESULTS).read_text())
 
 
@@ -325,8 +334,8 @@ def test_one_failure_is_told_and_is_the_exit_code(tmp_path, monkeypatch, capsys)
         drill.n = task.n
         drill.check("a file is half-written", where="killed in export")
 
-    monkeypatch.setattr(soak, "PARTS", {"killed: train": soak.Part(work, 3, 0, trained=False)})
-    code, record = call(monkeypatch, tmp_path)
+    monkeypatch.setitem(soak.PARTS, "killed: a drill that fails", soak.Part(work, 3, 0, trained=False))
+    code, record = call(tmp_path, "--only", "a drill that fails")
     assert code == 1
     assert record["kills"] == 3
     assert record["drills"][0]["failures"] == ["killed in export: a file is half-written"]
@@ -336,8 +345,8 @@ def test_one_failure_is_told_and_is_the_exit_code(tmp_path, monkeypatch, capsys)
     assert "half-written" in printed.err
 
 
-def test_the_short_drills_go_well(tmp_path, monkeypatch):
-    code, record = call(monkeypatch, tmp_path, "--smoke", "--only", "serve", "commands without torch")
+def test_the_short_drills_go_well(tmp_path):
+    code, record = call(tmp_path, "--smoke", "--only", "serve", "commands without torch")
     assert [failure for drill in record["drills"] for failure in drill["failures"]] == []
     assert code == 0
     assert record["smoke"]

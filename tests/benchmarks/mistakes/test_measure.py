@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +60,11 @@ def test_part():
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path):
     """Run the script and return what it wrote."""
 
     def run(*words: object) -> dict[str, Any]:
-        monkeypatch.setattr(sys, "argv", ["mistakes.py", *map(str, words), "--results", str(tmp_path / "results")])
-        mistakes.main()
+        mistakes.main([*map(str, words), "--results", str(tmp_path / "results")])
         return json.loads((tmp_path / "results" / "mistakes.json").read_text(encoding="utf-8"))
 
     return run

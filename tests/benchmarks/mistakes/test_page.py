@@ -98,8 +98,8 @@ def test_both_figures_are_drawn_in_both_themes(record):
     for name, data in drawn.items():
         assert ElementTree.fromstring(data).tag.endswith("svg")
         assert (LIGHT if "light" in name else DARK).panel.encode() in data
-    assert plots._left_out(record, LIGHT) == drawn["left-out-light.svg"]  # the same results, the same bytes
+    assert plots.left_out(record, LIGHT) == drawn["left-out-light.svg"]  # the same results, the same bytes
 
 
 def test_networks_without_a_common_mistake_can_be_drawn(record):
-    assert b"</svg>" in plots._confidence({**record, "pictures": []}, LIGHT)
+    assert b"</svg>" in plots.confidence({**record, "pictures": []}, LIGHT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -137,7 +136,8 @@ def test_a_twin_decides_on_int8_where_a_recipe_holds_nothing_out(made, dataset, 
     monkeypatch.setattr(bundle, "loses_nothing", lambda before, after: before.n == after.n == 30)
     assert bundle.pays(twin, dataset)
     model = Recognizer.load(made / "seeds" / "s0" / "model.onnx")
-    monkeypatch.setattr(bundle, "recipe_of", lambda _: recipe.change({"validation": 0}))
+    whole = recipe.change({"validation": 0}).to_toml()
+    model.card = replace(model.card, provenance=replace(model.card.provenance, recipe=whole))
     with pytest.raises(UsageError, match=r"held nothing out.*--twin"):
         bundle.pays(model, dataset)
 
@@ -145,9 +145,14 @@ def test_a_twin_decides_on_int8_where_a_recipe_holds_nothing_out(made, dataset, 
 def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, dataset, zoo, monkeypatch):
     run = str(made / "seeds" / "s0")
     before = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo))
-    monkeypatch.setattr(calibrate, "MIN_IMAGES", 30)
-    monkeypatch.setattr(calibrate, "COVERAGE", 0.5)
-    after = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo, again=True))  # its self test passes
+    with monkeypatch.context() as patch:
+        patch.setattr(calibrate, "MIN_IMAGES", 30)
+        patch.setattr(calibrate, "COVERAGE", 0.5)
+        after = Recognizer.load(bundle.bundle("tiny", run, zoo=zoo, again=True))  # its self test passes
+        warmer = Recognizer.load(before.path)
+        warmer.card = replace(warmer.card, calibration=replace(warmer.card.calibration, temperature=9.0))
+        with pytest.raises(UsageError, match="has another temperature today"):
+            bundle.calibrated_again(warmer, dataset)
     old, new = before.card.calibration, after.card.calibration
     assert new.accept_score > old.accept_score
     assert (new.temperature, new.keeps, new.fitted_on) == (old.temperature, 0.5, old.fitted_on)
@@ -158,10 +163,6 @@ def test_a_threshold_is_fitted_again_as_a_training_would_fit_it_today(made, data
         p.probs.tolist() for p in before.predict(held_out.images)
     ]
     assert "calibrated_by" in after.card.provenance.extra
-    monkeypatch.setattr(calibrate, "fit_temperature", lambda *_: 9.0)
-    with pytest.raises(UsageError, match="has another temperature today"):
-        bundle.calibrated_again(before, dataset)
-    monkeypatch.setattr(calibrate, "MIN_IMAGES", 10_000)
     with pytest.raises(UsageError, match="held too few images out"):
         bundle.calibrated_again(before, dataset)
 
@@ -209,10 +210,9 @@ def test_a_single_seed_says_nothing_of_a_spread(made, tmp_path):
     assert (len(models), over_seeds) == (1, {})
 
 
-def test_the_script_says_in_one_line_why_not(made, zoo, monkeypatch, capsys):
+def test_the_script_says_in_one_line_why_not(made, zoo, capsys):
     def call(*words: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["bundle.py", "--zoo", str(zoo), *words])
-        return bundle.main()
+        return bundle.main(["--zoo", str(zoo), *words])
 
     assert call("tiny", str(made / "seeds" / "s0")) == 0
     before = (zoo / "tiny.onnx").read_bytes()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -129,8 +128,7 @@ def test_figures_of_another_file_do_not_count(record, tmp_path):
 
 def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "benchmark", lambda names: [report(5000.0) for _ in names])
-    monkeypatch.setattr(sys, "argv", ["models.py", "--smoke", "--results", str(tmp_path)])
-    models.main()
+    models.main(["--smoke", "--results", str(tmp_path)])
     measurements = json.loads((tmp_path / "models.json").read_text())
     assert (measurements["smoke"], measurements["runs"]) == (True, 1)
     assert [model["model"] for model in measurements["models"]] == list(bundled())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -174,8 +173,7 @@ def test_a_measurement_on_held_out_pictures_is_written_as_one(tmp_path, monkeypa
     monkeypatch.setattr(robustness, "preprocessing_times", dict)
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
     out = tmp_path / "r.json"
-    monkeypatch.setattr(sys, "argv", ["robustness.py", "--model", "tiny", "--held-out", "--out", str(out)])
-    assert robustness.main() == 0
+    assert robustness.main(["--model", "tiny", "--held-out", "--out", str(out)]) == 0
     assert calls == [{"choosing": True, "limit": None, "of_each": None}]
     fields = json.loads(out.read_text())
     assert (fields["smoke"], fields["held_out"]) == (False, True)
@@ -195,8 +193,7 @@ def test_of_each_kind_of_outlier_there_are_as_many_as_asked_for(tmp_path, monkey
 
 
 @pytest.mark.parametrize("taught", [True, False])
-def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught, monkeypatch):
-    monkeypatch.setattr(rejection, "NEIGHBOURS", 3)
+def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught):
     digits = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
     recipe = Recipe.from_fields({"filters": [4], "head": "global_max", "outliers": 9 if taught else 0})
     seen = rejection.Seen(nets.build(recipe, 10))

@@ -19,18 +19,25 @@ echo '{"entrant": "'$name'", "seed": '$4', "accuracy": 0.5, "train_seconds": 2.0
 """
 
 
+@pytest.fixture(autouse=True)
+def mnist(tmp_path, monkeypatch):
+    """A folder with the names of MNIST's files: the peers of these tests read nothing."""
+    folder = tmp_path / "data" / "mnist"
+    folder.mkdir(parents=True)
+    for name in ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"):
+        (folder / name).touch()
+    monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path / "data"))
+
+
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path):
     """Run the script with a peer interpreter that answers at once."""
     peer = tmp_path / "python"
     peer.write_text(PEER)
     peer.chmod(0o755)
-    monkeypatch.setattr(bench, "find", lambda _: tmp_path)
 
     def run(*words: str) -> int:
-        where = ["--results", str(tmp_path), "--peer-python", str(peer)]
-        monkeypatch.setattr(sys, "argv", ["bench.py", *where, *words])
-        return bench.main()
+        return bench.main(["--results", str(tmp_path), "--peer-python", str(peer), *words])
 
     return run
 
@@ -123,17 +130,19 @@ def test_what_cannot_be_run_is_said_before_anything_is_measured(run, capsys, wor
     assert printed in capsys.readouterr().err
 
 
-def test_peers_need_mnist_on_this_machine(run, monkeypatch, capsys):
-    monkeypatch.setattr(bench, "find", lambda _: None)
+def test_peers_need_mnist_on_this_machine(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setenv("INKDIGIT_DATA", "")
+    monkeypatch.setenv("INKDIGIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SystemExit):
         run("--only", "zoo_cnn")
     assert "inkdigit data get mnist" in capsys.readouterr().err
 
 
-def test_on_a_gpu_those_are_left_out_that_have_nothing_to_do_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "find", lambda _: tmp_path)
-    monkeypatch.setattr(sys, "argv", ["bench.py", "--device", "cuda", "--peer-python", sys.executable])
-    chosen = [one.name for one in bench.parse_arguments().chosen]
+def test_on_a_gpu_those_are_left_out_that_have_nothing_to_do_there():
+    options = bench.parse_arguments(["--device", "cuda", "--peer-python", sys.executable])
+    chosen = [one.name for one in options.chosen]
     assert {"fast", "zoo_cnn"} <= set(chosen)
     assert not {"keras_convnet", "sklearn_svm", "sklearn_knn"} & set(chosen)
 

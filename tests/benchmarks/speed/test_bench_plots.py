@@ -26,9 +26,9 @@ def test_both_figures_are_drawn_in_both_themes_and_say_what_was_measured(line, l
         theme = LIGHT if "light" in name else DARK
         assert all(colour.encode() in data for colour in (theme.panel, theme.blue, theme.orange))
     groups = bench_plots.latest(lines, device="cpu")
-    assert bench_plots._parameters(groups, LIGHT) == drawn["accuracy-parameters-light.svg"]  # the same lines again
+    assert bench_plots.over_parameters(groups, LIGHT) == drawn["accuracy-parameters-light.svg"]  # the same lines again
     moved = [*lines[:3], line("zoo_cnn", parameters=5994, curve=[[1, 9.0, 0.9], [2, 20.0, 0.985]])]
-    other = bench_plots._parameters(bench_plots.latest(moved, device="cpu"), LIGHT)
+    other = bench_plots.over_parameters(bench_plots.latest(moved, device="cpu"), LIGHT)
     assert other != drawn["accuracy-parameters-light.svg"]
 
 
@@ -39,7 +39,7 @@ def test_without_lines_that_count_there_is_nothing_to_draw_or_to_show(line):
 
 def test_a_perfect_network_and_one_that_never_learns_can_be_drawn(line):
     extremes = [line(curve=[[1, 1.0, 1.0]]), line("zoo_cnn", curve=[[1, 5.0, 0.1], [2, 9.0, 0.1]])]
-    assert b"</svg>" in bench_plots._time(bench_plots.latest(extremes, device="cpu"), LIGHT)
+    assert b"</svg>" in bench_plots.over_time(bench_plots.latest(extremes, device="cpu"), LIGHT)
 
 
 def test_the_page_shows_each_figure_light_or_dark(lines):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -90,21 +89,19 @@ def trained(monkeypatch):
     def reached(logits, _):
         return {"accuracy": float((logits.argmax(1) == labels).mean()), "n": len(labels)}
 
-    for module in (choices, choose):
-        monkeypatch.setattr(module, "CHOICES", {"fast": start})
+    monkeypatch.setitem(choices.CHOICES, "fast", start)
     monkeypatch.setattr(choose, "train", train)
     monkeypatch.setattr(choose, "reached", reached)
     return done
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path):
+def run(tmp_path):
     """Run the script with some words; the lines that it has left."""
 
     def call(*words: str) -> list[dict]:
         where = ["--runs", str(tmp_path / "runs"), "--results", str(tmp_path)]
-        monkeypatch.setattr(sys, "argv", ["choose.py", *where, *words])
-        choose.main()
+        choose.main(["--only", "fast", *where, *words])
         return results.read_lines(tmp_path / choices.LEDGER)
 
     return call

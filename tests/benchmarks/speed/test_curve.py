@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 
@@ -51,7 +49,6 @@ def test_stages_are_told_apart(measured):
     assert measured["versions"]["torch"]
 
 
-def test_a_recipe_that_is_not_there_is_one_line(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["curve.py", "fats"])
+def test_a_recipe_that_is_not_there_is_one_line():
     with pytest.raises(SystemExit, match="There is no recipe 'fats'"):
-        curve.main()
+        curve.main(["fats"])

@@ -77,8 +77,7 @@ def test_bars_are_met_or_not(record):
 
 def test_a_smoke_run_is_written_as_one(mnist, tmp_path, monkeypatch, tiny_file):
     monkeypatch.setenv("INKDIGIT_DATA", str(mnist.parent))
-    monkeypatch.setattr("sys.argv", ["stages.py", "--smoke", "--model", str(tiny_file), "--results", str(tmp_path)])
-    stages.main()
+    stages.main(["--smoke", "--model", str(tiny_file), "--results", str(tmp_path)])
     written = json.loads((tmp_path / "stages.json").read_text())
     assert (written["smoke"], written["rounds"], written["model"]) == (True, 1, "tiny")
     assert stages_tables.section(written)["model"] == "tiny"
