@@ -131,8 +131,9 @@ def test_what_cannot_be_run_is_said_before_anything_is_measured(run, capsys, wor
 
 
 def test_peers_need_mnist_on_this_machine(run, tmp_path, monkeypatch, capsys):
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
+    elsewhere = tmp_path / "a" / "b"  # no folder data/ is beside it
+    elsewhere.mkdir(parents=True)
+    monkeypatch.chdir(elsewhere)
     monkeypatch.setenv("INKDIGIT_DATA", "")
     monkeypatch.setenv("INKDIGIT_CACHE", str(tmp_path / "cache"))
     with pytest.raises(SystemExit):
