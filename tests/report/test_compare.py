@@ -10,7 +10,7 @@ import pytest
 from inkdigit.errors import MissingExtra, OutputError
 from inkdigit.measure.compare import compare, pair
 from inkdigit.report.canvas import LIGHT
-from inkdigit.report.compare import draw, sentences, table, write_page
+from inkdigit.report.compare import draw, labels, scaled, sentences, table, write_page
 
 from ..measure.made_runs import make_run, seeds
 
@@ -56,33 +56,20 @@ def test_a_curve_of_zeros_can_be_drawn(tmp_path):
     assert "train_loss" in draw(compare(both), theme=LIGHT)
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    """Figures before they become PNG bytes."""
-    drawn = []
-    monkeypatch.setattr("inkdigit.report.compare.png", lambda figure: drawn.append(figure) or b"")
-    return drawn
-
-
 @pytest.mark.parametrize(
-    ("losses", "scale", "last"), [((5, 0), "linear", 0), ((5, 1, 0), "linear", 0), ((500, 1, 0), "log", 0.5)]
+    ("losses", "logarithmic", "last"), [([5, 0], False, 0), ([5, 1, 0], False, 0), ([500, 1, 0], True, 0.5)]
 )
-def test_only_a_logarithmic_axis_raises_a_zero(tmp_path, figures, losses, scale, last):
-    history = "epoch,train_loss\n" + "".join(f"{epoch},{loss}\n" for epoch, loss in enumerate(losses, 1))
-    draw(compare([make_run(tmp_path / name, history=history) for name in ("x", "y")]), theme=LIGHT)
-    axes = figures[-1].axes[0]
-    assert (axes.get_yscale(), axes.lines[0].get_ydata()[-1]) == (scale, last)
+def test_only_a_logarithmic_axis_raises_a_zero(losses, logarithmic, last):
+    assert scaled([losses, [5]]) == ([[*losses[:-1], last], [5]], logarithmic)
 
 
-def test_labels_and_tiles_distinguish_runs_with_the_same_recipe_and_seed(tmp_path, monkeypatch, figures):
+def test_labels_and_tiles_distinguish_runs_with_the_same_recipe_and_seed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folders = [Path("runs/20261120-101502-classic-s0"), Path("runs/b"), Path("runs/c")]
     for folder, fields in zip(folders, ({}, {"data": "usps", "sha256": "b"}, {"seed": 1}), strict=True):
         make_run(folder, **fields)
     comparison = compare(folders)
-    draw(comparison, theme=LIGHT)
-    labels = [text.get_text() for text in figures[-1].legends[0].get_texts()]
-    assert labels == ["1  20261120-101502-classic-s0", "2  b", "3  tiny, seed 1"]
+    assert labels(comparison.entries) == ["1  20261120-101502-classic-s0", "2  b", "3  tiny, seed 1"]
     monkeypatch.undo()
     write_page(tmp_path / "page.html", comparison)
     text = (tmp_path / "page.html").read_text(encoding="utf-8")

@@ -7,12 +7,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 from inkdigit.measure.metrics import Metrics, measure
 from inkdigit.report import run_plots as plots
-from inkdigit.report.canvas import LIGHT
+from inkdigit.report.canvas import LIGHT, plane
 from inkdigit.types import Prediction
 
 
@@ -81,13 +80,9 @@ def ranked(right: list[bool], *, rejected: int = 0) -> Metrics:
         ([True] * 97 + [False] * 3, 100, 90, 3),  # nothing is answered: no diamond
     ],
 )
-def test_risk_coverage_shows_where_mistakes_are(
-    monkeypatch: pytest.MonkeyPatch, right: list[bool], rejected: int, left: float, top: float
-) -> None:
-    figures: list[Figure] = []
-    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
-    plots.risk_coverage(ranked(right, rejected=rejected), theme=LIGHT)
-    (axes,) = figures[0].axes
+def test_risk_coverage_shows_where_mistakes_are(right: list[bool], rejected: int, left: float, top: float) -> None:
+    _, axes = plane(4, 3)
+    plots.plot_risk_coverage(axes, ranked(right, rejected=rejected), LIGHT)
     assert axes.get_xlim()[0] == left
     assert axes.get_ylim()[1] == pytest.approx(1.15 * top)
     (marks,) = axes.collections or [None]
@@ -103,12 +98,11 @@ def own(right: list[bool], rejected: int) -> list[float]:
     return [100 * len(answered) / len(right), 100 * answered.count(False) / len(answered)]
 
 
-def test_reliability_has_a_point_and_an_interval_a_bin_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    figures: list[Figure] = []
-    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
+def test_reliability_has_a_point_and_an_interval_a_bin_in_use() -> None:
     bins = ranked([True] * 10 + [False] * 2).reliability
-    plots.reliability(bins, theme=LIGHT)
-    intervals, points = figures[0].axes[0].collections
+    _, axes = plane(4, 3)
+    plots.plot_reliability(axes, bins, LIGHT)
+    intervals, points = axes.collections
     assert len(points.get_offsets()) == len(intervals.get_segments()) == np.count_nonzero(bins.count)
     for (x, y), segment in zip(points.get_offsets().data, intervals.get_segments(), strict=True):
         assert segment[0, 0] == segment[1, 0] == pytest.approx(x)
@@ -116,10 +110,8 @@ def test_reliability_has_a_point_and_an_interval_a_bin_in_use(monkeypatch: pytes
 
 
 @pytest.mark.parametrize(("last", "scale"), [(0.1, "linear"), (0.04, "log"), (0.0, "linear")])
-def test_only_a_loss_that_spans_much_has_a_logarithmic_axis(
-    monkeypatch: pytest.MonkeyPatch, last: float, scale: str
-) -> None:
-    figures: list[Figure] = []
-    monkeypatch.setattr(plots, "png", lambda figure: figures.append(figure) or b"")
-    plots.loss([{"epoch": 1, "train_loss": 1.0}, {"epoch": 2, "train_loss": last}], [], theme=LIGHT)
-    assert figures[0].axes[0].get_yscale() == scale
+def test_only_a_loss_that_spans_much_has_a_logarithmic_axis(last: float, scale: str) -> None:
+    _, axes = plane(4, 3)
+    axes.plot([1, 2], [1.0, last])
+    plots.log_if_wide(axes)
+    assert axes.get_yscale() == scale

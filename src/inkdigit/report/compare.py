@@ -72,7 +72,7 @@ def _draw_intervals(entries: Sequence[Entry], theme: Theme) -> bytes:
             colour, _ = _look(i, theme)
             axes.plot([low, high], [i, i], color=colour, linewidth=2.4)
             axes.plot(100 * entry.report["accuracy"], i, "o", color=colour, markersize=7, markeredgecolor=theme.panel)
-        axes.set_yticks(range(len(entries)), labels=_labels(entries))
+        axes.set_yticks(range(len(entries)), labels=labels(entries))
         axes.set(ylim=(len(entries) - 0.4, -0.6), xlabel="accuracy, %")
         axes.tick_params(axis="y", length=0, labelcolor=theme.text)
         axes.grid(visible=False, axis="y")
@@ -88,15 +88,12 @@ def _draw_curves(
 
         figure, axes = plane(WIDTH_IN, 3.0 + 0.16 * math.ceil(len(entries) / 2))
         curves = [_curve(rows, key) for rows in histories]
-        values = [value for _, y in curves for value in y]
-        lowest = min((value for value in values if value > 0), default=1.0)
-        logarithmic = max(values) > WIDE * lowest
-        for i, (label, (x, y)) in enumerate(zip(_labels(entries), curves, strict=True)):
+        heights, logarithmic = scaled([y for _, y in curves])
+        for i, (label, (x, _), y) in enumerate(zip(labels(entries), curves, heights, strict=True)):
             if x:
                 colour, dashes = _look(i, theme)
-                heights = [max(value, lowest / 2) for value in y] if logarithmic else y  # 0 has no logarithm
                 marker = "o" if len(x) == 1 else ""
-                axes.plot(x, heights, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, label=label)
+                axes.plot(x, y, color=colour, linestyle=dashes, linewidth=1.8, marker=marker, label=label)
         if logarithmic:
             log_axis(axes)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -111,12 +108,21 @@ def _curve(rows: Sequence[dict[str, float]], key: str) -> tuple[list[float], lis
     return epochs, [100 * (1 - value) for value in values] if key.endswith("accuracy") else values
 
 
+def scaled(curves: Sequence[list[float]]) -> tuple[list[list[float]], bool]:
+    """The heights of curves on their axis, and whether it is logarithmic: a 0 has no logarithm, and is then raised."""
+    values = [value for curve in curves for value in curve]
+    lowest = min((value for value in values if value > 0), default=1.0)
+    if max(values) <= WIDE * lowest:
+        return list(curves), False
+    return [[max(value, lowest / 2) for value in curve] for curve in curves], True
+
+
 def _look(i: int, theme: Theme) -> tuple[str, Any]:
     colours = (theme.blue, theme.orange, theme.green, theme.red)
     return colours[i % 4], _DASHES[i // 4 % 4]
 
 
-def _labels(entries: Sequence[Entry]) -> list[str]:
+def labels(entries: Sequence[Entry]) -> list[str]:
     """The number of each run in the table with its recipe and seed, or with its own name if these are not unique."""
     names = [f"{short(entry.recipe_name, 16)}, seed {entry.seed}" for entry in entries]
     return [

@@ -59,7 +59,7 @@ def loss(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
             axes.plot(x, running_mean(y), color=theme.blue, linewidth=2, label="training by step")
         _by_epoch(axes, history, "train_loss", label="by epoch", color=theme.blue, marker="o")
         _by_epoch(axes, history, "validation_loss", label="validation", color=theme.orange, marker="D")
-        _log_if_wide(axes)
+        log_if_wide(axes)
         axes.set_ylabel("loss")
         return _finished(figure, axes)
 
@@ -197,19 +197,24 @@ def reliability(bins: Reliability, *, theme: Theme) -> bytes:
     """Accuracy, with its 95 % interval, against confidence; larger points have more images; the diagonal is ideal."""
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
-        filled = bins.count > 0
-        axes.plot([0, 100], [0, 100], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
-        size = 25 + 400 * bins.count[filled] / max(bins.count.sum(), 1)
-        x, y = 100 * bins.confidence[filled], 100 * bins.accuracy[filled]
-        counted = zip(bins.count[filled].tolist(), bins.accuracy[filled].tolist(), strict=True)
-        low, high = np.transpose([wilson(round(n * right), n) for n, right in counted])
-        axes.vlines(x, 100 * low, 100 * high, color=theme.blue, linewidth=1.2, alpha=0.6)
-        axes.scatter(x, y, s=size, color=theme.blue, edgecolor=theme.panel, linewidth=1.2, zorder=3, clip_on=False)
-        left = min(50, 100 * np.flatnonzero(filled).min(initial=BINS) / BINS)
-        ticks = range(0, 101, 20)
-        axes.set(xlabel="confidence, %", ylabel="right, %", xticks=ticks, yticks=ticks, ylim=(-3, 108))
-        axes.set_xlim(left, 104)
+        plot_reliability(axes, bins, theme)
         return png(figure)
+
+
+def plot_reliability(axes: Axes, bins: Reliability, theme: Theme) -> None:
+    """The points, intervals and limits of `reliability`."""
+    filled = bins.count > 0
+    axes.plot([0, 100], [0, 100], color=theme.muted, linewidth=1, linestyle=(0, (4, 3)))
+    size = 25 + 400 * bins.count[filled] / max(bins.count.sum(), 1)
+    x, y = 100 * bins.confidence[filled], 100 * bins.accuracy[filled]
+    counted = zip(bins.count[filled].tolist(), bins.accuracy[filled].tolist(), strict=True)
+    low, high = np.transpose([wilson(round(n * right), n) for n, right in counted])
+    axes.vlines(x, 100 * low, 100 * high, color=theme.blue, linewidth=1.2, alpha=0.6)
+    axes.scatter(x, y, s=size, color=theme.blue, edgecolor=theme.panel, linewidth=1.2, zorder=3, clip_on=False)
+    left = min(50, 100 * np.flatnonzero(filled).min(initial=BINS) / BINS)
+    ticks = range(0, 101, 20)
+    axes.set(xlabel="confidence, %", ylabel="right, %", xticks=ticks, yticks=ticks, ylim=(-3, 108))
+    axes.set_xlim(left, 104)
 
 
 def risk_coverage(metrics: Metrics, *, theme: Theme) -> bytes:
@@ -219,20 +224,25 @@ def risk_coverage(metrics: Metrics, *, theme: Theme) -> bytes:
     """
     with drawing(theme):
         figure, axes = plane(WIDTH_IN, 2.8)
-        curve, goal = metrics.risk_coverage, 100 / ONE_WRONG_IN
-        x, y = 100 * curve.coverage, 100 * curve.risk
-        axes.axhline(goal, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label=f"{100 - goal:g} % right")
-        axes.plot(x, y, color=theme.blue, linewidth=2, marker="o" if len(x) == 1 else "", label="by confidence")
-        left, top = x[y == 0].max(initial=0), y[x >= MIN_COVERAGE].max()
-        if metrics.accuracy_answered is not None:
-            own = 100 * metrics.answered / metrics.n, 100 * (1 - metrics.accuracy_answered)
-            axes.scatter(*own, s=36, marker="D", color=theme.orange, label="as answered", zorder=3, clip_on=False)
-            left, top = min(left, own[0]), max(top, own[1])
-        left, top = min(100 - MIN_COVERAGE, left // MIN_COVERAGE * MIN_COVERAGE), 1.15 * max(top, goal)
-        axes.set(xlabel="accepted, % of all images", ylabel="wrong of these, %", ylim=(-0.03 * top, top))
-        axes.set_xlim(left, 100 + 0.02 * (100 - left))
+        plot_risk_coverage(axes, metrics, theme)
         _legend(figure, axes)
         return png(figure)
+
+
+def plot_risk_coverage(axes: Axes, metrics: Metrics, theme: Theme) -> None:
+    """The curve, diamond and limits of `risk_coverage`."""
+    curve, goal = metrics.risk_coverage, 100 / ONE_WRONG_IN
+    x, y = 100 * curve.coverage, 100 * curve.risk
+    axes.axhline(goal, color=theme.muted, linewidth=1, linestyle=(0, (4, 3)), label=f"{100 - goal:g} % right")
+    axes.plot(x, y, color=theme.blue, linewidth=2, marker="o" if len(x) == 1 else "", label="by confidence")
+    left, top = x[y == 0].max(initial=0), y[x >= MIN_COVERAGE].max()
+    if metrics.accuracy_answered is not None:
+        own = 100 * metrics.answered / metrics.n, 100 * (1 - metrics.accuracy_answered)
+        axes.scatter(*own, s=36, marker="D", color=theme.orange, label="as answered", zorder=3, clip_on=False)
+        left, top = min(left, own[0]), max(top, own[1])
+    left, top = min(100 - MIN_COVERAGE, left // MIN_COVERAGE * MIN_COVERAGE), 1.15 * max(top, goal)
+    axes.set(xlabel="accepted, % of all images", ylabel="wrong of these, %", ylim=(-0.03 * top, top))
+    axes.set_xlim(left, 100 + 0.02 * (100 - left))
 
 
 def running_mean(values: Sequence[float]) -> NDArray[np.float64]:
@@ -256,7 +266,7 @@ def _by_epoch(axes: Axes, history: Rows, key: str, *, label: str, color: str, ma
     )
 
 
-def _log_if_wide(axes: Axes) -> None:
+def log_if_wide(axes: Axes) -> None:
     """Make the axis logarithmic if all values are above 0 and span more than a factor of 20."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.lines] or [np.ones(1)])
     if len(values) and values.min() > 0 and values.max() > WIDE * values.min():
