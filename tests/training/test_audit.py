@@ -146,14 +146,14 @@ def test_an_empty_page_is_an_error(drawn):
         audit.audit(drawn, recipe=READER, top=0)
 
 
-def test_what_would_fail_after_the_training_fails_before_it(tmp_path, drawn, monkeypatch):
-    monkeypatch.setattr(trial, "build", lambda *_: pytest.fail("it trains"))
+def test_what_would_fail_after_the_training_fails_before_it(tmp_path, drawn, monkeypatch, lines, log):
     (tmp_path / "taken.txt").write_text("taken")
     with pytest.raises(OutputError, match="is taken"):
-        audit.audit(drawn, recipe=READER, out=tmp_path)
+        audit.audit(drawn, recipe=READER, out=tmp_path, log=log)
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtra, match="Jinja"):
-        audit.audit(drawn, recipe=READER, out=tmp_path / "a")
+        audit.audit(drawn, recipe=READER, out=tmp_path / "a", log=log)
+    assert not any(line.startswith("Fold ") for line in lines)
 
 
 def test_the_directory_is_named_after_the_data(tmp_path, drawn, monkeypatch):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 
 from inkdigit.errors import TrainingError, UsageError
-from inkdigit.training import device
 from inkdigit.training.device import choose_device, deterministic, gpu_memory, has_bfloat16, use_threads, uses_bfloat16
 
 from .conftest import CPU, tiny
@@ -21,12 +18,8 @@ def test_cuda_is_an_error_where_there_is_none(monkeypatch):
     assert choose_device("auto").type == "cpu"
 
 
-@pytest.mark.parametrize(
-    ("precision", "has", "uses"),
-    [("auto", True, True), ("auto", False, False), ("float32", True, False), ("bfloat16", False, True)],
-)
-def test_bfloat16_is_used_where_the_recipe_and_the_processor_have_it(monkeypatch, precision, has, uses):
-    monkeypatch.setattr(device, "has_bfloat16", lambda _: has)
+@pytest.mark.parametrize(("precision", "uses"), [("auto", has_bfloat16(CPU)), ("float32", False), ("bfloat16", True)])
+def test_bfloat16_is_used_where_the_recipe_and_the_processor_have_it(precision, uses):
     assert uses_bfloat16(tiny(precision=precision), CPU) == uses
 
 
@@ -34,15 +27,11 @@ def test_bfloat16_is_used_where_the_recipe_and_the_processor_have_it(monkeypatch
     ("flags", "has"),
     [("fpu avx512_bf16 sse2", True), ("fpu amx_bf16", True), ("fpu avx512f avx2", False), (None, False)],
 )
-def test_a_processor_has_bfloat16_where_its_flags_name_it(monkeypatch, flags, has):
-    def read(path: Path, **_: object) -> str:
-        assert path == Path("/proc/cpuinfo")
-        if flags is None:
-            raise FileNotFoundError(path)  # as on macOS
-        return f"processor : 0\nflags : {flags}\n"
-
-    monkeypatch.setattr(Path, "read_text", read)
-    assert has_bfloat16(CPU) is has
+def test_a_processor_has_bfloat16_where_its_flags_name_it(tmp_path, flags, has):
+    cpuinfo = tmp_path / "cpuinfo"
+    if flags is not None:  # as on macOS
+        cpuinfo.write_text(f"processor : 0\nflags : {flags}\n")
+    assert has_bfloat16(CPU, cpuinfo=cpuinfo) is has
 
 
 def test_a_worker_computes_with_one_thread():

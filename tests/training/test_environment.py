@@ -9,7 +9,7 @@ import subprocess
 import pytest
 import torch
 
-from inkdigit.model import provenance
+from inkdigit.model.provenance import MNIST_SHA256
 from inkdigit.training import environment
 from inkdigit.types import Dataset
 
@@ -38,15 +38,18 @@ def test_a_reader_learns_what_is_needed_to_repeat_the_run(about, drawn):
     }
 
 
-def test_a_library_that_is_not_installed_has_no_version(monkeypatch, drawn):
-    monkeypatch.setattr(environment, "LIBRARIES", ("no-such-library",))
-    assert environment.describe(drawn, source="", device=CPU)["libraries"] == {"no-such-library": None}
+def test_a_library_that_is_not_installed_has_no_version():
+    assert environment.versions(["no-such-library"]) == {"no-such-library": None}
 
 
-@pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 5)])
-def test_without_git_there_is_no_commit(monkeypatch, drawn, error):
+def test_without_git_there_is_no_commit(monkeypatch, drawn):
+    monkeypatch.setenv("PATH", "")
+    assert environment.describe(drawn, source="", device=CPU)["commit"] is None
+
+
+def test_if_git_does_not_answer_there_is_no_commit(monkeypatch, drawn):
     def fail(*_, **__):
-        raise error
+        raise subprocess.TimeoutExpired("git", 5)
 
     monkeypatch.setattr(environment.subprocess, "run", fail)
     assert environment.describe(drawn, source="", device=CPU)["commit"] is None
@@ -69,13 +72,12 @@ def test_the_card_states_what_was_drawn(about, drawn):
     assert text(stressed=0.5, outliers=9) == "0.5 stressed copies of each image, 9 images of no digit or of several"
 
 
-def test_the_card_states_that_mnist_was_seen_whatever_its_name(about, monkeypatch):
+def test_the_card_states_that_mnist_was_seen_by_its_name_or_its_images(about):
     by_name = Dataset("mnist", CLASSES, draw(3))
     card_provenance = environment.provenance(tiny(), by_name, about)
     assert card_provenance.saw_mnist
     assert card_provenance.data.licence == environment.LICENCES["mnist"]
     renamed = Dataset("my-folder", CLASSES, draw(3))
-    monkeypatch.setattr(provenance, "MNIST_SHA256", renamed.sha256)
-    assert environment.provenance(tiny(), renamed, about).saw_mnist
-    monkeypatch.setattr(provenance, "MNIST_SHA256", "0" * 64)
     assert not environment.provenance(tiny(), renamed, about).saw_mnist
+    vars(renamed)["sha256"] = MNIST_SHA256  # it is computed once, and stored here
+    assert environment.provenance(tiny(), renamed, about).saw_mnist

@@ -55,7 +55,9 @@ def test_feature_maps_are_what_leaves_the_activation(activation):
             x = layer(x)
             if name.removesuffix(f"_{activation}") in maps and name.endswith(activation):
                 assert np.array_equal(maps[name.removesuffix(f"_{activation}")], x.numpy())
-    assert not any(layer._forward_hooks for layer in net.modules())
+    before = {name: values.copy() for name, values in maps.items()}
+    net(torch.zeros(1, 1, 28, 28))  # nothing listens any more
+    assert all(np.array_equal(maps[name], values) for name, values in before.items())
 
 
 def test_feature_maps_look_inside_residual_units():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,7 @@ import torch
 from inkdigit import runs
 from inkdigit.data.splits import split
 from inkdigit.errors import OutputError
-from inkdigit.model.provenance import Provenance
-from inkdigit.training import results
+from inkdigit.training import environment, results
 from inkdigit.training.network import loop, nets
 from inkdigit.training.results import Job
 from inkdigit.types import Dataset, Prediction
@@ -48,7 +48,7 @@ def test_the_predictions_are_enough_to_draw_every_figure_again(finished, drawn):
 def test_an_image_without_a_prediction_has_nan(drawn, tmp_path):
     answers = [Prediction("0", 0.7, np.array([0.7, 0.3, 0.0], np.float32), 2.0), Prediction(None, reason="no ink")]
     small = Dataset("small", CLASSES, drawn.train, drawn.test.take(np.arange(2)))
-    results._write_predictions(job(small, tmp_path), answers, 3)
+    results.write_predictions(job(small, tmp_path), answers, 3)
     with np.load(tmp_path / runs.PREDICTIONS) as stored:
         assert np.isnan(stored["probs"][1]).all()
         assert np.isnan(stored["logits"][1]).all()
@@ -69,18 +69,18 @@ def test_the_report_has_model_data_and_stages(finished):
 
 def test_a_set_with_one_split_reports_on_the_fifth_that_was_set_aside(drawn, tmp_path):
     one = job(Dataset("one", CLASSES, drawn.train), tmp_path)
-    result = results._check(one)
+    result = results.check_data(one)
     assert (result.train.n, result.test and result.test.n) == (96, 24)
     assert result.shared == 0
 
 
 def test_glimpses_are_augmented_as_training_does_it(drawn, tmp_path):
-    changed = results._augmented_glimpses(job(drawn, tmp_path, rotate_deg=20))
+    changed = results.augmented_glimpses(job(drawn, tmp_path, rotate_deg=20))
     assert (changed.shape, changed.dtype) == ((1, 28, 28), np.uint8)
     assert not np.array_equal(changed[0], drawn.glimpses[0][1])
-    assert np.array_equal(results._augmented_glimpses(job(drawn, tmp_path))[0], drawn.glimpses[0][1])
+    assert np.array_equal(results.augmented_glimpses(job(drawn, tmp_path))[0], drawn.glimpses[0][1])
     none = Dataset("none", CLASSES, drawn.train, drawn.test)
-    assert results._augmented_glimpses(job(none, tmp_path)).shape == (0, 28, 28)
+    assert results.augmented_glimpses(job(none, tmp_path)).shape == (0, 28, 28)
 
 
 def test_a_full_disk_is_an_error_and_leaves_no_incomplete_model(drawn, net, tmp_path, monkeypatch):
@@ -89,10 +89,10 @@ def test_a_full_disk_is_an_error_and_leaves_no_incomplete_model(drawn, net, tmp_
 
     monkeypatch.setattr(os, "fsync", full)
     monkeypatch.setattr(results.model_file, "model_bytes", lambda *_, **__: b"model")
-    monkeypatch.setattr(results.environment, "provenance", lambda *_: Provenance())
+    about = environment.describe(drawn, source="drawn", device=CPU)
     state = loop.start(net, tiny())
     with pytest.raises(OutputError, match=r"model\.onnx cannot be written: the disk is full") as caught:
-        results.write_model(job(drawn, tmp_path), state)
+        results.write_model(replace(job(drawn, tmp_path), about=about), state)
     assert caught.value.exit_code == 9
     assert list(tmp_path.iterdir()) == []
 

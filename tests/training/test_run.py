@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -143,11 +144,9 @@ def test_a_run_directory_has_a_name_of_its_own(drawn, tmp_path, monkeypatch):
 
 
 def test_a_run_called_like_a_bundled_model_answers_with_its_own(finished, tmp_path, monkeypatch):
-    from inkdigit.model import recognizer
-
-    monkeypatch.chdir(finished.folder.parent)
-    monkeypatch.setattr(recognizer, "bundled", lambda: {"run": tmp_path / "another.onnx", "fast": tmp_path / "none"})
-    assert run.Run(Path("run")).model.path == Path("run/model.onnx")
+    shutil.copytree(finished.folder, tmp_path / "fast")
+    monkeypatch.chdir(tmp_path)
+    assert run.Run(Path("fast")).model.path == Path("fast/model.onnx")
 
 
 def test_an_out_that_is_taken_is_left_alone(drawn, tmp_path):

@@ -18,6 +18,7 @@ from inkdigit.errors import TrainingError, UsageError
 from inkdigit.training.recipe import Recipe
 
 CPU = torch.device("cpu")
+CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
 
 
 def choose_device(name: str) -> torch.device:
@@ -38,12 +39,12 @@ def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
     return recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(device))
 
 
-def has_bfloat16(device: torch.device) -> bool:
+def has_bfloat16(device: torch.device, *, cpuinfo: Path = CPUINFO) -> bool:
     """Whether the device multiplies bfloat16 in hardware; emulation is slower than float32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="ignore")
+        flags = cpuinfo.read_text(encoding="ascii", errors="ignore")
     except OSError:
         return False
     return "avx512_bf16" in flags or "amx_bf16" in flags

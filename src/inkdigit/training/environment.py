@@ -8,6 +8,8 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,7 +42,7 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
         "processor": processor(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "threads": torch.get_num_threads(),
-        "libraries": {name: _version(name) for name in LIBRARIES},
+        "libraries": versions(LIBRARIES),
         "data": {
             "source": source,
             "name": dataset.name,
@@ -153,8 +155,10 @@ def _commit() -> str | None:
     return outputs[1] if all(outputs) else None
 
 
-def _version(library: str) -> str | None:
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return None
+def versions(libraries: Iterable[str]) -> dict[str, str | None]:
+    """The installed version of each library; None where it is not installed."""
+    installed: dict[str, str | None] = dict.fromkeys(libraries)
+    for name in installed:
+        with suppress(PackageNotFoundError):
+            installed[name] = version(name)
+    return installed

@@ -85,7 +85,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     began = time.perf_counter()
     model = Recognizer.load(runs.model_path(job.folder))
     predictions, metrics = _evaluate(job, model)
-    _write_predictions(job, predictions, len(model.classes))
+    write_predictions(job, predictions, len(model.classes))
     shipped = model_file.with_figures(data, model_file.figures_of(metrics))
     write_atomic(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size_bytes=len(shipped))
@@ -141,7 +141,7 @@ def _story(
         title=f"{job.recipe.name} on {job.dataset.name}, seed {job.recipe.seed}",
         report_name=job.splits.report_name,
         metrics=metrics,
-        check=_check(job),
+        check=check_data(job),
         history=history,
         steps=read_rows(job.folder / runs.STEPS),
         images=report.images,
@@ -149,7 +149,7 @@ def _story(
         probs=stack_probs(predictions, len(metrics.classes)),
         predictions=predictions,
         glimpses=list(job.dataset.glimpses),
-        augmented=_augmented_glimpses(job),
+        augmented=augmented_glimpses(job),
         recipe_toml=job.recipe.to_toml(),
         environment=job.about,
         model=about_model,
@@ -158,13 +158,13 @@ def _story(
     )
 
 
-def _check(job: Job) -> Check:
+def check_data(job: Job) -> Check:
     """The checks of the data that the run may look at: a `select` run leaves the test split out."""
     dataset = set_aside(job.dataset, job.recipe.test_fraction)
     return check(replace(dataset, test=None) if job.splits.report_name == "validation" else dataset)
 
 
-def _augmented_glimpses(job: Job) -> Gray:
+def augmented_glimpses(job: Job) -> Gray:
     """The images of the data page with the augmentation of training: uint8 (M, 28, 28)."""
     if not job.dataset.glimpses:
         return np.zeros((0, SIDE, SIDE), np.uint8)
@@ -174,7 +174,7 @@ def _augmented_glimpses(job: Job) -> Gray:
     return changed.squeeze(1).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def _write_predictions(job: Job, predictions: list[Prediction], classes: int) -> None:
+def write_predictions(job: Job, predictions: list[Prediction], classes: int) -> None:
     """Write probs (N, K), logits (N, K) after the temperature, labels (N,): enough to draw every figure again."""
     probs: Floats = stack_probs(predictions, classes)
     scores: NDArray[np.float32] = np.array([math.nan if p.score is None else p.score for p in predictions], np.float32)

@@ -13,7 +13,7 @@ from inkdigit import runs
 from inkdigit.errors import DataError, TrainingError, UsageError
 from inkdigit.files import read_rows
 from inkdigit.training import run, trial
-from inkdigit.training.network import checkpoint, loop, nets
+from inkdigit.training.network import checkpoint, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Part
 
@@ -57,9 +57,7 @@ def begin(recipe: Recipe, data: Dataset, out: Path, *, stop: int | None = None) 
     return out
 
 
-@pytest.fixture(autouse=True)
-def quick(only_training, monkeypatch):  # noqa: ARG001
-    monkeypatch.setattr(loop, "STATISTICS_BATCHES", 3)
+pytestmark = pytest.mark.usefixtures("only_training")
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -217,7 +217,7 @@ def train(
             with candidate(state, data, recipe) as net_now:
                 val_loss, val_accuracy = evaluate(net_now, validation, bfloat16=bfloat16)
                 last_accuracy = val_accuracy
-                _decide(state, recipe, val_loss if recipe.monitor == "validation_loss" else -val_accuracy)
+                decide(state, recipe, val_loss if recipe.monitor == "validation_loss" else -val_accuracy)
         if state.epoch == epochs or state.stopped:
             _load_final(state, data, recipe)
         seconds = time.perf_counter() - began
@@ -259,7 +259,7 @@ def evaluate(net: nn.Module, data: Tensors, *, bfloat16: bool) -> tuple[float, f
     return total / len(data.images), correct / len(data.images)
 
 
-def _decide(state: State, recipe: Recipe, value: float) -> None:
+def decide(state: State, recipe: Recipe, value: float) -> None:
     """Store the best epoch, lower the rate on a plateau, stop early: all by the monitored figure."""
     if value < state.best_value:
         state.best_value, state.epochs_since_best, state.plateau_epochs = value, 0, 0
