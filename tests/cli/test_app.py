@@ -85,26 +85,30 @@ def test_what_is_not_there_is_exit_2(inkdigit, words):
     assert "Traceback" not in output.err
 
 
-def test_every_error_is_one_line_and_its_exit_code(inkdigit, monkeypatch):
-    for error in ERRORS:
-        two = error in (errors.MissingExtra, errors.MalformedFile)
-        raised = error("It is", "wrong") if two else error("It is wrong")
+@pytest.fixture
+def raising(monkeypatch):
+    """Let `inkdigit recipes` raise an error: most of them take a broken machine."""
 
-        def fail(raised: Exception = raised) -> None:
-            raise raised
+    def prepare(error: Exception) -> None:
+        def fail() -> None:
+            raise error
 
         monkeypatch.setattr("inkdigit.training.recipe.bundled", fail)
+
+    return prepare
+
+
+def test_every_error_is_one_line_and_its_exit_code(inkdigit, raising):
+    for error in ERRORS:
+        two = error in (errors.MissingExtra, errors.MalformedFile)
+        raising(error("It is", "wrong") if two else error("It is wrong"))
         assert_one_error(inkdigit("recipes"), error.exit_code, "It is")
 
 
-def test_a_bug_stays_a_traceback(monkeypatch):
-    def fail() -> None:
-        raise ZeroDivisionError
-
-    monkeypatch.setattr("inkdigit.training.recipe.bundled", fail)
-    monkeypatch.setattr("sys.argv", ["inkdigit", "recipes"])
+def test_a_bug_stays_a_traceback(inkdigit, raising):
+    raising(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
-        app.main()
+        inkdigit("recipes")
 
 
 def test_the_module_is_the_command():

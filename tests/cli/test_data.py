@@ -103,12 +103,24 @@ def test_an_unknown_source_is_refused_with_the_nearest_name(inkdigit):
     assert_one_error(inkdigit("data", "get", "minst"), 2, "minst")
 
 
-def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_path, monkeypatch):
-    def fetch(name, *, to, log):
-        log(f"fetching {name}")
-        return to / name
+@pytest.fixture
+def fetching(monkeypatch):
+    """Fetch nothing from the network: a folder, or an error."""
 
-    monkeypatch.setattr(mirrors, "fetch", fetch)
+    def prepare(result: str | BaseException) -> None:
+        def fetch(name, *, to, log):
+            if isinstance(result, BaseException):
+                raise result
+            log(f"fetching {name}")
+            return to / result
+
+        monkeypatch.setattr(mirrors, "fetch", fetch)
+
+    return prepare
+
+
+def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_path, fetching):
+    fetching("mnist")
     output = inkdigit("data", "get", "mnist", "--to", tmp_path)
     assert (output.code, output.out) == (0, f"{tmp_path / 'mnist'}\n")
     assert output.err.startswith("fetching mnist\n")
@@ -116,24 +128,18 @@ def test_a_fetched_set_says_where_it_is_and_what_may_come_next(inkdigit, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["usps", "emnist-letters"])
-def test_a_set_that_no_path_opens_is_named_after_it_was_put_elsewhere(inkdigit, tmp_path, monkeypatch, name):
-    monkeypatch.setattr(mirrors, "fetch", lambda _name, *, to, log: to)  # noqa: ARG005
+def test_a_set_that_no_path_opens_is_named_after_it_was_put_elsewhere(inkdigit, tmp_path, fetching, name):
+    fetching("")
     output = inkdigit("data", "get", name, "--to", tmp_path)
     assert f"env INKDIGIT_DATA={tmp_path} inkdigit train fast --data {name}" in output.err
 
 
-def test_a_set_that_cannot_be_fetched_is_one_error(inkdigit, monkeypatch):
-    def fetch(*_, **__):
-        raise MissingData("mnist could not be fetched", hint="Put train-images-idx3-ubyte.gz into data/mnist.")
-
-    monkeypatch.setattr(mirrors, "fetch", fetch)
+def test_a_set_that_cannot_be_fetched_is_one_error(inkdigit, fetching):
+    fetching(MissingData("mnist could not be fetched", hint="Put train-images-idx3-ubyte.gz into data/mnist."))
     assert_one_error(inkdigit("data", "get", "mnist"), 4, "Put train-images-idx3-ubyte.gz into")
 
 
-def test_ctrl_c_while_fetching_is_one_line(inkdigit, monkeypatch):
-    def fetch(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(mirrors, "fetch", fetch)
+def test_ctrl_c_while_fetching_is_one_line(inkdigit, fetching):
+    fetching(KeyboardInterrupt())
     output = inkdigit("data", "get", "mnist")
     assert (output.code, output.out, output.err.strip()) == (130, "", "Interrupted.")

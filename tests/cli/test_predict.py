@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from inkdigit.kaggle import HEADER
-from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.recognizer import CHUNK, Recognizer
 from inkdigit.picture.decode import decode
 
 from .conftest import assert_one_error, draw, run, write_kaggle
@@ -80,17 +80,16 @@ def test_command_line_and_python_give_the_same_answer(inkdigit, model, one):
     assert {key: answer[key] for key in expected} == expected
 
 
-def test_more_pictures_than_are_answered_together(inkdigit, model, one, tmp_path, monkeypatch):
+def test_more_pictures_than_are_answered_together(inkdigit, model, one, tmp_path):
     many = tmp_path / "many"
     many.mkdir()
-    for i in range(40):
-        shutil.copy(one, many / f"{i:02}.png")
-    (many / "33.png").write_bytes(b"")
-    monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 16)
+    for i in range(2 * CHUNK + 1):
+        shutil.copy(one, many / f"{i:03}.png")
+    (many / "077.png").write_bytes(b"")
     output = inkdigit("predict", many, "--model", model, "--csv")
     rows = list(csv.DictReader(io.StringIO(output.out)))
-    assert [Path(row["file"]).stem for row in rows] == [f"{i:02}" for i in range(40)]
-    assert [row["file"] for row in rows if row["error"]] == [str(many / "33.png")]
+    assert [Path(row["file"]).stem for row in rows] == [f"{i:03}" for i in range(2 * CHUNK + 1)]
+    assert [row["file"] for row in rows if row["error"]] == [str(many / "077.png")]
     assert len({row["confidence"] for row in rows if not row["error"]}) == 1
 
 
@@ -136,12 +135,22 @@ def test_what_is_drawn_is_what_was_answered(inkdigit, model, picture, tmp_path, 
 
     drawn = []
     monkeypatch.setattr(sheet, "draw", lambda entries, **_: drawn.extend(entries) or b"")
-    monkeypatch.setattr("inkdigit.model.recognizer.CHUNK", 2)
+    for i in range(CHUNK):
+        shutil.copy(picture / "b.png", picture / f"e{i:02}.png")
     (tmp_path / "empty").mkdir()
     words = (tmp_path / "empty", picture, tmp_path / "none.png", picture / "b.png")
     output = inkdigit("predict", *words, "--model", model, "--show", tmp_path / "seen.png", "--json")
     answered = [json.loads(line) for line in output.out.splitlines()]
-    assert ["error" in answer for answer in answered] == [True, False, False, False, True, True, False]
+    assert ["error" in answer for answer in answered] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+        *[False] * CHUNK,
+        True,
+        False,
+    ]
     assert [(str(file), answer.label) for file, _, answer in drawn] == [
         (answer["file"], answer["label"]) for answer in answered if "error" not in answer
     ]
@@ -168,10 +177,7 @@ def test_json_and_csv_exclude_each_other(inkdigit, one):
     assert_one_error(inkdigit("predict", one, "--json", "--csv"), 2, "--json and --csv exclude each other")
 
 
-def test_an_unknown_model_is_refused_with_the_nearest_name(inkdigit, model, one, monkeypatch):
-    from inkdigit.model import recognizer
-
-    monkeypatch.setattr(recognizer, "bundled", lambda: {recognizer.DEFAULT: model / "model.onnx"})
+def test_an_unknown_model_is_refused_with_the_nearest_name(inkdigit, one):
     assert_one_error(inkdigit("predict", one, "--model", "genral"), 2, "Did you mean general?")
     assert inkdigit("predict", one).code == 0  # the default
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import socket
+import sys
 
 import pytest
 
-from inkdigit.cli import serve
 from inkdigit.cli.serve import parse_size
 from inkdigit.errors import UsageError
 
@@ -59,5 +58,5 @@ def test_a_port_that_is_taken(inkdigit):
 
 
 def test_without_the_libraries_it_says_what_to_install(inkdigit, monkeypatch):
-    monkeypatch.setattr(serve, "find_spec", lambda name: None if name == "uvicorn" else importlib.util.find_spec(name))
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert_one_error(inkdigit("serve"), 7, "pip install 'inkdigit[serve]'")

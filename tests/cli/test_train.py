@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,6 @@ from inkdigit.data import sources
 from inkdigit.data.splits import SplitRule
 from inkdigit.errors import MissingData
 from inkdigit.files import read_rows
-from inkdigit.model import recognizer
 from inkdigit.training import run as training_run
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
@@ -233,7 +233,6 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
         return digits(name, **more)
 
     monkeypatch.setattr(sources, "open_data", open_data)
-    monkeypatch.setattr("inkdigit.model.recognizer.bundled", lambda: {recognizer.DEFAULT: model / "model.onnx"})
     monkeypatch.setattr(
         training_run, "train", lambda _, *, data, **__: asked.append(data.name) or training_run.Run(model)
     )
@@ -269,8 +268,7 @@ class Terminal:
 
 def test_the_bar_shows_where_training_stands(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
-    with talk.training_bar() as show:
+    with redirect_stderr(Terminal(sys.stderr)), talk.training_bar() as show:
         show(loop.Tick(20, 40, 1, 1234.5, 0.5, None))
         show(loop.Tick(40, 40, 2, 1234.5, 0.25, 0.975))
     out, err = capsys.readouterr()
@@ -281,8 +279,7 @@ def test_the_bar_shows_where_training_stands(monkeypatch, capsys):
 
 def test_the_bar_begins_again_with_the_next_seed(monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(sys, "stderr", Terminal(sys.stderr))
-    with talk.training_bar() as show:
+    with redirect_stderr(Terminal(sys.stderr)), talk.training_bar() as show:
         show(loop.Tick(40, 40, 2, 1234.5, 0.25, None))
         show(loop.Tick(1, 40, 1, 1234.5, 0.75, None))
     last = capsys.readouterr().err.rpartition("epoch 1")[2]

@@ -273,15 +273,14 @@ def test_the_number_of_processors_changes_no_answer(default_model, monkeypatch):
 # Finding --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_model_is_a_path_a_run_directory_or_a_bundled_name(tiny_file, tmp_path, monkeypatch):
+def test_a_model_is_a_path_a_run_directory_or_a_bundled_name(tiny_file, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / "model.onnx").write_bytes(tiny_file.read_bytes())
     for model in (tiny_file, str(tiny_file), run, str(run)):
         assert load(model).name == "tiny"
-    monkeypatch.setattr(room, "bundled", lambda: {room.DEFAULT: tiny_file, "best": run / "model.onnx"})
-    assert load().path == load("default").path == load(room.DEFAULT).path == tiny_file
-    assert load("best").path == run / "model.onnx"
+    assert load().path == load("default").path == load(room.DEFAULT).path == bundled()[room.DEFAULT]
+    assert load("best").path == bundled()["best"]
 
 
 def test_the_bundled_models_load(default_model):
@@ -290,9 +289,8 @@ def test_the_bundled_models_load(default_model):
     assert default_model.classes == DIGITS
 
 
-def test_a_model_that_is_not_there(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "bundled", lambda: {"fast": tmp_path, "best": tmp_path})
-    with pytest.raises(UsageError, match=r"There is no model 'fats'.*fast, best.*Did you mean fast\?") as caught:
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match=r"There is no model 'fats'.*best, fast.*Did you mean fast\?") as caught:
         find("fats")
     assert caught.value.exit_code == 2
     with pytest.raises(UsageError, match="There is no model"):

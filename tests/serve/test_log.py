@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-import sys
+from contextlib import redirect_stderr
 
 import pytest
 
@@ -57,10 +57,10 @@ class Full(io.StringIO):
 
 
 @pytest.mark.parametrize("is_closed", [True, False])
-def test_a_log_that_cannot_be_written_stops_nothing(monkeypatch, is_closed):
+def test_a_log_that_cannot_be_written_stops_nothing(is_closed):
     stream = Full()
     if is_closed:
         stream = io.StringIO()
         stream.close()
-    monkeypatch.setattr(sys, "stderr", stream)
-    log.write("request")
+    with redirect_stderr(stream):
+        log.write("request")

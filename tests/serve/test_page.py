@@ -46,11 +46,11 @@ class Watched:
 
     def watch(self) -> None:
         """Record errors and requests; a response with an error status is not an error of the page."""
-        self.page.on("console", lambda one: self._hear(one.type, one.text))
+        self.page.on("console", lambda one: self.hear(one.type, one.text))
         self.page.on("pageerror", lambda error: self.console.append(str(error)))
         self.page.on("request", lambda request: self.requests.append(request.url))
 
-    def _hear(self, kind: str, text: str) -> None:
+    def hear(self, kind: str, text: str) -> None:
         if kind == "error" and not text.startswith("Failed to load resource"):
             self.console.append(text)
 

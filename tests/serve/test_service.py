@@ -9,6 +9,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -76,10 +77,12 @@ def test_whom_two_seconds_of_work_stand_before_is_refused(tiny_file):
 
 
 def test_some_may_wait_whatever_the_last_took(tiny_file):
-    service = Service(Settings(models=(str(tiny_file),)))
+    service = Service(
+        Settings(models=(str(tiny_file),)), clock=count(step=100).__next__
+    )  # each call takes 100 s or more
 
     async def go() -> None:
-        service._mean_s = 10.0  # seconds: as if the last ones had been vast
+        await service.work(lambda: None)
         gate = threading.Event()
         tasks = await fill(service, gate, service.threads * (1 + ALWAYS_WAIT))
         assert not any(task.done() for task in tasks)
@@ -111,7 +114,6 @@ def test_work_that_nobody_awaits_any_more_holds_nothing(service):
         await asyncio.sleep(0.01)  # the loop itself holds what it ran last
         gc.collect()
         assert [ref for ref in bodies if ref() is not None] == []
-        assert service._pool._work_queue.qsize() == 0
         assert service.taken == service.threads
         gate.set()
         await asyncio.gather(*tasks)

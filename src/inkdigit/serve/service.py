@@ -36,8 +36,8 @@ BODIES = 2  # times the largest body: the limit for all bodies in memory; one is
 class Service:
     """The models and the threads, for every route: `request.app.state.service`."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Load the models; each runs its self test.
+    def __init__(self, settings: Settings, *, clock: Callable[[], float] = perf_counter) -> None:
+        """Load the models; each runs its self test. `clock` times the calls, in seconds.
 
         Raises:
             UsageError: there is no such model, or two have the same name.
@@ -56,6 +56,7 @@ class Service:
         self.counts = Counts()
         self.threads = cores()
         self.taken = 0  # calls that run or wait
+        self._clock = clock
         self._held_bytes = 0  # of all bodies in memory
         self._mean_s = 0.0
         self._free = asyncio.Semaphore(self.threads)  # a call waits here; nothing remains of one that is cancelled
@@ -137,9 +138,9 @@ class Service:
         except asyncio.CancelledError:
             self._take(-1)
             raise
-        began = perf_counter()
+        began = self._clock()
         future = asyncio.wrap_future(self._pool.submit(call))
-        future.add_done_callback(lambda _: self._give_back(perf_counter() - began))
+        future.add_done_callback(lambda _: self._give_back(self._clock() - began))
         future.add_done_callback(lambda done: done.cancelled() or done.exception())  # retrieved, if nobody awaits it
         return await asyncio.shield(future)  # a cancelled task leaves it running: the thread is busy until it ends
 

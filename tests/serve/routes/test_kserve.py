@@ -288,5 +288,5 @@ def test_more_than_can_be_answered_in_time_is_given_up():
     head = json.dumps({"inputs": [tensor]}).encode()
     slow = Slow()
     with pytest.raises(TooSlow):
-        kserve._infer(slow, head + many.tobytes(), str(len(head)), until=time.monotonic() + 0.05)
+        kserve.infer_body(slow, head + many.tobytes(), str(len(head)), until=time.monotonic() + 0.05)
     assert slow.asked <= 1000

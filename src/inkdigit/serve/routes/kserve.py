@@ -126,7 +126,7 @@ async def infer(request: Request, name: str, number: str = VERSION) -> Response:
         raise UsageError("The body is compressed", expected="no Content-Encoding")
     size, body = request.headers.get(HEADER), await read_body(request)
     until = monotonic() + service.settings.time_limit_s
-    predictions, response = await service.work(lambda: _infer(recognizer, body, size, until=until))
+    predictions, response = await service.work(lambda: infer_body(recognizer, body, size, until=until))
     request.state.pictures = len(predictions)
     service.counts.pictures(recognizer.name, predictions)
     return response
@@ -139,7 +139,9 @@ def _recognizer(request: Request, name: str, number: str) -> Recognizer:
     return service.recognizer(name)
 
 
-def _infer(recognizer: Recognizer, body: bytes, size: str | None, *, until: float) -> tuple[list[Prediction], Response]:
+def infer_body(
+    recognizer: Recognizer, body: bytes, size: str | None, *, until: float
+) -> tuple[list[Prediction], Response]:
     """Parse a request, read its images while there is time, and build the response."""
     parsed, data = _split(body, size)
     outputs = _outputs(parsed)
