@@ -116,11 +116,10 @@ def write_with_another_temperature(path: Path) -> None:
 
 
 @pytest.mark.usefixtures("folder", "mirror")
-def test_a_command_ends_with_the_error_and_its_exit_code(monkeypatch, capsys):
+def test_a_command_ends_with_the_error_and_its_exit_code(capsys):
     for leaf, words in COMMANDS.items():
-        monkeypatch.setattr(sys, "argv", ["inkdigit", *words.split()])
         with pytest.raises(SystemExit) as caught:
-            app.main()
+            app.main(words.split())
         last = capsys.readouterr().err.strip().splitlines()[-1]
         assert last.startswith("Error: "), words
         assert (type(caught.value.__context__), caught.value.code) == (leaf, leaf.exit_code), f"{words}: {last}"

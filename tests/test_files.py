@@ -175,14 +175,14 @@ def test_whatever_a_file_of_rows_holds_it_is_read_or_an_error(tmp_path, content)
 
 def test_rows_without_an_end_are_an_error(tmp_path, monkeypatch):
     path = tmp_path / runs.METRICS
-    path.write_text("a,b\n" + "1,2\n" * 50)
-    monkeypatch.setattr(files, "MAX_ROWS", 50)
-    assert len(read_rows(path)) == 50
     monkeypatch.setattr(files, "MAX_ROWS", 49)
+    path.write_text("a,b\n" + "1,2\n" * 49)
+    assert len(read_rows(path)) == 49
+    path.write_text("a,b\n" + "1,2\n" * 50)
     with pytest.raises(MalformedFile, match="more than 49 rows"):
         read_rows(path)
-    monkeypatch.setattr(files, "MAX_ROWS_BYTES", 50)
-    with pytest.raises(MalformedFile, match="larger than 50 bytes"):
+    os.truncate(path, files.MAX_ROWS_BYTES + 1)  # zeros that take no space
+    with pytest.raises(MalformedFile, match="larger than 134,217,728 bytes"):
         read_rows(path)
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import inkdigit.kaggle as room
 from inkdigit.errors import MalformedFile, MissingData, NotAModelFile, OutputError, UsageError
 from inkdigit.kaggle import check, saw_mnist, submit
 from inkdigit.model.card import Calibration
@@ -164,12 +164,17 @@ def test_a_full_disk_leaves_the_older_submission(tiny, test_csv, out, monkeypatc
     assert_untouched(out)
 
 
-def test_a_submission_that_fails_its_check_is_not_written(tiny, test_csv, out, monkeypatch):
-    monkeypatch.setattr(room, "HEADER", "Id,Label")
-    real = check
-    monkeypatch.setattr(room, "check", lambda text, rows: real(text.replace("Id,Label", "id,label"), rows=rows))
+def test_a_submission_that_fails_its_check_is_not_written(tiny_file, test_csv, out):
+    class Renamed(Recognizer):
+        """A model whose classes are numbers below zero once it has predicted."""
+
+        def predict(self, images):
+            predictions = super().predict(images)
+            self.card = replace(self.card, classes=tuple(f"-{name}" for name in self.classes))
+            return predictions
+
     with pytest.raises(UsageError, match="not in Kaggle's form"):
-        submit(tiny, test_csv, out)
+        submit(Renamed.load(tiny_file), test_csv, out)
     assert_untouched(out)
 
 

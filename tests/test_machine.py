@@ -6,7 +6,6 @@ import os
 import platform
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -54,22 +53,18 @@ def test_a_file_here_that_is_called_as_a_library_is_left_alone(tmp_path, monkeyp
     assert python("import json").wall_s > 0
 
 
-def test_the_processor_has_a_name(monkeypatch):
+def test_the_processor_has_a_name(tmp_path):
     assert machine.processor()
-    monkeypatch.setattr(Path, "read_text", lambda *_, **__: "model name\t: Some CPU @ 2: GHz\nx\nmodel name : other\n")
-    assert machine.processor() == "Some CPU @ 2: GHz, 2 threads"
+    (tmp_path / "cpuinfo").write_text("model name\t: Some CPU @ 2: GHz\nx\nmodel name : other\n")
+    assert machine.processor(tmp_path / "cpuinfo") == "Some CPU @ 2: GHz, 2 threads"
 
 
-def test_where_the_system_says_little_the_rest_is_said(monkeypatch):
-    def fail(*_: object, **__: object) -> str:
-        raise FileNotFoundError
-
-    monkeypatch.setattr(Path, "read_text", fail)
+def test_where_the_system_says_little_the_rest_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
     for name in ("sched_getaffinity", "getloadavg"):
         monkeypatch.delattr(os, name, raising=False)
-    assert (machine.processor(), machine.load()) == ("riscv64", None)
+    assert (machine.processor(tmp_path / "cpuinfo"), machine.load()) == ("riscv64", None)
     assert machine.cores() == os.cpu_count()
 
 

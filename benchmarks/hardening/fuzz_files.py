@@ -14,7 +14,6 @@ import logging
 import os
 import shutil
 import sqlite3
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -418,10 +417,9 @@ def command_line(folder: Path) -> Make:
 
         def call() -> None:
             out = io.TextIOWrapper(io.BytesIO(), "utf-8")
-            sys.argv = ["inkdigit", *words]
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
                 try:
-                    main()
+                    main(words)
                 except SystemExit as exc:
                     code = exc.code if isinstance(exc.code, int) else 0
                     if not 0 <= code <= 9 or code == 1:

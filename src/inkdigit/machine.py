@@ -27,13 +27,13 @@ class Sample:
     peak_mb: float | None  # 10^6 bytes, resident; None on Windows, which does not report it
 
 
-def processor() -> str:
-    """The name of the processor and the number of its threads, as far as the system reports them."""
+def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The name of the processor and the number of its threads, as far as the system reports them in `cpuinfo`."""
     import platform
 
     unknown = platform.processor() or platform.machine()
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return unknown
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -26,15 +26,15 @@ def paper(i: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", ["ink", "plain"])
-@pytest.mark.parametrize("at_a_time", [1, 3, 64])
-def test_small_and_large_images_keep_their_order_and_errors_their_places(monkeypatch, tmp_path, kind, at_a_time):
-    monkeypatch.setattr(reading, "AT_A_TIME", at_a_time)
+@pytest.mark.parametrize("before", [0, *range(reading.AT_A_TIME - 10, reading.AT_A_TIME)])  # where the first step ends
+def test_small_and_large_images_keep_their_order_and_errors_their_places(tmp_path, kind, before):
     file, buffer = tmp_path / "large.bmp", BytesIO()
     Image.fromarray(paper(3)).save(file)
     Image.fromarray(paper(4)).save(buffer, "BMP")
     error = PictureError("no such image")
+    first = [SMALL[3]] * before
     readable = [SMALL[0], paper(0), file, SMALL[1], Image.fromarray(paper(9)), buffer.getvalue(), str(file), SMALL[2]]
-    pictures = [*readable[:3], b"nothing", *readable[3:6], error, b"x" * reading.LARGE, *readable[6:]]
+    pictures = [*first, *readable[:3], b"nothing", *readable[3:6], error, b"x" * reading.LARGE, *readable[6:]]
 
     images, errors, begin = [], {}, 0
     for some, unread in reading.read_each(iter(pictures), kind):
@@ -42,10 +42,11 @@ def test_small_and_large_images_keep_their_order_and_errors_their_places(monkeyp
         errors |= {begin + i: exc for i, exc in unread.items()}
         begin += len(some) + len(unread)
     assert begin == len(pictures)
-    assert np.array_equal(np.concatenate(images), np.stack([prepare(decode(one), kind) for one in readable]))
-    assert list(errors) == [3, 7, 8]
-    assert errors[7] is error
-    assert all(isinstance(errors[i], NotAPicture) for i in (3, 8))
+    expected = np.stack([prepare(decode(one), kind) for one in [*first, *readable]])
+    assert np.array_equal(np.concatenate(images), expected)
+    assert list(errors) == [before + i for i in (3, 7, 8)]
+    assert errors[before + 7] is error
+    assert all(isinstance(errors[before + i], NotAPicture) for i in (3, 8))
 
 
 def test_no_images_are_nothing_to_read():
@@ -77,12 +78,11 @@ def test_large_images_are_read_by_several_threads_at_once(monkeypatch):
     assert not errors
 
 
-def test_images_are_taken_as_they_are_needed(monkeypatch):
-    monkeypatch.setattr(reading, "AT_A_TIME", 4)
+def test_images_are_taken_as_they_are_needed():
     taken = []
-    chunks = reading.read_each((taken.append(i) or SMALL[i % 7] for i in range(100)), "ink")
+    chunks = reading.read_each((taken.append(i) or SMALL[i % 7] for i in range(3 * reading.AT_A_TIME)), "ink")
     next(chunks)
-    assert len(taken) == 4
+    assert len(taken) == reading.AT_A_TIME
     chunks.close()
 
 

@@ -17,7 +17,17 @@ from PIL import Image
 
 from inkdigit.data.readers.idx_npz import read_idx
 from inkdigit.errors import UsageError
-from inkdigit.picture.prepare import KINDS, VERSION, find_ink, ink_box, is_clean, prepare, prepare_all, prepare_each
+from inkdigit.picture.prepare import (
+    KINDS,
+    TOGETHER,
+    VERSION,
+    find_ink,
+    ink_box,
+    is_clean,
+    prepare,
+    prepare_all,
+    prepare_each,
+)
 from inkdigit.synth.drawn import digit
 
 GOLDEN = Path(__file__).with_name("golden.npz")
@@ -176,7 +186,7 @@ def test_images_that_are_only_moved_are_put_in_their_place_together(monkeypatch)
     assert np.array_equal(prepare_all(255 - images), expected)
 
 
-def test_every_kind_of_28x28_image_goes_together_as_it_goes_alone(monkeypatch):
+def test_every_kind_of_28x28_image_goes_together_as_it_goes_alone():
     rng = np.random.default_rng(1)
     digit_ = prepare(clean_digit(5, 28))
     images = [np.zeros((28, 28)), np.full((28, 28), 255), digit_, 255 - digit_, np.roll(digit_, 9, 1), digit_ // 2 + 90]
@@ -191,8 +201,8 @@ def test_every_kind_of_28x28_image_goes_together_as_it_goes_alone(monkeypatch):
     images += [np.where(rng.random((28, 28)) < share, 255, digit_) for share in (0.001, 0.01, 0.1)]
     batch = np.stack(images).astype(np.uint8)
     expected = np.stack([prepare(image) for image in batch])
-    monkeypatch.setattr("inkdigit.picture.prepare.TOGETHER", 7)
-    assert np.array_equal(prepare_all(batch), expected)
+    repeated = [1 + TOGETHER // len(batch), 1, 1]  # more than go together
+    assert np.array_equal(prepare_all(np.tile(batch, repeated)), np.tile(expected, repeated))
 
 
 def test_together_an_image_is_a_new_one_and_the_old_one_stays():

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import _thread
 import json
 import os
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,37 +62,40 @@ def test_a_block_is_known_by_seed_and_number(kind):
         assert not np.array_equal(one[0], other[0])
 
 
-def test_processes_draw_what_one_would(monkeypatch):
+def test_processes_draw_what_one_would():
     amounts = Amounts(stressed=12, outliers=8)
     alone = extend(DIGITS, amounts, seed=5)
-    monkeypatch.setattr(generated, "FEW", 0)
-    monkeypatch.setattr(generated, "cores", lambda: 2)
-    together = extend(DIGITS, amounts, seed=5)
+    together = extend(DIGITS, amounts, seed=5, processes=2)
     assert np.array_equal(together.images, alone.images)
     assert np.array_equal(together.labels, alone.labels)
 
 
-def test_a_process_that_fails_is_told(monkeypatch, capfd):
-    monkeypatch.setattr(generated, "FEW", 0)
+def test_a_process_that_fails_is_told(capfd):
     broken = Part(DIGITS.images[:0], DIGITS.labels[:0])  # there is nothing to copy
     with pytest.raises(DataError, match="has failed"):
-        extend(broken, Amounts(stressed=3), seed=0)
+        extend(broken, Amounts(stressed=3), seed=0, processes=1)
     assert "Traceback" in capfd.readouterr().err
 
 
-def test_an_interruption_leaves_no_process_behind(monkeypatch):
-    begun, begin = [], generated._begin
-    monkeypatch.setattr(generated, "_begin", lambda *given: begun.append(begin(*given)) or begun[-1])
-    monkeypatch.setattr(generated, "cores", lambda: 2)
-    monkeypatch.setattr(generated, "FEW", 0)
+CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
 
-    def press(_seconds: float) -> None:
-        raise KeyboardInterrupt
 
-    monkeypatch.setattr(generated.time, "sleep", press)
+@pytest.mark.skipif(not CHILDREN.exists(), reason="this system does not list the children of a process")
+def test_an_interruption_leaves_no_process_behind():
+    def children() -> set[str]:
+        return set(CHILDREN.read_text().split())
+
+    def press() -> None:
+        while len(children() - before) < 2:
+            time.sleep(0.01)
+        _thread.interrupt_main()  # Ctrl-C
+
+    before, presser = children(), threading.Thread(target=press)
+    presser.start()
     with pytest.raises(KeyboardInterrupt):
-        extend(DIGITS, Amounts(stressed=3), seed=0)
-    assert [worker.returncode for worker in begun] == [-9, -9]  # killed, and waited for
+        extend(DIGITS, Amounts(drawn=10 * BLOCK), seed=0, processes=2)  # would take seconds
+    presser.join()
+    assert children() == before  # killed, and waited for
 
 
 def test_blocks_cover_every_image_once():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -75,14 +76,17 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def main() -> None:
-    """Run the command line: an `InkdigitError` is one line and an exit code, Ctrl-C is 130, a bug stays a traceback."""
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line: an `InkdigitError` is one line and an exit code, Ctrl-C is 130, a bug stays a traceback.
+
+    `argv` are the words after the name of the program; None stands for those of this process.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # the name of a file may not be valid text
     try:
         try:
-            app()
+            app(argv)
         except OSError as exc:  # Typer printed help itself; for files, `files.writing` has raised an OutputError
             if exc.errno != errno.ENOSPC:
                 raise

@@ -74,10 +74,12 @@ def check_digits(dataset: Dataset) -> None:
         )
 
 
-def extend(part: Part, amounts: Amounts, *, seed: int, log: Log = silent) -> Part:
+def extend(part: Part, amounts: Amounts, *, seed: int, processes: int | None = None, log: Log = silent) -> Part:
     """`part` and the generated samples; the label of an outlier is ten plus its index in `OUTLIERS`.
 
-    An image that is blank when it is prepared is left out. The result has no files and writers.
+    `processes` is how many processes are started to draw; with 0, this one draws. None: none up to `FEW` images, else
+    as many as there are processor cores. An image that is blank when it is prepared is left out. The result has no
+    files and writers.
 
     Raises:
         DataError: a process that draws has failed.
@@ -87,7 +89,12 @@ def extend(part: Part, amounts: Amounts, *, seed: int, log: Log = silent) -> Par
         return part
     total = sum(count for _, _, count in blocks)
     log(f"Drawing {total:,} images.")
-    made = [draw(part, block, seed) for block in blocks] if total <= FEW else _in_processes(part, blocks, seed, log)
+    if processes is None:
+        processes = cores() if total > FEW else 0
+    if processes:
+        made = _in_processes(part, blocks, seed, processes, log)
+    else:
+        made = [draw(part, block, seed) for block in blocks]
     images, labels = (np.concatenate(columns) for columns in zip((part.images, part.labels), *made, strict=True))
     return Part(images, labels)
 
@@ -127,8 +134,8 @@ def keeps_proportions(image: Gray, ink: Gray) -> bool:
     return abs(math.log((w / h) / (before_w / before_h))) < MAX_LOG_CHANGE
 
 
-def _in_processes(part: Part, blocks: list[Block], seed: int, log: Log) -> list[Made]:
-    """The blocks, drawn by as many processes as there are processor cores.
+def _in_processes(part: Part, blocks: list[Block], seed: int, processes: int, log: Log) -> list[Made]:
+    """The blocks, drawn by so many processes.
 
     They are commands: `multiprocessing` would run the caller's script again in each.
     """
@@ -136,7 +143,7 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, log: Log) -> list[
         folder = Path(name)
         np.savez(folder / GIVEN, images=part.images, labels=part.labels)
         (folder / PLAN).write_text(json.dumps({"seed": seed, "blocks": blocks}), encoding="utf-8")
-        workers = [_begin(folder, first, cores()) for first in range(cores())]
+        workers = [_begin(folder, first, processes) for first in range(processes)]
         for worker in workers:
             stack.callback(worker.wait)  # after the kill, before the folder is removed: callbacks run in reverse order
             stack.callback(worker.kill)

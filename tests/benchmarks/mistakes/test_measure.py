@@ -12,7 +12,8 @@ import pytest
 from benchmarks.mistakes import measure as mistakes
 from inkdigit import runs
 from inkdigit.errors import UsageError
-from inkdigit.types import Dataset, Part
+
+from ...data.conftest import write_idx_part
 
 VOTED = mistakes.Vote(label=0, voted="1", votes=4, for_label=1)
 
@@ -175,15 +176,17 @@ def test_final_runs_become_a_record(run, tmp_path, test_part):
     assert run("--runs", first, "--smoke")["smoke"] is True
 
 
-def small_mnist(*, known: bool = True) -> Dataset:
-    """200 training pictures by 20 writers."""
-    writers = np.repeat(np.arange(2090, 2110, dtype=np.int32), 10) if known else None
-    images, labels = np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10
-    return Dataset("mnist", tuple("0123456789"), Part(images, labels, writers=writers))
+@pytest.fixture
+def small_mnist(tmp_path, monkeypatch) -> Path:
+    """The folder of a MNIST of 200 training images by 20 writers."""
+    folder = tmp_path / "data" / "mnist"
+    write_idx_part(folder, "train-", np.zeros((200, 28, 28), np.uint8), np.arange(200) % 10)
+    np.savez(folder / "train-writers.npz", writer=np.repeat(np.arange(2090, 2110, dtype=np.int32), 10))
+    monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path / "data"))
+    return folder
 
 
-def test_select_runs_tell_of_writers(run, tmp_path, test_part, monkeypatch):
-    monkeypatch.setattr(mistakes, "open_data", lambda _: small_mnist())
+def test_select_runs_tell_of_writers(run, tmp_path, test_part, small_mnist):
     labels = np.arange(50) % 10
     answers = labels.copy()
     answers[0] = 5
@@ -194,7 +197,7 @@ def test_select_runs_tell_of_writers(run, tmp_path, test_part, monkeypatch):
     other = make_run(tmp_path / "other", np.arange(40) % 10, np.arange(40) % 10, protocol="select", validation=50)
     with pytest.raises(SystemExit, match="other images than its recipe holds out"):
         run("--runs", final, "--select", other)
-    monkeypatch.setattr(mistakes, "open_data", lambda _: small_mnist(known=False))
+    (small_mnist / "train-writers.npz").unlink()
     with pytest.raises(SystemExit, match="did not hold out writers"):
         run("--runs", final, "--select", select)
 

@@ -19,6 +19,7 @@ from inkdigit.data.readers import corrections_file
 from inkdigit.data.readers.corrections import add, create, delete, export, read_corrections, read_list
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, MalformedFile, MissingData, OutputError, UsageError
+from inkdigit.picture.batch import AT_A_TIME
 from inkdigit.picture.prepare import prepare
 from inkdigit.types import DIGITS
 
@@ -135,12 +136,12 @@ def test_labels_that_are_not_digits_are_the_classes(path):
     assert read_corrections(path).classes == ("a", "b")
 
 
-def test_many_images_keep_their_order(path, monkeypatch):
-    monkeypatch.setattr("inkdigit.picture.batch.AT_A_TIME", 3)
+def test_many_images_keep_their_order(path):
     put(path, *"0123", "none", *"4567")
+    put(path, *"01234567" * (AT_A_TIME // 8), first=9)
     part = read_corrections(path).train
-    assert part.labels.tolist() == list(range(8))
-    shown = [0, 1, 2, 3, 5, 6, 7, 8]
+    assert part.labels.tolist() == [*range(8)] * (1 + AT_A_TIME // 8)
+    shown = [0, 1, 2, 3, *range(5, 9 + AT_A_TIME)]
     assert np.array_equal(part.images, np.stack([prepare(PICTURES[i]) for i in shown]))
 
 

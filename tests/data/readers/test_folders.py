@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from inkdigit.data.readers import arrays, bounded, folders
 from inkdigit.data.readers.folders import read_image_folder, read_labels_csv
 from inkdigit.errors import DataError, MalformedFile, MissingData, UsageError
-from inkdigit.picture.batch import read_each
+from inkdigit.picture.batch import AT_A_TIME, read_each
 from inkdigit.picture.prepare import prepare
 from inkdigit.types import DIGITS
 
@@ -109,16 +110,15 @@ def test_one_bad_image_does_not_stop_the_others(folder):
     assert len(data.train) == 4
 
 
-def test_images_that_are_prepared_together_keep_their_order(tmp_path, monkeypatch):
-    grays = [*draw(7), np.kron(A, np.ones((5, 5), np.uint8)), 255 - B, np.roll(C, 3, 1)]
+def test_images_that_are_prepared_together_keep_their_order(tmp_path):
+    grays = [*draw(AT_A_TIME), np.kron(A, np.ones((5, 5), np.uint8)), 255 - B, np.roll(C, 3, 1)]
     for i, gray in enumerate(grays):
-        write_picture(tmp_path / "ab"[i % 2] / f"{i}.png", gray)
+        write_picture(tmp_path / "ab"[i % 2] / f"{i:02}.png", gray)
     for i in (2, 5):
-        (tmp_path / "ab"[i % 2] / f"{i}.png").write_bytes(b"no image")
-    monkeypatch.setattr("inkdigit.picture.batch.AT_A_TIME", 3)
+        (tmp_path / "ab"[i % 2] / f"{i:02}.png").write_bytes(b"no image")
     part = read_image_folder(tmp_path).train
-    order = [int(file[2]) for file in part.files]
-    assert order == [0, 2, 4, 6, 8, 1, 3, 5, 7, 9]
+    order = [int(Path(file).stem) for file in part.files]
+    assert order == [*range(0, len(grays), 2), *range(1, len(grays), 2)]
     assert sorted(part.faults) == [order.index(2), order.index(5)]
     expected = [np.zeros((28, 28), np.uint8) if i in (2, 5) else prepare(grays[i]) for i in order]
     assert np.array_equal(part.images, np.stack(expected))
@@ -249,16 +249,15 @@ def test_a_list_has_a_bound(listed, monkeypatch):
     listed.write_text("file,label\n" + "2/c.bmp,1\n" * 4)
     with pytest.raises(MalformedFile, match=r"too many rows.*at most 3"):
         read_labels_csv(listed)
-    monkeypatch.setattr(folders, "MAX_LIST_BYTES", 20)
-    with pytest.raises(MalformedFile, match="larger than 20 bytes"):
+    os.truncate(listed, folders.MAX_LIST_BYTES + 1)  # zeros that take no space
+    with pytest.raises(MalformedFile, match="larger than 67,108,864 bytes"):
         read_labels_csv(listed)
 
 
 def test_a_list_does_not_repeat_one_file_for_ever(listed, monkeypatch):
-    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 7_840)
-    monkeypatch.setattr(bounded, "MAX_EXPANSION", 1)
-    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 12)
-    with pytest.raises(MalformedFile, match=r"more images.*at most 10.*Received: 11"):
+    monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 784_000)
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 1_100)
+    with pytest.raises(MalformedFile, match=r"more images.*at most 1,000.*Received: 1,099"):
         read_labels_csv(listed)
 
 
