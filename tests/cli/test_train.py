@@ -15,7 +15,6 @@ import pytest
 
 from inkdigit import runs
 from inkdigit.cli import talk
-from inkdigit.cli import train as train_command
 from inkdigit.data import sources
 from inkdigit.data.splits import SplitRule
 from inkdigit.errors import MissingData
@@ -24,18 +23,10 @@ from inkdigit.training import run as training_run
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 
-from ..training.conftest import one_thread
+from ..training.conftest import one_thread, only_training
 from .conftest import TINY, assert_one_error, command, draw, environment, write_kaggle
 
-__all__ = ["one_thread"]  # a run repeats bit for bit with the same number of threads
-
-
-@pytest.fixture
-def only_training(monkeypatch):
-    """Leave out export, report and what is told of them."""
-    monkeypatch.setattr(training_run, "write_model", lambda *_: b"")
-    monkeypatch.setattr(training_run, "write_report", lambda *_, **__: None)
-    monkeypatch.setattr(train_command, "_print_run", lambda *_, **__: None)
+__all__ = ["one_thread", "only_training"]  # a run repeats bit for bit with the same number of threads
 
 
 def start(*words: object, cwd: Path) -> subprocess.Popen[str]:

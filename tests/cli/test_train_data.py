@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.cli import train as train_command
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import run as training_run
 
 from ..data.conftest import kaggle_rows, write_idx_part, write_rows
+from ..training.conftest import write_small_report
 from .conftest import assert_one_error, draw
 
 N = 36
@@ -63,8 +63,7 @@ SOURCES = {
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_any_source_trains_with_the_same_command(inkdigit, recipe, tmp_path, monkeypatch, source):
-    monkeypatch.setattr(training_run, "write_report", lambda *_, **__: None)  # this test looks at the card
-    monkeypatch.setattr(train_command, "_print_run", lambda *_, **__: None)
+    monkeypatch.setattr(training_run, "write_report", write_small_report)  # this test looks at the card
     write, kind, names, k = SOURCES[source]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))

@@ -77,9 +77,8 @@ def test_whom_two_seconds_of_work_stand_before_is_refused(tiny_file):
 
 
 def test_some_may_wait_whatever_the_last_took(tiny_file):
-    service = Service(
-        Settings(models=(str(tiny_file),)), clock=count(step=100).__next__
-    )  # each call takes 100 s or more
+    clock = count(step=100)  # each call takes 100 s or more
+    service = Service(Settings(models=(str(tiny_file),)), clock=clock.__next__)
 
     async def go() -> None:
         await service.work(lambda: None)

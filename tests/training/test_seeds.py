@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from filelock import FileLock
 
 from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, Diverged, OutputError, TrainingError, UsageError
 from inkdigit.files import LOCK
-from inkdigit.measure.stats import wilson
-from inkdigit.training import results, run, trial
+from inkdigit.training import run, trial
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seeds import Trained, train_seeds
@@ -24,25 +22,8 @@ from .conftest import drawn_digits, stop_at, tiny
 
 
 @pytest.fixture
-def go(drawn, tmp_path, monkeypatch):
-    """Train seeds of a tiny recipe in a folder of its own; of a report there is what a summary reads."""
-
-    def write_report(job: results.Job, state: loop.State, *_: object, **__: object) -> None:
-        part = job.splits.report
-        probs = state.net(torch.from_numpy(part.images).unsqueeze(1).float()).softmax(1).detach().numpy()
-        right, n = int((probs.argmax(1) == part.labels).sum()), len(part)
-        report = {
-            "report_name": job.splits.report_name,
-            "accuracy": right / n,
-            "accuracy_ci95": wilson(right, n),
-            "n": n,
-        }
-        report |= {"data": job.dataset.name, "train_seconds": 1.0, "environment": job.about}
-        (job.folder / runs.REPORT).write_text(json.dumps(report))
-        np.savez(job.folder / runs.PREDICTIONS, probs=probs, labels=part.labels)
-
-    monkeypatch.setattr(run, "write_model", lambda *_: b"")
-    monkeypatch.setattr(run, "write_report", write_report)
+def go(drawn, tmp_path, monkeypatch, only_training):  # noqa: ARG001
+    """Train seeds of a tiny recipe in a folder of its own."""
     monkeypatch.chdir(tmp_path)
 
     def train(*seeds: int, **changes: object) -> Trained:

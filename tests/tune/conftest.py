@@ -46,8 +46,17 @@ def digits() -> Dataset:
     return Dataset("drawn", ("0", "1", "2"), draw(144), draw(30, seed=1))
 
 
+TrainAll = Callable[..., None]
+
+
 @pytest.fixture
-def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
+def workers(monkeypatch: pytest.MonkeyPatch) -> Callable[[TrainAll], None]:
+    """Set what trains instead of processes of their own, which take seconds to start."""
+    return lambda train_all: monkeypatch.setattr(pool, "train_all", train_all)
+
+
+@pytest.fixture
+def in_turn(workers: Callable[[TrainAll], None]) -> list[Training]:
     """Train in this process, one after the other; the list holds what was trained."""
     trained: list[Training] = []
 
@@ -62,7 +71,7 @@ def in_turn(monkeypatch: pytest.MonkeyPatch) -> list[Training]:
             trained.append(training)
             on_end(training, _train(training, on_epoch))
 
-    monkeypatch.setattr(pool, "train_all", train_all)
+    workers(train_all)
     return trained
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from filelock import FileLock
 
@@ -87,7 +89,7 @@ def test_the_same_command_again_trains_nothing_and_more_trials_continue(run, in_
     assert len({trial.params["learning_rate"] for trial in study(more.folder).trials}) == 6
 
 
-def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run, in_turn, monkeypatch):
+def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run, in_turn, workers):
     train = pool.train_all
 
     def stop_after(count: int) -> None:
@@ -101,7 +103,7 @@ def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run,
 
             train(limited, **listeners)
 
-        monkeypatch.setattr(pool, "train_all", train_all)
+        workers(train_all)
 
     stop_after(3)
     with pytest.raises(KeyboardInterrupt, match=r"Stopped after 3 of 6 trials. Go on with: .* --out .*out"):
@@ -109,7 +111,7 @@ def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run,
     stop_after(5)
     with pytest.raises(KeyboardInterrupt, match="Stopped after 6 of 6"):  # four for the rest, then the comparison
         run()
-    monkeypatch.setattr(pool, "train_all", train)
+    workers(train)
     tuned = run()
     assert tuned.trials == 6
     keys = [training.key for training in in_turn]
@@ -179,28 +181,31 @@ def test_if_no_trial_beats_the_start_nothing_is_compared(run, start, in_turn):
     assert len(in_turn) == 1
 
 
-def test_if_no_trial_can_be_trained_that_is_the_error(run, monkeypatch):
+def failing(*keys: object) -> Callable[..., None]:
+    """Trainings with these keys fail, or all without any; the others succeed."""
+
     def train_all(next_training, *, on_end, **_):
         while (training := next_training()) is not None:
-            on_end(training, End(problem="The loss is nan."))
+            failed = not keys or training.key in keys
+            on_end(training, End(problem="The loss is nan.") if failed else End(0.5, 1.0))
 
-    monkeypatch.setattr(pool, "train_all", train_all)
+    return train_all
+
+
+def test_if_no_trial_can_be_trained_that_is_the_error(run, workers):
+    workers(failing())
     with pytest.raises(TrainingError, match=r"No trial could be trained. Received: The loss is nan"):
         run(trials=2)
 
 
-def test_a_start_that_cannot_be_trained_has_no_comparison(run, monkeypatch):
-    def train_all(next_training, *, on_end, **_):
-        while (training := next_training()) is not None:
-            on_end(training, End(problem="The loss is nan.") if training.key == 0 else End(0.5, 1.0))
-
-    monkeypatch.setattr(pool, "train_all", train_all)
+def test_a_start_that_cannot_be_trained_has_no_comparison(run, workers):
+    workers(failing(0))
     tuned = run(trials=2)
     assert (tuned.start, tuned.comparison) == (None, None)
     assert "The starting recipe could not be trained" in tuned.verdict
 
 
-def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, monkeypatch, in_turn, tmp_path):
+def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, workers, in_turn, tmp_path):
     train, died = pool.train_all, []
 
     def train_all(next_training, *, on_end, **more):
@@ -212,17 +217,13 @@ def test_a_winner_that_fails_in_full_is_an_error_and_a_dead_worker_is_not(run, m
 
         train(next_training, on_end=first_dies, **more)
 
-    monkeypatch.setattr(pool, "train_all", train_all)
+    workers(train_all)
     assert run().comparison is not None
     assert died == [("start", 1)]
     assert [t.key for t in in_turn].count(("start", 1)) == 2
 
-    def diverges(next_training, *, on_end, **_):
-        while (training := next_training()) is not None:
-            on_end(training, End(problem="The loss is nan."))
-
     study(tmp_path / "out").set_user_attr("full training of start, seed 1", None)  # under this name it is stored
-    monkeypatch.setattr(pool, "train_all", diverges)
+    workers(failing())
     with pytest.raises(TrainingError, match=r"The full training of start with seed 1 failed: The loss is nan."):
         run()
 
