@@ -31,15 +31,11 @@ def test_the_python_of_the_readme_runs(code, tmp_path, monkeypatch):
 
 def parse(line: str) -> None:
     """Parse a command line as the program would, without running anything."""
-    command = typer.main.get_command(app)
-    words = shlex.split(line)[1:]
-    context = None
-    while True:
-        context = command.make_context(words[0] if words else "inkdigit", list(words), parent=context)
-        if not getattr(command, "commands", None):
-            return
-        rest = [*context._protected_args, *context.args]
-        command, words = command.commands[rest[0]], rest[1:]
+    command, words = typer.main.get_command(app), shlex.split(line)[1:]
+    while commands := getattr(command, "commands", None):
+        name, *words = words
+        command = commands[name]
+    command.make_context(command.name, words)
 
 
 def test_the_command_line_takes_the_commands_of_the_readme():

@@ -25,15 +25,20 @@ def paper(i: int) -> np.ndarray:
     return gray
 
 
+def bmp(gray: np.ndarray) -> bytes:
+    file = BytesIO()
+    Image.fromarray(gray).save(file, "BMP")
+    return file.getvalue()
+
+
 @pytest.mark.parametrize("kind", ["ink", "plain"])
 @pytest.mark.parametrize("before", [0, *range(reading.AT_A_TIME - 10, reading.AT_A_TIME)])  # where the first step ends
 def test_small_and_large_images_keep_their_order_and_errors_their_places(tmp_path, kind, before):
-    file, buffer = tmp_path / "large.bmp", BytesIO()
-    Image.fromarray(paper(3)).save(file)
-    Image.fromarray(paper(4)).save(buffer, "BMP")
+    file = tmp_path / "large.bmp"
+    file.write_bytes(bmp(paper(3)))
     error = PictureError("no such image")
     first = [SMALL[3]] * before
-    readable = [SMALL[0], paper(0), file, SMALL[1], Image.fromarray(paper(9)), buffer.getvalue(), str(file), SMALL[2]]
+    readable = [SMALL[0], paper(0), file, SMALL[1], Image.fromarray(paper(9)), bmp(paper(4)), str(file), SMALL[2]]
     pictures = [*first, *readable[:3], b"nothing", *readable[3:6], error, b"x" * reading.LARGE, *readable[6:]]
 
     images, errors, begin = [], {}, 0
@@ -71,9 +76,14 @@ def test_what_no_image_can_be_read_from_is_an_error_in_its_place(nothing):
 
 def test_large_images_are_read_by_several_threads_at_once(monkeypatch):
     meeting = threading.Barrier(2, timeout=30)  # which one thread alone would never pass
+
+    class Waiting(bytes):
+        def __bytes__(self) -> bytes:
+            meeting.wait()
+            return self[:]
+
     monkeypatch.setattr(reading, "cores", lambda: 2)
-    monkeypatch.setattr(reading, "prepare", lambda gray, kind: (meeting.wait(), prepare(gray, kind))[1])
-    ((images, errors),) = reading.read_each([paper(i) for i in range(4)], "ink")
+    ((images, errors),) = reading.read_each([Waiting(bmp(paper(i))) for i in range(4)], "ink")
     assert len(images) == 4
     assert not errors
 
@@ -87,14 +97,14 @@ def test_images_are_taken_as_they_are_needed():
 
 
 @pytest.mark.parametrize("at", [0, 2])
-def test_a_bug_comes_out_and_leaves_no_thread(monkeypatch, at):
-    def broken(*_):
-        raise ZeroDivisionError
+def test_a_bug_comes_out_and_leaves_no_thread(at):
+    class Broken(bytes):
+        def __bytes__(self) -> bytes:
+            raise ZeroDivisionError
 
-    monkeypatch.setattr(reading, "prepare", broken)
     before = threading.active_count()
     with pytest.raises(ZeroDivisionError):
-        list(reading.read_each([*SMALL[:at], paper(0), paper(1)], "ink"))
+        list(reading.read_each([*SMALL[:at], Broken(reading.LARGE), Broken(reading.LARGE)], "ink"))
     assert threading.active_count() == before
 
 

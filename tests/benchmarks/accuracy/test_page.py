@@ -8,17 +8,14 @@ import pytest
 from benchmarks.accuracy import curve as accuracy_curve
 from benchmarks.accuracy import page as accuracy_page
 from benchmarks.accuracy import tables as accuracy_tables
-from benchmarks.accuracy.entries import ENSEMBLE, entries
+from benchmarks.accuracy.entries import ENSEMBLE, identities
+from benchmarks.speed import bench
 from inkdigit.report.canvas import LIGHT
+from inkdigit.training.recipe import Recipe
 
 from ..conftest import cells
 
-
-@pytest.fixture(autouse=True)
-def _known(monkeypatch):
-    """The recipes as they are now, whichever are written yet."""
-    monkeypatch.setattr(accuracy_page, "identities", lambda: dict.fromkeys(entries(), "now"))
-    monkeypatch.setattr(accuracy_page.speed, "read_bench", lambda _: [])
+NOW = identities()
 
 
 @pytest.fixture
@@ -31,7 +28,7 @@ def measured(line):
             **about,
             "name": name,
             "seed": seed,
-            "recipe_sha256": "now",
+            "recipe_sha256": NOW.get(name, "none"),
             "accuracy": accuracy,
             "parameters": 9_000,
             "bytes": 45_000,
@@ -78,9 +75,9 @@ def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
     assert nobody[:2] == ["`nobody`", "`best`, `tiny`"]
 
 
-def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line, monkeypatch):
-    lines = [line("minute", seed=1), line("zoo_cnn")]
-    monkeypatch.setattr(accuracy_page.speed, "read_bench", lambda _: lines)
+def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line):
+    lines = [line("minute", seed=1, recipe_sha256=Recipe.load("minute").sha256), line("zoo_cnn", kind="peer")]
+    (results.folder / bench.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in lines))
     groups = accuracy_page.read(results.folder)
     assert list(groups) == ["minute"]
     (row,) = accuracy_tables.recipes(groups)["table"].splitlines()[2:]
