@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,9 @@ from .conftest import Output, assert_one_error, draw
 
 
 @pytest.fixture(autouse=True)
-def little() -> Iterator[None]:
-    """Tiny networks forget, and train on small batches."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MAX_FORGOTTEN", 1.0)
-        patch.setattr(module, "BATCH", 16)
-        yield
+def forgetful(monkeypatch) -> None:
+    """Let a tiny network forget."""
+    monkeypatch.setattr(module, "MAX_FORGOTTEN", 1.0)
 
 
 @pytest.fixture
