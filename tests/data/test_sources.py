@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from inkdigit.data import mirrors, sources
+from inkdigit.data import mirrors
+from inkdigit.data.mirrors import PUBLISHED, PublishedFile, PublishedSet
 from inkdigit.data.sources import NAMES, find, has, open_data
 from inkdigit.errors import MalformedFile, MissingData, MissingExtra, UsageError
 from inkdigit.types import DIGITS
 
+from . import test_mirrors
 from .conftest import draw, kaggle_rows, write_idx_part, write_picture, write_rows
 
 LABELS = np.arange(4)
@@ -83,9 +86,17 @@ def test_the_cache_follows_the_environment(monkeypatch, tmp_path):
 
 @pytest.mark.usefixtures("nowhere")
 def test_a_set_that_is_nowhere_is_fetched_into_the_cache(tmp_path, monkeypatch, lines, log):
-    monkeypatch.setattr(sources, "fetch", lambda name, **_: put(mirrors.cache_folder() / name))
-    assert len(open_data("mnist", log=log).train) == 4
-    assert lines == [f"mnist is not on this machine: fetching it into {tmp_path / 'cache' / 'mnist'}"]
+    files = []
+    for path in put(tmp_path / "served").iterdir():
+        for bodies in (test_mirrors.RAW, test_mirrors.SERVED):
+            monkeypatch.setitem(bodies, path.name, path.read_bytes())
+        files.append(PublishedFile(path.name, f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"))
+    monkeypatch.setenv("NO_PROXY", "*")
+    with test_mirrors.mirror("good") as (url, requested):
+        monkeypatch.setitem(PUBLISHED, "mnist", PublishedSet(tuple(files), (url,)))
+        assert len(open_data("mnist", log=log).train) == 4
+    assert lines[0] == f"mnist is not on this machine: fetching it into {tmp_path / 'cache' / 'mnist'}"
+    assert requested == [file.name for file in files]
     assert has("mnist")
 
 

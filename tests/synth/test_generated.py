@@ -88,9 +88,10 @@ def test_an_interruption_leaves_no_process_behind():
     def press() -> None:
         while len(children() - before) < 2:
             time.sleep(0.01)
+        time.sleep(0.3)  # until it waits for them
         _thread.interrupt_main()  # Ctrl-C
 
-    before, presser = children(), threading.Thread(target=press)
+    before, presser = children(), threading.Thread(target=press, daemon=True)
     presser.start()
     with pytest.raises(KeyboardInterrupt):
         extend(DIGITS, Amounts(drawn=10 * BLOCK), seed=0, processes=2)  # would take seconds

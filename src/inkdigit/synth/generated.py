@@ -143,8 +143,10 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, processes: int, lo
         folder = Path(name)
         np.savez(folder / GIVEN, images=part.images, labels=part.labels)
         (folder / PLAN).write_text(json.dumps({"seed": seed, "blocks": blocks}), encoding="utf-8")
-        workers = [_begin(folder, first, processes) for first in range(processes)]
-        for worker in workers:
+        workers = []
+        for first in range(processes):
+            worker = _begin(folder, first, processes)
+            workers.append(worker)
             stack.callback(worker.wait)  # after the kill, before the folder is removed: callbacks run in reverse order
             stack.callback(worker.kill)
         logged = 0

@@ -262,8 +262,10 @@ def test_a_process_that_never_stops_writing(three, monkeypatch):
 
 def test_a_read_only_folder_can_be_read(three, monkeypatch):
     monkeypatch.setattr("os.access", lambda *_: False)
-    monkeypatch.setattr(corrections_file, "_check", lambda *_: assert_alone(three))
     assert len(read_list(three)) == 3
+    with corrections_file.connect(three, "read") as connection:
+        connection.execute("SELECT * FROM corrections").fetchall()
+        assert_alone(three)
 
 
 def assert_alone(path: Path) -> None:
