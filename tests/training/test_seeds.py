@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -46,16 +48,15 @@ def trained(monkeypatch) -> list[int]:
     return seen
 
 
-@pytest.fixture
-def seed_1_diverges(monkeypatch) -> None:
-    epochs = trial.epochs
+def diverge_in(number: int) -> Callable[[loop.Tick], None]:
+    """A listener that fails in the training with this number: a training of one short epoch has one tick."""
+    trainings = count()
 
-    def diverge(state, recipe, *rest, **options):
-        if recipe.seed == 1:
+    def listen(_: loop.Tick) -> None:
+        if next(trainings) == number:
             raise Diverged("The loss is nan at step 7", hint="Use a smaller learning_rate.")
-        return epochs(state, recipe, *rest, **options)
 
-    monkeypatch.setattr(trial, "epochs", diverge)
+    return listen
 
 
 def summary(folder: Path) -> dict:
@@ -125,10 +126,9 @@ def test_a_stopped_set_records_its_progress(go):
     ]
 
 
-@pytest.mark.usefixtures("seed_1_diverges")
 def test_a_seed_that_fails_is_reported_and_does_not_stop_the_others(go):
     lines: list[str] = []
-    done = go(0, 1, 2, out="out", log=lines.append)
+    done = go(0, 1, 2, out="out", log=lines.append, on_tick=diverge_in(1))
     assert done.seeds.seeds == (0, 2)
     assert dict(done.seeds.missing) == {1: "Diverged: The loss is nan at step 7"}
     assert "Seed 1 failed: The loss is nan at step 7. Use a smaller learning_rate." in lines
@@ -137,10 +137,9 @@ def test_a_seed_that_fails_is_reported_and_does_not_stop_the_others(go):
     assert len(recorded["accuracy"]["values"]) == 2
 
 
-@pytest.mark.usefixtures("seed_1_diverges")
 def test_no_seed_at_all_is_an_error(go):
     with pytest.raises(TrainingError, match=r"No seed could be trained\. Received: Diverged") as caught:
-        go(1, out="out")
+        go(1, out="out", on_tick=diverge_in(0))
     assert caught.value.exit_code == 6
 
 

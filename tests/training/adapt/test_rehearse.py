@@ -62,8 +62,14 @@ def test_auto_rehearses_the_training_data_if_they_are_available(finished, tmp_pa
     assert not lines
 
 
-def test_auto_draws_digits_if_the_training_data_are_not_available(reader, monkeypatch, lines, log):
-    monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 300)
+@pytest.fixture
+def few_digits(monkeypatch) -> None:
+    """Draw 80 digits instead of 2,000, which take seconds."""
+    monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 80)
+
+
+@pytest.mark.usefixtures("few_digits")
+def test_auto_draws_digits_if_the_training_data_are_not_available(reader, lines, log):
     net, recipe = restore(reader)
     old = open_old(reader, net, recipe, rehearse.AUTO, seed=0, log=log)
     assert "The training data is not available" in lines[0]
@@ -73,8 +79,8 @@ def test_auto_draws_digits_if_the_training_data_are_not_available(reader, monkey
     assert old.correct == len(old.watched) > 0
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_stressed_copies_of_drawn_digits_are_rehearsed_and_watched_where_the_model_knows_them(reader, monkeypatch, log):
-    monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 80)
     monkeypatch.setattr(rehearse, "is_correct", lambda _net, part, _classes: np.ones(len(part), bool))
     net, recipe = restore(reader)
     for stressed, copies in ((0.0, 0), (1.0, 20)):
@@ -87,8 +93,8 @@ def test_stressed_copies_of_drawn_digits_are_rehearsed_and_watched_where_the_mod
         assert not pixels(rehearsed) & pixels(old.watched)
 
 
-def test_a_caveat_says_why_figures_on_old_samples_are_too_high(finished, reader, drawn, monkeypatch, log):
-    monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 80)
+@pytest.mark.usefixtures("few_digits")
+def test_a_caveat_says_why_figures_on_old_samples_are_too_high(finished, reader, drawn, log):
     net, recipe = restore(finished.model)
     assert open_old(finished.model, net, recipe, drawn, seed=0, log=log).caveat is None
     choosing = recipe.change({"protocol": "select"})

@@ -12,8 +12,8 @@ import torch
 from inkdigit import runs
 from inkdigit.errors import DataError, TrainingError, UsageError
 from inkdigit.files import read_rows
-from inkdigit.training import run, trial
-from inkdigit.training.network import checkpoint, nets
+from inkdigit.training import run
+from inkdigit.training.network import checkpoint, loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Part
 
@@ -88,17 +88,15 @@ def test_a_run_may_be_stopped_in_every_epoch(drawn, tmp_path):
     assert rows(halting / runs.METRICS) == rows(complete / runs.METRICS)
 
 
-def test_a_full_gpu_is_an_error_and_the_run_continues_without_it(drawn, tmp_path, monkeypatch):
-    complete, out, epochs = begin(RECIPES["sgd"], drawn, tmp_path / "whole"), tmp_path / "full", trial.epochs
+def test_a_full_gpu_is_an_error_and_the_run_continues_without_it(drawn, tmp_path):
+    complete, out = begin(RECIPES["sgd"], drawn, tmp_path / "whole"), tmp_path / "full"
 
-    def full(*words, **options):
-        yield next(epochs(*words, **options))
-        raise torch.OutOfMemoryError("CUDA out of memory")
+    def full(tick: loop.Tick) -> None:
+        if tick.epoch == 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
 
-    with monkeypatch.context() as patched:
-        patched.setattr(trial, "epochs", full)
-        with pytest.raises(TrainingError, match=rf"full.*--resume {out} --device cpu.*--set batch=2"):
-            begin(RECIPES["sgd"], drawn, out)
+    with pytest.raises(TrainingError, match=rf"full.*--resume {out} --device cpu.*--set batch=2"):
+        run.train(RECIPES["sgd"], data=drawn, out=out, device="cpu", on_tick=full)
     run.resume(out, data=drawn, device="cpu")
     assert (out / checkpoint.FILE).read_bytes() == (complete / checkpoint.FILE).read_bytes()
 
