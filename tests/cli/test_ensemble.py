@@ -15,7 +15,8 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.ensemble import join, write
 
 from ..training.conftest import tiny
-from ..training.convert.test_ensemble import member_file, relabelled
+from ..training.convert.conftest import relabelled
+from ..training.convert.test_ensemble import member_file
 from .conftest import Output, assert_one_error, draw
 
 

@@ -33,7 +33,7 @@ from inkdigit.training.openings import OPENINGS
 from inkdigit.types import Dataset, Part
 
 from ..conftest import CLASSES, CPU, draw, fit, tiny, weights
-from ..convert.test_ensemble import relabelled
+from ..convert.conftest import relabelled
 
 STEPS = 12
 

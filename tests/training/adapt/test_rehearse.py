@@ -19,7 +19,7 @@ from inkdigit.types import Dataset, Part
 
 from ..conftest import CLASSES, tiny
 from ..conftest import draw as drawn_part
-from ..convert.test_ensemble import relabelled
+from ..convert.conftest import relabelled
 
 
 def pixels(part: Part) -> set[bytes]:

@@ -29,6 +29,7 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Floats, Gray
 
 from ..conftest import CLASSES, draw, tiny
+from .conftest import relabelled
 
 
 def member_file(path: Path, recipe: Recipe, dataset: Dataset, *, temperature: float = 1.0) -> Recognizer:
@@ -49,16 +50,6 @@ def member_file(path: Path, recipe: Recipe, dataset: Dataset, *, temperature: fl
     )
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(data)
-    return Recognizer.load(path)
-
-
-def relabelled(model: Recognizer, path: Path, *, card: dict[str, Any] | None = None, **fields: Any) -> Recognizer:
-    """The same network with another card, or with some fields of its recipe changed."""
-    (recipe,) = recipes_of(model)
-    provenance = replace(model.card.provenance, recipe=recipe.change(fields).to_toml())
-    changed = onnx.load(model.path)
-    model_file.set_card(changed, replace(model.card, **{"provenance": provenance, **(card or {})}))
-    path.write_bytes(changed.SerializeToString())
     return Recognizer.load(path)
 
 
