@@ -201,8 +201,8 @@ def test_every_kind_of_28x28_image_goes_together_as_it_goes_alone():
     images += [np.where(rng.random((28, 28)) < share, 255, digit_) for share in (0.001, 0.01, 0.1)]
     batch = np.stack(images).astype(np.uint8)
     expected = np.stack([prepare(image) for image in batch])
-    repeated = [1 + TOGETHER // len(batch), 1, 1]  # more than go together
-    assert np.array_equal(prepare_all(np.tile(batch, repeated)), np.tile(expected, repeated))
+    blank = np.zeros((TOGETHER - len(batch) // 2, 28, 28), np.uint8)  # so half of the others go together with the next
+    assert np.array_equal(prepare_all(np.concatenate([blank, batch])), np.concatenate([blank, expected]))
 
 
 def test_together_an_image_is_a_new_one_and_the_old_one_stays():
