@@ -32,7 +32,7 @@ def bmp(gray: np.ndarray) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["ink", "plain"])
-@pytest.mark.parametrize("before", [0, *range(reading.AT_A_TIME - 9, reading.AT_A_TIME, 3)])  # where the first step ends
+@pytest.mark.parametrize("before", [0, *range(reading.AT_A_TIME - 9, reading.AT_A_TIME, 3)])  # the first step ends
 def test_small_and_large_images_keep_their_order_and_errors_their_places(tmp_path, kind, before):
     file = tmp_path / "large.bmp"
     file.write_bytes(bmp(paper(3)))
