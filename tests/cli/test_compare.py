@@ -125,7 +125,7 @@ def test_two_folders_of_seeds_are_compared_seed_by_seed(inkdigit):
     result = inkdigit("compare", "fast", "wide")
     assert (result.code, result.err) == (0, "")
     header, first, *_ = result.out.splitlines()
-    assert header.split() == ["seed", "fast", "wide", "points", "pictures"]
+    assert header.split() == ["seed", "fast", "wide", "points", "images"]
     assert first.split() == ["0", "97.50", "%", "70.00", "%", "−27.50", "40"]
     assert "wide against fast, on the same images of the test split, 3 seeds: worse." in result.out
     content = json.loads(inkdigit("compare", "fast", "wide", "--json").out)["paired"]

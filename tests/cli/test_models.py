@@ -49,7 +49,7 @@ def test_every_model_is_a_column_with_its_figures(inkdigit):
     assert table["seeds"] == ["5", "–", "–"]
     assert table["Trained on"] == ["mnist", "mnist", "–"]
     assert table["licence"] == ["CC BY-SA 3.0", "CC BY-SA 3.0", "unknown"]
-    assert all(int(cell.replace(",", "")) > 0 for cell in table["Pictures/s here"])
+    assert all(int(cell.replace(",", "")) > 0 for cell in table["Images/s here"])
     assert "inkdigit benchmark" in result.err
 
 

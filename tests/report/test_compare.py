@@ -100,7 +100,7 @@ def first(tmp_path):
 def test_the_table_and_the_words(first, tmp_path):
     paired = pair(first, seeds(tmp_path / "other", {0: 6, 1: 6, 2: 7}, epochs=9))
     assert table(paired)[:2] == [
-        ("seed", "first", "other", "points", "pictures"),
+        ("seed", "first", "other", "points", "images"),
         ("0", "87.50 %", "85.00 %", "−2.50", "40"),
     ]
     head, difference, flips = sentences(paired)

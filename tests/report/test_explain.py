@@ -166,7 +166,7 @@ def test_plain_pictures_have_parts_and_no_ink():
     html = explain.page(some)
     assert "Which part decided" in html
     assert "Orange parts spoke for the answer" in html
-    assert "from a black picture" in html
+    assert "from a black image" in html
     assert not re.search(r"\bink\b|\bpaper\b", body(html))
     assert "Orange ink spoke for the answer" in explain.page(page_data())
 

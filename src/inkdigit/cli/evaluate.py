@@ -158,6 +158,6 @@ def _print(metrics: Metrics) -> None:
         share = talk.percent(metrics.coverage_at_999)
         talk.say(f"Coverage    {share} at 99.9 % accuracy (confidence from {metrics.confidence_at_999:.4f})")
     width = max(5, *(len(name) for name in metrics.classes))
-    talk.say(f"\n{'class':>{width}}  precision  recall      F1  pictures")
+    talk.say(f"\n{'class':>{width}}  precision  recall      F1    images")
     for name, row in metrics.per_class.items():
         talk.say(f"{name:>{width}}  {row.precision:9.4f}  {row.recall:6.4f}  {row.f1:6.4f}  {row.support:8,}")

@@ -23,10 +23,10 @@ ROWS = (
     "Accuracy",
     "  95 % interval",
     "  measured on",
-    "  pictures",
+    "  images",
     "Mean ± sd, %",
     "  seeds",
-    "Pictures/s here",
+    "Images/s here",
     "Trained on",
     "  licence",
 )

@@ -142,7 +142,7 @@ def table(paired: Paired) -> list[tuple[str, ...]]:
     points = (signed(100 * difference) for difference in paired.differences.values)
     counts = (f"{n:,}" for n in paired.image_counts)
     rows = zip(map(str, paired.seeds), first, other, points, counts, strict=True)
-    return [("seed", paired.first.name, paired.other.name, "points", "pictures"), *rows]
+    return [("seed", paired.first.name, paired.other.name, "points", "images"), *rows]
 
 
 def sentences(paired: Paired) -> list[str]:

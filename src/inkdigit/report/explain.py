@@ -111,7 +111,7 @@ def shown(insight: Insight | None, plates: Mapping[str, bytes]) -> dict[str, Any
 
 
 def draw(insight: Insight) -> dict[str, bytes]:
-    """Every picture that there is something for: file stem → PNG bytes."""
+    """Every image that there is something for: file stem → PNG bytes."""
     drawn = {f"saliency-{i}": saliency(example.explanation) for i, example in enumerate(insight.examples, 1)}
     drawn |= {f"mistake-{i}": saliency(example.explanation) for i, example in enumerate(insight.mistakes, 1)}
     return drawn | draw_internals(insight)
@@ -155,7 +155,7 @@ def filter_plate(filters: Floats) -> bytes:
 
 
 def map_plate(pictures: Sequence[Gray], maps: Floats) -> bytes:
-    """For each picture the first channels of `maps` (N, C, H, W) in even rows, the picture itself at the left."""
+    """For each image the first channels of `maps` (N, C, H, W) in even rows, the image itself at the left."""
     count = min(maps.shape[1], SHOWN_CHANNELS)
     columns = math.ceil(count / math.ceil(count / COLUMNS))
     rows: list[list[Tile | None]] = []
@@ -174,7 +174,7 @@ def _stretched(channel: Floats) -> Tile:
 
 
 def montage(rows: Sequence[Sequence[Tile | None]], *, side: int, gap: int = 0) -> bytes:
-    """A grid of small pictures as PNG, each enlarged to `side` pixels without smoothing; between them nothing."""
+    """A grid of small images as PNG, each enlarged to `side` pixels without smoothing; between them nothing."""
     tiles = [tile for row in rows for tile in row if tile is not None]
     mode = "LA" if all(tile.ndim == 2 for tile in tiles) else "RGBA"
     step, columns = side + gap, max(map(len, rows))
@@ -188,7 +188,7 @@ def montage(rows: Sequence[Sequence[Tile | None]], *, side: int, gap: int = 0) -
 
 
 def _thumbnail(gray: Gray) -> bytes:
-    """The picture as it was given, enlarged by whole pixels or shrunk to at most 448 px a side."""
+    """The image as it was given, enlarged by whole pixels or shrunk to at most 448 px a side."""
     picture = Image.fromarray(gray)
     times = GIVEN_SIDE // max(gray.shape)
     if times > 1:
