@@ -49,7 +49,10 @@ def command_line() -> str:
                 found += pages(command, [*words, name])
         return found
 
-    parts = ["# The command line", "Results go to stdout, messages and progress to stderr; the exit codes are in `inkdigit/errors.py`."]
+    parts = [
+        "# The command line",
+        "Results go to stdout, messages and progress to stderr; the exit codes are in `inkdigit/errors.py`.",
+    ]
     for words, _ in pages(typer.main.get_command(app), ["inkdigit"]):
         shown = CliRunner().invoke(app, [*words[1:], "--help"], prog_name="inkdigit").stdout
         text = "\n".join(line.rstrip() for line in shown.strip("\n").splitlines())
