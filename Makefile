@@ -35,7 +35,7 @@ run: $(TRAIN)  ## train the fast recipe, write its report, read examples/*.png
 	@.venv/bin/inkdigit first-run examples
 
 test: lint  ## lint, types, import contracts, tests
-	$(PY) -m pytest -n 2
+	$(PY) -m pytest -n 2 --dist worksteal
 
 lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff check
@@ -45,7 +45,7 @@ lint: $(DEV)  ## lint, format, types, import contracts
 
 coverage: $(DEV)  ## which lines no test runs, those of started processes counted: twice as long as the tests
 	@rm -rf .coverage
-	-$(PY) -m coverage run -m pytest -n 2
+	-$(PY) -m coverage run -m pytest -n 2 --dist worksteal
 	@$(PY) -m coverage combine -q
 	$(PY) -m coverage report
 

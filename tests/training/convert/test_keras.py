@@ -33,10 +33,11 @@ OPEN = """\
 import warnings, sys, numpy as np
 warnings.simplefilter("ignore")
 import keras
-model = keras.models.load_model(sys.argv[1])
-pictures = np.load(sys.argv[2])[..., None].astype("float32")
-np.save(sys.argv[3], model.predict(pictures, verbose=0))
-print(type(model).__name__, *(layer.name for layer in model.layers))
+images = np.load(sys.argv[1])[..., None].astype("float32")
+for path in sys.argv[2:]:
+    model = keras.models.load_model(path)
+    np.save(path + ".npy", model.predict(images, verbose=0))
+    print(type(model).__name__, *(layer.name for layer in model.layers))
 print(*(name for name in sys.modules if name.startswith("inkdigit")))
 """
 
@@ -63,17 +64,17 @@ def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer
     return Recognizer.load(path)
 
 
-def opened(path: Path, pictures: np.ndarray) -> tuple[np.ndarray, str]:
-    """What plain Keras in a fresh process makes of a file: probabilities, and what it says of the model."""
-    given, answered = path.with_suffix(".given.npy"), path.with_suffix(".answered.npy")
-    np.save(given, pictures)
+def opened(images: np.ndarray, *paths: Path) -> list[tuple[np.ndarray, str]]:
+    """What plain Keras in a fresh process makes of files: probabilities of each, and what it says of the model."""
+    given = paths[0].with_suffix(".given.npy")
+    np.save(given, images)
     env = {**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", OPEN, str(path), str(given), str(answered)]
+    command = [sys.executable, "-c", OPEN, str(given), *map(str, paths)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    about, ours = done.stdout.split("\n")[:2]
+    *about, ours = done.stdout.removesuffix("\n").split("\n")
     assert ours == ""  # opened without a line of ours
-    return np.load(answered), about
+    return [(np.load(f"{path}.npy"), line) for path, line in zip(paths, about, strict=True)]
 
 
 SMALL = {"filters": [4, 6], "dense": [8], "precision": "float32"}
@@ -93,19 +94,20 @@ def test_every_kind_of_layer_answers_as_the_model_file_does(fields, tmp_path):
     assert keras_bytes(recognizer)  # it compares the two itself: see the next tests
 
 
-@pytest.mark.parametrize("block", ["plain", "residual"])
-def test_stock_keras_opens_the_file_in_a_fresh_process(tmp_path, block):
-    recipe = Recipe.from_fields({**SMALL, "block": block, "convs_per_block": 2, "pooling": "stride"})
-    recognizer, path = fresh(recipe, tmp_path / "m.onnx"), tmp_path / "m.keras"
-    path.write_bytes(keras_bytes(recognizer))
-    pictures = draw(30, seed=8).images
-    probs, about = opened(path, pictures)
-    expected = np.stack([p.probs for p in recognizer.predict(pictures)])
-    assert np.abs(probs - expected).max() <= 1e-4
-    kind, *names = about.split()
-    assert kind == ("Sequential" if block == "plain" else "Functional")
-    assert names[-3:] == ["output", "temperature", "probs"]
-    assert ("block1_conv1" if block == "plain" else "block1_residual1_conv1") in names
+def test_stock_keras_opens_the_files_in_a_fresh_process(tmp_path):
+    recognizers, images = {}, draw(30, seed=8).images
+    for block in ("plain", "residual"):
+        recipe = Recipe.from_fields({**SMALL, "block": block, "convs_per_block": 2, "pooling": "stride"})
+        recognizers[block] = fresh(recipe, tmp_path / f"{block}.onnx")
+        (tmp_path / f"{block}.keras").write_bytes(keras_bytes(recognizers[block]))
+    results = opened(images, tmp_path / "plain.keras", tmp_path / "residual.keras")
+    for (block, recognizer), (probs, about) in zip(recognizers.items(), results, strict=True):
+        expected = np.stack([p.probs for p in recognizer.predict(images)])
+        assert np.abs(probs - expected).max() <= 1e-4, block
+        kind, *names = about.split()
+        assert kind == ("Sequential" if block == "plain" else "Functional")
+        assert names[-3:] == ["output", "temperature", "probs"]
+        assert ("block1_conv1" if block == "plain" else "block1_residual1_conv1") in names
 
 
 def test_layers_are_stock_and_called_as_those_of_the_network(finished, tmp_path):
