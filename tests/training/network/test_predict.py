@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import onnx
 import pytest
 import torch
 
@@ -20,16 +23,10 @@ LOGITS = torch.tensor([[2.0, 0.0, 0.0, 1.0], [0.0, 0.5, 0.0, 3.0], [0.0, 0.0, 9.
 
 
 @pytest.mark.parametrize("outliers", [0, 5])
-@pytest.mark.parametrize("rejects_by", ["nothing", "score", "confidence"])
-def test_it_is_judged_as_the_exported_file_judges_it(easy, tmp_path, outliers, rejects_by):
+def test_it_is_judged_as_the_exported_file_judges_it(easy, tmp_path, outliers):
     recipe, images = tiny(outliers=outliers, epochs=1), draw(90, seed=4).images
     net = fit(recipe, easy)[0].net
     outputs = predict(net, torch.from_numpy(images), classes=len(CLASSES)).at(0.7)
-    calibration = {
-        "nothing": Calibration(0.7),
-        "score": Calibration(0.7, float(outputs.score.median()) + 1e-3, 0.5, "", 0.0),
-        "confidence": Calibration(0.7, None, None, "", float(outputs.confidence.median()) + 1e-3),
-    }[rejects_by]
     path = tmp_path / "m.onnx"
     path.write_bytes(
         model_file.model_bytes(
@@ -37,18 +34,26 @@ def test_it_is_judged_as_the_exported_file_judges_it(easy, tmp_path, outliers, r
             "tiny",
             classes=CLASSES,
             kind="ink",
-            calibration=calibration,
+            calibration=Calibration(0.7),
             samples=images,
             provenance=Provenance(recipe=recipe.to_toml()),
         )
     )
-    predictions = Recognizer.load(path).predict(images)
-    assert outputs.best.tolist() == [p.best for p in predictions]
-    assert np.allclose(outputs.confidence, [p.confidence for p in predictions], atol=1e-4)
-    assert np.allclose(outputs.score, [p.score for p in predictions], atol=1e-3)
-    accepted = outputs.accepted(calibration).tolist()
-    assert accepted == [p.label is not None for p in predictions]
-    assert all(accepted) if rejects_by == "nothing" else 30 < sum(accepted) < 60
+    card, model = Recognizer.load(path).card, onnx.load(path)
+    for rejects_by, calibration in {
+        "nothing": Calibration(0.7),
+        "score": Calibration(0.7, float(outputs.score.median()) + 1e-3, 0.5, "", 0.0),
+        "confidence": Calibration(0.7, None, None, "", float(outputs.confidence.median()) + 1e-3),
+    }.items():
+        model_file.set_card(model, replace(card, calibration=calibration))
+        path.write_bytes(model.SerializeToString())
+        predictions = Recognizer.load(path).predict(images)
+        assert outputs.best.tolist() == [p.best for p in predictions]
+        assert np.allclose(outputs.confidence, [p.confidence for p in predictions], atol=1e-4)
+        assert np.allclose(outputs.score, [p.score for p in predictions], atol=1e-3)
+        accepted = outputs.accepted(calibration).tolist()
+        assert accepted == [p.label is not None for p in predictions], rejects_by
+        assert all(accepted) if rejects_by == "nothing" else 30 < sum(accepted) < 60
 
 
 def test_an_outlier_output_is_never_the_class_but_lowers_the_score():
