@@ -68,3 +68,13 @@ def seeds(folder: Path, wrong: dict[int, int], **fields: Any) -> Seeds:
     """Runs that read so many pictures wrongly: seed → how many."""
     made = [make_run(folder / f"s{seed}", wrong=tuple(range(n)), seed=seed, **fields) for seed, n in wrong.items()]
     return gather(folder.name, [read_finished(run) for run in made])
+
+
+def several(folder: Path) -> list[Path]:
+    """Runs to compare: one wrong answer; ten others; the same as the first; a validation split."""
+    return [
+        make_run(folder / "first", wrong=(0,)),
+        make_run(folder / "worse", wrong=tuple(range(20, 30)), seed=1, epochs=7),
+        make_run(folder / "same", wrong=(0,), seed=2),
+        make_run(folder / "held", protocol="select"),
+    ]

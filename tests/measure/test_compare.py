@@ -12,7 +12,7 @@ from inkdigit.errors import UsageError
 from inkdigit.measure.compare import compare, count_discordant, pair
 from inkdigit.report.compare import write_page
 
-from .made_runs import make_run, seeds
+from .made_runs import make_run, seeds, several
 
 
 def test_only_images_that_one_of_two_models_reads_count():
@@ -22,13 +22,7 @@ def test_only_images_that_one_of_two_models_reads_count():
 
 @pytest.fixture
 def folders(tmp_path):
-    """One wrong answer; ten others; the same as the first; a validation split."""
-    return [
-        make_run(tmp_path / "first", wrong=(0,)),
-        make_run(tmp_path / "worse", wrong=tuple(range(20, 30)), seed=1, epochs=7),
-        make_run(tmp_path / "same", wrong=(0,), seed=2),
-        make_run(tmp_path / "held", protocol="select"),
-    ]
+    return several(tmp_path)
 
 
 def test_every_other_run_is_tested_against_the_first(folders):

@@ -12,18 +12,12 @@ from inkdigit.measure.compare import compare, pair
 from inkdigit.report.canvas import LIGHT
 from inkdigit.report.compare import draw, labels, scaled, sentences, table, write_page
 
-from ..measure.made_runs import make_run, seeds
+from ..measure.made_runs import make_run, seeds, several
 
 
 @pytest.fixture
 def folders(tmp_path):
-    """One wrong answer; ten others; the same as the first; a validation split."""
-    return [
-        make_run(tmp_path / "first", wrong=(0,)),
-        make_run(tmp_path / "worse", wrong=tuple(range(20, 30)), seed=1, epochs=7),
-        make_run(tmp_path / "same", wrong=(0,), seed=2),
-        make_run(tmp_path / "held", protocol="select"),
-    ]
+    return several(tmp_path)
 
 
 def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
     from inkdigit.training.adapt.outcome import Adapted, Change
@@ -39,10 +39,8 @@ def adapt(
     if out.suffix != ".onnx":
         raise UsageError("This writes a model file", expected="--out with a name that ends in .onnx", received=out)
     with talk.interruptible(), talk.training_bar() as bar:
-        try:
+        with talk.requiring("Adapting a model needs"):
             from inkdigit.training.adapt import adapt as adapting
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"Adapting a model needs {exc.name}", "train") from exc
         done = adapting.adapt(
             model,
             data,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingExtra
 
 if TYPE_CHECKING:
     from inkdigit.training.audit import Audited
@@ -31,10 +30,8 @@ def audit(
     Example: inkdigit audit mnist --recipe minute
     """
     with talk.interruptible(), talk.training_bar() as bar:
-        try:
+        with talk.requiring("An audit needs"):
             from inkdigit.training.audit import audit as audit_data
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"An audit needs {exc.name}", "train") from exc
         audited = audit_data(
             source, recipe=recipe, folds=folds, seed=seed, out=out, top=top, log=talk.note, on_tick=bar
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingExtra, UsageError
+from inkdigit.errors import UsageError
 from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
@@ -45,11 +45,9 @@ def ensemble(
     twin = None if calibrated_as is None else Recognizer.load(calibrated_as)
     check_place(out, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
     with talk.interruptible():
-        try:
+        with talk.requiring("Joining models needs"):
             from inkdigit.training.convert.ensemble import join, write
             from inkdigit.training.convert.source import open_source, source_of_model
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"Joining models needs {exc.name}", "train") from exc
         dataset = open_source(data or source_of_model(members[0]), members[0], named=data is not None, log=talk.note)
         chosen = name or (members[0].name if len(members) == 1 else "ensemble")
         joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)

@@ -9,7 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.predict import Model
-from inkdigit.errors import InkdigitError, MissingExtra
+from inkdigit.errors import InkdigitError
 from inkdigit.files import write_atomic
 from inkdigit.runs import check_place
 
@@ -122,12 +122,8 @@ def _insight(recognizer: Recognizer, explanation: Explanation) -> tuple[Explanat
     if explanation.occlusion is None:
         return explanation, None
     try:
-        try:
+        with talk.requiring("They need"):
             from inkdigit.training.explain import explain_weights
-        except ModuleNotFoundError as exc:
-            if (exc.name or "").startswith("inkdigit"):
-                raise  # a bug of ours, not a missing library
-            raise MissingExtra(f"They need {exc.name}", "train") from exc
         (explanation,), internals = explain_weights(recognizer, [explanation])
     except InkdigitError as exc:
         left_out = f"{NEEDS_TRAINING} {exc}"

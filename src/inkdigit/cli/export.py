@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingExtra
 from inkdigit.files import write_atomic
 from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert
 
@@ -38,10 +37,8 @@ def export(
     recognizer = Recognizer.load(model)
     target = choose_target(out, format_, model=model, recognizer=recognizer)
     with talk.interruptible():
-        try:
+        with talk.requiring("Exporting needs"):
             written = _quantize(recognizer, data) if format_ == INT8 else convert(recognizer, format_)
-        except ModuleNotFoundError as exc:
-            raise MissingExtra(f"Exporting needs {exc.name}", "train") from exc
         write_atomic(target, written)
     talk.say(f"Written     {target} ({len(written) / 1000:,.0f} kB)")
     _next(target, format_)

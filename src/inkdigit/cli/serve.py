@@ -12,11 +12,10 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import MissingExtra, UsageError
-from inkdigit.serve.settings import Settings
+from inkdigit.serve import defaults
 
 NEEDS = ("fastapi", "uvicorn", "httptools", "python_multipart", "prometheus_client", "fastapi_swagger")
 UNITS = {"": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 2**10, "mib": 2**20, "gib": 2**30}
-DEFAULTS = Settings()
 MIN_BYTES = 1024  # of --max-bytes: a 28×28 PNG has some 300 bytes, and an error in the unit shows up
 
 Host = Annotated[str, typer.Option(help="The address to listen at; 0.0.0.0 is every address of this machine.")]
@@ -28,12 +27,12 @@ def serve(
         list[str] | None,
         typer.Option(help="A bundled model, a run directory or an .onnx file; repeat it for more models."),
     ] = None,
-    host: Host = DEFAULTS.host,
-    port: Port = DEFAULTS.port,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = DEFAULTS.workers,
+    host: Host = defaults.HOST,
+    port: Port = defaults.PORT,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="How many processes answer.")] = defaults.WORKERS,
     max_bytes: Annotated[
         str, typer.Option(metavar="SIZE", help="The largest request, for example 8MB, 500kB or 1MiB.")
-    ] = f"{DEFAULTS.max_bytes // 2**20}MiB",
+    ] = f"{defaults.MAX_BYTES // 2**20}MiB",
     collect: Annotated[
         Path | None, typer.Option(metavar="FILE.db", help="Store the corrections that users agree to give.")
     ] = None,
@@ -46,13 +45,13 @@ def serve(
     ] = None,
     queue: Annotated[
         int, typer.Option(min=1, max=10_000, help="How many requests may wait in each process.")
-    ] = DEFAULTS.queue,
+    ] = defaults.QUEUE,
     time_limit: Annotated[
         float,
         typer.Option(
             metavar="SECONDS", min=0.1, max=600, help="How long a request may take to arrive, and again to be answered."
         ),
-    ] = DEFAULTS.time_limit_s,
+    ] = defaults.TIME_LIMIT_S,
 ) -> None:
     """Read images over HTTP, with a web page to draw on.
 
@@ -60,13 +59,10 @@ def serve(
     """
     if missing := next((library for library in NEEDS if find_spec(library) is None), None):
         raise MissingExtra(f"Serving needs {missing}", "serve")
-    try:
+    with talk.requiring("Serving needs", "serve"):  # a library that those need
         from inkdigit.client import check_token
         from inkdigit.serve import server
-    except ModuleNotFoundError as exc:  # a library that those need
-        if (exc.name or "").partition(".")[0] == "inkdigit":
-            raise
-        raise MissingExtra(f"Serving needs {exc.name}", "serve") from exc
+        from inkdigit.serve.settings import Settings
 
     settings = Settings(
         models=tuple(model or ["default"]),

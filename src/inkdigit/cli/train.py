@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.errors import MissingExtra, TrainingError, UsageError
+from inkdigit.errors import TrainingError, UsageError
 from inkdigit.runs import PAGE, check_place, model_path
 
 if TYPE_CHECKING:
@@ -123,19 +122,11 @@ def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
     return changes if seed is None else {**changes, "seed": seed}
 
 
-@contextmanager
-def _needing_torch() -> Iterator[None]:
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        raise MissingExtra(f"Training needs {exc.name}", "train") from exc
-
-
 def _train(recipe: Recipe, *, data: Dataset | str | None, out: Path | None = None, device: str = "auto") -> Run:
     """Train one run, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
-        with _needing_torch():
+        with talk.requiring("Training needs"):
             from inkdigit.training.run import train
         seconds = time.perf_counter() - began
         return train(recipe, data=data, out=out, device=device, import_seconds=seconds, log=talk.note, on_tick=bar)
@@ -145,7 +136,7 @@ def _resume(run: str, *, device: str) -> Run:
     """Continue an interrupted run, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
-        with _needing_torch():
+        with talk.requiring("Training needs"):
             from inkdigit.training.run import resume
         seconds = time.perf_counter() - began
         return resume(run, device=device, import_seconds=seconds, log=talk.note, on_tick=bar)
@@ -155,7 +146,7 @@ def _train_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out:
     """Train one run for each random seed, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
-        with _needing_torch():
+        with talk.requiring("Training needs"):
             from inkdigit.training.seeds import train_seeds
         return train_seeds(
             recipe,

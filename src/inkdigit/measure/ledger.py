@@ -328,13 +328,21 @@ def read_report(folder: Path) -> dict[str, Any]:
     Raises:
         MalformedFile: it cannot be read, or lacks a figure that every run has.
     """
-    path = folder / runs.REPORT
+    return read_checked(folder / runs.REPORT, _Report, "This is not a report of a run", hint="Train the run again.")
+
+
+def read_checked(path: Path, model: type[BaseModel], problem: str, *, hint: str) -> dict[str, Any]:
+    """Read a JSON file that `model` describes; the object may have more keys.
+
+    Raises:
+        MalformedFile: it cannot be read, or is not like that: `problem` says so.
+    """
     try:
-        report: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
-        _Report.model_validate(report)
+        content: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
+        model.model_validate(content)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is not a report of a run", hint="Train the run again.") from exc
-    return report
+        raise MalformedFile(path, problem, hint=hint) from exc
+    return content
 
 
 def _read_recipe(path: Path) -> dict[str, Any]:

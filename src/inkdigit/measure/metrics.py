@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from inkdigit.data.sources import as_dataset
 from inkdigit.errors import DataError, UsageError
 from inkdigit.measure.stats import wilson
-from inkdigit.measure.unseen import choose
+from inkdigit.measure.unseen import Choice, choose
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.types import Dataset, Floats, Log, Part, Prediction, Split, silent
 
@@ -193,20 +193,22 @@ def evaluate(
         UsageError: the model lacks one of the data's classes, or its images were prepared differently.
         DataError: the data cannot be read, or the split has no images.
     """
-    recognizer = Recognizer.of(model)
-    dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
-    check_fits(recognizer, dataset)
-    chosen = choose(recognizer, dataset, split, log=log)
+    recognizer, dataset, chosen = open_split(model, data, split, log=log)
     metrics = measure_part(recognizer, dataset, chosen.part, split=chosen.split)
     return replace(metrics, warning=chosen.warning)
 
 
-def check_fits(recognizer: Recognizer, dataset: Dataset) -> None:
-    """Check that a model and a data set go together.
+def open_split(
+    model: Recognizer | str | Path, data: Dataset | str | Path, split: Split, *, log: Log
+) -> tuple[Recognizer, Dataset, Choice]:
+    """Open a model and the data to measure it on, and choose the images, as `evaluate` says.
 
     Raises:
-        UsageError: the images were prepared differently.
+        UsageError: there is no such model or source, or the images were prepared differently.
+        DataError: the data cannot be read.
     """
+    recognizer = Recognizer.of(model)
+    dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
     if dataset.prepare != recognizer.prepare:
         raise UsageError(
             f"The images of {dataset.name!r} are not prepared as the model {recognizer.name!r} expects",
@@ -214,6 +216,7 @@ def check_fits(recognizer: Recognizer, dataset: Dataset) -> None:
             received=f"prepare {dataset.prepare!r}",
             hint=f"Open the data with prepare={recognizer.prepare!r}.",
         )
+    return recognizer, dataset, choose(recognizer, dataset, split, log=log)
 
 
 def measure_part(recognizer: Recognizer, dataset: Dataset, part: Part, *, split: str) -> Metrics:

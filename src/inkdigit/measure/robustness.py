@@ -15,10 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from inkdigit.data.sources import as_dataset
 from inkdigit.measure.corruptions import KINDS, Kind, corrupt
-from inkdigit.measure.metrics import Metrics, check_fits, measure_part
-from inkdigit.measure.unseen import choose
+from inkdigit.measure.metrics import Metrics, measure_part, open_split
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_all
@@ -174,10 +172,7 @@ def evaluate_corruptions(
         UsageError: the model lacks one of the data's classes, or its images were prepared differently.
         DataError: the data cannot be read, or the split has no images.
     """
-    recognizer = Recognizer.of(model)
-    dataset = as_dataset(data, prepare=recognizer.prepare, log=log)
-    check_fits(recognizer, dataset)
-    chosen = choose(recognizer, dataset, split, log=log)
+    recognizer, dataset, chosen = open_split(model, data, split, log=log)
     part = chosen.part if limit is None else chosen.part.take(np.arange(min(limit, len(chosen.part))))
 
     def read(images: Gray) -> Metrics:

@@ -18,10 +18,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 import inkdigit.runs as runs
-from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.measure.ledger import MAX_BYTES, Entry, group_key, read_finished, why_other_images
+from inkdigit.errors import UsageError
+from inkdigit.measure.ledger import Entry, group_key, read_checked, read_finished, why_other_images
 from inkdigit.measure.stats import Spread
-from inkdigit.parsing import parse_json, read_text
 
 NOT_YET = "not trained yet"  # the reason in seeds.json for a seed whose training has not begun
 
@@ -170,13 +169,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
     Raises:
         MalformedFile: it is not a summary of seeds.
     """
-    path = folder / runs.SEEDS
-    try:
-        summary: dict[str, Any] = parse_json(read_text(path, max_bytes=MAX_BYTES))
-        _Summary.model_validate(summary)
-    except (OSError, ValueError) as exc:
-        raise MalformedFile(path, "This is not a summary of seeds", hint="Train them again, or name the runs.") from exc
-    return summary
+    hint = "Train them again, or name the runs."
+    return read_checked(folder / runs.SEEDS, _Summary, "This is not a summary of seeds", hint=hint)
 
 
 def relative(folder: Path, run: Path) -> str:

@@ -10,6 +10,8 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from inkdigit.serve import defaults
+
 ENVIRONMENT = "INKDIGIT_SERVE"
 
 
@@ -18,13 +20,13 @@ class Settings:
     """How the service answers, and what it accepts."""
 
     models: tuple[str, ...] = ("default",)  # the first answers a request that does not name a model
-    host: str = "127.0.0.1"
-    port: int = 8000
-    workers: int = 1  # processes
-    max_bytes: int = 8 * 2**20  # of one request: a photo of a phone has 2 to 6 MB
+    host: str = defaults.HOST
+    port: int = defaults.PORT
+    workers: int = defaults.WORKERS  # processes
+    max_bytes: int = defaults.MAX_BYTES  # of one request
     max_files: int = 64  # images of one request
-    queue: int = 64  # requests that wait for a thread, in each worker; a second or two of clean images
-    time_limit_s: float = 10.0  # for a request to arrive, and again for its answer; a person waits no longer
+    queue: int = defaults.QUEUE  # requests that wait for a thread, in each worker
+    time_limit_s: float = defaults.TIME_LIMIT_S  # for a request to arrive, and again for its answer
     collect: Path | None = None  # the file of corrections; None stores none
     token: str | None = None
     origins: tuple[str, ...] = ()  # sites whose pages may send requests

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from inkdigit.errors import TrainingError
 from inkdigit.measure.stats import Spread
-from inkdigit.report.numbers import signed
+from inkdigit.report.numbers import mean_sd, signed
 from inkdigit.tune import pool
 from inkdigit.tune.pool import End, Training
 from inkdigit.tune.search import Search
@@ -67,7 +67,7 @@ class Comparison:
 
 def spread(accuracies: tuple[float, ...]) -> str:
     """Mean and standard deviation as text: 0.9912, 0.9908, 0.9915 → "99.12 ± 0.04 %"."""
-    return f"{100 * mean(accuracies):.2f} ± {100 * stdev(accuracies):.2f} %"
+    return f"{mean_sd(mean(accuracies), stdev(accuracies), 2)} %"
 
 
 def compare(search: Search, best: FrozenTrial) -> Comparison | None:

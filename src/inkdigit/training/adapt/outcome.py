@@ -95,12 +95,13 @@ def measure(
     after, learned = Recognizer.load(path), own.train
     unseen = learned if own.test is None else own.test
     predictions = predict(after, unseen) if crossed is None else crossed
+    learned_before = predict(before, learned)
     return Adapted(
         path=path,
         image_counts=count_by_class(learned, own.classes),
-        own=change(unseen, predict(before, unseen), predictions),
+        own=change(unseen, learned_before if own.test is None else predict(before, own.test), predictions),
         folds=predictions.folds,
-        trained_on=change(learned, predict(before, learned), predict(after, learned)),
+        trained_on=change(learned, learned_before, predict(after, learned)),
         old=old_change,
         replay=f"{old.dataset.name}, {old.splits.report_name} split",
         caveat=old.caveat,
