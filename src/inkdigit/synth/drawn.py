@@ -97,6 +97,13 @@ def sign(
     return _draw(strokes, rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
 
 
+def glyph(
+    text: str, *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.09, jitter: float = 0.025
+) -> Gray:
+    """Any glyph, as text of the form that `synth/glyphs.py` explains: uint8 (size_px, size_px)."""
+    return _draw(_strokes(text), rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
+
+
 def shape(
     name: str,
     *,

@@ -1,0 +1,102 @@
+"""Which strokes belong together: from the shares of the ink network to the things that are written.
+
+In: the shares (4, h, w). Out: groups of strokes, each a digit, a sign, a letter or a mark, with its box and its mass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.picture.components import boxes, components
+from inkdigit.picture.photo.network import NUMBER, OTHER
+from inkdigit.types import Floats
+
+INK_SHARE = 0.5  # of a pixel: from here on it is ink
+MIN_MASS_PX = 4.0  # pixels of full ink: less is a speck
+MIN_MASS_SHARE = 0.01  # of the heaviest stroke: less is a speck
+NEAR = 0.12  # of the taller one's height: strokes that are nearer are one thing
+ABOVE = 0.3  # of the taller one's height: the same for a stroke above or below, as the bar of a 5
+BESIDE = 0.55  # of the taller one's height: a stroke of this height beside another is a digit of its own
+SHARED = 0.4  # of the narrower one's width: so much of it must be above or below the other to be one thing with it
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Strokes that are one thing."""
+
+    labels: tuple[int, ...]  # of its components
+    top: int
+    left: int
+    bottom: int
+    right: int
+    mass: float  # the sum of its ink, in pixels
+    number: float  # 0 to 1: how much it looks like a part of a number
+
+    @property
+    def height(self) -> int:
+        """Its height in pixels."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Its width in pixels."""
+        return self.right - self.left
+
+    def touches(self, shape: tuple[int, ...]) -> bool:
+        """Whether it touches the border of a picture of this shape."""
+        return self.top == 0 or self.left == 0 or self.bottom == shape[0] or self.right == shape[1]
+
+
+def groups(shares: Floats) -> tuple[list[Group], NDArray[np.int32]]:
+    """The things that are written, the heaviest first, and the label of each pixel's component (h, w)."""
+    ink = shares[NUMBER] + shares[OTHER]
+    labels, count = components(ink > INK_SHARE)
+    mass = np.bincount(labels.ravel(), ink.ravel(), count + 1)
+    number = np.bincount(labels.ravel(), shares[NUMBER].ravel(), count + 1) / np.maximum(mass, 1e-6)
+    mass[0] = 0
+    heavy = mass >= max(MIN_MASS_PX, MIN_MASS_SHARE * mass.max())
+    box = boxes(labels, count)
+    found = [Group((i,), *box[i].tolist(), float(mass[i]), float(number[i])) for i in np.flatnonzero(heavy).tolist()]
+    return _merge(sorted(found, key=lambda group: -group.mass)), labels
+
+
+def _merge(strokes: list[Group]) -> list[Group]:
+    """Join strokes, the heaviest first, as long as two belong together."""
+    merged: list[Group] = []
+    for stroke in strokes:
+        i = 0
+        while i < len(merged):
+            if _belong(merged[i], stroke):
+                stroke, i = _join(merged.pop(i), stroke), 0
+            else:
+                i += 1
+        merged.append(stroke)
+    return sorted(merged, key=lambda group: -group.mass)
+
+
+def _join(a: Group, b: Group) -> Group:
+    mass = a.mass + b.mass
+    return Group(
+        a.labels + b.labels,
+        min(a.top, b.top),
+        min(a.left, b.left),
+        max(a.bottom, b.bottom),
+        max(a.right, b.right),
+        mass,
+        (a.mass * a.number + b.mass * b.number) / mass,
+    )
+
+
+def _belong(a: Group, b: Group) -> bool:
+    """Whether two groups of strokes are one thing."""
+    tall = max(a.height, b.height)
+    gap_x, gap_y = max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom)
+    shared = -gap_x / max(1, min(a.width, b.width))
+    if min(a.height, b.height) >= BESIDE * tall and shared < SHARED:
+        return False  # side by side, each as high as a digit
+    if gap_x <= NEAR * tall and gap_y <= NEAR * tall:
+        return min(a.width, a.height) < tall or shared > 0
+    return shared >= SHARED and gap_y <= ABOVE * tall and min(a.height, b.height) < BESIDE * tall

@@ -1,0 +1,137 @@
+"""The photo path: from a photo, scan or drawing to its ink, 255 on exactly 0.
+
+In: gray uint8 (H, W) as a camera, a scanner or a canvas gives it. Out: uint8, the ink of what is written in it, all zero
+where there is none. The ink network says what each pixel is; here it is decided where to look closely, and which strokes are shown.
+"""
+
+from __future__ import annotations
+
+from math import ceil, sqrt
+
+import numpy as np
+from PIL import Image
+
+from inkdigit.picture.photo.groups import Group, groups
+from inkdigit.picture.photo.network import NUMBER, OTHER, fit, look
+from inkdigit.types import Floats, Gray
+
+CLOSE_SIDE_PX = 144  # the square root of the pixels that a digit is looked at with
+FAR_SIDE_PX = 288  # the same for a large picture, in which the writing is looked for first
+SMALL_PX = 44  # the height of writing that is looked at again, closely
+MARGIN = 0.45  # of the height of the writing: how much around it is looked at
+PEER = 0.5  # of the main thing's height: what is as high is not a part of it or a mark
+CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour
+LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
+REACH = 3.0  # of the main thing's height: farther things do not belong to it
+THIN = 0.1  # of the longer side: thinner strokes are thickened; MNIST's have half as much again
+
+
+def find(gray: Gray) -> Gray:
+    """Find the ink of what is written: uint8 (h, w), 255 on exactly 0."""
+    side = min(max(sqrt(gray.size), CLOSE_SIDE_PX), FAR_SIDE_PX)
+    shares = look(gray, side_px=side)
+    things, labels = groups(shares)
+    written = _written(things, labels.shape)
+    if written and (box := _closer(written, gray.shape, labels.shape)) is not None:
+        gray = gray[box]
+        shares = look(gray, side_px=CLOSE_SIDE_PX)
+        things, labels = groups(shares)
+        written = _written(things, labels.shape)
+    if not written:
+        return np.zeros(labels.shape, np.uint8)
+    return _draw(shares, labels, written, gray.shape)
+
+
+def _written(things: list[Group], shape: tuple[int, ...]) -> list[Group]:
+    """The main thing, and what is as large beside it; without marks, words beside a digit, and cut neighbours."""
+    if not things:
+        return []
+    main = max(things, key=lambda thing: _worth(thing, shape))
+    kept = [main]
+    for thing in things:
+        if thing is main:
+            continue
+        cut = thing.touches(shape) and not main.touches(shape) and thing.mass < CUT * main.mass
+        alike = thing.height >= PEER * main.height and thing.mass > 0.1 * main.mass
+        less = main.number >= 0.5 > thing.number
+        if alike and not cut and not less and _gap(main, thing) <= REACH * main.height:
+            kept.append(thing)
+    return kept
+
+
+def _worth(thing: Group, shape: tuple[int, ...]) -> float:
+    return thing.mass * (LEAST_NUMBER + thing.number) * (0.5 if thing.touches(shape) else 1.0)
+
+
+def _gap(a: Group, b: Group) -> int:
+    return max(max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom))
+
+
+def _closer(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """The part of a picture (H, W), seen at a smaller size, that is looked at again; None if that shows nothing more."""
+    height = max(thing.height for thing in written)
+    top, left = min(t.top for t in written), min(t.left for t in written)
+    bottom, right = max(t.bottom for t in written), max(t.right for t in written)
+    if height >= SMALL_PX:
+        return None
+    margin = MARGIN * max(height, 0.25 * (right - left))
+    sides = []
+    for begin, end, length, before in ((top, bottom, full[0], seen[0]), (left, right, full[1], seen[1])):
+        scale = length / before
+        sides.append(slice(max(0, int((begin - margin) * scale)), min(length, ceil((end + margin) * scale))))
+    box = sides[0], sides[1]
+    area = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
+    return box if area < 0.6 * full[0] * full[1] else None
+
+
+def _draw(shares: Floats, labels: np.ndarray, written: list[Group], full: tuple[int, ...]) -> Gray:  # type: ignore[type-arg]
+    """The ink of what is written, in the proportions of the picture (H, W)."""
+    keep = np.zeros(int(labels.max()) + 1, bool)
+    keep[[label for thing in written for label in thing.labels]] = True
+    top, left = min(t.top for t in written), min(t.left for t in written)
+    bottom, right = max(t.bottom for t in written), max(t.right for t in written)
+    box = np.s_[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
+    mask = keep[labels[box]]
+    near = _grow(mask, 1)
+    other = (labels[box] > 0) & ~mask
+    ink = np.where(near & ~other, shares[NUMBER][box] + shares[OTHER][box], 0)
+    h, w = ink.shape
+    # The network saw another number of pixels in each direction: bring both to one scale.
+    stretch = (full[1] / labels.shape[1]) / (full[0] / labels.shape[0])
+    size = (max(1, round(w * stretch)), h) if stretch >= 1 else (w, max(1, round(h / stretch)))
+    gray = np.asarray(np.rint(255 * np.clip(ink, 0, 1)), np.uint8)
+    gray = np.pad(gray if size == (w, h) else np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR)), 1)
+    return _thicken(gray)
+
+
+def _thicken(gray: Gray) -> Gray:
+    """Grow hairlines, so that they survive being scaled to 20 px."""
+    mask = gray > 127
+    if not mask.any():
+        return gray
+    rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    longest = max(rows[-1] - rows[0], cols[-1] - cols[0]) + 1
+    inner = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
+    area, edge = int(mask.sum()), int(mask.sum() - inner.sum())
+    width = 2 * area / max(1, edge)
+    grow = round((THIN * longest - width) / 2)
+    return gray if grow <= 0 else _dilate(np.pad(gray, grow), grow)
+
+
+def _grow(mask: np.ndarray, px: int) -> np.ndarray:  # type: ignore[type-arg]
+    return _dilate(mask.view(np.uint8), px).astype(bool)
+
+
+def _dilate(gray: Gray, px: int) -> Gray:
+    """Each pixel the strongest within `px` of it."""
+    out = gray.copy()
+    h, w = gray.shape
+    for dy in range(-px, px + 1):
+        reach = int(sqrt(px * px - dy * dy))
+        row = gray[max(0, -dy) : h - max(0, dy)]
+        target = out[max(0, dy) : h - max(0, -dy)]
+        for dx in range(-reach, reach + 1):
+            part = row[:, max(0, -dx) : w - max(0, dx)]
+            window = target[:, max(0, dx) : w - max(0, -dx)]
+            np.maximum(window, part, out=window)
+    return out

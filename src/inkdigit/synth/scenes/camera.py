@@ -1,0 +1,70 @@
+"""What a camera, a scanner or a drawing program makes of a scene: blur, noise, few pixels, JPEG, polarity.
+
+In: brightness (H, W), 0 to 1, and a random generator. Out: gray uint8 (H, W).
+"""
+
+from __future__ import annotations
+
+import io
+from math import cos, sin
+
+import numpy as np
+from PIL import Image
+
+from inkdigit.synth.scenes.raster import Map, blur, resize
+from inkdigit.types import Gray
+
+
+def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: float) -> Gray:
+    """A photo of `scene`.
+
+    Structures of `detail_px`, the height of a digit, stay at least a dozen pixels high, and noise stays below the
+    `contrast` (0 to 1) of its ink.
+    """
+    image = scene
+    if rng.random() < 0.45:
+        image = blur(image, float(np.exp(rng.uniform(np.log(0.4), np.log(max(0.6, 0.045 * detail_px))))))
+    if rng.random() < 0.08:
+        image = _shake(image, rng, reach_px=0.06 * detail_px)
+    shape = image.shape
+    most = detail_px / 12
+    if most > 1.1 and rng.random() < 0.5:
+        factor = float(np.exp(rng.uniform(0, np.log(most))))
+        image = resize(image, (max(4, round(shape[0] / factor)), max(4, round(shape[1] / factor))), method=Image.Resampling.BOX)
+    if rng.random() < 0.6:
+        loudest = max(0.004, min(0.08, 0.35 * contrast))
+        sigma = float(np.exp(rng.uniform(np.log(0.003), np.log(loudest))))
+        image = image + np.float32(sigma) * rng.standard_normal(image.shape, np.float32)
+    if rng.random() < 0.1:  # salt and pepper: dead pixels, a bad scan
+        where = rng.random(image.shape, np.float32) < np.exp(rng.uniform(np.log(0.001), np.log(0.25)))
+        image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
+    gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    if rng.random() < 0.4:
+        gray = _jpeg(gray, int(rng.integers(20, 95)))
+    if gray.shape != shape:
+        gray = np.asarray(Image.fromarray(gray).resize(shape[::-1], Image.Resampling.BICUBIC))
+    return gray
+
+
+def scan(dark: Map, rng: np.random.Generator) -> Map:
+    """Only black and white, as some scanners give it: a pale stroke becomes dots."""
+    noise = rng.random(dark.shape, np.float32)
+    noise = blur(noise, 0.5) * 1.6 - 0.3 if rng.random() < 0.5 else noise
+    level = 0.25 + rng.uniform(0.05, 0.6) * noise
+    return np.asarray(dark > level, np.float32)
+
+
+def _shake(image: Map, rng: np.random.Generator, *, reach_px: float) -> Map:
+    """The mean of the image along a short straight line: motion blur."""
+    angle, reach = rng.uniform(0, np.pi), max(1.0, reach_px * rng.uniform(0.3, 1))
+    steps = max(3, int(2 * reach) | 1)
+    out = np.zeros_like(image)
+    for along in np.linspace(-reach, reach, steps):
+        out += np.roll(image, (round(along * sin(angle)), round(along * cos(angle))), (0, 1))
+    return out / np.float32(steps)
+
+
+def _jpeg(gray: Gray, quality: int) -> Gray:
+    file = io.BytesIO()
+    Image.fromarray(gray).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file), np.uint8)

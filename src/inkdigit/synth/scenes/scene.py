@@ -1,0 +1,309 @@
+"""One scene: what is written where, on what, in which light; and the truth of each of its pixels.
+
+In: a bank of inks, a shape (H, W) and a random generator. Out: a `Scene`, a gray picture with the coverage of its ruled
+lines, of its writing that can belong to a number, and of other writing and marks. The rest is paper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.synth.scenes import camera, paper, rules
+from inkdigit.synth.scenes.pens import Bank, Ink, Pen, pen, word, write
+from inkdigit.synth.scenes.raster import Map, Shape, blur, cloud, grid, over
+from inkdigit.types import Gray
+
+KINDS = ("single", "tight", "empty", "row", "page", "other")
+SHARES = (0.36, 0.19, 0.11, 0.17, 0.1, 0.07)
+TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
+WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
+PIECE = 0.45  # of a digit must be seen, or it is a mark
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A picture and its truth."""
+
+    gray: Gray  # (H, W)
+    truth: NDArray[np.uint8]  # (3, H, W): ruling, number, other; 255 is full coverage; paper is what is left of 255
+
+
+class Sheet:
+    """The layers of a scene while it is written on."""
+
+    def __init__(self, shape: Shape) -> None:
+        """Begin with a blank sheet."""
+        self.shape = shape
+        self.dark, self.number, self.other = (np.zeros(shape, np.float32) for _ in range(3))
+        self.heights: list[float] = []  # in pixels, of what was written
+
+    def put(self, ink: Ink, box: rules.Box, hand: Pen, rng: np.random.Generator, *, is_number: bool, turn_deg: float = 0) -> None:
+        """Write `ink` into `box` (top, left, bottom, right); what is outside of the sheet is lost."""
+        top, left, bottom, right = box
+        seen, truth = write(ink, (round(bottom - top), round(right - left)), hand, rng, turn_deg=turn_deg)
+        y = round((top + bottom - len(seen)) / 2)
+        x = round((left + right - seen.shape[1]) / 2)
+        (y0, y1), (x0, x1) = ((max(0, at), min(size, at + length)) for at, size, length in zip((y, x), self.shape, seen.shape, strict=True))
+        if y1 <= y0 or x1 <= x0:
+            return
+        inside = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
+        if is_number and truth[inside].sum() < PIECE * truth.sum():
+            is_number = False
+        target, window = (self.number if is_number else self.other), np.s_[y0:y1, x0:x1]
+        target[window] = np.maximum(target[window], truth[inside])
+        self.dark[window] = np.maximum(self.dark[window], seen[inside])
+        self.heights.append(bottom - top)
+
+
+def draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
+    """A random scene."""
+    sheet, hand = Sheet(shape), pen(rng)
+    kind = str(rng.choice(KINDS, p=SHARES))
+    if kind == "tight" and shape[1] > WIDE * shape[0]:
+        kind = "row"
+    box = _WRITE[kind](sheet, bank, hand, rng)
+    if rng.random() < {"tight": 0.12, "page": 0.35, "single": 0.2}.get(kind, 0.12):
+        _words(sheet, box, hand, rng)
+    if rng.random() < 0.12:
+        _specks(sheet, rng)
+    lines = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    if rng.random() < {"empty": 0.8, "tight": 0.25}.get(kind, 0.5):
+        lines = rules.draw(shape, box, rng)
+    dark = sheet.dark * _strength(shape, hand, rng)
+    detail_px = float(np.median(sheet.heights)) if sheet.heights else 0.5 * min(shape)
+    gray = _show(dark, lines[0], rng, detail_px=detail_px)
+    number = sheet.number
+    other = sheet.other * (1 - number)
+    ruling = lines[1] * (1 - number) * (1 - other)
+    return Scene(gray, np.asarray(np.rint(255 * np.stack([ruling, number, other])), np.uint8))
+
+
+def _strength(shape: Shape, hand: Pen, rng: np.random.Generator) -> Map:
+    """How dark the ink of a pen is at each pixel."""
+    strength = np.full(shape, hand.alpha, np.float32)
+    if hand.uneven:
+        strength *= 1 - np.float32(hand.uneven) * cloud(shape, rng, float(rng.uniform(3, 14)))
+    if hand.grain:
+        grain = blur(rng.random(shape, np.float32), float(rng.uniform(0.3, 1.2)))
+        grain = (grain - grain.min()) / max(1e-6, float(grain.max() - grain.min()))
+        strength *= np.clip(1 - np.float32(2 * hand.grain) * np.maximum(grain - 0.4, 0), 0.05, 1)
+    return strength
+
+
+def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) -> Gray:
+    """The picture of ink and lines: a photo, a scan in black and white, or an exact drawing."""
+    shape: Shape = dark.shape  # type: ignore[assignment]
+    style = rng.random()
+    strongest = max(0.1, float(dark.max()))  # of the ink: what hides it is limited by it
+    if style < 0.22 and strongest < 0.5:
+        dark = dark * np.float32(0.5 / strongest)
+        strongest = 0.5
+    marks = over(dark, lines)
+    if style < 0.09:
+        bright = 1 - camera.scan(marks, rng)
+    elif style < 0.22:
+        ground = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.5, 1))
+        bright = ground - marks * np.float32(ground if rng.random() < 0.7 else rng.uniform(0.3, 1) * ground)
+    else:
+        sheet = paper.paper(shape, rng)
+        bright = sheet * (1 - np.float32(rng.uniform(0.75, 1)) * marks) if rng.random() < 0.85 else _chalk(sheet, marks, rng)
+        bright = bright * paper.light(shape, rng)
+        if rng.random() < 0.06:
+            bright = bright + paper.glare(shape, rng)
+        if rng.random() < 0.25:
+            contrast = np.float32(rng.uniform(min(0.9, 0.1 / strongest), 1))
+            strongest *= float(contrast)
+            bright = contrast * bright + (1 - contrast) * np.float32(rng.uniform(0, 1))
+    if style >= 0.22 or rng.random() < 0.5:
+        gray = camera.shoot(np.asarray(bright, np.float32), rng, detail_px=detail_px, contrast=strongest)
+    else:
+        gray = np.asarray(np.rint(np.clip(bright, 0, 1) * 255), np.uint8)
+    if rng.random() < 0.03:
+        gray = np.where(_fields(shape, rng), 255 - gray, gray)
+    return 255 - gray if rng.random() < 0.2 else gray
+
+
+def _fields(shape: Shape, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The fields (H, W) of a form or a sign in which dark and light have changed places: strips or a half."""
+    y, x = grid(shape)
+    angle = rng.normal(0, 0.05) + rng.choice([0, np.pi / 2])
+    across = (y * np.cos(angle) + x * np.sin(angle)) / min(shape)
+    at, broad = rng.uniform(0.1, 0.9), rng.uniform(0.2, 1.0)
+    return np.asarray((across > at) & (across < at + broad) ^ (rng.random() < 0.5), bool)
+
+
+def _chalk(sheet: Map, marks: Map, rng: np.random.Generator) -> Map:
+    """Light ink on a dark board."""
+    board = sheet * np.float32(rng.uniform(0.1, 0.6))
+    return np.asarray(board + marks * np.float32(rng.uniform(0.3, 1)) * (1 - board), np.float32)
+
+
+def _digit(bank: Bank, rng: np.random.Generator) -> Ink:
+    inks = bank.prints if rng.random() < 0.22 else bank.digits
+    return inks[rng.integers(len(inks))]
+
+
+def _aspect(ink: Ink) -> float:
+    return ink.cover.shape[1] / ink.cover.shape[0]
+
+
+def _size(ink: Ink, height: float, rng: np.random.Generator) -> tuple[float, float]:
+    """The height and width of `ink` at a height, its proportions slightly changed."""
+    return height, max(2.0, height * _aspect(ink) * float(np.exp(rng.normal(0, 0.1))))
+
+
+def _place(shape: Shape, size: tuple[float, float], rng: np.random.Generator) -> rules.Box:
+    """A place inside the sheet, mostly near its middle."""
+    spread = 1.0 if rng.random() < 0.5 else 0.4
+    top, left = (max(0.0, side - length) / 2 * (1 + spread * rng.uniform(-1, 1)) for side, length in zip(shape, size, strict=True))
+    return top, left, top + size[0], left + size[1]
+
+
+def _single(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
+    """One digit, perhaps with others that are cut by the border."""
+    ink = _digit(bank, rng)
+    return _alone(sheet, ink, bank, hand, rng, is_number=True)
+
+
+def _other(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
+    """One thing that is not a digit."""
+    ink = bank.others[rng.integers(len(bank.others))]
+    return _alone(sheet, ink, bank, hand, rng, is_number=False)
+
+
+def _alone(sheet: Sheet, ink: Ink, bank: Bank, hand: Pen, rng: np.random.Generator, *, is_number: bool) -> rules.Box:
+    h, w = sheet.shape
+    height, width = _size(ink, h * float(np.exp(rng.uniform(np.log(0.25), np.log(0.93)))), rng)
+    shrink = min(1.0, 0.95 * w / width)
+    box = _place(sheet.shape, (height * shrink, width * shrink), rng)
+    if rng.random() < 0.25:
+        _neighbours(sheet, box, bank, hand, rng)
+    sheet.put(ink, box, hand, rng, is_number=is_number, turn_deg=float(np.clip(rng.normal(0, 5), -14, 14)))
+    return box
+
+
+def _neighbours(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.Generator) -> None:
+    """Digits beside, above or below that the border cuts."""
+    h, w = sheet.shape
+    height = box[2] - box[0]
+    for side in rng.choice(4, size=int(rng.choice([1, 2], p=[0.6, 0.4])), replace=False, p=[0.15, 0.35, 0.15, 0.35]):
+        is_digit = bool(rng.random() < 0.8)
+        ink = _digit(bank, rng) if is_digit else bank.others[rng.integers(len(bank.others))]
+        tall, wide = _size(ink, height * float(rng.uniform(0.75, 1.25)), rng)
+        inside = float(rng.uniform(0.08, 0.75))
+        y = (box[0] + box[2] - tall) / 2 + float(rng.normal(0, 0.15)) * height
+        x = (box[1] + box[3] - wide) / 2 + float(rng.normal(0, 0.15)) * height
+        gap = 0.04 * height
+        top, left = (
+            (min(inside * tall, box[0] - gap) - tall, x),
+            (y, w - min(inside * wide, w - box[3] - gap)),
+            (h - min(inside * tall, h - box[2] - gap), x),
+            (y, min(inside * wide, box[1] - gap) - wide),
+        )[side]
+        sheet.put(ink, (top, left, top + tall, left + wide), hand, rng, is_number=is_digit)
+
+
+def _tight(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
+    """One digit that fills the sheet, or is cut by its borders; the sheet's shape decides which digit."""
+    h, w = sheet.shape
+    inks = [_digit(bank, rng) for _ in range(TIGHT_TRIES)]
+    ink = min(inks, key=lambda ink: abs(np.log(_aspect(ink) * h / w)))
+    common = float(rng.choice([rng.uniform(-0.06, 0.02), rng.uniform(0, 0.14)]))
+    margins = common + rng.normal(0, 0.012, 4)
+    # The ink's height is h / (1 + both margins); its width has the margins of the height, too.
+    height = h / (1 + margins[0] + margins[1])
+    width = max(0.15 * w, w - (margins[2] + margins[3]) * height)
+    natural = height * _aspect(ink)
+    if width > 1.5 * natural:  # a narrow digit in a wide sheet
+        width = 1.3 * natural
+    if natural > 1.5 * width:
+        height = max(0.3 * h, height * 1.3 * width / natural)
+    box = ((h - height) / 2 + (margins[0] - margins[1]) / 2 * height, (w - width) / 2 + (margins[2] - margins[3]) / 2 * height)
+    place = (box[0], box[1], box[0] + height, box[1] + width)
+    sheet.put(ink, place, hand, rng, is_number=True)
+    return place
+
+
+def _empty(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:  # noqa: ARG001
+    """Nothing; the place where a digit could be."""
+    h, w = sheet.shape
+    height = h * float(rng.uniform(0.3, 0.95))
+    return _place(sheet.shape, (height, min(w, height * float(rng.uniform(0.4, 1.0)))), rng)
+
+
+def _row(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator, *, lowest: float = 0.3, highest: float = 0.9) -> rules.Box:
+    """One or more rows of two to nine digits, with signs between them, touching or far apart."""
+    h, w = sheet.shape
+    height = h * float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
+    count = int(rng.integers(2, 10))
+    height = min(height, 1.6 * w / count)
+    rows = 1 if rng.random() < 0.75 else max(1, min(4, int(h / height / 1.3)))
+    print_row = rng.random() < 0.2
+    pitch = float(rng.choice([rng.uniform(-0.1, 0.12), rng.uniform(0.1, 0.4), rng.uniform(0.4, 1.6)], p=[0.35, 0.45, 0.2]))
+    top = (h - rows * 1.3 * height) / 2 + float(rng.normal(0, 0.1)) * h
+    box = (h, w, 0.0, 0.0)
+    for row in range(rows):
+        x = float(rng.uniform(0.0, 0.25)) * w
+        for _ in range(count):
+            inks = bank.prints if print_row else bank.digits
+            is_sign = rng.random() < 0.12
+            ink = bank.signs[rng.integers(len(bank.signs))] if is_sign else inks[rng.integers(len(inks))]
+            tall, wide = _size(ink, height * float(rng.uniform(0.88, 1.12)), rng)
+            y = top + row * 1.35 * height + float(rng.normal(0, 0.05)) * height
+            if is_sign:  # signs are smaller; a point stands on the line
+                share = float(rng.uniform(0.35, 0.7)) if max(ink.cover.shape) > 60 else float(rng.uniform(0.08, 0.2))
+                tall, wide = share * tall, share * wide
+                y += (height - tall) * float(rng.uniform(0.4, 1.0))
+            if x + wide > 1.02 * w:
+                break
+            place = (y, x, y + tall, x + wide)
+            sheet.put(ink, place, hand, rng, is_number=True, turn_deg=float(np.clip(rng.normal(0, 3), -9, 9)))
+            box = (min(box[0], y), min(box[1], x), max(box[2], y + tall), max(box[3], x + wide))
+            x += wide + max(pitch + float(rng.normal(0, 0.06)), -0.15) * height
+    return box if box[2] > box[0] else _empty(sheet, bank, hand, rng)
+
+
+def _page(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
+    """Small writing on a large page: a digit, or rows."""
+    h, w = sheet.shape
+    if rng.random() < 0.5:
+        return _row(sheet, bank, hand, rng, lowest=8 / h, highest=min(0.5, 32 / h))
+    ink = _digit(bank, rng)
+    height = min(0.6 * h, float(np.exp(rng.uniform(np.log(8), np.log(40)))))
+    size = _size(ink, height, rng)
+    top, left = (float(rng.uniform(0, max(1.0, side - length))) for side, length in zip(sheet.shape, size, strict=True))
+    box = (top, left, top + size[0], left + size[1])
+    sheet.put(ink, box, hand, rng, is_number=True)
+    return box
+
+
+def _words(sheet: Sheet, box: rules.Box, hand: Pen, rng: np.random.Generator) -> None:
+    """Printed words beside what is written, not on it; sometimes several lines of them."""
+    h, w = sheet.shape
+    height = float(np.exp(rng.uniform(np.log(6), np.log(max(8.0, 0.35 * h)))))
+    for _ in range(int(rng.choice([1, 2, 6], p=[0.6, 0.25, 0.15]))):
+        ink = word(rng, round(height))
+        tall, wide = height, height * _aspect(ink)
+        top, left = float(rng.uniform(-0.4 * tall, h)), float(rng.uniform(-0.5 * wide, w))
+        if top < box[2] + 2 and top + tall > box[0] - 2 and left < box[3] + 2 and left + wide > box[1] - 2:
+            continue
+        sheet.put(ink, (top, left, top + tall, left + wide), hand, rng, is_number=False)
+
+
+def _specks(sheet: Sheet, rng: np.random.Generator) -> None:
+    """Dust and blots: marks of a few pixels, or larger."""
+    share = float(np.exp(rng.uniform(np.log(3e-4), np.log(0.01))))
+    specks = np.asarray(rng.random(sheet.shape) < share, np.float32)
+    if rng.random() < 0.5:
+        sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(max(1.0, 0.03 * min(sheet.shape))))))
+        specks = np.asarray(np.clip(8 * sigma**2 * blur(specks, sigma) - 0.3, 0, 1), np.float32)
+    specks *= np.float32(rng.uniform(0.2, 1))
+    free = sheet.number < 0.1
+    sheet.dark = np.maximum(sheet.dark, specks)
+    sheet.other = np.where(free, np.maximum(sheet.other, specks), sheet.other)
+
+
+_WRITE = {"single": _single, "tight": _tight, "empty": _empty, "row": _row, "page": _page, "other": _other}

@@ -1,0 +1,1 @@
+"""The ink network: trained on drawn scenes, exported to `picture/photo/ink.onnx`."""

@@ -1,0 +1,158 @@
+"""Train the ink network on scenes that are drawn while it learns; no scene is seen twice.
+
+    python -m inkdigit.training.ink.train --out DIR [--steps N] [--seed S] [--data mnist]
+
+In: MNIST's training digits. Out: DIR/ink.safetensors with its counters, DIR/log.csv. A checkpoint is written every
+`SAVE_STEPS` steps, and the same command goes on from it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset
+
+from inkdigit.data.sources import open_data
+from inkdigit.files import write_atomic
+from inkdigit.synth.scenes import pens, scene
+from inkdigit.training.ink.net import InkNet
+from inkdigit.types import Gray
+
+# Height and width of a batch of scenes, and how often it has them. Sides are multiples of 16.
+SHAPES = ((144, 144), (192, 192), (112, 192), (192, 112), (80, 288), (256, 80), (48, 320), (320, 64))
+SHAPE_SHARES = (0.4, 0.12, 0.1, 0.1, 0.09, 0.09, 0.05, 0.05)
+BATCH = 32  # scenes
+PEAK_RATE, WARM_STEPS = 3e-3, 300
+WEIGHT_DECAY = 1e-4
+BANK_SIZE = 12_000  # inks; a new bank every `BANK_STEPS` batches
+BANK_STEPS = 1_500
+SAVE_STEPS = 500
+
+
+class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
+    """Batches of scenes: gray uint8 (B, H, W) and truth uint8 (B, 3, H, W), from number `first` on."""
+
+    def __init__(self, images: Gray, *, seed: int, first: int, last: int) -> None:
+        """`images` (N, 28, 28) are the digits to write."""
+        self.images, self.seed, self.first, self.last = images, seed, first, last
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Draw this worker's share of the batches: each has a random generator of its own."""
+        info = torch.utils.data.get_worker_info()
+        worker, step = (info.id, info.num_workers) if info else (0, 1)
+        made: tuple[int, pens.Bank] | None = None
+        for i in range(self.first + worker, self.last, step):
+            if made is None or made[0] != i // BANK_STEPS:
+                rng = np.random.default_rng([self.seed, 1, i // BANK_STEPS])
+                made = i // BANK_STEPS, pens.bank(self.images, rng=rng, size=BANK_SIZE)
+            gray, truth = draw_batch(made[1], np.random.default_rng([self.seed, 2, i]))
+            yield torch.from_numpy(gray), torch.from_numpy(truth)
+
+
+def draw_batch(bank: pens.Bank, rng: np.random.Generator, *, size: int = BATCH) -> tuple[Gray, NDArray[np.uint8]]:
+    """`size` scenes of one random shape: gray (B, H, W), truth (B, 3, H, W)."""
+    shape = SHAPES[rng.choice(len(SHAPES), p=SHAPE_SHARES)]
+    scenes = [scene.draw(bank, shape, rng) for _ in range(size)]
+    return np.stack([s.gray for s in scenes]), np.stack([s.truth for s in scenes])
+
+
+def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
+    """The cross-entropy between the true shares of each pixel and the predicted ones."""
+    marks = truth.float() / 255
+    shares = torch.cat([(1 - marks.sum(1, keepdim=True)).clamp(min=0), marks], 1)
+    return -(shares * functional.log_softmax(logits, 1)).sum(1).mean()
+
+
+def train(images: Gray, folder: Path, *, steps: int, seed: int, workers: int = 1) -> InkNet:
+    """Train for `steps` batches, going on from the checkpoint in `folder` if there is one."""
+    torch.manual_seed(seed)
+    net = InkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=min(0.3, WARM_STEPS / steps)
+    )
+    first = _resume(folder, net, optimizer, schedule)
+    loader = DataLoader(
+        Scenes(images, seed=seed, first=first, last=steps), batch_size=None, num_workers=workers, prefetch_factor=8
+    )
+    begun, losses = time.perf_counter(), []
+    for step, (gray, truth) in enumerate(loader, first + 1):
+        net.train()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = net(gray[:, None].float().contiguous(memory_format=torch.channels_last))
+        loss = loss_of(logits.float(), truth)
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(float(loss.detach()))
+        if step % 100 == 0:
+            _log(folder, step, float(np.mean(losses)), time.perf_counter() - begun)
+            losses = []
+        if step % SAVE_STEPS == 0 or step == steps:
+            _save(folder, step, net, optimizer)
+    return net
+
+
+def _log(folder: Path, step: int, loss: float, seconds: float) -> None:
+    print(f"step {step:,}  loss {loss:.4f}  {seconds:,.0f} s", flush=True)
+    with (folder / "log.csv").open("a", newline="") as file:
+        csv.writer(file).writerow([step, f"{loss:.5f}", round(seconds)])
+
+
+def _save(folder: Path, step: int, net: InkNet, optimizer: torch.optim.Optimizer) -> None:
+    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
+    for i, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{i}.{name}": value.contiguous() for name, value in state.items()}
+    write_atomic(folder / "ink.safetensors", save(tensors, {"counters": json.dumps({"step": step})}))
+
+
+def _resume(folder: Path, net: InkNet, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> int:
+    path = folder / "ink.safetensors"
+    if not path.exists():
+        return 0
+    with safe_open(str(path), "pt") as file:
+        step = int(json.loads(file.metadata()["counters"])["step"])
+        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})
+        state: dict[int, dict[str, Tensor]] = {}
+        for name in file.keys():
+            if name.startswith("optimizer."):
+                _, i, key = name.split(".")
+                state.setdefault(int(i), {})[key] = file.get_tensor(name)
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for _ in range(step):
+        schedule.step()
+    return step
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, as the arguments say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="the folder of the checkpoint")
+    parser.add_argument("--steps", type=int, default=20_000, help="batches of scenes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", default="mnist", help="the digits to write")
+    parser.add_argument("--threads", type=int, default=1, help="of the network; drawing has a process of its own")
+    options = parser.parse_args(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(options.threads)
+    train(open_data(options.data).train.images, options.out, steps=options.steps, seed=options.seed)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
