@@ -53,7 +53,7 @@ def processor() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    libraries = [f"{name} {version(name)}" for name in ("numpy", "onnxruntime", "opencv-python-headless")]
+    libraries = [f"{name} {version(name)}" for name in ("numpy", "onnxruntime")]
     return "; ".join([platform.machine(), model, *libraries, f"torch {torch.__version__}"])
 
 

@@ -22,7 +22,6 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 TRAINING = {"torch", "sklearn", "pandas", "polars", "matplotlib", "scipy", "onnx", "jinja2", "pooch", "safetensors"}
 TRAINING |= {"captum", "keras", "optuna"}
 HTTP = {"fastapi", "starlette", "uvicorn", "httptools", "prometheus_client"}
-OPENCV = {"cv2"}
 
 MAX_FILE_LINES = 450
 LONGER_FILES: dict[str, str] = {}  # module → why it is one topic all the same
@@ -107,10 +106,9 @@ def test_a_module_loads_only_the_libraries_of_its_part():
     Those that may load the least come first, and of these the lowest.
     """
     service = [name for name in lowest_first() if is_in(name, "serve")]
-    photo = [name for name in lowest_first() if is_in(name, "picture.photo")]
     training = [name for name in lowest_first() if is_in(name, "training") and not is_in(name, "training.recipe")]
-    others = [name for name in lowest_first() if name not in {*service, *photo, *training}]
-    parts = [(others, TRAINING | HTTP | OPENCV), (service, TRAINING | OPENCV), (photo, TRAINING)]
+    others = [name for name in lowest_first() if name not in {*service, *training}]
+    parts = [(others, TRAINING | HTTP), (service, TRAINING)]
     if has_torch := importlib.util.find_spec("torch") is not None:
         parts.append((training, set()))
 
@@ -125,18 +123,7 @@ def test_a_module_loads_only_the_libraries_of_its_part():
         if (libraries := sorted(added[name] & forbidden))
     )
     seen = set().union(*added.values())
-    assert seen >= OPENCV | {"fastapi", "numpy"} | ({"torch"} if has_torch else set())  # else nothing was looked at
-
-
-def test_opencv_is_imported_in_the_photo_modules_alone():
-    offenders = [
-        line(path, node)
-        for path in FILES
-        if not is_in(module(path), "picture.photo")
-        for node, imported in imports(path)
-        if imported.partition(".")[0] in OPENCV
-    ]
-    assert none(offenders)
+    assert seen >= {"fastapi", "numpy"} | ({"torch"} if has_torch else set())  # else nothing was looked at
 
 
 def test_modules_import_each_other_by_their_full_names():

@@ -37,7 +37,7 @@ PUBLIC = {
     "train",
 }
 NEEDS_TORCH = {"Run", "adapt", "audit", "resume", "train"}
-HEAVY = {"numpy", "PIL", "onnxruntime", "cv2", "torch", "polars", "sklearn", "matplotlib", "pydantic", "typer"}
+HEAVY = {"numpy", "PIL", "onnxruntime", "torch", "polars", "sklearn", "matplotlib", "pydantic", "typer"}
 TRAINING = {"torch", "sklearn", "pandas", "polars", "matplotlib", "scipy", "onnx", "jinja2", "pooch"}
 
 has_torch = importlib.util.find_spec("torch") is not None
@@ -112,11 +112,11 @@ def test_onnx_runtime_sends_no_telemetry_unless_the_user_wants_it(monkeypatch):
     loaded_after(code.format("0"))
 
 
-def test_answering_loads_no_training_library_and_no_opencv(tiny_file):
+def test_answering_loads_no_training_library(tiny_file):
     code = f"import inkdigit\ninkdigit.load({str(tiny_file)!r}).predict(bytes.fromhex({one_pixel().hex()!r}))"
     loaded = loaded_after(code)
     assert {"numpy", "PIL", "onnxruntime"} <= loaded
-    assert not loaded & (TRAINING | {"cv2"})
+    assert not loaded & TRAINING
 
 
 def one_pixel() -> bytes:

@@ -35,7 +35,7 @@ from inkdigit.synth.glyphs import LETTER_GLYPHS, SIGN_GLYPHS
 from inkdigit.synth.stress import photograph
 from inkdigit.types import Dataset, Gray, Part
 
-LIBRARIES = ("inkdigit", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime")
 COVERAGE = 0.99
 SEED = 20_000  # of the drawn outliers: no training uses this seed
 EACH = 2000  # of each kind of outlier that is drawn

@@ -25,7 +25,7 @@ from inkdigit.synth import drawn
 from inkdigit.types import Gray
 
 LEDGER = "serving.jsonl"
-LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "opencv-python-headless", "fastapi", "uvicorn", "uvloop")
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "fastapi", "uvicorn", "uvloop")
 LABEL = 7
 PHOTO_SIDES = (1632, 1224)  # pixels: two megapixels
 PHOTO_QUALITY = 85

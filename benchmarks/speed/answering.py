@@ -22,7 +22,7 @@ from benchmarks.common import machine, results
 from inkdigit.machine import PEAK_UNIT
 
 COMMAND = "python -m benchmarks.speed.answering"
-LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "opencv-python-headless", "polars")
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "polars")
 WARM_UPS = 2
 CLEAN = Path("examples") / "0-mnist-like.png"
 PHOTO = Path("examples") / "7-pen-on-paper.png"

@@ -10,7 +10,7 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
-    from inkdigit.model.card import Calibration
+    from inkdigit.model.card import Calibration, Ink
     from inkdigit.model.provenance import Provenance
 
 
@@ -22,6 +22,9 @@ def info(
 
     Example: inkdigit info fast
     """
+    from dataclasses import asdict
+
+    from inkdigit.model.card import Ink
     from inkdigit.model.provenance import Data
     from inkdigit.model.recognizer import Recognizer
 
@@ -30,6 +33,8 @@ def info(
     if as_json:
         fields = json.loads(card.to_json())
         del fields["self_test"]
+        if card.prepare == "ink":
+            fields["prepare"]["installed_ink"] = asdict(Ink.installed())
         talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
     data = card.provenance.data or Data()
@@ -39,6 +44,7 @@ def info(
         "classes": f"{len(card.classes)}: {' '.join(card.classes[:20])}{' …' if len(card.classes) > 20 else ''}",
         "parameters": f"{card.parameters:,}",
         "prepare": f"{card.prepare}, version {card.prepare_version}",
+        **({"ink network": _ink(card.ink)} if card.prepare == "ink" else {}),
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
         "answers when": _accepts(card.calibration),
@@ -63,6 +69,17 @@ def _accepts(calibration: Calibration) -> str:
     if calibration.min_confidence:
         conditions.append(f"the confidence is at least {calibration.min_confidence:g}")
     return " and ".join(conditions) or "always"
+
+
+def _ink(trained_with: Ink | None) -> str:
+    """The network that finds the ink of photos: that of this release, and that of the model if it is another."""
+    from inkdigit.model.card import Ink
+
+    installed = Ink.installed()
+    if trained_with == installed:
+        return f"version {installed}"
+    before = f"version {trained_with}" if trained_with else "none: rules found the ink"
+    return f"version {installed}; the model was trained with {before}"
 
 
 def _members(provenance: Provenance) -> dict[str, str]:

@@ -188,7 +188,7 @@ def evaluate_corruptions(
         return read(images), images[examples[kind.name]]
 
     done = []
-    pool = ThreadPoolExecutor(recognizer.threads)  # NumPy, OpenCV and ONNX Runtime release Python's lock
+    pool = ThreadPoolExecutor(recognizer.threads)  # NumPy and ONNX Runtime release Python's lock
     try:
         for measured in pool.map(measure, tasks):
             done.append(measured)

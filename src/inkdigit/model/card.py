@@ -28,6 +28,25 @@ TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, b
 
 
 @dataclass(frozen=True, slots=True)
+class Ink:
+    """The network that finds the ink of photos, as it was when the model was trained and calibrated."""
+
+    version: int
+    sha256: str
+
+    @classmethod
+    def installed(cls) -> Ink:
+        """That of this release."""
+        from inkdigit.picture.photo.network import VERSION, sha256  # the file is read only to be named
+
+        return cls(VERSION, sha256())
+
+    def __str__(self) -> str:
+        """The version and the beginning of the hash."""
+        return f"{self.version} ({self.sha256[:12]})"
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """How confidences were calibrated, and below which score or confidence the model rejects an image."""
 
@@ -63,6 +82,7 @@ class Card:
     calibration: Calibration
     self_test: SelfTest
     numbers: str = "float32"  # or int8
+    ink: Ink | None = None  # None: older than that network, or of images that are not ink
     outliers: tuple[str, ...] = ()  # what the network tells apart from its classes: each is a reason to reject
     figures: dict[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
@@ -70,13 +90,14 @@ class Card:
     def to_json(self) -> str:
         """The text that goes into the model file."""
         test = self.self_test
+        ink = {"ink": asdict(self.ink)} if self.ink else {}
         packed = base64.b64encode(zlib.compress(test.images.tobytes(), 9)).decode()
         return json.dumps(
             {
                 "format": FORMAT,
                 "name": self.name,
                 "classes": list(self.classes),
-                "prepare": {"kind": self.prepare, "version": self.prepare_version},
+                "prepare": {"kind": self.prepare, "version": self.prepare_version, **ink},
                 "parameters": self.parameters,
                 "numbers": self.numbers,
                 "outliers": list(self.outliers),
@@ -130,6 +151,7 @@ class Card:
                 images=_unpack(test["images"], len(test["probs"])), probs=np.array(test["probs"], np.float32)
             ),
             numbers=raw["numbers"],
+            ink=Ink(**{key: ink[key] for key in ("version", "sha256")}) if (ink := raw["prepare"].get("ink")) else None,
             outliers=tuple(raw.get("outliers", ())),
             figures=raw["figures"],
             provenance=Provenance.from_json(raw["provenance"]),

@@ -56,7 +56,8 @@ def _card() -> Any:
     share, count = s.float_schema(ge=0, le=1, allow_inf_nan=False), s.int_schema(ge=0)
     name, words = s.str_schema(max_length=MAX_NAME), s.str_schema(max_length=MAX_WORDS)
     probs = s.list_schema(share, min_length=MIN_CLASSES, max_length=MAX_CLASSES)
-    prepare = {"kind": name, "version": count}
+    ink = _table({"version": count, "sha256": name})  # older files have no such key
+    prepare = _table({"kind": name, "version": count, "ink": ink}, optional=("ink",))
     self_test = {
         "images": s.str_schema(max_length=2 * 28 * 28 * MAX_SELF_TEST),
         "probs": s.list_schema(probs, min_length=1, max_length=MAX_SELF_TEST),
@@ -80,7 +81,7 @@ def _card() -> Any:
         {
             "name": name,
             "classes": s.list_schema(name, min_length=MIN_CLASSES, max_length=MAX_CLASSES),
-            "prepare": _table(prepare),
+            "prepare": prepare,
             "parameters": count,
             "numbers": name,
             "calibration": _table(calibration, optional=calibration, extra="forbid"),

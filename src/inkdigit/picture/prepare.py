@@ -95,15 +95,15 @@ def _check_kind(kind: str) -> None:
 def find_ink(gray: Gray) -> Gray:
     """The ink in an image: 255 on exactly 0, of the image's own size or of the smaller one that photos work at.
 
-    A clean image is its own ink, white on black or black on white; everything else takes the photo path (`clean`).
+    A clean image is its own ink, white on black or black on white; in everything else the ink network finds it.
     """
     if is_clean(gray):
         return gray
     if is_clean(inverted := 255 - gray):
         return inverted
-    from inkdigit.picture.photo.clean import clean  # OpenCV takes 0.2 s: it is loaded for the first photo
+    from inkdigit.picture.photo.ink import find  # ONNX Runtime and the network are loaded for the first photo
 
-    return clean(gray)
+    return find(gray)
 
 
 def is_clean(gray: Gray) -> bool:

@@ -7,22 +7,23 @@ Everything is drawn here: no photo of a person is used.
 
 from __future__ import annotations
 
-import io
-from functools import cache
 from math import cos, sin
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inkdigit.picture.prepare import tight
+from inkdigit.picture.prepare import ink_box, tight
+from inkdigit.synth.camera import jpeg, shake
+from inkdigit.synth.raster import Map, blur, cloud, resize
 from inkdigit.types import SIDE, Gray
-
-Map = NDArray[np.float32]  # (H, W): 0 to 1
 
 SMALL_SHARE = 0.3  # of the images have 28 px, like MNIST; the others are larger
 LARGE_PX = (40, 150)  # the side of larger images: a digit cut out of a photo or a scan
 CANVAS_SHARE = 0.2  # of the images are from a drawing program: ink and other marks on an exact background
+TIGHT_SHARE = 0.15  # of the large images are cut around the digit, as a program that finds boxes does it
+TIGHT_MARGIN = (-0.05, 0.1)  # of the digit's height
+MIN_CUT_PX = 4  # of a side: less of a single stroke shows no digit
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
     "shot_noise",
@@ -35,25 +36,23 @@ RESEMBLES = (
     "translate",
     "fog",
     "spatter",
-    "dotted_line",
-    "zigzag",
+    "stripe",
     "canny_edges",
 )
 
 
 def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
-    """A random image of `ink` uint8 (h, w), which is not blank, as a user might send it: uint8 (H, H)."""
+    """A random image of `ink` uint8 (h, w), which is not blank, as a user might send it: uint8 (H, W)."""
     small = rng.random() < SMALL_SHARE
     side = SIDE if small else int(rng.integers(*LARGE_PX))
-    cover = _place(ink, side, rng)
+    cover = placed = _place(ink, side, rng)
     canvas = rng.random() < CANVAS_SHARE
-    strikes = 0.35 if canvas and small else 0.06
-    for mark, share in ((_strike, strikes), (_specks, 0.12), (_neighbour, 0.06 if small else 0.12)):
+    for mark, share in ((_specks, 0.25 if canvas and small else 0.12), (_neighbour, 0.06 if small else 0.12)):
         if rng.random() < share:
             cover = np.maximum(cover, mark(side, rng))
     if canvas:
         drawn = np.rint(255 * np.clip(cover, 0, 1)).astype(np.uint8)
-        return 255 - drawn if rng.random() < 0.5 else drawn
+        return _cut(255 - drawn if rng.random() < 0.5 else drawn, placed, rng)
     paper = _paper(side, rng)
     if rng.random() < (0.25 if small else 0.4):
         cover = cover * _pencil(side, rng)
@@ -62,7 +61,19 @@ def photograph(ink: Gray, *, rng: np.random.Generator) -> Gray:
         image = (1 - paper) + contrast * paper * cover
     else:
         image = paper * (1 - contrast * cover)
-    return _expose(image, rng)
+    return _cut(_expose(image, rng), placed, rng)
+
+
+def _cut(image: Gray, cover: Map, rng: np.random.Generator) -> Gray:
+    """Most images as they are; some large ones cut tightly around the digit, or a little inside it."""
+    box = ink_box((cover > 0.5).view(np.uint8))
+    if len(image) == SIDE or box is None or rng.random() >= TIGHT_SHARE:
+        return image
+    margin = rng.uniform(*TIGHT_MARGIN) + rng.normal(0, 0.01, 4)
+    rows, cols = box
+    top, bottom, left, right = np.rint(margin * (rows.stop - rows.start)).astype(int).tolist()
+    cut = image[max(0, rows.start - top) : rows.stop + bottom, max(0, cols.start - left) : cols.stop + right]
+    return cut if min(cut.shape) >= MIN_CUT_PX else image
 
 
 def _place(ink: Gray, side: int, rng: np.random.Generator) -> Map:
@@ -73,7 +84,7 @@ def _place(ink: Gray, side: int, rng: np.random.Generator) -> Map:
     scale = longest / max(h, w)
     size = (max(2, round(w * scale)), max(2, round(h * scale)))
     margin = 4
-    pen: Map = np.pad(_resize(np.asarray(box / 255, np.float32), size), margin)
+    pen: Map = np.pad(resize(np.asarray(box / 255, np.float32), size[::-1]), margin)
     if scale > 1.5 or rng.random() < 0.5:
         pen = _repen(pen, rng)
     if side > SIDE and rng.random() < 0.06:
@@ -84,13 +95,13 @@ def _place(ink: Gray, side: int, rng: np.random.Generator) -> Map:
 
 def _repen(pen: Map, rng: np.random.Generator) -> Map:
     """The strokes with a new, sharper edge, farther outside (broader) or inside (finer)."""
-    edge = (_blur(pen, 0.6) - rng.uniform(0.25, 0.6)) * rng.uniform(1.5, 5.0) + 0.5
+    edge = (blur(pen, 0.6) - rng.uniform(0.25, 0.6)) * rng.uniform(1.5, 5.0) + 0.5
     return np.asarray(np.clip(edge, 0, 1), np.float32)
 
 
 def _hollow(pen: Map) -> Map:
     """Only the outline of the strokes."""
-    broad = _blur(pen, 1.5)
+    broad = blur(pen, 1.5)
     return np.asarray(np.clip(1.8 - 6 * np.abs(broad - 0.35), 0, 1), np.float32)
 
 
@@ -120,31 +131,15 @@ def _warp(pen: Map, corners: NDArray[np.float64], side: int) -> Map:
 
 def _pencil(side: int, rng: np.random.Generator) -> Map:
     """The share of a pencil stroke that stays on the grain of the paper."""
-    grain = _blur(rng.random((side, side), np.float32), rng.uniform(0.4, 1.0))
-    share = 1 - rng.uniform(1, 4) * np.maximum(grain - 0.5, 0) - rng.uniform(0, 0.4) * _cloud(side, rng, 4)
+    grain = blur(rng.random((side, side), np.float32), rng.uniform(0.4, 1.0))
+    share = 1 - rng.uniform(1, 4) * np.maximum(grain - 0.5, 0) - rng.uniform(0, 0.4) * cloud((side, side), rng, 4)
     return np.asarray(np.clip(share, 0, 1), np.float32)
-
-
-def _strike(side: int, rng: np.random.Generator) -> Map:
-    """A thin line, straight, dotted or zigzag, which is not part of the digit."""
-    count = int(rng.integers(2, 6 if rng.random() < 0.5 else 15))
-    along = np.linspace(0, 1, 4 * side)
-    knots = rng.uniform(0.1, 0.9) + rng.uniform(0, 0.15) * rng.normal(0, 1, count)
-    y = np.interp(along, np.linspace(0, 1, count), knots)
-    x = along if rng.random() < 0.8 else y
-    on = np.ones(along.size, bool)
-    if rng.random() < 0.5:  # dotted
-        on = (along * rng.uniform(6, 14)) % 1 < 0.5
-    rows, cols = (np.clip((line[on] * side).astype(int), 0, side - 1) for line in (y, x))
-    line = np.zeros((side, side), np.float32)
-    line[(rows, cols) if rng.random() < 0.7 else (cols, rows)] = 1
-    return np.clip(_blur(line, side / 90), 0, 1) if side > 2 * SIDE else line
 
 
 def _specks(side: int, rng: np.random.Generator) -> Map:
     """Dust, dirt, salt: a few single pixels, or blobs."""
     specks = (rng.random((side, side)) < rng.uniform(0.001, 0.04)).astype(np.float32)
-    return specks if rng.random() < 0.6 else np.clip(6 * _blur(specks, rng.uniform(0.5, 1.5)), 0, 1)
+    return specks if rng.random() < 0.6 else np.clip(6 * blur(specks, rng.uniform(0.5, 1.5)), 0, 1)
 
 
 def _neighbour(side: int, rng: np.random.Generator) -> Map:
@@ -153,7 +148,7 @@ def _neighbour(side: int, rng: np.random.Generator) -> Map:
     depth, long = max(1, int(side * rng.uniform(0.02, 0.1))), int(side * rng.uniform(0.05, 0.6))
     at = int(rng.integers(0, side - long + 1))
     piece[:depth, at : at + long] = 1
-    return np.ascontiguousarray(np.rot90(_blur(piece, side / 60), int(rng.integers(4))))
+    return np.ascontiguousarray(np.rot90(blur(piece, side / 60), int(rng.integers(4))))
 
 
 def _paper(side: int, rng: np.random.Generator) -> Map:
@@ -167,7 +162,7 @@ def _paper(side: int, rng: np.random.Generator) -> Map:
         across = (x * cos(angle) + y * sin(angle) - rng.uniform(-0.6, 0.6)) / rng.uniform(0.05, 0.5)
         paper *= 1 - rng.uniform(0.1, 0.45) / (1 + np.exp(-np.clip(across, -30, 30)))
     if rng.random() < 0.25:  # clouds: fog, crumpled or recycled paper
-        paper -= rng.uniform(0.05, 0.3) * _cloud(side, rng, int(rng.integers(2, 8)))
+        paper -= rng.uniform(0.05, 0.3) * cloud((side, side), rng, int(rng.integers(2, 8)))
     if rng.random() < 0.2 and side > SIDE:
         paper *= 1 - rng.uniform(0.1, 0.5) * _rules(side, rng)
     return np.clip(paper, 0.08, 1)
@@ -188,62 +183,16 @@ def _expose(image: Map, rng: np.random.Generator) -> Gray:
     side = len(image)
     scale = side / 100
     if rng.random() < 0.4:
-        image = _blur(image, rng.uniform(0.3, 0.8) if side == SIDE else rng.uniform(0.3, 2.0) * scale)
+        image = blur(image, rng.uniform(0.3, 0.8) if side == SIDE else rng.uniform(0.3, 2.0) * scale)
     if rng.random() < 0.12:
-        image = _shake(image, rng)
+        image = shake(image, rng, reach_px=2.0 * max(1.0, side / 40))
     if side > 2 * SIDE and rng.random() < 0.2:
         few = int(rng.integers(SIDE, side))
-        image = _resize(_resize(image, (few, few)), (side, side))
+        image = resize(resize(image, (few, few)), (side, side))
     if rng.random() < 0.5:
         image = image + rng.normal(0, rng.uniform(0.005, 0.06), image.shape).astype(np.float32)
     if rng.random() < 0.08:  # dead pixels
         where = rng.random(image.shape) < rng.uniform(0.01, 0.12)
         image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
     gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
-    return _jpeg(gray, int(rng.integers(25, 95))) if rng.random() < 0.3 else gray
-
-
-def _shake(image: Map, rng: np.random.Generator) -> Map:
-    """The mean of the image along a short straight line: motion blur."""
-    reach = rng.uniform(0.5, 2.0) * max(1.0, len(image) / 40)
-    angle = rng.uniform(0, np.pi)
-    out = np.zeros_like(image)
-    steps = max(3, int(2 * reach) | 1)
-    for along in np.linspace(-reach, reach, steps):
-        dy, dx = round(along * sin(angle)), round(along * cos(angle))
-        out += np.roll(image, (dy, dx), (0, 1))
-    return out / np.float32(steps)
-
-
-def _jpeg(gray: Gray, quality: int) -> Gray:
-    file = io.BytesIO()
-    Image.fromarray(gray).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file), np.uint8)
-
-
-def _cloud(side: int, rng: np.random.Generator, cells: int) -> Map:
-    """Smooth light and dark with `cells` patches in a row: (side, side), 0 to 1."""
-    coarse = rng.random((cells, cells), np.float32)
-    field = _resize(coarse, (side, side))
-    low, high = float(field.min()), float(field.max())
-    return (field - low) / max(high - low, 1e-6)
-
-
-def _resize(image: Map, size: tuple[int, int]) -> Map:
-    """`image` with the (width, height) `size`, antialiased."""
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC), np.float32)
-
-
-def _blur(image: Map, sigma: float) -> Map:
-    """`image` (h, w) blurred by a Gaussian of `sigma` pixels."""
-    h, w = image.shape
-    step = round(max(sigma, 0.2) * 10) / 10  # rounded, so that there are few matrices to make
-    return np.asarray(_gaussian(h, step) @ image @ _gaussian(w, step), np.float32)
-
-
-@cache
-def _gaussian(side: int, sigma: float) -> Map:
-    """The matrix (side, side) that blurs along one axis."""
-    at = np.arange(side)
-    weights = np.exp(-0.5 * ((at[:, None] - at) / sigma) ** 2)
-    return np.asarray(weights / weights.sum(0), np.float32)
+    return jpeg(gray, int(rng.integers(25, 95))) if rng.random() < 0.3 else gray

@@ -26,7 +26,7 @@ from inkdigit.runs import ENVIRONMENT
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 
-LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow", "opencv-python-headless")
+LIBRARIES = ("inkdigit", "torch", "numpy", "onnx", "onnxruntime", "pillow")
 MAX_THREADS = 1024  # no machine of today has more processors; a larger number is damage
 LICENCES = {"mnist": "CC BY-SA 3.0", "fashion-mnist": "MIT", "kmnist": "CC BY-SA 4.0", "sklearn-digits": "CC BY 4.0"}
 

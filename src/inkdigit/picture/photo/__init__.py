@@ -1,1 +1,1 @@
-"""What only photographs need: the paper, its lines, which ink is the digit (only these modules import OpenCV)."""
+"""What only photographs need: the network that finds ink, and the geometry after it."""

@@ -1,7 +1,8 @@
 """The photo path: from a photo, scan or drawing to its ink, 255 on exactly 0.
 
-In: gray uint8 (H, W) as a camera, a scanner or a canvas gives it. Out: uint8, the ink of what is written in it, all zero
-where there is none. The ink network says what each pixel is; here it is decided where to look closely, and which strokes are shown.
+In: gray uint8 (H, W) as a camera, a scanner or a canvas gives it. Out: uint8, the ink of what is written in it, all
+zero where there is none. The ink network says what each pixel is; here it is decided where to look closely, and which
+strokes are shown.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from math import ceil, sqrt
 import numpy as np
 from PIL import Image
 
+from inkdigit.picture.components import Labels
 from inkdigit.picture.photo.groups import Group, groups
-from inkdigit.picture.photo.network import NUMBER, OTHER, fit, look
+from inkdigit.picture.photo.network import NUMBER, OTHER, look
 from inkdigit.types import Floats, Gray
 
 CLOSE_SIDE_PX = 144  # the square root of the pixels that a digit is looked at with
@@ -23,6 +25,8 @@ PEER = 0.5  # of the main thing's height: what is as high is not a part of it or
 CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour
 LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
 REACH = 3.0  # of the main thing's height: farther things do not belong to it
+SHOWN = 3  # of several digits are shown
+GAP = 0.1  # of the height: between them
 THIN = 0.1  # of the longer side: thinner strokes are thickened; MNIST's have half as much again
 
 
@@ -84,24 +88,57 @@ def _closer(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) 
     return box if area < 0.6 * full[0] * full[1] else None
 
 
-def _draw(shares: Floats, labels: np.ndarray, written: list[Group], full: tuple[int, ...]) -> Gray:  # type: ignore[type-arg]
-    """The ink of what is written, in the proportions of the picture (H, W)."""
-    keep = np.zeros(int(labels.max()) + 1, bool)
-    keep[[label for thing in written for label in thing.labels]] = True
-    top, left = min(t.top for t in written), min(t.left for t in written)
-    bottom, right = max(t.bottom for t in written), max(t.right for t in written)
-    box = np.s_[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
-    mask = keep[labels[box]]
-    near = _grow(mask, 1)
-    other = (labels[box] > 0) & ~mask
-    ink = np.where(near & ~other, shares[NUMBER][box] + shares[OTHER][box], 0)
+def _draw(shares: Floats, labels: Labels, written: list[Group], full: tuple[int, ...]) -> Gray:
+    """The ink of what is written, in the proportions of the picture (H, W), thick enough to be made small."""
+    inks = [_ink_of(shares, labels, thing) for thing in written]
+    ink = inks[0] if len(inks) == 1 else _side_by_side(inks, written)
     h, w = ink.shape
     # The network saw another number of pixels in each direction: bring both to one scale.
     stretch = (full[1] / labels.shape[1]) / (full[0] / labels.shape[0])
     size = (max(1, round(w * stretch)), h) if stretch >= 1 else (w, max(1, round(h / stretch)))
     gray = np.asarray(np.rint(255 * np.clip(ink, 0, 1)), np.uint8)
-    gray = np.pad(gray if size == (w, h) else np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR)), 1)
-    return _thicken(gray)
+    gray = gray if size == (w, h) else np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
+    return _thicken(np.pad(gray, 1))
+
+
+def _ink_of(shares: Floats, labels: Labels, thing: Group) -> Floats:
+    """The ink of one thing, with its soft edge: (h + 2, w + 2)."""
+    top, left = max(0, thing.top - 1), max(0, thing.left - 1)
+    box = np.s_[top : thing.bottom + 1, left : thing.right + 1]
+    mask = np.isin(labels[box], thing.labels)
+    near = _dilate(mask.view(np.uint8), 1).astype(bool)
+    return np.where(near & (mask | (labels[box] == 0)), shares[NUMBER][box] + shares[OTHER][box], 0)
+
+
+def _side_by_side(inks: list[Floats], written: list[Group]) -> Floats:
+    """Several things in one image, without the wide gaps between them: they would be too small to be recognised."""
+    main = written[0]
+    in_row = [
+        i
+        for i, thing in enumerate(written)
+        if min(thing.bottom, main.bottom) - max(thing.top, main.top) > 0.4 * min(thing.height, main.height)
+    ]
+    if len(in_row) == 1:  # one above the other
+        return _side_by_side_of([ink.T for ink in inks], [(t.top, t.left) for t in written], main.width).T
+    return _side_by_side_of([inks[i] for i in in_row], [(written[i].left, written[i].top) for i in in_row], main.height)
+
+
+def _side_by_side_of(inks: list[Floats], places: list[tuple[int, int]], height: int) -> Floats:
+    order = sorted(range(len(inks)), key=lambda i: places[i])
+    at = order.index(0)
+    first = min(max(0, at - SHOWN // 2), max(0, len(order) - SHOWN))
+    order = order[first : first + SHOWN]
+    gap = max(2, round(GAP * height))
+    top = min(places[i][1] for i in order)
+    row = np.zeros(
+        (max(places[i][1] - top + len(inks[i]) for i in order), sum(inks[i].shape[1] + gap for i in order)), np.float32
+    )
+    x = 0
+    for i in order:
+        y = places[i][1] - top
+        row[y : y + len(inks[i]), x : x + inks[i].shape[1]] = inks[i]
+        x += inks[i].shape[1] + gap
+    return row
 
 
 def _thicken(gray: Gray) -> Gray:
@@ -116,10 +153,6 @@ def _thicken(gray: Gray) -> Gray:
     width = 2 * area / max(1, edge)
     grow = round((THIN * longest - width) / 2)
     return gray if grow <= 0 else _dilate(np.pad(gray, grow), grow)
-
-
-def _grow(mask: np.ndarray, px: int) -> np.ndarray:  # type: ignore[type-arg]
-    return _dilate(mask.view(np.uint8), px).astype(bool)
 
 
 def _dilate(gray: Gray, px: int) -> Gray:

@@ -36,9 +36,7 @@ def look(gray: Gray, *, side_px: float) -> Floats:
 def fit(gray: Gray, *, side_px: float) -> Gray:
     """A picture (H, W) with about `side_px`² pixels, and sides that the network can look at."""
     scale = side_px / sqrt(gray.size)
-    h, w = (
-        min(max(round(side * scale / STEP_PX) * STEP_PX, MIN_SIDE_PX), MAX_SIDE_PX) for side in gray.shape
-    )
+    h, w = (min(max(round(side * scale / STEP_PX) * STEP_PX, MIN_SIDE_PX), MAX_SIDE_PX) for side in gray.shape)
     if (h, w) == gray.shape:
         return gray
     method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC

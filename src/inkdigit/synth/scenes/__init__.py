@@ -1,1 +1,1 @@
-"""Scenes: drawn pictures of writing on paper, where the truth of every pixel is known. The ink network learns from them."""
+"""Scenes: drawn pictures of writing on paper with the truth of every pixel. The ink network learns from them."""

@@ -1,4 +1,4 @@
-"""What scenes are written on, and in what light: paper, texture, shadows, a desk around the page, security print, glare.
+"""What scenes are written on, and in what light: paper, texture, shadows, a desk around the page, glare.
 
 In: a shape (H, W) and a random generator. Out: the brightness of the empty paper, 0 to 1.
 """
@@ -9,7 +9,7 @@ from math import cos, sin
 
 import numpy as np
 
-from inkdigit.synth.scenes.raster import Map, Shape, blur, cloud, grid, resize
+from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, resize
 
 
 def paper(shape: Shape, rng: np.random.Generator) -> Map:
@@ -40,7 +40,9 @@ def light(shape: Shape, rng: np.random.Generator) -> Map:
     if rng.random() < 0.06:
         angle = rng.uniform(0, 2 * np.pi)
         away = np.hypot(x - 1.2 * cos(angle), y - 1.2 * sin(angle))
-        share *= 1 + np.float32(rng.uniform(0.3, 1.2)) * np.exp(-((away / rng.uniform(0.2, 0.9)) ** 2)).astype(np.float32)
+        share *= 1 + np.float32(rng.uniform(0.3, 1.2)) * np.exp(-((away / rng.uniform(0.2, 0.9)) ** 2)).astype(
+            np.float32
+        )
     return share
 
 
@@ -105,7 +107,9 @@ def _creases(shape: Shape, rng: np.random.Generator) -> Map:
         angle = rng.uniform(0, np.pi)
         across = x * cos(angle) + y * sin(angle) - rng.uniform(-0.9, 0.9)
         share *= np.where(across > 0, 1, 1 - np.float32(rng.uniform(0, 0.12)))
-        share *= 1 + np.float32(rng.normal(0, 0.06)) * np.exp(-((across / rng.uniform(0.01, 0.05)) ** 2)).astype(np.float32)
+        share *= 1 + np.float32(rng.normal(0, 0.06)) * np.exp(-((across / rng.uniform(0.01, 0.05)) ** 2)).astype(
+            np.float32
+        )
     return share
 
 

@@ -18,7 +18,7 @@ from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS
 from inkdigit.synth.outliers import SCRIBBLES
-from inkdigit.synth.scenes.raster import Map, blur, resize
+from inkdigit.synth.raster import Map, blur, resize
 from inkdigit.types import Gray
 
 BANK_PX = 112  # the size at which inks are stored: about the height of a digit in a picture that is looked at closely
@@ -144,7 +144,12 @@ def _drawn_digit(rng: np.random.Generator) -> Gray:
     thickness = float(np.exp(rng.uniform(np.log(0.012), np.log(0.24))))
     jitter = float(rng.uniform(0.01, 0.06))
     return drawn.digit(
-        int(rng.integers(10)), rng=rng, size_px=BANK_PX, thickness=thickness, jitter=jitter, extra=bool(rng.random() < 0.6)
+        int(rng.integers(10)),
+        rng=rng,
+        size_px=BANK_PX,
+        thickness=thickness,
+        jitter=jitter,
+        extra=bool(rng.random() < 0.6),
     )
 
 
@@ -197,7 +202,9 @@ def skeleton(image: Gray) -> Gray:
 
 def _removable(mask: NDArray[np.bool_], *, first: bool) -> NDArray[np.bool_]:
     """The pixels that one half-step of thinning takes away."""
-    p = [np.roll(mask, shift, (0, 1)) for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))]
+    p = [
+        np.roll(mask, shift, (0, 1)) for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
+    ]
     around = sum(q.astype(np.int8) for q in p)
     turns = sum((~p[i] & p[(i + 1) % 8]).astype(np.int8) for i in range(8))
     north, east, south, west = p[0], p[2], p[4], p[6]
@@ -206,7 +213,7 @@ def _removable(mask: NDArray[np.bool_], *, first: bool) -> NDArray[np.bool_]:
 
 
 def _follow(lines: Gray, shape: tuple[int, int], width_px: float) -> Map:
-    """The coverage (h + pad, w + pad) of a pen `width_px` wide that follows thin `lines` (h0, w0), scaled to `shape`."""
+    """The coverage (h + pad, w + pad) of a pen `width_px` wide that follows thin `lines`, scaled to `shape`."""
     pad = round(width_px / 2) + 3
     h, w = max(2, round(shape[0] - width_px)), max(2, round(shape[1] - width_px))
     ys, xs = np.nonzero(lines)

@@ -10,7 +10,7 @@ from math import cos, radians, sin
 
 import numpy as np
 
-from inkdigit.synth.scenes.raster import Map, Shape, cloud, grid, over, segment, stripes
+from inkdigit.synth.raster import Map, Shape, cloud, grid, over, segment, stripes
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right in pixels
 KINDS = ("ruled", "squared", "dots", "cell", "box", "comb", "grid", "underline", "band")
@@ -40,7 +40,9 @@ def _ruled(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map
     height = max(8.0, box[2] - box[0])
     step = max(6.0, height * float(rng.uniform(0.35, 1.8)))
     upright = rng.random() < 0.12
-    cover = stripes(shape, turn + (np.pi / 2 if upright else 0), step, float(rng.uniform(0, step)), width_px(shape, rng) / 2)
+    cover = stripes(
+        shape, turn + (np.pi / 2 if upright else 0), step, float(rng.uniform(0, step)), width_px(shape, rng) / 2
+    )
     if rng.random() < 0.15:
         x = float(rng.uniform(0, shape[1]))
         cover = over(cover, segment(shape, (x, -9), (x + turn * shape[0], shape[0] + 9), width_px(shape, rng) / 2))
@@ -78,7 +80,9 @@ def _cell(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map:
         if rng.random() < 0.08:  # a double line
             cover = over(cover, _side_line(shape, side, at + 2.5 * thick + 1, thick, turn + lean, ends))
     if rng.random() < 0.1:  # another line of the table crosses the picture
-        cover = over(cover, _side_line(shape, int(rng.integers(4)), float(rng.uniform(0, min(h, w))), width, turn, [-0.1, 1.1]))
+        cover = over(
+            cover, _side_line(shape, int(rng.integers(4)), float(rng.uniform(0, min(h, w))), width, turn, [-0.1, 1.1])
+        )
     return cover
 
 
@@ -106,7 +110,9 @@ def _side_line(shape: Shape, side: int, at: float, width: float, lean: float, en
 def _box(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map:
     """A closed frame around the digit."""
     height = box[2] - box[0]
-    top, left, bottom, right = (edge + sign * float(rng.uniform(-0.05, 0.5)) * height for edge, sign in zip(box, (-1, -1, 1, 1), strict=True))
+    top, left, bottom, right = (
+        edge + sign * float(rng.uniform(-0.05, 0.5)) * height for edge, sign in zip(box, (-1, -1, 1, 1), strict=True)
+    )
     corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     middle = corners.mean(0)
     spin = np.array([[cos(turn), sin(turn)], [-sin(turn), cos(turn)]])
@@ -143,7 +149,9 @@ def _grid(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map:
     )
     if rng.random() < 0.4:
         bold, offset = 3 * row, float(rng.integers(3)) * row + row / 2
-        cover = over(cover, stripes(shape, turn, bold, offset - middle[0] * cos(turn) + middle[1] * sin(turn), 2.2 * width))
+        cover = over(
+            cover, stripes(shape, turn, bold, offset - middle[0] * cos(turn) + middle[1] * sin(turn), 2.2 * width)
+        )
     if rng.random() < 0.3:  # the table ends
         y, x = grid(shape)
         side, at = int(rng.integers(4)), float(rng.uniform(0.0, 0.6))

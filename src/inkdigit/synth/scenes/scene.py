@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.synth.scenes import camera, paper, rules
+from inkdigit.synth import camera
+from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, over
+from inkdigit.synth.scenes import paper, rules
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen, pen, word, write
-from inkdigit.synth.scenes.raster import Map, Shape, blur, cloud, grid, over
 from inkdigit.types import Gray
 
 KINDS = ("single", "tight", "empty", "row", "page", "other")
@@ -40,13 +41,18 @@ class Sheet:
         self.dark, self.number, self.other = (np.zeros(shape, np.float32) for _ in range(3))
         self.heights: list[float] = []  # in pixels, of what was written
 
-    def put(self, ink: Ink, box: rules.Box, hand: Pen, rng: np.random.Generator, *, is_number: bool, turn_deg: float = 0) -> None:
+    def put(
+        self, ink: Ink, box: rules.Box, hand: Pen, rng: np.random.Generator, *, is_number: bool, turn_deg: float = 0
+    ) -> None:
         """Write `ink` into `box` (top, left, bottom, right); what is outside of the sheet is lost."""
         top, left, bottom, right = box
         seen, truth = write(ink, (round(bottom - top), round(right - left)), hand, rng, turn_deg=turn_deg)
         y = round((top + bottom - len(seen)) / 2)
         x = round((left + right - seen.shape[1]) / 2)
-        (y0, y1), (x0, x1) = ((max(0, at), min(size, at + length)) for at, size, length in zip((y, x), self.shape, seen.shape, strict=True))
+        (y0, y1), (x0, x1) = (
+            (max(0, at), min(size, at + length))
+            for at, size, length in zip((y, x), self.shape, seen.shape, strict=True)
+        )
         if y1 <= y0 or x1 <= x0:
             return
         inside = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
@@ -109,7 +115,9 @@ def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) 
         bright = ground - marks * np.float32(ground if rng.random() < 0.7 else rng.uniform(0.3, 1) * ground)
     else:
         sheet = paper.paper(shape, rng)
-        bright = sheet * (1 - np.float32(rng.uniform(0.75, 1)) * marks) if rng.random() < 0.85 else _chalk(sheet, marks, rng)
+        bright = (
+            sheet * (1 - np.float32(rng.uniform(0.75, 1)) * marks) if rng.random() < 0.85 else _chalk(sheet, marks, rng)
+        )
         bright = bright * paper.light(shape, rng)
         if rng.random() < 0.06:
             bright = bright + paper.glare(shape, rng)
@@ -158,7 +166,10 @@ def _size(ink: Ink, height: float, rng: np.random.Generator) -> tuple[float, flo
 def _place(shape: Shape, size: tuple[float, float], rng: np.random.Generator) -> rules.Box:
     """A place inside the sheet, mostly near its middle."""
     spread = 1.0 if rng.random() < 0.5 else 0.4
-    top, left = (max(0.0, side - length) / 2 * (1 + spread * rng.uniform(-1, 1)) for side, length in zip(shape, size, strict=True))
+    top, left = (
+        max(0.0, side - length) / 2 * (1 + spread * rng.uniform(-1, 1))
+        for side, length in zip(shape, size, strict=True)
+    )
     return top, left, top + size[0], left + size[1]
 
 
@@ -221,7 +232,10 @@ def _tight(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rul
         width = 1.3 * natural
     if natural > 1.5 * width:
         height = max(0.3 * h, height * 1.3 * width / natural)
-    box = ((h - height) / 2 + (margins[0] - margins[1]) / 2 * height, (w - width) / 2 + (margins[2] - margins[3]) / 2 * height)
+    box = (
+        (h - height) / 2 + (margins[0] - margins[1]) / 2 * height,
+        (w - width) / 2 + (margins[2] - margins[3]) / 2 * height,
+    )
     place = (box[0], box[1], box[0] + height, box[1] + width)
     sheet.put(ink, place, hand, rng, is_number=True)
     return place
@@ -234,7 +248,9 @@ def _empty(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rul
     return _place(sheet.shape, (height, min(w, height * float(rng.uniform(0.4, 1.0)))), rng)
 
 
-def _row(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator, *, lowest: float = 0.3, highest: float = 0.9) -> rules.Box:
+def _row(
+    sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator, *, lowest: float = 0.3, highest: float = 0.9
+) -> rules.Box:
     """One or more rows of two to nine digits, with signs between them, touching or far apart."""
     h, w = sheet.shape
     height = h * float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
@@ -242,7 +258,9 @@ def _row(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator, *, lowes
     height = min(height, 1.6 * w / count)
     rows = 1 if rng.random() < 0.75 else max(1, min(4, int(h / height / 1.3)))
     print_row = rng.random() < 0.2
-    pitch = float(rng.choice([rng.uniform(-0.1, 0.12), rng.uniform(0.1, 0.4), rng.uniform(0.4, 1.6)], p=[0.35, 0.45, 0.2]))
+    pitch = float(
+        rng.choice([rng.uniform(-0.1, 0.12), rng.uniform(0.1, 0.4), rng.uniform(0.4, 1.6)], p=[0.35, 0.45, 0.2])
+    )
     top = (h - rows * 1.3 * height) / 2 + float(rng.normal(0, 0.1)) * h
     box = (h, w, 0.0, 0.0)
     for row in range(rows):
@@ -268,7 +286,7 @@ def _row(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator, *, lowes
 
 def _page(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
     """Small writing on a large page: a digit, or rows."""
-    h, w = sheet.shape
+    h = sheet.shape[0]
     if rng.random() < 0.5:
         return _row(sheet, bank, hand, rng, lowest=8 / h, highest=min(0.5, 32 / h))
     ink = _digit(bank, rng)

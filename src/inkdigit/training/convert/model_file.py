@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from inkdigit.errors import MissingExtra, ParityError
 from inkdigit.measure.metrics import Metrics
-from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, Calibration, Card, SelfTest
+from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS, Calibration, Card, Ink, SelfTest
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import VERSION, prepare
@@ -90,6 +90,7 @@ def model_bytes(
         classes=classes,
         prepare=kind,
         prepare_version=VERSION,
+        ink=Ink.installed() if kind == "ink" else None,
         parameters=parameters(net),
         calibration=calibration,
         self_test=SelfTest(drawn, outputs[0][: len(drawn)]),

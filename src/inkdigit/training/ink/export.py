@@ -1,20 +1,15 @@
 """From the trained ink network to the file that the package ships: `picture/photo/ink.onnx`.
 
-    python -m inkdigit.training.ink.export DIR [--to FILE]
-
-In: a folder that `training.ink.train` has filled. Out: ONNX, `gray: uint8 [h, w]` → `shares: float32 [4, h, w]`, height
+In: a folder that `training/ink/train` has filled. Out: ONNX, `gray: uint8 [h, w]` → `shares: float32 [4, h, w]`, height
 and width multiples of 16. Batch norm is folded; each weight is one byte with a scale for each channel, which ONNX
 Runtime turns into float32 when it loads the file. Parity with the network is checked first.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
-import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inkdigit.errors import ParityError
-from inkdigit.files import write_atomic
-from inkdigit.picture.photo.network import INK, METADATA_KEY, VERSION
+from inkdigit.picture.photo.network import METADATA_KEY, VERSION
 from inkdigit.training.convert.model_file import OPSET
 from inkdigit.training.ink.net import InkNet
+from inkdigit.training.ink.train import CHECKPOINT
 
 MIN_PACKED = 512  # weights: smaller tensors stay float32
 PARITY_MEAN, PARITY_MAX = 0.004, 0.35  # of a share: what one byte a weight may change, on average and at most
@@ -53,9 +48,9 @@ class Answering(nn.Module):
 def load(folder: Path) -> tuple[InkNet, dict[str, Any]]:
     """The trained network of a folder, and its counters."""
     net = InkNet()
-    with safe_open(str(folder / "ink.safetensors"), "pt") as file:
+    with safe_open(str(folder / CHECKPOINT), "pt") as file:
         counters = json.loads(file.metadata()["counters"])
-        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})
+        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})  # noqa: SIM118
     return net.eval(), counters
 
 
@@ -83,8 +78,14 @@ def export(folder: Path) -> bytes:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            answering, (example,), dynamo=True, verbose=False, opset_version=OPSET,
-            input_names=["gray"], output_names=["shares"], dynamic_shapes=(sides,),
+            answering,
+            (example,),
+            dynamo=True,
+            verbose=False,
+            opset_version=OPSET,
+            input_names=["gray"],
+            output_names=["shares"],
+            dynamic_shapes=(sides,),
         )
     model = program.model_proto  # type: ignore[union-attr]
     for node in model.graph.node:
@@ -135,18 +136,3 @@ def _check(data: bytes, answering: Answering) -> None:
                 expected=f"differences of {PARITY_MEAN} on average and {PARITY_MAX} at most",
                 received=f"{away.mean():.4f}, {away.max():.4f}",
             )
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Write the file."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, help="the folder of the training")
-    parser.add_argument("--to", type=Path, default=INK, help="the file to write")
-    options = parser.parse_args(argv)
-    write_atomic(options.to, export(options.folder))
-    print(f"Written: {options.to}, {options.to.stat().st_size / 1000:,.0f} kB")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

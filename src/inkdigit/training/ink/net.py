@@ -43,7 +43,8 @@ class InkNet(nn.Module):
             _Block(c, d, stride=2), _Block(d, d), _Block(d, d, dilation=2), _Block(d, d, dilation=4)
         )
         self.to_eighth, self.to_quarter, self.to_half = (
-            nn.ModuleList([_Block(coarse, fine, kernel=1), _Block(fine, fine)]) for coarse, fine in ((d, c), (c, b), (b, a))
+            nn.ModuleList([_Block(coarse, fine, kernel=1), _Block(fine, fine)])
+            for coarse, fine in ((d, c), (c, b), (b, a))
         )
         self.out = nn.Conv2d(a, 4 * CLASSES, 3, padding=1)
 

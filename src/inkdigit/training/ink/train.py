@@ -1,19 +1,15 @@
 """Train the ink network on scenes that are drawn while it learns; no scene is seen twice.
 
-    python -m inkdigit.training.ink.train --out DIR [--steps N] [--seed S] [--data mnist]
-
-In: MNIST's training digits. Out: DIR/ink.safetensors with its counters, DIR/log.csv. A checkpoint is written every
-`SAVE_STEPS` steps, and the same command goes on from it.
+In: MNIST's training digits and a folder. Out: the trained network; in the folder its checkpoint, written every
+`SAVE_STEPS` steps, from which another call goes on, and the losses, `log.csv`.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
-from inkdigit.data.sources import open_data
 from inkdigit.files import write_atomic
 from inkdigit.synth.scenes import pens, scene
 from inkdigit.training.ink.net import InkNet
-from inkdigit.types import Gray
+from inkdigit.types import Gray, Log, silent
 
 # Height and width of a batch of scenes, and how often it has them. Sides are multiples of 16.
 SHAPES = ((144, 144), (192, 192), (112, 192), (192, 112), (80, 288), (256, 80), (48, 320), (320, 64))
@@ -39,7 +34,8 @@ PEAK_RATE, WARM_STEPS = 3e-3, 300
 WEIGHT_DECAY = 1e-4
 BANK_SIZE = 12_000  # inks; a new bank every `BANK_STEPS` batches
 BANK_STEPS = 1_500
-SAVE_STEPS = 500
+SAVE_STEPS, LOG_STEPS = 500, 100
+CHECKPOINT, LOSSES = "ink.safetensors", "log.csv"  # files of the folder
 
 
 class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
@@ -76,8 +72,11 @@ def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     return -(shares * functional.log_softmax(logits, 1)).sum(1).mean()
 
 
-def train(images: Gray, folder: Path, *, steps: int, seed: int, workers: int = 1) -> InkNet:
-    """Train for `steps` batches, going on from the checkpoint in `folder` if there is one."""
+def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silent) -> InkNet:
+    """Train for `steps` batches, going on from the checkpoint in `folder` if there is one.
+
+    `images` (N, 28, 28) are the digits to write. One process draws while this one learns.
+    """
     torch.manual_seed(seed)
     net = InkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
@@ -86,7 +85,7 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, workers: int = 1
     )
     first = _resume(folder, net, optimizer, schedule)
     loader = DataLoader(
-        Scenes(images, seed=seed, first=first, last=steps), batch_size=None, num_workers=workers, prefetch_factor=8
+        Scenes(images, seed=seed, first=first, last=steps), batch_size=None, num_workers=1, prefetch_factor=8
     )
     begun, losses = time.perf_counter(), []
     for step, (gray, truth) in enumerate(loader, first + 1):
@@ -100,36 +99,34 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, workers: int = 1
         optimizer.step()
         schedule.step()
         losses.append(float(loss.detach()))
-        if step % 100 == 0:
-            _log(folder, step, float(np.mean(losses)), time.perf_counter() - begun)
-            losses = []
+        if step % LOG_STEPS == 0:
+            loss_now, seconds = float(np.mean(losses[-LOG_STEPS:])), time.perf_counter() - begun
+            log(f"Step {step:,} of {steps:,}: loss {loss_now:.4f}, {seconds:,.0f} s")
+            with (folder / LOSSES).open("a", newline="") as file:
+                csv.writer(file).writerow([step, f"{loss_now:.5f}", round(seconds)])
         if step % SAVE_STEPS == 0 or step == steps:
             _save(folder, step, net, optimizer)
     return net
-
-
-def _log(folder: Path, step: int, loss: float, seconds: float) -> None:
-    print(f"step {step:,}  loss {loss:.4f}  {seconds:,.0f} s", flush=True)
-    with (folder / "log.csv").open("a", newline="") as file:
-        csv.writer(file).writerow([step, f"{loss:.5f}", round(seconds)])
 
 
 def _save(folder: Path, step: int, net: InkNet, optimizer: torch.optim.Optimizer) -> None:
     tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value.contiguous() for name, value in state.items()}
-    write_atomic(folder / "ink.safetensors", save(tensors, {"counters": json.dumps({"step": step})}))
+    write_atomic(folder / CHECKPOINT, save(tensors, {"counters": json.dumps({"step": step})}))
 
 
-def _resume(folder: Path, net: InkNet, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler) -> int:
-    path = folder / "ink.safetensors"
+def _resume(
+    folder: Path, net: InkNet, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
+) -> int:
+    path = folder / CHECKPOINT
     if not path.exists():
         return 0
     with safe_open(str(path), "pt") as file:
         step = int(json.loads(file.metadata()["counters"])["step"])
-        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})
+        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})  # noqa: SIM118
         state: dict[int, dict[str, Tensor]] = {}
-        for name in file.keys():
+        for name in file.keys():  # noqa: SIM118
             if name.startswith("optimizer."):
                 _, i, key = name.split(".")
                 state.setdefault(int(i), {})[key] = file.get_tensor(name)
@@ -137,22 +134,3 @@ def _resume(folder: Path, net: InkNet, optimizer: torch.optim.Optimizer, schedul
     for _ in range(step):
         schedule.step()
     return step
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Train, as the arguments say."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="the folder of the checkpoint")
-    parser.add_argument("--steps", type=int, default=20_000, help="batches of scenes")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data", default="mnist", help="the digits to write")
-    parser.add_argument("--threads", type=int, default=1, help="of the network; drawing has a process of its own")
-    options = parser.parse_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(options.threads)
-    train(open_data(options.data).train.images, options.out, steps=options.steps, seed=options.seed)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

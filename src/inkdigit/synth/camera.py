@@ -11,7 +11,7 @@ from math import cos, sin
 import numpy as np
 from PIL import Image
 
-from inkdigit.synth.scenes.raster import Map, blur, resize
+from inkdigit.synth.raster import Map, blur, resize
 from inkdigit.types import Gray
 
 
@@ -25,12 +25,14 @@ def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: f
     if rng.random() < 0.45:
         image = blur(image, float(np.exp(rng.uniform(np.log(0.4), np.log(max(0.6, 0.045 * detail_px))))))
     if rng.random() < 0.08:
-        image = _shake(image, rng, reach_px=0.06 * detail_px)
+        image = shake(image, rng, reach_px=0.06 * detail_px)
     shape = image.shape
     most = detail_px / 12
     if most > 1.1 and rng.random() < 0.5:
         factor = float(np.exp(rng.uniform(0, np.log(most))))
-        image = resize(image, (max(4, round(shape[0] / factor)), max(4, round(shape[1] / factor))), method=Image.Resampling.BOX)
+        image = resize(
+            image, (max(4, round(shape[0] / factor)), max(4, round(shape[1] / factor))), method=Image.Resampling.BOX
+        )
     if rng.random() < 0.6:
         loudest = max(0.004, min(0.08, 0.35 * contrast))
         sigma = float(np.exp(rng.uniform(np.log(0.003), np.log(loudest))))
@@ -40,7 +42,7 @@ def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: f
         image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
     gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.4:
-        gray = _jpeg(gray, int(rng.integers(20, 95)))
+        gray = jpeg(gray, int(rng.integers(20, 95)))
     if gray.shape != shape:
         gray = np.asarray(Image.fromarray(gray).resize(shape[::-1], Image.Resampling.BICUBIC))
     return gray
@@ -54,7 +56,7 @@ def scan(dark: Map, rng: np.random.Generator) -> Map:
     return np.asarray(dark > level, np.float32)
 
 
-def _shake(image: Map, rng: np.random.Generator, *, reach_px: float) -> Map:
+def shake(image: Map, rng: np.random.Generator, *, reach_px: float) -> Map:
     """The mean of the image along a short straight line: motion blur."""
     angle, reach = rng.uniform(0, np.pi), max(1.0, reach_px * rng.uniform(0.3, 1))
     steps = max(3, int(2 * reach) | 1)
@@ -64,7 +66,8 @@ def _shake(image: Map, rng: np.random.Generator, *, reach_px: float) -> Map:
     return out / np.float32(steps)
 
 
-def _jpeg(gray: Gray, quality: int) -> Gray:
+def jpeg(gray: Gray, quality: int) -> Gray:
+    """`gray` (H, W) as it comes out of a JPEG file."""
     file = io.BytesIO()
     Image.fromarray(gray).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file), np.uint8)
