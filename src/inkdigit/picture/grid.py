@@ -22,6 +22,7 @@ from inkdigit.picture.quad import UNIT, Points, homography, project, quad_around
 from inkdigit.types import Floats, Gray
 
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
+FULL = 0.5  # share of a pixel: thin lines count as much as thick ones
 TRIED = 3  # pieces of ruling, the largest first: what is smaller than three others is not what the photo shows
 MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
@@ -31,10 +32,15 @@ STRIPS = 16  # in which a line is taken as level while its slope is looked for
 SLOPES = 9  # tried in each direction at each step; each step looks closer by a factor of four
 STEPS = 3
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
-PEAK = 0.2  # of the strongest line: the weakest one
-INKED = 0.25  # share of a pixel: enough of a line, where one is expected
-SUPPORT = 0.5  # of a line's length that has ruling: less than that is not a line of this grid
+PEAK = 0.1  # of the strongest line: the weakest one that is looked at
+INKED = 0.5  # of a full line: enough, where one is expected
+ARM_START_PX, ARM_PX = 2, 4  # from the crossing: where the lines that leave it are looked for, beyond its own thickness
+SUPPORT = 0.5  # of its crossings that a line must leave: less than that is not a line of this grid
 EVEN = 0.12  # of the mean: spacings that differ less are equal ones, not quite seen
+
+Places = NDArray[np.float64]  # (N,): where the lines of a family are, in pixels, from the top or from the left
+Crossings = NDArray[np.float64]  # (rows + 1, columns + 1): one coordinate of each crossing, in pixels
+Lines = NDArray[np.intp]  # (n,): the numbers of some lines
 
 
 class _Family(NamedTuple):
@@ -129,38 +135,42 @@ def find_grid(ruling: Floats) -> Grid | None:
 
     None if there is none.
     """
-    labels, count = components(_grown(ruling >= LINE))
+    mask = ruling >= LINE
+    image = Image.fromarray(np.asarray(np.rint(255 * np.clip(ruling / FULL, 0, 1)), np.uint8))
+    labels, count = components(_grown(mask))
     found = boxes(labels, count)[1:]
     sides = found[:, 2:] - found[:, :2]
     for index in np.argsort(-sides.prod(axis=1), kind="stable")[:TRIED]:
         if sides[index].min() < MIN_SIDE_PX:
             continue
-        piece = np.asarray(np.where(labels == index + 1, np.rint(255 * np.clip(ruling, 0, 1)), 0), np.uint8)
-        if (grid := _grid_of(piece)) is not None:
+        corners = quad_around((labels == index + 1) & mask)
+        if corners is not None and (grid := _grid_at(image, corners)) is not None:
             return grid
     return None
 
 
-def _grid_of(piece: Gray) -> Grid | None:
-    """The grid of a piece of ruling (H, W), 255 where a pixel is all line."""
-    corners = quad_around(piece >= 255 * LINE)
-    if corners is None or min(side_lengths(corners)) < MIN_SIDE_PX:
+def _grid_at(image: Image.Image, corners: Points) -> Grid | None:
+    """The grid of an image of ruling (255 where a pixel is all line), of which corners are known roughly."""
+    if min(side_lengths(corners)) < MIN_SIDE_PX:
         return None
-    image = Image.fromarray(piece)
     corners = _beyond(corners, MARGIN)
     for reach in REACHES:
         corners = _straightened(image, corners, reach)
     flat = view(image, corners, _size(corners))
     lengthwise, crosswise = _directions(flat)
-    lines = _supported(flat, _peaks(lengthwise.mean(axis=1)), _peaks(crosswise.mean(axis=0)))
-    if lines is None:
+    across, down = _peaks(lengthwise.mean(axis=1)), _peaks(crosswise.mean(axis=0))
+    if min(len(across), len(down)) < 3:
         return None
-    across, down = lines
-    refined = _refined(lengthwise, crosswise, across, down)
+    y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
+    rows, columns = _crossing(flat, y, x)
+    if min(len(rows), len(columns)) < 3:
+        return None
+    these = np.ix_(rows, columns)
+    across, down = across[rows], down[columns]
+    fitted = _fitted(across, down, y[these], x[these])
     height, width = flat.shape
-    corners = project(homography(UNIT * (width, height), corners), refined)
-    relative = corners / piece.shape[::-1]
-    return Grid(relative, _shares(across), _shares(down))
+    corners = project(homography(UNIT * (width, height), corners), fitted)
+    return Grid(corners / image.size, _shares(across), _shares(down))
 
 
 def _straightened(image: Image.Image, corners: Points, reach: float) -> Points:
@@ -213,7 +223,7 @@ def _blurred(values: Floats, px: int) -> Floats:
     return np.asarray((sums[2 * px + 1 :] - sums[: -2 * px - 1]) / (2 * px + 1), np.float32)
 
 
-def _peaks(profile: Floats) -> list[float]:
+def _peaks(profile: Floats) -> Places:
     """Where the lines are in the mean of each row (H,), at least as far apart as those of the smallest cells."""
     smooth = np.convolve(profile, [0.25, 0.5, 0.25], mode="same")
     order = np.argsort(-smooth, kind="stable")
@@ -226,55 +236,69 @@ def _peaks(profile: Floats) -> list[float]:
         taken[max(0, index - MIN_CELL_PX + 1) : index + MIN_CELL_PX] = True
         weights = smooth[around]
         peaks.append(float((weights * (np.arange(len(smooth))[around] + 0.5)).sum() / weights.sum()))
-    return sorted(peaks)
+    return np.sort(np.array(peaks))
 
 
-def _supported(flat: Gray, across: list[float], down: list[float]) -> tuple[list[float], list[float]] | None:
-    """Those of the lines that go from end to end of the others, and form cells; None if there are no two by two."""
+def _crossing(flat: Gray, y: Crossings, x: Crossings) -> tuple[Lines, Lines]:
+    """Which of the lines whose crossings are at `y` and `x` (rows + 1, columns + 1) really cross: their numbers.
+
+    From a crossing, lines go on to all sides. Digits do not: they stand in the middle of cells, and a column of them
+    looks like a line only as long as nobody looks at its crossings.
+    """
     seen = flat >= 255 * INKED
-    near_rows = seen | np.roll(seen, 1, axis=0) | np.roll(seen, -1, axis=0)
-    near_columns = seen | np.roll(seen, 1, axis=1) | np.roll(seen, -1, axis=1)
-    while len(across) > 2 and len(down) > 2:
-        rows, columns = slice(int(across[0]), int(across[-1]) + 1), slice(int(down[0]), int(down[-1]) + 1)
-        one = near_rows[np.array(across).astype(int), columns].mean(axis=1)
-        other = near_columns[rows, np.array(down).astype(int)].mean(axis=0)
-        if min(one.min(), other.min()) < SUPPORT:
-            lines, support = (across, one) if one.min() <= other.min() else (down, other)
-            lines.pop(int(support.argmin()))
-            continue
-        if (gone := _empty_band(near_columns, across, down)) is not None:
-            across.pop(gone)
-        elif (gone := _empty_band(near_rows.T, down, across)) is not None:
-            down.pop(gone)
+    up, down = _arms(seen, y, x, -1), _arms(seen, y, x, 1)
+    left, right = _arms(seen.T, x, y, -1), _arms(seen.T, x, y, 1)
+    across, along = np.arange(y.shape[0]), np.arange(y.shape[1])
+    while len(across) > 2 and len(along) > 2:
+        these = np.ix_(across, along)
+        level = (right[these][:, :-1].mean(axis=1) + left[these][:, 1:].mean(axis=1)) / 2
+        upright = (down[these][:-1].mean(axis=0) + up[these][1:].mean(axis=0)) / 2
+        if min(level.min(), upright.min()) < SUPPORT:
+            if level.min() <= upright.min():
+                across = np.delete(across, level.argmin())
+            else:
+                along = np.delete(along, upright.argmin())
+        elif (gone := _bare(down[these], up[these])) is not None:
+            across = np.delete(across, gone)
+        elif (gone := _bare(right[these].T, left[these].T)) is not None:
+            along = np.delete(along, gone)
         else:
-            return across, down
-    return None
+            break
+    return across, along
 
 
-def _empty_band(near: NDArray[np.bool_], across: list[float], down: list[float]) -> int | None:
+def _arms(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
+    """Whether a line leaves a crossing downwards, or upwards if `sign` is -1."""
+    height, width = seen.shape
+    near = seen.copy()
+    near[:, 1:] |= seen[:, :-1]
+    near[:, :-1] |= seen[:, 1:]
+    at = y[..., None] + sign * np.arange(ARM_START_PX, ARM_START_PX + ARM_PX)
+    rows = np.clip(at.astype(int), 0, height - 1)
+    return near[rows, np.clip(x.astype(int), 0, width - 1)[..., None]].mean(axis=2) > 0.6
+
+
+def _bare(after: NDArray[np.bool_], before: NDArray[np.bool_]) -> int | None:
     """0 or -1 if the first or last row has no lines between its cells: a title, or a second frame; None otherwise."""
-    inner = np.array(down[1:-1]).astype(int)
-    for index, (top, bottom) in ((0, across[:2]), (-1, across[-2:])):
-        if near[int(top) + 2 : int(bottom) - 1, inner].mean() < SUPPORT:
+    for index, arms in ((0, (after[0, 1:-1], before[1, 1:-1])), (-1, (after[-2, 1:-1], before[-1, 1:-1]))):
+        if np.mean(arms) < SUPPORT:
             return index
     return None
 
 
-def _refined(lengthwise: Floats, crosswise: Floats, across: list[float], down: list[float]) -> Points:
+def _fitted(across: Places, down: Places, y: Crossings, x: Crossings) -> Points:
     """The four outermost crossings, by the perspective that fits all crossings best."""
-    y = _wandering(lengthwise, across, down)
-    x = _wandering(crosswise.T, down, across).T
-    plain_y, plain_x = np.meshgrid(across, down, indexing="ij")
-    before, after = np.stack([plain_x.ravel(), plain_y.ravel()], 1), np.stack([x.ravel(), y.ravel()], 1)
-    ends = np.array([down[0], across[0]]), np.array([down[-1], across[-1]])
-    unit = homography((before - ends[0]) / (ends[1] - ends[0]), (after - ends[0]) / (ends[1] - ends[0]))
-    return project(unit, UNIT) * (ends[1] - ends[0]) + ends[0]
+    plain_x, plain_y = np.meshgrid(down, across)
+    start, size = np.array([down[0], across[0]]), np.array([down[-1] - down[0], across[-1] - across[0]])
+    before = (np.stack([plain_x.ravel(), plain_y.ravel()], 1) - start) / size
+    after = (np.stack([x.ravel(), y.ravel()], 1) - start) / size
+    return project(homography(before, after), UNIT) * size + start
 
 
-def _wandering(lines: Floats, across: list[float], down: list[float]) -> NDArray[np.float64]:
+def _wandering(lines: Floats, across: Places, down: Places) -> Crossings:
     """The heights of all lines of a map (H, W) at each crossing, (rows + 1, columns + 1)."""
     reach = max(1, round(0.2 * float(np.diff(across).min())))
-    edges = np.array(down).astype(int)
+    edges = down.astype(int)
     heights = np.empty((len(across), len(down)))
     for i, line in enumerate(across):
         top = max(0, int(line) - reach)
@@ -297,8 +321,8 @@ def _size(corners: Points) -> tuple[int, int]:
     return max(1, round(width)), max(1, round(height))
 
 
-def _shares(lines: list[float]) -> tuple[float, ...]:
-    return tuple((line - lines[0]) / (lines[-1] - lines[0]) for line in lines)
+def _shares(lines: Places) -> tuple[float, ...]:
+    return tuple(((lines - lines[0]) / (lines[-1] - lines[0])).tolist())
 
 
 def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

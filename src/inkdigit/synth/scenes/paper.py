@@ -12,15 +12,15 @@ import numpy as np
 from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, resize
 
 
-def paper(shape: Shape, rng: np.random.Generator) -> Map:
-    """A random sheet in random light: (H, W)."""
+def paper(shape: Shape, rng: np.random.Generator, *, contrast: float) -> Map:
+    """A random sheet: (H, W). `contrast` is that of the ink: what is printed below it is fainter."""
     sheet = np.full(shape, rng.uniform(0.45, 1.0), np.float32)
     if rng.random() < 0.5:
         sheet *= 1 - np.float32(rng.uniform(0.02, 0.12)) * _grain(shape, rng)
     if rng.random() < 0.25:
         sheet *= 1 - np.float32(rng.uniform(0.03, 0.3)) * cloud(shape, rng, float(rng.uniform(2, 9)))
-    if rng.random() < 0.08:
-        sheet *= 1 - np.float32(rng.uniform(0.05, 0.3)) * _security(shape, rng)
+    if rng.random() < 0.22:
+        sheet *= 1 - np.float32(min(rng.uniform(0.03, 0.4), 0.6 * contrast)) * _security(shape, rng)
     if rng.random() < 0.12:
         sheet *= _creases(shape, rng)
     if rng.random() < 0.1:
@@ -88,15 +88,22 @@ def _stretched(shape: Shape, rng: np.random.Generator) -> Map:
 
 
 def _security(shape: Shape, rng: np.random.Generator) -> Map:
-    """The fine print of a cheque: waves that repeat."""
+    """The fine print of a cheque: waves, arcs or hatching that repeats, in one direction or crossed."""
     y, x = grid(shape)
-    step, bend, long = rng.uniform(2.5, 9), rng.uniform(0, 8), rng.uniform(8, 60)
-    angle = rng.uniform(0, np.pi)
-    u, v = x * cos(angle) + y * sin(angle), y * cos(angle) - x * sin(angle)
-    wave = np.sin(2 * np.pi * (v + bend * np.sin(2 * np.pi * u / long)) / step)
-    if rng.random() < 0.4:
-        wave = wave * np.sin(2 * np.pi * (u + bend * np.sin(2 * np.pi * v / long)) / step)
-    return np.asarray(0.5 + 0.5 * wave, np.float32)
+    step = float(np.exp(rng.uniform(np.log(2.5), np.log(24))))
+    bend, long = (rng.uniform(0, 2.5) if rng.random() < 0.6 else 0.0) * step, rng.uniform(4, 30) * step
+    lines = np.zeros(shape, np.float32)
+    for _ in range(1 if rng.random() < 0.55 else 2):
+        angle = rng.uniform(0, np.pi)
+        u, v = x * cos(angle) + y * sin(angle), y * cos(angle) - x * sin(angle)
+        if rng.random() < 0.3:  # arcs around a far centre
+            v = np.hypot(u - rng.uniform(-2, 2) * max(shape), v + rng.uniform(0.5, 4) * max(shape))
+        wave = np.sin(2 * np.pi * (v + bend * np.sin(2 * np.pi * u / long)) / step)
+        sharp = rng.uniform(0.5, 3)
+        lines = np.maximum(lines, np.clip((wave - rng.uniform(-0.4, 0.8)) * sharp + 0.5, 0, 1))
+    if rng.random() < 0.3:  # it fades
+        lines = lines * cloud(shape, rng, float(rng.uniform(2, 6)))
+    return np.asarray(lines, np.float32)
 
 
 def _creases(shape: Shape, rng: np.random.Generator) -> Map:

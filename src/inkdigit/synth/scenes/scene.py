@@ -114,7 +114,7 @@ def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) 
         ground = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.5, 1))
         bright = ground - marks * np.float32(ground if rng.random() < 0.7 else rng.uniform(0.3, 1) * ground)
     else:
-        sheet = paper.paper(shape, rng)
+        sheet = paper.paper(shape, rng, contrast=strongest)
         bright = (
             sheet * (1 - np.float32(rng.uniform(0.75, 1)) * marks) if rng.random() < 0.85 else _chalk(sheet, marks, rng)
         )
@@ -125,7 +125,7 @@ def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) 
             contrast = np.float32(rng.uniform(min(0.9, 0.1 / strongest), 1))
             strongest *= float(contrast)
             bright = contrast * bright + (1 - contrast) * np.float32(rng.uniform(0, 1))
-    if style >= 0.22 or rng.random() < 0.5:
+    if style >= 0.22 or rng.random() < 0.7:
         gray = camera.shoot(np.asarray(bright, np.float32), rng, detail_px=detail_px, contrast=strongest)
     else:
         gray = np.asarray(np.rint(np.clip(bright, 0, 1) * 255), np.uint8)
