@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from inkdigit.picture.components import boxes, components
-from inkdigit.picture.quad import UNIT, Points, homography, project, quad_around, side_lengths, view
+from inkdigit.picture.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
 from inkdigit.types import Floats, Gray
 
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
@@ -27,15 +27,22 @@ TRIED = 3  # pieces of ruling, the largest first: what is smaller than three oth
 MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
 MARGIN = 0.06  # of the sides: how far beyond the rough corners lines are looked for
+OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
 REACHES = (0.15, 0.05)  # of half the side, in both directions: how wrong the slopes may be, at first and once straightened
 STRIPS = 16  # in which a line is taken as level while its slope is looked for
 SLOPES = 9  # tried in each direction at each step; each step looks closer by a factor of four
 STEPS = 3
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
 PEAK = 0.1  # of the strongest line: the weakest one that is looked at
-INKED = 0.5  # of a full line: enough, where one is expected
+INKED, FAINT = 0.15, 0.08  # of a full line: enough for a line, and for one where a line must be
+RIDGE = 1.5  # times what is around it: what a line has
+AROUND = 0.03  # of the side, to both sides of a line: what is around it
 ARM_START_PX, ARM_PX = 2, 4  # from the crossing: where the lines that leave it are looked for, beyond its own thickness
 SUPPORT = 0.5  # of its crossings that a line must leave: less than that is not a line of this grid
+REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lines that are equally far apart
+OFF = 0.2  # of their distance: how far a line may be from where it is expected
+WEAK = 0.2  # of its crossings: what an expected line must leave
+MISSING_OF = 9  # expected lines, of which one may not be seen at all
 EVEN = 0.12  # of the mean: spacings that differ less are equal ones, not quite seen
 
 Places = NDArray[np.float64]  # (N,): where the lines of a family are, in pixels, from the top or from the left
@@ -51,6 +58,23 @@ class _Family(NamedTuple):
 
     a: float
     b: float
+
+
+class _Arms(NamedTuple):
+    """Which lines leave each crossing of those that may be lines: four times bool (rows + 1, columns + 1)."""
+
+    above: NDArray[np.bool_]
+    below: NDArray[np.bool_]
+    left: NDArray[np.bool_]
+    right: NDArray[np.bool_]
+
+    def across(self, columns: Lines) -> Places:
+        """How much each line from left to right leaves its crossings with some columns, from 0 to 1."""
+        return (self.right[:, columns[:-1]].mean(axis=1) + self.left[:, columns[1:]].mean(axis=1)) / 2
+
+    def down(self, rows: Lines) -> Places:
+        """How much each line from top to bottom leaves its crossings with some rows, from 0 to 1."""
+        return (self.below[rows[:-1]].mean(axis=0) + self.above[rows[1:]].mean(axis=0)) / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,26 +175,34 @@ def find_grid(ruling: Floats) -> Grid | None:
 
 def _grid_at(image: Image.Image, corners: Points) -> Grid | None:
     """The grid of an image of ruling (255 where a pixel is all line), of which corners are known roughly."""
-    if min(side_lengths(corners)) < MIN_SIDE_PX:
-        return None
     corners = _beyond(corners, MARGIN)
     for reach in REACHES:
+        if not _is_plausible(corners, image.size):
+            return None
         corners = _straightened(image, corners, reach)
+    if not _is_plausible(corners, image.size):
+        return None
     flat = view(image, corners, _size(corners))
     lengthwise, crosswise = _directions(flat)
     across, down = _peaks(lengthwise.mean(axis=1)), _peaks(crosswise.mean(axis=0))
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
-    rows, columns = _crossing(flat, y, x)
-    if min(len(rows), len(columns)) < 3:
+    rows, columns = _crossing(_arms(flat, y, x, INKED))
+    faint = _arms(flat, y, x, FAINT)
+    across, down = _evened(across, rows, faint.across(columns)), _evened(down, columns, faint.down(rows))
+    if min(len(across), len(down)) < 3:
         return None
-    these = np.ix_(rows, columns)
-    across, down = across[rows], down[columns]
-    fitted = _fitted(across, down, y[these], x[these])
+    fitted = _fitted(across, down, _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T)
     height, width = flat.shape
     corners = project(homography(UNIT * (width, height), corners), fitted)
     return Grid(corners / image.size, _shares(across), _shares(down))
+
+
+def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
+    """Whether corners are those of something that was photographed, most of it within an image of a size."""
+    outside = np.maximum(-corners, corners - size) / size
+    return min(side_lengths(corners)) >= MIN_SIDE_PX and is_convex(corners) and bool(outside.max() < OUTSIDE)
 
 
 def _straightened(image: Image.Image, corners: Points, reach: float) -> Points:
@@ -239,35 +271,21 @@ def _peaks(profile: Floats) -> Places:
     return np.sort(np.array(peaks))
 
 
-def _crossing(flat: Gray, y: Crossings, x: Crossings) -> tuple[Lines, Lines]:
-    """Which of the lines whose crossings are at `y` and `x` (rows + 1, columns + 1) really cross: their numbers.
-
-    From a crossing, lines go on to all sides. Digits do not: they stand in the middle of cells, and a column of them
-    looks like a line only as long as nobody looks at its crossings.
-    """
-    seen = flat >= 255 * INKED
-    up, down = _arms(seen, y, x, -1), _arms(seen, y, x, 1)
-    left, right = _arms(seen.T, x, y, -1), _arms(seen.T, x, y, 1)
-    across, along = np.arange(y.shape[0]), np.arange(y.shape[1])
-    while len(across) > 2 and len(along) > 2:
-        these = np.ix_(across, along)
-        level = (right[these][:, :-1].mean(axis=1) + left[these][:, 1:].mean(axis=1)) / 2
-        upright = (down[these][:-1].mean(axis=0) + up[these][1:].mean(axis=0)) / 2
-        if min(level.min(), upright.min()) < SUPPORT:
-            if level.min() <= upright.min():
-                across = np.delete(across, level.argmin())
-            else:
-                along = np.delete(along, upright.argmin())
-        elif (gone := _bare(down[these], up[these])) is not None:
-            across = np.delete(across, gone)
-        elif (gone := _bare(right[these].T, left[these].T)) is not None:
-            along = np.delete(along, gone)
-        else:
-            break
-    return across, along
+def _arms(flat: Gray, y: Crossings, x: Crossings, inked: float) -> _Arms:
+    """The lines that leave the crossings at `y` and `x` in a map (H, W), if they have a share of `inked` ruling."""
+    level, upright = _ridges(flat, inked), _ridges(flat.T, inked).T
+    up, below = _leaving(upright, y, x, -1), _leaving(upright, y, x, 1)
+    left, right = _leaving(level.T, x, y, -1), _leaving(level.T, x, y, 1)
+    return _Arms(up, below, left, right)
 
 
-def _arms(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
+def _ridges(flat: Gray, inked: float) -> NDArray[np.bool_]:
+    """Which pixels are darker than most of what is above and below them: where lines from left to right are."""
+    ruling = flat.astype(np.float32) / 255
+    return np.asarray((ruling >= inked) & (ruling >= RIDGE * _blurred(ruling, round(AROUND * len(flat)))))
+
+
+def _leaving(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
     """Whether a line leaves a crossing downwards, or upwards if `sign` is -1."""
     height, width = seen.shape
     near = seen.copy()
@@ -276,6 +294,56 @@ def _arms(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> NDA
     at = y[..., None] + sign * np.arange(ARM_START_PX, ARM_START_PX + ARM_PX)
     rows = np.clip(at.astype(int), 0, height - 1)
     return near[rows, np.clip(x.astype(int), 0, width - 1)[..., None]].mean(axis=2) > 0.6
+
+
+def _crossing(arms: _Arms) -> tuple[Lines, Lines]:
+    """The numbers of those lines that really cross: from left to right, and from top to bottom.
+
+    From a crossing, lines go on to all sides. Digits do not: they stand in the middle of cells, and a column of them
+    looks like a line only as long as nobody looks at its crossings.
+    """
+    rows, columns = np.arange(arms.left.shape[0]), np.arange(arms.left.shape[1])
+    while len(rows) > 2 and len(columns) > 2:
+        one, other = arms.across(columns)[rows], arms.down(rows)[columns]
+        these = np.ix_(rows, columns)
+        if min(one.min(), other.min()) < SUPPORT:
+            if one.min() <= other.min():
+                rows = np.delete(rows, one.argmin())
+            else:
+                columns = np.delete(columns, other.argmin())
+        elif (gone := _bare(arms.below[these], arms.above[these])) is not None:
+            rows = np.delete(rows, gone)
+        elif (gone := _bare(arms.right[these].T, arms.left[these].T)) is not None:
+            columns = np.delete(columns, gone)
+        else:
+            break
+    return rows, columns
+
+
+def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
+    """The lines of a family: equally far apart if that explains what is seen, faint lines included; else the chosen ones.
+
+    `places` are all that may be lines, `evidence` the share of crossings that each of them leaves.
+    """
+    lines = places[chosen]
+    inner = (places > lines[0]) & (places < lines[-1])
+    known, weight = places[inner], np.square(evidence[inner])
+    if not weight.sum():
+        return lines
+    picked = np.square(evidence[chosen[1:-1]])
+    best, score = lines, REGULAR * picked.mean() * picked.sum() / weight.sum() if len(picked) else 0.0
+    for count in range(2, int((lines[-1] - lines[0]) / MIN_CELL_PX) + 1):
+        expected = np.linspace(lines[0], lines[-1], count + 1)[1:-1]
+        distance = np.abs(known - expected[:, None])
+        nearest = distance.argmin(axis=1)
+        near = distance.min(axis=1) < OFF * (expected[0] - lines[0])
+        hits = np.where(near, weight[nearest], 0)
+        if np.sum(hits < WEAK**2) > count // MISSING_OF:
+            continue
+        if hits.mean() * hits.sum() / weight.sum() > score:
+            score = hits.mean() * hits.sum() / weight.sum()
+            best = np.concatenate([lines[:1], np.where(near, known[nearest], expected), lines[-1:]])
+    return best
 
 
 def _bare(after: NDArray[np.bool_], before: NDArray[np.bool_]) -> int | None:

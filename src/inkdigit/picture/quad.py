@@ -64,6 +64,12 @@ def side_lengths(corners: Points) -> tuple[float, float]:
     return float(top + bottom) / 2, float(left + right) / 2
 
 
+def is_convex(corners: Points) -> bool:
+    """Whether corners are in their order, clockwise as seen, and none lies between the others."""
+    sides = np.roll(corners, -1, axis=0) - corners
+    return bool((_cross(sides, np.roll(sides, -1, axis=0)) > 0).all())
+
+
 def quad_around(mask: NDArray[np.bool_]) -> Points | None:
     """The corners of a small quadrilateral around all that is True in a mask (H, W), the first at the top left.
 

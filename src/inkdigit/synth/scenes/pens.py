@@ -229,7 +229,7 @@ def _follow(lines: Gray, shape: tuple[int, int], width_px: float) -> Map:
     soft = blur(points, sigma)
     # A straight line of ones blurred by sigma is 1/(sigma √(2π)) in its middle; this is what it is half a width away.
     level = np.exp(-0.5 * (width_px / 2 / sigma) ** 2) / (sigma * 2.5066)
-    slope = width_px / 2 / sigma**2  # of the logarithm at the edge
+    slope = min(2.0, width_px / 2 / sigma**2)  # of the logarithm at the edge; steeper, and nothing would be some ink
     return np.asarray(np.clip((soft / level - 1) / slope + 0.5, 0, 1), np.float32)
 
 

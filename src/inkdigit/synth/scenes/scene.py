@@ -22,6 +22,19 @@ SHARES = (0.36, 0.19, 0.11, 0.17, 0.1, 0.07)
 TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
 WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
 PIECE = 0.45  # of a digit must be seen, or it is a mark
+# Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
+RESEMBLES = (
+    "shot_noise",
+    "impulse_noise",
+    "motion_blur",
+    "rotate",
+    "brightness",
+    "stripe",
+    "fog",
+    "spatter",
+    "dotted_line",
+    "canny_edges",
+)
 
 
 @dataclass(frozen=True, slots=True)
