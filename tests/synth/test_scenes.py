@@ -1,4 +1,4 @@
-"""Scenes: repeatable, of any shape, with a truth that fits what is seen, and of every kind that the network must know."""
+"""Scenes: repeatable, of any shape, with a truth that fits what is seen, and of every kind that is to be learned."""
 
 from __future__ import annotations
 

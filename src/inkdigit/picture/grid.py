@@ -30,8 +30,7 @@ MARGIN = 0.06  # of the sides: how far beyond the rough corners lines are looked
 OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
 REACHES = (0.15, 0.05)  # of half the side, in both directions: how wrong the slopes may be, at first and once straightened
 STRIPS = 16  # in which a line is taken as level while its slope is looked for
-SLOPES = 9  # tried in each direction at each step; each step looks closer by a factor of four
-STEPS = 3
+CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
 PEAK = 0.1  # of the strongest line: the weakest one that is looked at
 INKED, FAINT = 0.15, 0.08  # of a full line: enough for a line, and for one where a line must be
@@ -48,6 +47,14 @@ EVEN = 0.12  # of the mean: spacings that differ less are equal ones, not quite 
 Places = NDArray[np.float64]  # (N,): where the lines of a family are, in pixels, from the top or from the left
 Crossings = NDArray[np.float64]  # (rows + 1, columns + 1): one coordinate of each crossing, in pixels
 Lines = NDArray[np.intp]  # (n,): the numbers of some lines
+
+
+class _Step(NamedTuple):
+    reduce: int  # rows of the map that are taken as one
+    tries: int  # of each of the two numbers
+
+
+SEARCH = (_Step(4, 9), _Step(2, 5), _Step(2, 5))
 
 
 class _Family(NamedTuple):
@@ -221,22 +228,22 @@ def _slopes(lines: Floats, reach: float) -> _Family:
     """The slopes of the lines in a map (H, W) of what runs about from left to right: those that make sums sharpest."""
     height, width = lines.shape
     edges = np.linspace(0, width, STRIPS + 1).astype(int)
-    strips = np.add.reduceat(lines, edges[:-1], axis=1) / np.diff(edges)  # (H, STRIPS)
-    x = (edges[:-1] + edges[1:]) / width - 1
-    best = _Family(0, 0)
-    step = 2 * reach / (SLOPES - 1)
-    tries = np.arange(SLOPES) - SLOPES // 2
-    for reduce in (4, 2, 1)[:STEPS]:
+    strips = np.add.reduceat(lines, edges[:-1], axis=1) / np.diff(edges).astype(np.float32)  # (H, STRIPS)
+    x = ((edges[:-1] + edges[1:]) / width - 1).astype(np.float32)
+    best, step = _Family(0, 0), 2 * reach / (SEARCH[0].tries - 1)
+    for reduce, count in SEARCH:
         rows = height // reduce
         small = strips[: rows * reduce].reshape(rows, reduce, STRIPS).mean(axis=1)
-        y = (np.arange(rows) + 0.5) * 2 / rows - 1
-        a = best.a + step * tries[:, None, None, None]
-        b = best.b + step * tries[:, None, None]
-        at = ((y[:, None] + (a + b * y[:, None]) * x + 1) * rows / 2).astype(np.intp)  # (a, b, rows, STRIPS)
-        sums = small[np.clip(at, 0, rows - 1), np.arange(STRIPS)].sum(axis=3)
-        i, j = np.unravel_index(int(np.square(sums).sum(axis=2).argmax()), (SLOPES, SLOPES))
-        best = _Family(float(best.a + step * tries[i]), float(best.b + step * tries[j]))
-        step /= 4
+        y = ((np.arange(rows) + 0.5) * 2 / rows - 1).astype(np.float32)[:, None]
+        tries = (step * (np.arange(count) - count // 2)).astype(np.float32)
+        a, b = best.a + tries[:, None, None, None], best.b + tries[:, None, None]
+        at = ((y + (a + b * y) * x + 1) * (rows / 2) - 0.5).clip(0, rows - 1.001)  # (a, b, rows, STRIPS)
+        upper = at.astype(np.int32)
+        strip = np.arange(STRIPS)
+        sums = (small[upper, strip] + (at - upper) * (small[upper + 1, strip] - small[upper, strip])).sum(axis=3)
+        i, j = np.unravel_index(int(np.square(sums).sum(axis=2).argmax()), (count, count))
+        best = _Family(float(best.a + tries[i]), float(best.b + tries[j]))
+        step /= CLOSER
     return best
 
 
@@ -373,8 +380,8 @@ def _wandering(lines: Floats, across: Places, down: Places) -> Crossings:
         part = np.add.reduceat(lines[top : int(line) + reach + 1], edges, axis=1)[:, :-1]  # (reach, columns)
         weight = part.sum(axis=0)
         offset = (part * (np.arange(len(part))[:, None] + top + 0.5 - line)).sum(axis=0)
-        offset /= weight + 0.2 * weight.mean() + 1e-6  # little ruling says little
-        ends = np.concatenate([offset[:1], offset, offset[-1:]])
+        offset /= weight + 0.05 * weight.mean() + 1e-6  # little ruling says little
+        ends = np.concatenate([2 * offset[:1] - offset[1:2], offset, 2 * offset[-1:] - offset[-2:-1]])
         heights[i] = line + (ends[1:] + ends[:-1]) / 2
     return heights
 

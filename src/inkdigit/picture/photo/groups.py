@@ -59,7 +59,10 @@ def groups(shares: Floats) -> tuple[list[Group], NDArray[np.int32]]:
     mass[0] = 0
     heavy = mass >= max(MIN_MASS_PX, MIN_MASS_SHARE * mass.max())
     box = boxes(labels, count)
-    found = [Group((i,), *box[i].tolist(), float(mass[i]), float(number[i])) for i in np.flatnonzero(heavy).tolist()]
+    found = []
+    for i in np.flatnonzero(heavy).tolist():
+        top, left, bottom, right = box[i].tolist()
+        found.append(Group((i,), top, left, bottom, right, float(mass[i]), float(number[i])))
     return _merge(sorted(found, key=lambda group: -group.mass)), labels
 
 

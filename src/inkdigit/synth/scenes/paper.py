@@ -56,7 +56,7 @@ def glare(shape: Shape, rng: np.random.Generator) -> Map:
 def _square(shape: Shape) -> tuple[Map, Map]:
     """Coordinates from −1 to 1 over the picture."""
     y, x = grid(shape)
-    return 2 * y / shape[0] - 1, 2 * x / shape[1] - 1
+    return np.float32(2 / shape[0]) * y - 1, np.float32(2 / shape[1]) * x - 1
 
 
 def _shadow(shape: Shape, rng: np.random.Generator) -> Map:
@@ -123,7 +123,7 @@ def _creases(shape: Shape, rng: np.random.Generator) -> Map:
 def _on_desk(sheet: Map, rng: np.random.Generator) -> Map:
     """A page whose edge is in the picture: beyond it there is a desk, darker or lighter, with a texture of its own."""
     shape = sheet.shape
-    y, x = _square(shape)  # type: ignore[arg-type]
+    y, x = _square(shape)
     outside = np.zeros(shape, np.float32)
     tilt = rng.normal(0, 0.12)
     soft = rng.uniform(0.004, 0.02)
@@ -131,6 +131,6 @@ def _on_desk(sheet: Map, rng: np.random.Generator) -> Map:
         angle = side * np.pi / 2 + tilt + rng.normal(0, 0.03)
         across = x * cos(angle) + y * sin(angle) - rng.uniform(0.7, 1.05)
         outside = np.maximum(outside, 1 / (1 + np.exp(-np.clip(across / soft, -30, 30))))
-    desk = rng.uniform(0.05, 0.8) * (1 - rng.uniform(0, 0.5) * cloud(shape, rng, float(rng.uniform(2, 30))))  # type: ignore[arg-type]
+    desk = rng.uniform(0.05, 0.8) * (1 - rng.uniform(0, 0.5) * cloud(shape, rng, float(rng.uniform(2, 30))))
     shade = 1 - rng.uniform(0, 0.4) * blur(np.asarray(outside > 0.5, np.float32), float(rng.uniform(1, 6)))
     return np.asarray(sheet * shade * (1 - outside) + desk * outside, np.float32)

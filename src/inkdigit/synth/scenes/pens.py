@@ -102,7 +102,7 @@ def write(ink: Ink, shape: tuple[int, int], pen: Pen, rng: np.random.Generator, 
         truth = _follow(ink.cover, shape, max(width_px, FINEST_PX))
         seen = truth * min(1.0, width_px / FINEST_PX)
     else:
-        seen = np.pad(resize(ink.cover.astype(np.float32) / 255, (max(2, h), max(2, w))), 3)
+        seen = np.pad(resize(np.asarray(ink.cover / 255, np.float32), (max(2, h), max(2, w))), 3)
         growth = h / ink.cover.shape[0]
         if growth > 1.3:  # its soft edge becomes sharp again
             seen = (seen - float(rng.uniform(0.3, 0.6))) * max(1.5, pen.sharpness * growth / 3) + 0.5
@@ -188,7 +188,7 @@ def skeleton(image: Gray) -> Gray:
 
     The digit is enlarged first; thinning after Zhang and Suen (1984).
     """
-    ink = tight(image).astype(np.float32) / 255
+    ink = np.asarray(tight(image) / 255, np.float32)
     scale = SKELETON_PX / max(ink.shape)
     large = resize(ink, (max(3, round(ink.shape[0] * scale)), max(3, round(ink.shape[1] * scale))))
     mask = np.pad(blur(large, 1.5) > 0.45, 2)

@@ -6,9 +6,11 @@ coverage of all lines, and how dark they are.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import cos, radians, sin
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inkdigit.synth.raster import Map, Shape, cloud, grid, over, segment, stripes
 
@@ -96,7 +98,9 @@ def _sides(shape: Shape, box: Box, rng: np.random.Generator) -> list[float]:
     ]
 
 
-def _side_line(shape: Shape, side: int, at: float, width: float, lean: float, ends: np.ndarray | list[float]) -> Map:  # type: ignore[type-arg]
+def _side_line(
+    shape: Shape, side: int, at: float, width: float, lean: float, ends: Sequence[float] | NDArray[np.float64]
+) -> Map:
     h, w = shape
     if side % 2 == 0:
         y = at if side == 0 else h - at

@@ -114,7 +114,7 @@ def _strength(shape: Shape, hand: Pen, rng: np.random.Generator) -> Map:
 
 def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) -> Gray:
     """The picture of ink and lines: a photo, a scan in black and white, or an exact drawing."""
-    shape: Shape = dark.shape  # type: ignore[assignment]
+    shape: Shape = dark.shape
     style = rng.random()
     strongest = max(0.1, float(dark.max()))  # of the ink: what hides it is limited by it
     if style < 0.22 and strongest < 0.5:
@@ -168,7 +168,8 @@ def _digit(bank: Bank, rng: np.random.Generator) -> Ink:
 
 
 def _aspect(ink: Ink) -> float:
-    return ink.cover.shape[1] / ink.cover.shape[0]
+    h, w = ink.cover.shape
+    return float(w / h)
 
 
 def _size(ink: Ink, height: float, rng: np.random.Generator) -> tuple[float, float]:
@@ -275,7 +276,7 @@ def _row(
         rng.choice([rng.uniform(-0.1, 0.12), rng.uniform(0.1, 0.4), rng.uniform(0.4, 1.6)], p=[0.35, 0.45, 0.2])
     )
     top = (h - rows * 1.3 * height) / 2 + float(rng.normal(0, 0.1)) * h
-    box = (h, w, 0.0, 0.0)
+    box: rules.Box = (h, w, 0.0, 0.0)
     for row in range(rows):
         x = float(rng.uniform(0.0, 0.25)) * w
         for _ in range(count):

@@ -58,7 +58,8 @@ def fold(net: nn.Module) -> nn.Module:
     """The same network, its batch norms inside its convolutions."""
     for name, child in net.named_children():
         if isinstance(child, nn.Sequential) and len(child) == 3 and isinstance(child[1], nn.BatchNorm2d):
-            setattr(net, name, nn.Sequential(fuse_conv_bn_eval(child[0], child[1]), child[2]))
+            fused = fuse_conv_bn_eval(child[0], child[1])  # type: ignore[type-var]
+            setattr(net, name, nn.Sequential(fused, child[2]))
         else:
             fold(child)
     return net

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,7 +79,7 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silen
     `images` (N, 28, 28) are the digits to write. One process draws while this one learns.
     """
     torch.manual_seed(seed)
-    net = InkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net: InkNet = InkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=min(0.3, WARM_STEPS / steps)
@@ -131,6 +132,8 @@ def _resume(
                 _, i, key = name.split(".")
                 state.setdefault(int(i), {})[key] = file.get_tensor(name)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    for _ in range(step):
-        schedule.step()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch expects a step of the optimizer before one of the schedule
+        for _ in range(step):
+            schedule.step()
     return step
