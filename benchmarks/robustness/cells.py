@@ -12,9 +12,9 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.robustness import cells_drawn
 from benchmarks.robustness.outcomes import NOTHING, Asked, Counts, Outcome, ask, count, keep, parser, show, store
@@ -30,7 +30,8 @@ DRAWN, QUICK_DRAWN = 400, 80  # cells of each kind and side
 OF_EACH, QUICK_OF_EACH = 12, 2  # cells of each photo, side and kind: empty, with a digit
 ROWS = 9
 INNER = 0.22  # of a cell is left out on each side where its contrast is measured
-AGREE = 0.97  # of the cells of a photo must be empty or not as its text says: else the grid was not found, or it lies
+AGREE = 0.95  # of the cells of a photo must be empty or not as its text says: else another grid was found
+LYING = ("image1036", "image1039", "image1040")  # of `sudoku/images`: their digits lie on their side
 
 Draw = Callable[[int, np.random.Generator], Asked]  # side in pixels → a cell
 
@@ -63,18 +64,17 @@ def drawn(count_each: int) -> Iterator[Asked]:
 def sudokus(folder: Path, of_each: int) -> Iterator[Asked]:
     """Cells of the photos in a folder, in every size, of each kind at most `of_each` from a photo."""
     for number, file in enumerate(sorted(folder.glob("*.jpg"))):
+        if file.stem in LYING:
+            continue
         truth = np.loadtxt(file.with_suffix(".txt"), dtype=np.int64)
         gray = decode(str(file))
         found = corners(gray)
-        if found is None:
+        if found is None or not _agrees(truth, _cells(seen_from_above(gray, found, min(SIDES_PX)))):
+            print(f"{folder.name}/{file.name}: its grid was not found", file=sys.stderr)
             continue
         rng = np.random.default_rng([SEED, number])
-        turned = _turned_as(truth, _cells(seen_from_above(gray, found, min(SIDES_PX))))
-        if turned is None:
-            continue
         for side in SIDES_PX:
-            grid = np.rot90(seen_from_above(gray, found, side), turned)
-            cells = _cells(grid)
+            cells = _cells(seen_from_above(gray, found, side))
             for filled in (False, True):
                 places = np.flatnonzero((truth.ravel() > 0) == filled)
                 for place in rng.permutation(places)[:of_each]:
@@ -89,22 +89,14 @@ def _cells(grid: Gray) -> Gray:
     return grid.reshape(ROWS, side, ROWS, side).transpose(0, 2, 1, 3)
 
 
-def _turned_as(truth: np.ndarray[Any, np.dtype[np.int64]], cells: Gray) -> int | None:
-    """By how many quarter turns the grid agrees with what its cells should hold; None if it never does.
-
-    A cell holds a digit if the contrast in its middle is among the highest; full grids agree as they are.
-    """
-    for turns in range(4):
-        side = cells.shape[-1]
-        edge = round(INNER * side)
-        grid = np.rot90(cells.transpose(0, 2, 1, 3).reshape(ROWS * side, ROWS * side), turns)
-        inner = _cells(grid)[:, :, edge:-edge, edge:-edge].astype(np.float64)
-        contrast = inner.max((2, 3)) - inner.min((2, 3))
-        filled = truth > 0
-        full = int(filled.sum())
-        if full == truth.size or np.mean((contrast >= np.sort(contrast.ravel())[-full]) == filled) >= AGREE:
-            return turns
-    return None
+def _agrees(truth: NDArray[np.int64], cells: Gray) -> bool:
+    """Whether the cells with the most contrast in their middle are those that hold a digit; full grids agree always."""
+    edge = round(INNER * cells.shape[-1])
+    inner = cells[:, :, edge:-edge, edge:-edge].astype(np.float64)
+    contrast = inner.max((2, 3)) - inner.min((2, 3))
+    filled = truth > 0
+    weakest = np.sort(contrast.ravel())[-int(filled.sum())]
+    return bool(np.mean((contrast >= weakest) == filled) >= AGREE)
 
 
 def measure(model: Recognizer, data: Path, *, quick: bool, failures: Path | None = None) -> dict[str, Counts]:

@@ -1,4 +1,4 @@
-"""The scripts that measure how ink is found: what counts as right, where a cut lies, what a cell shows, what is stored."""
+"""The scripts that measure how ink is found: what counts as right, where a cut lies, what is drawn and stored."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def test_a_cut_lies_around_or_inside_the_ink_box():
     assert tight.cut(tight.Boxed(boxed.sheet, (0, 0, 30, 100), "1", "here"), 0.1).shape == (110, 40)  # no more sheet
 
 
-def test_the_box_of_a_drawn_digit_holds_its_ink(ten):
+@pytest.mark.usefixtures("ten")
+def test_the_box_of_a_drawn_digit_holds_its_ink():
     boxed = [*tight.drawn_sheets(2)]
     assert len(boxed) == 12
     for one in boxed:
@@ -107,7 +108,8 @@ def test_a_drawn_cell_shows_its_digit(side):
             assert np.ptp(middle.astype(int)) > 25
 
 
-def test_drawn_cells_of_every_kind_and_size(ten):
+@pytest.mark.usefixtures("ten")
+def test_drawn_cells_of_every_kind_and_size():
     pytest.importorskip("matplotlib")
     asked = [*cells.drawn(1)]
     assert len(asked) == 9
