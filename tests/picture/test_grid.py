@@ -208,5 +208,7 @@ def test_photos_of_sudokus(sudokus: Path, number: int) -> None:
     assert (grid.rows, grid.columns) == (9, 9)
     lines = (sudokus / f"image{number}.txt").read_text().split("\n")
     holds = np.array([[value != "0" for value in line.split()] for line in lines if line])
-    contrast = np.ptp([[np.percentile(cell, (3, 90)) for cell in row] for row in grid.cells(image, size_px=32, margin=-0.2)], 2)
+    contrast = np.ptp(
+        [[np.percentile(cell, (3, 90)) for cell in row] for row in grid.cells(image, size_px=32, margin=-0.2)], 2
+    )
     assert contrast[holds].min() > contrast[~holds].max()

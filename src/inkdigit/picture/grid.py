@@ -28,7 +28,10 @@ MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
 MARGIN = 0.06  # of the sides: how far beyond the rough corners lines are looked for
 OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
-REACHES = (0.15, 0.05)  # of half the side, in both directions: how wrong the slopes may be, at first and once straightened
+REACHES = (
+    0.15,
+    0.05,
+)  # of half the side, in both directions: how wrong the slopes may be, at first and once straightened
 STRIPS = 16  # in which a line is taken as level while its slope is looked for
 CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
@@ -42,6 +45,7 @@ REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lin
 OFF = 0.2  # of their distance: how far a line may be from where it is expected
 WEAK = 0.2  # of its crossings: what an expected line must leave
 MISSING_OF = 9  # expected lines, of which one may not be seen at all
+WANDER = 0.03  # of the side: how far a line may be from where a flat page has it
 EVEN = 0.12  # of the mean: spacings that differ less are equal ones, not quite seen
 
 Places = NDArray[np.float64]  # (N,): where the lines of a family are, in pixels, from the top or from the left
@@ -106,9 +110,7 @@ class Grid:
     def columns(self) -> int:
         return len(self.down) - 1
 
-    def cut(
-        self, image: Image.Image | Gray, row: int, column: int, *, size_px: int, margin: float = 0.0
-    ) -> Gray:
+    def cut(self, image: Image.Image | Gray, row: int, column: int, *, size_px: int, margin: float = 0.0) -> Gray:
         """One cell of the photo, uint8 (h, w), as if seen from straight above.
 
         `size_px` is the mean height of a row. All cells of a grid with equal rows and columns have the same size.
@@ -372,7 +374,7 @@ def _fitted(across: Places, down: Places, y: Crossings, x: Crossings) -> Points:
 
 def _wandering(lines: Floats, across: Places, down: Places) -> Crossings:
     """The heights of all lines of a map (H, W) at each crossing, (rows + 1, columns + 1)."""
-    reach = max(1, round(0.2 * float(np.diff(across).min())))
+    reach = max(1, round(min(0.2 * float(np.diff(across).min()), WANDER * len(lines))))
     edges = down.astype(int)
     heights = np.empty((len(across), len(down)))
     for i, line in enumerate(across):

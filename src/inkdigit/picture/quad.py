@@ -52,9 +52,7 @@ def view(image: Image.Image, corners: Points, size: tuple[int, int], *, fill: in
     """
     matrix = homography(UNIT * size, corners)
     data = (matrix / matrix[2, 2]).ravel()[:8].tolist()
-    flat = image.transform(
-        size, Image.Transform.PERSPECTIVE, data, resample=Image.Resampling.BILINEAR, fillcolor=fill
-    )
+    flat = image.transform(size, Image.Transform.PERSPECTIVE, data, resample=Image.Resampling.BILINEAR, fillcolor=fill)
     return np.asarray(flat)
 
 
