@@ -1,6 +1,6 @@
-"""Write `docs/robustness.md` from what `measure.py`, `rejection.py` and `adapting.py` measured.
+"""Write `docs/robustness.md` from what `measure.py`, `rejection.py`, `adapting.py` and the scripts of `ink.jsonl` measured.
 
-In: `results/robustness.json`, `rejection.json`, `adapting.jsonl`; a smoke run, or one on held-out
+In: `results/robustness.json`, `rejection.json`, `adapting.jsonl`, `ink.jsonl`; a smoke run, or one on held-out
 training images, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if
 it is stale.
 """
@@ -17,7 +17,8 @@ from benchmarks.common import machine, pages, results
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, machine_line, middle, row, table
 from benchmarks.common.tables import percent as shares
-from benchmarks.robustness import adapting
+from benchmarks.robustness import adapting, ink_tables
+from benchmarks.robustness.outcomes import LEDGER
 from inkdigit.measure.robustness import UNSEEN
 from inkdigit.report.numbers import percent
 
@@ -221,8 +222,11 @@ def _user(user: str, runs: Sequence[Record]) -> str:
     )
 
 
-def content(record: Record, compared: Record | None, runs: Sequence[Record]) -> dict[str, Any]:
+def content(
+    record: Record, compared: Record | None, runs: Sequence[Record], measured: Sequence[Record]
+) -> dict[str, Any]:
     """What the template shows."""
+    ink = ink_tables.content(ink_tables.shown(measured, record["model"]))
     adaptations = dict.fromkeys(machine_line("`python -m benchmarks.robustness.adapting`", run) for run in runs)
     return {
         "model": record["model"],
@@ -234,17 +238,21 @@ def content(record: Record, compared: Record | None, runs: Sequence[Record]) -> 
         "scores": compared and scores(compared),
         "calibration": calibration(record),
         "adapted": adapted(runs) if runs else None,
+        "ink": ink,
         "machines": [
             machine_line(COMMAND, record),
             *([machine_line(_compared(compared), compared)] if compared else []),
             *adaptations,
+            *(ink["machines"] if ink else []),
         ],
     }
 
 
-def render(record: Record | None, compared: Record | None, runs: Sequence[Record] = ()) -> str:
+def render(
+    record: Record | None, compared: Record | None, runs: Sequence[Record] = (), measured: Sequence[Record] = ()
+) -> str:
     """The page."""
-    values = {} if record is None else content(record, compared, runs)
+    values = {} if record is None else content(record, compared, runs, measured)
     return pages.render("robustness/page.md.j2", {"measured": record is not None, **values})
 
 
@@ -256,7 +264,8 @@ def files(folder: Path, page: Path) -> pages.Files:
     shown = None if record is None else record["model"]
     lines = [line for line in results.read_lines(folder / adapting.LEDGER) if line["model"] == shown]
     runs = results.latest(lines, lambda line: (line["user"], line["seed"]))
-    return pages.beside(page, render(record, results.read(folder / SCORES), [*runs.values()]), {})
+    measured = results.read_lines(folder / LEDGER)
+    return pages.beside(page, render(record, results.read(folder / SCORES), [*runs.values()], measured), {})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

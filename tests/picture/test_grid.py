@@ -25,7 +25,7 @@ def turned(corners: np.ndarray, deg: float) -> np.ndarray:
 
 
 def from_the_side(corners: np.ndarray) -> np.ndarray:
-    return corners + [(12, 14), (-20, 0), (16, 8), (-10, 20)]
+    return corners + np.array([(12, 14), (-20, 0), (16, 8), (-10, 20)])
 
 
 def draw(
@@ -147,7 +147,7 @@ def photo(corners: np.ndarray, zoom: int) -> Image.Image:
     matrix = homography(UNIT, corners * zoom)
     for row in range(3):
         for column in range(4):
-            cell = (UNIT + (column, row)) / (4, 3)
+            cell = (UNIT + np.array([column, row])) / (4, 3)
             pen.polygon([*map(tuple, project(matrix, cell))], fill=60 + 10 * (4 * row + column))
     return image
 
@@ -208,7 +208,6 @@ def test_photos_of_sudokus(sudokus: Path, number: int) -> None:
     assert (grid.rows, grid.columns) == (9, 9)
     lines = (sudokus / f"image{number}.txt").read_text().split("\n")
     holds = np.array([[value != "0" for value in line.split()] for line in lines if line])
-    contrast = np.ptp(
-        [[np.percentile(cell, (3, 90)) for cell in row] for row in grid.cells(image, size_px=32, margin=-0.2)], 2
-    )
+    cells = grid.cells(image, size_px=32, margin=-0.2)
+    contrast = np.ptp([[np.percentile(cell, (3, 90)) for cell in row] for row in cells], axis=2)
     assert contrast[holds].min() > contrast[~holds].max()

@@ -1,7 +1,7 @@
 """The grid of a table or a sudoku in a photo: where its lines are, and its cells, seen from straight above.
 
-In: the share of each pixel that is a ruled line, as the ink network tells it. Out: the corners of the grid, its rows and
-columns, and cells cut from the photo, which may be larger than what the network saw.
+In: the share of each pixel that is a ruled line, as the ink network tells it. Out: the corners of the grid, its
+rows and columns, and cells cut from the photo, which may be larger than what the network saw.
 
 The largest connected piece of ruling is taken, its four sides roughly straightened, and then its two families of lines:
 the lines of one family meet in one point, so that two numbers tell the slopes of all of them. Once both families are
@@ -31,7 +31,7 @@ OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
 REACHES = (
     0.15,
     0.05,
-)  # of half the side, in both directions: how wrong the slopes may be, at first and once straightened
+)  # of half the side, in both directions: how wrong slopes are, at first and then
 STRIPS = 16  # in which a line is taken as level while its slope is looked for
 CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
@@ -39,7 +39,8 @@ PEAK = 0.1  # of the strongest line: the weakest one that is looked at
 INKED, FAINT = 0.15, 0.08  # of a full line: enough for a line, and for one where a line must be
 RIDGE = 1.5  # times what is around it: what a line has
 AROUND = 0.03  # of the side, to both sides of a line: what is around it
-ARM_START_PX, ARM_PX = 2, 4  # from the crossing: where the lines that leave it are looked for, beyond its own thickness
+ARM_START_PX, ARM_PX = 2, 4  # from the crossing, beyond its own thickness: where the lines that leave it are looked for
+ARM_SEEN_PX = 3  # of these
 SUPPORT = 0.5  # of its crossings that a line must leave: less than that is not a line of this grid
 REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lines that are equally far apart
 OFF = 0.2  # of their distance: how far a line may be from where it is expected
@@ -81,11 +82,11 @@ class _Arms(NamedTuple):
 
     def across(self, columns: Lines) -> Places:
         """How much each line from left to right leaves its crossings with some columns, from 0 to 1."""
-        return (self.right[:, columns[:-1]].mean(axis=1) + self.left[:, columns[1:]].mean(axis=1)) / 2
+        return np.asarray(self.right[:, columns[:-1]].mean(axis=1) + self.left[:, columns[1:]].mean(axis=1)) / 2
 
     def down(self, rows: Lines) -> Places:
         """How much each line from top to bottom leaves its crossings with some rows, from 0 to 1."""
-        return (self.below[rows[:-1]].mean(axis=0) + self.above[rows[1:]].mean(axis=0)) / 2
+        return np.asarray(self.below[rows[:-1]].mean(axis=0) + self.above[rows[1:]].mean(axis=0)) / 2
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,10 +105,12 @@ class Grid:
 
     @property
     def rows(self) -> int:
+        """How many rows of cells there are."""
         return len(self.across) - 1
 
     @property
     def columns(self) -> int:
+        """How many columns of cells there are."""
         return len(self.down) - 1
 
     def cut(self, image: Image.Image | Gray, row: int, column: int, *, size_px: int, margin: float = 0.0) -> Gray:
@@ -158,13 +161,13 @@ class _Photo(NamedTuple):
 
 
 def find_grid(ruling: Floats) -> Grid | None:
-    """Find the largest grid of lines in a photo, given the share of each pixel that is a ruled line, (H, W) from 0 to 1.
+    """Find the largest grid in a photo, given the share of each pixel that is a ruled line, (H, W) from 0 to 1.
 
     A grid has at least two rows and two columns of lines that cross, from frame to frame; they may be of unequal size.
-    Pieces of lines may be missing. A photo may be taken from the side and turned by up to 45°: the grid's top is what is
-    nearest to the top of the photo. Whether a page lies on its side or is upside down cannot be told from lines. Paper
-    with squares is a grid, too. Cells that are merged are told as if all lines went through. A grid that the border of
-    the photo cuts ends with its last line that is visible.
+    Pieces of lines may be missing. A photo may be taken from the side and turned by up to 45°: the grid's top is what
+    is nearest to the top of the photo. Whether a page lies on its side or is upside down cannot be told from lines.
+    Squared paper is a grid, too. Cells that are merged are told as if all lines went through. A grid that the border
+    of the photo cuts ends with its last line that is visible.
 
     None if there is none.
     """
@@ -252,7 +255,7 @@ def _slopes(lines: Floats, reach: float) -> _Family:
 def _directions(flat: Gray) -> tuple[Floats, Floats]:
     """What of a map (H, W) runs from left to right, and what runs from top to bottom, in shares of a pixel."""
     height, width = flat.shape
-    ruling = flat.astype(np.float32) / 255
+    ruling = flat.astype(np.float32) / np.float32(255)
     along, up = _blurred(ruling.T, round(ALONG * width)).T, _blurred(ruling, round(ALONG * height))
     return np.maximum(along - up, 0), np.maximum(up - along, 0)
 
@@ -290,7 +293,7 @@ def _arms(flat: Gray, y: Crossings, x: Crossings, inked: float) -> _Arms:
 
 def _ridges(flat: Gray, inked: float) -> NDArray[np.bool_]:
     """Which pixels are darker than most of what is above and below them: where lines from left to right are."""
-    ruling = flat.astype(np.float32) / 255
+    ruling = flat.astype(np.float32) / np.float32(255)
     return np.asarray((ruling >= inked) & (ruling >= RIDGE * _blurred(ruling, round(AROUND * len(flat)))))
 
 
@@ -302,7 +305,8 @@ def _leaving(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> 
     near[:, :-1] |= seen[:, 1:]
     at = y[..., None] + sign * np.arange(ARM_START_PX, ARM_START_PX + ARM_PX)
     rows = np.clip(at.astype(int), 0, height - 1)
-    return near[rows, np.clip(x.astype(int), 0, width - 1)[..., None]].mean(axis=2) > 0.6
+    seen_px = near[rows, np.clip(x.astype(int), 0, width - 1)[..., None]].sum(axis=2)
+    return np.asarray(seen_px >= ARM_SEEN_PX)
 
 
 def _crossing(arms: _Arms) -> tuple[Lines, Lines]:
@@ -330,7 +334,7 @@ def _crossing(arms: _Arms) -> tuple[Lines, Lines]:
 
 
 def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
-    """The lines of a family: equally far apart if that explains what is seen, faint lines included; else the chosen ones.
+    """The lines of a family: equally far apart if that explains what is seen, faint lines included; or the chosen ones.
 
     `places` are all that may be lines, `evidence` the share of crossings that each of them leaves.
     """
@@ -369,7 +373,7 @@ def _fitted(across: Places, down: Places, y: Crossings, x: Crossings) -> Points:
     start, size = np.array([down[0], across[0]]), np.array([down[-1] - down[0], across[-1] - across[0]])
     before = (np.stack([plain_x.ravel(), plain_y.ravel()], 1) - start) / size
     after = (np.stack([x.ravel(), y.ravel()], 1) - start) / size
-    return project(homography(before, after), UNIT) * size + start
+    return np.asarray(project(homography(before, after), UNIT) * size + start)
 
 
 def _wandering(lines: Floats, across: Places, down: Places) -> Crossings:

@@ -92,7 +92,7 @@ def quad_around(mask: NDArray[np.bool_]) -> Points | None:
 
 
 def upright(corners: Points) -> Points:
-    """The same corners, clockwise as seen; the first one is that whose side to the next is nearest to pointing right."""
+    """The same corners, clockwise as seen: first the one whose side to the next points to the right."""
     sides = np.roll(corners, -1, axis=0) - corners
     return np.roll(corners, -int((sides[:, 0] / np.linalg.norm(sides, axis=1)).argmax()), axis=0)
 

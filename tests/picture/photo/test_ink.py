@@ -310,3 +310,54 @@ def test_an_empty_cell_is_empty(sides, size_px, default_model):
             cell[place] = 60
     (prediction,) = default_model.predict(cell)
     assert prediction.label is None
+
+
+def qr_code() -> np.ndarray:
+    """Black and white squares at random, with three finder patterns: (330, 330)."""
+    modules = np.random.default_rng(0).random((25, 25)) < 0.5
+    finder = np.zeros((8, 8), bool)
+    finder[:7, :7] = True
+    finder[1:6, 1:6] = False
+    finder[2:5, 2:5] = True
+    modules[:8, :8], modules[:8, -8:], modules[-8:, :8] = finder, finder[:, ::-1], finder[::-1]
+    return np.pad(np.where(np.kron(modules, np.ones((12, 12), bool)), 0, 255), 15, constant_values=255).astype(np.uint8)
+
+
+def spreadsheet() -> np.ndarray:
+    """A screenshot: thin gray lines, and numbers in a small font in most cells: (240, 400)."""
+    image = Image.new("L", (400, 240), 255)
+    pen = ImageDraw.Draw(image)
+    for y in range(0, 240, 20):
+        pen.line((0, y, 400, y), fill=200)
+    for x in range(0, 400, 64):
+        pen.line((x, 0, x, 240), fill=200)
+        for y in range(0, 240, 20):
+            pen.text((x + 8, y + 4), f"{(x * 7 + y * 13) % 997}.{y % 10}", fill=20)
+    return np.asarray(image)
+
+
+def nothing_but_a_grid() -> np.ndarray:
+    photo = on_paper(np.zeros((300, 300), np.uint8))
+    photo[grid(photo.shape, 50)] = 70
+    return photo
+
+
+def two_sheets() -> np.ndarray:
+    """Two sheets on a dark table, a digit on each."""
+    table = np.full((260, 460), 40, np.uint8)
+    for label, left in ((3, 20), (8, 250)):
+        table[30:230, left : left + 190] = on_paper(np.pad(INKS[label], ((20, 20), (15, 15))), shadow=10)
+    return table
+
+
+@pytest.mark.parametrize("picture", [qr_code, spreadsheet, nothing_but_a_grid, two_sheets])
+def test_what_holds_no_single_digit_is_rejected(picture, default_model):
+    (prediction,) = default_model.predict(picture())
+    assert prediction.label is None
+    assert prediction.reason
+
+
+def test_a_digit_upside_down_is_read_as_it_stands(default_model):
+    """A 6 turned round is a 9: nothing in the picture says which way is up."""
+    (prediction,) = default_model.predict(on_paper(np.ascontiguousarray(INKS[6][::-1, ::-1])))
+    assert prediction.label in ("9", None)
