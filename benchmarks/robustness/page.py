@@ -1,4 +1,4 @@
-"""Write `docs/robustness.md` from what `measure.py`, `rejection.py`, `adapting.py` and the scripts of `ink.jsonl` measured.
+"""Write `docs/robustness.md` from what the scripts beside this one measured.
 
 In: `results/robustness.json`, `rejection.json`, `adapting.jsonl`, `ink.jsonl`; a smoke run, or one on held-out
 training images, counts as not measured. Out: the page; with `--check` nothing is written, and the exit code is 1 if

@@ -201,3 +201,34 @@ def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught):
     assert ("log odds" in by_name) is taught
     for score in by_name.values():
         assert score(*seen(digits.images)).shape == (20,)
+
+
+@pytest.fixture
+def found(about) -> list[dict]:
+    """Lines of `ink.jsonl`: cases and tight cuts of both photo paths, cells and a sweep of the new one."""
+    counts = {"n": 1200, "right": 1190, "wrong": 4, "refused": 6, "reasons": {}, "taken_for": {}}
+    usps = {**counts, "accuracy": 0.9953}
+    old, new = ({**about, "model": "general", "path": path} for path in ("old", "new"))
+    cases = {"what": "cases", "sets": {"cases/single": counts}, "usps": usps, "missed": []}
+    tight = {"what": "tight", "margins": {"+25": {"drawn": counts}, "-5": {"drawn": {**counts, "right": 600}}}}
+    swept = {"drawn": {**counts, "right": 1188, "wrong": 5}}
+    one = {"name": "inkdigit.picture.photo.ink.MARGIN", "value": 0.45, "tried": 0.36, "factor": 0.8, "sets": swept}
+    return [
+        {**old, **cases},
+        {**new, **cases, "sets": {"cases/single": {**counts, "right": 1196, "wrong": 1, "refused": 3}}},
+        {**new, **tight},
+        {**new, "what": "cells", "cells": {"drawn, empty, all": counts}},
+        {**new, "what": "sweep", "as_is": {"drawn": counts}, "changed": [one]},
+        {**new, **tight, "model": "fast", "margins": {"+25": {"drawn": {**counts, "n": 7}}}},
+    ]
+
+
+def test_how_ink_is_found_by_rules_and_by_the_network(record, found):
+    text = robustness_page.render(record, None, measured=found)
+    assert "| cases: single digits | 1,200 | 1,190 | 4 | 6 | 1,196 | 1 | 3 |" in text
+    assert "| drawn: -5 % | 1,200 | not measured |  |  | 50.0 % | 0.3 % | 0.5 % |" in text
+    assert "| drawn, empty, all | 1,200 | not measured |  |  | 99.2 % | 0.3 % | 0.5 % |" in text
+    assert "| `ink.MARGIN` | 0.45 | -2 right, +1 wrong | the same |" in text
+    assert "99.53 % with rules (0.2), 6 of 1,200 refused; 99.53 % with ink network" in words(text)
+    assert "- `python -m benchmarks.robustness.tight`, ink network: 2026-01-01" in text
+    assert "## How ink is found" not in robustness_page.render(record, None, measured=found[:1])
