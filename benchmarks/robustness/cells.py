@@ -111,7 +111,9 @@ def measure(model: Recognizer, data: Path, *, quick: bool, failures: Path | None
         for group in (f"{name.rpartition(',')[0]}, all", name):
             kinds.setdefault(group, []).append(outcome)
         keep([outcome], failures)
-    counted = {name: count(outcomes) for name, outcomes in kinds.items()}
+    groups = list(dict.fromkeys(name.rpartition(",")[0] for name in kinds))
+    names = sorted(kinds, key=lambda name: groups.index(name.rpartition(",")[0]))
+    counted = {name: count(kinds[name]) for name in names}
     show("Cells (an empty one is right if it is refused)", counted)
     return counted
 

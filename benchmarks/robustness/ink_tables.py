@@ -81,16 +81,27 @@ def _usps(known: Lines) -> str:
 
 
 def _tight(known: Lines) -> str:
-    """One row for each source and margin."""
-    figures = _both(known, "tight", _by_source_and_margin)
-    names = list(dict.fromkeys(name for sets in figures.values() if sets for name in sets))
-    return _side_by_side(figures, {name: name for name in names}, per_cent=True)
+    """Two rows for each source, rules and network; in each margin's column the shares that are right and wrong."""
+    figures = {
+        path: margins for path, margins in _both(known, "tight", lambda line: line["margins"]).items() if margins
+    }
+    names = list(dict.fromkeys(margin for margins in figures.values() for margin in margins))
+    sources = list(
+        dict.fromkeys(source for margins in figures.values() for sets in margins.values() for source in sets)
+    )
+    rows = []
+    for source in sources:
+        for path, margins in figures.items():
+            counts = [margins.get(margin, {}).get(source) for margin in names]
+            n = next(one["n"] for one in counts if one)
+            rows.append(row(source, f"{n:,}", PATHS[path], *map(_right_and_wrong, counts)))
+    return table(["digits", "n", "found by", *(f"{margin} %" for margin in names)], rows)
 
 
-def _by_source_and_margin(line: Record) -> dict[str, Any]:
-    margins = line["margins"]
-    sources = next(iter(margins.values()))
-    return {f"{source}: {margin} %": sets[source] for source in sources for margin, sets in margins.items()}
+def _right_and_wrong(counts: Mapping[str, Any] | None) -> str:
+    if counts is None:
+        return NOT_MEASURED
+    return " / ".join(f"{100 * counts[kind] / counts['n']:.1f}" for kind in ("right", "wrong"))
 
 
 def _cells(known: Lines) -> str:
