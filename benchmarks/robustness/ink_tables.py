@@ -10,6 +10,7 @@ from typing import Any
 
 from benchmarks.common.results import Record, latest
 from benchmarks.common.tables import NOT_MEASURED, machine_line, row, table
+from benchmarks.robustness.cells import MAX_OFF
 
 PATHS = {"old": "rules (0.2)", "new": "ink network"}
 FOLDERS = {
@@ -41,6 +42,8 @@ def content(known: Lines) -> dict[str, Any] | None:
         "usps": _usps(known),
         "tight": _tight(known),
         "cells": _cells(known),
+        "grids": _grids(known),
+        "off": f"{100 * MAX_OFF:.0f} %",
         "sweep": _sweep(known.get(("sweep", "new"))),
         "machines": _machines(known),
     }
@@ -109,6 +112,12 @@ def _cells(known: Lines) -> str:
     figures = _both(known, "cells", lambda line: line["cells"])
     names = list(dict.fromkeys(name for sets in figures.values() if sets for name in sets))
     return _side_by_side(figures, {name: name for name in names}, per_cent=True)
+
+
+def _grids(known: Lines) -> str:
+    """In how many sudoku photos the grid was found."""
+    found = known.get(("cells", "new"), {}).get("grids", {})
+    return " and ".join(f"{one['found']} of {one['n']} in `{name}`" for name, one in found.items())
 
 
 def _sweep(line: Record | None) -> dict[str, Any] | None:

@@ -105,12 +105,12 @@ def count(outcomes: Iterable[Outcome]) -> Counts:
 
 def show(title: str, counted: Mapping[str, Counts]) -> None:
     """Print a table: one row of counts for each name."""
-    print(f"\n{title}\n  {'':34} {'n':>6} {'right':>14} {'wrong':>14} {'refused':>14}")
+    print(f"\n{title}\n  {'':44} {'n':>6} {'right':>14} {'wrong':>14} {'refused':>14}")
     for name, counts in counted.items():
         n = max(counts["n"], 1)
         shares = (f"{counts[kind]:>5} {100 * counts[kind] / n:6.2f} %" for kind in ("right", "wrong", "refused"))
         taken = ", ".join(f"{label}: {number}" for label, number in counts["taken_for"].items())
-        print(f"  {name:34} {counts['n']:>6} {' '.join(shares)}  {'taken for ' + taken if taken else ''}")
+        print(f"  {name:44} {counts['n']:>6} {' '.join(shares)}  {'taken for ' + taken if taken else ''}")
 
 
 def keep(outcomes: Iterable[Outcome], folder: Path | None) -> None:

@@ -117,12 +117,29 @@ def test_drawn_cells_of_every_kind_and_size():
 
 
 def test_a_grid_is_taken_only_if_its_cells_are_empty_where_the_text_says_so():
+    side = min(cells.SIDES_PX)
     truth = np.zeros((9, 9), np.int64)
     truth[2, 3] = truth[5, 5] = 8
-    grid = np.full((90, 90), 200, np.uint8)
-    grid[25, 35] = grid[55, 55] = 0
-    assert cells._agrees(truth, cells._cells(grid))
-    assert not cells._agrees(np.ones((9, 9), np.int64) - np.eye(9, dtype=np.int64), cells._cells(np.rot90(grid * 0)))
+    grid = [[np.full((side, side), 200, np.uint8) for _ in range(9)] for _ in range(9)]
+    grid[2][3][side // 2, side // 2] = grid[5][5][side // 2, side // 2] = 0
+    assert cells._agrees(truth, grid)
+    assert not cells._agrees(np.triu(np.ones_like(truth)), grid)
+
+
+def test_cells_of_a_sudoku_are_cut_at_the_lines_and_a_little_off(tmp_path):
+    pixels = np.full((450, 450), 230, np.uint8)
+    for at in range(0, 450, 50):
+        pixels[at : at + 2] = pixels[:, at : at + 2] = 40
+    truth = np.zeros((9, 9), np.int64)
+    truth[4, 4] = 7
+    np.savetxt(tmp_path / "a.txt", truth, "%d")
+    lines = tuple(np.linspace(0, 1, 10))
+    grid = cells.Grid(np.array([[0.0, 0.0], [1, 0], [1, 1], [0, 1]]), lines, lines)
+    asked = [*cells.sudokus([(tmp_path / "a.jpg", pixels, grid), (tmp_path / "b.jpg", pixels, None)], "here", 4)]
+    assert len(asked) == 3 * (4 + 1)
+    assert {one.expected for one in asked} == {NOTHING, "7"}
+    assert {one.picture.shape[0] for one in asked} == set(cells.SIDES_PX)
+    assert {one.name.split(", ")[2] for one in asked} == {"at the lines", "a little off"}
 
 
 def test_every_number_of_the_photo_path_is_changed_and_set_back():

@@ -217,7 +217,7 @@ def found(about) -> list[dict]:
         {**old, **cases},
         {**new, **cases, "sets": {"cases/single": {**counts, "right": 1196, "wrong": 1, "refused": 3}}},
         {**new, **tight},
-        {**new, "what": "cells", "cells": {"drawn, empty, all": counts}},
+        {**new, "what": "cells", "cells": {"drawn, empty, all": counts}, "grids": {"images": {"n": 77, "found": 76}}},
         {**new, "what": "sweep", "as_is": {"drawn": counts}, "changed": [one]},
         {**new, **tight, "model": "fast", "margins": {"+25": {"drawn": {**counts, "n": 7}}}},
     ]
@@ -228,6 +228,8 @@ def test_how_ink_is_found_by_rules_and_by_the_network(record, found):
     assert "| cases: single digits | 1,200 | 1,190 | 4 | 6 | 1,196 | 1 | 3 |" in text
     assert "| drawn | 1,200 | ink network | 99.2 / 0.3 | 50.0 / 0.3 |" in text
     assert "| drawn, empty, all | 1,200 | not measured |  |  | 99.2 % | 0.3 % | 0.5 % |" in text
+    assert "a little off, by 10 % of a cell at most." in words(text)
+    assert "Grids found, and so cut: 76 of 77 in `images`; photos" in words(text)
     assert "| `ink.MARGIN` | 0.45 | -2 right, +1 wrong | the same |" in text
     assert "99.53 % with rules (0.2), 6 of 1,200 refused; 99.53 % with ink network" in words(text)
     assert "- `python -m benchmarks.robustness.tight`, ink network: 2026-01-01" in text
