@@ -17,12 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from inkdigit.picture.components import boxes, components
+from inkdigit.picture.components import Mask, boxes, components
 from inkdigit.picture.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
 from inkdigit.types import Floats, Gray
 
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
 FULL = 0.5  # share of a pixel: thin lines count as much as thick ones
+GAP = 0.0036  # of the longest side: a gap in a line that is twice as long is closed
+AGAIN = 3  # times: how often corners are looked for from those that were found
+NEAR = 0.05  # of the grid's side: corners that are as near to those that were assumed confirm them
 TRIED = 3  # pieces of ruling, the largest first: what is smaller than three others is not what the photo shows
 MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
@@ -36,12 +39,13 @@ STRIPS = 16  # in which a line is taken as level while its slope is looked for
 CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
 PEAK = 0.1  # of the strongest line: the weakest one that is looked at
-INKED, FAINT = 0.15, 0.08  # of a full line: enough for a line, and for one where a line must be
-RIDGE = 1.5  # times what is around it: what a line has
+HALF = 0.06  # of a full line: one that is as faint counts half
+INKED, FAINT = 0.4, 0.25  # of a ridge: enough for a line, and for one where a line must be
 AROUND = 0.03  # of the side, to both sides of a line: what is around it
 ARM_START_PX, ARM_PX = 2, 4  # from the crossing, beyond its own thickness: where the lines that leave it are looked for
 ARM_SEEN_PX = 3  # of these
 SUPPORT = 0.5  # of its crossings that a line must leave: less than that is not a line of this grid
+BARE = 0.25  # of the lines between the cells of a row: less than that, even faint, is not a row of cells
 REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lines that are equally far apart
 OFF = 0.2  # of their distance: how far a line may be from where it is expected
 WEAK = 0.2  # of its crossings: what an expected line must leave
@@ -87,6 +91,15 @@ class _Arms(NamedTuple):
     def down(self, rows: Lines) -> Places:
         """How much each line from top to bottom leaves its crossings with some rows, from 0 to 1."""
         return np.asarray(self.below[rows[:-1]].mean(axis=0) + self.above[rows[1:]].mean(axis=0)) / 2
+
+
+class _Lattice(NamedTuple):
+    """A grid in an image of ruling: corners in its pixels, the places of lines, and how many lines leave crossings."""
+
+    corners: Points
+    across: Places
+    down: Places
+    arms: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,20 +186,49 @@ def find_grid(ruling: Floats) -> Grid | None:
     """
     mask = ruling >= LINE
     image = Image.fromarray(np.asarray(np.rint(255 * np.clip(ruling / FULL, 0, 1)), np.uint8))
-    labels, count = components(_grown(mask))
+    labels, count = components(_grown(mask, max(1, round(GAP * max(mask.shape)))))
     found = boxes(labels, count)[1:]
     sides = found[:, 2:] - found[:, :2]
     for index in np.argsort(-sides.prod(axis=1), kind="stable")[:TRIED]:
         if sides[index].min() < MIN_SIDE_PX:
             continue
-        corners = quad_around((labels == index + 1) & mask)
-        if corners is not None and (grid := _grid_at(image, corners)) is not None:
-            return grid
+        top, left, bottom, right = found[index]
+        box = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+        if (lattice := _lattice_of(image, quad_around((labels == index + 1) & mask), box)) is not None:
+            return Grid(lattice.corners / image.size, _shares(lattice.across), _shares(lattice.down))
     return None
 
 
-def _grid_at(image: Image.Image, corners: Points) -> Grid | None:
-    """The grid of an image of ruling (255 where a pixel is all line), of which corners are known roughly."""
+def _lattice_of(image: Image.Image, corners: Points | None, box: Points) -> _Lattice | None:
+    """The lattice of a piece of ruling, whose corners and box are given.
+
+    If something sticks out of the grid, the corners are wrong, and the box may be better: the one with most lines wins.
+    """
+    found, settled = ([], False) if corners is None else _settled(image, corners)
+    if not settled:
+        found += _settled(image, box)[0]
+    return max(found, key=lambda lattice: lattice.arms, default=None)
+
+
+def _settled(image: Image.Image, corners: Points) -> tuple[list[_Lattice], bool]:
+    """The lattices found from corners, and again from the corners of what was found; whether that came to an end."""
+    found: list[_Lattice] = []
+    for _ in range(AGAIN):
+        if (lattice := _lattice_at(image, corners)) is None:
+            break
+        found.append(lattice)
+        if _is_near(lattice.corners, corners):
+            return found, True
+        corners = lattice.corners
+    return found, False
+
+
+def _is_near(one: Points, other: Points) -> bool:
+    return bool(np.linalg.norm(one - other, axis=1).max() < NEAR * min(side_lengths(one)))
+
+
+def _lattice_at(image: Image.Image, corners: Points) -> _Lattice | None:
+    """The lattice in an image of ruling (255 where a pixel is all line), of which corners are known roughly."""
     corners = _beyond(corners, MARGIN)
     for reach in REACHES:
         if not _is_plausible(corners, image.size):
@@ -195,20 +237,27 @@ def _grid_at(image: Image.Image, corners: Points) -> Grid | None:
     if not _is_plausible(corners, image.size):
         return None
     flat = view(image, corners, _size(corners))
-    lengthwise, crosswise = _directions(flat)
+    level, upright = _ridges(flat), _ridges(flat.T).T
+    lengthwise, crosswise = _lengthwise(level), _lengthwise(upright.T).T
     across, down = _peaks(lengthwise.mean(axis=1)), _peaks(crosswise.mean(axis=0))
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
-    rows, columns = _crossing(_arms(flat, y, x, INKED))
-    faint = _arms(flat, y, x, FAINT)
+    faint = _arms(level, upright, y, x, least=FAINT)
+    rows, columns = _crossing(_arms(level, upright, y, x, least=INKED))
+    rows, columns = (
+        _extended(across, rows, faint.across(columns), faint.below[:, columns[1:-1]], faint.above[:, columns[1:-1]]),
+        _extended(down, columns, faint.down(rows), faint.right[rows[1:-1]].T, faint.left[rows[1:-1]].T),
+    )
     across, down = _evened(across, rows, faint.across(columns)), _evened(down, columns, faint.down(rows))
     if min(len(across), len(down)) < 3:
         return None
-    fitted = _fitted(across, down, _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T)
+    y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
     height, width = flat.shape
-    corners = project(homography(UNIT * (width, height), corners), fitted)
-    return Grid(corners / image.size, _shares(across), _shares(down))
+    corners = project(homography(UNIT * (width, height), corners), _fitted(across, down, y, x))
+    seen = _arms(level, upright, y, x, least=FAINT)
+    count = seen.right[:, :-1].sum() + seen.left[:, 1:].sum() + seen.below[:-1].sum() + seen.above[1:].sum()
+    return _Lattice(corners, across, down, int(count))
 
 
 def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
@@ -219,7 +268,8 @@ def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
 
 def _straightened(image: Image.Image, corners: Points, reach: float) -> Points:
     """Corners between which both families of lines are straight, given some between which they nearly are."""
-    lengthwise, crosswise = _directions(view(image, corners, _size(corners)))
+    flat = view(image, corners, _size(corners)).astype(np.float32)
+    lengthwise, crosswise = _lengthwise(flat), _lengthwise(flat.T).T
     one, other = _slopes(lengthwise, reach), _slopes(crosswise.T, reach)
     points = []
     for x0, y0 in 2 * UNIT - 1:  # the lines along the border, if they are turned as the grid's are
@@ -252,12 +302,10 @@ def _slopes(lines: Floats, reach: float) -> _Family:
     return best
 
 
-def _directions(flat: Gray) -> tuple[Floats, Floats]:
-    """What of a map (H, W) runs from left to right, and what runs from top to bottom, in shares of a pixel."""
-    height, width = flat.shape
-    ruling = flat.astype(np.float32) / np.float32(255)
-    along, up = _blurred(ruling.T, round(ALONG * width)).T, _blurred(ruling, round(ALONG * height))
-    return np.maximum(along - up, 0), np.maximum(up - along, 0)
+def _lengthwise(level: Floats) -> Floats:
+    height, width = level.shape
+    along, up = _blurred(level.T, round(ALONG * width)).T, _blurred(level, round(ALONG * height))
+    return np.asarray(np.maximum(along - up, 0))
 
 
 def _blurred(values: Floats, px: int) -> Floats:
@@ -283,18 +331,21 @@ def _peaks(profile: Floats) -> Places:
     return np.sort(np.array(peaks))
 
 
-def _arms(flat: Gray, y: Crossings, x: Crossings, inked: float) -> _Arms:
-    """The lines that leave the crossings at `y` and `x` in a map (H, W), if they have a share of `inked` ruling."""
-    level, upright = _ridges(flat, inked), _ridges(flat.T, inked).T
-    up, below = _leaving(upright, y, x, -1), _leaving(upright, y, x, 1)
-    left, right = _leaving(level.T, x, y, -1), _leaving(level.T, x, y, 1)
-    return _Arms(up, below, left, right)
+def _arms(level: Floats, upright: Floats, y: Crossings, x: Crossings, *, least: float) -> _Arms:
+    """The lines that leave the crossings at `y` and `x`, given the ridges of both directions (H, W)."""
+    above, below = _leaving(upright >= least, y, x, -1), _leaving(upright >= least, y, x, 1)
+    left, right = _leaving(least <= level.T, x, y, -1), _leaving(least <= level.T, x, y, 1)
+    return _Arms(above, below, left, right)
 
 
-def _ridges(flat: Gray, inked: float) -> NDArray[np.bool_]:
-    """Which pixels are darker than most of what is above and below them: where lines from left to right are."""
+def _ridges(flat: Gray) -> Floats:
+    """How much darker each pixel of a map (H, W) is than what is above and below it, from 0 to 1: lines to the right.
+
+    A thin or faint line counts nearly as much as a thick one.
+    """
     ruling = flat.astype(np.float32) / np.float32(255)
-    return np.asarray((ruling >= inked) & (ruling >= RIDGE * _blurred(ruling, round(AROUND * len(flat)))))
+    around = _blurred(ruling, round(AROUND * len(flat)))
+    return np.asarray(np.maximum(ruling - around, 0) / (ruling + HALF))
 
 
 def _leaving(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
@@ -331,6 +382,26 @@ def _crossing(arms: _Arms) -> tuple[Lines, Lines]:
         else:
             break
     return rows, columns
+
+
+def _extended(
+    places: Places, chosen: Lines, evidence: Places, after: NDArray[np.bool_], before: NDArray[np.bool_]
+) -> Lines:
+    """The chosen lines of a family, and those that go on beyond them at the same distance, with faint cells between."""
+    lines = places[chosen]
+    if len(lines) < 3 or not after.size:
+        return chosen
+    pitch = float(np.median(np.diff(lines)))
+    for end, step, near, far in ((0, -1, before, after), (-1, 1, after, before)):
+        while True:
+            distance = np.abs(places - (places[chosen[end]] + step * pitch))
+            new = int(distance.argmin())
+            if distance[new] > OFF * pitch or evidence[new] < SUPPORT or new in chosen:
+                break
+            if min(near[chosen[end]].mean(), far[new].mean()) < BARE:
+                break
+            chosen = np.sort(np.append(chosen, new))
+    return chosen
 
 
 def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
@@ -406,15 +477,16 @@ def _shares(lines: Places) -> tuple[float, ...]:
     return tuple(((lines - lines[0]) / (lines[-1] - lines[0])).tolist())
 
 
-def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """A mask (H, W) and all pixels beside it: a gap of two pixels in a line is closed."""
-    tall = mask.copy()
-    tall[1:] |= mask[:-1]
-    tall[:-1] |= mask[1:]
-    wide = tall.copy()
-    wide[:, 1:] |= tall[:, :-1]
-    wide[:, :-1] |= tall[:, 1:]
-    return wide
+def _grown(mask: Mask, px: int) -> Mask:
+    """A mask (H, W) and all that is within `px` of it, in both directions."""
+    for _ in range(px):
+        tall = mask.copy()
+        tall[1:] |= mask[:-1]
+        tall[:-1] |= mask[1:]
+        mask = tall.copy()
+        mask[:, 1:] |= tall[:, :-1]
+        mask[:, :-1] |= tall[:, 1:]
+    return mask
 
 
 def _cell(lines: tuple[float, ...], index: int) -> tuple[float, float]:
