@@ -24,7 +24,7 @@ from inkdigit.types import Floats, Gray
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
 FULL = 0.5  # share of a pixel: thin lines count as much as thick ones
 GAP = 0.0036  # of the longest side: a gap in a line that is twice as long is closed
-AGAIN = 3  # times: how often corners are looked for from those that were found
+AGAIN = 2  # times: how often corners are looked for from those that were found
 NEAR = 0.05  # of the grid's side: corners that are as near to those that were assumed confirm them
 TRIED = 3  # pieces of ruling, the largest first: what is smaller than three others is not what the photo shows
 MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind

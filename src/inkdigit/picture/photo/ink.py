@@ -31,19 +31,31 @@ THIN = 0.1  # of the longer side: thinner strokes are thickened; MNIST's have ha
 
 
 def find(gray: Gray) -> Gray:
-    """Find the ink of what is written: uint8 (h, w), 255 on exactly 0."""
-    side = min(max(sqrt(gray.size), CLOSE_SIDE_PX), FAR_SIDE_PX)
-    shares = look(gray, side_px=side)
-    things, labels = groups(shares)
-    written = _written(things, labels.shape)
-    if written and (box := _closer(written, gray.shape, labels.shape)) is not None:
-        gray = gray[box]
-        shares = look(gray, side_px=CLOSE_SIDE_PX)
-        things, labels = groups(shares)
-        written = _written(things, labels.shape)
+    """Find the ink of what is written: uint8 (h, w), 255 on exactly 0.
+
+    The whole picture is looked at first. Where its writing is small, it is looked for in more detail, and then the part
+    of the picture that has it is looked at again.
+    """
+    shares, labels, written = _read(gray, CLOSE_SIDE_PX)
+    if _height(written) < SMALL_PX and gray.size > CLOSE_SIDE_PX**2:
+        far = _read(gray, min(sqrt(gray.size), FAR_SIDE_PX))
+        if (box := _around(far[2], gray.shape, far[1].shape)) is not None:
+            gray = gray[box]
+            shares, labels, written = _read(gray, CLOSE_SIDE_PX)
     if not written:
         return np.zeros(labels.shape, np.uint8)
     return _draw(shares, labels, written, gray.shape)
+
+
+def _read(gray: Gray, side_px: float) -> tuple[Floats, Labels, list[Group]]:
+    """The shares of a picture looked at with `side_px`² pixels, the label of each pixel, and what is written."""
+    shares = look(gray, side_px=side_px)
+    things, labels = groups(shares)
+    return shares, labels, _written(things, labels.shape)
+
+
+def _height(written: list[Group]) -> int:
+    return max((thing.height for thing in written), default=0)
 
 
 def _written(things: list[Group], shape: tuple[int, ...]) -> list[Group]:
@@ -71,21 +83,21 @@ def _gap(a: Group, b: Group) -> int:
     return max(max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom))
 
 
-def _closer(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) -> tuple[slice, slice] | None:
-    """The part of a picture (H, W), seen at a smaller size, that is looked at again; None if that shows nothing more."""
-    height = max(thing.height for thing in written)
+def _around(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) -> tuple[slice, slice] | None:
+    """The part of a picture (H, W) with what is written in it, which was found at the size `seen`."""
+    if not written:
+        return None
     top, left = min(t.top for t in written), min(t.left for t in written)
     bottom, right = max(t.bottom for t in written), max(t.right for t in written)
-    if height >= SMALL_PX:
-        return None
-    margin = MARGIN * max(height, 0.25 * (right - left))
-    sides = []
-    for begin, end, length, before in ((top, bottom, full[0], seen[0]), (left, right, full[1], seen[1])):
-        scale = length / before
-        sides.append(slice(max(0, int((begin - margin) * scale)), min(length, ceil((end + margin) * scale))))
-    box = sides[0], sides[1]
-    area = (box[0].stop - box[0].start) * (box[1].stop - box[1].start)
-    return box if area < 0.6 * full[0] * full[1] else None
+    margin = MARGIN * max(_height(written), 0.25 * (right - left))
+    rows, columns = (
+        slice(max(0, int((begin - margin) * scale)), min(length, ceil((end + margin) * scale)))
+        for begin, end, length, scale in (
+            (top, bottom, full[0], full[0] / seen[0]),
+            (left, right, full[1], full[1] / seen[1]),
+        )
+    )
+    return rows, columns
 
 
 def _draw(shares: Floats, labels: Labels, written: list[Group], full: tuple[int, ...]) -> Gray:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from inkdigit.synth.raster import Map, Shape, cloud, grid, over, segment, stripes
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right in pixels
+NEAR_BORDER = 0.08  # of the shorter side
 KINDS = ("ruled", "squared", "dots", "cell", "box", "comb", "grid", "underline", "band")
 SHARES = (0.14, 0.14, 0.06, 0.26, 0.1, 0.06, 0.12, 0.06, 0.06)
 
@@ -77,7 +78,8 @@ def _cell(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map:
             continue
         thick = width * (float(rng.uniform(1.5, 3)) if bold and rng.random() < 0.4 else 1)
         lean = float(rng.normal(0, 0.02))
-        ends = np.array([-0.1, 1.1]) if rng.random() < 0.7 else np.sort(rng.uniform(-0.2, 1.2, 2))
+        at_border = at < NEAR_BORDER * min(h, w)  # only there a line may end inside of the picture
+        ends = np.sort(rng.uniform(-0.2, 1.2, 2)) if at_border and rng.random() < 0.4 else np.array([-0.1, 1.1])
         cover = over(cover, _side_line(shape, side, at, thick, turn + lean, ends))
         if rng.random() < 0.08:  # a double line
             cover = over(cover, _side_line(shape, side, at + 2.5 * thick + 1, thick, turn + lean, ends))

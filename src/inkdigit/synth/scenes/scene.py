@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageFilter
 
 from inkdigit.synth import camera
 from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, over
@@ -21,6 +22,8 @@ KINDS = ("single", "tight", "empty", "row", "page", "other")
 SHARES = (0.36, 0.19, 0.11, 0.17, 0.1, 0.07)
 TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
 WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
+TRIES = 4  # scenes that are drawn until one can be seen
+AROUND_PX, MIN_CONTRAST = 9, 5.0  # where the ground of the ink is, and by how many gray levels it must differ
 PIECE = 0.45  # of a digit must be seen, or it is a mark
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
@@ -78,7 +81,27 @@ class Sheet:
 
 
 def draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
-    """A random scene."""
+    """A random scene whose writing can be seen: what nobody can see teaches nothing."""
+    for _ in range(TRIES):
+        scene = _draw(bank, shape, rng)
+        if _is_visible(scene):
+            break
+    return scene
+
+
+def _is_visible(scene: Scene) -> bool:
+    """Whether the ink of a number differs from what is around it."""
+    ink = scene.truth[1] > 127
+    if not ink.any():
+        return True
+    near = np.asarray(Image.fromarray(ink.view(np.uint8)).filter(ImageFilter.MaxFilter(AROUND_PX)), bool)
+    around = scene.gray[near & (scene.truth.sum(0) < 16)]
+    if not around.size:
+        return True
+    return abs(float(scene.gray[ink].mean()) - float(around.mean())) >= max(MIN_CONTRAST, 0.3 * float(around.std()))
+
+
+def _draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     sheet, hand = Sheet(shape), pen(rng)
     kind = str(rng.choice(KINDS, p=SHARES))
     if kind == "tight" and shape[1] > WIDE * shape[0]:
