@@ -40,7 +40,7 @@ CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
 PEAK = 0.1  # of the strongest line: the weakest one that is looked at
 HALF = 0.06  # of a full line: one that is as faint counts half
-INKED, FAINT = 0.4, 0.25  # of a ridge: enough for a line, and for one where a line must be
+SEEN = 0.4  # of a ridge: enough, where a line is expected
 AROUND = 0.03  # of the side, to both sides of a line: what is around it
 ARM_START_PX, ARM_PX = 2, 4  # from the crossing, beyond its own thickness: where the lines that leave it are looked for
 ARM_SEEN_PX = 3  # of these
@@ -243,20 +243,20 @@ def _lattice_at(image: Image.Image, corners: Points) -> _Lattice | None:
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
-    faint = _arms(level, upright, y, x, least=FAINT)
-    rows, columns = _crossing(_arms(level, upright, y, x, least=INKED))
+    arms = _arms(level, upright, y, x)
+    rows, columns = _crossing(arms)
     rows, columns = (
-        _extended(across, rows, faint.across(columns), faint.below[:, columns[1:-1]], faint.above[:, columns[1:-1]]),
-        _extended(down, columns, faint.down(rows), faint.right[rows[1:-1]].T, faint.left[rows[1:-1]].T),
+        _extended(across, rows, arms.across(columns), arms.below[:, columns[1:-1]], arms.above[:, columns[1:-1]]),
+        _extended(down, columns, arms.down(rows), arms.right[rows[1:-1]].T, arms.left[rows[1:-1]].T),
     )
-    across, down = _evened(across, rows, faint.across(columns)), _evened(down, columns, faint.down(rows))
+    across, down = _evened(across, rows, arms.across(columns)), _evened(down, columns, arms.down(rows))
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
     height, width = flat.shape
     corners = project(homography(UNIT * (width, height), corners), _fitted(across, down, y, x))
-    seen = _arms(level, upright, y, x, least=FAINT)
-    count = seen.right[:, :-1].sum() + seen.left[:, 1:].sum() + seen.below[:-1].sum() + seen.above[1:].sum()
+    arms = _arms(level, upright, y, x)
+    count = arms.right[:, :-1].sum() + arms.left[:, 1:].sum() + arms.below[:-1].sum() + arms.above[1:].sum()
     return _Lattice(corners, across, down, int(count))
 
 
@@ -331,10 +331,10 @@ def _peaks(profile: Floats) -> Places:
     return np.sort(np.array(peaks))
 
 
-def _arms(level: Floats, upright: Floats, y: Crossings, x: Crossings, *, least: float) -> _Arms:
+def _arms(level: Floats, upright: Floats, y: Crossings, x: Crossings) -> _Arms:
     """The lines that leave the crossings at `y` and `x`, given the ridges of both directions (H, W)."""
-    above, below = _leaving(upright >= least, y, x, -1), _leaving(upright >= least, y, x, 1)
-    left, right = _leaving(least <= level.T, x, y, -1), _leaving(least <= level.T, x, y, 1)
+    above, below = _leaving(upright, y, x, -1), _leaving(upright, y, x, 1)
+    left, right = _leaving(level.T, x, y, -1), _leaving(level.T, x, y, 1)
     return _Arms(above, below, left, right)
 
 
@@ -348,9 +348,10 @@ def _ridges(flat: Gray) -> Floats:
     return np.asarray(np.maximum(ruling - around, 0) / (ruling + HALF))
 
 
-def _leaving(seen: NDArray[np.bool_], y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
+def _leaving(upright: Floats, y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
     """Whether a line leaves a crossing downwards, or upwards if `sign` is -1."""
-    height, width = seen.shape
+    height, width = upright.shape
+    seen = upright >= SEEN
     near = seen.copy()
     near[:, 1:] |= seen[:, :-1]
     near[:, :-1] |= seen[:, 1:]
