@@ -45,6 +45,7 @@ AROUND = 0.03  # of the side, to both sides of a line: what is around it
 ARM_START_PX, ARM_PX = 2, 4  # from the crossing, beyond its own thickness: where the lines that leave it are looked for
 ARM_SEEN_PX = 3  # of these
 SUPPORT = 0.5  # of its crossings that a line must leave: less than that is not a line of this grid
+WHOLE = 0.7  # of all lines between crossings: a grid has more; noise, text and codes have less
 BARE = 0.25  # of the lines between the cells of a row: less than that, even faint, is not a row of cells
 REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lines that are equally far apart
 OFF = 0.2  # of their distance: how far a line may be from where it is expected
@@ -257,7 +258,8 @@ def _lattice_at(image: Image.Image, corners: Points) -> _Lattice | None:
     corners = project(homography(UNIT * (width, height), corners), _fitted(across, down, y, x))
     arms = _arms(level, upright, y, x)
     count = arms.right[:, :-1].sum() + arms.left[:, 1:].sum() + arms.below[:-1].sum() + arms.above[1:].sum()
-    return _Lattice(corners, across, down, int(count))
+    all_of_them = 2 * (y.size - len(y) + y.size - y.shape[1])
+    return None if count < WHOLE * all_of_them else _Lattice(corners, across, down, int(count))
 
 
 def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
@@ -416,17 +418,19 @@ def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
     if not weight.sum():
         return lines
     picked = np.square(evidence[chosen[1:-1]])
-    best, score = lines, REGULAR * picked.mean() * picked.sum() / weight.sum() if len(picked) else 0.0
+    plain = picked.mean() * picked.sum() / weight.sum() if len(picked) else 0.0
+    best, score = lines, REGULAR * plain
     for count in range(2, int((lines[-1] - lines[0]) / MIN_CELL_PX) + 1):
         expected = np.linspace(lines[0], lines[-1], count + 1)[1:-1]
         distance = np.abs(known - expected[:, None])
         nearest = distance.argmin(axis=1)
         near = distance.min(axis=1) < OFF * (expected[0] - lines[0])
         hits = np.where(near, weight[nearest], 0)
-        if np.sum(hits < WEAK**2) > count // MISSING_OF:
-            continue
-        if hits.mean() * hits.sum() / weight.sum() > score:
-            score = hits.mean() * hits.sum() / weight.sum()
+        explained = hits.mean() * hits.sum() / weight.sum()
+        if explained <= max(score, plain if count + 1 < len(lines) else 0.0):
+            continue  # if fewer lines are to be right, they must explain more
+        if np.sum(hits < WEAK**2) <= count // MISSING_OF:
+            score = explained
             best = np.concatenate([lines[:1], np.where(near, known[nearest], expected), lines[-1:]])
     return best
 

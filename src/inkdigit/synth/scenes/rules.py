@@ -23,7 +23,7 @@ SHARES = (0.14, 0.14, 0.06, 0.26, 0.1, 0.06, 0.12, 0.06, 0.06)
 def draw(shape: Shape, box: Box, rng: np.random.Generator) -> tuple[Map, Map]:
     """A random kind of lines around `box`: how dark each pixel becomes, and the true coverage, two maps (H, W)."""
     cover = np.zeros(shape, np.float32)
-    turn = radians(float(rng.normal(0, 2.2)))
+    turn = radians(float(rng.normal(0, 1.0 if rng.random() < 0.6 else 5.0)))
     for kind in rng.choice(KINDS, size=1 if rng.random() < 0.85 else 2, replace=False, p=SHARES):
         cover = over(cover, _DRAW[str(kind)](shape, box, turn, rng))
     alpha = float(rng.uniform(0.08, 0.4) if rng.random() < 0.4 else rng.uniform(0.3, 1.0))

@@ -140,13 +140,13 @@ def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) 
     shape: Shape = dark.shape
     style = rng.random()
     strongest = max(0.1, float(dark.max()))  # of the ink: what hides it is limited by it
-    if style < 0.22 and strongest < 0.5:
+    if style < 0.25 and strongest < 0.5:
         dark = dark * np.float32(0.5 / strongest)
         strongest = 0.5
     marks = over(dark, lines)
     if style < 0.09:
         bright = 1 - camera.scan(marks, rng)
-    elif style < 0.22:
+    elif style < 0.25:
         ground = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.5, 1))
         bright = ground - marks * np.float32(ground if rng.random() < 0.7 else rng.uniform(0.3, 1) * ground)
     else:
@@ -161,7 +161,7 @@ def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) 
             contrast = np.float32(rng.uniform(min(0.9, 0.1 / strongest), 1))
             strongest *= float(contrast)
             bright = contrast * bright + (1 - contrast) * np.float32(rng.uniform(0, 1))
-    if style >= 0.22 or rng.random() < 0.7:
+    if style >= 0.25 or rng.random() < 0.7:
         gray = camera.shoot(np.asarray(bright, np.float32), rng, detail_px=detail_px, contrast=strongest)
     else:
         gray = np.asarray(np.rint(np.clip(bright, 0, 1) * 255), np.uint8)
@@ -229,7 +229,8 @@ def _alone(sheet: Sheet, ink: Ink, bank: Bank, hand: Pen, rng: np.random.Generat
     box = _place(sheet.shape, (height * shrink, width * shrink), rng)
     if rng.random() < 0.25:
         _neighbours(sheet, box, bank, hand, rng)
-    sheet.put(ink, box, hand, rng, is_number=is_number, turn_deg=float(np.clip(rng.normal(0, 5), -14, 14)))
+    turn_deg = 0.0 if rng.random() < 0.35 else float(np.clip(rng.normal(0, 5), -14, 14))
+    sheet.put(ink, box, hand, rng, is_number=is_number, turn_deg=turn_deg)
     return box
 
 
