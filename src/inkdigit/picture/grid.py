@@ -418,18 +418,16 @@ def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
     if not weight.sum():
         return lines
     picked = np.square(evidence[chosen[1:-1]])
-    plain = picked.mean() * picked.sum() / weight.sum() if len(picked) else 0.0
-    best, score = lines, REGULAR * plain
+    best, score = lines, REGULAR * picked.mean() * picked.sum() / weight.sum() if len(picked) else 0.0
     for count in range(2, int((lines[-1] - lines[0]) / MIN_CELL_PX) + 1):
         expected = np.linspace(lines[0], lines[-1], count + 1)[1:-1]
         distance = np.abs(known - expected[:, None])
         nearest = distance.argmin(axis=1)
-        near = distance.min(axis=1) < OFF * (expected[0] - lines[0])
+        off = OFF / 2 if count + 1 < len(lines) else OFF  # if fewer lines are to be right, they must fit better
+        near = distance.min(axis=1) < off * (expected[0] - lines[0])
         hits = np.where(near, weight[nearest], 0)
         explained = hits.mean() * hits.sum() / weight.sum()
-        if explained <= max(score, plain if count + 1 < len(lines) else 0.0):
-            continue  # if fewer lines are to be right, they must explain more
-        if np.sum(hits < WEAK**2) <= count // MISSING_OF:
+        if explained > score and np.sum(hits < WEAK**2) <= count // MISSING_OF:
             score = explained
             best = np.concatenate([lines[:1], np.where(near, known[nearest], expected), lines[-1:]])
     return best

@@ -23,13 +23,14 @@ def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: f
     """
     image = scene
     if rng.random() < 0.45:
-        image = blur(image, float(np.exp(rng.uniform(np.log(0.4), np.log(max(0.6, 0.045 * detail_px))))))
+        most = 0.1 if rng.random() < 0.35 else 0.04  # of the height: out of focus, or a little soft
+        image = blur(image, float(np.exp(rng.uniform(np.log(0.4), np.log(max(0.6, most * detail_px))))))
     if rng.random() < 0.08:
         image = shake(image, rng, reach_px=0.06 * detail_px)
     shape = image.shape
-    most = detail_px / 12
-    if most > 1.1 and rng.random() < 0.5:
-        factor = float(np.exp(rng.uniform(0, np.log(most))))
+    smaller = detail_px / 12
+    if smaller > 1.1 and rng.random() < 0.5:
+        factor = float(np.exp(rng.uniform(0, np.log(smaller))))
         image = resize(
             image, (max(4, round(shape[0] / factor)), max(4, round(shape[1] / factor))), method=Image.Resampling.BOX
         )

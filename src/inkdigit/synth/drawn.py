@@ -25,6 +25,7 @@ from inkdigit.synth.glyphs import (
     LETTER_GLYPHS,
     SHAPE_GLYPHS,
     SIGN_GLYPHS,
+    STRAIGHT_DIGIT_GLYPHS,
 )
 from inkdigit.types import Gray
 
@@ -49,8 +50,8 @@ def digit(
 
     `thickness` is the width of the pen as a fraction of the size. `jitter` is the standard deviation of a control point
     as a fraction of the height of the glyph; slant, turn, aspect and pressure vary with it, and 0 gives the exact
-    glyph. `variant` is the index of one of `DIGIT_GLYPHS[label]`, with `extra` also of `EXTRA_DIGIT_GLYPHS[label]`;
-    None draws a random one.
+    glyph. `variant` is the index of one of `DIGIT_GLYPHS[label]`, with `extra` also of `EXTRA_DIGIT_GLYPHS[label]` and
+    `STRAIGHT_DIGIT_GLYPHS[label]`; None draws a random one.
 
     Raises:
         UsageError: there is no such label, or no such variant.
@@ -59,7 +60,7 @@ def digit(
     if glyphs is None:
         raise UsageError("There is no such digit", expected="0 to 9", received=repr(label))
     if extra:
-        glyphs += EXTRA_DIGIT_GLYPHS[label]
+        glyphs += EXTRA_DIGIT_GLYPHS[label] + STRAIGHT_DIGIT_GLYPHS[label]
     if variant is None:
         variant = int(rng.integers(len(glyphs)))
     if not 0 <= variant < len(glyphs):

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed
-from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS
+from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS, STRAIGHT_DIGIT_GLYPHS
 from inkdigit.synth.outliers import SCRIBBLES
 from inkdigit.synth.raster import Map, blur, resize
 from inkdigit.types import Gray
@@ -33,27 +33,6 @@ _OWN_SIGNS = {
     ",": "54,90 50,100 40,116",
     ":": "48,20 52,24 | 48,90 52,94",
 }
-STRAIGHT_DIGITS = (  # level and upright strokes, as drawn with a mouse or a ruler: they are no ruled lines
-    "50,0 50,100",
-    "50,0 50,100 | 24,100 76,100",
-    "26,24 50,0! 50,100",
-    "14,26 24,2 60,-4 82,22 66,54 12,98! 88,98",
-    "16,4 80,4! 80,50! 16,50! 16,98! 84,98",
-    "14,2 80,2! 42,42! 72,42 88,70 70,102 12,94",
-    "14,2 80,2! 80,98! 14,98 | 24,50 80,50",
-    "16,0 16,58! 84,58 | 62,20 62,100",
-    "60,0 8,66! 90,66 | 60,0 60,100",
-    "80,2 20,2! 20,46! 56,38 84,62 78,96 40,104 12,92",
-    "82,2 18,2! 18,48! 82,48! 82,98! 16,98",
-    "70,0 24,40 14,80 40,104 78,96 80,64 50,50 18,66",
-    "80,2 18,2! 18,98! 82,98! 82,50! 18,50",
-    "10,4 86,4! 40,100",
-    "10,4 86,4! 40,100 | 30,52 78,52",
-    "10,4 84,4! 84,100",
-    "20,2 80,2! 80,98! 20,98! 20,2 | 20,50 80,50",
-    "80,50 20,50! 20,2! 80,2! 80,98",
-    "78,20 60,-4 20,4 18,44 50,54 78,36 | 80,0 80,100",
-)
 WORD_LETTERS = "eeeeaaaiiooutttnnnrrsshhlldcmpgbfwyvkEASTRNDLMKBPCGIOUVH"  # about as frequent as in print
 
 
@@ -166,8 +145,10 @@ def _drawn_digit(rng: np.random.Generator) -> Gray:
     thickness = float(np.exp(rng.uniform(np.log(0.012), np.log(0.24))))
     if rng.random() < 0.3:
         jitter = float(rng.choice([0.0, 0.008]))
-        text = STRAIGHT_DIGITS[rng.integers(len(STRAIGHT_DIGITS))]
-        return drawn.glyph(text, rng=rng, size_px=BANK_PX, thickness=min(thickness, 0.16), jitter=jitter)
+        glyphs = STRAIGHT_DIGIT_GLYPHS[int(rng.integers(10))]
+        return drawn.glyph(
+            glyphs[rng.integers(len(glyphs))], rng=rng, size_px=BANK_PX, thickness=min(thickness, 0.16), jitter=jitter
+        )
     label, jitter, extra = int(rng.integers(10)), float(rng.uniform(0.01, 0.06)), bool(rng.random() < 0.6)
     return drawn.digit(label, rng=rng, size_px=BANK_PX, thickness=thickness, jitter=jitter, extra=extra)
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from inkdigit.synth import camera
-from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, over
+from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, over, segment
 from inkdigit.synth.scenes import paper, rules
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen, pen, word, write
 from inkdigit.types import Gray
@@ -350,16 +350,29 @@ def _words(sheet: Sheet, box: rules.Box, hand: Pen, rng: np.random.Generator) ->
 
 
 def _specks(sheet: Sheet, rng: np.random.Generator) -> None:
-    """Dust and blots: marks of a few pixels, or larger."""
-    share = float(np.exp(rng.uniform(np.log(3e-4), np.log(0.01))))
-    specks = np.asarray(rng.random(sheet.shape) < share, np.float32)
-    if rng.random() < 0.5:
-        sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(max(1.0, 0.03 * min(sheet.shape))))))
-        specks = np.asarray(np.clip(8 * sigma**2 * blur(specks, sigma) - 0.3, 0, 1), np.float32)
+    """Dust, blots and scratches: marks of a few pixels, or larger."""
+    if rng.random() < 0.4:
+        specks = _scratches(sheet.shape, rng)
+    else:
+        share = float(np.exp(rng.uniform(np.log(3e-4), np.log(0.01))))
+        specks = np.asarray(rng.random(sheet.shape) < share, np.float32)
+        if rng.random() < 0.5:
+            sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(max(1.0, 0.03 * min(sheet.shape))))))
+            specks = np.asarray(np.clip(8 * sigma**2 * blur(specks, sigma) - 0.3, 0, 1), np.float32)
     specks *= np.float32(rng.uniform(0.2, 1))
     free = sheet.number < 0.1
     sheet.dark = np.maximum(sheet.dark, specks)
     sheet.other = np.where(free, np.maximum(sheet.other, specks), sheet.other)
+
+
+def _scratches(shape: Shape, rng: np.random.Generator) -> Map:
+    """A few short fine lines at any angle."""
+    cover = np.zeros(shape, np.float32)
+    for _ in range(int(rng.integers(1, 6))):
+        (y, x), angle, length = rng.uniform((0, 0), shape), rng.uniform(0, np.pi), rng.uniform(0.02, 0.12) * min(shape)
+        end = (x + length * np.cos(angle), y + length * np.sin(angle))
+        cover = over(cover, segment(shape, (x, y), end, float(rng.uniform(0.8, 2.5))))
+    return cover
 
 
 _WRITE = {"single": _single, "tight": _tight, "empty": _empty, "row": _row, "page": _page, "other": _other}
