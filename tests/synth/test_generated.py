@@ -44,8 +44,8 @@ def test_of_an_empty_image_there_is_no_copy():
 
 def test_a_row_of_which_one_digit_is_left_is_not_called_several():
     row = np.concatenate([template(3), template(5)], axis=1)
-    assert generated.keeps_proportions(prepare(row), row)
-    assert not generated.keeps_proportions(template(3), row)
+    assert generated.stays_several(prepare(row), row)
+    assert not generated.stays_several(template(3), row)
 
 
 def test_drawn_digits_have_their_labels_in_turn():

@@ -11,11 +11,17 @@ from inkdigit.synth.glyphs import (
     LETTER_GLYPHS,
     SHAPE_GLYPHS,
     SIGN_GLYPHS,
+    STRAIGHT_DIGIT_GLYPHS,
 )
 
 POINT = r"-?\d{1,3},-?\d{1,3}!?"
 OUTLIERS = {**LETTER_GLYPHS, **SIGN_GLYPHS, **SHAPE_GLYPHS, **BLOB_GLYPHS}
-DIGITS = [glyph for table in (DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS) for glyphs in table.values() for glyph in glyphs]
+DIGITS = [
+    glyph
+    for table in (DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, STRAIGHT_DIGIT_GLYPHS)
+    for glyphs in table.values()
+    for glyph in glyphs
+]
 
 
 def test_a_glyph_is_strokes_of_two_points_or_more():
@@ -30,7 +36,7 @@ def test_a_glyph_is_strokes_of_two_points_or_more():
 
 
 def test_every_digit_has_eight_variants_or_more_and_no_glyph_is_there_twice():
-    assert sorted(DIGIT_GLYPHS) == sorted(EXTRA_DIGIT_GLYPHS) == list(range(10))
+    assert sorted(DIGIT_GLYPHS) == sorted(EXTRA_DIGIT_GLYPHS) == sorted(STRAIGHT_DIGIT_GLYPHS) == list(range(10))
     assert all(len(DIGIT_GLYPHS[label]) >= 3 for label in range(10))
     assert all(len(DIGIT_GLYPHS[label] + EXTRA_DIGIT_GLYPHS[label]) >= 8 for label in range(10))
     every = [*DIGITS, *LETTER_GLYPHS.values(), *SIGN_GLYPHS.values(), *SHAPE_GLYPHS.values()]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from inkdigit.picture.prepare import prepare, tight
+from inkdigit.synth import stress
 from inkdigit.synth.stress import CANVAS_SHARE, LARGE_PX, SMALL_SHARE, photograph
 from inkdigit.types import Gray
 
@@ -25,6 +26,12 @@ def test_the_same_seed_gives_the_same_image_and_another_seed_another():
     assert len({image.tobytes() for image in images}) == len(SEEDS)
 
 
+@pytest.fixture
+def _never_cut(monkeypatch):
+    monkeypatch.setattr(stress, "TIGHT_SHARE", 0)
+
+
+@pytest.mark.usefixtures("_never_cut")
 def test_images_are_square_gray_and_small_or_large_in_their_shares():
     rng = np.random.default_rng(0)
     images = [photograph(drawn(i % 10), rng=rng) for i in range(150)]
@@ -42,6 +49,16 @@ def test_any_ink_will_do(ink):
         assert stressed(ink, seed).size
 
 
+def test_some_are_cut_around_the_digit():
+    rng = np.random.default_rng(0)
+    shapes = [photograph(drawn(8), rng=rng).shape for _ in range(200)]
+    cut = [shape for shape in shapes if shape[0] != shape[1]]
+    large = [shape for shape in shapes if shape[0] != 28]
+    assert len(cut) / len(large) == pytest.approx(stress.TIGHT_SHARE, abs=0.08)
+    assert all(h > w for h, w in cut)  # an 8 is higher than wide
+
+
+@pytest.mark.usefixtures("_never_cut")
 def test_ink_is_darker_or_lighter_than_its_paper_and_nothing_else_changes():
     """The same seed without ink gives the same paper: what differs is the ink, on one side of it and in one place."""
     failures = []
@@ -58,6 +75,7 @@ def test_ink_is_darker_or_lighter_than_its_paper_and_nothing_else_changes():
     assert not failures
 
 
+@pytest.mark.usefixtures("_never_cut")
 def test_stronger_ink_stands_out_more():
     """What differs from the paper grows with the ink's strength, seed by seed."""
     failures = []

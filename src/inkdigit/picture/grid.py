@@ -423,7 +423,7 @@ def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
         expected = np.linspace(lines[0], lines[-1], count + 1)[1:-1]
         distance = np.abs(known - expected[:, None])
         nearest = distance.argmin(axis=1)
-        off = OFF / 2 if count + 1 < len(lines) else OFF  # if fewer lines are to be right, they must fit better
+        off = 0.75 * OFF if count + 1 < len(lines) else OFF  # if fewer lines are to be right, they must fit better
         near = distance.min(axis=1) < off * (expected[0] - lines[0])
         hits = np.where(near, weight[nearest], 0)
         explained = hits.mean() * hits.sum() / weight.sum()

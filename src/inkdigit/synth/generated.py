@@ -37,7 +37,8 @@ LOG_STEPS = 4  # lines of progress, a quarter of the work each
 BLOCK = 500  # images with one random generator: some seconds of work, and so the unit of a process
 NOT_A_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
 MARGIN_PX = 4  # around ink that is prepared without stress
-MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it were lost
+MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it may have been lost
+MIN_PAIR = 1.05  # width by height: a single digit is not as wide
 FEW = 2 * BLOCK  # up to so many images are drawn without further processes, which take a second to start
 SEVERAL_SHARE = 0.25  # of the outliers are several digits: one kind of four
 PRINTED_SHARE = 0.25  # of the drawn digits are printed in fonts: most real images are handwritten
@@ -108,7 +109,7 @@ def draw(part: Part, block: Block, seed: int) -> Made:
         ink, label = _ink(part, kind, i, rng)
         on_paper = bool(ink.any()) and (kind == "stressed" or rng.random() < ON_PAPER_SHARE)
         image = prepare(photograph(ink, rng=rng) if on_paper else np.pad(ink, MARGIN_PX))
-        if image.any() and (label != SEVERAL or keeps_proportions(image, ink)):
+        if image.any() and (label != SEVERAL or stays_several(image, ink)):
             images.append(image)
             labels.append(label)
     return np.stack(images) if images else part.images[:0], np.array(labels, np.int64)
@@ -128,10 +129,13 @@ def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray,
     return drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True), label
 
 
-def keeps_proportions(image: Gray, ink: Gray) -> bool:
-    """Whether a prepared row of digits has about the proportions of its ink: else some of its digits were lost."""
+def stays_several(image: Gray, ink: Gray) -> bool:
+    """Whether a prepared row of digits still has several: it has its proportions, or is wider than a single digit.
+
+    Preprocessing shows two of a long row.
+    """
     (h, w), (before_h, before_w) = (gray[box].shape for gray in (image, ink) if (box := ink_box(gray)))
-    return abs(math.log((w / h) / (before_w / before_h))) < MAX_LOG_CHANGE
+    return w >= MIN_PAIR * h or abs(math.log((w / h) / (before_w / before_h))) < MAX_LOG_CHANGE
 
 
 def _in_processes(part: Part, blocks: list[Block], seed: int, processes: int, log: Log) -> list[Made]:

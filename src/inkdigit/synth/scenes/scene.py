@@ -119,7 +119,7 @@ def _draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     gray = _show(dark, lines[0], rng, detail_px=detail_px)
     number = sheet.number
     other = sheet.other * (1 - number)
-    ruling = lines[1] * (1 - number) * (1 - other)
+    ruling = lines[1] * (1 - number - other)
     return Scene(gray, np.asarray(np.rint(255 * np.stack([ruling, number, other])), np.uint8))
 
 
