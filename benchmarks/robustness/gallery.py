@@ -21,7 +21,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.sheet import sheet
 from inkdigit.synth import drawn, printed
-from inkdigit.synth.stress import Map
+from inkdigit.synth.raster import Map
 from inkdigit.types import Gray, Prediction
 
 PAGE = machine.ROOT / "docs" / "gallery.md"
@@ -140,6 +140,44 @@ def pens() -> list[Hard]:
     ]
 
 
+def lines(*, left: int | None = None, top: int | None = None, width: int = 5) -> Map:
+    """Lines of a table, an upright and a level one: (SIDE, SIDE), 0 to 1."""
+    cover = np.zeros((SIDE, SIDE), np.float32)
+    if left is not None:
+        cover[:, left : left + width] = 1
+    if top is not None:
+        cover[top : top + width] = 1
+    return cover
+
+
+def tight(image: Gray, cover: Map, margin: float) -> Gray:
+    """`image` cut around the ink, with a margin: a share of the ink's height."""
+    rows, columns = (np.flatnonzero((cover > 0.5).any(axis)) for axis in (1, 0))
+    more = round(margin * (rows[-1] - rows[0]))
+    return np.ascontiguousarray(image[rows[0] - more : rows[-1] + 1 + more, columns[0] - more : columns[-1] + 1 + more])
+
+
+def forms_and_cuts() -> list[Hard]:
+    """Cells of tables, security print, and digits that are cut tightly."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    waves = np.asarray(0.9 - 0.12 * (np.sin((y + 9 * np.sin(x / 31)) / 2.4) > 0.3), np.float32)
+    seven, two = ink(7, 30), ink(2, 31)
+    cell = np.maximum(lines(left=6, top=4), lines(left=SIDE - 12, width=3))
+    apart = np.zeros((90, 620), np.float32)
+    for label, left in ((4, 0), (1, 260), (7, 530)):
+        apart[:, left : left + 90] = drawn.digit(label, rng=np.random.default_rng(32), size_px=90) / np.float32(255)
+    return [
+        Hard("cut at the ink", tight(on(0.9, seven), seven, 0), "7"),
+        Hard("cut inside the ink", tight(on(0.9, two), two, -0.03), "2"),
+        Hard("a cell of a table", on(shade(), np.maximum(0.9 * cell, ink(6, 33))), "6"),
+        Hard("an empty cell", on(shade(), 0.9 * cell), None),
+        Hard("an empty cell, one line", on(0.9, lines(left=9)), None),
+        Hard("security print", on(waves, ink(3, 34)), "3"),
+        Hard("nothing but a grid", on(0.93 - 0.5 * rules(squared=True), np.zeros((SIDE, SIDE), np.float32)), None),
+        Hard("digits far apart", on(0.9, apart), None),
+    ]
+
+
 def few_pixels() -> list[Hard]:
     """28×28 images that are not clean."""
     rng = np.random.default_rng(6)
@@ -182,6 +220,7 @@ def rejected() -> list[Hard]:
 
 SECTIONS: dict[str, Callable[[], list[Hard]]] = {
     "Paper and light": paper_and_light,
+    "Forms and cuts": forms_and_cuts,
     "Pens": pens,
     "Few pixels": few_pixels,
     "What is rejected": rejected,
