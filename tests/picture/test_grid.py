@@ -128,6 +128,7 @@ def ring() -> np.ndarray:
         np.ones((1, 1), np.float32),
         np.zeros((1, 300), np.float32),
         noise(),
+        np.kron(noise()[:36, :36] > 0.5, np.ones((8, 8), bool)).astype(np.float32),  # as a QR code
         (noise() > 0.97).astype(np.float32),
         ring(),
         draw(SQUARE, [0, 1], [0, 1]),  # a frame

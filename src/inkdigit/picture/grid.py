@@ -3,9 +3,9 @@
 In: the share of each pixel that is a ruled line, as the ink network tells it. Out: the corners of the grid, its
 rows and columns, and cells cut from the photo, which may be larger than what the network saw.
 
-The largest connected piece of ruling is taken, its four sides roughly straightened, and then its two families of lines:
-the lines of one family meet in one point, so that two numbers tell the slopes of all of them. Once both families are
-straight, the lines are peaks in the sums along rows and columns.
+The largest connected piece of ruling has four corners, roughly those of the grid. Between them the two families of
+lines are made straight: lines of one family meet in one point, so that two numbers tell the slopes of all. Then the
+lines are peaks in the sums along rows and columns. Those count from whose crossings lines go on; digits do not.
 """
 
 from __future__ import annotations
@@ -31,10 +31,7 @@ MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
 MARGIN = 0.06  # of the sides: how far beyond the rough corners lines are looked for
 OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
-REACHES = (
-    0.15,
-    0.05,
-)  # of half the side, in both directions: how wrong slopes are, at first and then
+REACHES = (0.15, 0.05)  # of half the side, in both directions: how wrong slopes may be; first, then
 STRIPS = 16  # in which a line is taken as level while its slope is looked for
 CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
@@ -49,6 +46,7 @@ WHOLE = 0.7  # of all lines between crossings: a grid has more; noise, text and 
 BARE = 0.25  # of the lines between the cells of a row: less than that, even faint, is not a row of cells
 REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lines that are equally far apart
 OFF = 0.2  # of their distance: how far a line may be from where it is expected
+OFF_FEWER = 0.15  # the same, if some of the chosen lines are then wrong
 WEAK = 0.2  # of its crossings: what an expected line must leave
 MISSING_OF = 9  # expected lines, of which one may not be seen at all
 WANDER = 0.03  # of the side: how far a line may be from where a flat page has it
@@ -60,6 +58,8 @@ Lines = NDArray[np.intp]  # (n,): the numbers of some lines
 
 
 class _Step(NamedTuple):
+    """One step of the search for slopes."""
+
     reduce: int  # rows of the map that are taken as one
     tries: int  # of each of the two numbers
 
@@ -169,6 +169,8 @@ class Grid:
 
 
 class _Photo(NamedTuple):
+    """A photo from which cells are cut."""
+
     image: Image.Image  # gray
     full_size: tuple[float, float]  # in its pixels: the last ones may be partly beyond the border
     fill: int  # gray level beyond the border
@@ -178,8 +180,8 @@ def find_grid(ruling: Floats) -> Grid | None:
     """Find the largest grid in a photo, given the share of each pixel that is a ruled line, (H, W) from 0 to 1.
 
     A grid has at least two rows and two columns of lines that cross, from frame to frame; they may be of unequal size.
-    Pieces of lines may be missing. A photo may be taken from the side and turned by up to 45°: the grid's top is what
-    is nearest to the top of the photo. Whether a page lies on its side or is upside down cannot be told from lines.
+    Pieces of lines may be missing. A photo may be taken from the side and turned by up to some 35°: the grid's top is
+    what is nearest to the top of the photo. Whether a page lies on its side or is upside down cannot be told from lines.
     Squared paper is a grid, too. Cells that are merged are told as if all lines went through. A grid that the border
     of the photo cuts ends with its last line that is visible.
 
@@ -225,6 +227,7 @@ def _settled(image: Image.Image, corners: Points) -> tuple[list[_Lattice], bool]
 
 
 def _is_near(one: Points, other: Points) -> bool:
+    """Whether corners are where others are."""
     return bool(np.linalg.norm(one - other, axis=1).max() < NEAR * min(side_lengths(one)))
 
 
@@ -305,6 +308,7 @@ def _slopes(lines: Floats, reach: float) -> _Family:
 
 
 def _lengthwise(level: Floats) -> Floats:
+    """What of a map (H, W) runs from left to right, and not from top to bottom."""
     height, width = level.shape
     along, up = _blurred(level.T, round(ALONG * width)).T, _blurred(level, round(ALONG * height))
     return np.asarray(np.maximum(along - up, 0))
@@ -423,7 +427,7 @@ def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
         expected = np.linspace(lines[0], lines[-1], count + 1)[1:-1]
         distance = np.abs(known - expected[:, None])
         nearest = distance.argmin(axis=1)
-        off = 0.75 * OFF if count + 1 < len(lines) else OFF  # if fewer lines are to be right, they must fit better
+        off = OFF_FEWER if count + 1 < len(lines) else OFF
         near = distance.min(axis=1) < off * (expected[0] - lines[0])
         hits = np.where(near, weight[nearest], 0)
         explained = hits.mean() * hits.sum() / weight.sum()
