@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from inkdigit.picture.components import Mask, boxes, components
+from inkdigit.picture.lattice import MIN_CELL_PX, Arms, Crossings, Places, real_lines
 from inkdigit.picture.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
 from inkdigit.types import Floats, Gray
 
@@ -28,7 +28,6 @@ AGAIN = 2  # times: how often corners are looked for from those that were found
 NEAR = 0.05  # of the grid's side: corners that are as near to those that were assumed confirm them
 TRIED = 3  # pieces of ruling, the largest first: what is smaller than three others is not what the photo shows
 MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
-MIN_CELL_PX = 5  # in the map: the network does not see finer grids
 MARGIN = 0.06  # of the sides: how far beyond the rough corners lines are looked for
 OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
 REACHES = (0.15, 0.05)  # of half the side, in both directions: how wrong slopes may be; first, then
@@ -37,24 +36,10 @@ CLOSER = 2.5  # times: how much more closely each step of that search looks
 ALONG = 0.05  # of the side: what is longer is a line and not the stroke of a digit, which is some 0.07 high at the most
 PEAK = 0.1  # of the strongest line: the weakest one that is looked at
 HALF = 0.06  # of a full line: one that is as faint counts half
-SEEN = 0.4  # of a ridge: enough, where a line is expected
 AROUND = 0.03  # of the side, to both sides of a line: what is around it
-ARM_START_PX, ARM_PX = 2, 4  # from the crossing, beyond its own thickness: where the lines that leave it are looked for
-ARM_SEEN_PX = 3  # of these
-SUPPORT = 0.5  # of its crossings that a line must leave: less than that is not a line of this grid
 WHOLE = 0.7  # of all lines between crossings: a grid has more; noise, text and codes have less
-BARE = 0.25  # of the lines between the cells of a row: less than that, even faint, is not a row of cells
-REGULAR = 0.7  # of how well the lines seen explain what is seen: enough for lines that are equally far apart
-OFF = 0.2  # of their distance: how far a line may be from where it is expected
-OFF_FEWER = 0.15  # the same, if some of the chosen lines are then wrong
-WEAK = 0.2  # of its crossings: what an expected line must leave
-MISSING_OF = 9  # expected lines, of which one may not be seen at all
 WANDER = 0.03  # of the side: how far a line may be from where a flat page has it
 EVEN = 0.12  # of the mean: spacings that differ less are equal ones, not quite seen
-
-Places = NDArray[np.float64]  # (N,): where the lines of a family are, in pixels, from the top or from the left
-Crossings = NDArray[np.float64]  # (rows + 1, columns + 1): one coordinate of each crossing, in pixels
-Lines = NDArray[np.intp]  # (n,): the numbers of some lines
 
 
 class _Step(NamedTuple):
@@ -75,23 +60,6 @@ class _Family(NamedTuple):
 
     a: float
     b: float
-
-
-class _Arms(NamedTuple):
-    """Which lines leave each crossing of those that may be lines: four times bool (rows + 1, columns + 1)."""
-
-    above: NDArray[np.bool_]
-    below: NDArray[np.bool_]
-    left: NDArray[np.bool_]
-    right: NDArray[np.bool_]
-
-    def across(self, columns: Lines) -> Places:
-        """How much each line from left to right leaves its crossings with some columns, from 0 to 1."""
-        return np.asarray(self.right[:, columns[:-1]].mean(axis=1) + self.left[:, columns[1:]].mean(axis=1)) / 2
-
-    def down(self, rows: Lines) -> Places:
-        """How much each line from top to bottom leaves its crossings with some rows, from 0 to 1."""
-        return np.asarray(self.below[rows[:-1]].mean(axis=0) + self.above[rows[1:]].mean(axis=0)) / 2
 
 
 class _Lattice(NamedTuple):
@@ -181,7 +149,7 @@ def find_grid(ruling: Floats) -> Grid | None:
 
     A grid has at least two rows and two columns of lines that cross, from frame to frame; they may be of unequal size.
     Pieces of lines may be missing. A photo may be taken from the side and turned by up to some 35°: the grid's top is
-    what is nearest to the top of the photo. Whether a page lies on its side or is upside down cannot be told from lines.
+    what is nearest to the photo's top. Whether a page lies on its side or is upside down cannot be told from lines.
     Squared paper is a grid, too. Cells that are merged are told as if all lines went through. A grid that the border
     of the photo cuts ends with its last line that is visible.
 
@@ -247,22 +215,14 @@ def _lattice_at(image: Image.Image, corners: Points) -> _Lattice | None:
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
-    arms = _arms(level, upright, y, x)
-    rows, columns = _crossing(arms)
-    rows, columns = (
-        _extended(across, rows, arms.across(columns), arms.below[:, columns[1:-1]], arms.above[:, columns[1:-1]]),
-        _extended(down, columns, arms.down(rows), arms.right[rows[1:-1]].T, arms.left[rows[1:-1]].T),
-    )
-    across, down = _evened(across, rows, arms.across(columns)), _evened(down, columns, arms.down(rows))
+    across, down = real_lines(Arms.at(level, upright, y, x), across, down)
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
     height, width = flat.shape
     corners = project(homography(UNIT * (width, height), corners), _fitted(across, down, y, x))
-    arms = _arms(level, upright, y, x)
-    count = arms.right[:, :-1].sum() + arms.left[:, 1:].sum() + arms.below[:-1].sum() + arms.above[1:].sum()
-    all_of_them = 2 * (y.size - len(y) + y.size - y.shape[1])
-    return None if count < WHOLE * all_of_them else _Lattice(corners, across, down, int(count))
+    arms = Arms.at(level, upright, y, x)
+    return None if arms.share < WHOLE else _Lattice(corners, across, down, arms.total)
 
 
 def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
@@ -337,13 +297,6 @@ def _peaks(profile: Floats) -> Places:
     return np.sort(np.array(peaks))
 
 
-def _arms(level: Floats, upright: Floats, y: Crossings, x: Crossings) -> _Arms:
-    """The lines that leave the crossings at `y` and `x`, given the ridges of both directions (H, W)."""
-    above, below = _leaving(upright, y, x, -1), _leaving(upright, y, x, 1)
-    left, right = _leaving(level.T, x, y, -1), _leaving(level.T, x, y, 1)
-    return _Arms(above, below, left, right)
-
-
 def _ridges(flat: Gray) -> Floats:
     """How much darker each pixel of a map (H, W) is than what is above and below it, from 0 to 1: lines to the right.
 
@@ -352,97 +305,6 @@ def _ridges(flat: Gray) -> Floats:
     ruling = flat.astype(np.float32) / np.float32(255)
     around = _blurred(ruling, round(AROUND * len(flat)))
     return np.asarray(np.maximum(ruling - around, 0) / (ruling + HALF))
-
-
-def _leaving(upright: Floats, y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:
-    """Whether a line leaves a crossing downwards, or upwards if `sign` is -1."""
-    height, width = upright.shape
-    seen = upright >= SEEN
-    near = seen.copy()
-    near[:, 1:] |= seen[:, :-1]
-    near[:, :-1] |= seen[:, 1:]
-    at = y[..., None] + sign * np.arange(ARM_START_PX, ARM_START_PX + ARM_PX)
-    rows = np.clip(at.astype(int), 0, height - 1)
-    seen_px = near[rows, np.clip(x.astype(int), 0, width - 1)[..., None]].sum(axis=2)
-    return np.asarray(seen_px >= ARM_SEEN_PX)
-
-
-def _crossing(arms: _Arms) -> tuple[Lines, Lines]:
-    """The numbers of those lines that really cross: from left to right, and from top to bottom.
-
-    From a crossing, lines go on to all sides. Digits do not: they stand in the middle of cells, and a column of them
-    looks like a line only as long as nobody looks at its crossings.
-    """
-    rows, columns = np.arange(arms.left.shape[0]), np.arange(arms.left.shape[1])
-    while len(rows) > 2 and len(columns) > 2:
-        one, other = arms.across(columns)[rows], arms.down(rows)[columns]
-        these = np.ix_(rows, columns)
-        if min(one.min(), other.min()) < SUPPORT:
-            if one.min() <= other.min():
-                rows = np.delete(rows, one.argmin())
-            else:
-                columns = np.delete(columns, other.argmin())
-        elif (gone := _bare(arms.below[these], arms.above[these])) is not None:
-            rows = np.delete(rows, gone)
-        elif (gone := _bare(arms.right[these].T, arms.left[these].T)) is not None:
-            columns = np.delete(columns, gone)
-        else:
-            break
-    return rows, columns
-
-
-def _extended(
-    places: Places, chosen: Lines, evidence: Places, after: NDArray[np.bool_], before: NDArray[np.bool_]
-) -> Lines:
-    """The chosen lines of a family, and those that go on beyond them at the same distance, with faint cells between."""
-    lines = places[chosen]
-    if len(lines) < 3 or not after.size:
-        return chosen
-    pitch = float(np.median(np.diff(lines)))
-    for end, step, near, far in ((0, -1, before, after), (-1, 1, after, before)):
-        while True:
-            distance = np.abs(places - (places[chosen[end]] + step * pitch))
-            new = int(distance.argmin())
-            if distance[new] > OFF * pitch or evidence[new] < SUPPORT or new in chosen:
-                break
-            if min(near[chosen[end]].mean(), far[new].mean()) < BARE:
-                break
-            chosen = np.sort(np.append(chosen, new))
-    return chosen
-
-
-def _evened(places: Places, chosen: Lines, evidence: Places) -> Places:
-    """The lines of a family: equally far apart if that explains what is seen, faint lines included; or the chosen ones.
-
-    `places` are all that may be lines, `evidence` the share of crossings that each of them leaves.
-    """
-    lines = places[chosen]
-    inner = (places > lines[0]) & (places < lines[-1])
-    known, weight = places[inner], np.square(evidence[inner])
-    if not weight.sum():
-        return lines
-    picked = np.square(evidence[chosen[1:-1]])
-    best, score = lines, REGULAR * picked.mean() * picked.sum() / weight.sum() if len(picked) else 0.0
-    for count in range(2, int((lines[-1] - lines[0]) / MIN_CELL_PX) + 1):
-        expected = np.linspace(lines[0], lines[-1], count + 1)[1:-1]
-        distance = np.abs(known - expected[:, None])
-        nearest = distance.argmin(axis=1)
-        off = OFF_FEWER if count + 1 < len(lines) else OFF
-        near = distance.min(axis=1) < off * (expected[0] - lines[0])
-        hits = np.where(near, weight[nearest], 0)
-        explained = hits.mean() * hits.sum() / weight.sum()
-        if explained > score and np.sum(hits < WEAK**2) <= count // MISSING_OF:
-            score = explained
-            best = np.concatenate([lines[:1], np.where(near, known[nearest], expected), lines[-1:]])
-    return best
-
-
-def _bare(after: NDArray[np.bool_], before: NDArray[np.bool_]) -> int | None:
-    """0 or -1 if the first or last row has no lines between its cells: a title, or a second frame; None otherwise."""
-    for index, arms in ((0, (after[0, 1:-1], before[1, 1:-1])), (-1, (after[-2, 1:-1], before[-1, 1:-1]))):
-        if np.mean(arms) < SUPPORT:
-            return index
-    return None
 
 
 def _fitted(across: Places, down: Places, y: Crossings, x: Crossings) -> Points:
