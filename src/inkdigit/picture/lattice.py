@@ -63,7 +63,7 @@ class Arms(NamedTuple):
     def share(self) -> float:
         """How many there are of those that there may be."""
         rows, columns = self.left.shape
-        return self.total / max(1, 2 * (rows * (columns - 1) + columns * (rows - 1)))
+        return float(self.total / max(1, 2 * (rows * (columns - 1) + columns * (rows - 1))))
 
 
 def real_lines(arms: Arms, across: Places, down: Places) -> tuple[Places, Places]:
