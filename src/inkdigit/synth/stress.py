@@ -183,7 +183,10 @@ def _expose(image: Map, rng: np.random.Generator) -> Gray:
     side = len(image)
     scale = side / 100
     if rng.random() < 0.4:
-        image = blur(image, rng.uniform(0.3, 0.8) if side == SIDE else rng.uniform(0.3, 2.0) * scale)
+        image = blur(
+            image,
+            rng.uniform(0.3, 0.8) if side == SIDE else rng.uniform(0.3, 2.0 if rng.random() < 0.7 else 5.0) * scale,
+        )
     if rng.random() < 0.12:
         image = shake(image, rng, reach_px=2.0 * max(1.0, side / 40))
     if side > 2 * SIDE and rng.random() < 0.2:

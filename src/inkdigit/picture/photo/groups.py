@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from inkdigit.picture.components import boxes, components
-from inkdigit.picture.photo.network import NUMBER, OTHER
+from inkdigit.picture.components import Labels, boxes, components
+from inkdigit.picture.photo.network import NUMBER, OTHER, RULING
 from inkdigit.types import Floats
 
 INK_SHARE = 0.5  # of a pixel: from here on it is ink
+WHOLE = 0.5  # of what hangs together is writing: then all of it is
 MIN_MASS_PX = 4.0  # pixels of full ink: less is a speck
 MIN_MASS_SHARE = 0.01  # of the heaviest stroke: less is a speck
 NEAR = 0.12  # of the taller one's height: strokes that are nearer are one thing
@@ -33,7 +33,8 @@ class Group:
     bottom: int
     right: int
     mass: float  # the sum of its ink, in pixels
-    number: float  # 0 to 1: how much it looks like a part of a number
+    number: float  # 0 to 1: how much of it looks like a part of a number, and not like other writing
+    ruling: float  # 0 to 1: how much of it looks like a ruled line
 
     @property
     def height(self) -> int:
@@ -45,25 +46,45 @@ class Group:
         """Its width in pixels."""
         return self.right - self.left
 
-    def touches(self, shape: tuple[int, ...]) -> bool:
-        """Whether it touches the border of a picture of this shape."""
-        return self.top == 0 or self.left == 0 or self.bottom == shape[0] or self.right == shape[1]
+    def touches(self, shape: tuple[int, ...], *, within_px: float = 0) -> bool:
+        """Whether it touches the border of a picture of this shape, or comes so near to it."""
+        return min(self.top, self.left, shape[0] - self.bottom, shape[1] - self.right) <= within_px
 
 
-def groups(shares: Floats) -> tuple[list[Group], NDArray[np.int32]]:
-    """The things that are written, the heaviest first, and the label of each pixel's component (h, w)."""
-    ink = shares[NUMBER] + shares[OTHER]
+def groups(shares: Floats) -> tuple[list[Group], Labels, Floats]:
+    """The things that are written, the heaviest first; the component of each pixel; the ink of each pixel (h, w)."""
+    ink = _ink(shares)
     labels, count = components(ink > INK_SHARE)
-    mass = np.bincount(labels.ravel(), ink.ravel(), count + 1)
-    number = np.bincount(labels.ravel(), shares[NUMBER].ravel(), count + 1) / np.maximum(mass, 1e-6)
+    mass, number, other, ruling = (
+        np.bincount(labels.ravel(), of.ravel(), count + 1)
+        for of in (ink, shares[NUMBER], shares[OTHER], shares[RULING])
+    )
     mass[0] = 0
     heavy = mass >= max(MIN_MASS_PX, MIN_MASS_SHARE * mass.max())
     box = boxes(labels, count)
     found = []
     for i in np.flatnonzero(heavy).tolist():
+        like_number, like_ruling = float(number[i] / (number[i] + other[i])), float(ruling[i] / mass[i])
         top, left, bottom, right = box[i].tolist()
-        found.append(Group((i,), top, left, bottom, right, float(mass[i]), float(number[i])))
-    return _merge(sorted(found, key=lambda group: -group.mass)), labels
+        found.append(Group((i,), top, left, bottom, right, float(mass[i]), like_number, like_ruling))
+    return _merge(sorted(found, key=lambda group: -group.mass)), labels, ink
+
+
+def _ink(shares: Floats) -> Floats:
+    """The share of ink in each pixel (h, w); strokes of which a part was taken for a ruled line are ink as a whole.
+
+    A level stroke of a digit may look like a ruled line. But lines go on to the border of the picture, and a frame is
+    mostly apart from what is in it: so what hangs together away from the border is writing if half of it is.
+    """
+    ink = shares[NUMBER] + shares[OTHER]
+    marks = ink + shares[RULING]
+    labels, count = components(marks > INK_SHARE)
+    mass = np.bincount(labels.ravel(), marks.ravel(), count + 1)
+    whole = np.bincount(labels.ravel(), ink.ravel(), count + 1) >= WHOLE * mass
+    whole[0] = False
+    for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        whole[border] = False
+    return np.asarray(np.where(whole[labels], marks, ink), np.float32)
 
 
 def _merge(strokes: list[Group]) -> list[Group]:
@@ -90,6 +111,7 @@ def _join(a: Group, b: Group) -> Group:
         max(a.right, b.right),
         mass,
         (a.mass * a.number + b.mass * b.number) / mass,
+        (a.mass * a.ruling + b.mass * b.ruling) / mass,
     )
 
 

@@ -14,13 +14,16 @@ from PIL import Image
 
 from inkdigit.picture.components import Labels
 from inkdigit.picture.photo.groups import Group, groups
-from inkdigit.picture.photo.network import NUMBER, OTHER, look
+from inkdigit.picture.photo.network import look
 from inkdigit.types import Floats, Gray
 
 CLOSE_SIDE_PX = 144  # the square root of the pixels that a digit is looked at with
 FAR_SIDE_PX = 288  # the same for a large picture, in which the writing is looked for first
 SMALL_PX = 44  # the height of writing that is looked at again, closely
 MARGIN = 0.45  # of the height of the writing: how much around it is looked at
+MIN_PX = 8  # of the picture: nothing smaller is legible
+REST = 0.3  # of the picture's shorter side: what touches the border and is smaller is a rest of something
+DOUBT, NEAR = 0.2, 0.1  # what looks so much like a line is one, so near to the border: shares of it and of that side
 PEER = 0.5  # of the main thing's height: what is as high is not a part of it or a mark
 CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour
 LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
@@ -36,22 +39,30 @@ def find(gray: Gray) -> Gray:
     The whole picture is looked at first. Where its writing is small, it is looked for in more detail, and then the part
     of the picture that has it is looked at again.
     """
-    shares, labels, written = _read(gray, CLOSE_SIDE_PX)
+    ink, labels, written = _read(gray, CLOSE_SIDE_PX)
     if _height(written) < SMALL_PX and gray.size > CLOSE_SIDE_PX**2:
         far = _read(gray, min(sqrt(gray.size), FAR_SIDE_PX))
         if (box := _around(far[2], gray.shape, far[1].shape)) is not None:
             gray = gray[box]
-            shares, labels, written = _read(gray, CLOSE_SIDE_PX)
+            ink, labels, written = _read(gray, CLOSE_SIDE_PX)
     if not written:
         return np.zeros(labels.shape, np.uint8)
-    return _draw(shares, labels, written, gray.shape)
+    return _draw(ink, labels, written, gray.shape)
 
 
 def _read(gray: Gray, side_px: float) -> tuple[Floats, Labels, list[Group]]:
-    """The shares of a picture looked at with `side_px`² pixels, the label of each pixel, and what is written."""
-    shares = look(gray, side_px=side_px)
-    things, labels = groups(shares)
-    return shares, labels, _written(things, labels.shape)
+    """The ink of a picture looked at with `side_px`² pixels, the component of each pixel, and what is written."""
+    things, labels, ink = groups(look(gray, side_px=side_px))
+    min_px = MIN_PX * labels.shape[0] / gray.shape[0]
+    return ink, labels, _written([t for t in things if _may_be_read(t, labels.shape, min_px)], labels.shape)
+
+
+def _may_be_read(thing: Group, shape: tuple[int, ...], min_px: float) -> bool:
+    """Whether a thing is no speck, no rest of what the border cuts off, and no piece of a line near the border."""
+    longest, side = max(thing.height, thing.width), min(shape)
+    if thing.ruling > DOUBT and thing.touches(shape, within_px=NEAR * side):
+        return False
+    return longest >= (REST * side if thing.touches(shape) else min_px)
 
 
 def _height(written: list[Group]) -> int:
@@ -100,9 +111,9 @@ def _around(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) 
     return rows, columns
 
 
-def _draw(shares: Floats, labels: Labels, written: list[Group], full: tuple[int, ...]) -> Gray:
+def _draw(ink: Floats, labels: Labels, written: list[Group], full: tuple[int, ...]) -> Gray:
     """The ink of what is written, in the proportions of the picture (H, W), thick enough to be made small."""
-    inks = [_ink_of(shares, labels, thing) for thing in written]
+    inks = [_ink_of(ink, labels, thing) for thing in written]
     ink = inks[0] if len(inks) == 1 else _side_by_side(inks, written)
     h, w = ink.shape
     # The network saw another number of pixels in each direction: bring both to one scale.
@@ -113,13 +124,13 @@ def _draw(shares: Floats, labels: Labels, written: list[Group], full: tuple[int,
     return _thicken(np.pad(gray, 1))
 
 
-def _ink_of(shares: Floats, labels: Labels, thing: Group) -> Floats:
+def _ink_of(ink: Floats, labels: Labels, thing: Group) -> Floats:
     """The ink of one thing, with its soft edge: (h + 2, w + 2)."""
     top, left = max(0, thing.top - 1), max(0, thing.left - 1)
     box = np.s_[top : thing.bottom + 1, left : thing.right + 1]
     mask = np.isin(labels[box], thing.labels)
     near = _dilate(mask.view(np.uint8), 1).astype(bool)
-    return np.where(near & (mask | (labels[box] == 0)), shares[NUMBER][box] + shares[OTHER][box], 0)
+    return np.where(near & (mask | (labels[box] == 0)), ink[box], 0)
 
 
 def _side_by_side(inks: list[Floats], written: list[Group]) -> Floats:
