@@ -22,8 +22,8 @@ from benchmarks.robustness import cells_drawn
 from benchmarks.robustness.outcomes import NOTHING, Asked, Outcome, ask, count, keep, parser, show, store
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.page.grid import Grid, find_grid
 from inkdigit.picture.decode import decode
-from inkdigit.picture.grid import Grid, find_grid
 from inkdigit.picture.photo.network import RULING, look
 from inkdigit.types import Gray
 

@@ -35,7 +35,7 @@ def light(shape: Shape, rng: np.random.Generator) -> Map:
     if rng.random() < 0.5:
         slope = rng.normal(0, 0.16, 2).astype(np.float32)
         share *= np.clip(1 + slope[0] * x + slope[1] * y, 0.25, 1.7)
-    for _ in range(int(rng.choice(3, p=[0.62, 0.28, 0.1]))):
+    for _ in range(int(rng.choice(3, p=[0.5, 0.37, 0.13]))):
         share *= _shadow(shape, rng)
     if rng.random() < 0.06:
         angle = rng.uniform(0, 2 * np.pi)
@@ -69,7 +69,7 @@ def _shadow(shape: Shape, rng: np.random.Generator) -> Map:
         across = across + rng.normal(0, 0.5) * along**2
     elif rng.random() < 0.5:
         across = across + np.abs(along - rng.uniform(-0.5, 0.5)) * rng.normal(0, 0.8)
-    soft = float(np.exp(rng.uniform(np.log(0.006), np.log(0.5))))
+    soft = float(np.exp(rng.uniform(np.log(0.003), np.log(0.5))))
     shade = 1 / (1 + np.exp(-np.clip(across / soft, -30, 30)))
     return np.asarray(1 - rng.uniform(0.1, 0.7) * shade, np.float32)
 

@@ -186,7 +186,7 @@ def _chalk(sheet: Map, marks: Map, rng: np.random.Generator) -> Map:
 
 
 def _digit(bank: Bank, rng: np.random.Generator) -> Ink:
-    inks = bank.prints if rng.random() < 0.22 else bank.digits
+    inks = bank.prints if rng.random() < 0.27 else bank.digits
     return inks[rng.integers(len(inks))]
 
 

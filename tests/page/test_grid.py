@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from inkdigit.picture.grid import Grid, find_grid
-from inkdigit.picture.quad import UNIT, homography, project
+from inkdigit.page.grid import Grid, find_grid
+from inkdigit.page.quad import UNIT, homography, project
 
 WIDTH, HEIGHT = 360, 300
 SQUARE = np.array([(90, 60), (270, 60), (270, 240), (90, 240)], float)

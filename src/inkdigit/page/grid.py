@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from inkdigit.page.lattice import MIN_CELL_PX, Arms, Crossings, Places, real_lines
+from inkdigit.page.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
 from inkdigit.picture.components import Mask, boxes, components
-from inkdigit.picture.lattice import MIN_CELL_PX, Arms, Crossings, Places, real_lines
-from inkdigit.picture.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
 from inkdigit.types import Floats, Gray
 
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line

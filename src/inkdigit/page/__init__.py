@@ -1,0 +1,1 @@
+"""What is printed on a page: the grids of tables and sudokus."""
