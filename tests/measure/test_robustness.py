@@ -204,7 +204,9 @@ def distance_left(kind: Kind, images: Gray) -> float:
 def test_the_kinds_that_the_preprocessing_undoes_are_measured():
     images = np.stack([prepare(digit(i % 10, rng=np.random.default_rng(i), size_px=28)) for i in range(60)])
     undone = {kind.name for kind in KINDS if distance_left(kind, images) < 0.7}
-    assert {"scale", "translate", "fog", "brightness"} <= undone <= set(UNDONE), "change UNDONE in measure/robustness.py"
+    assert {"scale", "translate", "fog", "brightness"} <= undone <= set(UNDONE), (
+        "change UNDONE in measure/robustness.py"
+    )
 
 
 def test_a_plain_preprocessing_undoes_nothing_and_moments_are_undone_in_the_network(tmp_path):

@@ -229,9 +229,12 @@ def test_black_on_white_is_read_as_white_on_black(size_px):
     failures = []
     for label in range(10):
         gray = clean_digit(label, size_px)
-        gap = np.abs(prepare(255 - gray).astype(int) - prepare(gray)).max()
-        if gap > (0 if is_clean(gray) else 2):  # the photo path fits the paper in floats
-            failures.append(f"{label}: {gap} gray levels apart")
+        white, black = prepare(gray), prepare(255 - gray)
+        likeness = np.corrcoef(white.ravel(), black.ravel())[0, 1]
+        if not np.array_equal(white, black) and (
+            is_clean(gray) or likeness < 0.95
+        ):  # the ink network sees two pictures
+            failures.append(f"{label}: {likeness:.3f} alike")
     assert not failures
 
 

@@ -86,18 +86,17 @@ def mean_likeness(**paper: float) -> float:
     return float(np.mean([likeness(photo)[label] for label, photo in photographed(**paper).items()]))
 
 
-def test_more_grain_costs_likeness_and_never_all_at_once():
-    figures = [mean_likeness(grain=grain, shadow=20) for grain in (0, 15, 60, 90)]
-    assert figures == sorted(figures, reverse=True)
-    assert figures[0] > 0.95
-    assert figures[-1] > 0.5
+def test_grain_costs_little():
+    assert mean_likeness(grain=0, shadow=20) > 0.95
+    assert mean_likeness(grain=60, shadow=20) > 0.9
+    assert mean_likeness(grain=90, shadow=20) > 0.8
 
 
-def test_a_fainter_pen_costs_likeness_until_there_is_no_ink():
+def test_a_faint_pen_costs_little_until_its_ink_is_hidden():
     figures = [mean_likeness(pen=pen, shadow=5, grain=1) for pen in (60, 180, 195, 206)]
-    assert figures == sorted(figures, reverse=True)
+    assert min(figures[:2]) > 0.95
     assert figures[2] > 0.8  # 15 gray levels of contrast
-    assert figures[3] == 0  # 4 of them: less than MIN_CONTRAST
+    assert figures[3] < 0.5  # 4 of them, less than the shadow takes
 
 
 def test_specks_are_dropped():
