@@ -19,7 +19,7 @@ from benchmarks.common import machine, pages
 from benchmarks.common.tables import row, table
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
-from inkdigit.picture.sheet import sheet
+from inkdigit.report.sheet import sheet
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.raster import Map
 from inkdigit.types import Gray, Prediction

@@ -109,7 +109,7 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
         yield entry(str(file), answer, recognizer.name)
     if show is not None and sheet:
         from inkdigit.files import write_atomic
-        from inkdigit.picture.sheet import draw
+        from inkdigit.report.sheet import draw
 
         write_atomic(show, draw(sheet, kind=recognizer.prepare))
         talk.note(f"Drawing written to {show}")

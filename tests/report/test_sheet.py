@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.picture.sheet import CELL_PX, GAP_PX, HEAD_PX, draw, sheet
+from inkdigit.report.sheet import CELL_PX, GAP_PX, HEAD_PX, draw, sheet
 from inkdigit.types import Prediction
 
 from ..conftest import drawn, on_paper
