@@ -46,6 +46,11 @@ class Group:
         """Its width in pixels."""
         return self.right - self.left
 
+    def gap(self, other: Group) -> tuple[int, int]:
+        """How far another one is from it in x and y, in pixels; negative where they overlap."""
+        gap_x = max(self.left, other.left) - min(self.right, other.right)
+        return gap_x, max(self.top, other.top) - min(self.bottom, other.bottom)
+
     def touches(self, shape: tuple[int, ...], *, within_px: float = 0) -> bool:
         """Whether it touches the border of a picture of this shape, or comes so near to it."""
         return min(self.top, self.left, shape[0] - self.bottom, shape[1] - self.right) <= within_px
@@ -118,7 +123,7 @@ def _join(a: Group, b: Group) -> Group:
 def _belong(a: Group, b: Group) -> bool:
     """Whether two groups of strokes are one thing."""
     tall = max(a.height, b.height)
-    gap_x, gap_y = max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom)
+    gap_x, gap_y = a.gap(b)
     shared = -gap_x / max(1, min(a.width, b.width))
     if min(a.height, b.height) >= BESIDE * tall and shared < SHARED:
         return False  # side by side, each as high as a digit

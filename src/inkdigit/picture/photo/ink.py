@@ -29,6 +29,7 @@ CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is 
 LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
 REACH = 5.0  # of the main thing's height: farther things do not belong to it
 SHOWN = 3  # of several digits are shown
+LEVEL = 0.4  # of the lower one's height: so much of it is beside the other if they are in one row
 GAP = 0.1  # of the height: between them
 THIN = 0.1  # of the longer side: thinner strokes are thickened; MNIST's have half as much again
 
@@ -81,17 +82,13 @@ def _written(things: list[Group], shape: tuple[int, ...]) -> list[Group]:
         cut = thing.touches(shape) and not main.touches(shape) and thing.mass < CUT * main.mass
         alike = thing.height >= PEER * main.height and thing.mass > 0.1 * main.mass
         less = main.number >= 0.5 > thing.number
-        if alike and not cut and not less and _gap(main, thing) <= REACH * main.height:
+        if alike and not cut and not less and max(main.gap(thing)) <= REACH * main.height:
             kept.append(thing)
     return kept
 
 
 def _worth(thing: Group, shape: tuple[int, ...]) -> float:
     return thing.mass * (LEAST_NUMBER + thing.number) * (0.5 if thing.touches(shape) else 1.0)
-
-
-def _gap(a: Group, b: Group) -> int:
-    return max(max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom))
 
 
 def _around(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) -> tuple[slice, slice] | None:
@@ -102,11 +99,8 @@ def _around(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) 
     bottom, right = max(t.bottom for t in written), max(t.right for t in written)
     margin = MARGIN * max(_height(written), 0.25 * (right - left))
     rows, columns = (
-        slice(max(0, int((begin - margin) * scale)), min(length, ceil((end + margin) * scale)))
-        for begin, end, length, scale in (
-            (top, bottom, full[0], full[0] / seen[0]),
-            (left, right, full[1], full[1] / seen[1]),
-        )
+        slice(max(0, int((begin - margin) * length / before)), min(length, ceil((end + margin) * length / before)))
+        for begin, end, length, before in ((top, bottom, full[0], seen[0]), (left, right, full[1], seen[1]))
     )
     return rows, columns
 
@@ -136,32 +130,24 @@ def _ink_of(ink: Floats, labels: Labels, thing: Group) -> Floats:
 def _side_by_side(inks: list[Floats], written: list[Group]) -> Floats:
     """Several things in one image, without the wide gaps between them: they would be too small to be recognised."""
     main = written[0]
-    in_row = [
-        i
-        for i, thing in enumerate(written)
-        if min(thing.bottom, main.bottom) - max(thing.top, main.top) > 0.4 * min(thing.height, main.height)
-    ]
+    in_row = [i for i, thing in enumerate(written) if -main.gap(thing)[1] > LEVEL * min(thing.height, main.height)]
     if len(in_row) == 1:  # one above the other
         return _side_by_side_of([ink.T for ink in inks], [(t.top, t.left) for t in written], main.width).T
     return _side_by_side_of([inks[i] for i in in_row], [(written[i].left, written[i].top) for i in in_row], main.height)
 
 
 def _side_by_side_of(inks: list[Floats], places: list[tuple[int, int]], height: int) -> Floats:
+    """Some of `inks` at their `places` (left, top) in a row, those next to the first of them."""
     order = sorted(range(len(inks)), key=lambda i: places[i])
-    at = order.index(0)
-    first = min(max(0, at - SHOWN // 2), max(0, len(order) - SHOWN))
+    first = min(max(0, order.index(0) - SHOWN // 2), max(0, len(order) - SHOWN))
     order = order[first : first + SHOWN]
-    gap = max(2, round(GAP * height))
-    top = min(places[i][1] for i in order)
-    row = np.zeros(
-        (max(places[i][1] - top + len(inks[i]) for i in order), sum(inks[i].shape[1] + gap for i in order)), np.float32
-    )
-    x = 0
+    top, gap = min(places[i][1] for i in order), max(2, round(GAP * height))
+    tall = max(places[i][1] - top + len(inks[i]) for i in order)
+    columns = []
     for i in order:
-        y = places[i][1] - top
-        row[y : y + len(inks[i]), x : x + inks[i].shape[1]] = inks[i]
-        x += inks[i].shape[1] + gap
-    return row
+        above = places[i][1] - top
+        columns.append(np.pad(inks[i], ((above, tall - above - len(inks[i])), (0, gap))))
+    return np.hstack(columns)
 
 
 def _thicken(gray: Gray) -> Gray:
