@@ -39,6 +39,7 @@ MAX_SIDE_PX = 20_000  # a longer strip is not an image of a digit
 # Copies of each pixel that a format needs while it is decoded; the others need one. 64 megapixels of WebP took 1 GB.
 COPIES = {"WEBP": 3}
 MAX_WEBP_PIXELS = MAX_PIXELS // 2  # for the same reason
+JPEG_SIDE_PX = 512  # a JPEG of 12 megapixels has 1,000×750 then, and a digit of 120 px still 30
 MAX_READS = 200_000  # reads of a file. The largest PNG of ordinary blocks (8 kB) takes some 30,000
 MAX_TIMES, FIRST_BYTES = 4, 2**20  # how often a file may be read, beside its first bytes: good ones are read twice
 
@@ -250,7 +251,7 @@ def _read(path: Path) -> bytes:
 
 
 def _open(data: bytes, name: str) -> Opened:
-    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `WORK_SIDE_PX` pixels a side."""
+    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `JPEG_SIDE_PX` pixels a side."""
     if not data:
         raise NotAPicture(f"{name}: empty, no image in it")
     try:
@@ -258,7 +259,7 @@ def _open(data: bytes, name: str) -> Opened:
             image = Image.open(_Source(data), formats=FORMATS)  # type: ignore[arg-type]
             _check_size(image, name)
             full_pixels = image.width * image.height
-            image.draft("RGB", (WORK_SIDE_PX, WORK_SIDE_PX))  # only JPEG: 12 megapixels in a tenth of the time
+            image.draft("RGB", (JPEG_SIDE_PX, JPEG_SIDE_PX))  # only JPEG: 12 megapixels in a tenth of the time
     except Image.DecompressionBombError as exc:
         raise _too_large(name, "more than that", _limit(MAX_PIXELS)) from exc
     except UnidentifiedImageError as exc:
