@@ -25,7 +25,7 @@ INK_SIDE_PX = 20  # the longest side of prepared ink, as in MNIST
 CLEAN_SIDE_PX = 32  # larger ink was drawn or photographed, and its specks must be removed. Small sets have 8 to 32
 STRONG_LEVEL = 200  # gray levels: ink whose strongest pixel is below this is dim. The minimum on MNIST is 254
 FRAME_SIDE_PX = 12  # a smaller square may be a thick stroke, a frame has a digit inside
-BLOT_SHARE = 0.45  # of the strongest ink: fainter ink may be a blot. The photo path drops ink of that strength, too
+BLOT_SHARE = 0.45  # of the strongest ink: fainter ink may be a blot: the ink network looks at it
 BLOT_EDGE_PX = 2  # so much faint ink is the soft edge of a stroke
 # The share of border pixels that must be 0. MNIST leaves a margin: at most 6 of its 108 border pixels carry ink. Other
 # small sets are cropped tightly: USPS (16×16) and scikit-learn's digits (8×8) have up to two thirds of ink there.
