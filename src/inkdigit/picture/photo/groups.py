@@ -14,7 +14,7 @@ from inkdigit.picture.photo.network import NUMBER, OTHER, RULING
 from inkdigit.types import Floats
 
 INK_SHARE = 0.5  # of a pixel: from here on it is ink
-WHOLE = 0.6  # of what hangs together is writing: then all of it is. Of a digit that touches its frame, half is
+WHOLE = 0.5  # of what hangs together is writing: then all of it is. Of a digit that touches its frame, half is
 MIN_MASS_PX = 4.0  # pixels of full ink: less is a speck
 MIN_MASS_SHARE = 0.01  # of the heaviest stroke: less is a speck
 NEAR = 0.12  # of the taller one's height: strokes that are nearer are one thing
@@ -51,9 +51,13 @@ class Group:
         gap_x = max(self.left, other.left) - min(self.right, other.right)
         return gap_x, max(self.top, other.top) - min(self.bottom, other.bottom)
 
-    def touches(self, shape: tuple[int, ...], *, within_px: float = 0) -> bool:
-        """Whether it touches the border of a picture of this shape, or comes so near to it."""
-        return min(self.top, self.left, shape[0] - self.bottom, shape[1] - self.right) <= within_px
+    def touches(self, shape: tuple[int, ...]) -> bool:
+        """Whether it touches the border of a picture of this shape."""
+        return min(self.top, self.left, shape[0] - self.bottom, shape[1] - self.right) == 0
+
+    def hugs(self, shape: tuple[int, ...], *, within_px: float) -> bool:
+        """Whether all of it is so near to one border of a picture of this shape."""
+        return min(self.bottom, self.right, shape[0] - self.top, shape[1] - self.left) <= within_px
 
 
 def groups(shares: Floats) -> tuple[list[Group], Labels, Floats]:

@@ -23,7 +23,7 @@ SMALL_PX = 44  # the height of writing that is looked at again, closely
 MARGIN = 0.45  # of the height of the writing: how much around it is looked at
 MIN_PX = 8  # of the picture: nothing smaller is legible
 REST = 0.3  # of the picture's shorter side: what touches the border and is smaller is a rest of something
-DOUBT, NEAR = 0.2, 0.1  # what looks so much like a line is one, so near to the border: shares of it and of that side
+DOUBT, STRIP = 0.2, 0.2  # what looks so much like a line is one, in a strip along the border: a share of that side
 PEER = 0.5  # of the main thing's height: what is as high is not a part of it or a mark
 CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour
 LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
@@ -61,7 +61,7 @@ def _read(gray: Gray, side_px: float) -> tuple[Floats, Labels, list[Group]]:
 def _may_be_read(thing: Group, shape: tuple[int, ...], min_px: float) -> bool:
     """Whether a thing is no speck, no rest of what the border cuts off, and no piece of a line near the border."""
     longest, side = max(thing.height, thing.width), min(shape)
-    if thing.ruling > DOUBT and thing.touches(shape, within_px=NEAR * side):
+    if thing.ruling > DOUBT and thing.hugs(shape, within_px=STRIP * side):
         return False
     return longest >= (REST * side if thing.touches(shape) else min_px)
 
