@@ -131,7 +131,7 @@ def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
 
 
 def test_what_is_drawn_is_what_was_answered(inkdigit, model, picture, tmp_path, monkeypatch):
-    from inkdigit.picture import sheet
+    from inkdigit.report import sheet
 
     drawn = []
     monkeypatch.setattr(sheet, "draw", lambda entries, **_: drawn.extend(entries) or b"")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from inkdigit.picture.components import components
 from inkdigit.picture.photo.ink import find
 from inkdigit.picture.prepare import ink_box, prepare
 
@@ -142,16 +143,9 @@ def five(gap: int) -> np.ndarray:
     return np.asarray(image)
 
 
-def test_a_detached_bar_belongs_to_the_5():
-    box = ink_box(find(on_paper(five(gap=8))))
-    assert box is not None
-    assert box[1].stop >= 97
-
-
-def test_what_is_far_off_does_not():
-    box = ink_box(find(on_paper(five(gap=70))))
-    assert box is not None
-    assert box[1].stop <= 97
+@pytest.mark.parametrize(("gap", "pieces"), [(8, 2), (70, 1)])
+def test_a_detached_bar_belongs_to_the_5_unless_it_is_far_off(gap, pieces):
+    assert components(find(on_paper(five(gap=gap))) > 127)[1] == pieces
 
 
 @pytest.mark.parametrize("thickness", [0.012, 0.03, 0.2])

@@ -68,7 +68,13 @@ def few_digits(monkeypatch) -> None:
     monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 80)
 
 
-@pytest.mark.usefixtures("few_digits")
+@pytest.fixture
+def more_digits(monkeypatch) -> None:
+    """Draw so many that the small model reads some of them."""
+    monkeypatch.setattr(rehearse, "DRAWN_IMAGES", 600)
+
+
+@pytest.mark.usefixtures("more_digits")
 def test_auto_draws_digits_if_the_training_data_are_not_available(reader, lines, log):
     net, recipe = restore(reader)
     old = open_old(reader, net, recipe, rehearse.AUTO, seed=0, log=log)
@@ -93,7 +99,7 @@ def test_stressed_copies_of_drawn_digits_are_rehearsed_and_watched_where_the_mod
         assert not pixels(rehearsed) & pixels(old.watched)
 
 
-@pytest.mark.usefixtures("few_digits")
+@pytest.mark.usefixtures("more_digits")
 def test_a_caveat_says_why_figures_on_old_samples_are_too_high(finished, reader, drawn, log):
     net, recipe = restore(finished.model)
     assert open_old(finished.model, net, recipe, drawn, seed=0, log=log).caveat is None

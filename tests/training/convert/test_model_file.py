@@ -18,6 +18,7 @@ from inkdigit.errors import ParityError
 from inkdigit.model.card import METADATA_KEY, Calibration
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.photo import network
 from inkdigit.picture.prepare import VERSION
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.restore import restore
@@ -131,7 +132,8 @@ def test_the_card_states_what_the_model_is(graph, drawn):
     card = json.loads(graph.metadata_props[0].value)
     assert card["name"] == "tiny"
     assert card["classes"] == list(CLASSES)
-    assert card["prepare"] == {"kind": "ink", "version": VERSION}
+    ink = {"version": network.VERSION, "sha256": network.sha256()}
+    assert card["prepare"] == {"kind": "ink", "version": VERSION, "ink": ink}
     assert card["calibration"]["temperature"] == 1  # thirty pictures are too few to fit one
     assert card["figures"]["n"] == 40
     assert tomllib.loads(card["provenance"]["recipe"])["normalize"] == "standard"

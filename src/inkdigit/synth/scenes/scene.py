@@ -30,7 +30,6 @@ RESEMBLES = (
     "shot_noise",
     "impulse_noise",
     "motion_blur",
-    "rotate",
     "brightness",
     "stripe",
     "fog",
