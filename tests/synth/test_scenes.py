@@ -78,6 +78,15 @@ def test_a_pen_that_follows_a_skeleton_is_as_wide_as_it_says(width):
     assert seen.max() == pytest.approx(1, abs=0.05)
 
 
+@pytest.mark.parametrize("shape", [(30, 20), (140, 90)])
+def test_around_the_strokes_there_is_no_ink(bank, shape):
+    rng = np.random.default_rng(2)
+    for ink in [*bank.digits[:20], *bank.prints[:10], *bank.others[:10]]:
+        for cover in pens.write(ink, shape, pens.pen(rng), rng, turn_deg=0):
+            corners = cover[[0, 0, -1, -1], [0, -1, 0, -1]]
+            assert corners.max() < 0.01
+
+
 def test_a_hairline_is_paler_than_its_truth():
     pen = pens.Pen(width=0.005, sharpness=3, alpha=1, uneven=0, grain=0)
     ink = pens.Ink(pens.skeleton(template(0)), is_skeleton=True)

@@ -38,7 +38,10 @@ def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: f
         loudest = max(0.004, min(0.08, 0.35 * contrast))
         sigma = float(np.exp(rng.uniform(np.log(0.003), np.log(loudest))))
         image = image + np.float32(sigma) * rng.standard_normal(image.shape, np.float32)
-    if rng.random() < 0.1:  # salt and pepper: dead pixels, a bad scan
+    if rng.random() < 0.06:  # few photons: the brighter, the more noise
+        photons = float(np.exp(rng.uniform(np.log(3), np.log(60))))
+        image = np.asarray(rng.poisson(np.clip(image, 0, 2) * photons) / photons, np.float32)
+    if rng.random() < 0.12:  # salt and pepper: dead pixels, a bad scan
         where = rng.random(image.shape, np.float32) < np.exp(rng.uniform(np.log(0.001), np.log(0.25)))
         image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
     gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -21,6 +21,7 @@ from inkdigit.synth.outliers import SCRIBBLES
 from inkdigit.synth.raster import Map, blur, resize
 from inkdigit.types import Gray
 
+HOLLOW_WIDTH = 0.06  # of the height: broader pens may leave only an outline
 BANK_PX = 112  # the size at which inks are stored: about the height of a digit in a picture that is looked at closely
 FINEST_PX = 1.4  # of a stroke in the truth: so that it stays in one piece
 SKELETON_PX = 88  # the longer side of a thinned digit: as fine as a stroke of MNIST is known
@@ -64,6 +65,7 @@ class Pen:
     alpha: float  # how dark a full stroke is
     uneven: float  # how much the pressure takes from that
     grain: float  # how much the grain of the paper takes from that
+    hollow: bool = False  # only the outline of the strokes
 
 
 def bank(images: Gray, *, rng: np.random.Generator, size: int) -> Bank:
@@ -88,6 +90,7 @@ def pen(rng: np.random.Generator) -> Pen:
         float(rng.uniform(0.12, 0.5) if pale else rng.uniform(0.4, 1.0)),
         float(rng.uniform(0.2, 0.85)) if rng.random() < 0.35 else 0.0,
         float(rng.uniform(0.3, 1.0)) if rng.random() < 0.3 else 0.0,
+        hollow=bool(width > HOLLOW_WIDTH and rng.random() < 0.12),
     )
 
 
@@ -105,13 +108,22 @@ def write(ink: Ink, shape: tuple[int, int], pen: Pen, rng: np.random.Generator, 
         seen = np.pad(resize(np.asarray(ink.cover / 255, np.float32), (max(2, h), max(2, w))), 3)
         growth = h / ink.cover.shape[0]
         if growth > 1.3:  # its soft edge becomes sharp again
-            seen = (seen - float(rng.uniform(0.3, 0.6))) * max(1.5, pen.sharpness * growth / 3) + 0.5
+            edge = float(rng.uniform(0.3, 0.6))
+            seen = (seen - edge) * max(0.5 / edge, pen.sharpness * growth / 3) + 0.5  # nothing stays nothing
         seen = np.clip(seen, 0, 1)
         strokes = seen[seen > 0.1]
         truth = seen / max(0.15, min(1.0, float(np.percentile(strokes, 85)))) if strokes.size else seen
+    if pen.hollow:
+        seen, truth = _outline(seen), _outline(truth)
     if abs(turn_deg) > 0.5:
         seen, truth = (_turn(cover, turn_deg) for cover in (seen, truth))
     return np.asarray(seen, np.float32), np.asarray(np.clip(truth, 0, 1), np.float32)
+
+
+def _outline(cover: Map) -> Map:
+    """Only the edge of broad strokes."""
+    broad = blur(cover, 1.2)
+    return np.asarray(np.clip(1.8 - 5.5 * np.abs(broad - 0.35), 0, 1), np.float32)
 
 
 def _turn(cover: Map, turn_deg: float) -> Map:

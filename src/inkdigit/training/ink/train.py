@@ -28,7 +28,7 @@ from inkdigit.training.ink.net import InkNet
 from inkdigit.types import Gray, Log, silent
 
 # Height and width of a batch of scenes, and how often it has them. Sides are multiples of 16.
-SHAPES = ((144, 144), (192, 192), (112, 192), (192, 112), (80, 288), (256, 80), (48, 320), (320, 64))
+SHAPES = ((144, 144), (192, 192), (112, 192), (192, 112), (80, 288), (256, 80), (48, 320), (384, 48))
 SHAPE_SHARES = (0.4, 0.12, 0.1, 0.1, 0.09, 0.09, 0.05, 0.05)
 BATCH = 32  # scenes
 PEAK_RATE, WARM_STEPS = 3e-3, 300
