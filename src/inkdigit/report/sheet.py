@@ -40,22 +40,23 @@ def sheet(entries: Sequence[Entry], *, kind: str) -> Image.Image:
     for row, (file, gray, answer) in enumerate(entries):
         top = HEAD_PX + row * (CELL_PX + GAP_PX + 20)
         ink = find_ink(gray) if kind == "ink" else gray
-        for column, shown in enumerate((gray, ink, prepare(gray, kind))):
+        ground = int(np.median(gray))  # around an image that is not square
+        for column, (shown, around) in enumerate(((gray, ground), (ink, 0), (prepare(gray, kind), 0))):
             left = GAP_PX + column * (CELL_PX + GAP_PX)
-            image.paste(_cell(shown), (left, top))
+            image.paste(_cell(shown, around), (left, top))
             pen.rectangle((left, top, left + CELL_PX - 1, top + CELL_PX - 1), outline=LINE)
         _write_answer(pen, answer, left=GAP_PX + 3 * (CELL_PX + GAP_PX), top=top)
         pen.text((GAP_PX, top + CELL_PX + 4), file.name[-90:], QUIET, _font(12))
     return image
 
 
-def _cell(gray: Gray) -> Image.Image:
-    """An image scaled to fit a cell; each pixel of a small one becomes a square."""
+def _cell(gray: Gray, around: int) -> Image.Image:
+    """An image scaled to fit a cell, on a ground of one gray; each pixel of a small one becomes a square."""
     small = max(gray.shape) <= CELL_PX // 2
     scale = CELL_PX // max(gray.shape) if small else CELL_PX / max(gray.shape)
     size = [max(1, round(side * scale)) for side in gray.shape[::-1]]
     method = Image.Resampling.NEAREST if small else Image.Resampling.BOX
-    cell = Image.new("L", (CELL_PX, CELL_PX), int(np.median(gray)))
+    cell = Image.new("L", (CELL_PX, CELL_PX), around)
     scaled = Image.fromarray(gray).resize((size[0], size[1]), method)
     cell.paste(scaled, ((CELL_PX - size[0]) // 2, (CELL_PX - size[1]) // 2))
     return cell
