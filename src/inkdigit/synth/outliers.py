@@ -6,6 +6,8 @@ a digit are left out as far as we know them: a single stroke is a 1, a ring is a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from inkdigit.picture.prepare import tight
@@ -17,6 +19,8 @@ INK_PX = (40, 120)  # the side of a drawing: strokes stay clear when it is prepa
 # Halves that look like no other digit: label → the half.
 HALVES = {2: ("top", "bottom"), 3: ("left",), 4: ("top",), 5: ("left", "right"), 7: ("top",)}
 ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, … The rarest has eight
+MARKS = ("print", "letter", "sign", "shape", "scribble")
+MARK_SHARES = (0.42, 0.2, 0.18, 0.1, 0.1)  # of outliers: most are printed, as on signs and in books
 SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral", "tangle")
 
 
@@ -38,19 +42,36 @@ def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
 def _sign(rng: np.random.Generator) -> Gray:
     """A handwritten or printed letter, a sign, a shape or a scribble."""
     size, pen = int(rng.integers(*INK_PX)), drawn.pen(rng)
-    match rng.choice(["print", "letter", "sign", "shape", "scribble"], p=[0.42, 0.2, 0.18, 0.1, 0.1]):
+    return mark(MARK_SHARES, signs=[*SIGN_GLYPHS], rng=rng, size_px=size, thickness=pen, finest=0.02)
+
+
+def mark(
+    shares: Sequence[float],
+    *,
+    signs: Sequence[str],
+    rng: np.random.Generator,
+    size_px: int,
+    thickness: float,
+    finest: float,
+) -> Gray:
+    """A random one of `MARKS`, drawn with `shares`: uint8 (size_px, size_px).
+
+    `thickness` is that of letters, signs and shapes; a scribble is from `finest` to 0.1 thick.
+    """
+    match rng.choice(MARKS, p=shares):
         case "print":
-            return printed.letter(rng=rng, size_px=size)
+            return printed.letter(rng=rng, size_px=size_px)
         case "letter":
-            return drawn.letter(str(rng.choice([*LETTER_GLYPHS])), rng=rng, size_px=size, thickness=pen, jitter=0.03)
+            name = str(rng.choice([*LETTER_GLYPHS]))
+            return drawn.letter(name, rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)
         case "sign":
-            return drawn.sign(str(rng.choice([*SIGN_GLYPHS])), rng=rng, size_px=size, thickness=pen, jitter=0.03)
+            return drawn.sign(str(rng.choice(signs)), rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)
         case "shape":
             filled = bool(rng.random() < 0.4)
             names = [*SHAPE_GLYPHS, *BLOB_GLYPHS] if filled else [*SHAPE_GLYPHS]
-            return drawn.shape(str(rng.choice(names)), rng=rng, size_px=size, thickness=pen, filled=filled)
+            return drawn.shape(str(rng.choice(names)), rng=rng, size_px=size_px, thickness=thickness, filled=filled)
     kind = SCRIBBLES[int(rng.integers(len(SCRIBBLES)))]
-    return drawn.scribble(rng=rng, size_px=size, thickness=float(rng.uniform(0.02, 0.1)), kind=kind)
+    return drawn.scribble(rng=rng, size_px=size_px, thickness=float(rng.uniform(finest, 0.1)), kind=kind)
 
 
 def _half(digits: Part, rng: np.random.Generator) -> Gray:

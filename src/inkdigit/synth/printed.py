@@ -197,16 +197,17 @@ def _pick(styles: dict[Style, float], rng: np.random.Generator) -> Style:
 
 
 @cache
-def _opened(font: Path) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(str(font), FONT_PX, layout_engine=ImageFont.Layout.BASIC)
+def opened(font: Path, size_px: int = FONT_PX) -> ImageFont.FreeTypeFont:
+    """A font of `font_files()` to print with, its letters about `size_px` high."""
+    return ImageFont.truetype(str(font), size_px, layout_engine=ImageFont.Layout.BASIC)
 
 
 def _print(character: str, font: Path, *, pen_px: float = 0) -> Mask:
     """The character (H, W) with a margin, its strokes `pen_px` thicker on each side."""
-    opened = _opened(font)
-    left, top, right, bottom = opened.getbbox(character)
+    face = opened(font)
+    left, top, right, bottom = face.getbbox(character)
     page = Image.new("L", (int(right - left) + 2 * PAD_PX, int(bottom - top) + 2 * PAD_PX))
-    ImageDraw.Draw(page).text((PAD_PX - left, PAD_PX - top), character, 255, opened, stroke_width=pen_px)
+    ImageDraw.Draw(page).text((PAD_PX - left, PAD_PX - top), character, 255, face, stroke_width=pen_px)
     return np.asarray(page) / 255.0
 
 

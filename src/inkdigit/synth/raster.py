@@ -78,6 +78,11 @@ def _rows(image: Map, sigma_px: float) -> Map:
     return np.asarray(sum(w * padded[i : i + len(image)] for i, w in enumerate(weights)), np.float32)
 
 
+def outline(cover: Map, *, sigma_px: float, steepness: float) -> Map:
+    """Only the edge of broad strokes."""
+    return np.asarray(np.clip(1.8 - steepness * np.abs(blur(cover, sigma_px) - 0.35), 0, 1), np.float32)
+
+
 def over(below: Map, above: Map) -> Map:
     """The coverage of one layer and another above it."""
     return below + above - below * above

@@ -15,7 +15,7 @@ from PIL import Image
 
 from inkdigit.picture.prepare import ink_box, tight
 from inkdigit.synth.camera import jpeg, shake
-from inkdigit.synth.raster import Map, blur, cloud, resize
+from inkdigit.synth.raster import Map, blur, cloud, outline, resize
 from inkdigit.types import SIDE, Gray
 
 SMALL_SHARE = 0.3  # of the images have 28 px, like MNIST; the others are larger
@@ -88,7 +88,7 @@ def _place(ink: Gray, side: int, rng: np.random.Generator) -> Map:
     if scale > 1.5 or rng.random() < 0.5:
         pen = _repen(pen, rng)
     if side > SIDE and rng.random() < 0.06:
-        pen = _hollow(pen)
+        pen = outline(pen, sigma_px=1.5, steepness=6)
     corners = _corners(size[0] + 2 * margin, size[1] + 2 * margin, side, rng)
     return _warp(pen, corners, side)
 
@@ -97,12 +97,6 @@ def _repen(pen: Map, rng: np.random.Generator) -> Map:
     """The strokes with a new, sharper edge, farther outside (broader) or inside (finer)."""
     edge = (blur(pen, 0.6) - rng.uniform(0.25, 0.6)) * rng.uniform(1.5, 5.0) + 0.5
     return np.asarray(np.clip(edge, 0, 1), np.float32)
-
-
-def _hollow(pen: Map) -> Map:
-    """Only the outline of the strokes."""
-    broad = blur(pen, 1.5)
-    return np.asarray(np.clip(1.8 - 6 * np.abs(broad - 0.35), 0, 1), np.float32)
 
 
 def _corners(w: int, h: int, side: int, rng: np.random.Generator) -> NDArray[np.float64]:

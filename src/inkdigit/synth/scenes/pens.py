@@ -8,17 +8,16 @@ from free fonts.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed
-from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS, STRAIGHT_DIGIT_GLYPHS
-from inkdigit.synth.outliers import SCRIBBLES
-from inkdigit.synth.raster import Map, blur, resize
+from inkdigit.synth.glyphs import SIGN_GLYPHS, STRAIGHT_DIGIT_GLYPHS
+from inkdigit.synth.outliers import mark
+from inkdigit.synth.raster import Map, blur, outline, resize
 from inkdigit.types import Gray
 
 HOLLOW_WIDTH = 0.06  # of the height: broader pens may leave only an outline
@@ -34,6 +33,7 @@ _OWN_SIGNS = {
     ",": "54,90 50,100 40,116",
     ":": "48,20 52,24 | 48,90 52,94",
 }
+OTHER_SHARES = (0.3, 0.3, 0.15, 0.1, 0.15)  # of `MARKS`: more by hand than among outliers, as beside a number
 WORD_LETTERS = "eeeeaaaiiooutttnnnrrsshhlldcmpgbfwyvkEASTRNDLMKBPCGIOUVH"  # about as frequent as in print
 
 
@@ -43,7 +43,6 @@ class Ink:
 
     cover: Gray  # (h, w) uint8, 255 where there is ink
     is_skeleton: bool = False
-    is_print: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +71,7 @@ def bank(images: Gray, *, rng: np.random.Generator, size: int) -> Bank:
     """About `size` digits and as many other inks; `images` (N, 28, 28) are MNIST training digits."""
     digits = [_mnist(images[i], rng) for i in rng.integers(len(images), size=size // 2)]
     digits += [Ink(tight(_drawn_digit(rng))) for _ in range(size // 2)]
-    prints = [
-        Ink(tight(printed.digit(int(rng.integers(10)), rng=rng, size_px=BANK_PX)), is_print=True)
-        for _ in range(size // 4)
-    ]
+    prints = [Ink(tight(printed.digit(int(rng.integers(10)), rng=rng, size_px=BANK_PX))) for _ in range(size // 4)]
     signs = [_number_sign(rng) for _ in range(size // 8)]
     return Bank(digits, prints, signs, [_other(rng) for _ in range(size // 2)])
 
@@ -114,16 +110,10 @@ def write(ink: Ink, shape: tuple[int, int], pen: Pen, rng: np.random.Generator, 
         strokes = seen[seen > 0.1]
         truth = seen / max(0.15, min(1.0, float(np.percentile(strokes, 85)))) if strokes.size else seen
     if pen.hollow:
-        seen, truth = _outline(seen), _outline(truth)
+        seen, truth = (outline(cover, sigma_px=1.2, steepness=5.5) for cover in (seen, truth))
     if abs(turn_deg) > 0.5:
         seen, truth = (_turn(cover, turn_deg) for cover in (seen, truth))
     return np.asarray(seen, np.float32), np.asarray(np.clip(truth, 0, 1), np.float32)
-
-
-def _outline(cover: Map) -> Map:
-    """Only the edge of broad strokes."""
-    broad = blur(cover, 1.2)
-    return np.asarray(np.clip(1.8 - 5.5 * np.abs(broad - 0.35), 0, 1), np.float32)
 
 
 def _turn(cover: Map, turn_deg: float) -> Map:
@@ -135,16 +125,11 @@ def word(rng: np.random.Generator, height_px: int) -> Ink:
     """A printed word of letters: something that is not a number."""
     fonts = printed.font_files()
     text = "".join(rng.choice(list(WORD_LETTERS), int(rng.integers(2, 9))))
-    font = _font(str(fonts[rng.integers(len(fonts))]), max(8, height_px))
+    font = printed.opened(fonts[rng.integers(len(fonts))], max(8, height_px))
     left, top, right, bottom = font.getbbox(text)
     page = Image.new("L", (int(right - left) + 2, int(bottom - top) + 2))
     ImageDraw.Draw(page).text((1 - left, 1 - top), text, 255, font, stroke_width=0)
-    return Ink(tight(np.asarray(page)), is_print=True)
-
-
-@cache
-def _font(path: str, size_px: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, size_px, layout_engine=ImageFont.Layout.BASIC)
+    return Ink(tight(np.asarray(page)))
 
 
 def _mnist(image: Gray, rng: np.random.Generator) -> Ink:
@@ -177,22 +162,8 @@ def _number_sign(rng: np.random.Generator) -> Ink:
 def _other(rng: np.random.Generator) -> Ink:
     """A letter, a sign, a shape or a scribble that is not part of a number."""
     thickness = float(np.exp(rng.uniform(np.log(0.015), np.log(0.2))))
-    size = BANK_PX
-    match rng.choice(["print", "letter", "sign", "shape", "scribble"], p=[0.3, 0.3, 0.15, 0.1, 0.15]):
-        case "print":
-            return Ink(tight(printed.letter(rng=rng, size_px=size)), is_print=True)
-        case "letter":
-            name = str(rng.choice([*LETTER_GLYPHS]))
-            return Ink(tight(drawn.letter(name, rng=rng, size_px=size, thickness=thickness, jitter=0.03)))
-        case "sign":
-            name = str(rng.choice([sign for sign in SIGN_GLYPHS if sign not in NUMBER_SIGNS]))
-            return Ink(tight(drawn.sign(name, rng=rng, size_px=size, thickness=thickness, jitter=0.03)))
-        case "shape":
-            filled = bool(rng.random() < 0.4)
-            name = str(rng.choice([*SHAPE_GLYPHS, *BLOB_GLYPHS] if filled else [*SHAPE_GLYPHS]))
-            return Ink(tight(drawn.shape(name, rng=rng, size_px=size, thickness=thickness, filled=filled)))
-    kind = SCRIBBLES[int(rng.integers(len(SCRIBBLES)))]
-    return Ink(tight(drawn.scribble(rng=rng, size_px=size, thickness=float(rng.uniform(0.01, 0.1)), kind=kind)))
+    signs = [sign for sign in SIGN_GLYPHS if sign not in NUMBER_SIGNS]
+    return Ink(tight(mark(OTHER_SHARES, signs=signs, rng=rng, size_px=BANK_PX, thickness=thickness, finest=0.01)))
 
 
 def skeleton(image: Gray) -> Gray:

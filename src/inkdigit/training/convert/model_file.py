@@ -157,12 +157,25 @@ def drawn_pictures(kind: str, count: int = SELF_TEST_IMAGES) -> Gray:
 
 
 def _to_onnx(answering: Answering) -> Any:
+    example = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
+    outputs = (*OUTPUTS, OUTLIERS_OUTPUT)[: len(answering(example))]
+    shapes = ({0: torch.export.Dim("n")},)
+    # Folding batch norm would lose the weights' names.
+    return to_onnx(answering, example, input_name="image", outputs=outputs, shapes=shapes, optimize=False)
+
+
+def to_onnx(
+    module: nn.Module, example: Tensor, *, input_name: str, outputs: Sequence[str], shapes: Any, optimize: bool
+) -> Any:
+    """The ONNX model of a module with one input, of which `shapes` says what may vary, without the exporter's notes.
+
+    Raises:
+        MissingExtra: onnxscript is not installed.
+    """
     try:
         import onnxscript  # noqa: F401
     except ModuleNotFoundError as exc:
         raise MissingExtra("Writing the model file needs onnxscript", "train") from exc
-    example = torch.zeros(2, SIDE, SIDE, dtype=torch.uint8)
-    outputs = (*OUTPUTS, OUTLIERS_OUTPUT)[: len(answering(example))]
     noisy: Sequence[str] = ("torch.onnx", "onnxscript", "onnx_ir")
     levels = {name: logging.getLogger(name).level for name in noisy}
     for name in noisy:
@@ -171,14 +184,14 @@ def _to_onnx(answering: Answering) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             program = torch.onnx.export(
-                answering,
+                module,
                 (example,),
                 dynamo=True,
-                optimize=False,  # folding batch norm would lose the weights' names
+                optimize=optimize,
                 opset_version=OPSET,
-                input_names=["image"],
+                input_names=[input_name],
                 output_names=list(outputs),
-                dynamic_shapes={"image": {0: torch.export.Dim("n")}},
+                dynamic_shapes=shapes,
                 verbose=False,
             )
     finally:

@@ -8,25 +8,21 @@ Runtime turns into float32 when it loads the file. Parity with the network is ch
 from __future__ import annotations
 
 import json
-import logging
-import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
 import torch
 from onnx import numpy_helper
-from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from inkdigit.errors import ParityError
 from inkdigit.picture.photo.network import METADATA_KEY, VERSION
-from inkdigit.training.convert.model_file import OPSET
+from inkdigit.training.convert.model_file import to_onnx
 from inkdigit.training.ink.net import InkNet
-from inkdigit.training.ink.train import CHECKPOINT
+from inkdigit.training.ink.train import read_net
 
 MIN_PACKED = 512  # weights: smaller tensors stay float32
 PARITY_MEAN, PARITY_MAX = 0.004, 0.35  # of a share: what one byte a weight may change, on average and at most
@@ -43,15 +39,6 @@ class Answering(nn.Module):
     def forward(self, gray: Tensor) -> Tensor:
         """uint8 (H, W) → shares float32 (4, H, W), which sum to one."""
         return torch.softmax(self.net(gray[None, None].float()), 1)[0]
-
-
-def load(folder: Path) -> tuple[InkNet, dict[str, Any]]:
-    """The trained network of a folder, and its counters."""
-    net = InkNet()
-    with safe_open(str(folder / CHECKPOINT), "pt") as file:
-        counters = json.loads(file.metadata()["counters"])
-        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})  # noqa: SIM118
-    return net.eval(), counters
 
 
 def fold(net: nn.Module) -> nn.Module:
@@ -71,30 +58,14 @@ def export(folder: Path) -> bytes:
     Raises:
         ParityError: it does not give what the network gives.
     """
-    net, counters = load(folder)
-    answering = Answering(fold(net)).eval()  # type: ignore[arg-type]
+    net = InkNet()
+    step = read_net(folder, net)
+    answering = Answering(fold(net.eval())).eval()  # type: ignore[arg-type]
     example = torch.randint(0, 256, (96, 128), dtype=torch.uint8)
     sides = {0: torch.export.Dim("rows", min=1, max=64) * 16, 1: torch.export.Dim("columns", min=1, max=64) * 16}
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            answering,
-            (example,),
-            dynamo=True,
-            verbose=False,
-            opset_version=OPSET,
-            input_names=["gray"],
-            output_names=["shares"],
-            dynamic_shapes=(sides,),
-        )
-    model = program.model_proto  # type: ignore[union-attr]
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ""
+    model = to_onnx(answering, example, input_name="gray", outputs=["shares"], shapes=(sides,), optimize=True)
     _pack(model)
-    del model.metadata_props[:]
-    model.metadata_props.add(key=METADATA_KEY, value=json.dumps({"version": VERSION, **counters}))
+    model.metadata_props.add(key=METADATA_KEY, value=json.dumps({"version": VERSION, "step": step}))
     data = bytes(model.SerializeToString())
     _check(data, answering)
     return data

@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-STEP_PX = 16  # the input's sides are multiples of this: four levels, each half the size of the last
 POOL_PX, AROUND = 4, 9  # light is measured in squares of 4 pixels, over 9 of them: 36 pixels are wider than a stroke
 MIN_SPAN, MIN_SIGMA = 16.0, 3.0  # gray levels: less contrast is noise, and is not made larger
 CLASSES = 4

@@ -47,22 +47,19 @@ class Scenes(IterableDataset[tuple[Tensor, Tensor]]):
         self.images, self.seed, self.first, self.last = images, seed, first, last
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Draw this worker's share of the batches: each has a random generator of its own."""
-        info = torch.utils.data.get_worker_info()
-        worker, step = (info.id, info.num_workers) if info else (0, 1)
-        made: tuple[int, pens.Bank] | None = None
-        for i in range(self.first + worker, self.last, step):
-            if made is None or made[0] != i // BANK_STEPS:
+        """Draw one batch after the other: each has a random generator of its own, and so has each bank."""
+        for i in range(self.first, self.last):
+            if i == self.first or i % BANK_STEPS == 0:
                 rng = np.random.default_rng([self.seed, 1, i // BANK_STEPS])
-                made = i // BANK_STEPS, pens.bank(self.images, rng=rng, size=BANK_SIZE)
-            gray, truth = draw_batch(made[1], np.random.default_rng([self.seed, 2, i]))
+                bank = pens.bank(self.images, rng=rng, size=BANK_SIZE)
+            gray, truth = draw_batch(bank, np.random.default_rng([self.seed, 2, i]))
             yield torch.from_numpy(gray), torch.from_numpy(truth)
 
 
-def draw_batch(bank: pens.Bank, rng: np.random.Generator, *, size: int = BATCH) -> tuple[Gray, NDArray[np.uint8]]:
-    """`size` scenes of one random shape: gray (B, H, W), truth (B, 3, H, W)."""
+def draw_batch(bank: pens.Bank, rng: np.random.Generator) -> tuple[Gray, NDArray[np.uint8]]:
+    """`BATCH` scenes of one random shape: gray (B, H, W), truth (B, 3, H, W)."""
     shape = SHAPES[rng.choice(len(SHAPES), p=SHAPE_SHARES)]
-    scenes = [scene.draw(bank, shape, rng) for _ in range(size)]
+    scenes = [scene.draw(bank, shape, rng) for _ in range(BATCH)]
     return np.stack([s.gray for s in scenes]), np.stack([s.truth for s in scenes])
 
 
@@ -117,15 +114,21 @@ def _save(folder: Path, step: int, net: InkNet, optimizer: torch.optim.Optimizer
     write_atomic(folder / CHECKPOINT, save(tensors, {"counters": json.dumps({"step": step})}))
 
 
+def read_net(folder: Path, net: InkNet) -> int:
+    """Give `net` the weights of the checkpoint in `folder`; the number of steps that it was trained for."""
+    with safe_open(str(folder / CHECKPOINT), "pt") as file:
+        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})  # noqa: SIM118
+        return int(json.loads(file.metadata()["counters"])["step"])
+
+
 def _resume(
     folder: Path, net: InkNet, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
 ) -> int:
     path = folder / CHECKPOINT
     if not path.exists():
         return 0
+    step = read_net(folder, net)
     with safe_open(str(path), "pt") as file:
-        step = int(json.loads(file.metadata()["counters"])["step"])
-        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})  # noqa: SIM118
         state: dict[int, dict[str, Tensor]] = {}
         for name in file.keys():  # noqa: SIM118
             if name.startswith("optimizer."):
