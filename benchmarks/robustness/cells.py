@@ -2,7 +2,7 @@
 
 In: a model and the data in INKDIGIT_DATA. Out: tables, and with `--as` a line of `results/ink.jsonl`. Drawn cells come
 from `cells_drawn`, real ones from the sudoku photos, whose text files say what each cell holds: half of them are cut at
-the grid lines that `picture/grid.py` found, so that a line is half inside, half of them a little off, as where a grid
+the grid lines that `page/grid.py` found, so that a line is half inside, half of them a little off, as where a grid
 is only divided by nine. `sudoku/images` is printed, `sudoku/mixed` is printed and handwritten.
 """
 

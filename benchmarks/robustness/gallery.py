@@ -19,6 +19,7 @@ from benchmarks.common import machine, pages
 from benchmarks.common.tables import row, table
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
+from inkdigit.picture.prepare import ink_box
 from inkdigit.report.sheet import sheet
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.raster import Map
@@ -152,9 +153,12 @@ def lines(*, left: int | None = None, top: int | None = None, width: int = 5) ->
 
 def tight(image: Gray, cover: Map, margin: float) -> Gray:
     """`image` cut around the ink, with a margin: a share of the ink's height."""
-    rows, columns = (np.flatnonzero((cover > 0.5).any(axis)) for axis in (1, 0))
-    more = round(margin * (rows[-1] - rows[0]))
-    return np.ascontiguousarray(image[rows[0] - more : rows[-1] + 1 + more, columns[0] - more : columns[-1] + 1 + more])
+    box = ink_box(cover > 0.5)
+    assert box is not None
+    rows, columns = box
+    more = round(margin * (rows.stop - 1 - rows.start))
+    cut = image[rows.start - more : rows.stop + more, columns.start - more : columns.stop + more]
+    return np.ascontiguousarray(cut)
 
 
 def forms_and_cuts() -> list[Hard]:

@@ -28,6 +28,7 @@ from benchmarks.robustness.outcomes import Asked, ask, count, keep, parser, show
 from inkdigit.data.sources import open_data
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
+from inkdigit.picture.prepare import ink_box, tight
 from inkdigit.synth import drawn
 from inkdigit.types import Gray
 
@@ -84,7 +85,7 @@ def drawn_sheets(sheets: int) -> Iterator[Boxed]:
                 labels.append(int(rng.integers(10)))
                 size = round(height / 0.76)  # `drawn` leaves a margin
                 ink = drawn.digit(labels[-1], rng=rng, size_px=size, thickness=thickness, jitter=0.02)
-                inks.append(_trimmed(np.asarray(ink / 255, np.float32)))
+                inks.append(tight(np.asarray(ink / 255, np.float32)))
         yield from _sheet(labels, inks, height, rng, source="drawn, MNIST" if number % 2 else "drawn, strokes")
 
 
@@ -94,13 +95,7 @@ def _enlarged(image: Gray, height: float, rng: np.random.Generator) -> Map:
     side = round(image.shape[0] * scale)
     smooth = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC), np.float32) / 255
     steep = max(1.0, 0.35 * scale)
-    return _trimmed(np.clip((smooth - rng.uniform(0.35, 0.55)) * steep + 0.5, 0, 1))
-
-
-def _trimmed(ink: Map) -> Map:
-    """Ink (h, w) without what is empty around it."""
-    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return tight(np.clip((smooth - rng.uniform(0.35, 0.55)) * steep + 0.5, 0, 1))
 
 
 def _sheet(
@@ -116,9 +111,10 @@ def _sheet(
         top = row * cell + (cell - h) // 2 + int(rng.normal(0, 0.02) * height)
         left = column * cell + (cell - w) // 2 + int(rng.normal(0, 0.02) * height)
         cover[top : top + h, left : left + w] = ink
-        rows, columns = np.flatnonzero((ink >= INKED).any(1)), np.flatnonzero((ink >= INKED).any(0))
-        x, y = left + int(columns[0]), top + int(rows[0])
-        boxes.append((x, y, int(columns[-1] - columns[0]) + 1, int(rows[-1] - rows[0]) + 1))
+        inked = ink_box(ink >= INKED)
+        assert inked is not None
+        rows, columns = inked
+        boxes.append((left + columns.start, top + rows.start, columns.stop - columns.start, rows.stop - rows.start))
     photo = photographed(cover, height, rng)
     for label, box in zip(labels, boxes, strict=True):
         yield Boxed(photo, box, str(label), source)
