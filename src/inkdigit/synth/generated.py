@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 
 from inkdigit.errors import DataError, UsageError
 from inkdigit.machine import cores
-from inkdigit.picture.prepare import ink_box, prepare
+from inkdigit.picture.prepare import ink_box, prepare, tight
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.outliers import not_a_digit, several_digits
+from inkdigit.synth.scenes import pens
 from inkdigit.synth.stress import photograph
 from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Log, Part, silent
 
@@ -36,6 +37,8 @@ GIVEN, PLAN = "given.npz", "plan.json"  # the files that the processes read
 LOG_STEPS = 4  # lines of progress, a quarter of the work each
 BLOCK = 500  # images with one random generator: some seconds of work, and so the unit of a process
 NOT_A_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
+BANK_SIZE = 200  # inks that are beside others in the images of a block
+LEAST_LIKENESS, TRIES = 0.6, 3  # of a stressed image and its true ink: less, and it shows something else
 MARGIN_PX = 4  # around ink that is prepared without stress
 MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it may have been lost
 MIN_PAIR = 1.05  # width by height: a single digit is not as wide
@@ -104,11 +107,15 @@ def draw(part: Part, block: Block, seed: int) -> Made:
     """The images (n, 28, 28) of one block, without blank ones, and their labels (n,)."""
     kind, first, count = block
     rng = np.random.default_rng([seed, KINDS.index(kind), first])
+    bank = pens.bank(part.images, rng=rng, size=BANK_SIZE)
     images, labels = [], []
     for i in range(first, first + count):
         ink, label = _ink(part, kind, i, rng)
-        on_paper = bool(ink.any()) and (kind == "stressed" or rng.random() < ON_PAPER_SHARE)
-        image = prepare(photograph(ink, rng=rng) if on_paper else np.pad(ink, MARGIN_PX))
+        if ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
+            written = pens.mnist(ink, rng) if kind == "stressed" else pens.Ink(tight(ink))
+            image = _photographed(written, bank, rng)
+        else:
+            image = prepare(np.pad(ink, MARGIN_PX))
         if image.any() and (label != SEVERAL or stays_several(image, ink)):
             images.append(image)
             labels.append(label)
@@ -127,6 +134,25 @@ def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray,
         return printed.digit(label, rng=rng, size_px=size), label
     pen, jitter = drawn.pen(rng), float(rng.uniform(0.01, 0.05))
     return drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True), label
+
+
+def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator) -> Gray:
+    """A stressed image of `ink`, prepared: (28, 28).
+
+    Where something else is found in it, it would have a wrong label: after so many `TRIES` it is the true ink.
+    """
+    for _ in range(TRIES):
+        gray, truth = photograph(ink, bank, rng=rng)
+        image, goal = prepare(gray), prepare(np.pad(truth, MARGIN_PX))
+        if _likeness(image, goal) >= LEAST_LIKENESS:
+            return image
+    return goal
+
+
+def _likeness(a: Gray, b: Gray) -> float:
+    """How alike two images are: the cosine of the angle between them, 0 to 1; 0 if one is blank."""
+    x, y = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
+    return float(x @ y) / max(1.0, math.sqrt(float(x @ x) * float(y @ y)))
 
 
 def stays_several(image: Gray, ink: Gray) -> bool:

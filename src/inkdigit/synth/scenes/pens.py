@@ -69,7 +69,7 @@ class Pen:
 
 def bank(images: Gray, *, rng: np.random.Generator, size: int) -> Bank:
     """About `size` digits and as many other inks; `images` (N, 28, 28) are MNIST training digits."""
-    digits = [_mnist(images[i], rng) for i in rng.integers(len(images), size=size // 2)]
+    digits = [mnist(images[i], rng) for i in rng.integers(len(images), size=size // 2)]
     digits += [Ink(tight(_drawn_digit(rng))) for _ in range(size // 2)]
     prints = [Ink(tight(printed.digit(int(rng.integers(10)), rng=rng, size_px=BANK_PX))) for _ in range(size // 4)]
     signs = [_number_sign(rng) for _ in range(size // 8)]
@@ -132,8 +132,8 @@ def word(rng: np.random.Generator, height_px: int) -> Ink:
     return Ink(tight(np.asarray(page)))
 
 
-def _mnist(image: Gray, rng: np.random.Generator) -> Ink:
-    """An MNIST digit as it is, or its skeleton."""
+def mnist(image: Gray, rng: np.random.Generator) -> Ink:
+    """An MNIST digit (28, 28) as it is, or its skeleton."""
     return Ink(tight(image)) if rng.random() < 0.4 else Ink(skeleton(image), is_skeleton=True)
 
 

@@ -20,17 +20,22 @@ from inkdigit.types import Gray
 
 KINDS = ("single", "tight", "empty", "row", "page", "other")
 SHARES = (0.36, 0.19, 0.11, 0.17, 0.1, 0.07)
+NEIGHBOURS_SHARE = 0.25  # of scenes with one thing in the middle: others beside it, cut by the border
 TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
 WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
 TRIES = 4  # scenes that are drawn until one can be seen
 AROUND_PX, MIN_CONTRAST = 9, 5.0  # where the ground of the ink is, and by how many gray levels it must differ
+LEGIBLE_PX = 14  # high is a single digit at least, in a sheet that is not much higher
 PIECE = 0.45  # of a digit must be seen, or it is a mark
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
     "shot_noise",
     "impulse_noise",
     "motion_blur",
+    "scale",
+    "rotate",
     "brightness",
+    "translate",
     "stripe",
     "fog",
     "spatter",
@@ -83,14 +88,30 @@ def draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     """A random scene whose writing can be seen: what nobody can see teaches nothing."""
     for _ in range(TRIES):
         scene = _draw(bank, shape, rng)
-        if _is_visible(scene):
+        if _is_visible(scene, scene.truth[1]):
             break
     return scene
 
 
-def _is_visible(scene: Scene) -> bool:
-    """Whether the ink of a number differs from what is around it."""
-    ink = scene.truth[1] > 127
+def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: bool) -> tuple[Gray, Gray]:
+    """A random scene in which `ink` is the main thing.
+
+    Out: the picture and the true coverage of the ink, uint8 (H, W). With `fill` the ink fills the sheet, or is cut by
+    its borders.
+    """
+    for _ in range(TRIES):
+        sheet, hand = Sheet(shape), pen(rng)
+        box = (_fill if fill else _alone)(sheet, ink, hand, rng, is_number=True)
+        truth = np.asarray(np.rint(255 * np.maximum(sheet.number, sheet.other)), np.uint8)
+        scene = _finish(sheet, box, bank, hand, rng, kind="tight" if fill else "single")
+        if _is_visible(scene, truth):
+            break
+    return scene.gray, truth
+
+
+def _is_visible(scene: Scene, coverage: Gray) -> bool:
+    """Whether ink of this coverage (H, W) differs from what is around it."""
+    ink = coverage > 127
     if not ink.any():
         return True
     near = np.asarray(Image.fromarray(ink.view(np.uint8)).filter(ImageFilter.MaxFilter(AROUND_PX)), bool)
@@ -105,7 +126,14 @@ def _draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     kind = str(rng.choice(KINDS, p=SHARES))
     if kind == "tight" and shape[1] > WIDE * shape[0]:
         kind = "row"
-    box = _WRITE[kind](sheet, bank, hand, rng)
+    return _finish(sheet, _WRITE[kind](sheet, bank, hand, rng), bank, hand, rng, kind=kind)
+
+
+def _finish(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.Generator, *, kind: str) -> Scene:
+    """The scene of a sheet on which something is written in `box`, with whatever is around it."""
+    shape = sheet.shape
+    if kind in ("single", "other") and rng.random() < NEIGHBOURS_SHARE:
+        _neighbours(sheet, box, bank, hand, rng)
     if rng.random() < {"tight": 0.12, "page": 0.35, "single": 0.2}.get(kind, 0.12):
         _words(sheet, box, hand, rng)
     if rng.random() < 0.12:
@@ -189,14 +217,15 @@ def _digit(bank: Bank, rng: np.random.Generator) -> Ink:
     return inks[rng.integers(len(inks))]
 
 
-def _aspect(ink: Ink) -> float:
+def aspect(ink: Ink) -> float:
+    """The width of an ink by its height."""
     h, w = ink.cover.shape
     return float(w / h)
 
 
 def _size(ink: Ink, height: float, rng: np.random.Generator) -> tuple[float, float]:
     """The height and width of `ink` at a height, its proportions slightly changed."""
-    return height, max(2.0, height * _aspect(ink) * float(np.exp(rng.normal(0, 0.1))))
+    return height, max(2.0, height * aspect(ink) * float(np.exp(rng.normal(0, 0.1))))
 
 
 def _place(shape: Shape, size: tuple[float, float], rng: np.random.Generator) -> rules.Box:
@@ -210,24 +239,21 @@ def _place(shape: Shape, size: tuple[float, float], rng: np.random.Generator) ->
 
 
 def _single(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
-    """One digit, perhaps with others that are cut by the border."""
-    ink = _digit(bank, rng)
-    return _alone(sheet, ink, bank, hand, rng, is_number=True)
+    """One digit."""
+    return _alone(sheet, _digit(bank, rng), hand, rng, is_number=True)
 
 
 def _other(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
     """One thing that is not a digit."""
-    ink = bank.others[rng.integers(len(bank.others))]
-    return _alone(sheet, ink, bank, hand, rng, is_number=False)
+    return _alone(sheet, bank.others[rng.integers(len(bank.others))], hand, rng, is_number=False)
 
 
-def _alone(sheet: Sheet, ink: Ink, bank: Bank, hand: Pen, rng: np.random.Generator, *, is_number: bool) -> rules.Box:
+def _alone(sheet: Sheet, ink: Ink, hand: Pen, rng: np.random.Generator, *, is_number: bool) -> rules.Box:
     h, w = sheet.shape
-    height, width = _size(ink, h * float(np.exp(rng.uniform(np.log(0.25), np.log(0.93)))), rng)
+    smallest = min(0.6, max(0.25, LEGIBLE_PX / h))
+    height, width = _size(ink, h * float(np.exp(rng.uniform(np.log(smallest), np.log(0.93)))), rng)
     shrink = min(1.0, 0.95 * w / width)
     box = _place(sheet.shape, (height * shrink, width * shrink), rng)
-    if rng.random() < 0.25:
-        _neighbours(sheet, box, bank, hand, rng)
     turn_deg = 0.0 if rng.random() < 0.35 else float(np.clip(rng.normal(0, 5), -14, 14))
     sheet.put(ink, box, hand, rng, is_number=is_number, turn_deg=turn_deg)
     return box
@@ -255,16 +281,22 @@ def _neighbours(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.ran
 
 
 def _tight(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
-    """One digit that fills the sheet, or is cut by its borders; the sheet's shape decides which digit."""
+    """One digit that fills the sheet; the sheet's shape decides which digit."""
     h, w = sheet.shape
     inks = [_digit(bank, rng) for _ in range(TIGHT_TRIES)]
-    ink = min(inks, key=lambda ink: abs(np.log(_aspect(ink) * h / w)))
+    ink = min(inks, key=lambda ink: abs(np.log(aspect(ink) * h / w)))
+    return _fill(sheet, ink, hand, rng, is_number=True)
+
+
+def _fill(sheet: Sheet, ink: Ink, hand: Pen, rng: np.random.Generator, *, is_number: bool) -> rules.Box:
+    """One thing that fills the sheet, or is cut by its borders."""
+    h, w = sheet.shape
     common = float(rng.choice([rng.uniform(-0.06, 0.02), rng.uniform(0, 0.14)]))
     margins = common + rng.normal(0, 0.012, 4)
     # The ink's height is h / (1 + both margins); its width has the margins of the height, too.
     height = h / (1 + margins[0] + margins[1])
     width = max(0.15 * w, w - (margins[2] + margins[3]) * height)
-    natural = height * _aspect(ink)
+    natural = height * aspect(ink)
     if width > 1.5 * natural:  # a narrow digit in a wide sheet
         width = 1.3 * natural
     if natural > 1.5 * width:
@@ -274,7 +306,7 @@ def _tight(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rul
         (w - width) / 2 + (margins[2] - margins[3]) / 2 * height,
     )
     place = (box[0], box[1], box[0] + height, box[1] + width)
-    sheet.put(ink, place, hand, rng, is_number=True)
+    sheet.put(ink, place, hand, rng, is_number=is_number)
     return place
 
 
@@ -341,7 +373,7 @@ def _words(sheet: Sheet, box: rules.Box, hand: Pen, rng: np.random.Generator) ->
     height = float(np.exp(rng.uniform(np.log(6), np.log(max(8.0, 0.35 * h)))))
     for _ in range(int(rng.choice([1, 2, 6], p=[0.6, 0.25, 0.15]))):
         ink = word(rng, round(height))
-        tall, wide = height, height * _aspect(ink)
+        tall, wide = height, height * aspect(ink)
         top, left = float(rng.uniform(-0.4 * tall, h)), float(rng.uniform(-0.5 * wide, w))
         if top < box[2] + 2 and top + tall > box[0] - 2 and left < box[3] + 2 and left + wide > box[1] - 2:
             continue
