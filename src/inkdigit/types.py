@@ -85,11 +85,14 @@ class Prediction:
         }
 
 
-def entry(file: str | None, answer: Prediction | PictureError, model: str) -> dict[str, Any]:
-    """The answer for one image as JSON types: a line of `predict --json`, an entry of `/predict`."""
+def entry(file: str | None, answer: Prediction | PictureError, *, model: str, ink: int | None) -> dict[str, Any]:
+    """The answer for one image as JSON types: a line of `predict --json`, an entry of `/predict`.
+
+    `ink` is the version of the network that finds the ink of photos; None for a model of images that are not ink.
+    """
     if isinstance(answer, PictureError):
         return {"file": file, **answer.to_json()}
-    return {"file": file, **answer.to_json(), "model": model}
+    return {"file": file, **answer.to_json(), "model": model, "ink": ink}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -17,10 +17,11 @@ from PIL import Image
 from inkdigit.kaggle import HEADER
 from inkdigit.model.recognizer import CHUNK, Recognizer
 from inkdigit.picture.decode import decode
+from inkdigit.picture.photo.network import VERSION
 
 from .conftest import assert_one_error, draw, run, write_kaggle
 
-KEYS = ["file", "label", "confidence", "score", "reason", "probs", "model"]
+KEYS = ["file", "label", "confidence", "score", "reason", "probs", "model", "ink"]
 
 
 @pytest.fixture
@@ -45,7 +46,8 @@ def test_a_folder_stands_for_its_pictures_and_a_bad_one_does_not_stop_the_others
     assert [Path(a["file"]).name for a in answers] == ["a.PNG", "b.png", "c.png", "d.png"]
     assert list(answers[3]) == ["file", "error", "kind"]
     assert answers[3]["kind"] == "NotAPicture"
-    assert answers[2] == dict.fromkeys(KEYS) | {"file": str(picture / "c.png"), "reason": "no ink", "model": "tiny"}
+    blank = {"file": str(picture / "c.png"), "reason": "no ink", "model": "tiny", "ink": VERSION}
+    assert answers[2] == dict.fromkeys(KEYS) | blank
     assert "Traceback" not in output.err
 
 

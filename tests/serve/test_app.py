@@ -18,7 +18,7 @@ from inkdigit.model.recognizer import DEFAULT
 from .conftest import Served
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.png"))
-KEYS = ["file", "label", "confidence", "score", "reason", "probs", "model"]
+KEYS = ["file", "label", "confidence", "score", "reason", "probs", "model", "ink"]
 
 
 def ask(server: str, **kwargs: object) -> httpx.Response:

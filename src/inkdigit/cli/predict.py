@@ -106,7 +106,7 @@ def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) ->
     for i, ((file, _), answer) in enumerate(zip(entries, predictions, strict=True)):
         if i in grays and not isinstance(answer, PictureError):
             sheet.append((file, grays[i], answer))
-        yield entry(str(file), answer, recognizer.name)
+        yield entry(str(file), answer, model=recognizer.name, ink=recognizer.ink)
     if show is not None and sheet:
         from inkdigit.files import write_atomic
         from inkdigit.report.sheet import draw

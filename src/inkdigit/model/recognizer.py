@@ -32,6 +32,7 @@ from inkdigit.model.card import OUTPUTS, TOLERANCE, Card
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.batch import read_each
 from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.photo.network import VERSION as INK_VERSION
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
 from inkdigit.runs import RECIPE, model_path
 from inkdigit.types import NO_INK, SIDE, UNSURE, Floats, Gray, Prediction
@@ -108,6 +109,11 @@ class Recognizer:
     def prepare(self) -> str:
         """The kind of preprocessing that its images get."""
         return self.card.prepare
+
+    @property
+    def ink(self) -> int | None:
+        """The version of the network that finds the ink of its photos; None if its images are not ink."""
+        return INK_VERSION if self.prepare == "ink" else None
 
     @property
     def classes(self) -> tuple[str, ...]:

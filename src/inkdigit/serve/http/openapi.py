@@ -37,6 +37,7 @@ class Entry(BaseModel):
     reason: str | None = Field(None, description="Why the image is rejected.", examples=["not a digit"])
     probs: list[float] | None = Field(None, description="One per class, in the order of `classes` in /models.")
     model: str | None = Field(None, description="The model that answered.")
+    ink: int | None = Field(None, description="The version of the network that finds the ink of photos.")
     error: str | None = Field(None, description="Why this image cannot be read.")
     kind: str | None = Field(None, description="The name of the error.")
 

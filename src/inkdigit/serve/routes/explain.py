@@ -81,7 +81,7 @@ def _to_json(file: str | None, explanation: occlusion.Explanation, recognizer: R
     falls = explanation.occlusion
     return {
         "model": recognizer.name,
-        "prediction": entry(file, explanation.prediction, recognizer.name),
+        "prediction": entry(file, explanation.prediction, model=recognizer.name, ink=recognizer.ink),
         "seen": explanation.image.tolist() if explanation.image.any() else None,
         "saliency": None if falls is None else [[round(fall, 3) for fall in row] for row in falls.tolist()],
         "saliency_for": None if falls is None else explanation.class_name,

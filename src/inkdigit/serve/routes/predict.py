@@ -29,6 +29,7 @@ EXAMPLE: dict[str, Any] = {
             "reason": None,
             "probs": [0.0, 1e-06, 3e-06, 2e-06, 1e-06, 0.0, 0.0, 0.99998, 0.0, 1.3e-05],
             "model": "general",
+            "ink": 1,
         },
         {
             "file": "notes.txt",
@@ -68,5 +69,8 @@ async def predict(request: Request) -> Response:
     answers = await service.answer(recognizer, [picture for _, picture in sent])
     if len(answers) == 1 and isinstance(answers[0], PictureError):
         raise answers[0]
-    entries = [entry(file, answer, recognizer.name) for (file, _), answer in zip(sent, answers, strict=True)]
+    entries = [
+        entry(file, answer, model=recognizer.name, ink=recognizer.ink)
+        for (file, _), answer in zip(sent, answers, strict=True)
+    ]
     return json_response({"model": recognizer.name, "predictions": entries})

@@ -21,6 +21,7 @@ from inkdigit.synth.raster import Map, blur, outline, resize
 from inkdigit.types import Gray
 
 HOLLOW_WIDTH = 0.06  # of the height: broader pens may leave only an outline
+STRAIGHT_SHARE = 0.4  # of drawn digits have straight strokes, which are not ruled lines
 BANK_PX = 112  # the size at which inks are stored: about the height of a digit in a picture that is looked at closely
 FINEST_PX = 1.4  # of a stroke in the truth: so that it stays in one piece
 SKELETON_PX = 88  # the longer side of a thinned digit: as fine as a stroke of MNIST is known
@@ -140,7 +141,7 @@ def mnist(image: Gray, rng: np.random.Generator) -> Ink:
 def _drawn_digit(rng: np.random.Generator) -> Gray:
     """A digit of drawn strokes, handwritten or of straight lines."""
     thickness = float(np.exp(rng.uniform(np.log(0.012), np.log(0.24))))
-    if rng.random() < 0.3:
+    if rng.random() < STRAIGHT_SHARE:
         jitter = float(rng.choice([0.0, 0.008]))
         glyphs = STRAIGHT_DIGIT_GLYPHS[int(rng.integers(10))]
         return drawn.glyph(

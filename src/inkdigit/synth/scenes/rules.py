@@ -79,7 +79,7 @@ def _cell(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map:
         thick = width * (float(rng.uniform(1.5, 3)) if bold and rng.random() < 0.4 else 1)
         lean = float(rng.normal(0, 0.02))
         at_border = at < NEAR_BORDER * min(h, w)  # only there a line may end inside of the picture
-        ends = np.sort(rng.uniform(-0.2, 1.2, 2)) if at_border and rng.random() < 0.5 else np.array([-0.1, 1.1])
+        ends = np.sort(rng.uniform(-0.2, 1.2, 2)) if at_border and rng.random() < 0.6 else np.array([-0.1, 1.1])
         cover = over(cover, _side_line(shape, side, at, thick, turn + lean, ends))
         if rng.random() < 0.08:  # a double line
             cover = over(cover, _side_line(shape, side, at + 2.5 * thick + 1, thick, turn + lean, ends))

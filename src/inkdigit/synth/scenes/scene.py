@@ -26,6 +26,7 @@ WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
 TRIES = 4  # scenes that are drawn until one can be seen
 AROUND_PX, MIN_CONTRAST = 9, 5.0  # where the ground of the ink is, and by how many gray levels it must differ
 LEGIBLE_PX = 14  # high is a single digit at least, in a sheet that is not much higher
+WIDE_SPREAD = 0.85  # of the room that a digit has
 PIECE = 0.45  # of a digit must be seen, or it is a mark
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
@@ -229,8 +230,8 @@ def _size(ink: Ink, height: float, rng: np.random.Generator) -> tuple[float, flo
 
 
 def _place(shape: Shape, size: tuple[float, float], rng: np.random.Generator) -> rules.Box:
-    """A place inside the sheet, mostly near its middle."""
-    spread = 1.0 if rng.random() < 0.5 else 0.4
+    """A place inside the sheet, mostly near its middle; along the border there are only pieces of lines."""
+    spread = WIDE_SPREAD if rng.random() < 0.5 else 0.4
     top, left = (
         max(0.0, side - length) / 2 * (1 + spread * rng.uniform(-1, 1))
         for side, length in zip(shape, size, strict=True)
