@@ -99,10 +99,21 @@ def sign(
 
 
 def glyph(
-    text: str, *, rng: np.random.Generator, size_px: int = 112, thickness: float = 0.09, jitter: float = 0.025
+    text: str,
+    *,
+    rng: np.random.Generator,
+    size_px: int = 112,
+    thickness: float = 0.09,
+    jitter: float = 0.025,
+    shape: Points | None = None,
+    speed: float = 0.0,
 ) -> Gray:
-    """Any glyph, as text of the form that `synth/glyphs.py` explains: uint8 (size_px, size_px)."""
-    return _draw(_strokes(text), rng=rng, size_px=size_px, thickness=thickness, jitter=jitter)
+    """Any glyph, as text of the form that `synth/glyphs.py` explains: uint8 (size_px, size_px).
+
+    `shape` (2, 2) multiplies its points: slant, turn and proportions; None draws random ones. With `speed`, 0 to 1, the
+    pen is finer where it goes straight and fast than where it turns.
+    """
+    return _draw(_strokes(text), rng=rng, size_px=size_px, thickness=thickness, jitter=jitter, shape=shape, speed=speed)
 
 
 def shape(
@@ -214,12 +225,15 @@ def _draw(
     thickness: float,
     jitter: float,
     filled: bool = False,
+    shape: Points | None = None,
+    speed: float = 0.0,
 ) -> Gray:
     """Jitter the strokes, fit them into the square, and draw the ink."""
-    handwriting = _handwriting(rng, jitter)
-    lines = [_curve(points + rng.normal(0, jitter, points.shape), corners) @ handwriting for points, corners in strokes]
+    if shape is None:
+        shape = _handwriting(rng, jitter)
+    lines = [_curve(points + rng.normal(0, jitter, points.shape), corners) @ shape for points, corners in strokes]
     half_px = thickness * size_px / 2
-    inks = [half_px * _pressure(line, rng, jitter) for line in lines]
+    inks = [half_px * _pressure(line, rng, jitter) * _slowness(line, speed) for line in lines]
     lines = _fit(lines, size_px=size_px, margin_px=0.12 * size_px + half_px)
     return _ink(lines, inks, size_px, inside=_inside(lines, size_px) if filled else None)
 
@@ -257,6 +271,19 @@ def _pressure(line: Points, rng: np.random.Generator, jitter: float) -> NDArray[
     ends = np.minimum(1, 0.75 + 2.5 * np.minimum(along, 1 - along))
     pressure: NDArray[np.float64] = ends * (1 + min(6 * jitter, 0.4) * wave)
     return pressure
+
+
+def _slowness(line: Points, speed: float) -> NDArray[np.float64]:
+    """How much of its full width a pen has at each point of a line (Q, 2): less where it is fast; (Q,)."""
+    if not speed or len(line) < 8:
+        return np.ones(len(line))
+    steps = np.diff(line, axis=0, prepend=line[:1])
+    length = np.linalg.norm(steps, axis=1)
+    angle = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
+    bend = np.abs(np.diff(angle, prepend=angle[:1])) / np.maximum(length, 1e-3)
+    reach = max(2, len(line) // 12)
+    bend = np.convolve(np.minimum(bend, 12), np.ones(2 * reach + 1) / (2 * reach + 1), mode="same")
+    return np.asarray(1 - speed * np.exp(-bend / 3))
 
 
 def _fit(lines: list[Points], *, size_px: int, margin_px: float) -> list[Points]:

@@ -23,10 +23,10 @@ from numpy.typing import NDArray
 from inkdigit.errors import DataError, UsageError
 from inkdigit.machine import cores
 from inkdigit.picture.prepare import ink_box, prepare, tight
-from inkdigit.synth import drawn, printed
+from inkdigit.synth import printed, writers
 from inkdigit.synth.outliers import not_a_digit, several_digits
 from inkdigit.synth.scenes import pens
-from inkdigit.synth.stress import photograph
+from inkdigit.synth.stress import photograph, without_digit
 from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Log, Part, silent
 
 Block = tuple[str, int, int]  # kind, first number, count
@@ -45,6 +45,11 @@ MIN_PAIR = 1.05  # width by height: a single digit is not as wide
 FEW = 2 * BLOCK  # up to so many images are drawn without further processes, which take a second to start
 SEVERAL_SHARE = 0.25  # of the outliers are several digits: one kind of four
 PRINTED_SHARE = 0.25  # of the drawn digits are printed in fonts: most real images are handwritten
+BENT_SHARE = 0.3  # of stressed digits are bent towards other hands
+OF_WRITER = 20  # digits in a row by one writer: two of each
+WORD_SHARE = 0.05  # of the outliers are printed words
+EMPTY_SHARE = 0.15  # of the outliers are photos of things and of empty paper
+MIN_RATIO = 0.45  # of an outlier's width to its height there: a single stroke is a 1
 ON_PAPER_SHARE = 0.5  # of drawn digits and outliers are stressed; the others are clean, like MNIST
 
 
@@ -110,10 +115,15 @@ def draw(part: Part, block: Block, seed: int) -> Made:
     bank = pens.bank(part.images, rng=rng, size=BANK_SIZE)
     images, labels = [], []
     for i in range(first, first + count):
-        ink, label = _ink(part, kind, i, rng)
+        if kind == "outliers" and rng.random() < EMPTY_SHARE:
+            image = prepare(without_digit(bank, rng=rng))
+            if _is_broad(image):
+                images.append(image)
+                labels.append(NOT_A_DIGIT)
+            continue
+        ink, label = _ink(part, kind, i, rng, seed=seed)
         if ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
-            written = pens.mnist(ink, rng) if kind == "stressed" else pens.Ink(tight(ink))
-            image = _photographed(written, bank, rng)
+            image = _photographed(_written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink)), bank, rng)
         else:
             image = prepare(np.pad(ink, MARGIN_PX))
         if image.any() and (label != SEVERAL or stays_several(image, ink)):
@@ -122,18 +132,34 @@ def draw(part: Part, block: Block, seed: int) -> Made:
     return np.stack(images) if images else part.images[:0], np.array(labels, np.int64)
 
 
-def _ink(part: Part, kind: str, i: int, rng: np.random.Generator) -> tuple[Gray, int]:
+def _ink(part: Part, kind: str, i: int, rng: np.random.Generator, *, seed: int) -> tuple[Gray, int]:
     """The ink of one image, and its label."""
     if kind == "stressed":
         return part.images[i % len(part)], int(part.labels[i % len(part)])
     if kind == "outliers":
+        if rng.random() < WORD_SHARE:
+            return pens.word(rng, int(rng.integers(16, 60))).cover, NOT_A_DIGIT
         several = rng.random() < SEVERAL_SHARE
         return (several_digits(part, rng=rng), SEVERAL) if several else (not_a_digit(part, rng=rng), NOT_A_DIGIT)
     label, size = i % len(DIGITS), int(rng.integers(40, 120))
     if rng.random() < PRINTED_SHARE:
         return printed.digit(label, rng=rng, size_px=size), label
-    pen, jitter = drawn.pen(rng), float(rng.uniform(0.01, 0.05))
-    return drawn.digit(label, rng=rng, size_px=size, thickness=pen, jitter=jitter, extra=True), label
+    hand = writers.writer(np.random.default_rng([seed, len(KINDS), i // OF_WRITER]))
+    return writers.write(hand, label, rng=rng, size_px=size), label
+
+
+def _written(ink: Gray, label: int, rng: np.random.Generator) -> pens.Ink:
+    """A digit of a data set, as it is, thinned, or thinned and bent."""
+    written = pens.mnist(ink, rng)
+    if written.is_skeleton and rng.random() < BENT_SHARE:
+        return pens.Ink(writers.bend(written.cover, label, rng=rng), is_skeleton=True)
+    return written
+
+
+def _is_broad(image: Gray) -> bool:
+    """Whether what a prepared image shows is broader than a single stroke."""
+    box = ink_box(image)
+    return box is not None and image[box].shape[1] >= MIN_RATIO * image[box].shape[0]
 
 
 def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator) -> Gray:

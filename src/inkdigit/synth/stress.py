@@ -7,9 +7,11 @@ such images, prepared like any other. Everything is drawn here: no photo of a pe
 
 from __future__ import annotations
 
+from functools import cache
 from math import exp, log
 
 import numpy as np
+from PIL import Image
 
 from inkdigit.synth.raster import Shape
 from inkdigit.synth.scenes import scene
@@ -21,6 +23,7 @@ TIGHT_SHARE = 0.2  # are cut around the ink, as a program that finds boxes does 
 SIDE_PX = (20, 160)  # the height of all others: a cell of a form, or a digit cut out of a photo or a scan
 SQUARE_SHARE = 0.5  # of those that are not cut
 ASPECT = (0.5, 2.0)  # the width by the height of the rest
+THING_SHARE = 0.5  # of the images without a digit are pieces of photos of things
 CUT_PX = (12, 120)  # the height of what is cut; less of a digit cannot be read
 
 
@@ -38,6 +41,27 @@ def photograph(ink: Ink, bank: Bank, *, rng: np.random.Generator) -> tuple[Gray,
         aspect = 1.0 if rng.random() < SQUARE_SHARE else _between(*ASPECT, rng)
         shape = round(height), max(SIDE_PX[0], round(height * aspect))
     return scene.show(ink, bank, shape, rng, fill=False)
+
+
+def without_digit(bank: Bank, *, rng: np.random.Generator) -> Gray:
+    """A random image with no digit in it, uint8 (H, W): a piece of a photo of things, or paper with lines or words."""
+    side = round(_between(*SIDE_PX, rng))
+    if rng.random() >= THING_SHARE:
+        return scene.bare(bank, (max(side, 32), max(side, 32)), rng)
+    photos = _photos_of_things()
+    photo = photos[rng.integers(len(photos))]
+    length = round(_between(16, min(photo.shape), rng))
+    top, left = (int(rng.integers(0, whole - length + 1)) for whole in photo.shape)
+    piece = np.rot90(photo[top : top + length, left : left + length], int(rng.integers(4)))
+    return np.asarray(Image.fromarray(np.ascontiguousarray(piece)).resize((side, side), Image.Resampling.BILINEAR))
+
+
+@cache
+def _photos_of_things() -> tuple[Gray, ...]:
+    """The photos of a temple and of a flower that ship with scikit-learn, gray; none without it."""
+    from sklearn.datasets import load_sample_images
+
+    return tuple(np.asarray(Image.fromarray(image).convert("L")) for image in load_sample_images().images)
 
 
 def _between(low: float, high: float, rng: np.random.Generator) -> float:

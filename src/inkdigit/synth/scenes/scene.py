@@ -110,6 +110,12 @@ def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: 
     return scene.gray, truth
 
 
+def bare(bank: Bank, shape: Shape, rng: np.random.Generator) -> Gray:
+    """A random scene (H, W) without a number: bare paper, mostly with lines of a form, sometimes with words."""
+    sheet, hand = Sheet(shape), pen(rng)
+    return _finish(sheet, _empty(sheet, bank, hand, rng), bank, hand, rng, kind="empty").gray
+
+
 def _is_visible(scene: Scene, coverage: Gray) -> bool:
     """Whether ink of this coverage (H, W) differs from what is around it."""
     ink = coverage > 127
