@@ -1,4 +1,4 @@
-"""The tables of `docs/robustness.md` on how ink is found: by rules as up to version 0.2, and by the network.
+"""Tables of `docs/robustness.md`: how ink is found, by rules as up to version 0.2 and by the network, and hands.
 
 In: the lines of `results/ink.jsonl`. Out: tables as text, and sentences about what they show.
 """
@@ -30,7 +30,28 @@ Lines = Mapping[tuple[str, str], Record]  # by what was measured, and of which p
 def shown(lines: Sequence[Record], model: str) -> Lines:
     """The last line of each measurement and photo path."""
     known = latest(lines, lambda line: (line["what"], line["path"], line["model"]))
-    return {(what, path): line for (what, path, name), line in known.items() if name == model}
+    return {(what, path): line for (what, path, name), line in known.items() if name == model and what != "hands"}
+
+
+def hands(lines: Sequence[Record]) -> str | None:
+    """One row for each set and model: digits that are right, and how many are answered, before and now."""
+    known = latest(lines, lambda line: (line["model"], line["path"]) if line["what"] == "hands" else None)
+    known.pop(None, None)
+    models = list(dict.fromkeys(model for model, _ in known))
+    if not models:
+        return None
+    rows = []
+    for name in next(iter(known.values()))["hands"]:
+        for model in models:
+            sets = [known[model, path]["hands"][name] if (model, path) in known else None for path in PATHS]
+            n = next(one["n"] for one in sets if one)
+            cells = [NOT_MEASURED if one is None else _right_and_answered(one) for one in sets]
+            rows.append(row(name, f"{n:,}", f"`{model}`", *cells))
+    return table(["digits", "n", "model", "0.2: right / answered / wrong", "now"], rows)
+
+
+def _right_and_answered(figures: Mapping[str, Any]) -> str:
+    return f"{100 * figures['accuracy']:.2f} % / {100 * figures['answered']:.2f} % / {figures['wrong']:,}"
 
 
 def content(known: Lines) -> dict[str, Any] | None:

@@ -29,9 +29,10 @@ from inkdigit.measure.rejection import auroc, rejected_at, scores_of
 from inkdigit.measure.robustness import evaluate_corruptions
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
-from inkdigit.picture.prepare import prepare
+from inkdigit.picture.prepare import prepare, tight
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.glyphs import LETTER_GLYPHS, SIGN_GLYPHS
+from inkdigit.synth.scenes import pens
 from inkdigit.synth.stress import photograph
 from inkdigit.types import Dataset, Gray, Part
 
@@ -73,10 +74,12 @@ def outliers(data: Path, *, limit: int | None = None) -> dict[str, list[Gray]]:
 
 def _drawn(each: int) -> Iterator[tuple[str, list[Gray]]]:
     rng = np.random.default_rng(SEED)
+    digits = np.stack([prepare(drawn.digit(i % 10, rng=rng)) for i in range(40)])
+    beside = pens.bank(digits, rng=rng, size=len(digits))
 
     def kind(draw: Callable[[], Gray]) -> list[Gray]:
         inks = [draw() for _ in range(each)]
-        return [photograph(ink, rng=rng) if i % 2 else ink for i, ink in enumerate(inks)]
+        return [photograph(pens.Ink(tight(ink)), beside, rng=rng)[0] if i % 2 else ink for i, ink in enumerate(inks)]
 
     def one_of(names: object) -> str:
         return str(rng.choice([*names]))  # type: ignore[misc]

@@ -239,6 +239,7 @@ def content(
         "calibration": calibration(record),
         "adapted": adapted(runs) if runs else None,
         "ink": ink,
+        "hands": ink_tables.hands(measured),
         "machines": [
             machine_line(COMMAND, record),
             *([machine_line(_compared(compared), compared)] if compared else []),

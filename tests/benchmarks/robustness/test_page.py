@@ -223,6 +223,19 @@ def found(about) -> list[dict]:
     ]
 
 
+def test_hands_before_and_now_for_every_model(record, about):
+    figures = {"n": 2000, "accuracy": 0.9205, "answered": 0.9355, "wrong": 93}
+    lines = [
+        {**about, "what": "hands", "model": model, "path": "old", "hands": {"invented writers": figures}}
+        for model in ("general", "fast")
+    ]
+    now = {**lines[0], "path": "new", "hands": {"invented writers": {**figures, "accuracy": 0.995}}}
+    text = robustness_page.render(record, None, measured=[*lines, now])
+    assert "| invented writers | 2,000 | `general` | 92.05 % / 93.55 % / 93 | 99.50 % / 93.55 % / 93 |" in text
+    assert "| invented writers | 2,000 | `fast` | 92.05 % / 93.55 % / 93 | not measured |" in text
+    assert "Other people's hands" not in robustness_page.render(record, None)
+
+
 def test_how_ink_is_found_by_rules_and_by_the_network(record, found):
     text = robustness_page.render(record, None, measured=found)
     assert "| cases: single digits | 1,200 | 1,190 | 4 | 6 | 1,196 | 1 | 3 |" in text
