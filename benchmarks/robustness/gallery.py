@@ -21,13 +21,17 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import ink_box
 from inkdigit.report.sheet import sheet
-from inkdigit.synth import drawn, printed
+from inkdigit.synth import drawn, printed, writers
 from inkdigit.synth.raster import Map
+from inkdigit.synth.scenes.pens import word
 from inkdigit.types import Gray, Prediction
 
 PAGE = machine.ROOT / "docs" / "gallery.md"
 SIDE = 240  # pixels
 COLOURS = 64  # of a sheet, to keep it small
+WRITERS, WRITERS_SIDE_BY_SIDE = 40, 2  # invented hands
+WRITERS_SEED = 1_900_000_051  # no training uses it
+DIGIT_PX, GAP_PX = 40, 24  # of the writers' digits, and between two writers side by side
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,13 +226,63 @@ def rejected() -> list[Hard]:
     ]
 
 
+def signs_and_words() -> list[Hard]:
+    """Greek and mathematical signs, words, and a piece of a photo of things."""
+    rng = np.random.default_rng(22)
+    signs = [
+        ("a delta", "δ"),
+        ("a subset sign", "⊂"),
+        ("a negation sign", "¬"),
+        ("an integral", "∫"),
+        ("an arrow", "→"),
+    ]
+    signs += [("a sum", "Σ"), ("a percent sign", "%"), ("a yen sign", "¥")]
+    return [
+        *(Hard(what, on(0.93, place(drawn.sign(sign, rng=rng, size_px=150))), None) for what, sign in signs),
+        Hard("a printed word", on(0.95, _fitted(word(rng, 40).cover)), None),
+        Hard("a piece of a photo", _flower(), None),
+    ]
+
+
+def _fitted(ink: Gray) -> Map:
+    """Ink made small enough for the square, and placed."""
+    image = Image.fromarray(ink)
+    image.thumbnail((SIDE - 20, SIDE - 20), Image.Resampling.BILINEAR)
+    return place(np.asarray(image))
+
+
+def _flower() -> Gray:
+    """A piece of the photo of a flower that ships with scikit-learn."""
+    from sklearn.datasets import load_sample_image
+
+    return np.asarray(Image.fromarray(load_sample_image("flower.jpg")).convert("L").crop((200, 80, 440, 320)))
+
+
 SECTIONS: dict[str, Callable[[], list[Hard]]] = {
     "Paper and light": paper_and_light,
     "Forms and cuts": forms_and_cuts,
     "Pens": pens,
     "Few pixels": few_pixels,
     "What is rejected": rejected,
+    "Signs and words": signs_and_words,
 }
+
+
+def hands(model: Recognizer) -> tuple[Image.Image, int]:
+    """A sheet of invented writers, each with the ten digits, and how many of them the model reads right."""
+    rows, right = [], 0
+    for number in range(WRITERS):
+        rng = np.random.default_rng([WRITERS_SEED, number])
+        hand = writers.writer(rng)
+        images = [writers.write(hand, label, rng=rng, size_px=DIGIT_PX) for label in range(10)]
+        answers = model.predict([np.pad(image, 4) for image in images])
+        right += sum(answer.label == str(label) for label, answer in enumerate(answers))
+        rows.append(255 - np.hstack(images))
+    gap = np.full((DIGIT_PX, GAP_PX), 255, np.uint8)
+    beside = [rows[i : i + WRITERS_SIDE_BY_SIDE] for i in range(0, WRITERS, WRITERS_SIDE_BY_SIDE)]
+    return Image.fromarray(
+        np.vstack([np.hstack([row for one in some for row in (one, gap)][:-1]) for some in beside])
+    ), right
 
 
 def files(_folder: Path, page: Path) -> pages.Files:
@@ -248,7 +302,11 @@ def files(_folder: Path, page: Path) -> pages.Files:
         sheets[name] = file.getvalue()
         rows = [_row(example, answer) for example, answer in zip(hard, answers, strict=True)]
         sections.append({"title": title, "table": table(["image", "is", "prediction", "right"], rows), "sheet": name})
-    values = {"model": model.name, "sections": sections, "folder": page.stem}
+    image, right = hands(model)
+    file = BytesIO()
+    image.quantize(16).save(file, "PNG", optimize=True)
+    sheets["writers.png"] = file.getvalue()
+    values = {"model": model.name, "sections": sections, "folder": page.stem, "writers": WRITERS, "right": right}
     return pages.beside(page, pages.render("robustness/gallery.md.j2", values), sheets)
 
 

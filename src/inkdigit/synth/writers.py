@@ -25,6 +25,7 @@ FORMS = {
 }
 STEEPEST_DEG = 45.0  # of a slant
 ASPECT = (0.45, 1.3)  # how wide a writer makes digits, against how wide their forms are: 1:3 to 1:1
+BROADEST = 0.18  # of a digit's height: a broader pen closes the holes of an 8
 ROUND_SHARE = 0.35  # of writers round their corners: they are fast
 
 
@@ -51,7 +52,7 @@ def writer(rng: np.random.Generator) -> Writer:
         slant_deg=float(rng.uniform(-1, 1) * STEEPEST_DEG if steep else np.clip(rng.normal(8, 12), -30, STEEPEST_DEG)),
         turn_deg=float(np.clip(rng.normal(0, 4), -10, 10)),
         aspect=exp(rng.uniform(log(ASPECT[0]), log(ASPECT[1]))),
-        thickness=drawn.pen(rng),
+        thickness=min(drawn.pen(rng), BROADEST),
         speed=float(rng.uniform(0, 0.6)) if rng.random() < 0.6 else 0.0,
         jitter=float(rng.uniform(0.006, 0.04)),
     )
