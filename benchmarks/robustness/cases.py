@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.robustness.outcomes import NOTHING, SEVERAL, Asked, ask, count, parser, show, store
+from benchmarks.robustness.outcomes import NOTHING, SEVERAL, Asked, Outcome, ask, count, parser, show, store
 from inkdigit.data.sources import open_data
+from inkdigit.measure.metrics import reliability, stack_probs
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.types import Prediction
 
 FOLDERS = ("photos/single", "cases/single", "cases/strings", "photos/strings", "cases/nondigit", "cases/hard")
+SINGLE = ("photos/single", "cases/single")
 LYING = ("100.jpg", "101.jpg", "102.jpg")  # of cases/single: phone photos on their side
 
 
@@ -44,17 +47,20 @@ def read(data: Path, folder: str) -> list[Asked]:
 
 def measure(model: Recognizer, data: Path) -> dict[str, Any]:
     """Counts of each folder, and the files that were not predicted as expected."""
-    counted, missed = {}, []
+    counted, missed, single = {}, [], []
     for folder in FOLDERS:
         outcomes = ask(model, read(data, folder))
         upright = [one for one in outcomes if not (folder == "cases/single" and one.asked.name.endswith(LYING))]
         counted[folder] = count(upright)
+        single += upright if folder in SINGLE else []
         if len(upright) < len(outcomes):
             counted[f"{folder}, on their side"] = count(one for one in outcomes if one not in upright)
         missed += [one for one in outcomes if one.kind != "right"]
     show("Development cases (strings are right if refused as several, what is not a digit if refused)", counted)
     for outcome in missed:
         print(outcome.line())
+    error = calibration_error(model, single)
+    print(f"Calibration error of {' and '.join(SINGLE)} together: {error:.4f}")
     told = [
         {
             "file": one.asked.name,
@@ -64,7 +70,14 @@ def measure(model: Recognizer, data: Path) -> dict[str, Any]:
         }
         for one in missed
     ]
-    return {"sets": counted, "missed": told}
+    return {"sets": counted, "missed": told, "ece": error}
+
+
+def calibration_error(model: Recognizer, outcomes: Sequence[Outcome]) -> float | None:
+    """The expected calibration error over images of single digits, also of those that are refused for what they are."""
+    known = [one for one in outcomes if one.best is not None]
+    probs = stack_probs([one.prediction for one in known if isinstance(one.prediction, Prediction)], len(model.classes))
+    return reliability(probs, np.array([model.classes.index(one.asked.expected) for one in known])).error
 
 
 def usps(model: Recognizer) -> dict[str, Any]:

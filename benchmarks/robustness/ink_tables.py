@@ -61,6 +61,11 @@ def content(known: Lines) -> dict[str, Any] | None:
     return {
         "cases": _side_by_side(_both(known, "cases", lambda line: line["sets"]), FOLDERS, per_cent=False),
         "usps": _usps(known),
+        "ece": "; ".join(
+            f"{known['cases', path]['ece']:.3f} with {title}"
+            for path, title in PATHS.items()
+            if known.get(("cases", path), {}).get("ece")
+        ),
         "tight": _tight(known),
         "cells": _cells(known),
         "grids": _grids(known),
