@@ -23,6 +23,7 @@ from inkdigit.data.sources import open_data
 from inkdigit.measure.rejection import auroc
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_each
+from inkdigit.synth.generated import Amounts, extend
 from inkdigit.training.convert.restore import recipes_of, restore
 from inkdigit.training.network.predict import logits as outputs_of
 from inkdigit.training.network.predict import score_of
@@ -31,6 +32,8 @@ from inkdigit.types import Dataset, Gray
 LIBRARIES = ("inkdigit", "torch", "numpy")
 KNOWN = 10_000  # training images whose features are stored
 NEIGHBOURS = 10
+DRAWN, SEED = 10_000, 1_900_000_061  # outliers from which "any digit?" learns, and their seed: no training uses it
+PENALTY = 1e-4  # on its squared weights
 ABOUT = "One network that was trained with outliers, and a twin that was not: see docs/robustness.md."
 
 
@@ -69,15 +72,40 @@ def scores(seen: Seen, dataset: Dataset) -> dict[str, Score]:
         near = nn.functional.normalize(features, dim=1) @ directions.T
         return near.topk(NEIGHBOURS, dim=1).values[:, -1]
 
+    drawn = extend(dataset.train.take(some), Amounts(outliers=DRAWN), seed=SEED).images[len(some) :]
+    any_digit = _logistic(known, seen(drawn)[1])
     by_name: dict[str, Score] = {
         "maximum softmax": lambda logits, _: logits[:, :classes].softmax(1).amax(1),
         "energy": lambda logits, _: score_of(logits[:, :classes], classes),
         "Mahalanobis": mahalanobis,
         "nearest neighbours": neighbours,
+        "any digit?": lambda _, features: any_digit(features),
     }
     if outputs.shape[1] > classes:
         by_name["log odds"] = lambda logits, _: score_of(logits, classes)
     return by_name
+
+
+def _logistic(inside: Tensor, outside: Tensor) -> Callable[[Tensor], Tensor]:
+    """Logistic regression on features: (N, F) → the log odds (N,) that they are of a digit."""
+    both = torch.cat([inside, outside])
+    mean, deviation = both.mean(0), both.std(0) + 1e-6
+    target = torch.cat([torch.ones(len(inside)), torch.zeros(len(outside))])
+    weights = torch.zeros(both.shape[1] + 1, requires_grad=True)
+
+    def odds(features: Tensor) -> Tensor:
+        return (features - mean) / deviation @ weights[1:] + weights[0]
+
+    optimizer = torch.optim.LBFGS([weights], max_iter=200)
+
+    def step() -> Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(odds(both), target) + PENALTY * weights[1:].square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(step)
+    return lambda features: odds(features).detach()
 
 
 def compare(path: str, dataset: Dataset, known: dict[str, Gray]) -> dict[str, dict[str, float]]:
