@@ -14,7 +14,7 @@ from inkdigit.picture.photo.network import NUMBER, OTHER, RULING
 from inkdigit.types import Floats
 
 INK_SHARE = 0.5  # of a pixel: from here on it is ink
-WHOLE = 0.5  # of what hangs together is writing: then all of it is. Of a digit that touches its frame, half is
+WHOLE = 0.3  # of what hangs together is writing: then all of it is. A frame that a digit touches has more ruling
 MIN_MASS_PX = 4.0  # pixels of full ink: less is a speck
 MIN_MASS_SHARE = 0.01  # of the heaviest stroke: less is a speck
 NEAR = 0.12  # of the taller one's height: strokes that are nearer are one thing

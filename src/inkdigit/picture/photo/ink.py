@@ -24,6 +24,7 @@ MARGIN = 0.45  # of the height of the writing: how much around it is looked at
 MIN_PX = 6  # of the picture: nothing smaller is legible
 REST = 0.3  # of the picture's shorter side: what touches the border and is smaller is a rest of something
 DOUBT, STRIP = 0.2, 0.2  # what looks so much like a line is one, in a strip along the border: a share of that side
+SCRAP, SCRAP_LONG, SLENDER = 0.12, 0.5, 1.8  # a piece of a line, too: so near the border, so short and so thin
 PEER = 0.5  # of the main thing's height: what is as high is not a part of it or a mark
 CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour
 LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
@@ -61,7 +62,9 @@ def _read(gray: Gray, side_px: float) -> tuple[Floats, Labels, list[Group]]:
 def _may_be_read(thing: Group, shape: tuple[int, ...], min_px: float) -> bool:
     """Whether a thing is no speck, no rest of what the border cuts off, and no piece of a line near the border."""
     longest, side = max(thing.height, thing.width), min(shape)
-    if thing.ruling > DOUBT and thing.hugs(shape, within_px=STRIP * side):
+    is_stroke = SLENDER * min(thing.height, thing.width) <= longest <= SCRAP_LONG * side
+    scrap = is_stroke and thing.hugs(shape, within_px=min(SCRAP * side, longest))
+    if scrap or (thing.ruling > DOUBT and thing.hugs(shape, within_px=STRIP * side)):
         return False
     return longest >= (REST * side if thing.touches(shape) else min_px)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 INK = Path(__file__).parent / "ink.onnx"
-VERSION = 1  # of the network; rises when its file changes
+VERSION = 2  # of the network; rises when its file changes
 METADATA_KEY = "inkdigit.ink"
 PAPER, RULING, NUMBER, OTHER = range(4)
 STEP_PX = 16  # the sides of what the network looks at are multiples of this
