@@ -232,7 +232,7 @@ def test_black_on_white_is_read_as_white_on_black(size_px):
         white, black = prepare(gray), prepare(255 - gray)
         likeness = np.corrcoef(white.ravel(), black.ravel())[0, 1]
         if not np.array_equal(white, black) and (
-            is_clean(gray) or likeness < 0.85
+            is_clean(gray) or likeness < 0.8
         ):  # the ink network sees two pictures
             failures.append(f"{label}: {likeness:.3f} alike")
     assert not failures
@@ -343,8 +343,8 @@ def test_a_frame_around_a_small_digit_is_taken_away(place):
         frame = np.ones((28 - 2 * place, 28 - 2 * place), bool)
         frame[1:-1, 1:-1] = False
         gray[np.pad(frame, place)] = 255
-    assert len(unlike(framed, at_least=0.7)) <= 1
-    assert len(unlike({label: 255 - gray for label, gray in framed.items()}, at_least=0.7)) <= 1
+    assert len(unlike(framed, at_least=0.7)) == 0
+    assert len(unlike({label: 255 - gray for label, gray in framed.items()}, at_least=0.7)) == 0
 
 
 def test_faint_ink_beyond_soft_edges_is_looked_at_by_the_ink_network():

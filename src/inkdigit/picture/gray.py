@@ -22,7 +22,7 @@ from inkdigit.types import Gray
 WORK_SIDE_PX = 1024  # an image of 4, 9, … times the square of this is reduced by 2, 3, … in each direction
 STRIP_PIXELS = 2**20  # of a large image in one step: a few megabytes in any mode
 DEPTHS = (8, 10, 12, 14, 16)  # bits a pixel of whole numbers: what scanners and cameras give
-ORIENTATION, UPRIGHT = 0x0112, 1  # an EXIF tag, and its value where nothing is turned
+ORIENTATION = 0x0112  # an EXIF tag
 LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)  # of red, green and blue (ITU-R BT.601)
 LOW_CONTRAST_LEVELS = 40  # gray levels: a transparent image with less on white is put on black, if it has more there
 COLOUR_RATIO = 1.5  # a colour is taken instead of luminance if its deviation is so many times as large
@@ -51,13 +51,9 @@ def to_gray(image: Image.Image) -> Gray:
     gray = _flatten(image, factor)
     if factor > 1 and (box := _lone_drawing(gray, factor)) is not None:
         gray = _flatten(image.crop(box), 1)
-    turn = _TURNS.get(_orientation(image))
+    value = image.getexif().get(ORIENTATION)
+    turn = _TURNS.get(value) if isinstance(value, int) else None
     return np.ascontiguousarray(turn(gray) if turn else gray)
-
-
-def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(ORIENTATION, UPRIGHT)
-    return value if isinstance(value, int) else UPRIGHT
 
 
 def _lone_drawing(gray: Gray, factor: int) -> tuple[int, int, int, int] | None:
@@ -161,11 +157,10 @@ def _contrast(image: Image.Image) -> int:
 
 def _one_channel(image: Image.Image) -> Gray:
     """Luminance, or the colour channel with clearly more contrast: yellow ink on white is best seen in blue."""
-    luminance: Gray = np.asarray(image.convert("L"), np.uint8)
     sample = image.resize((SAMPLE_PX, SAMPLE_PX), Image.Resampling.BOX) if min(image.size) > SAMPLE_PX else image
     small = np.asarray(sample, np.float32)
     spread = small.std((0, 1))  # (3,)
     best = int(spread.argmax())
     if spread[best] > COLOUR_RATIO * (small @ LUMINANCE).std():
         return np.array(image, np.uint8)[..., best]
-    return luminance
+    return np.asarray(image.convert("L"), np.uint8)

@@ -46,9 +46,8 @@ def prepare(gray: Gray, kind: str = "ink") -> Gray:
     if kind == "plain":
         return _fit(gray)
     _check_kind(kind)
-    ink = find_ink(gray)
-    box = ink_box(ink)
-    return np.zeros((SIDE, SIDE), np.uint8) if box is None else _paste(_scale(_strengthen(ink[box])))
+    ink = tight(find_ink(gray))
+    return _paste(_scale(_strengthen(ink))) if ink.any() else np.zeros((SIDE, SIDE), np.uint8)
 
 
 def prepare_all(images: Gray, kind: str = "ink") -> Gray:

@@ -14,7 +14,8 @@ from inkdigit.picture.photo.network import NUMBER, OTHER, RULING
 from inkdigit.types import Floats
 
 INK_SHARE = 0.5  # of a pixel: from here on it is ink
-WHOLE = 0.3  # of what hangs together is writing: then all of it is. A frame that a digit touches has more ruling
+WHOLE = 0.25  # of what hangs together is writing: then all of it is
+FRAME = 0.1  # of its longer side: a frame reaches so much farther than the writing in it, in both directions
 MIN_MASS_PX = 4.0  # pixels of full ink: less is a speck
 MIN_MASS_SHARE = 0.01  # of the heaviest stroke: less is a speck
 NEAR = 0.12  # of the taller one's height: strokes that are nearer are one thing
@@ -83,13 +84,15 @@ def _ink(shares: Floats) -> Floats:
     """The share of ink in each pixel (h, w); strokes of which a part was taken for a ruled line are ink as a whole.
 
     A level stroke of a digit may look like a ruled line. But lines go on to the border of the picture, and a frame is
-    mostly apart from what is in it: what hangs together away from the border is ink if most of it is.
+    around what is in it: what hangs together away from the border, and has no frame, is ink if a part of it is.
     """
     ink = shares[NUMBER] + shares[OTHER]
     marks = ink + shares[RULING]
     labels, count = components(marks > INK_SHARE)
     mass = np.bincount(labels.ravel(), marks.ravel(), count + 1)
     whole = np.bincount(labels.ravel(), ink.ravel(), count + 1) >= WHOLE * mass
+    outer, inner = (np.diff(boxes(of, count)[:, [0, 2, 1, 3]])[:, ::2] for of in (labels, labels * (ink > INK_SHARE)))
+    whole &= (outer - inner < FRAME * outer.max(1, keepdims=True)).any(1)  # (count + 1, 2): height and width
     whole[0] = False
     for border in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         whole[border] = False

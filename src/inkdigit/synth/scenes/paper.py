@@ -11,9 +11,16 @@ import numpy as np
 
 from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, resize
 
+INKED = 0.1  # the coverage of a pixel that belongs to the ink
+NEAREST_EDGE = 0.35  # of a page, from the middle of the picture, whose border is at 1
 
-def paper(shape: Shape, rng: np.random.Generator, *, contrast: float) -> Map:
-    """A random sheet: (H, W). `contrast` is that of the ink: what is printed below it is fainter."""
+
+def paper(ink: Map, rng: np.random.Generator, *, contrast: float) -> Map:
+    """A random sheet (H, W) for `ink`, which is not beyond its edges.
+
+    `contrast` is that of the ink: what is printed below it is fainter.
+    """
+    shape = ink.shape
     sheet = np.full(shape, rng.uniform(0.45, 1.0), np.float32)
     if rng.random() < 0.5:
         sheet *= 1 - np.float32(rng.uniform(0.02, 0.12)) * _grain(shape, rng)
@@ -23,8 +30,8 @@ def paper(shape: Shape, rng: np.random.Generator, *, contrast: float) -> Map:
         sheet *= 1 - np.float32(min(rng.uniform(0.03, 0.4), 0.6 * contrast)) * _security(shape, rng)
     if rng.random() < 0.12:
         sheet *= _creases(shape, rng)
-    if rng.random() < 0.1:
-        sheet = _on_desk(sheet, rng)
+    if rng.random() < 0.15:
+        sheet = _on_desk(sheet, ink, rng)
     return sheet
 
 
@@ -120,16 +127,19 @@ def _creases(shape: Shape, rng: np.random.Generator) -> Map:
     return share
 
 
-def _on_desk(sheet: Map, rng: np.random.Generator) -> Map:
+def _on_desk(sheet: Map, ink: Map, rng: np.random.Generator) -> Map:
     """A page whose edge is in the picture: beyond it there is a desk, darker or lighter, with a texture of its own."""
     shape = sheet.shape
     y, x = _square(shape)
+    inked = np.nonzero(ink > INKED)
     outside = np.zeros(shape, np.float32)
     tilt = rng.normal(0, 0.12)
     soft = rng.uniform(0.004, 0.02)
     for side in rng.choice(4, size=int(rng.integers(1, 5)), replace=False):
         angle = side * np.pi / 2 + tilt + rng.normal(0, 0.03)
-        across = x * cos(angle) + y * sin(angle) - rng.uniform(0.7, 1.05)
+        towards = x * cos(angle) + y * sin(angle)
+        nearest = max(NEAREST_EDGE, float(towards[inked].max(initial=0)) + 0.05)
+        across = towards - rng.uniform(min(nearest, 1.0), 1.05)
         outside = np.maximum(outside, 1 / (1 + np.exp(-np.clip(across / soft, -30, 30))))
     desk = rng.uniform(0.05, 0.8) * (1 - rng.uniform(0, 0.5) * cloud(shape, rng, float(rng.uniform(2, 30))))
     shade = 1 - rng.uniform(0, 0.4) * blur(np.asarray(outside > 0.5, np.float32), float(rng.uniform(1, 6)))

@@ -19,7 +19,7 @@ from inkdigit.synth.scenes.pens import Bank, Ink, Pen, pen, word, write
 from inkdigit.types import Gray
 
 KINDS = ("single", "tight", "empty", "row", "page", "other")
-SHARES = (0.36, 0.19, 0.11, 0.17, 0.1, 0.07)
+SHARES = (0.33, 0.19, 0.14, 0.17, 0.1, 0.07)
 NEIGHBOURS_SHARE = 0.25  # of scenes with one thing in the middle: others beside it, cut by the border
 TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
 WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
@@ -184,7 +184,7 @@ def _show(dark: Map, lines: Map, rng: np.random.Generator, *, detail_px: float) 
         ground = 1.0 if rng.random() < 0.7 else float(rng.uniform(0.5, 1))
         bright = ground - marks * np.float32(ground if rng.random() < 0.7 else rng.uniform(0.3, 1) * ground)
     else:
-        sheet = paper.paper(shape, rng, contrast=strongest)
+        sheet = paper.paper(dark, rng, contrast=strongest)
         bright = (
             sheet * (1 - np.float32(rng.uniform(0.75, 1)) * marks) if rng.random() < 0.85 else _chalk(sheet, marks, rng)
         )
