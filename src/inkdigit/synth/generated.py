@@ -27,7 +27,7 @@ from inkdigit.synth import printed, writers
 from inkdigit.synth.outliers import not_a_digit, several_digits
 from inkdigit.synth.scenes import pens
 from inkdigit.synth.stress import photograph, without_digit
-from inkdigit.types import DIGITS, OUTLIERS, Dataset, Gray, Log, Part, silent
+from inkdigit.types import DIGITS, OUTLIERS, SIDE, Dataset, Gray, Log, Part, silent
 
 Block = tuple[str, int, int]  # kind, first number, count
 Made = tuple[Gray, NDArray[np.int64]]  # images (n, 28, 28) and labels (n,)
@@ -113,23 +113,25 @@ def draw(part: Part, block: Block, seed: int) -> Made:
     kind, first, count = block
     rng = np.random.default_rng([seed, KINDS.index(kind), first])
     bank = pens.bank(part.images, rng=rng, size=BANK_SIZE)
-    images, labels = [], []
-    for i in range(first, first + count):
-        if kind == "outliers" and rng.random() < EMPTY_SHARE:
-            image = prepare(without_digit(bank, rng=rng))
-            if _is_broad(image):
-                images.append(image)
-                labels.append(NOT_A_DIGIT)
-            continue
-        ink, label = _ink(part, kind, i, rng, seed=seed)
-        if ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
-            image = _photographed(_written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink)), bank, rng)
-        else:
-            image = prepare(np.pad(ink, MARGIN_PX))
-        if image.any() and (label != SEVERAL or stays_several(image, ink)):
-            images.append(image)
-            labels.append(label)
+    made = [_one(part, kind, i, bank, rng, seed=seed) for i in range(first, first + count)]
+    kept = [(image, label) for image, label in made if image.any()]
+    images, labels = [image for image, _ in kept], [label for _, label in kept]
     return np.stack(images) if images else part.images[:0], np.array(labels, np.int64)
+
+
+def _one(part: Part, kind: str, i: int, bank: pens.Bank, rng: np.random.Generator, *, seed: int) -> tuple[Gray, int]:
+    """One image, prepared, and its label; blank where it would show something else than its label says."""
+    blank = np.zeros((SIDE, SIDE), np.uint8)
+    if kind == "outliers" and rng.random() < EMPTY_SHARE:
+        image = prepare(without_digit(bank, rng=rng))
+        return image if _is_broad(image) else blank, NOT_A_DIGIT
+    ink, label = _ink(part, kind, i, rng, seed=seed)
+    if ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
+        image = _photographed(_written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink)), bank, rng)
+    else:
+        image = prepare(np.pad(ink, MARGIN_PX))
+    is_lost = label == SEVERAL and image.any() and not stays_several(image, ink)
+    return blank if is_lost else image, label
 
 
 def _ink(part: Part, kind: str, i: int, rng: np.random.Generator, *, seed: int) -> tuple[Gray, int]:

@@ -58,7 +58,7 @@ def without_digit(bank: Bank, *, rng: np.random.Generator) -> Gray:
 
 @cache
 def _photos_of_things() -> tuple[Gray, ...]:
-    """The photos of a temple and of a flower that ship with scikit-learn, gray; none without it."""
+    """The photos of a temple and of a flower that ship with scikit-learn, gray."""
     from sklearn.datasets import load_sample_images
 
     return tuple(np.asarray(Image.fromarray(image).convert("L")) for image in load_sample_images().images)
