@@ -20,8 +20,9 @@ from inkdigit.types import Floats, Gray
 CLOSE_SIDE_PX = 144  # the square root of the pixels that a digit is looked at with
 FAR_SIDE_PX = 288  # the same for a large picture, in which the writing is looked for first
 SMALL_PX = 44  # the height of writing that is looked at again, closely
+LIKE_NUMBER = 0.5  # the share of writing of numbers in what is one; a page on a desk may be taken for other writing
 MARGIN = 0.45  # of the height of the writing: how much around it is looked at
-MIN_PX = 6  # of the picture: nothing smaller is legible
+MIN_PX, MIN_SHARE = 9, 0.4  # of the picture, and of its height if that is less: nothing smaller is legible
 REST = 0.3  # of the picture's shorter side: what touches the border and is smaller is a rest of something
 DOUBT, STRIP = 0.2, 0.2  # what looks so much like a line is one, in a strip along the border: a share of that side
 SCRAP, SCRAP_LONG, SLENDER = 0.12, 0.5, 1.8  # a piece of a line, too: so near the border, so short and so thin
@@ -38,24 +39,23 @@ THIN = 0.1  # of the longer side: thinner strokes are thickened; MNIST's have ha
 def find(gray: Gray) -> Gray:
     """Find the ink of what is written: uint8 (h, w), 255 on exactly 0.
 
-    The whole picture is looked at first. Where its writing is small, it is looked for in more detail, and then the part
-    of the picture that has it is looked at again.
+    The whole picture is looked at first. Where its writing is small, or looks like no number, it is looked for in more
+    detail, and then the part of the picture that has it is looked at again.
     """
     ink, labels, written = _read(gray, CLOSE_SIDE_PX)
-    if _height(written) < SMALL_PX and gray.size > CLOSE_SIDE_PX**2:
+    is_clear = _height(written) >= SMALL_PX and written[0].number >= LIKE_NUMBER
+    if not is_clear and gray.size > CLOSE_SIDE_PX**2:
         far = _read(gray, min(sqrt(gray.size), FAR_SIDE_PX))
         if (box := _around(far[2], gray.shape, far[1].shape)) is not None:
             gray = gray[box]
             ink, labels, written = _read(gray, CLOSE_SIDE_PX)
-    if not written:
-        return np.zeros(labels.shape, np.uint8)
-    return _draw(ink, labels, written, gray.shape)
+    return _draw(ink, labels, written, gray.shape) if written else np.zeros(labels.shape, np.uint8)
 
 
 def _read(gray: Gray, side_px: float) -> tuple[Floats, Labels, list[Group]]:
     """The ink of a picture looked at with `side_px`² pixels, the component of each pixel, and what is written."""
     things, labels, ink = groups(look(gray, side_px=side_px))
-    min_px = MIN_PX * labels.shape[0] / gray.shape[0]
+    min_px = min(MIN_PX / gray.shape[0], MIN_SHARE) * labels.shape[0]
     return ink, labels, _written([t for t in things if _may_be_read(t, labels.shape, min_px)], labels.shape)
 
 
@@ -84,7 +84,7 @@ def _written(things: list[Group], shape: tuple[int, ...]) -> list[Group]:
             continue
         cut = thing.touches(shape) and not main.touches(shape) and thing.mass < CUT * main.mass
         alike = thing.height >= PEER * main.height and thing.mass > 0.1 * main.mass
-        less = main.number >= 0.5 > thing.number
+        less = main.number >= LIKE_NUMBER > thing.number
         if alike and not cut and not less and max(main.gap(thing)) <= REACH * main.height:
             kept.append(thing)
     return kept
@@ -176,7 +176,6 @@ def _dilate(gray: Gray, px: int) -> Gray:
         row = gray[max(0, -dy) : h - max(0, dy)]
         target = out[max(0, dy) : h - max(0, -dy)]
         for dx in range(-reach, reach + 1):
-            part = row[:, max(0, -dx) : w - max(0, dx)]
             window = target[:, max(0, dx) : w - max(0, -dx)]
-            np.maximum(window, part, out=window)
+            np.maximum(window, row[:, max(0, -dx) : w - max(0, dx)], out=window)
     return out
