@@ -14,6 +14,8 @@ from PIL import Image
 from inkdigit.synth.raster import Map, blur, resize
 from inkdigit.types import Gray
 
+TINY_PX = 40  # the longer side of an image in which a single pixel is large: dirt is more frequent there
+
 
 def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: float) -> Gray:
     """A photo of `scene`.
@@ -41,7 +43,7 @@ def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: f
     if rng.random() < 0.06:  # few photons: the brighter, the more noise
         photons = float(np.exp(rng.uniform(np.log(3), np.log(60))))
         image = np.asarray(rng.poisson(np.clip(image, 0, 2) * photons) / photons, np.float32)
-    if rng.random() < 0.12:  # salt and pepper: dead pixels, a bad scan
+    if rng.random() < (0.25 if max(shape) <= TINY_PX else 0.12):  # salt and pepper: dead pixels, a bad scan
         where = rng.random(image.shape, np.float32) < np.exp(rng.uniform(np.log(0.001), np.log(0.25)))
         image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
     gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

@@ -38,7 +38,7 @@ LOG_STEPS = 4  # lines of progress, a quarter of the work each
 BLOCK = 500  # images with one random generator: some seconds of work, and so the unit of a process
 NOT_A_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
 BANK_SIZE = 200  # inks that are beside others in the images of a block
-LEAST_LIKENESS, TRIES = 0.6, 3  # of a stressed image and its true ink: less, and it shows something else
+LEAST_LIKENESS, TRIES = 0.5, 3  # of a stressed digit and its true ink: less, and it shows something else
 MARGIN_PX = 4  # around ink that is prepared without stress
 MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it may have been lost
 MIN_PAIR = 1.05  # width by height: a single digit is not as wide
@@ -127,7 +127,8 @@ def _one(part: Part, kind: str, i: int, bank: pens.Bank, rng: np.random.Generato
         return image if _is_broad(image) else blank, NOT_A_DIGIT
     ink, label = _ink(part, kind, i, rng, seed=seed)
     if ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
-        image = _photographed(_written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink)), bank, rng)
+        written = _written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink))
+        image = _photographed(written, bank, rng, is_digit=label < NOT_A_DIGIT)
     else:
         image = prepare(np.pad(ink, MARGIN_PX))
     is_lost = label == SEVERAL and image.any() and not stays_several(image, ink)
@@ -164,15 +165,15 @@ def _is_broad(image: Gray) -> bool:
     return box is not None and image[box].shape[1] >= MIN_RATIO * image[box].shape[0]
 
 
-def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator) -> Gray:
+def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator, *, is_digit: bool) -> Gray:
     """A stressed image of `ink`, prepared: (28, 28).
 
-    Where something else is found in it, it would have a wrong label: after so many `TRIES` it is the true ink.
+    Where something else is found in that of a digit, its label is wrong: after so many `TRIES` it is the true ink.
     """
     for _ in range(TRIES):
         gray, truth = photograph(ink, bank, rng=rng)
         image, goal = prepare(gray), prepare(np.pad(truth, MARGIN_PX))
-        if _likeness(image, goal) >= LEAST_LIKENESS:
+        if not is_digit or _likeness(image, goal) >= LEAST_LIKENESS:
             return image
     return goal
 

@@ -143,7 +143,7 @@ def _finish(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.
         _neighbours(sheet, box, bank, hand, rng)
     if rng.random() < {"tight": 0.12, "page": 0.35, "single": 0.2}.get(kind, 0.12):
         _words(sheet, box, hand, rng)
-    if rng.random() < 0.12:
+    if rng.random() < (0.3 if max(shape) <= camera.TINY_PX else 0.12):
         _specks(sheet, rng)
     lines = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     if rng.random() < {"empty": 0.8, "tight": 0.25}.get(kind, 0.5):
