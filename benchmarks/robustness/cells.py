@@ -114,12 +114,17 @@ def truth_of(file: Path) -> NDArray[np.int64]:
 
 def _agrees(truth: NDArray[np.int64], cells: list[list[Gray]]) -> bool:
     """Whether the cells with the most contrast in their middle are those that hold a digit; full grids agree always."""
-    edge = round(INNER * min(SIDES_PX))
-    inner = [np.ptp(cell[edge:-edge, edge:-edge].astype(int)) for row in cells for cell in row]
+    inner = [np.ptp(_middle(cell).astype(int)) for row in cells for cell in row]
     contrast = np.reshape(inner, truth.shape)
     filled = truth > 0
     weakest = np.sort(inner)[-int(filled.sum())]
     return bool(np.mean((contrast >= weakest) == filled) >= AGREE)
+
+
+def _middle(cell: Gray) -> Gray:
+    """A cell (h, w) without its edges."""
+    rows, columns = (slice(round(INNER * side), side - round(INNER * side)) for side in cell.shape)
+    return cell[rows, columns]
 
 
 def measure(model: Recognizer, data: Path, *, quick: bool, failures: Path | None = None) -> dict[str, Any]:
