@@ -1,8 +1,9 @@
 """Letters, signs and digits printed in fonts, in plain and in fancy styles: outliers, and printed digits.
 
 In: a random generator and a size. Out: gray `uint8 (size, size)`, ink 255 on 0 (a shadow is paler), antialiased. The
-fonts are those of matplotlib, which is imported for the first image. Other releases of matplotlib and of Pillow may
-print slightly different images.
+fonts are those of matplotlib, which is imported for the first image, and three free families without serifs, whose 1
+has a flag and no foot, as in most newspapers and forms. Other releases of them and of Pillow may print slightly
+different images.
 
 Characters that cannot be distinguished from a digit are left out of the outliers (`LOOKS_LIKE_A_DIGIT`).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 import string
 import unicodedata
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Literal
 
@@ -41,6 +43,12 @@ STYLES: dict[Style, float] = {
 }
 DIGIT_STYLES: dict[Style, float] = {"plain": 0.6, "bold": 0.3, "worn": 0.05, "hollow": 0.05}
 
+# Package → the files of its fonts, and their suffix.
+WITHOUT_SERIFS: dict[str, tuple[tuple[str, ...], str]] = {
+    "font_hanken_grotesk": (tuple(f"HankenGrotesk-{cut}" for cut in ("Light", "Regular", "Bold", "Italic")), ".otf"),
+    "font_manrope": (tuple(f"Manrope-{cut}" for cut in ("Light", "Regular", "ExtraBold")), ".ttf"),
+    "font_source_sans_pro": (tuple(f"SourceSansPro-{cut}" for cut in ("Light", "Regular", "Black", "It")), ".ttf"),
+}
 UNICODE_FAMILIES = ("DejaVuSans", "DejaVuSerif", "STIXGeneral")
 COMPUTER_MODERN = {  # the characters that its fonts have at their own places; other glyphs are at wrong ones
     **dict.fromkeys(("cmb10", "cmr10", "cmss10", "cmti10", "cmtt10"), string.ascii_letters + string.digits),
@@ -138,17 +146,24 @@ def printed(
 
 @cache
 def font_files() -> tuple[Path, ...]:
-    """The fonts of matplotlib that have letters, in the order of their names.
+    """The fonts of matplotlib that have letters, in the order of their names, and those without serifs.
 
-    Raises MissingExtra if matplotlib is not installed.
+    Raises MissingExtra if one of them is not installed.
     """
     try:
         from matplotlib import get_data_path
+
+        packages = [import_module(name) for name in WITHOUT_SERIFS]
     except ImportError as exc:
-        raise MissingExtra("Printing letters needs the fonts of matplotlib", "train") from exc
+        raise MissingExtra("Printing letters needs the fonts of matplotlib and of free families", "train") from exc
     files = sorted(Path(get_data_path(), "fonts", "ttf").glob("*.ttf"))
     unicode = [f for f in files if f.stem.startswith(UNICODE_FAMILIES) and not f.stem.endswith("Display")]
-    return tuple(unicode + [f for f in files if f.stem in COMPUTER_MODERN])
+    plain = [
+        Path(str(package.__file__)).parent / "files" / f"{stem}{suffix}"
+        for package, (stems, suffix) in zip(packages, WITHOUT_SERIFS.values(), strict=True)
+        for stem in stems
+    ]
+    return tuple(unicode + [f for f in files if f.stem in COMPUTER_MODERN] + plain)
 
 
 @cache
@@ -178,7 +193,8 @@ def _fonts_for(character: str) -> list[Path]:
 
 def _is_without_serifs(font: Path) -> bool:
     """Whether the capital I of a font is a single stroke; fonts of one width have serifs on it."""
-    return font.stem == "cmss10" or (font.stem.startswith("DejaVuSans") and "Mono" not in font.stem)
+    plain = {stem for stems, _ in WITHOUT_SERIFS.values() for stem in stems}
+    return font.stem in {"cmss10", *plain} or (font.stem.startswith("DejaVuSans") and "Mono" not in font.stem)
 
 
 def _is_fancy_capital(character: str) -> bool:
