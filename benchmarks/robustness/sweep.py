@@ -2,7 +2,8 @@
 
 In: a model and the data in INKDIGIT_DATA. Out: a table, and with `--as` a line of `results/ink.jsonl`. The numbers are
 the constants of `inkdigit.picture.photo` that are whole or decimal numbers, but for the names of the network's classes
-and what the network's file decides (`FIXED`). Measured on the development cases and on some drawn tight cuts.
+and what the network's file decides (`FIXED`). Measured on the development cases, on some drawn tight cuts, and on drawn
+empty cells.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from benchmarks.robustness import cases, tight
-from benchmarks.robustness.outcomes import Asked, Counts, ask, count, parser, store
+from benchmarks.robustness import cases, cells, tight
+from benchmarks.robustness.outcomes import NOTHING, Asked, Counts, ask, count, parser, store
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture import photo
 from inkdigit.picture.decode import decode
@@ -28,6 +29,7 @@ from inkdigit.picture.decode import decode
 FACTORS = (0.8, 1.2)
 FOLDERS = ("photos/single", "cases/single", "cases/strings", "photos/strings")
 SHEETS, QUICK_SHEETS = 20, 4
+CELLS, QUICK_CELLS = 100, 10  # of each size
 CUTS = (0.25, 0.0, -0.03)  # margins of the tight cuts, in shares of the height
 FIXED = {"VERSION", "PAPER", "RULING", "NUMBER", "OTHER", "CLASSES", "STEP_PX"}  # no choice: another file has others
 
@@ -84,7 +86,8 @@ def material(data: Path, *, quick: bool) -> dict[str, list[Asked]]:
     }
     digits = [*tight.drawn_sheets(QUICK_SHEETS if quick else SHEETS)]
     cuts = {f"tight {margin:+.0%}": [Asked(tight.cut(one, margin), one.label) for one in digits] for margin in CUTS}
-    return {**decoded, **cuts}
+    empty = [one for one in cells.drawn(QUICK_CELLS if quick else CELLS) if one.expected == NOTHING]
+    return {**decoded, **cuts, "empty cells": empty}
 
 
 def measure(model: Recognizer, data: Path, *, quick: bool) -> dict[str, Any]:
