@@ -231,9 +231,7 @@ def test_black_on_white_is_read_as_white_on_black(size_px):
         gray = clean_digit(label, size_px)
         white, black = prepare(gray), prepare(255 - gray)
         likeness = np.corrcoef(white.ravel(), black.ravel())[0, 1]
-        if not np.array_equal(white, black) and (
-            is_clean(gray) or likeness < 0.8
-        ):  # the ink network sees two pictures
+        if not np.array_equal(white, black) and (is_clean(gray) or likeness < 0.8):  # the ink network sees two pictures
             failures.append(f"{label}: {likeness:.3f} alike")
     assert not failures
 

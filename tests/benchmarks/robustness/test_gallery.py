@@ -17,7 +17,11 @@ def test_the_pictures_are_always_the_same(title):
     assert all(one.image.dtype == np.uint8 and one.image.ndim == 2 for one in first)
 
 
-@pytest.mark.parametrize("title", [title for title in gallery.SECTIONS if title != "What is rejected"])
+# The page says which of these the model gets wrong.
+UNDECIDED = {"What is rejected", "Signs and words"}
+
+
+@pytest.mark.parametrize("title", [title for title in gallery.SECTIONS if title not in UNDECIDED])
 def test_hard_digits_are_read(title, default_model):
     pytest.importorskip("matplotlib")
     hard = gallery.SECTIONS[title]()
