@@ -74,8 +74,7 @@ def outliers(data: Path, *, limit: int | None = None) -> dict[str, list[Gray]]:
 
 def _drawn(each: int) -> Iterator[tuple[str, list[Gray]]]:
     rng = np.random.default_rng(SEED)
-    digits = np.stack([prepare(drawn.digit(i % 10, rng=rng)) for i in range(40)])
-    beside = pens.bank(digits, rng=rng, size=len(digits))
+    beside = _bank(rng)
 
     def kind(draw: Callable[[], Gray]) -> list[Gray]:
         inks = [draw() for _ in range(each)]
@@ -88,6 +87,12 @@ def _drawn(each: int) -> Iterator[tuple[str, list[Gray]]]:
     yield "scribbles", kind(lambda: drawn.scribble(rng=rng, size_px=80))
     yield "signs and other scripts", kind(lambda: drawn.sign(one_of(SIGN_GLYPHS), rng=rng, size_px=80))
     yield "letters in fonts", kind(lambda: printed.letter(rng=rng, size_px=80))
+
+
+def _bank(rng: np.random.Generator) -> pens.Bank:
+    """Some drawn inks, for what is beside others."""
+    digits = np.stack([prepare(drawn.digit(i % 10, rng=rng)) for i in range(40)])
+    return pens.bank(digits, rng=rng, size=len(digits))
 
 
 def rejections(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) -> dict[str, Any]:
@@ -109,7 +114,7 @@ def rejections(model: Recognizer, digits: Part, known: dict[str, list[Gray]]) ->
 def preprocessing_times() -> dict[str, float]:
     """Milliseconds of a 12-megapixel photo, decoded and prepared, and of a clean image: the median of some calls."""
     rng = np.random.default_rng(0)
-    small = photograph(drawn.digit(7, rng=rng), rng=np.random.default_rng(7))
+    small, _ = photograph(pens.Ink(tight(drawn.digit(7, rng=rng))), _bank(rng), rng=np.random.default_rng(7))
     file = io.BytesIO()
     Image.fromarray(small).resize((4000, 3000), Image.Resampling.BICUBIC).save(file, "JPEG", quality=90)
     photo, clean = file.getvalue(), prepare(drawn.digit(7, rng=rng))

@@ -305,6 +305,20 @@ def test_an_empty_cell_is_empty(sides, size_px, default_model):
     assert prediction.label is None
 
 
+@pytest.mark.parametrize("side", range(4))
+@pytest.mark.parametrize("length", [12, 30])
+def test_a_piece_of_a_line_along_the_border_is_nothing(side, length):
+    cell = on_paper(np.zeros((80, 80), np.uint8), shadow=20)
+    cell[30 : 30 + length, 3:6] = 60
+    assert not find(np.ascontiguousarray(np.rot90(cell, side))).any()
+
+
+def test_the_same_stroke_in_the_middle_is_ink():
+    cell = on_paper(np.zeros((80, 80), np.uint8), shadow=20)
+    cell[25:55, 38:41] = 60
+    assert find(cell).any()
+
+
 def qr_code() -> np.ndarray:
     """Black and white squares at random, with three finder patterns: (330, 330)."""
     modules = np.random.default_rng(0).random((25, 25)) < 0.5
