@@ -22,6 +22,7 @@ FOLDERS = {
     "cases/nondigit": "cases: not a digit",
     "cases/hard": "cases chosen because rules failed",
 }
+WHEN = {"old": "before", "new": "now"}  # of the default model
 FACTORS = (0.8, 1.2)
 
 Lines = Mapping[tuple[str, str], Record]  # by what was measured, and of which photo path
@@ -40,14 +41,15 @@ def hands(lines: Sequence[Record]) -> str | None:
     models = list(dict.fromkeys(model for model, _ in known))
     if not models:
         return None
+    paths = {path: title for path, title in WHEN.items() if any(known_path == path for _, known_path in known)}
     rows = []
     for name in next(iter(known.values()))["hands"]:
         for model in models:
-            sets = [known[model, path]["hands"][name] if (model, path) in known else None for path in PATHS]
+            sets = [known[model, path]["hands"][name] if (model, path) in known else None for path in paths]
             n = next(one["n"] for one in sets if one)
             cells = [NOT_MEASURED if one is None else _right_and_answered(one) for one in sets]
             rows.append(row(name, f"{n:,}", f"`{model}`", *cells))
-    return table(["digits", "n", "model", "0.2: right / answered / wrong", "now"], rows)
+    return table(["digits", "n", "model", *(f"{title}: right / answered / wrong" for title in paths.values())], rows)
 
 
 def _right_and_answered(figures: Mapping[str, Any]) -> str:
