@@ -27,7 +27,7 @@ from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare, prepare_all
 from inkdigit.synth.drawn import digit
-from inkdigit.synth.scenes.scene import RESEMBLES
+from inkdigit.synth.stress import RESEMBLES
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import DIGITS, Dataset, Gray, Part
 

@@ -20,7 +20,8 @@ from inkdigit.measure.metrics import Metrics, measure_part, open_split
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_all
-from inkdigit.synth.scenes.scene import RESEMBLES
+from inkdigit.synth.scenes.scene import RESEMBLES as RESEMBLED_BY_SCENES
+from inkdigit.synth.stress import RESEMBLES
 from inkdigit.types import Dataset, Gray, Log, Part, Split, silent
 
 # What `mean_unseen` claims and what it does not claim: shown below the figures.
@@ -31,7 +32,7 @@ have blur, grain and noise of their own."""
 # Kinds that the preprocessing undoes or has learned: a high figure is due to it, not to the model. A test measures
 # that no other kind is undone; a change of the preprocessing may change this table.
 UNDONE = {  # `evaluate --json` has these texts
-    **dict.fromkeys(RESEMBLES, "the network that finds ink has learned scenes with it"),
+    **dict.fromkeys(RESEMBLED_BY_SCENES, "the network that finds ink has learned scenes with it"),
     "scale": "ink is scaled to 20 pixels",
     "translate": "ink is put in the middle",
 }

@@ -25,6 +25,8 @@ SQUARE_SHARE = 0.5  # of those that are not cut
 ASPECT = (0.5, 2.0)  # the width by the height of the rest
 THING_SHARE = 0.5  # of the images without a digit are pieces of photos of things
 CUT_PX = (12, 120)  # the height of what is cut; less of a digit cannot be read
+# Kinds of corruption (`measure/corruptions.py`) that resemble an effect here: a digit has any size, place and turn.
+RESEMBLES = (*scene.RESEMBLES, "scale", "rotate", "translate")
 
 
 def photograph(ink: Ink, bank: Bank, *, rng: np.random.Generator) -> tuple[Gray, Gray]:

@@ -29,7 +29,7 @@ EXAMPLE: dict[str, Any] = {
             "reason": None,
             "probs": [0.0, 1e-06, 3e-06, 2e-06, 1e-06, 0.0, 0.0, 0.99998, 0.0, 1.3e-05],
             "model": "general",
-            "ink": 1,
+            "ink": 2,
         },
         {
             "file": "notes.txt",
