@@ -29,6 +29,7 @@ from inkdigit.types import Gray, Prediction
 PAGE = machine.ROOT / "docs" / "gallery.md"
 SIDE = 240  # pixels
 COLOURS = 64  # of a sheet, to keep it small
+GRAYS = 16  # of the sheet of writers
 WRITERS, WRITERS_SIDE_BY_SIDE = 40, 2  # invented hands
 WRITERS_SEED = 1_900_000_051  # no training uses it
 DIGIT_PX, GAP_PX = 40, 24  # of the writers' digits, and between two writers side by side
@@ -235,8 +236,10 @@ def signs_and_words() -> list[Hard]:
         ("a negation sign", "¬"),
         ("an integral", "∫"),
         ("an arrow", "→"),
+        ("a sum", "Σ"),
+        ("a percent sign", "%"),
+        ("a yen sign", "¥"),
     ]
-    signs += [("a sum", "Σ"), ("a percent sign", "%"), ("a yen sign", "¥")]
     return [
         *(Hard(what, on(0.93, place(drawn.sign(sign, rng=rng, size_px=150))), None) for what, sign in signs),
         Hard("a printed word", on(0.95, _fitted(word(rng, 40).cover)), None),
@@ -296,18 +299,20 @@ def files(_folder: Path, page: Path) -> pages.Files:
         entries = [
             (Path(example.what), decode(example.image), answer) for example, answer in zip(hard, answers, strict=True)
         ]
-        image = sheet(entries, kind=model.prepare).quantize(COLOURS)
-        file = BytesIO()
-        image.save(file, "PNG", optimize=True)
-        sheets[name] = file.getvalue()
+        sheets[name] = _png(sheet(entries, kind=model.prepare), COLOURS)
         rows = [_row(example, answer) for example, answer in zip(hard, answers, strict=True)]
         sections.append({"title": title, "table": table(["image", "is", "prediction", "right"], rows), "sheet": name})
     image, right = hands(model)
-    file = BytesIO()
-    image.quantize(16).save(file, "PNG", optimize=True)
-    sheets["writers.png"] = file.getvalue()
+    sheets["writers.png"] = _png(image, GRAYS)
     values = {"model": model.name, "sections": sections, "folder": page.stem, "writers": WRITERS, "right": right}
     return pages.beside(page, pages.render("robustness/gallery.md.j2", values), sheets)
+
+
+def _png(image: Image.Image, colours: int) -> bytes:
+    """A small PNG of an image, with so many colours."""
+    file = BytesIO()
+    image.quantize(colours).save(file, "PNG", optimize=True)
+    return file.getvalue()
 
 
 def _row(hard: Hard, answer: Prediction) -> str:

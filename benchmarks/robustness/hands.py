@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks.robustness.outcomes import Asked, ask, keep, parser, store
 from benchmarks.robustness.tight import cut, orand
 from inkdigit.data.sources import open_data
+from inkdigit.measure.metrics import predict_part
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.synth import writers
 from inkdigit.types import Part
@@ -58,7 +59,7 @@ def of_pictures(model: Recognizer, asked: Sequence[Asked], failures: Path | None
 
 def of_part(model: Recognizer, part: Part) -> dict[str, float]:
     """The figures of a model on the prepared images of a data set."""
-    answers = model._predict(part.images)
+    answers = predict_part(model, part)
     right = [answer.best == label for answer, label in zip(answers, part.labels, strict=True)]
     return _figures(right, [answer.label is not None for answer in answers])
 

@@ -36,8 +36,7 @@ def shown(lines: Sequence[Record], model: str) -> Lines:
 
 def hands(lines: Sequence[Record]) -> str | None:
     """One row for each set and model: digits that are right, and how many are answered, before and now."""
-    known = latest(lines, lambda line: (line["model"], line["path"]) if line["what"] == "hands" else None)
-    known.pop(None, None)
+    known = latest((line for line in lines if line["what"] == "hands"), lambda line: (line["model"], line["path"]))
     models = list(dict.fromkeys(model for model, _ in known))
     if not models:
         return None

@@ -161,8 +161,8 @@ def _written(ink: Gray, label: int, rng: np.random.Generator) -> pens.Ink:
 
 def _is_broad(image: Gray) -> bool:
     """Whether what a prepared image shows is broader than a single stroke."""
-    box = ink_box(image)
-    return box is not None and image[box].shape[1] >= MIN_RATIO * image[box].shape[0]
+    h, w = tight(image).shape
+    return bool(image.any()) and w >= MIN_RATIO * h
 
 
 def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator, *, is_digit: bool) -> Gray:
@@ -172,8 +172,11 @@ def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator, *, i
     """
     for _ in range(TRIES):
         gray, truth = photograph(ink, bank, rng=rng)
-        image, goal = prepare(gray), prepare(np.pad(truth, MARGIN_PX))
-        if not is_digit or _likeness(image, goal) >= LEAST_LIKENESS:
+        image = prepare(gray)
+        if not is_digit:
+            return image
+        goal = prepare(np.pad(truth, MARGIN_PX))
+        if _likeness(image, goal) >= LEAST_LIKENESS:
             return image
     return goal
 

@@ -6,7 +6,7 @@ In: a shape (H, W) and a random generator. Out: float32 maps (H, W), mostly 0 to
 from __future__ import annotations
 
 from functools import cache
-from math import cos, sin
+from math import cos, exp, log, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,11 @@ def cloud(shape: Shape, rng: np.random.Generator, cells: float) -> Map:
     field = resize(rng.random(coarse, np.float32), shape)
     low, high = float(field.min()), float(field.max())
     return (field - low) / max(high - low, 1e-6)
+
+
+def log_uniform(low: float, high: float, rng: np.random.Generator) -> float:
+    """A random number between two, of which each octave is as frequent."""
+    return exp(rng.uniform(log(low), log(high)))
 
 
 def resize(image: Map, shape: Shape, *, method: Image.Resampling = Image.Resampling.BICUBIC) -> Map:

@@ -8,12 +8,12 @@ such images, prepared like any other. Everything is drawn here: no photo of a pe
 from __future__ import annotations
 
 from functools import cache
-from math import exp, log
+from math import exp
 
 import numpy as np
 from PIL import Image
 
-from inkdigit.synth.raster import Shape
+from inkdigit.synth.raster import Shape, log_uniform
 from inkdigit.synth.scenes import scene
 from inkdigit.synth.scenes.pens import Bank, Ink
 from inkdigit.types import SIDE, Gray
@@ -35,24 +35,24 @@ def photograph(ink: Ink, bank: Bank, *, rng: np.random.Generator) -> tuple[Gray,
     if style < SMALL_SHARE:
         shape: Shape = (SIDE, SIDE)
     elif style < SMALL_SHARE + TIGHT_SHARE:
-        height = _between(*CUT_PX, rng)
+        height = log_uniform(*CUT_PX, rng)
         shape = round(height), max(4, round(height * scene.aspect(ink) * exp(rng.normal(0, 0.1))))
         return scene.show(ink, bank, shape, rng, fill=True)
     else:
-        height = _between(*SIDE_PX, rng)
-        aspect = 1.0 if rng.random() < SQUARE_SHARE else _between(*ASPECT, rng)
+        height = log_uniform(*SIDE_PX, rng)
+        aspect = 1.0 if rng.random() < SQUARE_SHARE else log_uniform(*ASPECT, rng)
         shape = round(height), max(SIDE_PX[0], round(height * aspect))
     return scene.show(ink, bank, shape, rng, fill=False)
 
 
 def without_digit(bank: Bank, *, rng: np.random.Generator) -> Gray:
     """A random image with no digit in it, uint8 (H, W): a piece of a photo of things, or paper with lines or words."""
-    side = round(_between(*SIDE_PX, rng))
+    side = round(log_uniform(*SIDE_PX, rng))
     if rng.random() >= THING_SHARE:
         return scene.bare(bank, (max(side, 32), max(side, 32)), rng)
     photos = _photos_of_things()
     photo = photos[rng.integers(len(photos))]
-    length = round(_between(16, min(photo.shape), rng))
+    length = round(log_uniform(16, min(photo.shape), rng))
     top, left = (int(rng.integers(0, whole - length + 1)) for whole in photo.shape)
     piece = np.rot90(photo[top : top + length, left : left + length], int(rng.integers(4)))
     return np.asarray(Image.fromarray(np.ascontiguousarray(piece)).resize((side, side), Image.Resampling.BILINEAR))
@@ -64,8 +64,3 @@ def _photos_of_things() -> tuple[Gray, ...]:
     from sklearn.datasets import load_sample_images
 
     return tuple(np.asarray(Image.fromarray(image).convert("L")) for image in load_sample_images().images)
-
-
-def _between(low: float, high: float, rng: np.random.Generator) -> float:
-    """A random number, of which each octave is as frequent."""
-    return exp(rng.uniform(log(low), log(high)))

@@ -8,7 +8,7 @@ without), a slant, proportions, a pen, its pressure and its speed. Digits of one
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import cos, exp, log, radians, sin, tan
+from math import cos, radians, sin, tan
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn
 from inkdigit.synth.glyphs import DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, STRAIGHT_DIGIT_GLYPHS, WRITER_DIGIT_GLYPHS
-from inkdigit.synth.raster import Map, resize
+from inkdigit.synth.raster import Map, log_uniform, resize
 from inkdigit.types import Gray
 
 FORMS = {
@@ -51,7 +51,7 @@ def writer(rng: np.random.Generator) -> Writer:
         tuple(form.replace("!", "") if rounded else form for form in forms),
         slant_deg=float(rng.uniform(-1, 1) * STEEPEST_DEG if steep else np.clip(rng.normal(8, 12), -30, STEEPEST_DEG)),
         turn_deg=float(np.clip(rng.normal(0, 4), -10, 10)),
-        aspect=exp(rng.uniform(log(ASPECT[0]), log(ASPECT[1]))),
+        aspect=log_uniform(*ASPECT, rng),
         thickness=min(drawn.pen(rng), BROADEST),
         speed=float(rng.uniform(0, 0.6)) if rng.random() < 0.6 else 0.0,
         jitter=float(rng.uniform(0.006, 0.04)),
@@ -83,10 +83,11 @@ def bend(lines: Gray, label: int, *, rng: np.random.Generator) -> Gray:
     A 1 may get a flag or a foot, a 7 a bar, a 0 a stroke through it; any digit another slant and other proportions.
     """
     h, w = lines.shape
-    aspect = min(exp(rng.uniform(log(0.6), log(1.3))), max(1.0, 1.05 * h / w))
+    aspect = min(log_uniform(0.6, 1.3, rng), max(1.0, 1.05 * h / w))
     slant = tan(radians(float(np.clip(rng.normal(0, 14), -35, 35))))
-    image = Image.fromarray(np.pad(lines, ((0, 0), (h, h))))  # room for what is added
-    pen, ys, xs = ImageDraw.Draw(image), *np.nonzero(np.pad(lines, ((0, 0), (h, h))))
+    roomy = np.pad(lines, ((0, 0), (h, h)))  # for what is added
+    (ys, xs), image = np.nonzero(roomy), Image.fromarray(roomy)
+    pen = ImageDraw.Draw(image)
     top, bottom = (float(xs[ys == y].mean()) for y in (ys.min(), ys.max()))
     middle = float(xs.mean())
     match label:
@@ -99,7 +100,8 @@ def bend(lines: Gray, label: int, *, rng: np.random.Generator) -> Gray:
                 pen.line([(bottom - left, h - 1), (bottom + right, h - 1)], 255)
         case 7 if rng.random() < 0.5:
             y, reach, rise = rng.uniform(0.42, 0.6) * h, rng.uniform(0.15, 0.3) * h, rng.normal(0, 0.05) * h
-            at = float(xs[np.abs(ys - y) < 2].mean()) if (np.abs(ys - y) < 2).any() else middle
+            crossed = xs[np.abs(ys - y) < 2]
+            at = float(crossed.mean()) if crossed.size else middle
             pen.line([(at - reach, y + rise), (at + reach, y - rise)], 255)
         case 0 if rng.random() < 0.25:
             across, down = 0.3 * w * rng.uniform(0.6, 1.5), 0.3 * h * rng.uniform(0.8, 1.5)

@@ -6,6 +6,7 @@ lines, of its writing that can belong to a number, and of other writing and mark
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,11 +85,12 @@ class Sheet:
 
 def draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     """A random scene whose writing can be seen: what nobody can see teaches nothing."""
-    for _ in range(TRIES):
+
+    def one() -> tuple[Scene, Gray]:
         scene = _draw(bank, shape, rng)
-        if _is_visible(scene, scene.truth[1]):
-            break
-    return scene
+        return scene, scene.truth[1]
+
+    return _until_visible(one)[0]
 
 
 def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: bool) -> tuple[Gray, Gray]:
@@ -97,13 +99,14 @@ def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: 
     Out: the picture and the true coverage of the ink, uint8 (H, W). With `fill` the ink fills the sheet, or is cut by
     its borders.
     """
-    for _ in range(TRIES):
+
+    def one() -> tuple[Scene, Gray]:
         sheet, hand = Sheet(shape), pen(rng)
         box = (_fill if fill else _alone)(sheet, ink, hand, rng, is_number=True)
         truth = np.asarray(np.rint(255 * np.maximum(sheet.number, sheet.other)), np.uint8)
-        scene = _finish(sheet, box, bank, hand, rng, kind="tight" if fill else "single")
-        if _is_visible(scene, truth):
-            break
+        return _finish(sheet, box, bank, hand, rng, kind="tight" if fill else "single"), truth
+
+    scene, truth = _until_visible(one)
     return scene.gray, truth
 
 
@@ -111,6 +114,15 @@ def bare(bank: Bank, shape: Shape, rng: np.random.Generator) -> Gray:
     """A random scene (H, W) without a number: bare paper, mostly with lines of a form, sometimes with words."""
     sheet, hand = Sheet(shape), pen(rng)
     return _finish(sheet, _empty(sheet, bank, hand, rng), bank, hand, rng, kind="empty").gray
+
+
+def _until_visible(one: Callable[[], tuple[Scene, Gray]]) -> tuple[Scene, Gray]:
+    """The first scene in which the ink of the coverage beside it can be seen; the last one if there is none."""
+    for _ in range(TRIES):
+        scene, coverage = one()
+        if _is_visible(scene, coverage):
+            break
+    return scene, coverage
 
 
 def _is_visible(scene: Scene, coverage: Gray) -> bool:
