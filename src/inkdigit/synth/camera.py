@@ -11,7 +11,7 @@ from math import cos, sin
 import numpy as np
 from PIL import Image
 
-from inkdigit.synth.raster import Map, blur, resize
+from inkdigit.synth.raster import Map, blur, log_uniform, resize
 from inkdigit.types import Gray
 
 TINY_PX = 40  # the longer side of an image in which a single pixel is large: dirt is more frequent there
@@ -40,11 +40,13 @@ def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: f
         loudest = max(0.004, min(0.08, 0.35 * contrast))
         sigma = float(np.exp(rng.uniform(np.log(0.003), np.log(loudest))))
         image = image + np.float32(sigma) * rng.standard_normal(image.shape, np.float32)
-    if rng.random() < 0.06:  # few photons: the brighter, the more noise
+    is_tiny = max(shape) <= TINY_PX
+    if rng.random() < (0.12 if is_tiny else 0.06):  # few photons: the brighter, the more noise
         photons = float(np.exp(rng.uniform(np.log(3), np.log(60))))
         image = np.asarray(rng.poisson(np.clip(image, 0, 2) * photons) / photons, np.float32)
-    if rng.random() < (0.25 if max(shape) <= TINY_PX else 0.12):  # salt and pepper: dead pixels, a bad scan
-        where = rng.random(image.shape, np.float32) < np.exp(rng.uniform(np.log(0.001), np.log(0.25)))
+    if rng.random() < (0.25 if is_tiny else 0.12):  # salt and pepper: dead pixels, a bad scan
+        share = log_uniform(*((0.01, 0.2) if is_tiny else (0.001, 0.25)), rng)
+        where = rng.random(image.shape, np.float32) < share
         image = np.where(where, rng.integers(0, 2, image.shape), image).astype(np.float32)
     gray = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
     if rng.random() < 0.4:

@@ -25,8 +25,9 @@ from inkdigit.machine import cores
 from inkdigit.picture.prepare import ink_box, prepare, tight
 from inkdigit.synth import printed, writers
 from inkdigit.synth.outliers import not_a_digit, several_digits
+from inkdigit.synth.raster import resize
 from inkdigit.synth.scenes import pens
-from inkdigit.synth.stress import photograph, without_digit
+from inkdigit.synth.stress import coarse, photograph, without_digit
 from inkdigit.types import DIGITS, OUTLIERS, SIDE, Dataset, Gray, Log, Part, silent
 
 Block = tuple[str, int, int]  # kind, first number, count
@@ -39,16 +40,18 @@ BLOCK = 500  # images with one random generator: some seconds of work, and so th
 NOT_A_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a digit", "more than one digit"))  # labels
 BANK_SIZE = 200  # inks that are beside others in the images of a block
 LEAST_LIKENESS, TRIES = 0.5, 3  # of a stressed digit and its true ink: less, and it shows something else
+SCALES = (1.0, 0.8, 0.62)  # at which they are compared: dirt beside a digit makes it smaller when it is prepared
 MARGIN_PX = 4  # around ink that is prepared without stress
 MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it may have been lost
 MIN_PAIR = 1.05  # width by height: a single digit is not as wide
 FEW = 2 * BLOCK  # up to so many images are drawn without further processes, which take a second to start
-SEVERAL_SHARE = 0.25  # of the outliers are several digits: one kind of four
+SEVERAL_SHARE = 0.35  # of the outliers are several digits
 PRINTED_SHARE = 0.35  # of the drawn digits are printed in fonts: most real images are handwritten
 BENT_SHARE = 0.3  # of stressed digits are bent towards other hands
 OF_WRITER = 20  # digits in a row by one writer: two of each
-WORD_SHARE = 0.05  # of the outliers are printed words
-EMPTY_SHARE = 0.15  # of the outliers are photos of things and of empty paper
+WORD_SHARE = 0.03  # of the outliers are printed words
+EMPTY_SHARE = 0.08  # of the outliers are photos of things and of empty paper
+COARSE_SHARE = 0.12  # of digits have few pixels
 MIN_RATIO = 0.45  # of an outlier's width to its height there: a single stroke is a 1
 ON_PAPER_SHARE = 0.5  # of drawn digits and outliers are stressed; the others are clean, like MNIST
 
@@ -126,7 +129,9 @@ def _one(part: Part, kind: str, i: int, bank: pens.Bank, rng: np.random.Generato
         image = prepare(without_digit(bank, rng=rng))
         return image if _is_broad(image) else blank, NOT_A_DIGIT
     ink, label = _ink(part, kind, i, rng, seed=seed)
-    if ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
+    if label < NOT_A_DIGIT and rng.random() < COARSE_SHARE:
+        image = prepare(coarse(ink, rng=rng))
+    elif ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
         written = _written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink))
         image = _photographed(written, bank, rng, is_digit=label < NOT_A_DIGIT)
     else:
@@ -181,10 +186,19 @@ def _photographed(ink: pens.Ink, bank: pens.Bank, rng: np.random.Generator, *, i
     return goal
 
 
-def _likeness(a: Gray, b: Gray) -> float:
-    """How alike two images are: the cosine of the angle between them, 0 to 1; 0 if one is blank."""
-    x, y = a.ravel().astype(np.float64), b.ravel().astype(np.float64)
-    return float(x @ y) / max(1.0, math.sqrt(float(x @ x) * float(y @ y)))
+def _likeness(image: Gray, truth: Gray) -> float:
+    """How alike a prepared image is to its true ink, wherever that is in it and at any of `SCALES`.
+
+    It is the cosine of the angle between them, 0 to 1; 0 if one is blank.
+    """
+    seen = np.fft.rfft2(image / 255, (2 * SIDE, 2 * SIDE))
+    length = math.sqrt(float(np.square(image / 255).sum()))
+    best = 0.0
+    for scale in SCALES:
+        ink = resize(np.asarray(truth / 255, np.float32), (round(SIDE * scale),) * 2)
+        product = np.fft.irfft2(seen * np.conj(np.fft.rfft2(ink, (2 * SIDE, 2 * SIDE))))
+        best = max(best, float(product.max()) / max(1.0, length * math.sqrt(float(np.square(ink).sum()))))
+    return best
 
 
 def stays_several(image: Gray, ink: Gray) -> bool:

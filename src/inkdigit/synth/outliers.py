@@ -7,20 +7,26 @@ a digit are left out as far as we know them: a single stroke is a 1, a ring is a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from inkdigit.picture.prepare import tight
-from inkdigit.synth import drawn, printed
+from inkdigit.synth import drawn, printed, writers
 from inkdigit.synth.glyphs import BLOB_GLYPHS, LETTER_GLYPHS, SHAPE_GLYPHS, SIGN_GLYPHS
 from inkdigit.types import SIDE, Gray, Part
 
 INK_PX = (40, 120)  # the side of a drawing: strokes stay clear when it is prepared
 # Halves that look like no other digit: label → the half.
 HALVES = {2: ("top", "bottom"), 3: ("left",), 4: ("top",), 5: ("left", "right"), 7: ("top",)}
+ROW_SOURCES = ("set", "writer", "print")  # whose digits are in a row
+ROW_SOURCE_SHARES = (0.5, 0.35, 0.15)
+ROW_PX = 28  # the size at which the digits of a row are drawn: about that of a data set's
 ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, … The rarest has eight
 MARKS = ("print", "letter", "sign", "shape", "scribble")
-MARK_SHARES = (0.42, 0.2, 0.18, 0.1, 0.1)  # of outliers: most are printed, as on signs and in books
+MARK_SHARES = (0.3, 0.22, 0.3, 0.08, 0.1)  # of outliers: print, as on signs and in books, and all that people write
+WRITER_SHARE = 0.5  # of letters and signs are in an invented hand
+MOST_SLANT_DEG, LEAST_ASPECT = 25.0, 0.7  # of such a hand: a steeper or narrower ¬ is a 7
 SCRIBBLES: tuple[drawn.Scribble, ...] = ("strokes", "hatching", "loops", "spiral", "tangle")
 
 
@@ -34,9 +40,20 @@ def not_a_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
 def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
     """Two to eight of `digits` in a row, or two on top of each other: uint8 (H, W)."""
     count = int(rng.choice(len(ROW_SHARES), p=ROW_SHARES)) + 2
-    inks = [tight(digits.images[i]) for i in rng.integers(len(digits), size=count)]
+    inks = [tight(ink) for ink in _digits(digits, count, rng)]
     stacked = count == 2 and rng.random() < 0.12
     return _row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng)
+
+
+def _digits(digits: Part, count: int, rng: np.random.Generator) -> list[Gray]:
+    """So many digits of the data set, of one invented writer, or in print."""
+    match rng.choice(ROW_SOURCES, p=ROW_SOURCE_SHARES):
+        case "writer":
+            hand = writers.writer(rng)
+            return [writers.write(hand, int(label), rng=rng, size_px=ROW_PX) for label in rng.integers(10, size=count)]
+        case "print":
+            return [printed.digit(int(label), rng=rng, size_px=ROW_PX) for label in rng.integers(10, size=count)]
+    return [digits.images[i] for i in rng.integers(len(digits), size=count)]
 
 
 def _sign(rng: np.random.Generator) -> Gray:
@@ -62,16 +79,25 @@ def mark(
         case "print":
             return printed.letter(rng=rng, size_px=size_px)
         case "letter":
-            name = str(rng.choice([*LETTER_GLYPHS]))
-            return drawn.letter(name, rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)
+            return _by_hand(LETTER_GLYPHS[str(rng.choice([*LETTER_GLYPHS]))], rng, size_px, thickness)
         case "sign":
-            return drawn.sign(str(rng.choice(signs)), rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)
+            return _by_hand(SIGN_GLYPHS[str(rng.choice(signs))], rng, size_px, thickness)
         case "shape":
             filled = bool(rng.random() < 0.4)
             names = [*SHAPE_GLYPHS, *BLOB_GLYPHS] if filled else [*SHAPE_GLYPHS]
             return drawn.shape(str(rng.choice(names)), rng=rng, size_px=size_px, thickness=thickness, filled=filled)
     kind = SCRIBBLES[int(rng.integers(len(SCRIBBLES)))]
     return drawn.scribble(rng=rng, size_px=size_px, thickness=float(rng.uniform(finest, 0.1)), kind=kind)
+
+
+def _by_hand(text: str, rng: np.random.Generator, size_px: int, thickness: float) -> Gray:
+    """A glyph as drawn, or in the hand of an invented writer whose style does not hide what it is."""
+    if rng.random() >= WRITER_SHARE:
+        return drawn.glyph(text, rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)
+    hand = writers.writer(rng)
+    slant_deg = float(np.clip(hand.slant_deg, -MOST_SLANT_DEG, MOST_SLANT_DEG))
+    hand = replace(hand, slant_deg=slant_deg, aspect=max(hand.aspect, LEAST_ASPECT))
+    return writers.write_glyph(hand, text, rng=rng, size_px=size_px)
 
 
 def _half(digits: Part, rng: np.random.Generator) -> Gray:

@@ -60,6 +60,11 @@ def writer(rng: np.random.Generator) -> Writer:
 
 def write(hand: Writer, label: int, *, rng: np.random.Generator, size_px: int = 112) -> Gray:
     """The digit `label` as this writer makes it, a little different each time: uint8 (size_px, size_px)."""
+    return write_glyph(hand, hand.forms[label], rng=rng, size_px=size_px)
+
+
+def write_glyph(hand: Writer, text: str, *, rng: np.random.Generator, size_px: int = 112) -> Gray:
+    """Any glyph, as text of the form that `synth/glyphs.py` explains, in the hand of this writer."""
     slant, turn, aspect = (
         value + hand.jitter * by * float(rng.normal())
         for value, by in ((tan(radians(hand.slant_deg)), 2), (radians(hand.turn_deg), 1), (hand.aspect, 2))
@@ -67,7 +72,7 @@ def write(hand: Writer, label: int, *, rng: np.random.Generator, size_px: int = 
     spin = np.array([[cos(turn), sin(turn)], [-sin(turn), cos(turn)]])
     shape = np.array([[max(0.3, aspect), 0.0], [-slant, 1.0]]) @ spin
     return drawn.glyph(
-        hand.forms[label],
+        text,
         rng=rng,
         size_px=size_px,
         thickness=hand.thickness,

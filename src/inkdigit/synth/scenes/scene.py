@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from inkdigit.synth import camera
-from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, over, segment
+from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, log_uniform, over, segment
 from inkdigit.synth.scenes import paper, rules
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen, pen, word, write
 from inkdigit.types import Gray
@@ -28,6 +28,7 @@ TRIES = 4  # scenes that are drawn until one can be seen
 AROUND_PX, MIN_CONTRAST = 9, 5.0  # where the ground of the ink is, and by how many gray levels it must differ
 LEGIBLE_PX = 14  # high is a single digit at least, in a sheet that is not much higher
 WIDE_SPREAD = 0.85  # of the room that a digit has
+SCRATCH = (0.02, 0.7)  # as long, in shares of the shorter side
 PIECE = 0.45  # of a digit must be seen, or it is a mark
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
@@ -413,10 +414,11 @@ def _specks(sheet: Sheet, rng: np.random.Generator) -> None:
 
 
 def _scratches(shape: Shape, rng: np.random.Generator) -> Map:
-    """A few short fine lines at any angle."""
+    """A few fine lines at any angle: scratches, hairs, creases."""
     cover = np.zeros(shape, np.float32)
     for _ in range(int(rng.integers(1, 6))):
-        (y, x), angle, length = rng.uniform((0, 0), shape), rng.uniform(0, np.pi), rng.uniform(0.02, 0.12) * min(shape)
+        (y, x), angle = rng.uniform((0, 0), shape), rng.uniform(0, np.pi)
+        length = log_uniform(*SCRATCH, rng) * min(shape)
         end = (x + length * np.cos(angle), y + length * np.sin(angle))
         cover = over(cover, segment(shape, (x, y), end, float(rng.uniform(0.8, 2.5))))
     return cover

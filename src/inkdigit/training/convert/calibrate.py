@@ -25,7 +25,7 @@ from inkdigit.types import Dataset, Part
 
 COVERAGE = 0.999  # the share of held-out images that the threshold accepts
 COVERAGE_WITH_OUTLIERS = 0.998  # of a network that knows outliers: for that thousandth it rejects far more of them
-COVERAGE_STRESSED = 0.97  # of the stressed copies that are classified correctly: some are hardly legible
+COVERAGE_STRESSED = 0.95  # of the stressed copies that are classified correctly: some are hardly legible
 MIN_CONFIDENCE = 0.5  # of a network that knows outliers: below it an answer is more likely wrong than right
 MIN_IMAGES = 500  # fewer say nothing about a quantile of a thousandth
 MIN_COPIES = 100  # classified correctly; fewer say nothing about a quantile of a hundredth
