@@ -175,6 +175,11 @@ def _characters(font: Path) -> frozenset[str]:
     return known.intersection(COMPUTER_MODERN.get(font.stem, known))
 
 
+def has_digits(font: Path) -> bool:
+    """Whether a font has all ten digits."""
+    return _characters(font).issuperset(DIGITS)
+
+
 @cache
 def outlier_characters() -> dict[str, list[tuple[str, list[Path]]]]:
     """By group, the characters that are not taken for a digit, each with its fonts."""

@@ -73,7 +73,10 @@ def bank(images: Gray, *, rng: np.random.Generator, size: int) -> Bank:
     digits = [mnist(images[i], rng) for i in rng.integers(len(images), size=size // 2)]
     digits += [Ink(tight(_drawn_digit(rng))) for _ in range(size // 2)]
     prints = [Ink(tight(printed.digit(int(rng.integers(10)), rng=rng, size_px=BANK_PX))) for _ in range(size // 4)]
-    signs = [_number_sign(rng) for _ in range(size // 8)]
+    signs = [
+        number_sign(str(rng.choice(NUMBER_SIGNS)), rng, thickness=float(rng.uniform(0.02, 0.16)))
+        for _ in range(size // 8)
+    ]
     return Bank(digits, prints, signs, [_other(rng) for _ in range(size // 2)])
 
 
@@ -151,13 +154,13 @@ def _drawn_digit(rng: np.random.Generator) -> Gray:
     return drawn.digit(label, rng=rng, size_px=BANK_PX, thickness=thickness, jitter=jitter, extra=extra)
 
 
-def _number_sign(rng: np.random.Generator) -> Ink:
-    name, thickness = str(rng.choice(NUMBER_SIGNS)), float(rng.uniform(0.02, 0.16))
-    if name in _OWN_SIGNS:
-        if name in ".,:":
-            thickness = float(rng.uniform(0.1, 0.3))
-        return Ink(tight(drawn.glyph(_OWN_SIGNS[name], rng=rng, size_px=BANK_PX, thickness=thickness, jitter=0.03)))
-    return Ink(tight(drawn.sign(name, rng=rng, size_px=BANK_PX, thickness=thickness, jitter=0.03)))
+def number_sign(name: str, rng: np.random.Generator, *, thickness: float) -> Ink:
+    """One of `NUMBER_SIGNS` by hand; points are broader than the pen is."""
+    if name not in _OWN_SIGNS:
+        return Ink(tight(drawn.sign(name, rng=rng, size_px=BANK_PX, thickness=thickness, jitter=0.03)))
+    if name in ".,:":
+        thickness = float(rng.uniform(0.1, 0.3))
+    return Ink(tight(drawn.glyph(_OWN_SIGNS[name], rng=rng, size_px=BANK_PX, thickness=thickness, jitter=0.03)))
 
 
 def _other(rng: np.random.Generator) -> Ink:

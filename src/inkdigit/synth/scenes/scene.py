@@ -91,7 +91,7 @@ def draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
         scene = _draw(bank, shape, rng)
         return scene, scene.truth[1]
 
-    return _until_visible(one)[0]
+    return until_visible(one)[0]
 
 
 def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: bool) -> tuple[Gray, Gray]:
@@ -105,19 +105,19 @@ def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: 
         sheet, hand = Sheet(shape), pen(rng)
         box = (_fill if fill else _alone)(sheet, ink, hand, rng, is_number=True)
         truth = np.asarray(np.rint(255 * np.maximum(sheet.number, sheet.other)), np.uint8)
-        return _finish(sheet, box, bank, hand, rng, kind="tight" if fill else "single"), truth
+        return finish(sheet, box, bank, hand, rng, kind="tight" if fill else "single"), truth
 
-    scene, truth = _until_visible(one)
+    scene, truth = until_visible(one)
     return scene.gray, truth
 
 
 def bare(bank: Bank, shape: Shape, rng: np.random.Generator) -> Gray:
     """A random scene (H, W) without a number: bare paper, mostly with lines of a form, sometimes with words."""
     sheet, hand = Sheet(shape), pen(rng)
-    return _finish(sheet, _empty(sheet, bank, hand, rng), bank, hand, rng, kind="empty").gray
+    return finish(sheet, _empty(sheet, bank, hand, rng), bank, hand, rng, kind="empty").gray
 
 
-def _until_visible(one: Callable[[], tuple[Scene, Gray]]) -> tuple[Scene, Gray]:
+def until_visible(one: Callable[[], tuple[Scene, Gray]]) -> tuple[Scene, Gray]:
     """The first scene in which the ink of the coverage beside it can be seen; the last one if there is none."""
     for _ in range(TRIES):
         scene, coverage = one()
@@ -143,10 +143,10 @@ def _draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     kind = str(rng.choice(KINDS, p=SHARES))
     if kind == "tight" and shape[1] > WIDE * shape[0]:
         kind = "row"
-    return _finish(sheet, _WRITE[kind](sheet, bank, hand, rng), bank, hand, rng, kind=kind)
+    return finish(sheet, _WRITE[kind](sheet, bank, hand, rng), bank, hand, rng, kind=kind)
 
 
-def _finish(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.Generator, *, kind: str) -> Scene:
+def finish(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.Generator, *, kind: str) -> Scene:
     """The scene of a sheet on which something is written in `box`, with whatever is around it."""
     shape = sheet.shape
     if kind in ("single", "other") and rng.random() < NEIGHBOURS_SHARE:

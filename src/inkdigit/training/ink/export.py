@@ -22,7 +22,8 @@ from inkdigit.errors import ParityError
 from inkdigit.picture.photo.network import METADATA_KEY, VERSION
 from inkdigit.training.convert.model_file import to_onnx
 from inkdigit.training.ink.net import InkNet
-from inkdigit.training.ink.train import read_net
+from inkdigit.training.ink.train import CHECKPOINT
+from inkdigit.training.network.steps import read_net
 
 MIN_PACKED = 512  # weights: smaller tensors stay float32
 PARITY_MEAN, PARITY_MAX = 0.004, 0.35  # of a share: what one byte a weight may change, on average and at most
@@ -59,7 +60,7 @@ def export(folder: Path) -> bytes:
         ParityError: it does not give what the network gives.
     """
     net = InkNet()
-    step = read_net(folder, net)
+    step = read_net(folder / CHECKPOINT, net)
     answering = Answering(fold(net.eval())).eval()  # type: ignore[arg-type]
     example = torch.randint(0, 256, (96, 128), dtype=torch.uint8)
     sides = {0: torch.export.Dim("rows", min=1, max=64) * 16, 1: torch.export.Dim("columns", min=1, max=64) * 16}

@@ -7,24 +7,20 @@ In: MNIST's training digits and a folder. Out: the trained network; in the folde
 from __future__ import annotations
 
 import csv
-import json
 import time
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset
 
-from inkdigit.files import write_atomic
 from inkdigit.synth.scenes import pens, scene
 from inkdigit.training.ink.net import InkNet
+from inkdigit.training.network import steps as stepping
 from inkdigit.types import Gray, Log, silent
 
 # Height and width of a batch of scenes, and how often it has them. Sides are multiples of 16.
@@ -81,7 +77,7 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silen
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=min(0.3, WARM_STEPS / steps)
     )
-    first = _resume(folder, net, optimizer, schedule)
+    first = stepping.resume(folder / CHECKPOINT, net, optimizer, schedule)
     loader = DataLoader(
         Scenes(images, seed=seed, first=first, last=steps), batch_size=None, num_workers=1, prefetch_factor=8
     )
@@ -103,40 +99,5 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silen
             with (folder / LOSSES).open("a", newline="") as file:
                 csv.writer(file).writerow([step, f"{loss_now:.5f}", round(seconds)])
         if step % SAVE_STEPS == 0 or step == steps:
-            _save(folder, step, net, optimizer)
+            stepping.save(folder / CHECKPOINT, step, net, optimizer)
     return net
-
-
-def _save(folder: Path, step: int, net: InkNet, optimizer: torch.optim.Optimizer) -> None:
-    tensors = {f"net.{name}": value.contiguous() for name, value in net.state_dict().items()}
-    for i, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{i}.{name}": value.contiguous() for name, value in state.items()}
-    write_atomic(folder / CHECKPOINT, save(tensors, {"counters": json.dumps({"step": step})}))
-
-
-def read_net(folder: Path, net: InkNet) -> int:
-    """Give `net` the weights of the checkpoint in `folder`; the number of steps that it was trained for."""
-    with safe_open(str(folder / CHECKPOINT), "pt") as file:
-        net.load_state_dict({name[4:]: file.get_tensor(name) for name in file.keys() if name.startswith("net.")})  # noqa: SIM118
-        return int(json.loads(file.metadata()["counters"])["step"])
-
-
-def _resume(
-    folder: Path, net: InkNet, optimizer: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
-) -> int:
-    path = folder / CHECKPOINT
-    if not path.exists():
-        return 0
-    step = read_net(folder, net)
-    with safe_open(str(path), "pt") as file:
-        state: dict[int, dict[str, Tensor]] = {}
-        for name in file.keys():  # noqa: SIM118
-            if name.startswith("optimizer."):
-                _, i, key = name.split(".")
-                state.setdefault(int(i), {})[key] = file.get_tensor(name)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch expects a step of the optimizer before one of the schedule
-        for _ in range(step):
-            schedule.step()
-    return step

@@ -1,0 +1,127 @@
+"""From what the line reader says of each step to text: the most probable one, or the best that a pattern allows.
+
+In: log probabilities (T, 1 + A), the blank first, then the characters of an alphabet. Out: a `Decoded`. After Graves,
+Fernández, Gomez, Schmidhuber (2006), prefix beam search after Hannun, Maas, Jurafsky, Ng (2014).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.reading.pattern import Pattern, State
+from inkdigit.types import Floats
+
+BEAM = 16  # texts that are followed at a time
+LIKELY = 1e-4  # characters less probable than this are not tried at a step, except where a pattern leaves no choice
+FEW = 2  # characters that a pattern may demand: they are tried at every step
+NEVER = -1e30  # the logarithm of nothing
+
+Log = NDArray[np.float64]
+Prefix = tuple[str, State | None]  # a text so far, and the state of the pattern after it
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A text, its log probability, and where its characters are."""
+
+    text: str
+    log_prob: float
+    spans: tuple[tuple[int, int], ...]  # of each character: the steps from its first to behind its last one
+    sure: tuple[float, ...]  # of each character: its probability among all characters where it is most probable
+
+
+def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> Decoded | None:
+    """The most probable text; with a pattern, of those that fit it; None if none of them is short enough."""
+    rows = log_probs.astype(np.float64)
+    text, log_prob = _greedy(rows, alphabet)
+    if pattern is not None or not _is_sure(rows):
+        beams = _beams(rows, alphabet, pattern)
+        if not beams:
+            return None
+        (text, _), log_prob = max(beams.items(), key=lambda item: item[1])
+    return align(rows, text, log_prob, alphabet)
+
+
+def _is_sure(rows: Log) -> bool:
+    """Whether one character is much more probable than the others at every step."""
+    return bool(rows.max(1).min(initial=0.0) > np.log(0.99))
+
+
+def _greedy(rows: Log, alphabet: str) -> tuple[str, float]:
+    best = rows.argmax(1)
+    kept = best[np.flatnonzero(np.diff(best, prepend=0))]
+    return "".join(alphabet[i - 1] for i in kept if i), float(rows.max(1).sum())
+
+
+def _beams(rows: Log, alphabet: str, pattern: Pattern | None) -> dict[Prefix, float]:
+    """The texts that are left at the end of a line, and their log probabilities."""
+    index = {character: 1 + i for i, character in enumerate(alphabet)}
+    start: Prefix = ("", pattern.start if pattern else None)
+    beams: dict[Prefix, tuple[float, float]] = {start: (0.0, NEVER)}  # of ends in a blank, and in a character
+    for row in rows:
+        likely = [alphabet[i - 1] for i in np.flatnonzero(row > np.log(LIKELY)).tolist() if i]
+        new: dict[Prefix, tuple[float, float]] = {}
+
+        def add(prefix: Prefix, blank: float, ink: float, new: dict[Prefix, tuple[float, float]] = new) -> None:
+            before = new.get(prefix, (NEVER, NEVER))
+            new[prefix] = (_sum(before[0], blank), _sum(before[1], ink))
+
+        for prefix, (blank, ink) in beams.items():
+            text, state = prefix
+            both = _sum(blank, ink)
+            add(prefix, both + row[0], NEVER)
+            if text:
+                add(prefix, NEVER, ink + row[index[text[-1]]])
+            after = pattern.after(state) if pattern and state is not None else None
+            candidates = (
+                likely if after is None else [*after] if len(after) <= FEW else [c for c in likely if c in after]
+            )
+            for character in candidates:
+                mass = blank if text.endswith(character) else both
+                add((text + character, after[character] if after else None), NEVER, mass + row[index[character]])
+        best = sorted(new.items(), key=lambda item: -_sum(*item[1]))[:BEAM]
+        beams = dict(best)
+    return {
+        prefix: _sum(*masses)
+        for prefix, masses in beams.items()
+        if pattern is None or (prefix[1] is not None and pattern.accepts(prefix[1]))
+    }
+
+
+def _sum(a: float, b: float) -> float:
+    """The logarithm of a sum of two probabilities."""
+    return float(np.logaddexp(a, b)) if b > NEVER < a else max(a, b)
+
+
+def align(rows: Log, text: str, log_prob: float, alphabet: str) -> Decoded:
+    """Where the characters of a text are, by the most probable path (Viterbi)."""
+    states = np.zeros(2 * len(text) + 1, np.intp)  # blank, character, blank, …
+    states[1::2] = [1 + alphabet.index(character) for character in text]
+    may_skip = np.zeros(len(states), bool)
+    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    score = np.full(len(states), NEVER)
+    score[:2] = rows[0, states[:2]] if len(rows) else 0
+    back = np.zeros((len(rows), len(states)), np.int8)
+    for t in range(1, len(rows)):
+        options = np.full((3, len(states)), NEVER)
+        options[0] = score
+        options[1, 1:] = score[:-1]
+        options[2, 2:] = np.where(may_skip[2:], score[:-2], NEVER)
+        back[t] = options.argmax(0)
+        score = options.max(0) + rows[t, states]
+    at = len(states) - 1 if len(states) == 1 or score[-1] >= score[-2] else len(states) - 2
+    path = np.zeros(len(rows), np.intp)
+    for t in range(len(rows) - 1, -1, -1):
+        path[t] = at
+        at -= int(back[t, at])
+    spans, sure = [], []
+    for i in range(len(text)):
+        steps = np.flatnonzero(path == 2 * i + 1)
+        begin, end = (int(steps[0]), int(steps[-1]) + 1) if steps.size else (0, 0)
+        peak = rows[begin + int(rows[begin:end, states[2 * i + 1]].argmax())] if end > begin else rows[0]
+        spans.append((begin, end))
+        sure.append(float(np.exp(peak[states[2 * i + 1]] - np.logaddexp.reduce(peak[1:]))))
+    return Decoded(text, log_prob, tuple(spans), tuple(sure))

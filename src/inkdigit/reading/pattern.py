@@ -1,0 +1,196 @@
+"""Patterns that a number must fit: a regular expression becomes an automaton that the decoder obeys.
+
+In: a regular expression, and the alphabet of a reader. Out: a `Pattern`, whose states say which characters may follow.
+Only what describes a set of texts is known: characters, classes, groups, `|`, `?`, `*`, `+`, `{m,n}`, `.`, `\\d`. The
+states are sets of positions (Glushkov 1961), found as they are needed, so that no expression takes long.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from dataclasses import dataclass, field
+from re import _constants as codes  # type: ignore[attr-defined]
+from re import _parser as parser  # type: ignore[attr-defined]
+from typing import Any
+
+from inkdigit.errors import UsageError
+
+MAX_CHARACTERS = 500  # of an expression
+MAX_POSITIONS = 2_000  # characters of an expression whose repetitions are written out
+
+State = frozenset[int]  # positions of which the last character may be one; the start is {0}
+Part = tuple[set[int], set[int], bool]  # where a part of an expression may begin and end, and whether it may be empty
+
+
+@dataclass(slots=True)
+class Pattern:
+    """An automaton over an alphabet."""
+
+    text: str
+    alphabet: str
+    _characters: list[str] = field(default_factory=lambda: [""])  # of each position; 0 is before the first character
+    _follows: list[set[int]] = field(default_factory=lambda: [set()])
+    _last: set[int] = field(default_factory=set)
+    _known: dict[State, dict[str, State]] = field(default_factory=dict)
+
+    start: State = frozenset({0})
+
+    def after(self, state: State) -> dict[str, State]:
+        """The characters that may follow in a state, and the state after each."""
+        if state not in self._known:
+            then: dict[str, set[int]] = {}
+            for position in {follower for one in state for follower in self._follows[one]}:
+                for character in self._characters[position]:
+                    then.setdefault(character, set()).add(position)
+            self._known[state] = {character: frozenset(positions) for character, positions in then.items()}
+        return self._known[state]
+
+    def accepts(self, state: State) -> bool:
+        """Whether a text may end in a state."""
+        return not self._last.isdisjoint(state)
+
+    def matches(self, text: str) -> bool:
+        """Whether a whole text fits."""
+        state = self.start
+        for character in text:
+            if (after := self.after(state).get(character)) is None:
+                return False
+            state = after
+        return self.accepts(state)
+
+
+def compile_pattern(text: str, alphabet: str) -> Pattern:
+    """The automaton of a regular expression over an alphabet.
+
+    Raises:
+        UsageError: no regular expression, one with what is not known here, one that is too long, or one that no text
+            of the alphabet fits.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise UsageError("The pattern is too long", expected=f"at most {MAX_CHARACTERS} characters", received=len(text))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = parser.parse(text)
+    except (re.error, RecursionError, OverflowError) as exc:
+        raise UsageError(f"The pattern {text!r} is no regular expression: {exc}") from exc
+    if tree.state.flags & ~re.UNICODE.value:
+        raise _unknown(text, "flags")
+    pattern = Pattern(text, alphabet)
+    first, last, empty = _sequence(pattern, tree)
+    pattern._follows[0] = first
+    pattern._last = last | ({0} if empty else set())
+    if not _can_end(pattern):
+        raise UsageError(f"No number fits the pattern {text!r}", expected=f"characters among {alphabet}")
+    return pattern
+
+
+def _unknown(text: str, what: str) -> UsageError:
+    return UsageError(
+        f"The pattern {text!r} has {what}, which a number cannot have",
+        expected=r"characters, [classes], (groups), |, ?, *, +, {m,n}, . and \d",
+    )
+
+
+def _sequence(pattern: Pattern, items: Any) -> Part:
+    """One item after the other."""
+    first: set[int] = set()
+    last: set[int] = set()
+    empty = True
+    for item in items:
+        begins, ends, skippable = _item(pattern, *item)
+        for position in last:
+            pattern._follows[position] |= begins
+        first = first | begins if empty else first
+        last = last | ends if skippable else ends
+        empty = empty and skippable
+    return first, last, empty
+
+
+def _item(pattern: Pattern, code: Any, value: Any) -> Part:
+    """One item of a parsed expression."""
+    if code is codes.LITERAL:
+        return _position(pattern, {chr(value)})
+    if code is codes.NOT_LITERAL:
+        return _position(pattern, set(pattern.alphabet) - {chr(value)})
+    if code is codes.ANY:
+        return _position(pattern, set(pattern.alphabet))
+    if code is codes.IN:
+        return _position(pattern, _class(pattern, value))
+    if code is codes.SUBPATTERN and not value[1] and not value[2]:
+        return _sequence(pattern, value[3])
+    if code is codes.BRANCH:
+        parts = [_sequence(pattern, branch) for branch in value[1]]
+        return set().union(*(p[0] for p in parts)), set().union(*(p[1] for p in parts)), any(p[2] for p in parts)
+    if code in (codes.MAX_REPEAT, codes.MIN_REPEAT):
+        return _repeat(pattern, *value)
+    if code is codes.AT and value in (codes.AT_BEGINNING, codes.AT_BEGINNING_STRING, codes.AT_END, codes.AT_END_STRING):
+        return set(), set(), True
+    raise _unknown(pattern.text, str(code).lower().replace("_", " "))
+
+
+def _repeat(pattern: Pattern, least: int, most: Any, items: Any) -> Part:
+    """An item several times: written out as often as it must stand, then a loop or what may be left out."""
+    copies = [_sequence(pattern, items) for _ in range(max(least, 1) if most is codes.MAXREPEAT else int(most))]
+    if most is codes.MAXREPEAT and copies:
+        for position in copies[-1][1]:
+            pattern._follows[position] |= copies[-1][0]
+    first: set[int] = set()
+    last: set[int] = set()
+    empty = True
+    for number, (begins, ends, skippable) in enumerate(copies):
+        optional = skippable or number >= least
+        for position in last:
+            pattern._follows[position] |= begins
+        first = first | begins if empty else first
+        last = last | ends if optional else ends
+        empty = empty and optional
+    return first, last, empty
+
+
+def _position(pattern: Pattern, characters: set[str]) -> Part:
+    if len(pattern._characters) > MAX_POSITIONS:
+        raise UsageError(
+            f"The pattern {pattern.text!r} is too large", expected=f"at most {MAX_POSITIONS:,} characters, repeated"
+        )
+    pattern._characters.append("".join(sorted(characters & set(pattern.alphabet))))
+    pattern._follows.append(set())
+    position = len(pattern._characters) - 1
+    return {position}, {position}, False
+
+
+def _class(pattern: Pattern, items: Any) -> set[str]:
+    """The characters of a class such as [0-9.,]."""
+    found: set[str] = set()
+    negated = False
+    for code, value in items:
+        if code is codes.NEGATE:
+            negated = True
+        elif code is codes.LITERAL:
+            found.add(chr(value))
+        elif code is codes.RANGE:
+            found |= {one for one in pattern.alphabet if value[0] <= ord(one) <= value[1]}
+        elif code is codes.CATEGORY and value is codes.CATEGORY_DIGIT:
+            found |= set("0123456789")
+        elif code is codes.CATEGORY and value is codes.CATEGORY_NOT_DIGIT:
+            found |= set(pattern.alphabet) - set("0123456789")
+        elif code is codes.CATEGORY and value is codes.CATEGORY_SPACE:
+            found.add(" ")
+        else:
+            raise _unknown(pattern.text, "a class of letters")
+    return set(pattern.alphabet) - found if negated else found
+
+
+def _can_end(pattern: Pattern) -> bool:
+    """Whether some text fits: an end can be reached by characters of the alphabet."""
+    seen, todo = {0}, [0]
+    while todo:
+        position = todo.pop()
+        if position in pattern._last:
+            return True
+        for follower in pattern._follows[position]:
+            if follower not in seen and pattern._characters[follower]:
+                seen.add(follower)
+                todo.append(follower)
+    return False

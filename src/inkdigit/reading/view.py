@@ -1,0 +1,33 @@
+"""What the line reader sees: a number's picture, brought to 48 pixels high, and the ink in it.
+
+In: gray uint8 (H, W), cut around a line. Out: a view, uint8 (2, 48, w): the gray levels, ink bright, and the shares of
+ink that the ink network gives. w is a multiple of 16.
+"""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from inkdigit.picture.photo.network import NUMBER, OTHER, fit, look
+from inkdigit.types import Gray
+
+HEIGHT_PX = 48
+MAX_WIDTH_PX = 1024  # longer lines become narrower
+EXTREME = 2.0  # percent of the pixels that are darker, or lighter, than the range of gray levels that is kept
+MIN_SPAN = 12  # gray levels: less contrast is noise
+
+
+def view(gray: Gray) -> Gray:
+    """The view (2, 48, w) of a line (H, W)."""
+    h, w = gray.shape
+    side_px = HEIGHT_PX * sqrt(w / h)
+    shares = look(gray, side_px=side_px)
+    ink = np.clip(shares[NUMBER] + shares[OTHER], 0, 1)
+    seen = fit(gray, side_px=side_px).astype(np.float32)
+    low, high = np.percentile(seen, (EXTREME, 100 - EXTREME))
+    level = np.clip((seen - (low + high) / 2) / max(float(high - low), MIN_SPAN) + 0.5, 0, 1)
+    if float((ink * (level - level.mean())).sum()) < 0:  # dark ink
+        level = 1 - level
+    return np.asarray(np.rint(255 * np.stack([level, ink])), np.uint8)

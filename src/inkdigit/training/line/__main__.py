@@ -1,0 +1,50 @@
+"""Train the line reader, and write the file that the package ships.
+
+    python -m inkdigit.training.line FOLDER [--lines N] [--epochs N] [--seed S] [--data mnist]
+
+The folder holds the composed lines and the checkpoint; the same command goes on from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from inkdigit.data.sources import open_data
+from inkdigit.errors import InkdigitError
+from inkdigit.training.line.pools import POOL, fill, read
+from inkdigit.training.line.train import train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="for the lines, the checkpoint and the losses")
+    parser.add_argument("--lines", type=int, default=100_000, help="how many are composed")
+    parser.add_argument("--epochs", type=int, default=8, help="how often each is seen")
+    parser.add_argument("--seed", type=int, default=0, help="the random seed")
+    parser.add_argument("--data", default="mnist", help="the digits to write")
+    parser.add_argument("--threads", type=int, default=2, help="of the network")
+    options = parser.parse_args(argv)
+
+    def log(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        part = open_data(options.data).train
+        paths = fill(part, options.folder, pools=-(-options.lines // POOL), seed=options.seed, log=log)
+        torch.set_num_threads(options.threads)
+        train([read(path) for path in paths], options.folder, epochs=options.epochs, seed=options.seed, log=log)
+    except InkdigitError as exc:
+        print(f"Error: {exc}", file=sys.stderr)
+        return exc.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The line reader: views of lines → for each step along a line the log probabilities of its characters.
+
+In: uint8 (N, 2, 48, W), W a multiple of 16. Out: log probabilities (N, W / 4, 1 + A), the blank first. A convolutional
+network without recurrence, trained with CTC (Graves, Fernández, Gomez, Schmidhuber 2006).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from inkdigit.reading.view import HEIGHT_PX
+
+STRIDE_PX = 4  # of a step along the line
+WIDTHS = (24, 40, 64, 96, 144)  # channels at each height, and along the line
+DILATIONS = (1, 2, 4)  # of the convolutions along the line: a step sees 45 others, three characters on each side
+
+
+class _Block(nn.Sequential):
+    """A convolution with batch norm and ReLU."""
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        *,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        padding: tuple[int, int] = (1, 1),
+        dilation: int = 1,
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, padding, (1, dilation), bias=False),
+            nn.BatchNorm2d(outputs),
+            nn.ReLU(inplace=True),
+        )
+
+
+class _Along(nn.Module):
+    """Two convolutions along the line, and a shortcut (He et al. 2015)."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        wide = _Block(channels, channels, kernel=(1, 5), padding=(0, 2 * dilation), dilation=dilation)
+        self.steps = nn.Sequential(wide, nn.Conv2d(channels, channels, 1, bias=False), nn.BatchNorm2d(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.relu(x + self.steps(x))
+
+
+class LineNet(nn.Module):
+    """The network; `forward` gives log probabilities."""
+
+    def __init__(self, characters: int, widths: tuple[int, ...] = WIDTHS, *, dropout: float = 0.1) -> None:
+        """Make a network for an alphabet of so many characters."""
+        super().__init__()
+        a, b, c, d, e = widths
+        self.body = nn.Sequential(
+            _Block(2, a, stride=(2, 2)),  # 24 high
+            _Block(a, a),
+            _Block(a, b, stride=(2, 2)),  # 12
+            _Block(b, b),
+            _Block(b, c, stride=(2, 1)),  # 6
+            _Block(c, c),
+            _Block(c, d, stride=(2, 1)),  # 3
+            _Block(d, d),
+            _Block(d, e, kernel=(HEIGHT_PX // 16, 1), padding=(0, 0)),  # 1
+            *(_Along(e, dilation) for dilation in DILATIONS),
+            nn.Dropout(dropout),
+        )
+        self.out = nn.Conv2d(e, 1 + characters, 1)
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Log probabilities (N, W / 4, 1 + A) of views uint8 (N, 2, 48, W)."""
+        logits = self.out(self.body(views.float() / 255))
+        return torch.log_softmax(logits[:, :, 0].transpose(1, 2).float(), 2)

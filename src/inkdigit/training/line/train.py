@@ -1,0 +1,125 @@
+"""Train the line reader on composed numbers.
+
+In: pools of lines and a folder. Out: the trained network; in the folder its checkpoint, written every `SAVE_STEPS`
+steps, from which another call goes on, and the losses, `log.csv`.
+"""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from inkdigit.synth import lines
+from inkdigit.training.line.net import STRIDE_PX, LineNet
+from inkdigit.training.line.pools import Pool
+from inkdigit.training.network import steps as stepping
+from inkdigit.types import Gray, Log, silent
+
+BATCH = 32  # lines
+PEAK_RATE, WARM_SHARE = 2e-3, 0.1
+WEIGHT_DECAY = 1e-3
+GRAY_DROPPED = 0.3  # of the lines have no gray levels: reading from the ink alone must work, too
+SHIFT_PX, STRETCH = 3, (0.8, 1.25)  # up or down; of the width
+SAVE_STEPS, LOG_STEPS = 500, 100
+CHECKPOINT, LOSSES = "line.safetensors", "log.csv"  # files of the folder
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Lines of about the same width."""
+
+    views: Tensor  # uint8 (B, 2, 48, W)
+    widths: Tensor  # int64 (B,): of each view before it was padded
+    targets: Tensor  # int64 (sum of lengths,): characters, from 1 up
+    lengths: Tensor  # int64 (B,)
+
+
+def batches(pools: Sequence[Pool], rng: np.random.Generator) -> Iterator[Batch]:
+    """All lines of some pools, in random order, those of a batch of about the same width."""
+    drawn = [(seen, text) for pool in pools for seen, text in zip(pool.each(), pool.texts, strict=True)]
+    blur = rng.uniform(0.8, 1.25, len(drawn))
+    order = np.argsort(np.array([seen.shape[2] for seen, _ in drawn]) * blur)
+    groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
+    for i in rng.permutation(len(groups)):
+        yield collate([(_changed(drawn[k][0], rng), drawn[k][1]) for k in groups[i].tolist()])
+
+
+def _changed(seen: Gray, rng: np.random.Generator) -> Gray:
+    """A view (2, 48, w), moved up or down, narrower or wider; in some there is only the ink."""
+    shift = int(rng.integers(-SHIFT_PX, SHIFT_PX + 1))
+    width = seen.shape[2]
+    columns = np.arange(max(16, round(width * rng.uniform(*STRETCH)))) + 0.5
+    columns = np.minimum((columns * width / len(columns)).astype(np.intp), width - 1)
+    changed = np.take(np.roll(seen, shift, 1), columns, 2)
+    if rng.random() < GRAY_DROPPED:
+        changed[0] = 0
+    return changed
+
+
+def collate(drawn: Sequence[tuple[Gray, str]]) -> Batch:
+    """A batch of views, padded with nothing on the right to a multiple of 16."""
+    widths = np.array([seen.shape[2] for seen, _ in drawn])
+    views = np.zeros((len(drawn), *drawn[0][0].shape[:2], -(-int(widths.max()) // 16) * 16), np.uint8)
+    for i, (seen, _) in enumerate(drawn):
+        views[i, :, :, : seen.shape[2]] = seen
+    targets = np.concatenate([encode(text) for _, text in drawn])
+    lengths = np.array([len(text) for _, text in drawn])
+    return Batch(*(torch.from_numpy(array) for array in (views, widths, targets, lengths)))
+
+
+def encode(text: str) -> NDArray[np.int64]:
+    """The numbers of the characters of a text, from 1 up; 0 is the blank."""
+    return np.array([1 + lines.ALPHABET.index(character) for character in text], np.int64)
+
+
+def loss_of(log_probs: Tensor, batch: Batch) -> Tensor:
+    """The CTC loss: minus the log probability of the texts, a character."""
+    steps = -(-batch.widths // STRIDE_PX)
+    return functional.ctc_loss(log_probs.transpose(0, 1), batch.targets, steps, batch.lengths, zero_infinity=True)
+
+
+def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: Log = silent) -> LineNet:
+    """Train for `epochs`, going on from the checkpoint in `folder` if there is one."""
+    torch.manual_seed(seed)
+    net: LineNet = LineNet(len(lines.ALPHABET)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    each = -(-sum(len(pool.texts) for pool in pools) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, PEAK_RATE, total_steps=epochs * each + 1, pct_start=WARM_SHARE
+    )
+    path = folder / CHECKPOINT
+    step = stepping.resume(path, net, optimizer, schedule)
+    begun, losses = time.perf_counter(), []
+    net.train()
+    while step < epochs * each:
+        epoch, within = divmod(step, each)
+        for i, batch in enumerate(batches(pools, np.random.default_rng([seed, 4, epoch]))):
+            if i < within:
+                continue
+            with torch.autocast("cpu", torch.bfloat16):
+                log_probs = net(batch.views.contiguous(memory_format=torch.channels_last))
+            loss = loss_of(log_probs, batch)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+            step += 1
+            if step % LOG_STEPS == 0:
+                loss_now, seconds = float(np.mean(losses[-LOG_STEPS:])), time.perf_counter() - begun
+                log(f"Step {step:,} of {epochs * each:,}: loss {loss_now:.4f}, {seconds:,.0f} s")
+                with (folder / LOSSES).open("a", newline="") as file:
+                    csv.writer(file).writerow([step, f"{loss_now:.5f}", round(seconds)])
+            if step % SAVE_STEPS == 0 or step == epochs * each:
+                stepping.save(path, step, net, optimizer)
+    return net
