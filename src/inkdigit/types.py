@@ -207,3 +207,39 @@ def _check(name: str, column: Any, dtype: str, shape: tuple[int, ...]) -> None:
     if received != f"{dtype} {shape}" or isinstance(column, np.ma.MaskedArray):
         expected = f"{dtype} {shape}"
         raise UsageError(f"{name}: not as in a Part", expected=expected, received=received, hint=OPEN_ARRAYS)
+
+
+Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels of the picture; the last two exclusive
+
+
+@dataclass(frozen=True, slots=True)
+class Digit:
+    """One character of a number: a digit, or a sign between digits."""
+
+    label: str
+    confidence: float
+    box: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """One number in a picture; `reason` says why it is refused: then `text` is what it may be."""
+
+    text: str
+    confidence: float
+    box: Box
+    digits: tuple[Digit, ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is written in a picture: the texts of its numbers, joined by spaces, and how sure they are together.
+
+    `reason` says why there is none: "no ink", "not a number" or "unsure"; the numbers say the rest.
+    """
+
+    text: str
+    confidence: float
+    numbers: tuple[Number, ...] = ()
+    reason: str | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import zlib
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 from inkdigit.errors import NotAModelFile, UnsupportedFormat
 from inkdigit.model import schema
 from inkdigit.model.provenance import Provenance
+from inkdigit.model.schema import DIGIT, LINE
 from inkdigit.parsing import parse_json
 from inkdigit.types import SIDE, Floats, Gray
 
@@ -24,6 +26,7 @@ FORMAT = 1
 METADATA_KEY = "inkdigit.card"
 MAX_CHARACTERS = 2**22  # of a card: ours have 7,000, of large ensembles some 100,000
 OUTPUTS, OUTLIERS_OUTPUT = ("probs", "score"), "outliers"  # of the graph; the last if the network has learned outliers
+LINE_OUTPUT = "log_probs"  # of the graph of a line reader
 TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, by number type
 
 
@@ -61,12 +64,12 @@ class Calibration:
 class SelfTest:
     """A few images and what the model predicted for them when it was written."""
 
-    images: Gray  # uint8 (n, 28, 28)
-    probs: Floats  # float32 (n, K)
+    images: Gray  # uint8 (n, 28, 28); of a line reader views (n, 2, 48, w)
+    probs: Floats  # float32 (n, K); of a line reader those of each step, (n · T, 1 + A)
 
     def __post_init__(self) -> None:
-        """Check that there is an image, and as many predictions as images."""
-        if not len(self.images) or len(self.images) != len(self.probs):
+        """Check that there is an image, and as many predictions as images, or as many for each."""
+        if not len(self.images) or not len(self.probs) or len(self.probs) % len(self.images):
             raise ValueError(f"self test: {len(self.images)} images, {len(self.probs)} predictions")
 
 
@@ -86,6 +89,7 @@ class Card:
     outliers: tuple[str, ...] = ()  # what the network tells apart from its classes: each is a reason to reject
     figures: dict[str, Any] = field(default_factory=dict)
     provenance: Provenance = field(default_factory=Provenance)
+    task: str = DIGIT  # or line, whose classes are the characters that it reads
 
     def to_json(self) -> str:
         """The text that goes into the model file."""
@@ -95,6 +99,7 @@ class Card:
         return json.dumps(
             {
                 "format": FORMAT,
+                **({} if self.task == DIGIT else {"task": self.task}),
                 "name": self.name,
                 "classes": list(self.classes),
                 "prepare": {"kind": self.prepare, "version": self.prepare_version, **ink},
@@ -104,7 +109,11 @@ class Card:
                 "calibration": asdict(self.calibration),
                 "figures": self.figures,
                 "provenance": self.provenance.to_json(),
-                "self_test": {"images": packed, "probs": [[round(float(p), 6) for p in row] for row in test.probs]},
+                "self_test": {
+                    "images": packed,
+                    **({} if self.task == DIGIT else {"shape": list(test.images.shape)}),
+                    "probs": [[round(float(p), 6) for p in row] for row in test.probs],
+                },
             }
         )
 
@@ -137,9 +146,11 @@ class Card:
     def _from_fields(cls, raw: dict[str, Any]) -> Card:
         """A card of fields that were checked."""
         test = raw["self_test"]
-        classes = tuple(raw["classes"])
-        if any(len(row) != len(classes) for row in test["probs"]):
-            raise ValueError(f"self_test.probs: not {len(classes)} probabilities, one for each class")
+        classes, task = tuple(raw["classes"]), raw.get("task", DIGIT)
+        outputs = len(classes) + (task == LINE)  # a line reader also has none of its characters
+        if any(len(row) != outputs for row in test["probs"]):
+            raise ValueError(f"self_test.probs: not {outputs} probabilities, one for each class")
+        shape = tuple(test.get("shape", (len(test["probs"]), SIDE, SIDE)))
         return cls(
             name=raw["name"],
             classes=classes,
@@ -147,29 +158,31 @@ class Card:
             prepare_version=raw["prepare"]["version"],
             parameters=raw["parameters"],
             calibration=Calibration(**raw["calibration"]),
-            self_test=SelfTest(
-                images=_unpack(test["images"], len(test["probs"])), probs=np.array(test["probs"], np.float32)
-            ),
+            self_test=SelfTest(images=_unpack(test["images"], shape), probs=np.array(test["probs"], np.float32)),
             numbers=raw["numbers"],
             ink=Ink(**{key: ink[key] for key in ("version", "sha256")}) if (ink := raw["prepare"].get("ink")) else None,
             outliers=tuple(raw.get("outliers", ())),
             figures=raw["figures"],
             provenance=Provenance.from_json(raw["provenance"]),
+            task=task,
         )
 
 
-def _unpack(packed: str, count: int) -> Gray:
-    """The `count` images of a self test, uint8 (n, 28, 28); no more is inflated than they have.
+def _unpack(packed: str, shape: tuple[int, ...]) -> Gray:
+    """The images of a self test, uint8 of this shape; no more is inflated than they have.
 
     Raises:
         ValueError: it is not base64 of deflated data, or holds more or fewer images.
     """
-    size = count * SIDE * SIDE
+    size = math.prod(shape)
     stream = zlib.decompressobj()
     try:
         pixels = stream.decompress(base64.b64decode(packed, validate=True), size + 1)
     except (ValueError, zlib.error) as exc:
         raise ValueError(f"self_test.images: not deflated images in base64 ({exc})") from exc
     if len(pixels) != size or not stream.eof:
-        raise ValueError(f"self_test.images: not {count} images of {SIDE}×{SIDE}, one for each row of self_test.probs")
-    return np.frombuffer(pixels, np.uint8).reshape(count, SIDE, SIDE)
+        raise ValueError(
+            f"self_test.images: not {shape[0]} images of {'×'.join(map(str, shape[1:]))}, "
+            "one for each row of self_test.probs"
+        )
+    return np.frombuffer(pixels, np.uint8).reshape(shape)

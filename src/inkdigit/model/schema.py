@@ -22,7 +22,9 @@ MAX_WORDS = 10_000  # characters of any other text
 MAX_RECIPE = 2**16  # characters: what `parse_toml` reads
 MAX_OUTLIERS = 64  # kinds
 MAX_MEMBERS = 256  # of an ensemble; steps of adapting
-MAX_SELF_TEST = 256  # images; ours have ten
+MAX_SELF_TEST = 256  # images, or steps of lines; ours have ten, or a hundred
+MAX_SIDE = 4096  # of the images of a self test
+DIGIT, LINE = "digit", "line"  # the tasks of a model
 
 
 def check(card: object) -> None:
@@ -61,6 +63,7 @@ def _card() -> Any:
     self_test = {
         "images": s.str_schema(max_length=2 * 28 * 28 * MAX_SELF_TEST),
         "probs": s.list_schema(probs, min_length=1, max_length=MAX_SELF_TEST),
+        "shape": s.list_schema(s.int_schema(ge=1, le=MAX_SIDE), min_length=3, max_length=4),  # only of line readers
     }
     calibration = {
         "temperature": number,
@@ -89,10 +92,11 @@ def _card() -> Any:
                 [_table({}, extra="forbid"), _table({**figures, "seeds": _table(seeds)}, optional=("seeds",))]
             ),
             "provenance": _provenance(),
-            "self_test": _table(self_test),
+            "self_test": _table(self_test, optional=("shape",)),
+            "task": s.literal_schema([DIGIT, LINE]),  # older files have no such key: they are for digits
             "outliers": s.list_schema(name, max_length=MAX_OUTLIERS),  # older files have no such key
         },
-        optional=("outliers",),
+        optional=("outliers", "task"),
     )
 
 

@@ -12,22 +12,25 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from inkdigit.errors import ModelFileError, NotAModelFile
-from inkdigit.model.card import METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS
+from inkdigit.errors import ModelFileError, NotAModelFile, UsageError
+from inkdigit.model.card import LINE_OUTPUT, METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS
+from inkdigit.model.schema import DIGIT, LINE
 from inkdigit.parsing import read_bytes
 from inkdigit.types import SIDE
 
 MAX_BYTES = 2**28  # of a model file: the largest of our recipes makes one of 15 MB
 MAX_MEMORY_BYTES = 2**31  # of all networks of the process together: `best` on a chunk takes 30 MB
+LINE_SHAPE = (2, 48)  # channels and height of what a line reader sees; the width is free
 MAX_RECEIVED_CHARACTERS = 200  # of an unknown graph's description in an error: some have thousands of inputs
 
 
-def open_model(path: Path) -> tuple[ort.InferenceSession, str]:
+def open_model(path: Path, *, task: str = DIGIT) -> tuple[ort.InferenceSession, str]:
     """The network of a model file, and the text of its card.
 
     Raises:
         ModelFileError: the file cannot be read.
         NotAModelFile: it is not ONNX, or not one of ours.
+        UsageError: it is a model for another task.
     """
     data = read_file(path)
     try:
@@ -37,14 +40,24 @@ def open_model(path: Path) -> tuple[ort.InferenceSession, str]:
             providers=["CPUExecutionProvider"],
             enable_fallback=0,  # it would print, and try the same again
         )
-        inputs = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
+        inputs = [(i.name, i.type, [s for s in i.shape[1:] if isinstance(s, int)]) for i in session.get_inputs()]
         outputs = [o.name for o in session.get_outputs()]
         text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     except broken() as exc:
         hint = "It may be incomplete, or its weights are in other files, which are never read."
         raise NotAModelFile(f"{path}: not an ONNX file that can be opened", hint=hint) from exc
-    known = outputs in ([*OUTPUTS], [*OUTPUTS, OUTLIERS_OUTPUT])
-    if inputs != [("image", "tensor(uint8)", [SIDE, SIDE])] or not known:
+    is_digit = inputs == [("image", "tensor(uint8)", [SIDE, SIDE])] and outputs in (
+        [*OUTPUTS],
+        [*OUTPUTS, OUTLIERS_OUTPUT],
+    )
+    is_line = inputs == [("line", "tensor(uint8)", [*LINE_SHAPE])] and outputs == [LINE_OUTPUT]
+    if (is_line and task == DIGIT) or (is_digit and task == LINE):
+        raise UsageError(
+            f"{path} reads {'whole numbers' if is_line else 'single digits'}",
+            expected=f"a model for {'single digits' if is_line else 'whole numbers'}",
+            hint=f"Use inkdigit {'read' if is_line else 'predict'}.",
+        )
+    if not (is_digit or is_line):
         received = f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}"
         raise NotAModelFile(
             f"{path}: an ONNX file, but not one of Inkdigit's",

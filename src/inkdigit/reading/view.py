@@ -13,6 +13,7 @@ import numpy as np
 from inkdigit.picture.photo.network import NUMBER, OTHER, fit, look
 from inkdigit.types import Gray
 
+VERSION = 1  # rises when the view of a line changes
 HEIGHT_PX = 48
 MAX_WIDTH_PX = 1024  # longer lines become narrower
 EXTREME = 2.0  # percent of the pixels that are darker, or lighter, than the range of gray levels that is kept

@@ -18,6 +18,7 @@ from inkdigit.synth import drawn, printed, writers
 from inkdigit.synth.raster import Shape, log_uniform
 from inkdigit.synth.scenes import pens, scene
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen
+from inkdigit.synth.scenes.rules import Box
 from inkdigit.types import DIGITS, Gray, Part
 
 ALPHABET = "0123456789.,-/:+%×÷ "
@@ -75,7 +76,8 @@ class Hands:
     def digit(self, writer: int, label: int, rng: np.random.Generator) -> Gray:
         """A digit (28, 28) of a writer, or of another one where this one wrote none."""
         some = self._of.get(writer * 10 + label, self._all[label])
-        return self.images[some[rng.integers(len(some))]]
+        image: Gray = self.images[some[rng.integers(len(some))]]
+        return image
 
 
 def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | None = None) -> Line:
@@ -177,7 +179,7 @@ def _drawer(hands: Hands, rng: np.random.Generator) -> Drawer:
     return of_set
 
 
-def _placed(text: str, draw: Drawer, height: float, rng: np.random.Generator) -> list[tuple[Ink, tuple[float, ...]]]:
+def _placed(text: str, draw: Drawer, height: float, rng: np.random.Generator) -> list[tuple[Ink, Box]]:
     """The inks of a text and their boxes (top, left, bottom, right), in pixels, the first at the left edge."""
     gap = float(rng.uniform(*GAPS[rng.choice(len(GAPS), p=GAP_SHARES)]))
     spread = float(rng.choice([0.02, 0.06, 0.12]))  # how much gaps, sizes and base lines differ

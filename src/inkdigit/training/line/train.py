@@ -43,14 +43,17 @@ class Batch:
     lengths: Tensor  # int64 (B,)
 
 
-def batches(pools: Sequence[Pool], rng: np.random.Generator) -> Iterator[Batch]:
-    """All lines of some pools, in random order, those of a batch of about the same width."""
+def batches(pools: Sequence[Pool], rng: np.random.Generator | None) -> Iterator[Batch]:
+    """All lines of some pools, those of a batch of about the same width; with `rng` in random order and changed."""
     drawn = [(seen, text) for pool in pools for seen, text in zip(pool.each(), pool.texts, strict=True)]
-    blur = rng.uniform(0.8, 1.25, len(drawn))
-    order = np.argsort(np.array([seen.shape[2] for seen, _ in drawn]) * blur)
+    widths = np.array([seen.shape[2] for seen, _ in drawn])
+    if rng is not None:
+        widths = widths * rng.uniform(0.8, 1.25, len(drawn))
+    order = np.argsort(widths)
     groups = [order[i : i + BATCH] for i in range(0, len(order), BATCH)]
-    for i in rng.permutation(len(groups)):
-        yield collate([(_changed(drawn[k][0], rng), drawn[k][1]) for k in groups[i].tolist()])
+    for i in range(len(groups)) if rng is None else rng.permutation(len(groups)):
+        some = [drawn[k] for k in groups[i].tolist()]
+        yield collate(some if rng is None else [(_changed(seen, rng), text) for seen, text in some])
 
 
 def _changed(seen: Gray, rng: np.random.Generator) -> Gray:
@@ -59,7 +62,7 @@ def _changed(seen: Gray, rng: np.random.Generator) -> Gray:
     width = seen.shape[2]
     columns = np.arange(max(16, round(width * rng.uniform(*STRETCH)))) + 0.5
     columns = np.minimum((columns * width / len(columns)).astype(np.intp), width - 1)
-    changed = np.take(np.roll(seen, shift, 1), columns, 2)
+    changed: Gray = np.take(np.roll(seen, shift, 1), columns, 2)
     if rng.random() < GRAY_DROPPED:
         changed[0] = 0
     return changed
@@ -81,10 +84,12 @@ def encode(text: str) -> NDArray[np.int64]:
     return np.array([1 + lines.ALPHABET.index(character) for character in text], np.int64)
 
 
-def loss_of(log_probs: Tensor, batch: Batch) -> Tensor:
-    """The CTC loss: minus the log probability of the texts, a character."""
+def loss_of(log_probs: Tensor, batch: Batch, *, reduction: str = "mean") -> Tensor:
+    """The CTC loss: minus the log probability of the texts, by default a character."""
     steps = -(-batch.widths // STRIDE_PX)
-    return functional.ctc_loss(log_probs.transpose(0, 1), batch.targets, steps, batch.lengths, zero_infinity=True)
+    return functional.ctc_loss(
+        log_probs.transpose(0, 1), batch.targets, steps, batch.lengths, reduction=reduction, zero_infinity=True
+    )
 
 
 def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: Log = silent) -> LineNet:

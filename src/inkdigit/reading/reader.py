@@ -1,0 +1,133 @@
+"""Reading: pictures of any size → numbers, with their confidence, their place, and the place of each character.
+
+In: paths, bytes, PIL images or arrays. Out: one `Reading` for each picture. Everything that reads numbers calls
+`Reader.read`. ONNX Runtime runs the networks; no training library is needed.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+
+from inkdigit.errors import ModelFileError, SelfTestFailed, UsageError
+from inkdigit.model.card import Card
+from inkdigit.model.schema import LINE
+from inkdigit.model.session import broken, open_model
+from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.reading import ctc
+from inkdigit.reading.finder import LIKE_NUMBER, Found, find
+from inkdigit.reading.pattern import Pattern, compile_pattern
+from inkdigit.reading.view import view
+from inkdigit.types import NO_INK, UNSURE, Digit, Floats, Gray, Number, Reading
+
+READER = Path(__file__).parent / "line.onnx"  # the bundled one
+NOT_A_NUMBER = "not a number"
+TOLERANCE = 5e-3  # of a probability in the self test
+
+
+class Reader:
+    """A loaded line reader."""
+
+    def __init__(self, session: ort.InferenceSession, card: Card, *, path: Path) -> None:
+        """Use `load`, which reads the session and the card from a file."""
+        self._session = session
+        self.card = card
+        self.path = path
+        self.alphabet = "".join(card.classes)
+        self._accept = card.calibration.accept_score or 0.0
+
+    @classmethod
+    def load(cls, model: str | Path = "default") -> Reader:
+        """Open a line reader: the bundled one, or an `.onnx` path; and run its self test.
+
+        Raises:
+            UsageError: there is no such file, or it is a model for single digits.
+            NotAModelFile: the file is not ONNX, or has no card.
+            SelfTestFailed: the file does not read what it did when it was written.
+        """
+        path = READER if model in ("default", "line") else Path(model)
+        if not path.is_file():
+            raise UsageError(f"There is no line reader {str(model)!r}", expected="line, or an .onnx file")
+        session, text = open_model(path, task=LINE)
+        reader = cls(session, Card.from_json(text, where=str(path)), path=path)
+        reader._test_itself()
+        return reader
+
+    def read(
+        self,
+        pictures: Picture | list[Picture] | tuple[Picture, ...],
+        *,
+        expect: str | None = None,
+        alphabet: str | None = None,
+    ) -> list[Reading]:
+        """Read the numbers of each picture; always a list, also for one.
+
+        `expect` is a regular expression that a number fits, `alphabet` are the only characters that it may have.
+
+        Raises:
+            PictureError: a picture cannot be read; nothing is read then.
+            UsageError: no number can fit `expect`, or the reader does not know a character of `alphabet`.
+        """
+        pattern = self.pattern(expect, alphabet)
+        return [self._read(decode(picture), pattern) for picture in split_pictures(pictures)]
+
+    def pattern(self, expect: str | None, alphabet: str | None) -> Pattern | None:
+        """The automaton that readings must obey; None if all are allowed."""
+        if expect is None and alphabet is None:
+            return None
+        known = self.alphabet if alphabet is None else alphabet.replace("x", "×")
+        if unknown := sorted(set(known) - set(self.alphabet)):
+            raise UsageError(
+                f"This reader does not know {' '.join(unknown)}", expected=f"characters among {self.alphabet}"
+            )
+        return compile_pattern(".*" if expect is None else expect, known)
+
+    def _read(self, gray: Gray, pattern: Pattern | None) -> Reading:
+        lines = find(gray)
+        numbers = tuple(self._number(gray, line, pattern) for line in lines)
+        good = [number for number in numbers if number.reason is None]
+        if good:
+            confidence = float(np.prod([number.confidence for number in good]))
+            return Reading(" ".join(number.text for number in good), confidence, numbers)
+        reason = numbers[0].reason if len({number.reason for number in numbers}) == 1 else UNSURE
+        return Reading("", 0.0, numbers, reason if numbers else NO_INK)
+
+    def _number(self, gray: Gray, line: Found, pattern: Pattern | None) -> Number:
+        top, left, bottom, right = line.box
+        seen = view(gray[top:bottom, left:right])
+        log_probs = self._run(seen[None])[0]
+        decoded = ctc.decode(log_probs, self.alphabet, pattern)
+        if decoded is None or not decoded.text.strip():
+            return Number("", 0.0, line.box, reason=NOT_A_NUMBER)
+        confidence = float(np.exp(decoded.log_prob))
+        step = (right - left) / len(log_probs)
+        digits = tuple(
+            Digit(character, sure, (top, left + round(begin * step), bottom, left + round(end * step)))
+            for character, sure, (begin, end) in zip(decoded.text, decoded.sure, decoded.spans, strict=True)
+        )
+        reason = NOT_A_NUMBER if line.number < LIKE_NUMBER else UNSURE if confidence < self._accept else None
+        return Number(decoded.text, confidence, line.box, digits, reason)
+
+    def _run(self, views: Gray) -> Floats:
+        """The network on uint8 (N, 2, 48, w): log probabilities (N, T, 1 + A)."""
+        try:
+            return np.asarray(self._session.run(None, {"line": views})[0], np.float32)
+        except broken() as exc:
+            raise ModelFileError(f"{self.path}: the network does not run ({exc})") from exc
+
+    def _test_itself(self) -> None:
+        test = self.card.self_test
+        try:
+            probs = np.exp(self._run(test.images)).reshape(-1, 1 + len(self.alphabet))
+        except (ModelFileError, ValueError) as exc:
+            raise SelfTestFailed(str(exc)) from exc
+        difference = np.abs(probs - test.probs).max() if probs.shape == test.probs.shape else np.inf
+        if not difference <= TOLERANCE:
+            raise SelfTestFailed(
+                f"{self.path}: the self test gives other probabilities than when the file was written",
+                expected=f"probabilities within {TOLERANCE}",
+                received=f"a difference of {difference:.4f}",
+                hint="The file is damaged, or this processor rounds differently.",
+            )
