@@ -220,26 +220,50 @@ class Digit:
     confidence: float
     box: Box
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {"label": self.label, "confidence": _rounded(self.confidence), "box": list(self.box)}
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
     """One number in a picture; `reason` says why it is refused: then `text` is what it may be."""
 
     text: str
-    confidence: float
+    confidence: float  # that all of it is right
     box: Box
     digits: tuple[Digit, ...] = ()
     reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types."""
+        return {
+            "text": self.text,
+            "confidence": _rounded(self.confidence),
+            "box": list(self.box),
+            "reason": self.reason,
+            "digits": [digit.to_json() for digit in self.digits],
+        }
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is written in a picture: the texts of its numbers, joined by spaces, and how sure they are together.
 
-    `reason` says why there is none: "no ink", "not a number" or "unsure"; the numbers say the rest.
+    `text` has those numbers that are not refused. `reason` says why there is none: "no ink", "not a number" or
+    "unsure"; each of `numbers` has its own.
     """
 
     text: str
     confidence: float
     numbers: tuple[Number, ...] = ()
     reason: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON types, in the order of `read --json`."""
+        return {
+            "text": self.text,
+            "confidence": _rounded(self.confidence),
+            "reason": self.reason,
+            "numbers": [number.to_json() for number in self.numbers],
+        }

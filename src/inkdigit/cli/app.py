@@ -28,6 +28,7 @@ from inkdigit.cli import (
     info,
     models,
     predict,
+    read,
     recipes,
     serve,
     talk,
@@ -51,6 +52,7 @@ app.command()(benchmark.benchmark)
 app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(predict.submit)
+app.command()(read.read)
 app.command()(serve.serve)
 app.add_typer(corrections.app, name="corrections")
 app.command()(explain.explain)

@@ -66,7 +66,7 @@ def predict(
         )
     failed = False
     with talk.interruptible():
-        entries = [entry for picture in pictures for entry in _expand(picture)]
+        entries = [entry for picture in pictures for entry in expand(picture)]
         if server is None:
             answers, classes = _predict_locally(
                 entries, model, show, accept_all=accept_all, min_confidence=min_confidence
@@ -74,7 +74,7 @@ def predict(
         else:
             answers, classes = _ask_server(entries, None if model == "default" else model, server, token=token)
         if as_csv:
-            talk.say(_csv_line(CSV_COLUMNS))
+            talk.say(csv_line(CSV_COLUMNS))
         for answer in answers:
             talk.say(_line(answer, classes, as_json=as_json, as_csv=as_csv))
             failed |= "error" in answer
@@ -126,12 +126,12 @@ def _ask_server(
     return named, cache(lambda name: classes(server, name, token=token))
 
 
-def _expand(path: Path) -> list[Entry]:
+def expand(path: Path) -> list[Entry]:
     """The images of a folder, or the path itself; a folder without images is an error."""
-    from inkdigit.picture.folder import expand
+    from inkdigit.picture import folder
 
     try:
-        return [(file, None) for file in expand(path)]
+        return [(file, None) for file in folder.expand(path)]
     except PictureError as exc:
         return [(path, exc)]
 
@@ -158,7 +158,7 @@ def _line(answer: Answer, classes: Classes, *, as_json: bool, as_csv: bool) -> s
         return json.dumps(answer, ensure_ascii=False)
     if as_csv:
         cells = {**answer, "confidence": _six_places(answer.get("confidence"))}
-        return _csv_line(tuple(cells.get(column) for column in CSV_COLUMNS))
+        return csv_line(tuple(cells.get(column) for column in CSV_COLUMNS))
     file = answer["file"]
     if "error" in answer:
         return f"{file}  error: {answer['error']}"
@@ -182,7 +182,8 @@ def _percent(confidence: float) -> str:
     return f"{min(round(confidence * 1_000_000) // 100, 9_999) / 100:.2f} %"
 
 
-def _csv_line(cells: tuple[Any, ...]) -> str:
+def csv_line(cells: tuple[Any, ...]) -> str:
+    """One line of CSV, without its end."""
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(["" if cell is None else str(cell) for cell in cells])
     return text.getvalue()

@@ -1,0 +1,102 @@
+"""`inkdigit read`: the numbers in pictures, and the cells of grids."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from inkdigit.cli import talk
+from inkdigit.cli.predict import csv_line, expand
+from inkdigit.errors import PictureError, UsageError
+
+CSV_COLUMNS = ("file", "text", "confidence", "reason", "error")
+
+
+def read(
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Image files, or folders of them.")],
+    model: Annotated[str, typer.Option(help="The line reader: line, or an .onnx file.")] = "default",
+    expect: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help=r"A regular expression that each number fits, as \d{5}.")
+    ] = None,
+    alphabet: Annotated[
+        str | None, typer.Option(metavar="CHARACTERS", help="The only characters that there are, as 0-9.,-/")
+    ] = None,
+    grid: Annotated[
+        str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Read the cells of a grid, as 9x9 for a sudoku.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+) -> None:
+    """Read the numbers in each picture, from top to bottom and left to right.
+
+    Example: inkdigit read amount.png --expect '[0-9.]+'
+    """
+    if as_json and as_csv:
+        raise UsageError("--json and --csv exclude each other", expected="at most one of them")
+    if grid is not None and (expect is not None or alphabet is not None or as_csv):
+        raise UsageError("--grid excludes --expect, --alphabet and --csv")
+    answer = _grids(_size(grid)) if grid is not None else _numbers(model, expect, alphabet)
+    failed = False
+    with talk.interruptible():
+        if as_csv:
+            talk.say(csv_line(CSV_COLUMNS))
+        for file, problem in (entry for picture in pictures for entry in expand(picture)):
+            try:
+                if problem is not None:
+                    raise problem
+                found = {"file": str(file), **answer(file)}
+            except PictureError as exc:
+                found, failed = {"file": str(file), **exc.to_json()}, True
+            talk.say(_line(found, as_json=as_json, as_csv=as_csv))
+    if failed:
+        raise typer.Exit(PictureError.exit_code)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Rows and columns of `9x9`."""
+    rows, x, columns = text.lower().replace("×", "x").partition("x")
+    if not (x and rows.isdigit() and columns.isdigit() and 2 <= int(rows) <= 99 and 2 <= int(columns) <= 99):
+        raise UsageError("This is not the size of a grid", expected="ROWSxCOLUMNS, as 9x9", received=repr(text))
+    return int(rows), int(columns)
+
+
+def _numbers(model: str, expect: str | None, alphabet: str | None) -> Any:
+    from inkdigit.reading.reader import Reader
+
+    reader = Reader.load(model)
+    reader.pattern(expect, alphabet)  # an error in it comes before any picture
+
+    def answer(file: Path) -> dict[str, Any]:
+        return {**reader.read(file, expect=expect, alphabet=alphabet)[0].to_json(), "model": reader.card.name}
+
+    return answer
+
+
+def _grids(size: tuple[int, int]) -> Any:
+    from inkdigit.model.recognizer import Recognizer
+    from inkdigit.picture.decode import decode
+    from inkdigit.reading.cells import read_grid
+
+    recognizer = Recognizer.load()
+    return lambda file: {**read_grid(decode(file), *size, recognizer).to_json(), "model": recognizer.name}
+
+
+def _line(found: dict[str, Any], *, as_json: bool, as_csv: bool) -> str:
+    """One answer as text, JSON or CSV."""
+    if as_json:
+        return json.dumps(found, ensure_ascii=False)
+    if as_csv:
+        return csv_line(tuple(found.get(column) for column in CSV_COLUMNS))
+    file = found["file"]
+    if "error" in found:
+        return f"{file}  error: {found['error']}"
+    if "rows" in found:
+        rows = [" ".join("?" if cell is None else cell or "." for cell in row) for row in found["rows"]]
+        return "\n".join([str(file), *(f"  {row}" for row in rows)])
+    if found["reason"]:
+        guesses = " ".join(number["text"] for number in found["numbers"])
+        return f"{file}  —  {found['reason']}" + (f" (perhaps {guesses})" if guesses else "")
+    return f"{file}  {found['text']}  {100 * found['confidence']:.2f} %"

@@ -1,0 +1,66 @@
+"""Decoding: the text with the highest sum over all of its paths, and where its characters are."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from inkdigit.reading.ctc import decode
+from inkdigit.reading.pattern import compile_pattern
+
+ALPHABET = "01"
+
+
+def every_text(log_probs: np.ndarray) -> dict[str, float]:
+    """The log probability of each text: the sum over all paths."""
+    of: dict[str, float] = {}
+    for path in itertools.product(range(len(ALPHABET) + 1), repeat=len(log_probs)):
+        text = "".join(ALPHABET[k - 1] for k, _ in itertools.groupby(path) if k)
+        mass = sum(log_probs[t, k] for t, k in enumerate(path))
+        of[text] = float(np.logaddexp(of.get(text, -1e9), mass))
+    return of
+
+
+def some_rows(seed: int, steps: int = 5) -> np.ndarray:
+    """Random log probabilities."""
+    rows = np.random.default_rng(seed).normal(0, 2, (steps, len(ALPHABET) + 1))
+    return (rows - np.logaddexp.reduce(rows, axis=1)[:, None]).astype(np.float32)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_most_probable_text_is_found(seed):
+    rows = some_rows(seed)
+    of = every_text(rows)
+    decoded = decode(rows, ALPHABET)
+    assert decoded.text == max(of, key=of.get)
+    assert decoded.log_prob == pytest.approx(of[decoded.text], abs=1e-3)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_with_a_pattern_the_best_of_those_that_fit(seed):
+    rows = some_rows(seed)
+    fits = {text: mass for text, mass in every_text(rows).items() if len(text) == 2 and text[0] == "1"}
+    decoded = decode(rows, ALPHABET, compile_pattern("1[01]", ALPHABET))
+    assert decoded.text == max(fits, key=fits.get)
+    assert decoded.log_prob == pytest.approx(fits[decoded.text], abs=1e-3)
+
+
+def test_a_text_longer_than_the_line_does_not_fit():
+    assert decode(some_rows(0, steps=3), ALPHABET, compile_pattern("[01]{5}", ALPHABET)) is None
+
+
+def test_each_character_has_its_steps_and_its_probability():
+    rows = np.log(np.full((7, 3), 0.005))
+    for step, state in enumerate((0, 2, 2, 0, 2, 1, 0)):
+        rows[step, state] = np.log(0.99)
+    decoded = decode(rows.astype(np.float32), ALPHABET)
+    assert decoded.text == "110"
+    assert decoded.spans == ((1, 3), (4, 5), (5, 6))
+    assert all(sure > 0.98 for sure in decoded.sure)
+
+
+def test_nothing_is_nothing():
+    rows = np.log(np.array([[0.99, 0.005, 0.005]] * 4, np.float32))
+    assert decode(rows, ALPHABET).text == ""
