@@ -1,7 +1,8 @@
 """Numbers in a line, as people write them and forms hold them: in one hand, on paper, with the text that they say.
 
 In: digits by writer, a bank of inks and a random generator. Out: a `Line`, a gray picture `uint8 (H, W)` cut around a
-number, and its text. A number is from one writer of a data set, from an invented writer, or in print.
+number, and its text. A number is from one writer of a data set, from an invented writer, or in print; a word has no
+text.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ DOUBLE_DASH = "4,36 96,34 | 4,64 96,66"
 GAPS = ((-0.22, 0.0), (-0.02, 0.1), (0.08, 0.35), (0.35, 1.6))
 GAP_SHARES = (0.2, 0.35, 0.35, 0.1)
 MAX_LENGTH = 12  # digits
+OTHERS_SHARE = 0.15  # of lines have pieces of the lines above or below
+WORD_SHARE = 0.05  # of lines are words or scribbles: no number
 KINDS: tuple[str, ...] = ("code", "amount", "date", "time", "share", "sum", "groups")
 KIND_SHARES = (0.46, 0.26, 0.1, 0.03, 0.04, 0.06, 0.05)
 Drawer = Callable[[str], Ink]
@@ -82,10 +85,11 @@ class Hands:
 
 def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | None = None) -> Line:
     """A random number in a picture; `text` says which."""
-    text = text or random_text(rng)
+    if text is None:
+        text = "" if rng.random() < WORD_SHARE else random_text(rng)
     height = log_uniform(*HEIGHT_PX, rng)
     pen = pens.pen(rng)
-    placed = _placed(text, _drawer(hands, rng), height, rng)
+    placed = _placed(text, _drawer(hands, rng), height, rng) if text else _word(bank, height, rng)
     margins = rng.uniform(*MARGIN) * height + rng.normal(0, 0.05 * height, 4)
     left, top = min(box[1] for _, box in placed) - margins[0], min(box[0] for _, box in placed) - margins[1]
     right, bottom = max(box[3] for _, box in placed) + margins[2], max(box[2] for _, box in placed) + margins[3]
@@ -95,12 +99,13 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
         sheet = scene.Sheet(shape)
         for ink, (y0, x0, y1, x1) in placed:
             turn_deg = float(np.clip(rng.normal(0, 2), -6, 6))
-            sheet.put(ink, (y0 - top, x0 - left, y1 - top, x1 - left), pen, rng, is_number=True, turn_deg=turn_deg)
-        if rng.random() < 0.15:
+            box = (y0 - top, x0 - left, y1 - top, x1 - left)
+            sheet.put(ink, box, pen, rng, is_number=bool(text), turn_deg=turn_deg)
+        written = np.asarray(np.rint(255 * np.maximum(sheet.number, sheet.other)), np.uint8)
+        if rng.random() < OTHERS_SHARE:
             _others(sheet, bank, pen, height, rng)
-        box = (-min(0.0, margins[1]), 0.0, shape[0] - margins[3], float(shape[1]))
-        finished = scene.finish(sheet, box, bank, pen, rng, kind="row")
-        return finished, finished.truth[1]
+        whole = (max(0.0, margins[1]), max(0.0, margins[0]), shape[0] - margins[3], shape[1] - margins[2])
+        return scene.finish(sheet, whole, bank, pen, rng, kind="row"), written
 
     seen, truth = scene.until_visible(one)
     return Line(seen.gray, truth, text)
@@ -200,6 +205,20 @@ def _placed(text: str, draw: Drawer, height: float, rng: np.random.Generator) ->
         y = (middle * height - tall / 2) + rise * x + float(rng.normal(0, spread)) * height
         placed.append((ink, (y, x, y + tall, x + wide)))
         x += wide + max(gap + float(rng.normal(0, spread)), -0.45 * wide / height) * height
+    return placed
+
+
+def _word(bank: Bank, height: float, rng: np.random.Generator) -> list[tuple[Ink, Box]]:
+    """A printed word, or letters and marks by hand, and their boxes."""
+    if rng.random() < 0.6:
+        ink = pens.word(rng, round(height))
+        return [(ink, (0.0, 0.0, height, height * scene.aspect(ink)))]
+    x, placed = 0.0, []
+    for _ in range(int(rng.integers(2, 8))):
+        ink = bank.others[rng.integers(len(bank.others))]
+        tall = height * float(rng.uniform(0.7, 1.1))
+        placed.append((ink, (height - tall, x, height, x + tall * scene.aspect(ink))))
+        x = placed[-1][1][3] + height * float(rng.uniform(0.05, 0.3))
     return placed
 
 

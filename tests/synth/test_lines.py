@@ -1,0 +1,73 @@
+"""Composed lines: repeatable, with the text that they say, in one hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from inkdigit.synth import lines
+from inkdigit.synth.scenes import pens
+from inkdigit.types import Part
+
+from ..conftest import template
+
+PART = Part(
+    np.stack([template(i) for i in range(40)]), np.arange(40) % 10, writers=(np.arange(40) // 10).astype(np.int32)
+)
+
+
+@pytest.fixture(scope="module")
+def hands() -> lines.Hands:
+    return lines.Hands(PART)
+
+
+@pytest.fixture(scope="module")
+def bank() -> pens.Bank:
+    return pens.bank(PART.images, rng=np.random.default_rng(0), size=24)
+
+
+def test_a_seed_gives_the_same_line_again(hands, bank):
+    one, same, other = (lines.compose(hands, bank, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert np.array_equal(one.gray, same.gray)
+    assert one.text == same.text
+    assert one.gray.shape != other.gray.shape or not np.array_equal(one.gray, other.gray)
+
+
+def test_texts_are_numbers_of_every_kind_in_the_alphabet():
+    rng = np.random.default_rng(0)
+    texts = [lines.random_text(rng) for _ in range(2000)]
+    assert {*"".join(texts)} == {*lines.ALPHABET}
+    assert all(any(sign.isdigit() for sign in text) for text in texts)
+    assert max(sum(sign.isdigit() for sign in text) for text in texts) <= lines.MAX_LENGTH
+    assert np.mean([text.startswith("1") for text in texts]) > 0.15
+    assert np.mean(["00" in text for text in texts]) > 0.04
+
+
+def test_a_line_shows_what_it_says_and_longer_texts_are_wider(hands, bank):
+    for seed in range(12):
+        line = lines.compose(hands, bank, np.random.default_rng(seed), text="2048")
+        assert line.text == "2048"
+        assert line.gray.shape == line.truth.shape
+        assert line.truth.max() > 100
+        assert line.gray.shape[1] > 1.1 * line.gray.shape[0]
+
+
+def test_some_lines_are_words_and_have_no_text(hands, bank, monkeypatch):
+    monkeypatch.setattr(lines, "WORD_SHARE", 1.0)
+    for seed in range(6):
+        line = lines.compose(hands, bank, np.random.default_rng(seed))
+        assert line.text == ""
+        assert line.truth.any()
+
+
+def test_a_number_is_in_one_hand(hands):
+    """All digits of a number are by one writer of the set where that writer wrote them."""
+    rng = np.random.default_rng(0)
+    for writer in hands.ids:
+        for label in range(10):
+            digit = hands.digit(writer, label, rng)
+            assert np.array_equal(digit, PART.images[writer * 10 + label])
+
+
+def test_a_set_without_writers_is_one_hand():
+    assert lines.Hands(Part(PART.images, PART.labels)).ids == [0]
