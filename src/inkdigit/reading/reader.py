@@ -6,12 +6,13 @@ In: paths, bytes, PIL images or arrays. Out: one `Reading` for each picture. Eve
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
 
-from inkdigit.errors import ModelFileError, SelfTestFailed, UsageError
+from inkdigit.errors import ModelFileError, PictureError, SelfTestFailed, UsageError
 from inkdigit.model.card import Card
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
@@ -70,8 +71,24 @@ class Reader:
             PictureError: a picture cannot be read; nothing is read then.
             UsageError: no number can fit `expect`, or the reader does not know a character of `alphabet`.
         """
-        pattern = self.pattern(expect, alphabet)
-        return [self._read(decode(picture), pattern) for picture in split_pictures(pictures)]
+        answers: list[Reading] = []
+        for answer in self.read_each(split_pictures(pictures), self.pattern(expect, alphabet)):
+            if isinstance(answer, PictureError):
+                raise answer
+            answers.append(answer)
+        return answers
+
+    def read_each(
+        self, pictures: Iterable[Picture | PictureError], pattern: Pattern | None = None
+    ) -> Iterator[Reading | PictureError]:
+        """Read pictures as they come, in their order; one that cannot be read gives its error instead."""
+        for picture in pictures:
+            try:
+                if isinstance(picture, PictureError):
+                    raise picture
+                yield self._read(decode(picture), pattern)
+            except PictureError as exc:
+                yield exc
 
     def pattern(self, expect: str | None, alphabet: str | None) -> Pattern | None:
         """The automaton that readings must obey; None if all are allowed."""

@@ -17,12 +17,12 @@ from inkdigit.data.readers.corrections import create
 from inkdigit.serve import log
 from inkdigit.serve.http.errors import HANDLED, answer_error
 from inkdigit.serve.http.guard import Guard
-from inkdigit.serve.routes import corrections, docs, explain, health, info, kserve, metrics, models, page, predict
+from inkdigit.serve.routes import corrections, docs, explain, health, info, kserve, metrics, models, page, predict, read
 from inkdigit.serve.service import Service
 from inkdigit.serve.settings import Settings
 
 ABOUT = "Reads handwritten digits. Send an image to `/predict`: the answers are those of `inkdigit predict --json`."
-IMAGES = (explain, corrections, predict)  # the routes that read images, in the order of the documentation
+IMAGES = (explain, corrections, predict, read)  # the routes that read images, in the order of the documentation
 OTHERS = (models, info, metrics, health, kserve, docs, page)
 
 

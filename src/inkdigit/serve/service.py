@@ -19,9 +19,11 @@ from inkdigit.errors import Busy, NotFound, PictureError, RequestTooLarge, TooSl
 from inkdigit.machine import cores
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import Opened, open_picture
+from inkdigit.reading.pattern import Pattern
+from inkdigit.reading.reader import Reader
 from inkdigit.serve.counts import Counts
 from inkdigit.serve.settings import Settings
-from inkdigit.types import Prediction
+from inkdigit.types import Prediction, Reading
 
 T = TypeVar("T")
 
@@ -52,6 +54,7 @@ class Service:
             self.recognizers[recognizer.name] = recognizer
             recognizer.predict(_photo())  # imports what the first photo needs, before a user waits for it
         self.default = next(iter(self.recognizers))
+        self.reader = Reader.load()
         self.ready = True
         self.counts = Counts()
         self.threads = cores()
@@ -126,6 +129,11 @@ class Service:
         self.counts.pictures(recognizer.name, answers)
         return answers
 
+    async def read(self, pictures: list[bytes | PictureError], pattern: Pattern | None) -> list[Reading | PictureError]:
+        """The numbers in each image, in their order; the answer to an image that cannot be read is its error."""
+        until = monotonic() + self.settings.time_limit_s
+        return await self.work(lambda: _readings(self.reader, pictures, pattern, until=until))
+
     def close(self) -> None:
         """Wait for the calls that run, and drop those that wait."""
         self._pool.shutdown(wait=True, cancel_futures=True)
@@ -176,6 +184,17 @@ def _answers(
                 return [exc]
     answers = []
     for answer in recognizer.predict_each(_open(pictures)):  # one by one: other requests need memory too
+        check_time(until)
+        answers.append(answer)
+    return answers
+
+
+def _readings(
+    reader: Reader, pictures: list[bytes | PictureError], pattern: Pattern | None, *, until: float
+) -> list[Reading | PictureError]:
+    """The readings, if there is time `until` then."""
+    answers = []
+    for answer in reader.read_each(_open(pictures), pattern):
         check_time(until)
         answers.append(answer)
     return answers
