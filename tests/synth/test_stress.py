@@ -7,7 +7,7 @@ import pytest
 
 from inkdigit.picture.prepare import prepare, tight
 from inkdigit.synth.scenes import pens
-from inkdigit.synth.stress import ASPECT, CUT_PX, SIDE_PX, SMALL_SHARE, TIGHT_SHARE, photograph
+from inkdigit.synth.stress import ASPECT, COARSE_PX, CUT_PX, SIDE_PX, SMALL_SHARE, TIGHT_SHARE, coarse, photograph
 from inkdigit.types import Gray
 
 from ..conftest import drawn, template
@@ -67,3 +67,16 @@ def test_the_label_is_still_recognised(default_model, bank):
     right = [prediction.best == i % 10 for prediction, (i, _) in zip(predictions, found, strict=True)]
     assert len(found) > 110
     assert np.mean(right) >= 0.7
+
+
+def test_a_coarse_digit_has_few_pixels_and_is_still_read(default_model):
+    """Some fill a square, some are only black and white; some of 7 pixels nobody can read."""
+    images = [coarse(drawn(i % 10, seed=i), rng=np.random.default_rng(i)) for i in range(150)]
+    assert all(image.dtype == np.uint8 and image.any() for image in images)
+    heights = [tight(image).shape[0] for image in images]
+    assert min(heights) < 9
+    assert max(heights) <= COARSE_PX[1] + 1
+    assert any(abs(np.diff(tight(image).shape)[0]) <= 1 for image in images)
+    assert 0.15 < np.mean([set(np.unique(image)) == {0, 255} for image in images]) < 0.5
+    right = [answer.best == i % 10 for i, answer in enumerate(default_model.predict(images))]
+    assert np.mean(right) > 0.8
