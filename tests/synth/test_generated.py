@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from inkdigit.errors import DataError, UsageError
 from inkdigit.picture.prepare import prepare
@@ -46,6 +47,19 @@ def test_a_row_of_which_one_digit_is_left_is_not_called_several():
     row = np.concatenate([template(3), template(5)], axis=1)
     assert generated.stays_several(prepare(row), row)
     assert not generated.stays_several(template(3), row)
+
+
+def test_a_digit_with_dirt_beside_it_is_like_its_truth_and_another_digit_is_not():
+    truth = prepare(template(3))
+    smaller = np.zeros((28, 28), np.uint8)
+    smaller[2:22, 8:28] = np.asarray(Image.fromarray(truth).resize((20, 20)))
+    smaller[25:27, 3:5] = 255
+    assert generated._likeness(truth, truth) == pytest.approx(1, abs=1e-6)
+    assert generated._likeness(smaller, truth) > 0.8
+    assert generated._likeness(np.zeros((28, 28), np.uint8), truth) == 0
+    scratch = np.zeros((28, 28), np.uint8)
+    scratch[14:16, 4:24] = 255
+    assert generated._likeness(scratch, truth) < generated.LEAST_LIKENESS
 
 
 def test_drawn_digits_have_their_labels_in_turn():

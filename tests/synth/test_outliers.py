@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from inkdigit.synth import outliers
 from inkdigit.synth.outliers import HALVES, not_a_digit, several_digits
 from inkdigit.types import Part
 
@@ -34,6 +35,17 @@ def test_several_digits_are_wider_or_higher_than_one():
     shapes = [picture.shape for picture in (several_digits(DIGITS, rng=rng) for _ in range(60))]
     long = [max(shape) / min(shape) for shape in shapes if shape[0] != shape[1]]
     assert np.median(long) > 1.3
+
+
+def test_rows_are_of_the_data_set_of_writers_and_in_print(monkeypatch):
+    rng, counts = np.random.default_rng(0), {}
+    for source in outliers.ROW_SOURCES:
+        monkeypatch.setattr(outliers, "ROW_SOURCE_SHARES", [float(source == one) for one in outliers.ROW_SOURCES])
+        inks = [outliers._digits(DIGITS, 3, rng) for _ in range(8)]
+        assert all(len(row) == 3 and all(ink.any() for ink in row) for row in inks)
+        counts[source] = len({ink.tobytes() for row in inks for ink in row})
+    assert counts["set"] <= len(DIGITS)
+    assert min(counts["writer"], counts["print"]) > len(DIGITS)
 
 
 def test_a_data_set_without_the_digits_that_are_halved_has_outliers_too():

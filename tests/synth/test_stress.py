@@ -5,9 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from inkdigit.picture.prepare import prepare, tight
-from inkdigit.synth.scenes import pens
-from inkdigit.synth.stress import ASPECT, CUT_PX, SIDE_PX, SMALL_SHARE, TIGHT_SHARE, photograph
+from inkdigit.picture.prepare import is_clean, prepare, tight
+from inkdigit.synth.scenes import pens, scene
+from inkdigit.synth.stress import (
+    ASPECT,
+    COARSE_PX,
+    CUT_PX,
+    SIDE_PX,
+    SMALL_SHARE,
+    TIGHT_SHARE,
+    coarse,
+    dirty,
+    photograph,
+)
 from inkdigit.types import Gray
 
 from ..conftest import drawn, template
@@ -67,3 +77,37 @@ def test_the_label_is_still_recognised(default_model, bank):
     right = [prediction.best == i % 10 for prediction, (i, _) in zip(predictions, found, strict=True)]
     assert len(found) > 110
     assert np.mean(right) >= 0.7
+
+
+def test_a_coarse_digit_has_few_pixels_and_is_still_read(default_model):
+    """Some fill a square, some are only black and white; some of 7 pixels nobody can read."""
+    images = [coarse(drawn(i % 10, seed=i), rng=np.random.default_rng(i)) for i in range(150)]
+    assert all(image.dtype == np.uint8 and image.any() for image in images)
+    heights = [tight(image).shape[0] for image in images]
+    assert min(heights) < 9
+    assert max(heights) <= COARSE_PX[1] + 1
+    assert any(abs(np.diff(tight(image).shape)[0]) <= 1 for image in images)
+    assert 0.15 < np.mean([set(np.unique(image)) == {0, 255} for image in images]) < 0.5
+    right = [answer.best == i % 10 for i, answer in enumerate(default_model.predict(images))]
+    assert np.mean(right) > 0.8
+
+
+def test_a_digit_with_dirt_around_it_is_clean_and_still_read(default_model):
+    """It is as an image whose paper was taken away: no network looks at it again."""
+    images = [dirty(drawn(i % 10, seed=i), rng=np.random.default_rng(i)) for i in range(150)]
+    assert all(is_clean(image) and max(tight(image).shape) in (19, 20) for image in images)
+    undisturbed = [prepare(drawn(i % 10, seed=i)) for i in range(150)]
+    assert np.mean([np.array_equal(a, b) for a, b in zip(map(prepare, images), undisturbed, strict=True)]) < 0.1
+    right = [answer.best == i % 10 for i, answer in enumerate(default_model.predict(images))]
+    assert np.mean(right) > 0.8
+
+
+def test_a_cut_around_a_digit_has_pieces_of_others_that_are_not_its_truth(bank, monkeypatch):
+    ink = pens.Ink(tight(template(4)))
+    seen = {}
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(scene, "INTRUDERS_SHARE", share)
+        seen[share] = [scene.show(ink, bank, (60, 48), np.random.default_rng(seed), fill=True) for seed in SEEDS]
+    without, beside = ([truth[:, [0, -1]].mean() for _, truth in seen[share]] for share in (0.0, 1.0))
+    assert np.mean(beside) == pytest.approx(np.mean(without), rel=0.5)  # the truth has the digit alone
+    assert any(not np.array_equal(a, b) for (a, _), (b, _) in zip(seen[0.0], seen[1.0], strict=True))

@@ -44,6 +44,14 @@ def test_a_writer_writes_a_digit_more_alike_than_others_do():
     assert np.mean(own) > np.mean(foreign) + 0.15
 
 
+def test_a_writer_writes_anything_else_in_the_same_hand():
+    upright, steep = (writers.Writer(("",) * 10, slant, 0, 1, 0.08, 0, 0.01) for slant in (0, 40))
+    rng = np.random.default_rng(0)
+    bar = "50,0 50,100"
+    assert np.ptp(np.nonzero(writers.write_glyph(upright, bar, rng=rng))[1]) < 20
+    assert np.ptp(np.nonzero(writers.write_glyph(steep, bar, rng=rng))[1]) > 40
+
+
 def test_hands_lean_to_both_sides_and_are_narrow_or_wide():
     hands = [writers.writer(np.random.default_rng(seed)) for seed in range(300)]
     slants = [hand.slant_deg for hand in hands]

@@ -27,7 +27,7 @@ from inkdigit.synth import printed, writers
 from inkdigit.synth.outliers import not_a_digit, several_digits
 from inkdigit.synth.raster import resize
 from inkdigit.synth.scenes import pens
-from inkdigit.synth.stress import coarse, photograph, without_digit
+from inkdigit.synth.stress import coarse, dirty, photograph, without_digit
 from inkdigit.types import DIGITS, OUTLIERS, SIDE, Dataset, Gray, Log, Part, silent
 
 Block = tuple[str, int, int]  # kind, first number, count
@@ -51,7 +51,7 @@ BENT_SHARE = 0.3  # of stressed digits are bent towards other hands
 OF_WRITER = 20  # digits in a row by one writer: two of each
 WORD_SHARE = 0.03  # of the outliers are printed words
 EMPTY_SHARE = 0.08  # of the outliers are photos of things and of empty paper
-COARSE_SHARE = 0.12  # of digits have few pixels
+COARSE_SHARE, DIRTY_SHARE = 0.16, 0.12  # of digits have few pixels; have dirt around them
 MIN_RATIO = 0.45  # of an outlier's width to its height there: a single stroke is a 1
 ON_PAPER_SHARE = 0.5  # of drawn digits and outliers are stressed; the others are clean, like MNIST
 
@@ -129,8 +129,9 @@ def _one(part: Part, kind: str, i: int, bank: pens.Bank, rng: np.random.Generato
         image = prepare(without_digit(bank, rng=rng))
         return image if _is_broad(image) else blank, NOT_A_DIGIT
     ink, label = _ink(part, kind, i, rng, seed=seed)
-    if label < NOT_A_DIGIT and rng.random() < COARSE_SHARE:
-        image = prepare(coarse(ink, rng=rng))
+    style = rng.random() if label < NOT_A_DIGIT and ink.any() else 1.0
+    if style < COARSE_SHARE + DIRTY_SHARE:
+        image = prepare((coarse if style < COARSE_SHARE else dirty)(ink, rng=rng))
     elif ink.any() and (kind == "stressed" or rng.random() < ON_PAPER_SHARE):
         written = _written(ink, label, rng) if kind == "stressed" else pens.Ink(tight(ink))
         image = _photographed(written, bank, rng, is_digit=label < NOT_A_DIGIT)

@@ -8,13 +8,13 @@ such images, prepared like any other. Everything is drawn here: no photo of a pe
 from __future__ import annotations
 
 from functools import cache
-from math import exp
+from math import cos, exp, pi, sin
 
 import numpy as np
 from PIL import Image
 
-from inkdigit.picture.prepare import tight
-from inkdigit.synth.raster import Shape, log_uniform, resize
+from inkdigit.picture.prepare import INK_SIDE_PX, tight
+from inkdigit.synth.raster import Map, Shape, blur, log_uniform, resize, segment
 from inkdigit.synth.scenes import scene
 from inkdigit.synth.scenes.pens import Bank, Ink
 from inkdigit.types import SIDE, Gray
@@ -26,6 +26,9 @@ SQUARE_SHARE = 0.5  # of those that are not cut
 ASPECT = (0.5, 2.0)  # the width by the height of the rest
 THING_SHARE = 0.5  # of the images without a digit are pieces of photos of things
 COARSE_PX = (7.0, 20.0)  # the height of a digit in data sets of few pixels: USPS has 16, scikit-learn's digits 8
+DIRTY_PX, DIRTY_ROOM = 72, 0.45  # the size of ink to which dirt is added, and how much room is around it
+ARC_STEPS = 8  # straight pieces of an arc
+FAINT = 40  # gray levels: fainter dirt is gone with the paper
 STRETCHED_SHARE, BILEVEL_SHARE = 0.3, 0.3  # of such digits fill a square; are only black and white
 CUT_PX = (12, 120)  # the height of what is cut; less of a digit cannot be read
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here: a digit has any size, place and turn.
@@ -59,6 +62,63 @@ def coarse(ink: Gray, *, rng: np.random.Generator) -> Gray:
     if rng.random() < BILEVEL_SHARE:
         few = np.asarray(few > rng.uniform(0.25, 0.6), np.float32)
     return np.pad(np.asarray(np.rint(255 * few), np.uint8), int(rng.integers(0, 3)))
+
+
+def dirty(ink: Gray, *, rng: np.random.Generator) -> Gray:
+    """`ink` uint8 (h, w) with what may be left around it when its paper is gone: a clean image, 20 px long.
+
+    These are specks, blots, long strokes and pieces of neighbours, as strong as the ink or paler.
+    """
+    seen = np.asarray(tight(ink) / 255, np.float32)
+    scale = DIRTY_PX / max(seen.shape)
+    seen = resize(seen, (max(2, round(seen.shape[0] * scale)), max(2, round(seen.shape[1] * scale))))
+    room = rng.integers(0, round(DIRTY_ROOM * DIRTY_PX), 4)
+    sheet = np.pad(seen, ((room[0], room[1]), (room[2], room[3])))
+    marks = np.zeros(sheet.shape, np.float32)
+    for i in rng.permutation(len(_DIRT))[: rng.integers(1, 3)]:
+        marks = np.maximum(marks, _DIRT[i](sheet.shape, rng) * np.float32(rng.uniform(0.3, 1)))
+    both = np.asarray(np.rint(255 * np.clip(np.maximum(sheet, marks), 0, 1)), np.uint8)
+    cut = tight(np.where(both > FAINT, both, 0))
+    h, w = (max(1, round(INK_SIDE_PX * side / max(cut.shape))) for side in cut.shape)
+    small = np.asarray(Image.fromarray(cut).resize((w, h), Image.Resampling.BOX))
+    return np.pad(small, (SIDE - INK_SIDE_PX) // 2)
+
+
+def _specks(shape: Shape, rng: np.random.Generator) -> Map:
+    """Dust, rain, salt: points or blots."""
+    specks = np.asarray(rng.random(shape) < log_uniform(3e-4, 6e-3, rng), np.float32)
+    sigma = log_uniform(0.8, 3.0, rng)
+    return np.asarray(np.clip(8 * sigma**2 * blur(specks, sigma), 0, 1), np.float32)
+
+
+def _strokes(shape: Shape, rng: np.random.Generator) -> Map:
+    """A scratch, a hair or a slip of the pen: a fine line in an arc, or two."""
+    cover = np.zeros(shape, np.float32)
+    for _ in range(int(rng.integers(1, 3))):
+        x, y = float(rng.uniform(0, shape[1])), float(rng.uniform(0, shape[0]))
+        angle, turn, width = rng.uniform(0, 2 * pi), rng.uniform(-0.3, 0.3), float(rng.uniform(2, 6))
+        step = rng.uniform(0.1, 1.5) * max(shape) / ARC_STEPS
+        for _ in range(ARC_STEPS):
+            end = x + step * cos(angle), y + step * sin(angle)
+            cover = np.maximum(cover, segment(shape, (x, y), end, width))
+            (x, y), angle = end, angle + turn
+    return cover
+
+
+def _pieces(shape: Shape, rng: np.random.Generator) -> Map:
+    """Strokes of neighbours that come in over a border."""
+    cover = np.zeros(shape, np.float32)
+    h, w = shape
+    for _ in range(int(rng.integers(1, 4))):
+        along, deep = rng.uniform(0, 1), rng.uniform(0.03, 0.2)
+        at = [(along * w, 0.0), (w, along * h), (along * w, h), (0.0, along * h)][int(rng.integers(4))]
+        angle = rng.uniform(0, 2 * pi)
+        end = at[0] + deep * max(shape) * cos(angle), at[1] + deep * max(shape) * sin(angle)
+        cover = np.maximum(cover, segment(shape, at, end, float(rng.uniform(4, 12))))
+    return cover
+
+
+_DIRT = (_specks, _strokes, _pieces)
 
 
 def without_digit(bank: Bank, *, rng: np.random.Generator) -> Gray:

@@ -22,6 +22,8 @@ from inkdigit.types import Gray
 KINDS = ("single", "tight", "empty", "row", "page", "other")
 SHARES = (0.33, 0.19, 0.14, 0.17, 0.1, 0.07)
 NEIGHBOURS_SHARE = 0.25  # of scenes with one thing in the middle: others beside it, cut by the border
+INTRUDERS_SHARE = 0.35  # of sheets that are cut out around one thing: a box around it holds pieces of what is beside
+INTRUDES = (0.03, 0.22)  # so far, in shares of the sheet's width
 TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
 WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
 TRIES = 4  # scenes that are drawn until one can be seen
@@ -105,6 +107,8 @@ def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: 
         sheet, hand = Sheet(shape), pen(rng)
         box = (_fill if fill else _alone)(sheet, ink, hand, rng, is_number=True)
         truth = np.asarray(np.rint(255 * np.maximum(sheet.number, sheet.other)), np.uint8)
+        if fill and rng.random() < INTRUDERS_SHARE:
+            _intruders(sheet, box, bank, hand, rng)
         return finish(sheet, box, bank, hand, rng, kind="tight" if fill else "single"), truth
 
     scene, truth = until_visible(one)
@@ -295,6 +299,20 @@ def _neighbours(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.ran
             (y, min(inside * wide, box[1] - gap) - wide),
         )[side]
         sheet.put(ink, (top, left, top + tall, left + wide), hand, rng, is_number=is_digit)
+
+
+def _intruders(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.Generator) -> None:
+    """Pieces of the digits before and behind one that fills the sheet."""
+    w = sheet.shape[1]
+    for is_left in (True, False):
+        if rng.random() < 0.35:
+            continue
+        ink = _digit(bank, rng)
+        tall, wide = _size(ink, (box[2] - box[0]) * float(rng.uniform(0.8, 1.2)), rng)
+        top = (box[0] + box[2] - tall) / 2 + float(rng.normal(0, 0.08)) * tall
+        inside = min(float(rng.uniform(*INTRUDES)) * w, 0.5 * wide)
+        left = inside - wide if is_left else w - inside
+        sheet.put(ink, (top, left, top + tall, left + wide), hand, rng, is_number=True)
 
 
 def _tight(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rules.Box:
