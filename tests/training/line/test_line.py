@@ -1,0 +1,111 @@
+"""The training of the line reader: pools that are composed once, a few steps, and a file that the reader opens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from inkdigit.errors import SelfTestFailed, UsageError
+from inkdigit.model.provenance import Provenance
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.reading.reader import Reader
+from inkdigit.synth.lines import ALPHABET
+from inkdigit.training.line import pools, train
+from inkdigit.training.line.export import export
+from inkdigit.training.line.net import STRIDE_PX, LineNet
+from inkdigit.types import Part
+
+from ...conftest import template
+
+PART = Part(
+    np.stack([template(i) for i in range(20)]), np.arange(20) % 10, writers=(np.arange(20) // 10).astype(np.int32)
+)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setattr(pools, "POOL", 8)
+    monkeypatch.setattr(pools, "BANK_SIZE", 16)
+    monkeypatch.setattr(pools, "cores", lambda: 0)  # in this process
+    monkeypatch.setattr(train, "BATCH", 4)
+    monkeypatch.setattr(train, "SAVE_STEPS", 2)
+    monkeypatch.setattr(train, "LOG_STEPS", 2)
+
+
+def test_a_pool_is_composed_once_and_is_the_same_again(tmp_path):
+    first, second = (tmp_path / name for name in ("a", "b"))
+    for folder in (first, second):
+        folder.mkdir()
+        (path,) = pools.fill(PART, folder, pools=1, seed=3)
+    assert (first / path.name).read_bytes() == path.read_bytes()
+    before = path.stat().st_mtime_ns
+    paths = pools.fill(PART, second, pools=2, seed=3)
+    assert path.stat().st_mtime_ns == before
+    one, other = map(pools.read, paths)
+    assert one.texts != other.texts
+    assert [seen.shape[2] for seen in one.each()] == one.widths.tolist()
+    assert all(width % 16 == 0 for width in one.widths)
+
+
+def test_batches_have_every_line_once_and_changes_keep_its_text(tmp_path):
+    pool = pools.read(pools.fill(PART, tmp_path, pools=1, seed=0)[0])
+    for rng in (None, np.random.default_rng(0)):
+        some = list(train.batches([pool], rng))
+        assert sum(len(batch.widths) for batch in some) == len(pool.texts)
+        assert sum(int(batch.lengths.sum()) for batch in some) == sum(map(len, pool.texts))
+        assert all(batch.views.shape[3] % 16 == 0 for batch in some)
+
+
+def test_a_training_goes_on_and_its_file_is_a_reader(tmp_path):
+    held_out, *some = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
+    lines: list[str] = []
+    train.train(some, tmp_path, epochs=1, seed=0, log=lines.append)
+    assert lines[-1].startswith("Step 2 of 2: loss ")
+    net = train.train(some, tmp_path, epochs=2, seed=0).eval()
+    path = tmp_path / "line.onnx"
+    path.write_bytes(export(tmp_path, held_out, name="line", provenance=Provenance()))
+    assert path.stat().st_size < 3_000_000
+    reader = Reader.load(path)
+    assert reader.alphabet == ALPHABET
+    views = held_out.each()[0][None]
+    with torch.no_grad():
+        expected = torch.log_softmax(net(torch.from_numpy(views)) / reader.card.calibration.temperature, 2).exp()
+    probs = np.exp(reader._run(views))
+    assert probs.shape == (1, views.shape[3] // STRIDE_PX, 1 + len(ALPHABET))
+    assert np.abs(probs - expected.numpy()).mean() < 0.01
+    with pytest.raises(UsageError, match="reads whole numbers"):
+        Recognizer.load(path)
+    with pytest.raises(UsageError, match="reads single digits"):
+        Reader.load(Recognizer.load("tiny").path)
+
+
+def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):
+    held_out, *some = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
+    train.train(some, tmp_path, epochs=1, seed=0)
+    path = tmp_path / "line.onnx"
+    path.write_bytes(export(tmp_path, held_out, name="line", provenance=Provenance()))
+    real = Reader._run
+    monkeypatch.setattr(Reader, "_run", lambda self, views: 1.5 * real(self, views))
+    with pytest.raises(SelfTestFailed):
+        Reader.load(path)
+
+
+def test_the_loss_of_the_right_text_is_lower():
+    batch = train.collate([(np.zeros((2, 48, 32), np.uint8), "17")])
+    right, wrong = (torch.full((1, 8, 1 + len(ALPHABET)), -9.0) for _ in range(2))
+    for step, character in enumerate([0, 2, 2, 0, 8, 8, 0, 0]):
+        right[0, step, character] = 0
+        wrong[0, step, 4] = 0
+    assert train.loss_of(right, batch) < 0.1 < train.loss_of(wrong, batch)
+
+
+def test_a_step_sees_the_characters_beside_it():
+    net = LineNet(len(ALPHABET)).eval()
+    views = torch.zeros(1, 2, 48, 256, dtype=torch.uint8)
+    changed = views.clone()
+    changed[..., 100:104] = 255
+    with torch.no_grad():
+        away = (net(views) - net(changed)).abs().amax(2)[0] > 1e-6
+    assert away.sum() > 20
+    assert not away.all()
