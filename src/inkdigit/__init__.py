@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics, evaluate
     from inkdigit.measure.robustness import evaluate_corruptions
     from inkdigit.model.recognizer import Recognizer, load
+    from inkdigit.reading.reader import Reader, read
     from inkdigit.training.adapt.adapt import adapt
     from inkdigit.training.audit import audit
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run, resume, train
-    from inkdigit.types import Dataset, Part, Prediction
+    from inkdigit.types import Dataset, Part, Prediction, Reading
 
 _ROOMS = {
     "Dataset": "types",
@@ -38,6 +39,8 @@ _ROOMS = {
     "Metrics": "measure.metrics",
     "Part": "types",
     "Prediction": "types",
+    "Reader": "reading.reader",
+    "Reading": "types",
     "Recipe": "training.recipe",
     "Recognizer": "model.recognizer",
     "Run": "training.run",
@@ -48,6 +51,7 @@ _ROOMS = {
     "load": "model.recognizer",
     "open_arrays": "data.readers.arrays",
     "open_data": "data.sources",
+    "read": "reading.reader",
     "resume": "training.run",
     "submit": "kaggle",
     "train": "training.run",
@@ -59,6 +63,8 @@ __all__ = [
     "Metrics",
     "Part",
     "Prediction",
+    "Reader",
+    "Reading",
     "Recipe",
     "Recognizer",
     "Run",
@@ -69,6 +75,7 @@ __all__ = [
     "load",
     "open_arrays",
     "open_data",
+    "read",
     "resume",
     "submit",
     "train",

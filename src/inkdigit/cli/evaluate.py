@@ -30,6 +30,10 @@ def evaluate(
             help="test or train. In a source without a test split, test is all that the model has not learned from."
         ),
     ] = "test",
+    task: Annotated[
+        str,
+        typer.Option(help="predict: one digit in each image. read: numbers; --data is then a CSV of file and label."),
+    ] = "predict",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     corruptions: Annotated[
         bool, typer.Option("--corruptions", help="Corrupt the images with the fifteen kinds of MNIST-C.")
@@ -50,9 +54,15 @@ def evaluate(
         raise UsageError(f"Unknown split {split!r}", expected="test or train")
     if not corruptions and (limit is not None or out is not None):
         raise UsageError(f"{'--limit' if out is None else '--out'} needs --corruptions")
+    if task not in ("predict", "read"):
+        raise UsageError(f"Unknown task {task!r}", expected="predict or read")
+    if task == "read" and corruptions:
+        raise UsageError("--corruptions excludes --task read")
     chosen = cast("Split", split)
     with talk.interruptible():
-        if corruptions:
+        if task == "read":
+            _read(model, data, as_json=as_json)
+        elif corruptions:
             _corrupt(model, data, chosen, limit, out, as_json=as_json)
         else:
             _evaluate(model, data, chosen, as_json=as_json)
@@ -66,6 +76,28 @@ def _evaluate(model: str, data: str, split: Split, *, as_json: bool) -> None:
         talk.say(json.dumps(metrics.to_json()))
     else:
         _print(metrics)
+
+
+def _read(model: str, data: str, *, as_json: bool) -> None:
+    from inkdigit.measure import reading
+    from inkdigit.reading.reader import Reader
+
+    measured = reading.evaluate(Reader.load(model), reading.read_labels(Path(data)))
+    if as_json:
+        talk.say(json.dumps(measured.to_json()))
+        return
+    low, high = measured.digits_right_ci95
+    talk.say(f"{measured.model} on {data}, {measured.n:,} pictures")
+    talk.say(
+        f"Digits right   {talk.percent(measured.digits_right)} (95 % interval {100 * low:.2f} to {100 * high:.2f})"
+    )
+    talk.say(f"All right      {talk.percent(measured.text_right)}")
+    talk.say(f"Wrong digits   {talk.percent(measured.character_errors)} of all")
+    right = "" if measured.right_of_answered is None else f", {talk.percent(measured.right_of_answered)} of these right"
+    talk.say(f"Answered       {talk.percent(measured.answered)}{right}")
+    for level, share in measured.coverage.items():
+        known = "none" if share is None else talk.percent(share)
+        talk.say(f"Coverage       {known} at {100 * float(level):g} % accuracy")
 
 
 def _corrupt(model: str, data: str, split: Split, limit: int | None, out: Path | None, *, as_json: bool) -> None:

@@ -311,7 +311,11 @@ def reliability(probs: Floats, labels: NDArray[np.int64]) -> Reliability:
     """Sort images into bins by confidence; rows of `probs` (N, K) that are NaN are left out. `labels` is (N,)."""
     known = ~np.isnan(probs[:, 0])
     confidence = probs[known].max(axis=1).astype(np.float64)
-    right = probs[known].argmax(axis=1) == labels[known]
+    return reliability_of(confidence, probs[known].argmax(axis=1) == labels[known])
+
+
+def reliability_of(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> Reliability:
+    """Sort answers into bins by confidence; both are (N,)."""
     bins = np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)  # bin i holds (i, i + 1] / BINS
     count = np.bincount(bins, minlength=BINS)
     weight = np.where(count, count, np.nan)

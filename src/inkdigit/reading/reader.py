@@ -148,3 +148,10 @@ class Reader:
                 received=f"a difference of {difference:.4f}",
                 hint="The file is damaged, or this processor rounds differently.",
             )
+
+
+def read(
+    pictures: Picture | list[Picture] | tuple[Picture, ...], *, expect: str | None = None, alphabet: str | None = None
+) -> list[Reading]:
+    """Read the numbers of each picture with the bundled reader; see `Reader.read`."""
+    return Reader.load().read(pictures, expect=expect, alphabet=alphabet)
