@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.predict import csv_line, expand
 from inkdigit.errors import PictureError, UsageError
+
+if TYPE_CHECKING:
+    from inkdigit.types import Gray, Reading
 
 CSV_COLUMNS = ("file", "text", "confidence", "reason", "error")
 
@@ -27,6 +31,9 @@ def read(
     grid: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Read the cells of a grid, as 9x9 for a sudoku.")
     ] = None,
+    show: Annotated[
+        Path | None, typer.Option(metavar="OUT.png", help="Also draw each picture with the boxes of its numbers.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
 ) -> None:
@@ -36,9 +43,10 @@ def read(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
-    if grid is not None and (expect is not None or alphabet is not None or as_csv):
-        raise UsageError("--grid excludes --expect, --alphabet and --csv")
-    answer = _grids(_size(grid)) if grid is not None else _numbers(model, expect, alphabet)
+    if grid is not None and (expect is not None or alphabet is not None or as_csv or show is not None):
+        raise UsageError("--grid excludes --expect, --alphabet, --show and --csv")
+    shown: list[tuple[Path, Gray, Reading]] = []
+    answer = _grids(_size(grid)) if grid is not None else _numbers(model, expect, alphabet, shown)
     failed = False
     with talk.interruptible():
         if as_csv:
@@ -51,6 +59,12 @@ def read(
             except PictureError as exc:
                 found, failed = {"file": str(file), **exc.to_json()}, True
             talk.say(_line(found, as_json=as_json, as_csv=as_csv))
+    if show is not None and shown:
+        from inkdigit.files import write_atomic
+        from inkdigit.report.readings import draw
+
+        write_atomic(show, draw(shown))
+        talk.note(f"Drawing written to {show}")
     if failed:
         raise typer.Exit(PictureError.exit_code)
 
@@ -63,19 +77,27 @@ def _size(text: str) -> tuple[int, int]:
     return int(rows), int(columns)
 
 
-def _numbers(model: str, expect: str | None, alphabet: str | None) -> Any:
+def _numbers(
+    model: str, expect: str | None, alphabet: str | None, shown: list[tuple[Path, Gray, Reading]]
+) -> Callable[[Path], dict[str, Any]]:
+    """What reads one file; it keeps what the sheet shows."""
+    from inkdigit.picture.decode import decode
     from inkdigit.reading.reader import Reader
 
     reader = Reader.load(model)
-    reader.pattern(expect, alphabet)  # an error in it comes before any picture
+    pattern = reader.pattern(expect, alphabet)  # an error in it comes before any picture
 
     def answer(file: Path) -> dict[str, Any]:
-        return {**reader.read(file, expect=expect, alphabet=alphabet)[0].to_json(), "model": reader.card.name}
+        gray = decode(file)
+        reading = reader.read_gray(gray, pattern)
+        shown.append((file, gray, reading))
+        return {**reading.to_json(), "model": reader.card.name}
 
     return answer
 
 
-def _grids(size: tuple[int, int]) -> Any:
+def _grids(size: tuple[int, int]) -> Callable[[Path], dict[str, Any]]:
+    """What reads the cells of one file."""
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode
     from inkdigit.reading.cells import read_grid

@@ -86,7 +86,7 @@ class Reader:
             try:
                 if isinstance(picture, PictureError):
                     raise picture
-                yield self._read(decode(picture), pattern)
+                yield self.read_gray(decode(picture), pattern)
             except PictureError as exc:
                 yield exc
 
@@ -101,7 +101,8 @@ class Reader:
             )
         return compile_pattern(".*" if expect is None else expect, known)
 
-    def _read(self, gray: Gray, pattern: Pattern | None) -> Reading:
+    def read_gray(self, gray: Gray, pattern: Pattern | None = None) -> Reading:
+        """The numbers of one picture, gray uint8 (H, W)."""
         lines = find(gray)
         numbers = tuple(self._number(gray, line, pattern) for line in lines)
         good = [number for number in numbers if number.reason is None]
