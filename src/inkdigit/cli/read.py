@@ -45,7 +45,7 @@ def read(
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
     if grid is not None and (expect is not None or alphabet is not None or as_csv or show is not None):
         raise UsageError("--grid excludes --expect, --alphabet, --show and --csv")
-    shown: list[tuple[Path, Gray, Reading]] = []
+    shown: list[tuple[Path, Gray, Reading]] | None = None if show is None else []
     answer = _grids(_size(grid)) if grid is not None else _numbers(model, expect, alphabet, shown)
     failed = False
     with talk.interruptible():
@@ -78,7 +78,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _numbers(
-    model: str, expect: str | None, alphabet: str | None, shown: list[tuple[Path, Gray, Reading]]
+    model: str, expect: str | None, alphabet: str | None, shown: list[tuple[Path, Gray, Reading]] | None
 ) -> Callable[[Path], dict[str, Any]]:
     """What reads one file; it keeps what the sheet shows."""
     from inkdigit.picture.decode import decode
@@ -90,7 +90,8 @@ def _numbers(
     def answer(file: Path) -> dict[str, Any]:
         gray = decode(file)
         reading = reader.read_gray(gray, pattern)
-        shown.append((file, gray, reading))
+        if shown is not None:
+            shown.append((file, gray, reading))
         return {**reading.to_json(), "model": reader.card.name}
 
     return answer
