@@ -94,7 +94,7 @@ def usps(model: Recognizer) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and store the results."""
-    made = parser(__doc__)
+    made = parser(__doc__, parts=False, images=False)
     made.add_argument("--usps", action="store_true", help="the training images of USPS, too")
     options = made.parse_args(argv)
     model, began = Recognizer.load(options.model), time.perf_counter()

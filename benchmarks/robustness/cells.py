@@ -136,11 +136,12 @@ def measure(model: Recognizer, data: Path, *, quick: bool, failures: Path | None
         grids[folder] = {"n": len(known), "found": sum(grid is not None for _, _, grid in known)}
         asked += sudokus(known, folder, of_each)
     kinds: dict[str, list[Outcome]] = {}
-    for outcome in ask(model, asked):
+    outcomes = ask(model, asked)
+    keep(outcomes, failures)
+    for outcome in outcomes:
         name = outcome.asked.name
         for group in (f"{name.rpartition(',')[0]}, all", name):
             kinds.setdefault(group, []).append(outcome)
-        keep([outcome], failures)
     groups = list(dict.fromkeys(name.rpartition(",")[0] for name in kinds))
     names = sorted(kinds, key=lambda name: groups.index(name.rpartition(",")[0]))
     counted = {name: count(kinds[name]) for name in names}

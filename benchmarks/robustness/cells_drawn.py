@@ -1,7 +1,8 @@
 """Cells of tables, drawn: grid lines on none to four sides, around nothing or around a digit.
 
-In: a side in pixels, a random generator, and the ink of a digit or None. Out: gray `uint8 (side, side)`. Nothing here
-comes from `synth/`, so that the drawing from which the networks learn is not tested with itself.
+In: a side in pixels, a random generator, and the ink of a digit or None. Out: gray `uint8 (side, side)`. The lines
+and the paper are not those of `synth/`, so that the drawing from which the networks learn is not tested with itself;
+only the list of fonts is.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.common.results import Record, latest
 from benchmarks.common.tables import NOT_MEASURED, machine_line, row, table
 from benchmarks.robustness.cells import MAX_OFF
+from benchmarks.robustness.sweep import FACTORS
 
 PATHS = {"old": "rules (0.2)", "new": "ink network"}
 FOLDERS = {
@@ -22,8 +23,7 @@ FOLDERS = {
     "cases/nondigit": "cases: not a digit",
     "cases/hard": "cases chosen because rules failed",
 }
-WHEN = {"old": "before", "new": "now"}  # of the default model
-FACTORS = (0.8, 1.2)
+WHEN = {"old": "0.2", "new": "now"}  # rules and models of version 0.2; the ink network and today's models
 
 Lines = Mapping[tuple[str, str], Record]  # by what was measured, and of which photo path
 

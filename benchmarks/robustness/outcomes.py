@@ -24,7 +24,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.types import Gray, Prediction
 
 LEDGER = "ink.jsonl"
-LIBRARIES = ("inkdigit", "numpy", "pillow", "opencv-python-headless", "onnxruntime")
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime")
 SEVERAL = "more than one digit"
 NOTHING = ""  # what is expected of an image without a digit
 AT_A_TIME = 256  # images in one call: memory stays small
@@ -127,16 +127,22 @@ def keep(outcomes: Iterable[Outcome], folder: Path | None) -> None:
             Image.fromarray(picture).save(folder / told.replace(" ", "_").replace("/", "_"))
 
 
-def parser(about: str | None) -> argparse.ArgumentParser:
-    """The options of all scripts that measure how ink is found."""
+def parser(about: str | None, *, parts: bool = True, images: bool = True) -> argparse.ArgumentParser:
+    """The options of the scripts that measure how ink is found.
+
+    With `parts` a script can take a part of its images, with `images` it makes images that can be stored.
+    """
     made = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     made.add_argument("--model", default="general")
-    made.add_argument("--quick", action="store_true", help="a part of the images, under a minute: measure nothing")
+    made.set_defaults(quick=False)
+    if parts:
+        made.add_argument("--quick", action="store_true", help="a part of the images, under a minute: measure nothing")
     made.add_argument("--as", dest="path", choices=("old", "new"), help="store the result as that of this photo path")
     made.add_argument("--results", type=Path, default=results.RESULTS, help="the folder of the results")
-    made.add_argument(
-        "--failures", type=Path, metavar="DIR", help="store the images that were not predicted right here"
-    )
+    if images:
+        made.add_argument(
+            "--failures", type=Path, metavar="DIR", help="store the images that were not predicted right here"
+        )
     return made
 
 

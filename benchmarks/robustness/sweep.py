@@ -31,7 +31,7 @@ FOLDERS = ("photos/single", "cases/single", "cases/strings", "photos/strings")
 SHEETS, QUICK_SHEETS = 20, 4
 CELLS, QUICK_CELLS = 100, 10  # of each size
 CUTS = (0.25, 0.0, -0.03)  # margins of the tight cuts, in shares of the height
-FIXED = {"VERSION", "PAPER", "RULING", "NUMBER", "OTHER", "CLASSES", "STEP_PX"}  # no choice: another file has others
+FIXED = {"VERSION", "PAPER", "RULING", "NUMBER", "OTHER", "STEP_PX"}  # no choice: another file has others
 
 
 def modules() -> list[ModuleType]:
@@ -129,7 +129,7 @@ def _line(title: str, figures: Mapping[str, Counts], against: Mapping[str, Count
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print, and store the results."""
-    options = parser(__doc__).parse_args(argv)
+    options = parser(__doc__, images=False).parse_args(argv)
     model, began = Recognizer.load(options.model), time.perf_counter()
     figures = measure(model, Path(os.environ["INKDIGIT_DATA"]), quick=options.quick)
     store(options, "sweep", figures, began=began)

@@ -40,7 +40,20 @@ def test_the_shares_of_a_pixel_are_never_more_than_the_whole(bank):
         assert drawn(bank, seed).truth.sum(0, dtype=int).max() <= 257  # each share is rounded
 
 
-def test_every_class_and_every_kind_of_scene_is_drawn(bank):
+@pytest.mark.parametrize("kind", scene.KINDS)
+def test_every_kind_of_scene_has_its_truth(bank, kind, monkeypatch):
+    monkeypatch.setattr(scene, "SHARES", [float(kind == one) for one in scene.KINDS])
+    number = np.mean([drawn(bank, seed).truth[1].max() > 200 for seed in range(10)])
+    assert number == 0 if kind in ("empty", "other") else number > 0.5
+
+
+def test_a_point_of_a_number_is_small():
+    for name in pens.POINTS:
+        covers = [pens.number_sign(name, np.random.default_rng(seed), thickness=0.1).cover for seed in range(20)]
+        assert max(max(cover.shape) for cover in covers) <= pens.POINT_PX
+
+
+def test_every_class_is_drawn(bank):
     shares = np.stack([drawn(bank, seed).truth.max(axis=(1, 2)) > 200 for seed in range(60)])
     assert (shares.mean(0) > 0.1).all()  # ruling, number, other
     assert 0.05 < np.mean(~shares[:, 1]) < 0.6  # without a number: empty, or only other writing

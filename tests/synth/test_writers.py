@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inkdigit.picture.prepare import prepare
-from inkdigit.synth import writers
+from inkdigit.synth import drawn, writers
 from inkdigit.synth.scenes.pens import skeleton
 from inkdigit.types import Gray
 
@@ -50,6 +50,14 @@ def test_a_writer_writes_anything_else_in_the_same_hand():
     bar = "50,0 50,100"
     assert np.ptp(np.nonzero(writers.write_glyph(upright, bar, rng=rng))[1]) < 20
     assert np.ptp(np.nonzero(writers.write_glyph(steep, bar, rng=rng))[1]) > 40
+
+
+def test_a_fast_stroke_is_as_wide_whichever_way_it_goes():
+    widths = []
+    for bar in ("0,50 100,50", "100,50 0,50", "50,0 50,100"):
+        ink = drawn.glyph(bar, rng=np.random.default_rng(0), jitter=0, thickness=0.2, shape=np.eye(2), speed=0.6) > 127
+        widths.append(min(int(ink.any(axis).sum()) for axis in (0, 1)))
+    assert max(widths) - min(widths) <= 1
 
 
 def test_hands_lean_to_both_sides_and_are_narrow_or_wide():

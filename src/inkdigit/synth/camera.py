@@ -6,7 +6,7 @@ In: brightness (H, W), 0 to 1, and a random generator. Out: gray uint8 (H, W).
 from __future__ import annotations
 
 import io
-from math import cos, sin
+from math import ceil, cos, sin
 
 import numpy as np
 from PIL import Image
@@ -20,29 +20,29 @@ TINY_PX = 40  # the longer side of an image in which a single pixel is large: di
 def shoot(scene: Map, rng: np.random.Generator, *, detail_px: float, contrast: float) -> Gray:
     """A photo of `scene`.
 
-    Structures of `detail_px`, the height of a digit, stay at least a dozen pixels high, and noise stays below the
-    `contrast` (0 to 1) of its ink.
+    Structures of `detail_px`, the height of a digit, stay at least a dozen pixels high, and even noise stays below
+    the `contrast` (0 to 1) of its ink.
     """
     image = scene
     if rng.random() < 0.45:
         most = 0.1 if rng.random() < 0.35 else 0.04  # of the height: out of focus, or a little soft
-        image = blur(image, float(np.exp(rng.uniform(np.log(0.4), np.log(max(0.6, most * detail_px))))))
+        image = blur(image, log_uniform(0.4, max(0.6, most * detail_px), rng))
     if rng.random() < 0.08:
         image = shake(image, rng, reach_px=0.06 * detail_px)
     shape = image.shape
     smaller = detail_px / 12
     if smaller > 1.1 and rng.random() < 0.5:
-        factor = float(np.exp(rng.uniform(0, np.log(smaller))))
+        factor = log_uniform(1, smaller, rng)
         image = resize(
             image, (max(4, round(shape[0] / factor)), max(4, round(shape[1] / factor))), method=Image.Resampling.BOX
         )
     if rng.random() < 0.6:
         loudest = max(0.004, min(0.08, 0.35 * contrast))
-        sigma = float(np.exp(rng.uniform(np.log(0.003), np.log(loudest))))
+        sigma = log_uniform(0.003, loudest, rng)
         image = image + np.float32(sigma) * rng.standard_normal(image.shape, np.float32)
     is_tiny = max(shape) <= TINY_PX
     if rng.random() < (0.12 if is_tiny else 0.06):  # few photons: the brighter, the more noise
-        photons = float(np.exp(rng.uniform(np.log(3), np.log(60))))
+        photons = log_uniform(3, 60, rng)
         image = np.asarray(rng.poisson(np.clip(image, 0, 2) * photons) / photons, np.float32)
     if rng.random() < (0.25 if is_tiny else 0.12):  # salt and pepper: dead pixels, a bad scan
         share = log_uniform(*((0.01, 0.2) if is_tiny else (0.001, 0.25)), rng)
@@ -68,9 +68,13 @@ def shake(image: Map, rng: np.random.Generator, *, reach_px: float) -> Map:
     """The mean of the image along a short straight line: motion blur."""
     angle, reach = rng.uniform(0, np.pi), max(1.0, reach_px * rng.uniform(0.3, 1))
     steps = max(3, int(2 * reach) | 1)
+    h, w = image.shape
+    room = ceil(reach)
+    wide = np.pad(image, room, mode="edge")
     out = np.zeros_like(image)
     for along in np.linspace(-reach, reach, steps):
-        out += np.roll(image, (round(along * sin(angle)), round(along * cos(angle))), (0, 1))
+        top, left = room + round(along * sin(angle)), room + round(along * cos(angle))
+        out += wide[top : top + h, left : left + w]
     return out / np.float32(steps)
 
 

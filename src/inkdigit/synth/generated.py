@@ -47,13 +47,13 @@ MIN_PAIR = 1.05  # width by height: a single digit is not as wide
 FEW = 2 * BLOCK  # up to so many images are drawn without further processes, which take a second to start
 SEVERAL_SHARE = 0.35  # of the outliers are several digits
 PRINTED_SHARE = 0.35  # of the drawn digits are printed in fonts: most real images are handwritten
-BENT_SHARE = 0.3  # of stressed digits are bent towards other hands
+BENT_SHARE = 0.3  # of thinned digits are bent towards other hands
+COARSE_SHARE, DIRTY_SHARE = 0.16, 0.12  # of digits have few pixels; have dirt around them
 OF_WRITER = 20  # digits in a row by one writer: two of each
 WORD_SHARE = 0.03  # of the outliers are printed words
 EMPTY_SHARE = 0.08  # of the outliers are photos of things and of empty paper
-COARSE_SHARE, DIRTY_SHARE = 0.16, 0.12  # of digits have few pixels; have dirt around them
-MIN_RATIO = 0.45  # of an outlier's width to its height there: a single stroke is a 1
-ON_PAPER_SHARE = 0.5  # of drawn digits and outliers are stressed; the others are clean, like MNIST
+MIN_RATIO = 0.45  # of the width to the height of what such a photo shows: a single stroke is a 1
+ON_PAPER_SHARE = 0.5  # of other drawn digits, and of outliers, are stressed; the rest is clean, like MNIST
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ def not_a_digit(digits: Part, *, rng: np.random.Generator) -> Gray:
 
 
 def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
-    """Two to eight of `digits` in a row, or two on top of each other: uint8 (H, W)."""
+    """Two to eight digits in a row, of a set, a writer or a font, or two on top of each other: uint8 (H, W)."""
     count = int(rng.choice(len(ROW_SHARES), p=ROW_SHARES)) + 2
     inks = [tight(ink) for ink in _digits(digits, count, rng)]
     stacked = count == 2 and rng.random() < 0.12
@@ -77,7 +77,7 @@ def mark(
     """
     match rng.choice(MARKS, p=shares):
         case "print":
-            return printed.letter(rng=rng, size_px=size_px)
+            return printed.letter(rng=rng, size_px=size_px, without=[*{*SIGN_GLYPHS} - {*signs}])
         case "letter":
             return _by_hand(LETTER_GLYPHS[str(rng.choice([*LETTER_GLYPHS]))], rng, size_px, thickness)
         case "sign":
@@ -96,7 +96,7 @@ def _by_hand(text: str, rng: np.random.Generator, size_px: int, thickness: float
         return drawn.glyph(text, rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)
     hand = writers.writer(rng)
     slant_deg = float(np.clip(hand.slant_deg, -MOST_SLANT_DEG, MOST_SLANT_DEG))
-    hand = replace(hand, slant_deg=slant_deg, aspect=max(hand.aspect, LEAST_ASPECT))
+    hand = replace(hand, slant_deg=slant_deg, aspect=max(hand.aspect, LEAST_ASPECT), thickness=thickness)
     return writers.write_glyph(hand, text, rng=rng, size_px=size_px)
 
 

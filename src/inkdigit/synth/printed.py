@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -95,16 +96,19 @@ LOOK_ALIKES = frozenset("".join(LOOKS_LIKE_A_DIGIT.values()))
 FANCY_LOOK_ALIKES = {"I": ("DOUBLE-STRUCK", "FRAKTUR", "BLACK-LETTER"), "J": ("FRAKTUR",), "L": ("SCRIPT",)}
 
 
-def letter(*, rng: np.random.Generator, size_px: int = 112) -> Gray:
+def letter(*, rng: np.random.Generator, size_px: int = 112, without: Sequence[str] = ()) -> Gray:
     """A random letter or sign that is not a digit, in a random font and style: uint8 (size_px, size_px), ink 255 on 0.
 
-    Raises MissingExtra if matplotlib is not installed.
+    It is none of the characters `without`. Raises MissingExtra if matplotlib is not installed.
     """
     groups = outlier_characters()
     rest = (1 - sum(SHARES.values())) / (len(groups) - len(SHARES))
     known = list(groups)
-    group = groups[known[rng.choice(len(known), p=[SHARES.get(name, rest) for name in known])]]
-    character, fonts = group[rng.integers(len(group))]
+    while True:
+        group = groups[known[rng.choice(len(known), p=[SHARES.get(name, rest) for name in known])]]
+        character, fonts = group[rng.integers(len(group))]
+        if character not in without:
+            break
     return printed(character, fonts[rng.integers(len(fonts))], rng=rng, size_px=size_px, style=_pick(STYLES, rng))
 
 

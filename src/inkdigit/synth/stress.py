@@ -1,8 +1,9 @@
 """Stressed images: an ink as the main thing of a scene, of the sizes and shapes that people send.
 
 In: an ink, a bank of inks for what is beside it, and a random generator. Out: a gray image `uint8 (H, W)`, as a camera,
-a scanner or a drawing program makes it, and the true coverage of the ink in it. A network for real images is trained on
-such images, prepared like any other. Everything is drawn here: no photo of a person is used.
+a scanner or a drawing program makes it, and the true coverage of the ink in it; or ink in few pixels, or with dirt that
+is left around it. A network for real images is trained on such images, prepared like any other. Digits are drawn here
+and taken from the data set; no photo of a digit is used.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from inkdigit.picture.prepare import INK_SIDE_PX, tight
-from inkdigit.synth.raster import Map, Shape, blur, log_uniform, resize, segment
+from inkdigit.synth.raster import Map, Shape, blots, log_uniform, resize, segment
 from inkdigit.synth.scenes import scene
 from inkdigit.synth.scenes.pens import Bank, Ink
 from inkdigit.types import SIDE, Gray
@@ -26,13 +27,13 @@ SQUARE_SHARE = 0.5  # of those that are not cut
 ASPECT = (0.5, 2.0)  # the width by the height of the rest
 THING_SHARE = 0.5  # of the images without a digit are pieces of photos of things
 COARSE_PX = (7.0, 20.0)  # the height of a digit in data sets of few pixels: USPS has 16, scikit-learn's digits 8
+STRETCHED_SHARE, BILEVEL_SHARE = 0.3, 0.3  # of such digits fill a square; are only black and white
 DIRTY_PX, DIRTY_ROOM = 72, 0.45  # the size of ink to which dirt is added, and how much room is around it
 ARC_STEPS = 8  # straight pieces of an arc
 FAINT = 40  # gray levels: fainter dirt is gone with the paper
-STRETCHED_SHARE, BILEVEL_SHARE = 0.3, 0.3  # of such digits fill a square; are only black and white
 CUT_PX = (12, 120)  # the height of what is cut; less of a digit cannot be read
-# Kinds of corruption (`measure/corruptions.py`) that resemble an effect here: a digit has any size, place and turn.
-RESEMBLES = (*scene.RESEMBLES, "scale", "rotate", "translate")
+# Kinds of corruption (`measure/corruptions.py`) that resemble an effect here: a digit has any size, place and slant.
+RESEMBLES = (*scene.RESEMBLES, "scale", "rotate", "translate", "shear")
 
 
 def photograph(ink: Ink, bank: Bank, *, rng: np.random.Generator) -> tuple[Gray, Gray]:
@@ -87,8 +88,7 @@ def dirty(ink: Gray, *, rng: np.random.Generator) -> Gray:
 def _specks(shape: Shape, rng: np.random.Generator) -> Map:
     """Dust, rain, salt: points or blots."""
     specks = np.asarray(rng.random(shape) < log_uniform(3e-4, 6e-3, rng), np.float32)
-    sigma = log_uniform(0.8, 3.0, rng)
-    return np.asarray(np.clip(8 * sigma**2 * blur(specks, sigma), 0, 1), np.float32)
+    return np.minimum(blots(specks, log_uniform(0.8, 3.0, rng)), 1)
 
 
 def _strokes(shape: Shape, rng: np.random.Generator) -> Map:

@@ -25,13 +25,13 @@ FORMS = {
 }
 STEEPEST_DEG = 45.0  # of a slant
 ASPECT = (0.45, 1.3)  # how wide a writer makes digits, against how wide their forms are: 1:3 to 1:1
-BROADEST = 0.18  # of a digit's height: a broader pen closes the holes of an 8
-ROUND_SHARE = 0.35  # of writers round their corners: they are fast
+BROADEST = 0.18  # of the square that a digit is drawn in: a broader pen closes the holes of an 8
+ROUND_SHARE = 0.35  # of writers round their corners
 
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """One invented hand. Widths are shares of the height of a digit."""
+    """One invented hand. The width of its pen is a share of the square that a digit is drawn in."""
 
     forms: tuple[str, ...]  # the glyph of each digit
     slant_deg: float  # to the right
@@ -88,6 +88,8 @@ def bend(lines: Gray, label: int, *, rng: np.random.Generator) -> Gray:
     A 1 may get a flag or a foot, a 7 a bar, a 0 a stroke through it; any digit another slant and other proportions.
     """
     h, w = lines.shape
+    if not lines.any():
+        return lines
     aspect = min(log_uniform(0.6, 1.3, rng), max(1.0, 1.05 * h / w))
     slant = tan(radians(float(np.clip(rng.normal(0, 14), -35, 35))))
     roomy = np.pad(lines, ((0, 0), (h, h)))  # for what is added

@@ -134,6 +134,5 @@ def _belong(a: Group, b: Group) -> bool:
     shared = -gap_x / max(1, min(a.width, b.width))
     if min(a.height, b.height) >= BESIDE * tall and shared < SHARED:
         return False  # side by side, each as high as a digit
-    if gap_x <= NEAR * tall and gap_y <= NEAR * tall:
-        return min(a.width, a.height) < tall or shared > 0
-    return shared >= SHARED and gap_y <= ABOVE * tall and min(a.height, b.height) < BESIDE * tall
+    above = shared >= SHARED and gap_y <= ABOVE * tall and min(a.height, b.height) < BESIDE * tall
+    return above or max(gap_x, gap_y) <= NEAR * tall

@@ -21,14 +21,15 @@ CLOSE_SIDE_PX = 144  # the square root of the pixels that a digit is looked at w
 FAR_SIDE_PX = 288  # the same for a large picture, in which the writing is looked for first
 SMALL_PX = 44  # the height of writing that is looked at again, closely
 LIKE_NUMBER = 0.5  # the share of writing of numbers in what is one; a page on a desk may be taken for other writing
-MARGIN = 0.45  # of the height of the writing: how much around it is looked at
+MARGIN, FLAT = 0.45, 0.25  # of the height of the writing: how much around it is looked at; its least height, by width
 MIN_PX, MIN_SHARE = 9, 0.4  # of the picture, and of its height if that is less: nothing smaller is legible
 REST = 0.3  # of the picture's shorter side: what touches the border and is smaller is a rest of something
 DOUBT, STRIP = 0.2, 0.2  # what looks so much like a line is one, in a strip along the border: a share of that side
 SCRAP, SCRAP_LONG, SLENDER = 0.12, 0.5, 1.8  # a piece of a line, too: so near the border, so short and so thin
 PEER = 0.5  # of the main thing's height: what is as high is not a part of it or a mark
-CUT = 0.6  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour
+CUT, LIGHT = 0.6, 0.1  # of the main thing's mass: what the border cuts, and is lighter, is a neighbour; a mark is light
 LEAST_NUMBER = 0.15  # what a thing counts that does not look like a part of a number, against one that does
+AT_BORDER = 0.5  # what a thing counts that touches the border, against one that does not
 REACH = 5.0  # of the main thing's height: farther things do not belong to it
 SHOWN = 3  # of several digits are shown
 LEVEL = 0.4  # of the lower one's height: so much of it is beside the other if they are in one row
@@ -83,7 +84,7 @@ def _written(things: list[Group], shape: tuple[int, ...]) -> list[Group]:
         if thing is main:
             continue
         cut = thing.touches(shape) and not main.touches(shape) and thing.mass < CUT * main.mass
-        alike = thing.height >= PEER * main.height and thing.mass > 0.1 * main.mass
+        alike = thing.height >= PEER * main.height and thing.mass > LIGHT * main.mass
         less = main.number >= LIKE_NUMBER > thing.number
         if alike and not cut and not less and max(main.gap(thing)) <= REACH * main.height:
             kept.append(thing)
@@ -91,7 +92,7 @@ def _written(things: list[Group], shape: tuple[int, ...]) -> list[Group]:
 
 
 def _worth(thing: Group, shape: tuple[int, ...]) -> float:
-    return thing.mass * (LEAST_NUMBER + thing.number) * (0.5 if thing.touches(shape) else 1.0)
+    return thing.mass * (LEAST_NUMBER + thing.number) * (AT_BORDER if thing.touches(shape) else 1.0)
 
 
 def _around(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) -> tuple[slice, slice] | None:
@@ -100,7 +101,7 @@ def _around(written: list[Group], full: tuple[int, ...], seen: tuple[int, ...]) 
         return None
     top, left = min(t.top for t in written), min(t.left for t in written)
     bottom, right = max(t.bottom for t in written), max(t.right for t in written)
-    margin = MARGIN * max(_height(written), 0.25 * (right - left))
+    margin = MARGIN * max(_height(written), FLAT * (right - left))
     rows, columns = (
         slice(max(0, int((begin - margin) * length / before)), min(length, ceil((end + margin) * length / before)))
         for begin, end, length, before in ((top, bottom, full[0], seen[0]), (left, right, full[1], seen[1]))

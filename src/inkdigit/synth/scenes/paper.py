@@ -9,7 +9,7 @@ from math import cos, sin
 
 import numpy as np
 
-from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, resize
+from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, log_uniform, resize
 
 INKED = 0.1  # the coverage of a pixel that belongs to the ink
 NEAREST_EDGE = 0.35  # of a page, from the middle of the picture, whose border is at 1
@@ -76,7 +76,7 @@ def _shadow(shape: Shape, rng: np.random.Generator) -> Map:
         across = across + rng.normal(0, 0.5) * along**2
     elif rng.random() < 0.5:
         across = across + np.abs(along - rng.uniform(-0.5, 0.5)) * rng.normal(0, 0.8)
-    soft = float(np.exp(rng.uniform(np.log(0.003), np.log(0.5))))
+    soft = log_uniform(0.003, 0.5, rng)
     shade = 1 / (1 + np.exp(-np.clip(across / soft, -30, 30)))
     return np.asarray(1 - rng.uniform(0.1, 0.7) * shade, np.float32)
 
@@ -97,7 +97,7 @@ def _stretched(shape: Shape, rng: np.random.Generator) -> Map:
 def _security(shape: Shape, rng: np.random.Generator) -> Map:
     """The fine print of a cheque: waves, arcs or hatching that repeats, in one direction or crossed."""
     y, x = grid(shape)
-    step = float(np.exp(rng.uniform(np.log(2.5), np.log(24))))
+    step = log_uniform(2.5, 24, rng)
     bend, long = (rng.uniform(0, 2.5) if rng.random() < 0.6 else 0.0) * step, rng.uniform(4, 30) * step
     lines = np.zeros(shape, np.float32)
     for _ in range(1 if rng.random() < 0.55 else 2):
@@ -131,7 +131,7 @@ def _on_desk(sheet: Map, ink: Map, rng: np.random.Generator) -> Map:
     """A page whose edge is in the picture: beyond it there is a desk, darker or lighter, with a texture of its own."""
     shape = sheet.shape
     y, x = _square(shape)
-    inked = np.nonzero(ink > INKED)
+    inked = np.nonzero(ink > INKED * ink.max())
     outside = np.zeros(shape, np.float32)
     tilt = rng.normal(0, 0.12)
     soft = rng.uniform(0.004, 0.02)

@@ -17,7 +17,7 @@ from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed
 from inkdigit.synth.glyphs import SIGN_GLYPHS, STRAIGHT_DIGIT_GLYPHS
 from inkdigit.synth.outliers import mark
-from inkdigit.synth.raster import Map, blur, outline, resize
+from inkdigit.synth.raster import Map, blur, log_uniform, outline, resize
 from inkdigit.types import Gray
 
 HOLLOW_WIDTH = 0.06  # of the height: broader pens may leave only an outline
@@ -26,6 +26,8 @@ BANK_PX = 112  # the size at which inks are stored: about the height of a digit 
 FINEST_PX = 1.4  # of a stroke in the truth: so that it stays in one piece
 SKELETON_PX = 88  # the longer side of a thinned digit: as fine as a stroke of MNIST is known
 NUMBER_SIGNS = ("+", "÷", "=", "%", "−", "/", "×", ".", ",", ":")  # what stands between the digits of a number
+POINTS = (".", ",")  # of these signs are a fraction of a digit's height
+POINT_PX = 32  # the size at which they are stored
 _OWN_SIGNS = {
     "−": "4,50 96,50",
     "/": "20,100 76,0",
@@ -34,7 +36,7 @@ _OWN_SIGNS = {
     ",": "54,90 50,100 40,116",
     ":": "48,20 52,24 | 48,90 52,94",
 }
-OTHER_SHARES = (0.3, 0.3, 0.15, 0.1, 0.15)  # of `MARKS`: more by hand than among outliers, as beside a number
+OTHER_SHARES = (0.3, 0.3, 0.15, 0.1, 0.15)  # of `MARKS`: fewer signs than among outliers, as beside a number
 WORD_LETTERS = "eeeeaaaiiooutttnnnrrsshhlldcmpgbfwyvkEASTRNDLMKBPCGIOUVH"  # about as frequent as in print
 
 
@@ -73,16 +75,14 @@ def bank(images: Gray, *, rng: np.random.Generator, size: int) -> Bank:
     digits = [mnist(images[i], rng) for i in rng.integers(len(images), size=size // 2)]
     digits += [Ink(tight(_drawn_digit(rng))) for _ in range(size // 2)]
     prints = [Ink(tight(printed.digit(int(rng.integers(10)), rng=rng, size_px=BANK_PX))) for _ in range(size // 4)]
-    signs = [
-        number_sign(str(rng.choice(NUMBER_SIGNS)), rng, thickness=float(rng.uniform(0.02, 0.16)))
-        for _ in range(size // 8)
-    ]
+    names, widths = rng.choice(NUMBER_SIGNS, size // 8).tolist(), rng.uniform(0.02, 0.16, size // 8)
+    signs = [number_sign(name, rng, thickness=float(width)) for name, width in zip(names, widths, strict=True)]
     return Bank(digits, prints, signs, [_other(rng) for _ in range(size // 2)])
 
 
 def pen(rng: np.random.Generator) -> Pen:
     """A random pen: from hairline to marker, from dry and pale to even and black."""
-    width = float(np.exp(rng.uniform(np.log(0.012), np.log(0.22))))
+    width = log_uniform(0.012, 0.22, rng)
     pale = rng.random() < 0.3
     return Pen(
         width,
@@ -97,7 +97,7 @@ def pen(rng: np.random.Generator) -> Pen:
 def write(ink: Ink, shape: tuple[int, int], pen: Pen, rng: np.random.Generator, *, turn_deg: float) -> tuple[Map, Map]:
     """What is seen of `ink` written at about `shape`, and its true coverage: two maps (h, w).
 
-    In the truth a stroke is never finer than 1.4 pixels; what a camera sees of a hairline is paler instead.
+    In the truth a pen's stroke is never finer than 1.4 pixels; what a camera sees of a hairline is paler instead.
     """
     h, w = shape
     if ink.is_skeleton:
@@ -143,7 +143,7 @@ def mnist(image: Gray, rng: np.random.Generator) -> Ink:
 
 def _drawn_digit(rng: np.random.Generator) -> Gray:
     """A digit of drawn strokes, handwritten or of straight lines."""
-    thickness = float(np.exp(rng.uniform(np.log(0.012), np.log(0.24))))
+    thickness = log_uniform(0.012, 0.24, rng)
     if rng.random() < STRAIGHT_SHARE:
         jitter = float(rng.choice([0.0, 0.008]))
         glyphs = STRAIGHT_DIGIT_GLYPHS[int(rng.integers(10))]
@@ -155,17 +155,18 @@ def _drawn_digit(rng: np.random.Generator) -> Gray:
 
 
 def number_sign(name: str, rng: np.random.Generator, *, thickness: float) -> Ink:
-    """One of `NUMBER_SIGNS` by hand; points are broader than the pen is."""
+    """One of `NUMBER_SIGNS` by hand; points are small, whatever the pen."""
     if name not in _OWN_SIGNS:
         return Ink(tight(drawn.sign(name, rng=rng, size_px=BANK_PX, thickness=thickness, jitter=0.03)))
-    if name in ".,:":
-        thickness = float(rng.uniform(0.1, 0.3))
-    return Ink(tight(drawn.glyph(_OWN_SIGNS[name], rng=rng, size_px=BANK_PX, thickness=thickness, jitter=0.03)))
+    size_px = BANK_PX
+    if name in POINTS:
+        size_px, thickness = POINT_PX, float(rng.uniform(0.2, 0.6))
+    return Ink(tight(drawn.glyph(_OWN_SIGNS[name], rng=rng, size_px=size_px, thickness=thickness, jitter=0.03)))
 
 
 def _other(rng: np.random.Generator) -> Ink:
     """A letter, a sign, a shape or a scribble that is not part of a number."""
-    thickness = float(np.exp(rng.uniform(np.log(0.015), np.log(0.2))))
+    thickness = log_uniform(0.015, 0.2, rng)
     signs = [sign for sign in SIGN_GLYPHS if sign not in NUMBER_SIGNS]
     return Ink(tight(mark(OTHER_SHARES, signs=signs, rng=rng, size_px=BANK_PX, thickness=thickness, finest=0.01)))
 
@@ -213,7 +214,7 @@ def _follow(lines: Gray, shape: tuple[int, int], width_px: float) -> Map:
         x = xs[pairs[0]] * (1 - t) + xs[pairs[1]] * t if len(pairs[0]) else xs
         points[np.rint(y * scale_y).astype(int) + pad, np.rint(x * scale_x).astype(int) + pad] = 1
     sigma = max(0.6, width_px / 3)
-    soft = blur(points, sigma)
+    soft = blur(points, sigma, exact=True)
     # A straight line of ones blurred by sigma is 1/(sigma √(2π)) in its middle; this is what it is half a width away.
     level = np.exp(-0.5 * (width_px / 2 / sigma) ** 2) / (sigma * 2.5066)
     slope = min(2.0, width_px / 2 / sigma**2)  # of the logarithm at the edge; steeper, and nothing would be some ink

@@ -12,7 +12,7 @@ from math import cos, radians, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.synth.raster import Map, Shape, cloud, grid, over, segment, stripes
+from inkdigit.synth.raster import Map, Shape, cloud, grid, log_uniform, over, segment, stripes
 
 Box = tuple[float, float, float, float]  # top, left, bottom, right in pixels
 NEAR_BORDER = 0.08  # of the shorter side
@@ -34,8 +34,8 @@ def draw(shape: Shape, box: Box, rng: np.random.Generator) -> tuple[Map, Map]:
 
 
 def width_px(shape: Shape, rng: np.random.Generator) -> float:
-    """The random width of a line, in pixels: mostly fine."""
-    return float(np.exp(rng.uniform(np.log(0.6), np.log(max(1.5, 0.05 * min(shape))))))
+    """The random width of a line, in pixels: mostly fine. Ruled paper has lines half as wide as forms."""
+    return log_uniform(0.6, max(1.5, 0.05 * min(shape)), rng)
 
 
 def _ruled(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map:
@@ -48,7 +48,7 @@ def _ruled(shape: Shape, box: Box, turn: float, rng: np.random.Generator) -> Map
     )
     if rng.random() < 0.15:
         x = float(rng.uniform(0, shape[1]))
-        cover = over(cover, segment(shape, (x, -9), (x + turn * shape[0], shape[0] + 9), width_px(shape, rng) / 2))
+        cover = over(cover, segment(shape, (x, -9), (x - turn * shape[0], shape[0] + 9), width_px(shape, rng) / 2))
     return cover
 
 
@@ -171,8 +171,10 @@ def _underline(shape: Shape, box: Box, turn: float, rng: np.random.Generator) ->
     height, width = box[2] - box[0], width_px(shape, rng)
     cover = np.zeros(shape, np.float32)
     for y in (box[2], box[0])[: 1 + int(rng.random() < 0.25)]:
-        level = y + float(rng.normal(0.04, 0.08)) * height
-        cover = over(cover, segment(shape, (-9, level), (shape[1] + 9, level + turn * shape[1]), width))
+        level, half = y + float(rng.normal(0.04, 0.08)) * height, shape[1] / 2 + 9
+        middle = (box[1] + box[3]) / 2  # the line turns around the digit
+        left, right = ((x, level + turn * (x - middle)) for x in (shape[1] / 2 - half, shape[1] / 2 + half))
+        cover = over(cover, segment(shape, left, right, width))
     if rng.random() < 0.5:
         _, x = grid(shape)
         step = float(rng.uniform(3, 12)) * max(1.0, width)

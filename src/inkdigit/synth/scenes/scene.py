@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from inkdigit.synth import camera
-from inkdigit.synth.raster import Map, Shape, blur, cloud, grid, log_uniform, over, segment
+from inkdigit.synth.raster import Map, Shape, blots, blur, cloud, grid, log_uniform, over, segment
 from inkdigit.synth.scenes import paper, rules
-from inkdigit.synth.scenes.pens import Bank, Ink, Pen, pen, word, write
+from inkdigit.synth.scenes.pens import POINT_PX, Bank, Ink, Pen, pen, word, write
 from inkdigit.types import Gray
 
 KINDS = ("single", "tight", "empty", "row", "page", "other")
@@ -105,7 +105,7 @@ def show(ink: Ink, bank: Bank, shape: Shape, rng: np.random.Generator, *, fill: 
 
     def one() -> tuple[Scene, Gray]:
         sheet, hand = Sheet(shape), pen(rng)
-        box = (_fill if fill else _alone)(sheet, ink, hand, rng, is_number=True)
+        box = _fill(sheet, ink, hand, rng) if fill else _alone(sheet, ink, hand, rng, is_number=True)
         truth = np.asarray(np.rint(255 * np.maximum(sheet.number, sheet.other)), np.uint8)
         if fill and rng.random() < INTRUDERS_SHARE:
             _intruders(sheet, box, bank, hand, rng)
@@ -272,7 +272,7 @@ def _other(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rul
 def _alone(sheet: Sheet, ink: Ink, hand: Pen, rng: np.random.Generator, *, is_number: bool) -> rules.Box:
     h, w = sheet.shape
     smallest = min(0.6, max(0.25, LEGIBLE_PX / h))
-    height, width = _size(ink, h * float(np.exp(rng.uniform(np.log(smallest), np.log(0.93)))), rng)
+    height, width = _size(ink, h * log_uniform(smallest, 0.93, rng), rng)
     shrink = min(1.0, 0.95 * w / width)
     box = _place(sheet.shape, (height * shrink, width * shrink), rng)
     turn_deg = 0.0 if rng.random() < 0.35 else float(np.clip(rng.normal(0, 5), -14, 14))
@@ -320,10 +320,10 @@ def _tight(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rul
     h, w = sheet.shape
     inks = [_digit(bank, rng) for _ in range(TIGHT_TRIES)]
     ink = min(inks, key=lambda ink: abs(np.log(aspect(ink) * h / w)))
-    return _fill(sheet, ink, hand, rng, is_number=True)
+    return _fill(sheet, ink, hand, rng)
 
 
-def _fill(sheet: Sheet, ink: Ink, hand: Pen, rng: np.random.Generator, *, is_number: bool) -> rules.Box:
+def _fill(sheet: Sheet, ink: Ink, hand: Pen, rng: np.random.Generator) -> rules.Box:
     """One thing that fills the sheet, or is cut by its borders."""
     h, w = sheet.shape
     common = float(rng.choice([rng.uniform(-0.06, 0.02), rng.uniform(0, 0.14)]))
@@ -341,7 +341,7 @@ def _fill(sheet: Sheet, ink: Ink, hand: Pen, rng: np.random.Generator, *, is_num
         (w - width) / 2 + (margins[2] - margins[3]) / 2 * height,
     )
     place = (box[0], box[1], box[0] + height, box[1] + width)
-    sheet.put(ink, place, hand, rng, is_number=is_number)
+    sheet.put(ink, place, hand, rng, is_number=True)
     return place
 
 
@@ -357,7 +357,7 @@ def _row(
 ) -> rules.Box:
     """One or more rows of two to nine digits, with signs between them, touching or far apart."""
     h, w = sheet.shape
-    height = h * float(np.exp(rng.uniform(np.log(lowest), np.log(highest))))
+    height = h * log_uniform(lowest, highest, rng)
     count = int(rng.integers(2, 10))
     height = min(height, 1.6 * w / count)
     rows = 1 if rng.random() < 0.75 else max(1, min(4, int(h / height / 1.3)))
@@ -376,7 +376,8 @@ def _row(
             tall, wide = _size(ink, height * float(rng.uniform(0.88, 1.12)), rng)
             y = top + row * 1.35 * height + float(rng.normal(0, 0.05)) * height
             if is_sign:  # signs are smaller; a point stands on the line
-                share = float(rng.uniform(0.35, 0.7)) if max(ink.cover.shape) > 60 else float(rng.uniform(0.08, 0.2))
+                is_point = max(ink.cover.shape) <= POINT_PX
+                share = float(rng.uniform(0.08, 0.25) if is_point else rng.uniform(0.35, 0.7))
                 tall, wide = share * tall, share * wide
                 y += (height - tall) * float(rng.uniform(0.4, 1.0))
             if x + wide > 1.02 * w:
@@ -394,7 +395,7 @@ def _page(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rule
     if rng.random() < 0.5:
         return _row(sheet, bank, hand, rng, lowest=8 / h, highest=min(0.5, 32 / h))
     ink = _digit(bank, rng)
-    height = min(0.6 * h, float(np.exp(rng.uniform(np.log(8), np.log(40)))))
+    height = min(0.6 * h, log_uniform(8, 40, rng))
     size = _size(ink, height, rng)
     top, left = (float(rng.uniform(0, max(1.0, side - length))) for side, length in zip(sheet.shape, size, strict=True))
     box = (top, left, top + size[0], left + size[1])
@@ -405,7 +406,7 @@ def _page(sheet: Sheet, bank: Bank, hand: Pen, rng: np.random.Generator) -> rule
 def _words(sheet: Sheet, box: rules.Box, hand: Pen, rng: np.random.Generator) -> None:
     """Printed words beside what is written, not on it; sometimes several lines of them."""
     h, w = sheet.shape
-    height = float(np.exp(rng.uniform(np.log(6), np.log(max(8.0, 0.35 * h)))))
+    height = log_uniform(6, max(8.0, 0.35 * h), rng)
     for _ in range(int(rng.choice([1, 2, 6], p=[0.6, 0.25, 0.15]))):
         ink = word(rng, round(height))
         tall, wide = height, height * aspect(ink)
@@ -420,11 +421,11 @@ def _specks(sheet: Sheet, rng: np.random.Generator) -> None:
     if rng.random() < 0.4:
         specks = _scratches(sheet.shape, rng)
     else:
-        share = float(np.exp(rng.uniform(np.log(3e-4), np.log(0.01))))
+        share = log_uniform(3e-4, 0.01, rng)
         specks = np.asarray(rng.random(sheet.shape) < share, np.float32)
         if rng.random() < 0.5:
-            sigma = float(np.exp(rng.uniform(np.log(0.5), np.log(max(1.0, 0.03 * min(sheet.shape))))))
-            specks = np.asarray(np.clip(8 * sigma**2 * blur(specks, sigma) - 0.3, 0, 1), np.float32)
+            sigma = log_uniform(0.5, max(1.0, 0.03 * min(sheet.shape)), rng)
+            specks = np.asarray(np.clip(blots(specks, sigma) - 0.3, 0, 1), np.float32)
     specks *= np.float32(rng.uniform(0.2, 1))
     free = sheet.number < 0.1
     sheet.dark = np.maximum(sheet.dark, specks)

@@ -1,6 +1,6 @@
 """Train the ink network, and write the file that the package ships.
 
-    python -m inkdigit.training.ink FOLDER [--steps N] [--seed S] [--data mnist] [--to FILE]
+    python -m inkdigit.training.ink FOLDER [--steps N] [--seed S] [--data mnist] [--threads N] [--to FILE]
 
 The folder holds the checkpoint; the same command goes on from it. About forty minutes on two cores.
 """

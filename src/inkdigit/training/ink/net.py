@@ -14,7 +14,7 @@ from torch.nn import functional
 POOL_PX, AROUND = 4, 9  # light is measured in squares of 4 pixels, over 9 of them: 36 pixels are wider than a stroke
 MIN_SPAN, MIN_SIGMA = 16.0, 3.0  # gray levels: less contrast is noise, and is not made larger
 CLASSES = 4
-WIDTHS = (24, 40, 56, 64)  # channels of each level: 290,000 weights, a byte each in the file
+WIDTHS = (24, 40, 56, 64)  # channels of each level: 281,000 weights, a byte each in the file
 
 
 class _Block(nn.Sequential):
