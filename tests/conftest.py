@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -175,8 +176,12 @@ def mnist() -> Path:
 
 
 def pytest_configure() -> None:
-    """One thread for each process that trains: tests run side by side, and waiting threads are slow."""
+    """One thread for each process that trains: tests run side by side, and waiting threads are slow.
+
+    Tests can press Ctrl-C also where a shell has started them in the background, with that signal ignored.
+    """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

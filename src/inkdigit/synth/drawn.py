@@ -279,11 +279,10 @@ def _slowness(line: Points, speed: float) -> NDArray[np.float64]:
         return np.ones(len(line))
     steps = np.diff(line, axis=0, prepend=line[:1])
     length = np.linalg.norm(steps, axis=1)
-    moving = np.maximum.accumulate(
-        np.where(length > 0, np.arange(len(line)), 0)
-    )  # a point that repeats has no direction
-    moving[moving == 0] = np.flatnonzero(length > 0)[0]
-    angle = np.unwrap(np.arctan2(steps[moving, 1], steps[moving, 0]))
+    # A point that repeats has no direction: it takes that of the step before it, and the first that of the second.
+    steps_before = np.maximum.accumulate(np.where(length > 0, np.arange(len(line)), 0))
+    x, y = steps[np.maximum(steps_before, np.flatnonzero(length)[0])].T
+    angle = np.unwrap(np.arctan2(y, x))
     bend = np.abs(np.diff(angle, prepend=angle[:1])) / np.maximum(length, 1e-3)
     reach = max(2, len(line) // 12)
     bend = np.convolve(np.minimum(bend, 12), np.ones(2 * reach + 1) / (2 * reach + 1), mode="same")

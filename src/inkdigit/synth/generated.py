@@ -24,7 +24,7 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.machine import cores
 from inkdigit.picture.prepare import ink_box, prepare, tight
 from inkdigit.synth import printed, writers
-from inkdigit.synth.outliers import not_a_digit, several_digits
+from inkdigit.synth.outliers import INK_PX, not_a_digit, several_digits
 from inkdigit.synth.raster import resize
 from inkdigit.synth.scenes import pens
 from inkdigit.synth.stress import coarse, dirty, photograph, without_digit
@@ -41,6 +41,7 @@ NOT_A_DIGIT, SEVERAL = (len(DIGITS) + OUTLIERS.index(kind) for kind in ("not a d
 BANK_SIZE = 200  # inks that are beside others in the images of a block
 LEAST_LIKENESS, TRIES = 0.5, 3  # of a stressed digit and its true ink: less, and it shows something else
 SCALES = (1.0, 0.8, 0.62)  # at which they are compared: dirt beside a digit makes it smaller when it is prepared
+ROOM = (2 * SIDE, 2 * SIDE)  # in which one is moved over the other without coming in again from the other side
 MARGIN_PX = 4  # around ink that is prepared without stress
 MAX_LOG_CHANGE = 0.35  # of the proportions of a row in perspective; more, and digits of it may have been lost
 MIN_PAIR = 1.05  # width by height: a single digit is not as wide
@@ -150,7 +151,7 @@ def _ink(part: Part, kind: str, i: int, rng: np.random.Generator, *, seed: int) 
             return pens.word(rng, int(rng.integers(16, 60))).cover, NOT_A_DIGIT
         several = rng.random() < SEVERAL_SHARE
         return (several_digits(part, rng=rng), SEVERAL) if several else (not_a_digit(part, rng=rng), NOT_A_DIGIT)
-    label, size = i % len(DIGITS), int(rng.integers(40, 120))
+    label, size = i % len(DIGITS), int(rng.integers(*INK_PX))
     if rng.random() < PRINTED_SHARE:
         return printed.digit(label, rng=rng, size_px=size), label
     hand = writers.writer(np.random.default_rng([seed, len(KINDS), i // OF_WRITER]))
@@ -192,13 +193,13 @@ def _likeness(image: Gray, truth: Gray) -> float:
 
     It is the cosine of the angle between them, 0 to 1; 0 if one is blank.
     """
-    seen = np.fft.rfft2(image / 255, (2 * SIDE, 2 * SIDE))
-    length = math.sqrt(float(np.square(image / 255).sum()))
+    seen, whole = image / 255, np.asarray(truth / 255, np.float32)
+    spectrum, length = np.fft.rfft2(seen, ROOM), float(np.linalg.norm(seen))
     best = 0.0
     for scale in SCALES:
-        ink = resize(np.asarray(truth / 255, np.float32), (round(SIDE * scale),) * 2)
-        product = np.fft.irfft2(seen * np.conj(np.fft.rfft2(ink, (2 * SIDE, 2 * SIDE))))
-        best = max(best, float(product.max()) / max(1.0, length * math.sqrt(float(np.square(ink).sum()))))
+        ink = resize(whole, (round(SIDE * scale),) * 2)
+        product = np.fft.irfft2(spectrum * np.conj(np.fft.rfft2(ink, ROOM)))  # at every place
+        best = max(best, float(product.max()) / max(1.0, length * float(np.linalg.norm(ink))))
     return best
 
 

@@ -77,7 +77,7 @@ def mark(
     """
     match rng.choice(MARKS, p=shares):
         case "print":
-            return printed.letter(rng=rng, size_px=size_px, without=[*{*SIGN_GLYPHS} - {*signs}])
+            return printed.letter(rng=rng, size_px=size_px, without=SIGN_GLYPHS.keys() - signs)
         case "letter":
             return _by_hand(LETTER_GLYPHS[str(rng.choice([*LETTER_GLYPHS]))], rng, size_px, thickness)
         case "sign":

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import string
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Container
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -96,7 +96,7 @@ LOOK_ALIKES = frozenset("".join(LOOKS_LIKE_A_DIGIT.values()))
 FANCY_LOOK_ALIKES = {"I": ("DOUBLE-STRUCK", "FRAKTUR", "BLACK-LETTER"), "J": ("FRAKTUR",), "L": ("SCRIPT",)}
 
 
-def letter(*, rng: np.random.Generator, size_px: int = 112, without: Sequence[str] = ()) -> Gray:
+def letter(*, rng: np.random.Generator, size_px: int = 112, without: Container[str] = ()) -> Gray:
     """A random letter or sign that is not a digit, in a random font and style: uint8 (size_px, size_px), ink 255 on 0.
 
     It is none of the characters `without`. Raises MissingExtra if matplotlib is not installed.

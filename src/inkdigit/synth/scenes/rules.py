@@ -171,9 +171,9 @@ def _underline(shape: Shape, box: Box, turn: float, rng: np.random.Generator) ->
     height, width = box[2] - box[0], width_px(shape, rng)
     cover = np.zeros(shape, np.float32)
     for y in (box[2], box[0])[: 1 + int(rng.random() < 0.25)]:
-        level, half = y + float(rng.normal(0.04, 0.08)) * height, shape[1] / 2 + 9
+        level = y + float(rng.normal(0.04, 0.08)) * height
         middle = (box[1] + box[3]) / 2  # the line turns around the digit
-        left, right = ((x, level + turn * (x - middle)) for x in (shape[1] / 2 - half, shape[1] / 2 + half))
+        left, right = ((x, level + turn * (x - middle)) for x in (-9, shape[1] + 9))
         cover = over(cover, segment(shape, left, right, width))
     if rng.random() < 0.5:
         _, x = grid(shape)
