@@ -13,6 +13,7 @@ from math import radians, tan
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed, writers
@@ -20,14 +21,16 @@ from inkdigit.synth.raster import Shape, log_uniform
 from inkdigit.synth.scenes import pens, scene
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen
 from inkdigit.synth.scenes.rules import Box
-from inkdigit.types import DIGITS, Gray, Part
+from inkdigit.types import DIGITS, Floats, Gray, Part
 
 ALPHABET = "0123456789.,-/:+%×÷ "
 SOURCES = ("set", "invented", "print")  # whose hand a number is in
 SOURCE_SHARES = (0.47, 0.35, 0.18)
 AS_IS_SHARE = 0.35  # of numbers from a data set keep its strokes; a pen follows the skeletons of the others
 BENT_SHARE = 0.35  # of the digits of others are bent towards other hands
-HEIGHT_PX = (14.0, 84.0)  # of a digit
+LEANING_SHARE = 0.5  # of numbers by hand lean, all digits of one alike
+STEEPEST_DEG = 40.0
+HEIGHT_PX = (16.0, 84.0)  # of a digit
 MARGIN = (-0.1, 0.3)  # around the number, in shares of a digit's height
 # How high a sign is, and where its middle is: 0 at the top of the digits, 1 on the line; in shares of their height.
 SIGNS = {
@@ -45,12 +48,19 @@ DOUBLE_DASH = "4,36 96,34 | 4,64 96,66"
 # Gaps between characters, in shares of a digit's height: overlapping, near, usual, wide.
 GAPS = ((-0.22, 0.0), (-0.02, 0.1), (0.08, 0.35), (0.35, 1.6))
 GAP_SHARES = (0.2, 0.35, 0.35, 0.1)
+NESTED_SHARE = 0.5  # of numbers by hand: gaps are between strokes, so that what leans stands below what is before
+SMALL_ZEROS_SHARE = 0.3  # of hands make zeros at the end smaller, and nearer to each other
+SMALL_ZEROS = (0.45, 0.9)  # as high, in shares of the other digits
+JOINED_SHARE = 0.2  # of hands join zeros, and now and then other digits, by a stroke at the top
+SHRINK = 0.12  # the standard deviation of how much smaller, or larger, a number becomes from its beginning to its end
 MAX_LENGTH = 12  # digits
+ROUNDED_SHARE = (0.12, 0.5)  # of codes, and of amounts, end in zeros
 OTHERS_SHARE = 0.15  # of lines have pieces of the lines above or below
-WORD_SHARE = 0.05  # of lines are words or scribbles: no number
+BESIDE_SHARE = 0.12  # of lines have a sign of money, a star or something else before or behind the number
+BESIDE = ("$", "€", "*", "#", "[", "{")
+WORD_SHARE = 0.08  # of lines are words or scribbles: no number
 KINDS: tuple[str, ...] = ("code", "amount", "date", "time", "share", "sum", "groups")
 KIND_SHARES = (0.46, 0.26, 0.1, 0.03, 0.04, 0.06, 0.05)
-Drawer = Callable[[str], Ink]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
         text = "" if rng.random() < WORD_SHARE else random_text(rng)
     height = log_uniform(*HEIGHT_PX, rng)
     pen = pens.pen(rng)
-    placed = _placed(text, _drawer(hands, rng), height, rng) if text else _word(bank, height, rng)
+    placed = _number(text, hands, height, rng) if text else _word(bank, height, rng)
     margins = rng.uniform(*MARGIN) * height + rng.normal(0, 0.05 * height, 4)
     left, top = min(box[1] for _, box in placed) - margins[0], min(box[0] for _, box in placed) - margins[1]
     right, bottom = max(box[3] for _, box in placed) + margins[2], max(box[2] for _, box in placed) + margins[3]
@@ -130,7 +140,8 @@ def random_text(rng: np.random.Generator) -> str:
             return a + str(rng.choice(list("+-×÷/"))) + b
         case "groups":
             return " ".join(_digits(int(rng.integers(2, 5)), rng) for _ in range(int(rng.integers(2, 4))))
-    return _digits(min(MAX_LENGTH, int(rng.geometric(0.19))), rng)
+    text = _digits(min(MAX_LENGTH, int(rng.geometric(0.19))), rng)
+    return _rounded(text, rng) if rng.random() < ROUNDED_SHARE[0] else text
 
 
 def _digits(count: int, rng: np.random.Generator) -> str:
@@ -138,15 +149,23 @@ def _digits(count: int, rng: np.random.Generator) -> str:
     text = [str(digit) for digit in rng.integers(0, 10, count)]
     if rng.random() < 0.12:
         text[0] = "1"
-    if rng.random() < 0.12:
+    if rng.random() < 0.06:
         at = int(rng.integers(count))
-        text[at:] = [text[at]] * (count - at) if rng.random() < 0.5 else ["0"] * (count - at)
+        text[at:] = [text[at]] * (count - at)
     return "".join(text)
+
+
+def _rounded(text: str, rng: np.random.Generator) -> str:
+    """A number that ends in zeros."""
+    zeros = min(len(text) - 1, int(rng.choice([1, 2, 3, 4, 6], p=[0.3, 0.3, 0.28, 0.07, 0.05])))
+    return text[: len(text) - zeros] + "0" * zeros
 
 
 def _amount(rng: np.random.Generator) -> str:
     """An amount of money as on cheques: with or without separators, some with a dash at the end."""
     whole = _digits(int(rng.integers(1, 8)), rng)
+    if rng.random() < ROUNDED_SHARE[1]:
+        whole = _rounded(whole, rng)
     point, comma = (",", ".") if rng.random() < 0.5 else (".", ",")
     if rng.random() < 0.55:
         head = len(whole) % 3
@@ -160,52 +179,141 @@ def _amount(rng: np.random.Generator) -> str:
     return whole
 
 
-def _drawer(hands: Hands, rng: np.random.Generator) -> Drawer:
-    """What draws the characters of one number: one hand, or one font."""
+@dataclass(frozen=True, slots=True)
+class _Hand:
+    """What draws the characters of one number: one person, or one font."""
+
+    draw: Callable[[str], Ink]
+    lean: float  # how far to the right the top of a digit is, in shares of its height
+    is_print: bool = False
+
+
+def _hand(hands: Hands, rng: np.random.Generator) -> _Hand:
+    """A random hand or font."""
     match str(rng.choice(SOURCES, p=SOURCE_SHARES)):
         case "print":
             fonts = [font for font in printed.font_files() if printed.has_digits(font)]
             font = fonts[rng.integers(len(fonts))]
-            return lambda sign: Ink(tight(printed.printed(sign, font, rng=rng, size_px=pens.BANK_PX)))
+            return _Hand(lambda sign: Ink(tight(printed.printed(sign, font, rng=rng, size_px=pens.BANK_PX))), 0, True)
         case "invented":
             hand = writers.writer(rng)
-            return lambda sign: Ink(tight(writers.write(hand, int(sign), rng=rng, size_px=pens.BANK_PX)))
+            lean = tan(radians(hand.slant_deg))
+            return _Hand(lambda sign: Ink(tight(writers.write(hand, int(sign), rng=rng, size_px=pens.BANK_PX))), lean)
     writer, as_is = int(rng.choice(hands.ids)), bool(rng.random() < AS_IS_SHARE)
+    lean = 0.0
+    if rng.random() < LEANING_SHARE:
+        lean = tan(radians(float(np.clip(rng.normal(6, 16), -STEEPEST_DEG, STEEPEST_DEG))))
 
     def of_set(sign: str) -> Ink:
         image = hands.digit(writer, int(sign), rng)
-        if as_is:
-            return Ink(tight(image))
-        lines = pens.skeleton(image)
-        if rng.random() < BENT_SHARE:
-            lines = writers.bend(lines, int(sign), rng=rng)
-        return Ink(lines, is_skeleton=True)
+        lines = image if as_is else pens.skeleton(image)
+        if not as_is and rng.random() < BENT_SHARE:
+            lines = writers.bend(lines, int(sign), rng=rng, slant=0.0)
+        return Ink(writers.leaning(lines, lean, thin=not as_is), is_skeleton=not as_is)
 
-    return of_set
+    return _Hand(of_set, lean)
 
 
-def _placed(text: str, draw: Drawer, height: float, rng: np.random.Generator) -> list[tuple[Ink, Box]]:
+def _number(text: str, hands: Hands, height: float, rng: np.random.Generator) -> list[tuple[Ink, Box]]:
     """The inks of a text and their boxes (top, left, bottom, right), in pixels, the first at the left edge."""
+    hand = _hand(hands, rng)
     gap = float(rng.uniform(*GAPS[rng.choice(len(GAPS), p=GAP_SHARES)]))
     spread = float(rng.choice([0.02, 0.06, 0.12]))  # how much gaps, sizes and base lines differ
     rise, stretch = tan(radians(float(np.clip(rng.normal(0, 2), -6, 6)))), float(np.exp(rng.normal(0, 0.1)))
-    thickness, x, placed = float(rng.uniform(0.06, 0.16)), 0.0, []
-    for sign in text:
+    thickness = float(rng.uniform(0.06, 0.16))
+    nested, joined, zeros, shrink = False, False, 1.0, 0.0
+    if not hand.is_print:
+        nested, joined = (bool(rng.random() < share) for share in (NESTED_SHARE, JOINED_SHARE))
+        zeros = float(rng.uniform(*SMALL_ZEROS)) if rng.random() < SMALL_ZEROS_SHARE else 1.0
+        shrink = float(rng.normal(0, SHRINK))
+    tail = len(text.rstrip("0.,- "))  # where zeros at the end begin
+    x, placed, edge = 0.0, [], _Edge(height)
+    for i, sign in enumerate(text):
         if sign == " ":
             x += height * float(rng.uniform(0.45, 1.2))
             continue
-        ink = draw(sign) if sign in DIGITS else _sign(sign, thickness, rng)
-        tall, middle = (1.0, 0.5) if sign in DIGITS else SIGNS[sign]
-        tall *= height * float(np.exp(rng.normal(0, spread)))
+        is_digit = sign in DIGITS
+        ink = hand.draw(sign) if is_digit else _sign(sign, thickness, rng)
+        tall, middle = (1.0, 0.5) if is_digit else SIGNS[sign]
+        scale = height * float(np.exp(shrink * i / max(1, len(text) - 1) + rng.normal(0, spread)))
+        small = zeros if sign == "0" and i >= tail else 1.0
+        tall, middle = tall * scale * small, 1 - (1 - middle) * small
         wide = max(1.5, tall * scene.aspect(ink) * stretch)
         if sign == "-":
-            wide, tall = height * float(rng.uniform(0.25, 0.9)), height * float(rng.uniform(0.06, 0.14))
+            wide, tall = height * log_uniform(0.25, 1.5, rng), height * float(rng.uniform(0.06, 0.14))
             if scene.aspect(ink) < 4:  # two strokes
                 tall *= 3
-        y = (middle * height - tall / 2) + rise * x + float(rng.normal(0, spread)) * height
-        placed.append((ink, (y, x, y + tall, x + wide)))
-        x += wide + max(gap + float(rng.normal(0, spread)), -0.45 * wide / height) * height
+        room = (min(gap, 0.1) if small < 1 else gap) + float(rng.normal(0, spread))
+        room = max(room, -0.45 * wide / height) * height
+        y = height + (middle - 1) * scale - tall / 2 + rise * x + float(rng.normal(0, spread)) * height
+        begin = max(edge.nearest(ink, y, tall, wide, x), x - 0.6 * wide) if nested and placed else x
+        begin += room if placed else 0.0
+        box = (y, begin, y + tall, begin + wide)
+        if joined and placed and is_digit and text[i - 1] in DIGITS and (small < 1 or rng.random() < 0.3):
+            placed.append(_join(placed[-1][1], box, rng))
+        placed.append((ink, box))
+        edge.add(ink, box)
+        x = max(x, begin + wide)
+    if rng.random() < BESIDE_SHARE:
+        placed.append(_beside(placed, height, rng))
     return placed
+
+
+class _Edge:
+    """How far to the right the strokes of a line are, at each of a few heights."""
+
+    BANDS = 24
+
+    def __init__(self, height: float) -> None:
+        """Begin with an empty line whose digits are so high."""
+        self.band = 2 * height / self.BANDS  # from half a digit above the line to half a digit below it
+        self.top = -0.5 * height
+        self.reach = np.full(self.BANDS, -np.inf)
+
+    def nearest(self, ink: Ink, y: float, tall: float, wide: float, otherwise: float) -> float:
+        """Where the left of `ink` is when its strokes touch those before it."""
+        left, _ = self._sides(ink, y, tall, wide)
+        before = np.maximum(self.reach, np.maximum(np.roll(self.reach, 1), np.roll(self.reach, -1)))
+        away = before - left
+        return float(away.max()) if np.isfinite(away).any() else otherwise
+
+    def add(self, ink: Ink, box: Box) -> None:
+        """Put `ink` into the line."""
+        _, right = self._sides(ink, box[0], box[2] - box[0], box[3] - box[1])
+        self.reach = np.maximum(self.reach, box[1] + right)
+
+    def _sides(self, ink: Ink, y: float, tall: float, wide: float) -> tuple[Floats, Floats]:
+        """The left and right end of an ink at each height, from the left of its box; nothing is inf and -inf."""
+        h, w = ink.cover.shape
+        left, right = np.full(self.BANDS, np.inf, np.float32), np.full(self.BANDS, -np.inf, np.float32)
+        ys, xs = np.nonzero(ink.cover > 64)
+        bands = np.clip(((y + ys * tall / h - self.top) / self.band).astype(np.intp), 0, self.BANDS - 1)
+        np.minimum.at(left, bands, xs * wide / w)
+        np.maximum.at(right, bands, (xs + 1) * wide / w)
+        return left, right
+
+
+def _join(before: Box, box: Box, rng: np.random.Generator) -> tuple[Ink, Box]:
+    """A stroke from the top of a digit to that of the next, hanging or straight."""
+    x0, x1 = (before[1] + before[3]) / 2, (box[1] + box[3]) / 2
+    y = max(before[0], box[0]) + float(rng.uniform(0, 0.12)) * (box[2] - box[0])
+    deep = float(rng.uniform(0.02, 0.15)) * (box[2] - box[0])
+    size = 24, 48
+    image = Image.new("L", size[::-1])
+    ImageDraw.Draw(image).arc((0, -size[0], size[1] - 1, size[0] - 1), 0, 180, 255)
+    return Ink(tight(np.asarray(image)), is_skeleton=True), (y, x0, y + max(1.0, deep), max(x1, x0 + 2))
+
+
+def _beside(placed: list[tuple[Ink, Box]], height: float, rng: np.random.Generator) -> tuple[Ink, Box]:
+    """A sign that is no part of the number, before or behind it."""
+    ink = Ink(tight(drawn.sign(str(rng.choice(BESIDE)), rng=rng, size_px=pens.BANK_PX, thickness=0.1, jitter=0.03)))
+    tall = height * float(rng.uniform(0.6, 1.1))
+    wide, away = tall * scene.aspect(ink), height * float(rng.uniform(0.1, 0.5))
+    left = min(box[1] for _, box in placed) - away - wide
+    if rng.random() < 0.3:
+        left = max(box[3] for _, box in placed) + away
+    top = height - tall + float(rng.normal(0, 0.08)) * height
+    return ink, (top, left, top + tall, left + wide)
 
 
 def _word(bank: Bank, height: float, rng: np.random.Generator) -> list[tuple[Ink, Box]]:

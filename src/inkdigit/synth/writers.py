@@ -82,16 +82,18 @@ def write_glyph(hand: Writer, text: str, *, rng: np.random.Generator, size_px: i
     )
 
 
-def bend(lines: Gray, label: int, *, rng: np.random.Generator) -> Gray:
+def bend(lines: Gray, label: int, *, rng: np.random.Generator, slant: float | None = None) -> Gray:
     """The thin lines (h, w) of someone's digit, as another hand might have made them: uint8, tight.
 
-    A 1 may get a flag or a foot, a 7 a bar, a 0 a stroke through it; any digit another slant and other proportions.
+    A 1 may get a flag or a foot, a 7 a bar, a 0 a stroke through it; any digit another slant, or the one that is given
+    as the way of its top to the right, in heights, and other proportions.
     """
     h, w = lines.shape
     if not lines.any():
         return lines
     aspect = min(log_uniform(0.6, 1.3, rng), max(1.0, 1.05 * h / w))
-    slant = tan(radians(float(np.clip(rng.normal(0, 14), -35, 35))))
+    if slant is None:
+        slant = tan(radians(float(np.clip(rng.normal(0, 14), -35, 35))))
     roomy = np.pad(lines, ((0, 0), (h, h)))  # for what is added
     (ys, xs), image = np.nonzero(roomy), Image.fromarray(roomy)
     pen = ImageDraw.Draw(image)
@@ -116,14 +118,27 @@ def bend(lines: Gray, label: int, *, rng: np.random.Generator) -> Gray:
     return _sheared(np.asarray(image), aspect, slant)
 
 
+def leaning(ink: Gray, slant: float, *, thin: bool) -> Gray:
+    """An ink (h, w) whose top is moved to the right by `slant` of its height; thin lines stay thin: uint8, tight."""
+    if not slant or not ink.any():
+        return tight(ink)
+    if thin:
+        return _sheared(ink, 1.0, slant)
+    return tight(np.asarray(np.rint(_moved(np.asarray(ink, np.float32), slant)), np.uint8))
+
+
 def _sheared(lines: Gray, aspect: float, slant: float) -> Gray:
     """Thin lines with other proportions and another slant, still thin: uint8, tight."""
     h, w = lines.shape
-    wide = max(2, round(w * aspect))
-    soft: Map = resize(np.asarray(lines / 255, np.float32), (h, wide))
-    room = round(abs(slant) * h) + 2
-    image = Image.fromarray(np.pad(soft, ((0, 0), (room, room))))
-    offset = -slant * h / 2
-    moved = image.transform(image.size, Image.Transform.AFFINE, (1, slant, offset, 0, 1, 0), Image.Resampling.BILINEAR)
-    seen = np.asarray(moved)
+    soft: Map = resize(np.asarray(lines / 255, np.float32), (h, max(2, round(w * aspect))))
+    seen = _moved(soft, slant)
     return tight(np.asarray(np.where(seen > 0.3 * seen.max(), 255, 0), np.uint8))
+
+
+def _moved(ink: Map, slant: float) -> Map:
+    """The rows of an ink (h, w) moved to the right, the more the higher they are; it becomes wider."""
+    h = len(ink)
+    room = round(abs(slant) * h) + 2
+    image = Image.fromarray(np.pad(ink, ((0, 0), (room, room))))
+    how = (1, slant, -slant * h / 2, 0, 1, 0)
+    return np.asarray(image.transform(image.size, Image.Transform.AFFINE, how, Image.Resampling.BILINEAR), np.float32)

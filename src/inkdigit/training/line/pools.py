@@ -25,8 +25,8 @@ from inkdigit.types import Gray, Log, Part, silent
 
 POOL = 512  # lines
 BANK_SIZE = 200  # inks that are beside the numbers of a pool
-LEAST_SEEN = 0.5  # of the true ink must be in the view: nobody could read the rest
-TRIES = 3
+LEAST_SEEN = 0.65  # of the true ink must be in the view: nobody could read the rest
+TRIES = 6
 LOG_POOLS = 20
 
 

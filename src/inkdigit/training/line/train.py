@@ -22,13 +22,15 @@ from inkdigit.synth import lines
 from inkdigit.training.line.net import STRIDE_PX, LineNet
 from inkdigit.training.line.pools import Pool
 from inkdigit.training.network import steps as stepping
+from inkdigit.training.network.muon import Muon
 from inkdigit.types import Gray, Log, silent
 
 BATCH = 32  # lines
-PEAK_RATE, WARM_SHARE = 2e-3, 0.1
-WEIGHT_DECAY = 1e-3
-GRAY_DROPPED = 0.3  # of the lines have no gray levels: reading from the ink alone must work, too
-SHIFT_PX, STRETCH = 3, (0.8, 1.25)  # up or down; of the width
+PEAK_RATE, WARM_SHARE = 0.1, 0.1
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-3
+GRAY_DROPPED = 0.25  # of the lines have no gray levels: reading from the ink alone must work, too
+SHIFT_PX, ZOOM, STRETCH = 2.5, 0.15, 0.22  # up or down; of the height, and of the width, as logarithms
+CONTRAST = (0.6, 1.3)  # of the gray levels
 SAVE_STEPS, LOG_STEPS = 500, 100
 CHECKPOINT, LOSSES = "line.safetensors", "log.csv"  # files of the folder
 
@@ -57,14 +59,18 @@ def batches(pools: Sequence[Pool], rng: np.random.Generator | None) -> Iterator[
 
 
 def _changed(seen: Gray, rng: np.random.Generator) -> Gray:
-    """A view (2, 48, w), moved up or down, narrower or wider; in some there is only the ink."""
-    shift = int(rng.integers(-SHIFT_PX, SHIFT_PX + 1))
-    width = seen.shape[2]
-    columns = np.arange(max(16, round(width * rng.uniform(*STRETCH)))) + 0.5
-    columns = np.minimum((columns * width / len(columns)).astype(np.intp), width - 1)
-    changed: Gray = np.take(np.roll(seen, shift, 1), columns, 2)
+    """A view (2, 48, w), moved up or down, stretched, of other contrast; in some there is only the ink."""
+    _, height, width = seen.shape
+    zoom, stretch = np.exp(rng.uniform(-ZOOM, ZOOM)), np.exp(rng.uniform(-STRETCH, STRETCH))
+    rows = (np.arange(height) + 0.5 - height / 2) / zoom + height / 2 + rng.uniform(-SHIFT_PX, SHIFT_PX)
+    columns = (np.arange(max(16, round(width * stretch))) + 0.5) / stretch
+    places = (np.clip(at, 0, size - 1).astype(np.intp) for at, size in ((rows, height), (columns, width)))
+    changed: Gray = seen[:, *np.ix_(*places)]
     if rng.random() < GRAY_DROPPED:
         changed[0] = 0
+    else:
+        level = 128 + (changed[0] - 128.0) * rng.uniform(*CONTRAST)
+        changed[0] = np.clip(level, 0, 255)
     return changed
 
 
@@ -96,10 +102,10 @@ def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: L
     """Train for `epochs`, going on from the checkpoint in `folder` if there is one."""
     torch.manual_seed(seed)
     net: LineNet = LineNet(len(lines.ALPHABET)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
+    optimizer = Muon(net.parameters(), PEAK_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     each = -(-sum(len(pool.texts) for pool in pools) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK_RATE, total_steps=epochs * each + 1, pct_start=WARM_SHARE
+        optimizer, PEAK_RATE, total_steps=epochs * each + 1, pct_start=WARM_SHARE, cycle_momentum=False
     )
     path = folder / CHECKPOINT
     step = stepping.resume(path, net, optimizer, schedule)
