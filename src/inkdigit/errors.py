@@ -2,6 +2,7 @@
 
     InkdigitError              exit 1  HTTP 500
     ├─ UsageError                  2    400   an unknown recipe key, options that exclude each other
+    │   └─ OtherTask                          a model of single digits where whole numbers are read, or the reverse
     ├─ PictureError                3    422   an image that cannot be read
     │   ├─ NotAPicture                  415   the bytes are not an image, or not of a format that we open
     │   └─ PictureTooLarge              413   more pixels, or more bytes, than we decode
@@ -81,6 +82,10 @@ class UsageError(InkdigitError):
 
     exit_code = 2
     http_status = 400
+
+
+class OtherTask(UsageError):
+    """A model of single digits where whole numbers are read, or the reverse."""
 
 
 class PictureError(InkdigitError):

@@ -27,6 +27,7 @@ STEPS = "steps.csv"
 REPORT = "report.json"
 PAGE = "report.html"
 DONE = "DONE"
+LINE_SETTINGS = "line.json"  # how the training of a line reader was begun
 SEEDS = "seeds.json"  # the results of several runs together, which differ only in their random seed
 MAX_LABEL_BYTES = 180  # of a directory name: file systems allow 255, and date and number need some
 OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, ENVIRONMENT, STEPS, REPORT, PAGE, DONE}

@@ -2,35 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
-from inkdigit.synth import drawn, writers
-from inkdigit.types import Gray
 
-PAPER = 225
-
-
-def page(shape: tuple[int, int], seed: int = 0) -> Gray:
-    """Paper with a little noise."""
-    rng = np.random.default_rng(seed)
-    return np.asarray(PAPER + rng.integers(-4, 5, shape), np.uint8)
-
-
-def write(sheet: Gray, text: str, top: int, left: int, *, height: int = 40, seed: int = 0) -> tuple[int, int, int, int]:
-    """Write `text`, a number, on a sheet, and return its box."""
-    rng = np.random.default_rng(seed)
-    hand = writers.Writer(("",) * 10, 5, 0, 1, 0.09, 0, 0.01)
-    x = left
-    for sign in text:
-        ink = writers.write_glyph(hand, drawn.DIGIT_GLYPHS[int(sign)][0], rng=rng, size_px=round(height / 0.7))
-        rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
-        ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        window = sheet[top : top + ink.shape[0], x : x + ink.shape[1]]
-        window -= (window * (ink / 255 * 0.8)).astype(np.uint8)
-        x += ink.shape[1] + height // 5
-    return top, left, top + height, x - height // 5
+from .conftest import page, write
 
 
 def holds(found: Found, box: tuple[int, int, int, int], slack: int = 8) -> bool:

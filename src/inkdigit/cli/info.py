@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.errors import OtherTask
+from inkdigit.model.schema import LINE
 
 if TYPE_CHECKING:
     from inkdigit.model.card import Calibration, Ink
     from inkdigit.model.provenance import Provenance
+    from inkdigit.reading.reader import Reader
 
 
 def info(
@@ -28,12 +31,18 @@ def info(
     from inkdigit.model.provenance import Data
     from inkdigit.model.recognizer import Recognizer
 
-    recognizer = Recognizer.load(model)
+    recognizer: Recognizer | Reader
+    try:
+        recognizer = Recognizer.load(model)
+    except OtherTask:
+        from inkdigit.reading.reader import Reader
+
+        recognizer = Reader.load(model)
     card = recognizer.card
     if as_json:
         fields = json.loads(card.to_json())
         del fields["self_test"]
-        if card.prepare == "ink":
+        if card.ink is not None or card.prepare == "ink":
             fields["prepare"]["installed_ink"] = asdict(Ink.installed())
         talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
@@ -41,10 +50,11 @@ def info(
     lines: dict[str, Any] = {
         "name": card.name,
         "file": f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)",
+        "reads": "whole numbers" if card.task == LINE else "single digits",
         "classes": f"{len(card.classes)}: {' '.join(card.classes[:20])}{' …' if len(card.classes) > 20 else ''}",
         "parameters": f"{card.parameters:,}",
         "prepare": f"{card.prepare}, version {card.prepare_version}",
-        **({"ink network": _ink(card.ink)} if card.prepare == "ink" else {}),
+        **({"ink network": _ink(card.ink)} if card.ink is not None or card.prepare == "ink" else {}),
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
         "answers when": _accepts(card.calibration),

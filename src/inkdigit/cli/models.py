@@ -14,6 +14,7 @@ from inkdigit.report import numbers
 if TYPE_CHECKING:
     from inkdigit.measure.speed import Throughput
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.reading.reader import Reader
 
 ROWS = (
     "",
@@ -42,34 +43,43 @@ def models(
     """
     with talk.interruptible():
         from inkdigit.measure.speed import describe_machine, glance
-        from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
+        from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled, readers
+        from inkdigit.reading.reader import Reader
 
         machine, paths = describe_machine(), bundled()
         if machine.busy:
             talk.note(f"The machine is busy (load {machine.load_before:.1f}): it could answer more images per second.")
         recognizers = [Recognizer.load(path) for path in paths.values()]
         speeds = glance(recognizers)
+        lines = [Reader.load(path) for path in readers().values()]
     if as_json:
         listed = [_to_json(*model) for model in zip(paths, recognizers, speeds, strict=True)]
-        content = {"default": DEFAULT, "machine": asdict(machine), "models": listed}
+        of_lines = [_about(name, reader) for name, reader in zip(readers(), lines, strict=True)]
+        content = {"default": DEFAULT, "machine": asdict(machine), "models": listed, "readers": of_lines}
         talk.say(json.dumps(content, ensure_ascii=False))
         return
     marks = ["default" if name == DEFAULT else "" for name in paths]
     columns = [_cells(*model) for model in zip(paths, marks, recognizers, speeds, strict=True)]
     talk.table([(*row, "") for row in zip(ROWS, *columns, strict=True)], left=1)
+    for name, reader in zip(readers(), lines, strict=True):
+        size = f"{reader.path.stat().st_size / 1000:,.0f} kB, {reader.card.parameters:,} parameters"
+        talk.say(f"{name}: reads whole numbers with inkdigit read ({size})")
     talk.next_steps(["inkdigit", "info", DEFAULT], ["inkdigit", "benchmark"])
 
 
 def _to_json(name: str, recognizer: Recognizer, speed: Throughput) -> dict[str, Any]:
     """One model as JSON types, not rounded; `figures` and `data` are those of its card."""
-    card = recognizer.card
+    return {**_about(name, recognizer), "figures": recognizer.card.figures, "throughput": asdict(speed)}
+
+
+def _about(name: str, model: Recognizer | Reader) -> dict[str, Any]:
+    """What a model for single digits and a line reader both have."""
+    card = model.card
     return {
         "name": name,
-        "bytes": recognizer.path.stat().st_size,
+        "bytes": model.path.stat().st_size,
         "numbers": card.numbers,
         "parameters": card.parameters,
-        "figures": card.figures,
-        "throughput": asdict(speed),
         "data": None if card.provenance.data is None else card.provenance.data.to_json(),
     }
 

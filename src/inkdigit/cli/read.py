@@ -1,4 +1,4 @@
-"""`inkdigit read`: the numbers in pictures, and the cells of grids."""
+"""`inkdigit read`: the numbers in pictures, the cells of grids, and the fields of forms."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ def read(
     grid: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Read the cells of a grid, as 9x9 for a sudoku.")
     ] = None,
+    fields: Annotated[
+        Path | None, typer.Option(metavar="FIELDS.toml", help="Read the named boxes of a form, one value each.")
+    ] = None,
     show: Annotated[
         Path | None, typer.Option(metavar="OUT.png", help="Also draw each picture with the boxes of its numbers.")
     ] = None,
@@ -43,14 +46,27 @@ def read(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
-    if grid is not None and (expect is not None or alphabet is not None or as_csv or show is not None):
-        raise UsageError("--grid excludes --expect, --alphabet, --show and --csv")
+    limited = expect is not None or alphabet is not None or show is not None
+    if grid is not None and (limited or as_csv or fields is not None):
+        raise UsageError("--grid excludes --expect, --alphabet, --fields, --show and --csv")
+    if fields is not None and limited:
+        raise UsageError(
+            "--fields excludes --expect, --alphabet and --show",
+            hint="The file may have expect and alphabet for each field.",
+        )
     shown: list[tuple[Path, Gray, Reading]] | None = None if show is None else []
-    answer = _grids(_size(grid)) if grid is not None else _numbers(model, expect, alphabet, shown)
+    columns: tuple[str, ...] = CSV_COLUMNS
+    if grid is not None:
+        answer = _grids(_size(grid))
+    elif fields is not None:
+        answer, names = _forms(model, fields)
+        columns = ("file", *names, "error")
+    else:
+        answer = _numbers(model, expect, alphabet, shown)
     failed = False
     with talk.interruptible():
         if as_csv:
-            talk.say(csv_line(CSV_COLUMNS))
+            talk.say(csv_line(columns))
         for file, problem in (entry for picture in pictures for entry in expand(picture)):
             try:
                 if problem is not None:
@@ -58,7 +74,7 @@ def read(
                 found = {"file": str(file), **answer(file)}
             except PictureError as exc:
                 found, failed = {"file": str(file), **exc.to_json()}, True
-            talk.say(_line(found, as_json=as_json, as_csv=as_csv))
+            talk.say(_line(found, columns, as_json=as_json, as_csv=as_csv))
     if show is not None and shown:
         from inkdigit.files import write_atomic
         from inkdigit.report.readings import draw
@@ -107,19 +123,42 @@ def _grids(size: tuple[int, int]) -> Callable[[Path], dict[str, Any]]:
     return lambda file: {**read_grid(decode(file), *size, recognizer).to_json(), "model": recognizer.name}
 
 
-def _line(found: dict[str, Any], *, as_json: bool, as_csv: bool) -> str:
+def _forms(model: str, path: Path) -> tuple[Callable[[Path], dict[str, Any]], list[str]]:
+    """What reads the fields of one file, and their names."""
+    from inkdigit.picture.decode import decode
+    from inkdigit.reading.fields import Form
+    from inkdigit.reading.reader import Reader
+
+    form = Form.load(path, Reader.load(model))
+
+    def answer(file: Path) -> dict[str, Any]:
+        values = {name: reading.to_json() for name, reading in form.read(decode(file)).items()}
+        return {"fields": values, "model": form.reader.card.name}
+
+    return answer, [field.name for field in form.fields]
+
+
+def _line(found: dict[str, Any], columns: tuple[str, ...], *, as_json: bool, as_csv: bool) -> str:
     """One answer as text, JSON or CSV."""
     if as_json:
         return json.dumps(found, ensure_ascii=False)
     if as_csv:
-        return csv_line(tuple(found.get(column) for column in CSV_COLUMNS))
+        values = {name: value["text"] for name, value in found.get("fields", {}).items()}
+        return csv_line(tuple({**values, **found}.get(column) for column in columns))
     file = found["file"]
     if "error" in found:
         return f"{file}  error: {found['error']}"
     if "rows" in found:
         rows = [" ".join("?" if cell is None else cell or "." for cell in row) for row in found["rows"]]
-        return "\n".join([str(file), *(f"  {row}" for row in rows)])
+        return "\n".join([file, *(f"  {row}" for row in rows)])
+    if "fields" in found:
+        return "\n".join([file, *(f"  {name}  {_said(value)}" for name, value in found["fields"].items())])
+    return f"{file}  {_said(found)}"
+
+
+def _said(found: dict[str, Any]) -> str:
+    """One reading as text."""
     if found["reason"]:
         guesses = " ".join(number["text"] for number in found["numbers"])
-        return f"{file}  —  {found['reason']}" + (f" (perhaps {guesses})" if guesses else "")
-    return f"{file}  {found['text']}  {100 * found['confidence']:.2f} %"
+        return f"—  {found['reason']}" + (f" (perhaps {guesses})" if guesses else "")
+    return f"{found['text']}  {100 * found['confidence']:.2f} %"

@@ -11,7 +11,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import TrainingError, UsageError
-from inkdigit.runs import PAGE, check_place, model_path
+from inkdigit.runs import LINE_SETTINGS, PAGE, check_place, model_path
 
 if TYPE_CHECKING:
     from inkdigit.training.recipe import Recipe
@@ -19,13 +19,17 @@ if TYPE_CHECKING:
     from inkdigit.training.seeds import Trained
     from inkdigit.types import Dataset
 
+LINE = "line"  # what trains the reader of whole numbers
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe.")]
 
 
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="A bundled recipe, or the path of a TOML file.")] = None,
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A bundled recipe, the path of a TOML file, or line: the reader of whole numbers."),
+    ] = None,
     data: Annotated[str | None, typer.Option(help="SOURCE to train on; by default that of the recipe.")] = None,
     out: Annotated[
         Path | None,
@@ -50,6 +54,11 @@ def train(
         raise UsageError("--seeds already names the runs", expected="no --seed and no --resume", hint=hint)
     if resume is not None and (data or out or seed is not None or set_):
         raise UsageError("--resume continues a run as it was begun", expected="no --data, --out, --seed or --set")
+    if recipe == LINE or (resume is not None and _is_line(resume)):
+        if seeds is not None or device != "auto":
+            raise UsageError("The line reader is trained on the processor, with one seed", expected="no such options")
+        _train_line(resume, set_, data=data, out=out, seed=seed)
+        return
     from inkdigit.training.recipe import Recipe, parse_seeds
 
     if resume is not None:
@@ -113,6 +122,29 @@ def first_run(
     talk.note(f"\nThe images in {examples}, read by {'the bundled model' if small else 'the new model'}:")
     predict([examples], model="default" if small else str(run.folder))
     talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
+
+
+def _is_line(run: str) -> bool:
+    """Whether a run directory is one of the line reader."""
+    return (Path(run) / LINE_SETTINGS).is_file()
+
+
+def _train_line(
+    resume: str | None, set_: list[str] | None, *, data: str | None, out: Path | None, seed: int | None
+) -> None:
+    """Train the line reader, or go on with it, and print what it reads."""
+    with talk.interruptible(), talk.requiring("Training needs"):
+        from inkdigit.training.line.run import parse_settings, resume_line, train_line
+
+        if resume is not None:
+            run = resume_line(Path(resume), log=talk.note)
+        else:
+            run = train_line(parse_settings(set_ or [], data=data, seed=seed), out=out, log=talk.note)
+    talk.say(f"Read right  {run.right:,} of {run.n:,} composed lines that trained nothing, every character of them")
+    talk.say(f"Model       {run.model}")
+    talk.next_steps(
+        ["inkdigit", "read", "picture.png", "--model", str(run.folder)], ["inkdigit", "info", str(run.folder)]
+    )
 
 
 def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:

@@ -237,8 +237,13 @@ class Recognizer:
 
 
 def bundled() -> dict[str, Path]:
-    """The models that ship with the package: name → file."""
+    """The models for single digits that ship with the package: name → file."""
     return {path.stem: path for path in sorted(ZOO.glob("*.onnx"))}
+
+
+def readers() -> dict[str, Path]:
+    """The line readers that ship with the package: name → file."""
+    return {path.stem: path for path in sorted((ZOO / "readers").glob("*.onnx"))}
 
 
 def find(model: str | Path) -> Path:
@@ -249,8 +254,8 @@ def find(model: str | Path) -> Path:
     """
     known = bundled()
     name = DEFAULT if model == "default" else str(model)
-    if isinstance(model, str) and name in known:
-        return known[name]
+    if isinstance(model, str) and (file := {**known, **readers()}.get(name)) is not None:
+        return file
     with looking_up(name):
         if (file := _file_at(Path(model))) is not None:
             return file

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from inkdigit.errors import ModelFileError, NotAModelFile, UsageError
+from inkdigit.errors import ModelFileError, NotAModelFile, OtherTask
 from inkdigit.model.card import LINE_OUTPUT, METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS
 from inkdigit.model.schema import DIGIT, LINE
 from inkdigit.parsing import read_bytes
@@ -30,7 +30,7 @@ def open_model(path: Path, *, task: str = DIGIT) -> tuple[ort.InferenceSession, 
     Raises:
         ModelFileError: the file cannot be read.
         NotAModelFile: it is not ONNX, or not one of ours.
-        UsageError: it is a model for another task.
+        OtherTask: it is a model for another task.
     """
     data = read_file(path)
     try:
@@ -52,7 +52,7 @@ def open_model(path: Path, *, task: str = DIGIT) -> tuple[ort.InferenceSession, 
     )
     is_line = inputs == [("line", "tensor(uint8)", [*LINE_SHAPE])] and outputs == [LINE_OUTPUT]
     if (is_line and task == DIGIT) or (is_digit and task == LINE):
-        raise UsageError(
+        raise OtherTask(
             f"{path} reads {'whole numbers' if is_line else 'single digits'}",
             expected=f"a model for {'single digits' if is_line else 'whole numbers'}",
             hint=f"Use inkdigit {'read' if is_line else 'predict'}.",

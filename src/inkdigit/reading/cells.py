@@ -32,10 +32,7 @@ class Table:
 
     def to_json(self) -> dict[str, Any]:
         """The rows, and how sure each digit is."""
-        sure = [
-            [None if cell.label is None else round(cell.confidence or 0.0, 6) for cell in row] for row in self.cells
-        ]
-        return {"rows": self.rows, "confidences": sure}
+        return {"rows": self.rows, "confidences": [[_sureness(cell) for cell in row] for row in self.cells]}
 
 
 def _content(cell: Prediction) -> str | None:

@@ -18,6 +18,7 @@ from inkdigit.errors import UsageError
 
 MAX_CHARACTERS = 500  # of an expression
 MAX_POSITIONS = 2_000  # characters of an expression whose repetitions are written out
+MAX_PARTS = 20_000  # of it, with those that have no characters: a group of nothing can be repeated as well
 
 State = frozenset[int]  # positions of which the last character may be one; the start is {0}
 Part = tuple[set[int], set[int], bool]  # where a part of an expression may begin and end, and whether it may be empty
@@ -32,6 +33,7 @@ class Pattern:
     _characters: list[str] = field(default_factory=lambda: [""])  # of each position; 0 is before the first character
     _follows: list[set[int]] = field(default_factory=lambda: [set()])
     _last: set[int] = field(default_factory=set)
+    _parts: int = 0  # that were written out
     _known: dict[State, dict[str, State]] = field(default_factory=dict)
 
     start: State = frozenset({0})
@@ -58,6 +60,15 @@ class Pattern:
                 return False
             state = after
         return self.accepts(state)
+
+
+def characters(text: str) -> str:
+    """The characters of an alphabet as it is written: `0-9` are the digits from 0 to 9, and x is ×."""
+
+    def between(found: re.Match[str]) -> str:
+        return "".join(chr(code) for code in range(ord(found[1]), ord(found[2]) + 1))
+
+    return re.sub(r"([0-9])-([0-9])", between, text).replace("x", "×")
 
 
 def compile_pattern(text: str, alphabet: str) -> Pattern:
@@ -93,8 +104,18 @@ def _unknown(text: str, what: str) -> UsageError:
     )
 
 
+def _too_large(pattern: Pattern) -> UsageError:
+    return UsageError(
+        f"The pattern {pattern.text!r} is too large",
+        expected=f"at most {MAX_POSITIONS:,} characters when its repetitions are written out",
+    )
+
+
 def _sequence(pattern: Pattern, items: Any) -> Part:
     """One item after the other."""
+    pattern._parts += 1
+    if pattern._parts > MAX_PARTS:
+        raise _too_large(pattern)
     first: set[int] = set()
     last: set[int] = set()
     empty = True
@@ -132,7 +153,8 @@ def _item(pattern: Pattern, code: Any, value: Any) -> Part:
 
 def _repeat(pattern: Pattern, least: int, most: Any, items: Any) -> Part:
     """An item several times: written out as often as it must stand, then a loop or what may be left out."""
-    copies = [_sequence(pattern, items) for _ in range(max(least, 1) if most is codes.MAXREPEAT else int(most))]
+    count = max(least, 1) if most is codes.MAXREPEAT else int(most)
+    copies = [_sequence(pattern, items) for _ in range(count)]
     if most is codes.MAXREPEAT and copies:
         for position in copies[-1][1]:
             pattern._follows[position] |= copies[-1][0]
@@ -151,9 +173,7 @@ def _repeat(pattern: Pattern, least: int, most: Any, items: Any) -> Part:
 
 def _position(pattern: Pattern, characters: set[str]) -> Part:
     if len(pattern._characters) > MAX_POSITIONS:
-        raise UsageError(
-            f"The pattern {pattern.text!r} is too large", expected=f"at most {MAX_POSITIONS:,} characters, repeated"
-        )
+        raise _too_large(pattern)
     pattern._characters.append("".join(sorted(characters & set(pattern.alphabet))))
     pattern._follows.append(set())
     position = len(pattern._characters) - 1

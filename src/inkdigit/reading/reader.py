@@ -14,16 +14,17 @@ import onnxruntime as ort
 
 from inkdigit.errors import ModelFileError, PictureError, SelfTestFailed, UsageError
 from inkdigit.model.card import Card
+from inkdigit.model.recognizer import find as find_model
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.decode import Picture, decode, split_pictures
 from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
-from inkdigit.reading.pattern import Pattern, compile_pattern
+from inkdigit.reading.pattern import Pattern, characters, compile_pattern
 from inkdigit.reading.view import view
 from inkdigit.types import NO_INK, UNSURE, Digit, Floats, Gray, Number, Reading
 
-READER = Path(__file__).parent / "line.onnx"  # the bundled one
+DEFAULT = "line"  # the bundled one
 NOT_A_NUMBER = "not a number"
 TOLERANCE = 5e-3  # of a probability in the self test
 
@@ -41,16 +42,15 @@ class Reader:
 
     @classmethod
     def load(cls, model: str | Path = "default") -> Reader:
-        """Open a line reader: the bundled one, or an `.onnx` path; and run its self test.
+        """Open a line reader by its bundled name, the directory of its training or its path; and run its self test.
 
         Raises:
-            UsageError: there is no such file, or it is a model for single digits.
+            UsageError: there is no such model.
+            OtherTask: it is a model for single digits.
             NotAModelFile: the file is not ONNX, or has no card.
             SelfTestFailed: the file does not read what it did when it was written.
         """
-        path = READER if model in ("default", "line") else Path(model)
-        if not path.is_file():
-            raise UsageError(f"There is no line reader {str(model)!r}", expected="line, or an .onnx file")
+        path = find_model(DEFAULT if model == "default" else model)
         session, text = open_model(path, task=LINE)
         reader = cls(session, Card.from_json(text, where=str(path)), path=path)
         reader._test_itself()
@@ -94,7 +94,7 @@ class Reader:
         """The automaton that readings must obey; None if all are allowed."""
         if expect is None and alphabet is None:
             return None
-        known = self.alphabet if alphabet is None else alphabet.replace("x", "×")
+        known = self.alphabet if alphabet is None else characters(alphabet)
         if unknown := sorted(set(known) - set(self.alphabet)):
             raise UsageError(
                 f"This reader does not know {' '.join(unknown)}", expected=f"characters among {self.alphabet}"
@@ -115,7 +115,7 @@ class Reader:
     def _number(self, gray: Gray, line: Found, pattern: Pattern | None) -> Number:
         top, left, bottom, right = line.box
         seen = view(gray[top:bottom, left:right])
-        log_probs = self._run(seen[None])[0]
+        log_probs = self.log_probs(seen[None])[0]
         decoded = ctc.decode(log_probs, self.alphabet, pattern)
         if decoded is None or not decoded.text.strip():
             return Number("", 0.0, line.box, reason=NOT_A_NUMBER)
@@ -128,7 +128,7 @@ class Reader:
         reason = NOT_A_NUMBER if line.number < LIKE_NUMBER else UNSURE if confidence < self._accept else None
         return Number(decoded.text, confidence, line.box, digits, reason)
 
-    def _run(self, views: Gray) -> Floats:
+    def log_probs(self, views: Gray) -> Floats:
         """The network on uint8 (N, 2, 48, w): log probabilities (N, T, 1 + A)."""
         try:
             return np.asarray(self._session.run(None, {"line": views})[0], np.float32)
@@ -138,7 +138,7 @@ class Reader:
     def _test_itself(self) -> None:
         test = self.card.self_test
         try:
-            probs = np.exp(self._run(test.images)).reshape(-1, 1 + len(self.alphabet))
+            probs = np.exp(self.log_probs(test.images)).reshape(-1, 1 + len(self.alphabet))
         except (ModelFileError, ValueError) as exc:
             raise SelfTestFailed(str(exc)) from exc
         difference = np.abs(probs - test.probs).max() if probs.shape == test.probs.shape else np.inf

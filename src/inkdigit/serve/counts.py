@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from inkdigit.errors import InkdigitError, PictureError
-from inkdigit.types import Prediction
+from inkdigit.types import Prediction, Reading
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that names the folder of the counts of all worker processes
 # Seconds: from a clean image (2 ms) to the default time limit, a factor of two or so between them.
@@ -49,11 +49,13 @@ class Counts:
         """Count a request that failed."""
         self._refused.labels(exc.kind).inc()
 
-    def pictures(self, model: str, answers: Iterable[Prediction | PictureError]) -> None:
-        """Count the answers to images."""
+    def pictures(self, model: str, answers: Iterable[Prediction | Reading | PictureError]) -> None:
+        """Count the answers to images; what numbers say is not told apart."""
         for answer in answers:
             if isinstance(answer, PictureError):
                 label = f"error: {answer.kind}"
+            elif isinstance(answer, Reading):
+                label = "read" if answer.reason is None else f"refused: {answer.reason}"
             else:
                 label = answer.label if answer.label is not None else f"refused: {answer.reason}"
             self._pictures.labels(model, label).inc()

@@ -132,7 +132,9 @@ class Service:
     async def read(self, pictures: list[bytes | PictureError], pattern: Pattern | None) -> list[Reading | PictureError]:
         """The numbers in each image, in their order; the answer to an image that cannot be read is its error."""
         until = monotonic() + self.settings.time_limit_s
-        return await self.work(lambda: _readings(self.reader, pictures, pattern, until=until))
+        answers = await self.work(lambda: _readings(self.reader, pictures, pattern, until=until))
+        self.counts.pictures(self.reader.card.name, answers)
+        return answers
 
     def close(self) -> None:
         """Wait for the calls that run, and drop those that wait."""

@@ -227,7 +227,8 @@ def _number(text: str, hands: Hands, height: float, rng: np.random.Generator) ->
         zeros = float(rng.uniform(*SMALL_ZEROS)) if rng.random() < SMALL_ZEROS_SHARE else 1.0
         shrink = float(rng.normal(0, SHRINK))
     tail = len(text.rstrip("0.,- "))  # where zeros at the end begin
-    x, placed, edge = 0.0, [], _Edge(height)
+    x, edge = 0.0, _Edge(height)
+    placed: list[tuple[Ink, Box]] = []
     for i, sign in enumerate(text):
         if sign == " ":
             x += height * float(rng.uniform(0.45, 1.2))

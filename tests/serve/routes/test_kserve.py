@@ -276,7 +276,7 @@ def test_more_than_can_be_answered_in_time_is_given_up():
     class Slow:
         """A recognizer that takes a tenth of a second whatever it is asked."""
 
-        asked = 0
+        asked, name, classes = 0, "slow", ()
 
         def predict(self, images: Gray) -> list[Any]:
             self.asked += len(images)
@@ -288,5 +288,5 @@ def test_more_than_can_be_answered_in_time_is_given_up():
     head = json.dumps({"inputs": [tensor]}).encode()
     slow = Slow()
     with pytest.raises(TooSlow):
-        kserve.infer_body(slow, head + many.tobytes(), str(len(head)), until=time.monotonic() + 0.05)
+        kserve.infer_body(kserve.Digits(slow), head + many.tobytes(), str(len(head)), until=time.monotonic() + 0.05)
     assert slow.asked <= 1000

@@ -71,7 +71,7 @@ def test_a_training_goes_on_and_its_file_is_a_reader(tmp_path):
     views = held_out.each()[0][None]
     with torch.no_grad():
         expected = torch.log_softmax(net(torch.from_numpy(views)) / reader.card.calibration.temperature, 2).exp()
-    probs = np.exp(reader._run(views))
+    probs = np.exp(reader.log_probs(views))
     assert probs.shape == (1, views.shape[3] // STRIDE_PX, 1 + len(ALPHABET))
     assert np.abs(probs - expected.numpy()).mean() < 0.01
     with pytest.raises(UsageError, match="reads whole numbers"):
@@ -85,8 +85,8 @@ def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):
     train.train(some, tmp_path, epochs=1, seed=0)
     path = tmp_path / "line.onnx"
     path.write_bytes(export(tmp_path, held_out, name="line", provenance=Provenance()))
-    real = Reader._run
-    monkeypatch.setattr(Reader, "_run", lambda self, views: 1.5 * real(self, views))
+    real = Reader.log_probs
+    monkeypatch.setattr(Reader, "log_probs", lambda self, views: 1.5 * real(self, views))
     with pytest.raises(SelfTestFailed):
         Reader.load(path)
 

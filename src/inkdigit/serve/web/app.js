@@ -1,20 +1,24 @@
 // The page: it sends what is drawn, dropped, pasted or chosen, and shows the answer.
 
 import { Asker, Refusal, fetchJson, visit } from "./ask.js";
-import { strokes } from "./glyphs.js";
-import { Paper, SIDE } from "./paper.js";
+import { strokes, strokesOfNumber } from "./glyphs.js";
+import { Paper, SQUARE, STRIP } from "./paper.js";
 import { takePictures } from "./pictures.js";
+import { showNoReading, showReading } from "./reading.js";
 import { percent, showAnswer, showNothing, showTrouble } from "./show.js";
 
 const $ = (id) => document.getElementById(id);
 const READ_OUT_MS = 700; // after the last answer, so that a screen reader does not read out every stroke
 const DIGITS = [..."0123456789"];
+const SHOWN_DIGITS = 4; // of the number that the page writes by itself
+const NUMBER = "#number"; // at the end of the address: the page begins with numbers
 
 const paper = new Paper($("ink"));
 const asker = new Asker();
 let info = {};
 let models = [];
 let classes = DIGITS;
+let mode = "digit"; // or "number": what is read
 let last = null; // the latest answer: { question, blob, answer }
 let shownPicture = null;
 let readOut = 0;
@@ -22,17 +26,30 @@ let readOut = 0;
 // ---- Asking
 
 function ask({ resting }) {
-  const question = { blob: () => paper.blob(), model: $("model").value || null, resting, state: paper.state };
+  const question = { blob: () => paper.blob(), ...addressee(resting), resting, state: paper.state };
   if (paper.blank) {
     asker.forget();
     notice(""); // no request is open any more
-    last = null;
-    showNothing(classes);
-    say("");
-    return followAnswer();
+    return forgetAnswer();
   }
   if (info.needs_token && !visit.get("token")) return refused(new Refusal(401));
   asker.ask(question);
+}
+
+// Who answers: the route, what is added to it, and the model that was chosen.
+function addressee(resting) {
+  if (mode === "number") return { mode, route: "read", query: {}, model: null };
+  const model = $("model").value || null;
+  const query = { ...(resting ? {} : { saliency: "false" }), ...(model && { model }) }; // without reasons it is half of the work
+  return { mode, route: "explain", query, model };
+}
+
+function forgetAnswer() {
+  last = null;
+  showNothing(classes);
+  showNoReading();
+  say("");
+  followAnswer();
 }
 
 paper.addEventListener("ink", () => {
@@ -54,21 +71,30 @@ asker.addEventListener("answer", ({ detail }) => {
   notice("");
   if (paper.blank) return;
   last = detail;
-  classes = detail.answer.classes;
-  const { resting, state } = detail.question;
-  say(showAnswer(detail.answer, { drawn: !state.picture, resting }));
+  const { question, blob, answer } = detail;
+  const about = { drawn: !question.state.picture, resting: question.resting };
+  if (question.mode === "number") say(showReading(answer.readings[0], { blob, ...about }));
+  else {
+    classes = answer.classes;
+    say(showAnswer(answer, about));
+  }
   followAnswer();
 });
 asker.addEventListener("refusal", ({ detail: { error } }) => refused(error));
-asker.addEventListener("busy", () => notice("The service is busy. Your digit will be read in a moment."));
+asker.addEventListener("busy", () => notice(`The service is busy. Your ${mode} will be read in a moment.`));
 asker.addEventListener("away", () => notice("The service does not answer. Your drawing is not lost; trying again …"));
 
 function refused(error) {
   notice("");
   last = null;
   if (error.status === 401) askToken();
-  say(showTrouble(...excuse(error), classes));
+  trouble(...excuse(error));
   followAnswer();
+}
+
+function trouble(title, said) {
+  showNoReading();
+  say(showTrouble(title, said, classes));
 }
 
 // An error of the service in words for people: a title and the next step.
@@ -77,7 +103,7 @@ function excuse(error) {
   const words = {
     401: ["Access token needed", "This service only answers with an access token."],
     408: ["That took too long", "Please try again, perhaps with a smaller picture."],
-    413: ["Too large", `This picture is larger than this service accepts.${limit} Choose a smaller copy, or cut out the digit.`],
+    413: ["Too large", `This picture is larger than this service accepts.${limit} Choose a smaller copy, or cut out the ${mode}.`],
     415: ["Not a picture", "This file cannot be opened as a picture. Possible formats: PNG, JPEG, WebP, GIF, BMP and TIFF."],
     422: ["Cannot be read", "This picture seems to be damaged. Please try another copy of it."],
   };
@@ -100,9 +126,9 @@ async function put(file) {
   if (!file) return;
   try {
     const bytes = await file.arrayBuffer(); // now: the file may be deleted before it is sent
-    paper.put(new File([bytes], file.name || "digit.png", { type: file.type }));
+    paper.put(new File([bytes], file.name || `${mode}.png`, { type: file.type }));
   } catch {
-    say(showTrouble("Cannot be opened", "This file could not be read from your device.", classes));
+    trouble("Cannot be opened", "This file could not be read from your device.");
   }
 }
 
@@ -124,6 +150,36 @@ $("picture").addEventListener("error", () => {
 });
 takePictures(put);
 
+// ---- One digit, or a number
+
+function turn(to) {
+  $(`mode-${to}`).checked = true; // also where the address has changed
+  if (to === mode) return;
+  mode = to;
+  document.documentElement.dataset.mode = mode;
+  showTitle();
+  asker.forget();
+  notice("");
+  forgetAnswer(); // the other network's
+  paper.turn(mode === "number" ? STRIP : SQUARE); // asks again, if there is something on it
+}
+
+function showTitle() {
+  const digits = classes.join() === DIGITS.join();
+  document.querySelector("h1").textContent = mode === "number" ? "Write a number." : digits ? "Draw a digit." : "Draw one of the classes.";
+}
+
+const addressed = () => (location.hash === NUMBER ? "number" : "digit");
+for (const to of ["digit", "number"]) {
+  $(`mode-${to}`).addEventListener("change", () => {
+    const address = new URL(location.href);
+    address.hash = to === "number" ? NUMBER : "";
+    history.replaceState(null, "", address); // a reload and a link keep the mode; "back" leaves the page
+    turn(to);
+  });
+}
+addEventListener("hashchange", () => turn(addressed()));
+
 // ---- Tools and keys
 
 $("undo").addEventListener("click", () => paper.undo());
@@ -131,7 +187,7 @@ $("redo").addEventListener("click", () => paper.redo());
 $("clear").addEventListener("click", () => paper.clear());
 $("thickness").addEventListener("input", () => (paper.thickness = Number($("thickness").value)));
 addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input:not([type=range], [type=checkbox]), select, textarea");
+  const typing = event.target.closest("input:not([type=range], [type=checkbox], [type=radio]), select, textarea");
   if (typing || event.altKey) return;
   const key = event.key.toLowerCase();
   const command = event.ctrlKey || event.metaKey;
@@ -148,7 +204,11 @@ $("show-me").addEventListener("click", async () => {
   tracing = true;
   paper.clear();
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  for (const stroke of strokes(Math.floor(Math.random() * 10), SIDE)) await paper.trace(stroke, still ? 0 : 650);
+  const begun = mode;
+  const random = (count) => Array.from({ length: count }, () => Math.floor(Math.random() * 10)).join("");
+  const shown = begun === "number" ? strokesOfNumber(random(SHOWN_DIGITS), STRIP) : strokes(Number(random(1)), SQUARE[0]);
+  const pace = begun === "number" ? 350 : 650; // of each stroke, in ms
+  for (const stroke of shown) if (mode === begun) await paper.trace(stroke, still ? 0 : pace);
   tracing = false;
 });
 
@@ -172,8 +232,8 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showTheme)
 
 function followAnswer() {
   const file = last?.question.state.picture;
-  const name = file ? file.name.replace(/[^\w.-]/g, "_") : "digit.png"; // similar to the name under which the browser saves it
-  const address = new URL("predict", location.href);
+  const name = file ? file.name.replace(/[^\w.-]/g, "_") : `${mode}.png`; // similar to the name under which the browser saves it
+  const address = new URL(mode === "number" ? "read" : "predict", location.href);
   address.hash = "";
   if (last?.question.model) address.searchParams.set("model", last.question.model);
   const header = info.needs_token ? ` -H 'Authorization: Bearer YOUR-TOKEN'` : "";
@@ -184,8 +244,8 @@ function followAnswer() {
   if (last) $("save").href = URL.createObjectURL(last.blob);
   $("save").download = name;
   $("copy-told").textContent = "";
-  $("correction").hidden = !info.collects || !last;
-  if (info.collects && last) renewCorrection();
+  $("correction").hidden = !info.collects || !last || mode === "number"; // the line reader does not learn from corrections
+  if (!$("correction").hidden) renewCorrection();
 }
 
 $("copy").addEventListener("click", async () => {
@@ -244,7 +304,7 @@ function base64(blob) {
 
 $("agreed").addEventListener("change", () => {
   visit.set("agreed", $("agreed").checked ? "yes" : "");
-  if (last) renewCorrection();
+  if (last && !$("correction").hidden) renewCorrection();
 });
 $("right").addEventListener("keydown", (event) => {
   const button = [...$("keys").children].find((one) => one.textContent === event.key);
@@ -308,8 +368,7 @@ function followModel() {
   if (accuracy) $("accuracy").textContent = `${percent(accuracy, 2)} right`;
   $("model-figure").title = `Measured on ${n.toLocaleString("en")} images of ${data} (${part}). The link opens the model card.`;
   classes = model.classes;
-  const digits = classes.join() === DIGITS.join();
-  document.querySelector("h1").textContent = digits ? "Draw a digit." : "Draw one of the classes.";
+  showTitle();
   if (paper.blank) showNothing(classes);
 }
 
@@ -325,6 +384,6 @@ $("agreed").checked = visit.get("agreed") === "yes";
 $("photograph").hidden = !matchMedia("(pointer: coarse)").matches;
 $("thickness").value = paper.thickness;
 showTheme();
-showNothing(classes);
-followAnswer();
+forgetAnswer();
+turn(addressed());
 meet();

@@ -47,8 +47,8 @@ export class Asker extends EventTarget {
   #away = 0;
   #wake = null; // ends a pause, if the waiting question may start early
 
-  // Send what `blob()` returns when its turn comes. `resting`: the pen rests, so do not wait. Events: "answer",
-  // "refusal", "busy" and "away" (after both it is sent again), each with its data in `detail`.
+  // Send what `blob()` returns to `route` with `query` when its turn comes. `resting`: the pen rests, so do not wait.
+  // Events: "answer", "refusal", "busy" and "away" (after both it is sent again), each with its data in `detail`.
   ask(question) {
     this.#next = question;
     this.#wake?.();
@@ -96,9 +96,8 @@ export class Asker extends EventTarget {
     const emit = (kind, detail) => controller.signal.aborted || this.dispatchEvent(new CustomEvent(kind, { detail }));
     try {
       const blob = await question.blob();
-      const query = new URLSearchParams(question.resting ? {} : { saliency: "false" }); // saves half of the work
-      if (question.model) query.set("model", question.model);
-      const route = query.size ? `explain?${query}` : "explain";
+      const query = new URLSearchParams(question.query);
+      const route = query.size ? `${question.route}?${query}` : question.route;
       const headers = { "Content-Type": "application/octet-stream" }; // whatever the type of the file
       const answer = await fetchJson(route, { method: "POST", body: blob, headers, signal: controller.signal });
       this.#away = 0;

@@ -13,10 +13,18 @@ export const GLYPHS = [
   "74,18 58,-4 22,4 16,42 40,58 66,44 74,14! 70,60 66,100",
 ];
 
+// The strokes of digits beside each other, in the middle of a sheet: [[x, y], …] each.
+export function strokesOfNumber(digits, [width, height]) {
+  const side = Math.min(0.8 * height, (1.4 * width) / digits.length); // they are closer than on sheets of their own
+  const step = 0.62 * side;
+  const left = (width - step * (digits.length - 1) - side) / 2;
+  return [...digits].flatMap((digit, i) => strokes(Number(digit), side, [left + i * step, (height - side) / 2]));
+}
+
 // The strokes of a digit on a sheet of `side` pixels, a little different each time: [[x, y], …] each.
-export function strokes(digit, side) {
+export function strokes(digit, side, [x0, y0] = [0, 0]) {
   const scale = 0.62 * side;
-  const [left, top] = [0.24 * side, 0.19 * side];
+  const [left, top] = [x0 + 0.24 * side, y0 + 0.19 * side];
   const stray = () => (Math.random() - 0.5) * 5;
   const slant = (Math.random() - 0.5) * 0.16;
   return GLYPHS[digit].split("|").map((stroke) => {

@@ -1,7 +1,9 @@
 // The paper: strokes, their history, and two canvases of them: a sharp one for the eye, and one to be sent.
 // The service scales images, so nothing here does: both canvases are drawn from the same strokes.
 
-export const SIDE = 224; // pixels of the canvas that is sent, eight for each of the network's; points of strokes are in them
+// Shapes of the paper, [width, height]: pixels of the canvas that is sent; points of strokes are in them.
+export const SQUARE = [224, 224]; // for a digit: eight for each of the network's
+export const STRIP = [800, 320]; // for a number: several digits beside each other, each drawn with as thin a pen as on paper
 const INK = "#14171f";
 const HISTORY = 200; // steps that can be undone
 
@@ -9,8 +11,10 @@ export class Paper extends EventTarget {
   #canvas;
   #shown; // contexts: for the eye, and to be sent
   #sheet;
+  #shape = SQUARE;
   #states = [EMPTY];
   #at = 0;
+  #others = new Map(); // the histories of the shapes that are not shown
   #stroke = null; // while the pen is down
   #pointer = null;
   thickness = 14;
@@ -20,7 +24,7 @@ export class Paper extends EventTarget {
     super();
     this.#canvas = canvas;
     this.#shown = canvas.getContext("2d");
-    const sheet = new OffscreenCanvas(SIDE, SIDE);
+    const sheet = new OffscreenCanvas(...SQUARE);
     this.#sheet = sheet.getContext("2d", { alpha: false });
     new ResizeObserver(() => this.#fit()).observe(canvas);
     const on = (kind, call) => canvas.addEventListener(kind, call);
@@ -60,6 +64,20 @@ export class Paper extends EventTarget {
   }
   put(picture) {
     if (!this.drawing) this.#push({ picture, strokes: [] });
+  }
+
+  // Take paper of another shape. A picture goes along; a drawing waits until its paper is taken again.
+  turn(shape) {
+    if (shape === this.#shape) return;
+    if (this.drawing) this.#finish();
+    const { picture } = this.state;
+    this.#others.set(this.#shape, [this.#states, this.#at]);
+    [this.#states, this.#at] = this.#others.get(shape) ?? [[EMPTY], 0];
+    this.#shape = shape;
+    [this.#sheet.canvas.width, this.#sheet.canvas.height] = shape;
+    this.#fit();
+    if (picture && picture !== this.state.picture) this.#push({ picture, strokes: [] });
+    else this.#go(this.#at);
   }
 
   // Draw a stroke like a person, in about `ms`; `points` are [x, y] in pixels of the canvas that is sent.
@@ -117,6 +135,7 @@ export class Paper extends EventTarget {
   }
 
   #finish() {
+    if (!this.#stroke) return; // the paper was turned meanwhile
     const stroke = this.#stroke;
     this.#stroke = null;
     this.#push({ picture: null, strokes: [...this.state.strokes, stroke] });
@@ -126,7 +145,8 @@ export class Paper extends EventTarget {
   #point(event) {
     const box = this.#canvas.getBoundingClientRect();
     const press = event.pointerType === "pen" && event.pressure ? 0.45 + 1.1 * event.pressure : 1;
-    return [((event.clientX - box.left) / box.width) * SIDE, ((event.clientY - box.top) / box.height) * SIDE, press];
+    const [width, height] = this.#shape;
+    return [((event.clientX - box.left) / box.width) * width, ((event.clientY - box.top) / box.height) * height, press];
   }
 
   #push(state) {
@@ -142,18 +162,20 @@ export class Paper extends EventTarget {
 
   // Use as many pixels as the screen has.
   #fit() {
-    const side = Math.round(this.#canvas.clientWidth * devicePixelRatio);
-    if (!side || side === this.#canvas.width) return;
-    this.#canvas.width = this.#canvas.height = side;
+    const width = Math.round(this.#canvas.clientWidth * devicePixelRatio);
+    const height = Math.round((width * this.#shape[1]) / this.#shape[0]);
+    if (!width || (width === this.#canvas.width && height === this.#canvas.height)) return;
+    this.#canvas.width = width;
+    this.#canvas.height = height;
     this.#redraw();
   }
 
   #wipe() {
-    const scale = this.#canvas.width / SIDE;
+    const scale = this.#canvas.width / this.#shape[0];
     this.#shown.setTransform(scale, 0, 0, scale, 0, 0);
-    this.#shown.clearRect(0, 0, SIDE, SIDE);
+    this.#shown.clearRect(0, 0, ...this.#shape);
     this.#sheet.fillStyle = "#fff";
-    this.#sheet.fillRect(0, 0, SIDE, SIDE);
+    this.#sheet.fillRect(0, 0, ...this.#shape);
   }
 
   #redraw() {

@@ -1,4 +1,5 @@
 // Shows an answer: the digit, its confidence, the bars, the input of the network, the ink that decided.
+// reading.js shows numbers; the card of the answer and the rows of bars are shared.
 
 const MAX_BARS = 12; // of more classes, the most probable ones: more do not fit a phone
 const FOR = [255, 158, 64]; // ink on black: the colours of the pages of `inkdigit explain`
@@ -54,11 +55,12 @@ export function showTrouble(title, said, classes) {
   return paint({ state: "trouble", label: "!", sureness: title, said });
 }
 
-function paint({ state, label, sureness, said }) {
+export function paint({ state, label, sureness, said }) {
   const card = $("answer");
   const fresh = $("label").textContent !== label;
   card.dataset.state = state;
   card.classList.toggle("long", [...label].length > 2);
+  card.style.setProperty("--length", Math.max(1, [...label].length)); // a number is as large as its card allows
   $("label").textContent = label;
   $("sureness").textContent = sureness;
   $("said").textContent = said;
@@ -95,7 +97,7 @@ function showBars(classes, probs, label = null) {
   });
 }
 
-function row() {
+export function row() {
   const item = document.createElement("li");
   const name = document.createElement("b");
   const bar = document.createElement("span");

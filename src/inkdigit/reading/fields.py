@@ -1,0 +1,115 @@
+"""The fields of a form: named boxes on a page, one value each.
+
+In: a TOML file that names the boxes, a photo or a scan of the form, and a line reader. Out: a `Reading` for each name.
+
+    page = "photo"                      # or "scan": the picture is the page, to its borders
+
+    [amount]
+    box = [0.62, 0.11, 0.93, 0.18]      # left, top, right, bottom: shares of the page's width and height
+    expect = '[0-9.]+,-'                # if the value must fit a pattern
+    alphabet = "0-9.,-"                 # if it has only these characters
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.page.sheet import flatten
+from inkdigit.parsing import parse_toml, read_text
+from inkdigit.reading.pattern import Pattern
+from inkdigit.reading.reader import Reader
+from inkdigit.types import Box, Gray, Number, Reading
+
+PAGES = ("photo", "scan")
+KEYS = ("box", "expect", "alphabet")
+MAX_FIELDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One box of a form."""
+
+    name: str
+    box: tuple[float, float, float, float]  # left, top, right, bottom in shares of the page
+    pattern: Pattern | None
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The fields of a form, and the reader of their values."""
+
+    fields: tuple[Field, ...]
+    reader: Reader
+    is_photo: bool
+
+    @classmethod
+    def load(cls, path: Path, reader: Reader) -> Form:
+        """The form that a TOML file describes.
+
+        Raises:
+            UsageError: the file cannot be read, or it does not describe a form.
+        """
+        try:
+            table = parse_toml(read_text(path))
+        except (OSError, ValueError) as exc:
+            raise UsageError(f"{path}: the fields cannot be read ({exc})", expected="a TOML file") from exc
+        page = table.pop("page", PAGES[0])
+        if page not in PAGES:
+            raise UsageError(f"{path}: page is unknown", expected=" or ".join(PAGES), received=repr(page))
+        if not 1 <= len(table) <= MAX_FIELDS:
+            raise UsageError(
+                f"{path}: no form", expected=f"1 to {MAX_FIELDS:,} tables, one for each field", received=len(table)
+            )
+        fields = tuple(_field(f"{path}: [{name}]", name, entry, reader) for name, entry in table.items())
+        return cls(fields, reader, page == PAGES[0])
+
+    def read(self, gray: Gray) -> dict[str, Reading]:
+        """The value of each field in a picture (H, W); boxes are in pixels of the page, seen from straight above."""
+        page = flatten(gray) if self.is_photo else gray
+        return {field.name: self._value(page, field) for field in self.fields}
+
+    def _value(self, page: Gray, field: Field) -> Reading:
+        h, w = page.shape
+        left, right = (min(w - 1, round(field.box[0] * w)), max(1, round(field.box[2] * w)))
+        top, bottom = (min(h - 1, round(field.box[1] * h)), max(1, round(field.box[3] * h)))
+        reading = self.reader.read_gray(page[top : max(bottom, top + 1), left : max(right, left + 1)], field.pattern)
+        return replace(reading, numbers=tuple(_moved(number, top, left) for number in reading.numbers))
+
+
+def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:
+    """A field from its table. Raises UsageError if it is not one."""
+    if not isinstance(entry, dict):
+        raise UsageError(f"{where} is no field", expected="a table with a box")
+    if unknown := sorted(entry.keys() - set(KEYS)):
+        raise UsageError(
+            f"{where} has an unknown key {unknown[0]!r}", expected=", ".join(KEYS), hint=did_you_mean(unknown[0], KEYS)
+        )
+    box: Any = entry.get("box")
+    is_numbers = isinstance(box, list) and len(box) == 4 and all(type(side) in (int, float) for side in box)
+    if not is_numbers or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
+        raise UsageError(
+            f"{where}: the box is not on the page",
+            expected="[left, top, right, bottom] from 0 to 1, left below right, top below bottom",
+            received=repr(box)[:80],
+        )
+    limits = {key: entry.get(key) for key in ("expect", "alphabet")}
+    if not all(value is None or isinstance(value, str) for value in limits.values()):
+        raise UsageError(f"{where}: expect and alphabet are texts")
+    try:
+        pattern = reader.pattern(limits["expect"], limits["alphabet"])
+    except UsageError as exc:
+        raise UsageError(f"{where}: {exc}") from exc
+    return Field(name, (box[0], box[1], box[2], box[3]), pattern)
+
+
+def _moved(number: Number, top: int, left: int) -> Number:
+    """A number whose boxes are in pixels of a larger picture."""
+
+    def moved(box: Box) -> Box:
+        return box[0] + top, box[1] + left, box[2] + top, box[3] + left
+
+    digits = tuple(replace(digit, box=moved(digit.box)) for digit in number.digits)
+    return replace(number, box=moved(number.box), digits=digits)

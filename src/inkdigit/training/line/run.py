@@ -1,0 +1,138 @@
+"""One training of the line reader: its run directory, from the settings to the model file.
+
+In: a data set of digits, and how many lines are composed and how often each is seen. Out: a `LineRun`; the directory
+holds the settings, the composed lines, the checkpoint, the losses and at the end the model file. A training that was
+interrupted goes on from what is there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from inkdigit import runs
+from inkdigit.data.sources import open_data
+from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.files import write_atomic
+from inkdigit.model.provenance import Provenance
+from inkdigit.parsing import parse_json, read_text
+from inkdigit.reading import ctc
+from inkdigit.reading.reader import Reader
+from inkdigit.synth.generated import check_digits
+from inkdigit.synth.lines import ALPHABET
+from inkdigit.training.environment import data_of
+from inkdigit.training.line.export import export
+from inkdigit.training.line.pools import POOL, fill, read
+from inkdigit.training.line.train import train
+from inkdigit.types import Dataset, Log, silent
+
+NAME = "line"
+MAX_LINES, MAX_EPOCHS = 10_000_000, 10_000
+MAX_DIGITS = 12  # of a number that is given
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What decides a training."""
+
+    data: str = "mnist"  # SOURCE of the digits that are written
+    lines: int = 80_000  # that are composed; a pool of them trains nothing
+    epochs: int = 12  # how often each line is seen
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the limits. Raises UsageError."""
+        for name, value, most in (("lines", self.lines, MAX_LINES), ("epochs", self.epochs, MAX_EPOCHS)):
+            if not 1 <= value <= most:
+                raise UsageError(f"{name} is out of range", expected=f"1 to {most:,}", received=value)
+
+
+@dataclass(frozen=True, slots=True)
+class LineRun:
+    """A finished training."""
+
+    folder: Path
+    n: int  # composed lines that trained nothing
+    right: int  # of them: every character is read as it was written
+
+    @property
+    def model(self) -> Path:
+        """The model file."""
+        return runs.model_path(self.folder)
+
+
+def train_line(settings: Settings, *, out: Path | None = None, log: Log = silent) -> LineRun:
+    """Compose lines, train the reader on them, and write its model file, in a new run directory.
+
+    Raises:
+        UsageError: the data set does not hold digits.
+        DataError: it cannot be opened.
+        OutputError: `out` is taken.
+        ParityError: the exported file does not read what the network does.
+    """
+    dataset = open_data(settings.data, log=log)
+    check_digits(dataset)
+    folder = runs.create(NAME, seed=settings.seed, out=out)
+    write_atomic(folder / runs.LINE_SETTINGS, json.dumps(asdict(settings), indent=1).encode())
+    return _go_on(settings, dataset, folder, log)
+
+
+def resume_line(folder: Path, *, log: Log = silent) -> LineRun:
+    """Go on with a training that was interrupted: what is in its directory is not done again.
+
+    Raises:
+        UsageError: it is no training of the line reader, or a finished one.
+        DataError, ParityError: as `train_line`.
+    """
+    settings = settings_of(folder)
+    if settings is None or runs.is_finished(folder):
+        what = "is no training of the line reader" if settings is None else "is finished"
+        raise UsageError(f"{folder} {what}", expected="an interrupted run")
+    return _go_on(settings, open_data(settings.data, log=log), folder, log)
+
+
+def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> LineRun:
+    pools = 1 - (-settings.lines // POOL)
+    held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
+    train(some, folder, epochs=settings.epochs, seed=settings.seed, log=log)
+    drawn = f"{len(some) * POOL:,} composed lines"
+    provenance = Provenance(data=data_of(dataset), seed=settings.seed, drawn=drawn)
+    path = runs.model_path(folder)
+    write_atomic(path, export(folder, held_out, name=NAME, provenance=provenance))
+    reader = Reader.load(path)
+    decoded = [ctc.decode(reader.log_probs(seen[None])[0], ALPHABET) for seen in held_out.each()]
+    right = sum(one is not None and one.text == text for one, text in zip(decoded, held_out.texts, strict=True))
+    runs.finish(folder)
+    return LineRun(folder, len(held_out.texts), right)
+
+
+def parse_settings(assignments: Sequence[str], *, data: str | None = None, seed: int | None = None) -> Settings:
+    """The settings that `KEY=VALUE` texts change.
+
+    Raises:
+        UsageError: an unknown key, or a value that is no whole number.
+    """
+    given: dict[str, Any] = {} if data is None else {"data": data}
+    given |= {} if seed is None else {"seed": seed}
+    numbers = [field.name for field in fields(Settings) if field.name != "data"]
+    for assignment in assignments:
+        key, _, value = assignment.partition("=")
+        if key not in numbers:
+            raise UsageError(
+                f"The line reader has no setting {key!r}", expected=", ".join(numbers), hint=did_you_mean(key, numbers)
+            )
+        if not (value.isascii() and value.isdigit() and len(value) < MAX_DIGITS):
+            raise UsageError(f"{key} is no whole number", received=repr(value[:80]))
+        given[key] = int(value)
+    return Settings(**given)
+
+
+def settings_of(folder: Path) -> Settings | None:
+    """The settings of a folder; None if it is not one of a training of the line reader."""
+    try:
+        return Settings(**parse_json(read_text(folder / runs.LINE_SETTINGS)))
+    except (OSError, ValueError, TypeError):
+        return None

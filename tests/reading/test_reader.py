@@ -1,0 +1,127 @@
+"""The reader: numbers of a picture in order, with boxes, patterns, and reasons where there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import inkdigit
+from inkdigit.errors import NotAPicture, OtherTask, PictureError, UsageError
+from inkdigit.reading.reader import NOT_A_NUMBER, Reader
+from inkdigit.types import NO_INK, UNSURE
+
+from .conftest import page, write
+
+
+def test_a_number_is_read_with_its_place_and_that_of_each_digit(reader):
+    sheet = page((120, 400))
+    top, left, bottom, right = write(sheet, "20417", 40, 60)
+    (reading,) = reader.read(sheet)
+    assert (reading.text, reading.reason) == ("20417", None)
+    (number,) = reading.numbers
+    assert reading.confidence == number.confidence > 0.5
+    assert [digit.label for digit in number.digits] == [*"20417"]
+    lefts = [digit.box[1] for digit in number.digits]
+    assert lefts == sorted(lefts)
+    assert number.box[0] <= top
+    assert number.box[1] <= left
+    assert number.box[2] >= bottom
+    assert number.box[3] >= right
+    assert all(number.box[1] - 4 <= digit.box[1] < digit.box[3] <= number.box[3] + 4 for digit in number.digits)
+
+
+def test_the_numbers_of_a_page_are_joined_in_the_order_of_reading(reader):
+    sheet = page((500, 800))
+    for i, (text, top, left) in enumerate([("305", 60, 50), ("8842", 70, 480), ("96203", 300, 90)]):
+        write(sheet, text, top, left, height=50, seed=i)
+    (reading,) = reader.read(sheet)
+    assert reading.text == "305 8842 96203"
+    assert [number.text for number in reading.numbers] == ["305", "8842", "96203"]
+    assert reading.confidence == pytest.approx(np.prod([number.confidence for number in reading.numbers]))
+
+
+def test_a_pattern_holds_while_it_is_decoded(reader):
+    sheet = page((120, 400))
+    write(sheet, "20417", 40, 60)
+    assert reader.read(sheet, expect=r"\d{5}")[0].text == "20417"
+    four = reader.read(sheet, expect=r"\d{4}")[0]
+    assert len(four.text or four.numbers[0].text) == 4
+    assert four.confidence < 0.5
+    assert set(reader.read(sheet, alphabet="0-3")[0].numbers[0].text) <= set("0123")
+
+
+@pytest.mark.parametrize(
+    ("expect", "alphabet", "text"),
+    [
+        ("[", None, "is no regular expression"),
+        ("abc", None, "No number fits"),
+        (None, "0-9A", "does not know A"),
+        (r"\d{5000}", None, "too large"),
+        ("(){0,100000000}", None, "too large"),
+        ("((((){9}){9}){9}){9}" * 20, None, "too large"),
+    ],
+)
+def test_a_pattern_that_cannot_be_is_one_error_before_anything_is_read(reader, expect, alphabet, text):
+    with pytest.raises(UsageError, match=text):
+        reader.read(b"no picture", expect=expect, alphabet=alphabet)
+
+
+def test_without_a_number_there_is_a_reason(reader):
+    empty, word = reader.read([page((80, 300)), _word("Hamburg")])
+    assert (empty.text, empty.reason, empty.numbers) == ("", NO_INK, ())
+    assert word.text == ""
+    assert word.reason in (NOT_A_NUMBER, UNSURE)
+
+
+def test_a_picture_that_cannot_be_read_is_an_error_in_its_place(reader):
+    answers = list(reader.read_each([b"nothing", page((40, 40))]))
+    assert isinstance(answers[0], PictureError)
+    assert answers[1].reason == NO_INK
+    with pytest.raises(NotAPicture):
+        reader.read([page((40, 40)), b"nothing"])
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 4000), (4000, 1), (3, 3), (2000, 40)])
+def test_pictures_of_odd_shapes_are_answered(reader, shape):
+    assert reader.read(page(shape))[0].text == ""
+
+
+def test_forty_digits_in_a_line_are_read_or_refused(reader):
+    sheet = page((90, 2400))
+    write(sheet, "1234567890" * 4, 20, 30, height=40)
+    (reading,) = reader.read(sheet)
+    assert len(reading.numbers) == 1
+    assert len(reading.numbers[0].text) >= 35
+
+
+def test_the_answer_does_not_depend_on_its_neighbours(reader):
+    sheets = [page((120, 400), seed) for seed in range(3)]
+    for sheet, text in zip(sheets, ("20417", "3", "88"), strict=True):
+        write(sheet, text, 40, 60)
+    together = reader.read(sheets)
+    assert [one.to_json() for one in together] == [reader.read(sheet)[0].to_json() for sheet in sheets]
+
+
+def test_models_of_the_other_task_say_what_reads_them():
+    with pytest.raises(OtherTask, match="inkdigit predict"):
+        Reader.load("tiny")
+    with pytest.raises(OtherTask, match="inkdigit read"):
+        inkdigit.load("line")
+    with pytest.raises(UsageError, match="There is no model 'lines'"):
+        Reader.load("lines")
+
+
+def test_the_public_function_reads_what_the_reader_reads(reader):
+    sheet = page((120, 400))
+    write(sheet, "305", 40, 60)
+    assert inkdigit.read([Image.fromarray(sheet)]) == reader.read(sheet)
+
+
+def _word(text: str) -> np.ndarray:
+    """A printed word on paper."""
+    from PIL import ImageDraw, ImageFont
+
+    image = Image.fromarray(page((100, 400)))
+    ImageDraw.Draw(image).text((30, 25), text, 40, ImageFont.load_default(44))
+    return np.asarray(image)
