@@ -30,13 +30,14 @@ from inkdigit.serve.settings import Settings  # noqa: E402
 
 LEAVES = {
     c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, InkdigitError) and not c.__subclasses__()
-}
+} | {errors.UsageError}
 
 # Commands -------------------------------------------------------------------------------------------------------------
 
 # Leaf → the words of a command, with files that `folder` makes.
 COMMANDS: dict[type[InkdigitError], str] = {
     errors.UsageError: "train fast --set epochz=3",
+    errors.OtherTask: "predict blank.png --model line",
     errors.MissingData: "data check empty",
     errors.ChecksumMismatch: "data get mnist --to mnist",
     errors.MalformedFile: "data check broken.csv",

@@ -6,7 +6,7 @@ An image is `uint8` everywhere: a raw one gray `(H, W)`, prepared ones `(N, 28, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -212,6 +212,14 @@ def _check(name: str, column: Any, dtype: str, shape: tuple[int, ...]) -> None:
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels of the picture; the last two exclusive
 
 
+def _placed(box: Box, scale: tuple[float, float], offset: tuple[int, int]) -> Box:
+    """A box of pixels of a larger picture that begin at `offset`, or are `scale` of them in height and width."""
+    top, left, bottom, right = (
+        round(side * of) + begin for side, of, begin in zip(box, (*scale, *scale), (*offset, *offset), strict=True)
+    )
+    return top, left, bottom, right
+
+
 @dataclass(frozen=True, slots=True)
 class Digit:
     """One character of a number: a digit, or a sign between digits."""
@@ -245,6 +253,11 @@ class Number:
             "digits": [digit.to_json() for digit in self.digits],
         }
 
+    def placed(self, *, scale: tuple[float, float] = (1, 1), offset: tuple[int, int] = (0, 0)) -> Number:
+        """The same with its boxes times `scale` in y and x, and `offset` pixels further down and to the right."""
+        digits = tuple(replace(digit, box=_placed(digit.box, scale, offset)) for digit in self.digits)
+        return replace(self, box=_placed(self.box, scale, offset), digits=digits)
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -267,3 +280,7 @@ class Reading:
             "reason": self.reason,
             "numbers": [number.to_json() for number in self.numbers],
         }
+
+    def placed(self, *, scale: tuple[float, float] = (1, 1), offset: tuple[int, int] = (0, 0)) -> Reading:
+        """The same with the boxes of its numbers in another picture; see `Number.placed`."""
+        return replace(self, numbers=tuple(number.placed(scale=scale, offset=offset) for number in self.numbers))

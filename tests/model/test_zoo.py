@@ -6,21 +6,25 @@ import pytest
 
 from inkdigit.data.sources import open_data
 from inkdigit.measure.metrics import evaluate
-from inkdigit.model.recognizer import DEFAULT, ZOO, Recognizer, bundled
+from inkdigit.model.recognizer import DEFAULT, ZOO, Recognizer, bundled, readers
+from inkdigit.picture.photo.network import INK
 from inkdigit.training import recipe
 from inkdigit.types import DIGITS
 
 from ..conftest import template
 
-BYTES = 4_000_000  # all of them
+BYTES = 8_000_000  # all of them, those for numbers and the ink network included
+READER_BYTES = 3_000_000
 ROUNDING = 3e-4  # of the accuracy: another processor rounds differently, and integers more so
 
 each = pytest.mark.parametrize("name", bundled())
 
 
 def test_they_are_small_enough_to_ship():
-    assert sum(path.stat().st_size for path in bundled().values()) <= BYTES
-    assert [path.name for path in ZOO.iterdir() if path.suffix != ".onnx"] == []
+    files = [*bundled().values(), *readers().values(), INK]
+    assert sum(path.stat().st_size for path in files) <= BYTES
+    assert sorted(files[:-1]) == sorted(ZOO.rglob("*.onnx"))
+    assert all(path.stat().st_size <= READER_BYTES for path in readers().values())
 
 
 def test_the_default_is_among_them():

@@ -73,7 +73,7 @@ def test_the_page_is_found_on_a_desk(reader, path, sheet):
         ("[a]\nbox = [0.5, 0.1, 1.4, 0.2]", "the box is not on the page"),
         ("[a]\nbox = [0, 0, 1, nan]", "the box is not on the page"),
         ("[a]\nbox = [0, 0, 1, true]", "the box is not on the page"),
-        ("[a]\nboxx = [0, 0, 1, 1]", "Did you mean 'box'"),
+        ("[a]\nboxx = [0, 0, 1, 1]", "Did you mean box"),
         ("[a]\nbox = [0, 0, 1, 1]\nexpect = 5", "are texts"),
         ("[a]\nbox = [0, 0, 1, 1]\nexpect = '['", r"\[a\].*no regular expression"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import math
 import re
 import shlex
@@ -15,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from PIL import Image, ImageDraw
 
 from benchmarks.serving import drawing
 from benchmarks.serving.drawing import DESKTOP, draw, strokes
@@ -562,3 +564,267 @@ def test_nothing_is_asked_while_nothing_is_drawn(page, tab):
     page.mouse.move(300, 400)
     page.wait_for_timeout(400)
     assert tab.requests == []
+    take_numbers(page)
+    page.mouse.move(400, 500)
+    page.wait_for_timeout(400)
+    assert [url for url in tab.requests if not url.endswith(".svg")] == []  # the icon belongs to the new address
+
+
+def take_numbers(page: Any) -> None:
+    page.check("#mode-number", force=True)  # what is seen of it is its label
+
+
+def number_lines(text: str, width: float, height: float) -> list[list[tuple[float, float]]]:
+    """The strokes of digits beside each other, in pixels of a sheet."""
+    cell = 0.9 * width / len(text)
+    size = min(0.6 * height, cell)
+    return [
+        [(0.05 * width + cell * (i + 0.5) + size * (x - 0.48), height / 2 + size * (y - 0.5)) for x, y in line]
+        for i, digit in enumerate(text)
+        for line in strokes(int(digit))
+    ]
+
+
+def write(page: Any, text: str) -> None:
+    """Write a number on the paper with the mouse."""
+    box = page.locator("#ink").bounding_box()
+    for line in number_lines(text, box["width"], box["height"]):
+        places = [(box["x"] + x, box["y"] + y) for x, y in line]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place)
+        page.mouse.up()
+
+
+def picture_of(text: str, *, width: int = 600, height: int = 200) -> dict[str, Any]:
+    """A picture of a number, as a file that is chosen."""
+    sheet = Image.new("L", (width, height), 245)
+    for line in number_lines(text, width, height):
+        ImageDraw.Draw(sheet).line(line, fill=30, width=9, joint="curve")
+    file = io.BytesIO()
+    sheet.save(file, "PNG")
+    return {"name": "amount.png", "mimeType": "image/png", "buffer": file.getvalue()}
+
+
+def reading(*numbers: dict[str, Any], text: str = "", reason: str | None = None) -> dict[str, Any]:
+    """The JSON of `/read`."""
+    one = {"file": None, "text": text, "confidence": 0.5, "reason": reason, "numbers": numbers, "model": "line"}
+    return {"model": "line", "readings": [one]}
+
+
+def number(text: str, box: list[int], reason: str | None = None) -> dict[str, Any]:
+    """One number of it."""
+    digits = [{"label": label, "confidence": 0.9, "box": box} for label in text]
+    return {"text": text, "confidence": 0.5, "box": box, "reason": reason, "digits": digits}
+
+
+def test_a_number_is_written_and_read(page, server):
+    take_numbers(page)
+    assert page.inner_text("h1") == "Write a number."
+    paper = page.locator("#ink").bounding_box()
+    assert paper["width"] / paper["height"] == pytest.approx(2.5, abs=0.02)
+    write(page, "4071")
+    answer(page, "4071")
+    assert re.search(r"% sure$", page.inner_text("#sureness").strip())
+    page.wait_for_selector("#where")
+    assert page.locator("#boxes .number").count() == 1
+    assert page.locator("#boxes .character").count() == 4
+    says(page, "#live", "4071,")
+    for of_digits in ("#bars", "#seen", "#why", "#correction", "#model-line", "#several"):
+        assert page.is_hidden(of_digits)
+    page.click("#code summary")
+    with page.expect_download() as saved:
+        page.click("#save")
+    words = shlex.split(page.inner_text("#curl"))
+    assert words[2:] == [f"@{saved.value.suggested_filename}", f"{server}/read"]
+    data = httpx.post(words[3], content=saved.value.path().read_bytes()).json()
+    assert data["readings"][0]["text"] == "4071"
+    page.click("#clear")
+    answer(page, "")
+    assert page.is_hidden("#where")
+    assert page.inner_text("#said") == "The answer appears while you draw."
+
+
+def test_the_modes_are_changed_by_keyboard_and_kept_in_the_address(page, server):
+    page.focus("#theme")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "mode-digit"
+    page.keyboard.press("ArrowRight")
+    assert page.is_checked("#mode-number")
+    assert page.evaluate("document.activeElement.id") == "mode-number"
+    assert page.url == f"{server}/#number"
+    assert page.evaluate("getComputedStyle(document.activeElement.nextSibling).outlineStyle") == "solid"
+    page.reload()
+    assert page.inner_text("h1") == "Write a number."
+    assert page.is_checked("#mode-number")
+    page.focus("#mode-number")
+    page.keyboard.press("ArrowLeft")
+    assert page.url == f"{server}/"
+    assert page.inner_text("h1") == "Draw a digit."
+    assert page.is_visible("#bars")
+    page.evaluate("location.hash = '#number'")
+    playwright.expect(page.locator("#mode-number")).to_be_checked()
+
+
+def test_each_mode_keeps_its_drawing(page):
+    draw(page, strokes(3))
+    answer(page, "3")
+    take_numbers(page)
+    answer(page, "")
+    assert page.evaluate(_INK) == 0
+    assert page.is_disabled("#undo")
+    write(page, "52")
+    answer(page, "52")
+    page.check("#mode-digit", force=True)
+    answer(page, "3")
+    assert page.is_visible("#why")
+    take_numbers(page)
+    answer(page, "52")
+    page.focus("#mode-number")
+    page.keyboard.press("Control+z")  # a radio button is no text field
+    page.keyboard.press("Delete")
+    answer(page, "")
+
+
+def test_a_picture_is_read_anew_in_the_other_mode(page):
+    page.evaluate(_LISTEN)
+    file = picture_of("2048")
+    page.set_input_files("#file", file)
+    page.wait_for_selector("#answer:not([data-state=empty])")
+    take_numbers(page)
+    answer(page, "2048")
+    assert bytes(page.evaluate("window.sent")) == file["buffer"]
+    assert page.is_visible("#picture")
+    assert "read" in page.text_content("#curl")
+    page.check("#mode-digit", force=True)
+    page.wait_for_selector("#answer[data-state=refusal], #answer[data-state=answer]")
+    assert page.is_visible("#picture")
+    assert page.is_hidden("#where")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_boxes_are_where_the_numbers_are(page, width):
+    numbers = [
+        number("12", [20, 50, 70, 150]),
+        number("345", [110, 250, 180, 590]),
+        number("6", [0, 0, 9, 9], "unsure"),
+    ]
+    page.route("**/read", lambda route: route.fulfill(json=reading(*numbers, text="12 345")))
+    page.set_viewport_size({"width": width, "height": 800})
+    take_numbers(page)
+    page.set_input_files("#file", picture_of("8"))
+    answer(page, "12 345")
+    assert "One more place is left out" in page.inner_text("#said")
+    page.wait_for_selector("#where")
+    picture = page.locator("#sent").bounding_box()
+    scale = picture["width"] / 600
+    assert picture["height"] == pytest.approx(200 * scale, abs=1)
+    for mark, one in zip(page.locator("#boxes .number").all(), numbers, strict=True):
+        place = mark.evaluate("mark => mark.getBoundingClientRect().toJSON()")
+        top, left, bottom, right = (side * scale for side in one["box"])
+        assert place["left"] - picture["x"] == pytest.approx(left, abs=3)
+        assert place["right"] - picture["x"] == pytest.approx(right, abs=3)
+        assert place["top"] - picture["y"] == pytest.approx(top, abs=3)
+        assert place["bottom"] - picture["y"] == pytest.approx(bottom, abs=3)
+    assert page.locator("#boxes .refused").count() == 1
+    assert page.is_visible("#left-out")
+    assert [line.split()[0] for line in page.locator("#numbers li").all_inner_texts()] == ["12", "345", "6"]
+    assert "Hard to tell" in page.inner_text("#numbers li:last-child")
+
+
+@pytest.mark.parametrize(
+    ("reason", "title", "words"),
+    [
+        ("no ink", "No ink", "no ink in the picture"),
+        ("not a number", "Not a number", "does not look like a number"),
+        ("unsure", "Hard", "not sure enough"),
+    ],
+)
+def test_each_reason_for_no_number_has_its_words(page, reason, title, words):
+    numbers = [] if reason == "no ink" else [number("17", [10, 10, 90, 90], reason)]
+    page.route("**/read", lambda route: route.fulfill(json=reading(*numbers, reason=reason)))
+    take_numbers(page)
+    page.set_input_files("#file", picture_of("17"))
+    page.wait_for_selector("#answer[data-state=refusal]")
+    assert page.inner_text("#label") == "?"
+    assert page.inner_text("#sureness").startswith(title)
+    assert words in page.inner_text("#said")
+    assert ("The best guess is 17" in page.inner_text("#said")) == bool(numbers)
+    page.check("#mode-digit", force=True)  # its words and boxes go with it
+    page.wait_for_function("!document.getElementById('said').textContent.includes('best guess is 17')")
+
+
+def test_what_is_wrong_is_told_the_same_in_number_mode(other_page):
+    page = other_page
+    take_numbers(page)
+    write(page, "1")
+    page.wait_for_selector("#answer[data-state=trouble]")  # no token yet
+    page.click("#clear")
+    give_token_for_numbers(page)
+    page.set_input_files("#file", {"name": "notes.txt", "mimeType": "image/png", "buffer": b"no picture"})
+    page.wait_for_selector("#answer[data-state=trouble]")
+    assert "cannot be opened" in page.inner_text("#said")
+    page.set_input_files("#file", {"name": "large.png", "mimeType": "image/png", "buffer": bytes(200_001)})
+    says(page, "#said", "cut out the number")
+    assert page.is_hidden("#where")
+    page.set_input_files("#file", picture_of("305"))
+    answer(page, "305")
+    assert page.is_hidden("#correction")
+    page.check("#mode-digit", force=True)
+    page.wait_for_selector("#correction")
+
+
+def give_token_for_numbers(page: Any) -> None:
+    page.fill("#token", TOKEN)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#token-form", state="hidden")
+
+
+def test_it_shows_how_a_number_is_written(page):
+    page.evaluate("""() => { Math.random = () => 0.45; }""")
+    take_numbers(page)
+    page.click("#show-me")
+    answer(page, "4444")
+
+
+def test_number_mode_fits_a_phone(phone):
+    page = phone
+    take_numbers(page)
+    page.set_input_files("#file", picture_of("12345678901234567890", width=1600, height=120))
+    page.wait_for_selector("#answer[data-state=answer], #answer[data-state=refusal]")
+    page.wait_for_selector("#where")
+    for width in (360, 320):
+        page.set_viewport_size({"width": width, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    shown = page.locator("#label").bounding_box()
+    assert shown["y"] + shown["height"] <= 740
+
+
+def test_axe_finds_nothing_to_mend_in_number_mode(page):
+    axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+
+    def check() -> None:
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            found = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")["violations"]
+            assert [(one["id"], [node["html"][:120] for node in one["nodes"]]) for one in found] == []
+
+    take_numbers(page)
+    check()
+    write(page, "407")
+    answer(page, "407")
+    page.wait_for_selector("#where")
+    check()
+    numbers = [number("12", [20, 50, 70, 150]), number("345", [110, 250, 180, 590], "unsure")]
+    page.route("**/read", lambda route: route.fulfill(json=reading(*numbers, text="12")))
+    page.set_input_files("#file", picture_of("8"))
+    answer(page, "12")
+    page.wait_for_selector("#left-out")
+    check()
+    page.unroute("**/read")
+    page.route("**/read", lambda route: route.fulfill(json=reading(numbers[1], reason="unsure")))
+    page.set_input_files("#file", picture_of("9"))
+    page.wait_for_selector("#answer[data-state=refusal]")
+    check()

@@ -16,7 +16,9 @@ from inkdigit.errors import PictureError, UsageError
 if TYPE_CHECKING:
     from inkdigit.types import Gray, Reading
 
-CSV_COLUMNS = ("file", "text", "confidence", "reason", "error")
+Columns = tuple[str, ...]
+Answer = Callable[[Path], dict[str, Any]]  # what reads one file
+CSV_COLUMNS: Columns = ("file", "text", "confidence", "reason", "error")
 
 
 def read(
@@ -44,9 +46,9 @@ def read(
 
     Example: inkdigit read amount.png --expect '[0-9.]+'
     """
+    limited = expect is not None or alphabet is not None or show is not None
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
-    limited = expect is not None or alphabet is not None or show is not None
     if grid is not None and (limited or as_csv or fields is not None):
         raise UsageError("--grid excludes --expect, --alphabet, --fields, --show and --csv")
     if fields is not None and limited:
@@ -54,15 +56,27 @@ def read(
             "--fields excludes --expect, --alphabet and --show",
             hint="The file may have expect and alphabet for each field.",
         )
+    columns = CSV_COLUMNS
     shown: list[tuple[Path, Gray, Reading]] | None = None if show is None else []
-    columns: tuple[str, ...] = CSV_COLUMNS
     if grid is not None:
         answer = _grids(_size(grid))
     elif fields is not None:
-        answer, names = _forms(model, fields)
-        columns = ("file", *names, "error")
+        answer, columns = _forms(model, fields)
     else:
         answer = _numbers(model, expect, alphabet, shown)
+    failed = _print(pictures, answer, columns, as_json=as_json, as_csv=as_csv)
+    if show is not None and shown:
+        from inkdigit.files import write_atomic
+        from inkdigit.report.readings import draw
+
+        write_atomic(show, draw(shown))
+        talk.note(f"Drawing written to {show}")
+    if failed:
+        raise typer.Exit(PictureError.exit_code)
+
+
+def _print(pictures: list[Path], answer: Answer, columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
+    """Print the answer to each picture; whether one of them could not be read."""
     failed = False
     with talk.interruptible():
         if as_csv:
@@ -75,14 +89,7 @@ def read(
             except PictureError as exc:
                 found, failed = {"file": str(file), **exc.to_json()}, True
             talk.say(_line(found, columns, as_json=as_json, as_csv=as_csv))
-    if show is not None and shown:
-        from inkdigit.files import write_atomic
-        from inkdigit.report.readings import draw
-
-        write_atomic(show, draw(shown))
-        talk.note(f"Drawing written to {show}")
-    if failed:
-        raise typer.Exit(PictureError.exit_code)
+    return failed
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -95,50 +102,50 @@ def _size(text: str) -> tuple[int, int]:
 
 def _numbers(
     model: str, expect: str | None, alphabet: str | None, shown: list[tuple[Path, Gray, Reading]] | None
-) -> Callable[[Path], dict[str, Any]]:
+) -> Answer:
     """What reads one file; it keeps what the sheet shows."""
-    from inkdigit.picture.decode import decode
-    from inkdigit.reading.reader import Reader
+    from inkdigit.picture.decode import decode_page
+    from inkdigit.reading.reader import Reader, in_pixels_of
 
     reader = Reader.load(model)
     pattern = reader.pattern(expect, alphabet)  # an error in it comes before any picture
 
     def answer(file: Path) -> dict[str, Any]:
-        gray = decode(file)
+        gray, size = decode_page(file)
         reading = reader.read_gray(gray, pattern)
         if shown is not None:
             shown.append((file, gray, reading))
-        return {**reading.to_json(), "model": reader.card.name}
+        return {**in_pixels_of(size, reading, gray).to_json(), "model": reader.card.name}
 
     return answer
 
 
-def _grids(size: tuple[int, int]) -> Callable[[Path], dict[str, Any]]:
+def _grids(size: tuple[int, int]) -> Answer:
     """What reads the cells of one file."""
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.picture.decode import decode
+    from inkdigit.picture.decode import decode_page
     from inkdigit.reading.cells import read_grid
 
     recognizer = Recognizer.load()
-    return lambda file: {**read_grid(decode(file), *size, recognizer).to_json(), "model": recognizer.name}
+    return lambda file: {**read_grid(decode_page(file)[0], *size, recognizer).to_json(), "model": recognizer.name}
 
 
-def _forms(model: str, path: Path) -> tuple[Callable[[Path], dict[str, Any]], list[str]]:
-    """What reads the fields of one file, and their names."""
-    from inkdigit.picture.decode import decode
+def _forms(model: str, path: Path) -> tuple[Answer, Columns]:
+    """What reads the fields of one file, and the columns of its values."""
+    from inkdigit.picture.decode import decode_page
     from inkdigit.reading.fields import Form
     from inkdigit.reading.reader import Reader
 
     form = Form.load(path, Reader.load(model))
 
     def answer(file: Path) -> dict[str, Any]:
-        values = {name: reading.to_json() for name, reading in form.read(decode(file)).items()}
+        values = {name: reading.to_json() for name, reading in form.read(decode_page(file)[0]).items()}
         return {"fields": values, "model": form.reader.card.name}
 
-    return answer, [field.name for field in form.fields]
+    return answer, ("file", *(field.name for field in form.fields), "error")
 
 
-def _line(found: dict[str, Any], columns: tuple[str, ...], *, as_json: bool, as_csv: bool) -> str:
+def _line(found: dict[str, Any], columns: Columns, *, as_json: bool, as_csv: bool) -> str:
     """One answer as text, JSON or CSV."""
     if as_json:
         return json.dumps(found, ensure_ascii=False)

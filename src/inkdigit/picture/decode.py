@@ -40,6 +40,7 @@ MAX_SIDE_PX = 20_000  # a longer strip is not an image of a digit
 COPIES = {"WEBP": 3}
 MAX_WEBP_PIXELS = MAX_PIXELS // 2  # for the same reason
 JPEG_SIDE_PX = 512  # a JPEG of 12 megapixels has 1,000×750 then, and a digit of 120 px still 30
+PAGE_SIDE_PX = 1400  # the same for a page with numbers: a digit of 40 px still has 20
 MAX_READS = 200_000  # reads of a file. The largest PNG of ordinary blocks (8 kB) takes some 30,000
 MAX_TIMES, FIRST_BYTES = 4, 2**20  # how often a file may be read, beside its first bytes: good ones are read twice
 
@@ -67,6 +68,7 @@ class Opened:
     image: Image.Image
     name: str  # for messages
     pixels: int  # in memory, while it is decoded
+    size: tuple[int, int]  # its own width and height, however it is decoded
     is_ours: bool  # whether the PIL image was opened here
 
 
@@ -167,8 +169,24 @@ def decode(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Gray:
     return _load(open_picture(source, max_pixels=max_pixels))
 
 
-def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Opened:
-    """Read the header of an image; `decode` does the rest.
+def decode_page(source: Picture, *, max_pixels: int = MAX_PIXELS) -> tuple[Gray, tuple[int, int]]:
+    """Read one image in which small writing is looked for: gray uint8 (H, W), nothing cut off, with more pixels.
+
+    The second is the height and width of the picture itself, turned as `gray` is. Raises the errors of `decode`.
+    """
+    if isinstance(source, np.ndarray):
+        gray = _from_array(source, max_pixels, whole=True)
+        h, w = source.shape[:2]
+    else:
+        opened = open_picture(source, max_pixels=max_pixels, side_px=PAGE_SIDE_PX)
+        gray = _load(opened, whole=True)
+        w, h = opened.size
+    is_turned = (gray.shape[0] > gray.shape[1]) != (h > w)
+    return gray, (w, h) if is_turned else (h, w)
+
+
+def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS, side_px: int = JPEG_SIDE_PX) -> Opened:
+    """Read the header of an image; `decode` does the rest. A JPEG will have at least `side_px` pixels a side.
 
     Raises:
         NotAPicture: the bytes are not an image of a known format.
@@ -179,11 +197,11 @@ def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Opened:
         case Opened():
             opened = source
         case Image.Image():
-            opened = Opened(source, "the image", source.width * source.height, is_ours=False)
+            opened = Opened(source, "the image", source.width * source.height, source.size, is_ours=False)
         case bytes() | bytearray() | memoryview():
-            opened = _open(_bytes_of(source), "the bytes")
+            opened = _open(_bytes_of(source), "the bytes", side_px)
         case str() | Path():
-            opened = _open(_read(Path(source)), str(source))
+            opened = _open(_read(Path(source)), str(source), side_px)
         case _:
             raise PictureError(
                 "This is not something that an image can be read from",
@@ -209,7 +227,7 @@ def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> S
     return [pictures]  # `decode` raises the error
 
 
-def _from_array(array: NDArray[Any], max_pixels: int) -> Gray:
+def _from_array(array: NDArray[Any], max_pixels: int, *, whole: bool = False) -> Gray:
     array = check_numbers(array)
     if array.ndim != 2 and not (array.ndim == 3 and 2 <= array.shape[2] <= 4):
         raise PictureError("This array is not one image", expected="(H, W) or (H, W, 2..4)", received=array.shape)
@@ -217,7 +235,7 @@ def _from_array(array: NDArray[Any], max_pixels: int) -> Gray:
     if array.ndim == 2 and array.size < min(4 * WORK_SIDE_PX**2, max_pixels + 1):  # nothing to convert or to reduce
         return pixels
     mode = {2: "LA", 3: "RGB", 4: "RGBA"}[array.shape[2]] if array.ndim == 3 else "L"
-    return decode(Image.fromarray(pixels, mode), max_pixels=max_pixels)
+    return _load(open_picture(Image.fromarray(pixels, mode), max_pixels=max_pixels), whole=whole)
 
 
 def _bytes_of(source: bytes | bytearray | memoryview) -> bytes:
@@ -250,16 +268,16 @@ def _read(path: Path) -> bytes:
     return data
 
 
-def _open(data: bytes, name: str) -> Opened:
-    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `JPEG_SIDE_PX` pixels a side."""
+def _open(data: bytes, name: str, side_px: int) -> Opened:
+    """Open the bytes of a file; a JPEG will be decoded at the smallest scale with `side_px` pixels a side."""
     if not data:
         raise NotAPicture(f"{name}: empty, no image in it")
     try:
         with SILENCE:
             image = Image.open(_Source(data), formats=FORMATS)  # type: ignore[arg-type]
             _check_size(image, name)
-            full_pixels = image.width * image.height
-            image.draft("RGB", (JPEG_SIDE_PX, JPEG_SIDE_PX))  # only JPEG: 12 megapixels in a tenth of the time
+            size, full_pixels = image.size, image.width * image.height
+            image.draft("RGB", (side_px, side_px))  # only JPEG: 12 megapixels in a tenth of the time
     except Image.DecompressionBombError as exc:
         raise _too_large(name, "more than that", _limit(MAX_PIXELS)) from exc
     except UnidentifiedImageError as exc:
@@ -269,17 +287,17 @@ def _open(data: bytes, name: str) -> Opened:
     except _BROKEN as exc:
         raise PictureError(f"{name}: the image is broken ({exc})") from exc
     progressive = bool(image.info.get("progressive"))  # such a JPEG needs memory for all of its pixels
-    return Opened(image, name, full_pixels if progressive else image.width * image.height, is_ours=True)
+    return Opened(image, name, full_pixels if progressive else image.width * image.height, size, is_ours=True)
 
 
-def _load(opened: Opened) -> Gray:
+def _load(opened: Opened, *, whole: bool = False) -> Gray:
     """Decode an opened image, and translate what Pillow raises where it is broken."""
     image, name = opened.image, opened.name
     try:
         with SILENCE, BUDGET.hold(opened.pixels * COPIES.get(image.format or "", 1)):
             _check_size(image, name)
             image.load()
-            return to_gray(image)
+            return to_gray(image, whole=whole)
     except _BROKEN as exc:
         reason = str(exc) or "its parts do not fit together"
     finally:

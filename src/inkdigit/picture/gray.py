@@ -39,17 +39,18 @@ _TURNS: dict[int, Callable[[Gray], Gray]] = {  # EXIF 2.32, tag Orientation: how
 }
 
 
-def to_gray(image: Image.Image) -> Gray:
+def to_gray(image: Image.Image, *, whole: bool = False) -> Gray:
     """Make gray uint8 (H, W) of an image in memory; one of more than 4 megapixels becomes about 1,024 px a side.
 
-    A small drawing on a large blank sheet is cut out instead of reduced: its pixels stay the same.
+    A small drawing on a large blank sheet is cut out instead of reduced, so that its pixels stay the same; not with
+    `whole`.
 
     Raises:
         PictureError: floats that are not brightness.
     """
     factor = max(1, isqrt(image.width * image.height) // WORK_SIDE_PX)
     gray = _flatten(image, factor)
-    if factor > 1 and (box := _lone_drawing(gray, factor)) is not None:
+    if factor > 1 and not whole and (box := _lone_drawing(gray, factor)) is not None:
         gray = _flatten(image.crop(box), 1)
     value = image.getexif().get(ORIENTATION)
     turn = _TURNS.get(value) if isinstance(value, int) else None

@@ -12,7 +12,7 @@ In: a TOML file that names the boxes, a photo or a scan of the form, and a line 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from inkdigit.page.sheet import flatten
 from inkdigit.parsing import parse_toml, read_text
 from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader
-from inkdigit.types import Box, Gray, Number, Reading
+from inkdigit.types import Gray, Reading
 
 PAGES = ("photo", "scan")
 KEYS = ("box", "expect", "alphabet")
@@ -76,7 +76,7 @@ class Form:
         left, right = (min(w - 1, round(field.box[0] * w)), max(1, round(field.box[2] * w)))
         top, bottom = (min(h - 1, round(field.box[1] * h)), max(1, round(field.box[3] * h)))
         reading = self.reader.read_gray(page[top : max(bottom, top + 1), left : max(right, left + 1)], field.pattern)
-        return replace(reading, numbers=tuple(_moved(number, top, left) for number in reading.numbers))
+        return reading.placed(offset=(top, left))
 
 
 def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:
@@ -103,13 +103,3 @@ def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:
     except UsageError as exc:
         raise UsageError(f"{where}: {exc}") from exc
     return Field(name, (box[0], box[1], box[2], box[3]), pattern)
-
-
-def _moved(number: Number, top: int, left: int) -> Number:
-    """A number whose boxes are in pixels of a larger picture."""
-
-    def moved(box: Box) -> Box:
-        return box[0] + top, box[1] + left, box[2] + top, box[3] + left
-
-    digits = tuple(replace(digit, box=moved(digit.box)) for digit in number.digits)
-    return replace(number, box=moved(number.box), digits=digits)

@@ -17,7 +17,7 @@ from inkdigit.model.card import Card
 from inkdigit.model.recognizer import find as find_model
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
-from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.decode import Picture, decode_page, split_pictures
 from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
@@ -86,7 +86,8 @@ class Reader:
             try:
                 if isinstance(picture, PictureError):
                     raise picture
-                yield self.read_gray(decode(picture), pattern)
+                gray, size = decode_page(picture)
+                yield in_pixels_of(size, self.read_gray(gray, pattern), gray)
             except PictureError as exc:
                 yield exc
 
@@ -102,7 +103,7 @@ class Reader:
         return compile_pattern(".*" if expect is None else expect, known)
 
     def read_gray(self, gray: Gray, pattern: Pattern | None = None) -> Reading:
-        """The numbers of one picture, gray uint8 (H, W)."""
+        """The numbers of one picture, gray uint8 (H, W), with boxes in its pixels."""
         lines = find(gray)
         numbers = tuple(self._number(gray, line, pattern) for line in lines)
         good = [number for number in numbers if number.reason is None]
@@ -149,6 +150,12 @@ class Reader:
                 received=f"a difference of {difference:.4f}",
                 hint="The file is damaged, or this processor rounds differently.",
             )
+
+
+def in_pixels_of(size: tuple[int, int], reading: Reading, gray: Gray) -> Reading:
+    """A reading of `gray` with the boxes in the pixels of a picture of this height and width."""
+    h, w = gray.shape
+    return reading if size == (h, w) else reading.placed(scale=(size[0] / h, size[1] / w))
 
 
 def read(

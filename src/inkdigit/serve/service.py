@@ -18,7 +18,7 @@ from PIL import Image
 from inkdigit.errors import Busy, NotFound, PictureError, RequestTooLarge, TooSlow, UsageError, did_you_mean
 from inkdigit.machine import cores
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.decode import Opened, open_picture
+from inkdigit.picture.decode import JPEG_SIDE_PX, PAGE_SIDE_PX, Opened, open_picture
 from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader
 from inkdigit.serve.counts import Counts
@@ -196,13 +196,13 @@ def _readings(
 ) -> list[Reading | PictureError]:
     """The readings, if there is time `until` then."""
     answers = []
-    for answer in reader.read_each(_open(pictures), pattern):
+    for answer in reader.read_each(_open(pictures, side_px=PAGE_SIDE_PX), pattern):
         check_time(until)
         answers.append(answer)
     return answers
 
 
-def _open(pictures: list[bytes | PictureError]) -> list[Opened | PictureError]:
+def _open(pictures: list[bytes | PictureError], *, side_px: int = JPEG_SIDE_PX) -> list[Opened | PictureError]:
     """Open the images of a request; the error of an image that cannot be opened, or is too large, takes its place.
 
     Raises:
@@ -214,7 +214,7 @@ def _open(pictures: list[bytes | PictureError]) -> list[Opened | PictureError]:
             opened.append(picture)
             continue
         try:
-            opened.append(open_picture(picture, max_pixels=MAX_PIXELS))
+            opened.append(open_picture(picture, max_pixels=MAX_PIXELS, side_px=side_px))
         except PictureError as exc:
             opened.append(exc)
     pixels = sum(image.pixels for image in opened if isinstance(image, Opened))

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import write_atomic
@@ -21,6 +20,7 @@ from inkdigit.model.provenance import Provenance
 from inkdigit.parsing import parse_json, read_text
 from inkdigit.reading import ctc
 from inkdigit.reading.reader import Reader
+from inkdigit.runs import LINE_SETTINGS, create, finish, is_finished, model_path
 from inkdigit.synth.generated import check_digits
 from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.environment import data_of
@@ -61,7 +61,7 @@ class LineRun:
     @property
     def model(self) -> Path:
         """The model file."""
-        return runs.model_path(self.folder)
+        return model_path(self.folder)
 
 
 def train_line(settings: Settings, *, out: Path | None = None, log: Log = silent) -> LineRun:
@@ -75,8 +75,8 @@ def train_line(settings: Settings, *, out: Path | None = None, log: Log = silent
     """
     dataset = open_data(settings.data, log=log)
     check_digits(dataset)
-    folder = runs.create(NAME, seed=settings.seed, out=out)
-    write_atomic(folder / runs.LINE_SETTINGS, json.dumps(asdict(settings), indent=1).encode())
+    folder = create(NAME, seed=settings.seed, out=out)
+    write_atomic(folder / LINE_SETTINGS, json.dumps(asdict(settings), indent=1).encode())
     return _go_on(settings, dataset, folder, log)
 
 
@@ -88,7 +88,7 @@ def resume_line(folder: Path, *, log: Log = silent) -> LineRun:
         DataError, ParityError: as `train_line`.
     """
     settings = settings_of(folder)
-    if settings is None or runs.is_finished(folder):
+    if settings is None or is_finished(folder):
         what = "is no training of the line reader" if settings is None else "is finished"
         raise UsageError(f"{folder} {what}", expected="an interrupted run")
     return _go_on(settings, open_data(settings.data, log=log), folder, log)
@@ -100,12 +100,12 @@ def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> Line
     train(some, folder, epochs=settings.epochs, seed=settings.seed, log=log)
     drawn = f"{len(some) * POOL:,} composed lines"
     provenance = Provenance(data=data_of(dataset), seed=settings.seed, drawn=drawn)
-    path = runs.model_path(folder)
+    path = model_path(folder)
     write_atomic(path, export(folder, held_out, name=NAME, provenance=provenance))
     reader = Reader.load(path)
     decoded = [ctc.decode(reader.log_probs(seen[None])[0], ALPHABET) for seen in held_out.each()]
     right = sum(one is not None and one.text == text for one, text in zip(decoded, held_out.texts, strict=True))
-    runs.finish(folder)
+    finish(folder)
     return LineRun(folder, len(held_out.texts), right)
 
 
@@ -133,6 +133,6 @@ def parse_settings(assignments: Sequence[str], *, data: str | None = None, seed:
 def settings_of(folder: Path) -> Settings | None:
     """The settings of a folder; None if it is not one of a training of the line reader."""
     try:
-        return Settings(**parse_json(read_text(folder / runs.LINE_SETTINGS)))
+        return Settings(**parse_json(read_text(folder / LINE_SETTINGS)))
     except (OSError, ValueError, TypeError):
         return None
