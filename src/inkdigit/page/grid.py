@@ -10,25 +10,35 @@ lines are peaks in the sums along rows and columns. Those count from whose cross
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from inkdigit.page.lattice import MIN_CELL_PX, Arms, Crossings, Places, real_lines
+from inkdigit.page.lattice import MIN_CELL_PX, Arms, Crossings, Places, even_lines, real_lines
 from inkdigit.page.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
 from inkdigit.picture.components import Mask, boxes, components
 from inkdigit.types import Floats, Gray
 
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
 FULL = 0.5  # share of a pixel: thin lines count as much as thick ones
+FAINT = 0.2  # the same where cells are looked for that lines enclose
+CLOSED = (0.0036, 0.008, 0.014)  # of the longest side: lines are closed over gaps twice as long before that
+MIN_INSIDE_PX = 3  # the inside of the smallest cell
+ENCLOSED = 0.4  # of the cells that there must be: so many are seen as such
+ALIKE = 2.0  # times: how much larger the largest of these may be
+LONG_CELL = 3.0  # times: how much longer a cell may be than it is broad
+CELL_FULL = 0.3  # of its box that a cell fills; there may be a digit in it
 GAP = 0.0036  # of the longest side: a gap in a line that is twice as long is closed
 AGAIN = 2  # times: how often corners are looked for from those that were found
 NEAR = 0.05  # of the grid's side: corners that are as near to those that were assumed confirm them
 TRIED = 3  # pieces of ruling, the largest first: what is smaller than three others is not what the photo shows
 MIN_SIDE_PX = 16  # of the piece: two cells of the smallest kind
 MARGIN = 0.06  # of the sides: how far beyond the rough corners lines are looked for
+ROW = 1.5  # the same where the size of the grid is known, in rows or columns
 OUTSIDE = 0.3  # of the image's sides: how far beyond its border a corner may be
 REACHES = (0.15, 0.05)  # of half the side, in both directions: how wrong slopes may be; first, then
 STRIPS = 16  # in which a line is taken as level while its slope is looked for
@@ -155,37 +165,97 @@ def find_grid(ruling: Floats) -> Grid | None:
 
     None if there is none.
     """
-    mask = ruling >= LINE
-    image = Image.fromarray(np.asarray(np.rint(255 * np.clip(ruling / FULL, 0, 1)), np.uint8))
-    labels, count = components(_grown(mask, max(1, round(GAP * max(mask.shape)))))
-    found = boxes(labels, count)[1:]
-    sides = found[:, 2:] - found[:, :2]
-    for index in np.argsort(-sides.prod(axis=1), kind="stable")[:TRIED]:
-        if sides[index].min() < MIN_SIDE_PX:
-            continue
-        top, left, bottom, right = found[index]
-        box = np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
-        if (lattice := _lattice_of(image, quad_around((labels == index + 1) & mask), box)) is not None:
-            return Grid(lattice.corners / image.size, _shares(lattice.across), _shares(lattice.down))
+    image = _as_image(ruling)
+    for corners, box in _pieces(ruling):
+        if (lattice := _lattice_of(image, corners, box)) is not None:
+            return _grid(lattice, image)
     return None
 
 
-def _lattice_of(image: Image.Image, corners: Points | None, box: Points) -> _Lattice | None:
-    """The lattice of a piece of ruling, whose corners and box are given.
+def find_even_grid(marks: Floats, rows: int, columns: int) -> Grid | None:
+    """Find a grid of so many equal rows and columns, given the share of each pixel that is no paper, (H, W).
+
+    It knows what it looks for, and so needs less of the lines, and finds them among writing. None if there is none.
+    """
+    image, size = _as_image(marks), (rows, columns)
+    candidates = _pieces(marks) + [(quad_around(cells), _corners_of(box)) for cells, box in _cells(marks, size)]
+    found = [lattice for corners, box in candidates if (lattice := _lattice_of(image, corners, box, size)) is not None]
+    return _grid(max(found, key=lambda lattice: lattice.arms), image) if found else None
+
+
+def _as_image(shares: Floats) -> Image.Image:
+    return Image.fromarray(np.asarray(np.rint(255 * np.clip(shares / FULL, 0, 1)), np.uint8))
+
+
+def _pieces(ruling: Floats) -> list[tuple[Points | None, Points]]:
+    """The largest connected pieces of ruling: the four corners around each, and its box."""
+    mask = ruling >= LINE
+    labels, count = components(_grown(mask, max(1, round(GAP * max(mask.shape)))))
+    found = boxes(labels, count)[1:]
+    sides = found[:, 2:] - found[:, :2]
+    return [
+        (quad_around((labels == index + 1) & mask), _corners_of(found[index]))
+        for index in np.argsort(-sides.prod(axis=1), kind="stable")[:TRIED].tolist()
+        if sides[index].min() >= MIN_SIDE_PX
+    ]
+
+
+def _cells(marks: Floats, size: tuple[int, int]) -> list[tuple[Mask, NDArray[np.intp]]]:
+    """Where cells of about one size are beside each other, and the boxes of these regions.
+
+    Lines that are broken, or go on beside the grid, hide its outline, but most of its cells are still enclosed.
+    """
+    enough, regions = ENCLOSED * size[0] * size[1], []
+    for closed in CLOSED:
+        px = max(1, round(closed * max(marks.shape)))
+        labels, count = components(~_grown(marks >= FAINT, px))
+        sides = np.diff(boxes(labels, count)[:, [0, 2, 1, 3]])[:, ::2]
+        area = sides.prod(axis=1)
+        is_cell = (sides.min(axis=1) >= MIN_INSIDE_PX) & (sides.max(axis=1) <= LONG_CELL * sides.min(axis=1))
+        is_cell &= np.bincount(labels.ravel(), minlength=count + 1) >= CELL_FULL * area
+        is_cell[0] = False
+        for smallest in np.unique(area[is_cell])[::-1].tolist():
+            of_size = is_cell & (area >= smallest) & (area <= ALIKE * smallest)
+            if of_size.sum() < enough:
+                continue
+            cells = of_size[labels]
+            joined, number = components(_grown(cells, px + round(math.sqrt(smallest) / 4)))
+            together = np.bincount(joined[cells], minlength=number + 1)
+            largest = int(together[1:].argmax()) + 1
+            region = (joined == largest) & cells
+            if len(np.unique(labels[region])) >= enough:
+                regions.append((region, boxes(joined, number)[largest]))
+                break
+    return regions
+
+
+def _grid(lattice: _Lattice, image: Image.Image) -> Grid:
+    return Grid(lattice.corners / image.size, _shares(lattice.across), _shares(lattice.down))
+
+
+def _corners_of(box: NDArray[np.intp]) -> Points:
+    top, left, bottom, right = box
+    return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
+
+
+def _lattice_of(
+    image: Image.Image, corners: Points | None, box: Points, size: tuple[int, int] | None = None
+) -> _Lattice | None:
+    """The lattice of a piece of ruling, whose corners and box are given; with `size`, one of equal rows and columns.
 
     If something sticks out of the grid, the corners are wrong, and the box may be better: the one with most lines wins.
     """
-    found, settled = ([], False) if corners is None else _settled(image, corners)
+    found, settled = ([], False) if corners is None else _settled(image, corners, size)
     if not settled:
-        found += _settled(image, box)[0]
+        found += _settled(image, box, size)[0]
     return max(found, key=lambda lattice: lattice.arms, default=None)
 
 
-def _settled(image: Image.Image, corners: Points) -> tuple[list[_Lattice], bool]:
+def _settled(image: Image.Image, corners: Points, size: tuple[int, int] | None) -> tuple[list[_Lattice], bool]:
     """The lattices found from corners, and again from the corners of what was found; whether that came to an end."""
     found: list[_Lattice] = []
     for _ in range(AGAIN):
-        if (lattice := _lattice_at(image, corners)) is None:
+        if (lattice := _lattice_at(image, corners, size)) is None:
             break
         found.append(lattice)
         if _is_near(lattice.corners, corners):
@@ -199,9 +269,9 @@ def _is_near(one: Points, other: Points) -> bool:
     return bool(np.linalg.norm(one - other, axis=1).max() < NEAR * min(side_lengths(one)))
 
 
-def _lattice_at(image: Image.Image, corners: Points) -> _Lattice | None:
+def _lattice_at(image: Image.Image, corners: Points, size: tuple[int, int] | None) -> _Lattice | None:
     """The lattice in an image of ruling (255 where a pixel is all line), of which corners are known roughly."""
-    corners = _beyond(corners, MARGIN)
+    corners = _beyond(corners, MARGIN if size is None else ROW / min(size))
     for reach in REACHES:
         if not _is_plausible(corners, image.size):
             return None
@@ -211,18 +281,30 @@ def _lattice_at(image: Image.Image, corners: Points) -> _Lattice | None:
     flat = view(image, corners, _size(corners))
     level, upright = _ridges(flat), _ridges(flat.T).T
     lengthwise, crosswise = _lengthwise(level), _lengthwise(upright.T).T
-    across, down = _peaks(lengthwise.mean(axis=1)), _peaks(crosswise.mean(axis=0))
-    if min(len(across), len(down)) < 3:
+    if (lines := _lines(level, upright, lengthwise, crosswise, size)) is None:
         return None
-    y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
-    across, down = real_lines(Arms.at(level, upright, y, x), across, down)
-    if min(len(across), len(down)) < 3:
-        return None
+    across, down = lines
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
     height, width = flat.shape
     corners = project(homography(UNIT * (width, height), corners), _fitted(across, down, y, x))
     arms = Arms.at(level, upright, y, x)
     return None if arms.share < WHOLE else _Lattice(corners, across, down, arms.total)
+
+
+def _lines(
+    level: Floats, upright: Floats, lengthwise: Floats, crosswise: Floats, size: tuple[int, int] | None
+) -> tuple[Places, Places] | None:
+    """The lines from left to right and from top to bottom: those that really cross, or so many at equal distances."""
+    rows, columns = lengthwise.mean(axis=1), crosswise.mean(axis=0)
+    if size is not None:
+        across, down = even_lines(_smooth(rows), size[0] + 1), even_lines(_smooth(columns), size[1] + 1)
+        return None if across is None or down is None else (across, down)
+    across, down = _peaks(rows), _peaks(columns)
+    if min(len(across), len(down)) < 3:
+        return None
+    y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
+    across, down = real_lines(Arms.at(level, upright, y, x), across, down)
+    return None if min(len(across), len(down)) < 3 else (across, down)
 
 
 def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
@@ -281,9 +363,13 @@ def _blurred(values: Floats, px: int) -> Floats:
     return np.asarray((sums[2 * px + 1 :] - sums[: -2 * px - 1]) / (2 * px + 1), np.float32)
 
 
+def _smooth(profile: Floats) -> Places:
+    return np.asarray(np.convolve(profile, [0.25, 0.5, 0.25], mode="same"), np.float64)
+
+
 def _peaks(profile: Floats) -> Places:
     """Where the lines are in the mean of each row (H,), at least as far apart as those of the smallest cells."""
-    smooth = np.convolve(profile, [0.25, 0.5, 0.25], mode="same")
+    smooth = _smooth(profile)
     order = np.argsort(-smooth, kind="stable")
     taken = np.zeros(len(smooth), bool)
     peaks = []

@@ -23,6 +23,10 @@ OFF = 0.2  # of their distance: how far a line may be from where it is expected
 OFF_FEWER = 0.15  # the same, if some of the chosen lines are then wrong
 WEAK = 0.2  # of its crossings: what an expected line must leave
 MISSING_OF = 9  # expected lines, of which one may not be seen at all
+FAINT = 0.15  # of the strongest line: a weaker one never counts fully
+STEP_PX = 0.25  # between distances, and between places, that are tried for lines at equal distances
+WIDER = 0.08  # how much better lines at the greatest distance are than others that are seen as well
+EVENLY = 0.75  # of lines at equal distances: with less, they are not there
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
 
 Places = NDArray[np.float64]  # (N,): where the lines of a family are, in pixels, from the top or from the left
@@ -74,6 +78,37 @@ def real_lines(arms: Arms, across: Places, down: Places) -> tuple[Places, Places
         _extended(down, columns, arms.down(rows), arms.right[rows[1:-1]].T, arms.left[rows[1:-1]].T),
     )
     return _evened(across, rows, arms.across(columns)), _evened(down, columns, arms.down(rows))
+
+
+def even_lines(strength: Places, count: int) -> Places | None:
+    """Where `count` lines at equal distances are, given how strong a line would be at each pixel (H,); None if nowhere.
+
+    They are at the places whose weakest lines are strongest: a line counts fully from the strength that so many lines
+    of the map have. Of places that are as good the ones that are farthest apart win.
+    """
+    height = len(strength)
+    widest = (height - 1) / (count - 1)
+    if widest < MIN_CELL_PX:
+        return None
+    peaks = np.sort(strength[1:-1][(strength[1:-1] >= strength[:-2]) & (strength[1:-1] > strength[2:])])
+    if not peaks.size or peaks[-1] <= 0:
+        return None
+    full = max(float(peaks[-min(count, len(peaks))]), FAINT * float(peaks[-1]))
+    seen = np.minimum(strength / full, 1)
+    near = np.maximum(seen, 0.8 * np.maximum(np.roll(seen, 1), np.roll(seen, -1)))
+    best, found = 0.0, None
+    for distance in np.arange(MIN_CELL_PX, widest + 1e-9, STEP_PX):
+        first = np.arange(0, height - 1 - distance * (count - 1) + 1e-9, STEP_PX)
+        places = first[:, None] + distance * np.arange(count)
+        each = near[np.rint(places).astype(np.intp)]
+        # One line may be missing, two are too many; and wider grids are better than a part of them.
+        score = each.mean(axis=1) * (1 + WIDER * distance / widest)
+        i = int(score.argmax())
+        if score[i] > best:
+            best, found = float(score[i]), places[i]
+    if found is None or float(near[np.rint(found).astype(np.intp)].mean()) < EVENLY:
+        return None
+    return np.asarray(found + 0.5)
 
 
 def _leaving(upright: Floats, y: Crossings, x: Crossings, sign: int) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from inkdigit.errors import PictureError
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.page.grid import find_grid
+from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.picture.photo.network import RULING, look
 from inkdigit.types import NO_INK, OUTLIERS, Gray, Prediction
 
@@ -51,7 +51,21 @@ def read_grid(gray: Gray, rows: int, columns: int, model: Recognizer) -> Table:
     Raises:
         PictureError: there is no grid of so many rows and columns.
     """
-    grid = find_grid(look(gray, side_px=GRID_SIDE_PX)[RULING])
+    grid = locate(gray, rows, columns)
+    answers = iter(model.predict([cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]))
+    return Table(tuple(tuple(next(answers) for _ in range(columns)) for _ in range(rows)))
+
+
+def locate(gray: Gray, rows: int, columns: int) -> Grid:
+    """The grid of so many rows and columns: of equal cells, or as its lines are.
+
+    Raises:
+        PictureError: there is none.
+    """
+    shares = look(gray, side_px=GRID_SIDE_PX)
+    if (grid := find_even_grid(shares[RULING:].sum(axis=0), rows, columns)) is not None:
+        return grid
+    grid = find_grid(shares[RULING])
     if grid is None or (grid.rows, grid.columns) != (rows, columns):
         raise PictureError(
             "The grid was not found",
@@ -59,5 +73,4 @@ def read_grid(gray: Gray, rows: int, columns: int, model: Recognizer) -> Table:
             received="no grid" if grid is None else f"{grid.rows} rows and {grid.columns} columns",
             hint="All of it must be in the picture, and not lie on its side.",
         )
-    answers = iter(model.predict([cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]))
-    return Table(tuple(tuple(next(answers) for _ in range(columns)) for _ in range(rows)))
+    return grid

@@ -1,0 +1,1 @@
+"""Whole numbers: labelled sets, and what other programs read in them."""
