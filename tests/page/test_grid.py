@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from inkdigit.page.grid import Grid, find_grid
+from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.page.quad import UNIT, homography, project
 
 WIDTH, HEIGHT = 360, 300
@@ -59,6 +59,32 @@ def assert_is(grid: Grid | None, corners: np.ndarray, across: np.ndarray, down: 
 def test_sudoku(deg: float, side: bool) -> None:
     corners = turned(from_the_side(SQUARE) if side else SQUARE, deg)
     assert_is(find_grid(draw(corners, SUDOKU, SUDOKU)), corners, SUDOKU, SUDOKU)
+
+
+@pytest.mark.parametrize("side", [False, True])
+def test_a_grid_of_known_size_is_found_among_writing_and_broken_lines(side: bool) -> None:
+    corners = from_the_side(SQUARE) if side else SQUARE
+    marks = draw(corners, SUDOKU, SUDOKU).copy()
+    rng = np.random.default_rng(0)
+    matrix = homography(UNIT, corners)
+    for place in (np.stack(np.meshgrid(SUDOKU, SUDOKU), -1).reshape(-1, 2)).tolist():  # no line at the crossings
+        x, y = project(matrix, np.array([place]))[0].astype(int)
+        marks[y - 2 : y + 3, x - 2 : x + 3] = 0
+    for row in range(9):
+        for column in range(9):  # something in each cell, as high as a digit
+            x, y = project(matrix, np.array([[(column + 0.5) / 9, (row + 0.5) / 9]]))[0].astype(int)
+            marks[y - 5 : y + 6, x + rng.integers(-3, 3)] = 1
+    marks[20:22, :] = 1  # a line of something else, and writing below the grid
+    marks[262:272, 60:300:7] = 1
+    assert_is(find_even_grid(marks, 9, 9), corners, SUDOKU, SUDOKU)
+
+
+def test_a_grid_of_another_size_is_not_one() -> None:
+    marks = draw(SQUARE, SUDOKU, SUDOKU)
+    assert find_even_grid(marks, 30, 9) is None
+    assert find_even_grid(marks, 400, 400) is None
+    assert find_even_grid(np.zeros((HEIGHT, WIDTH), np.float32), 9, 9) is None
+    assert find_even_grid(np.random.default_rng(0).random((HEIGHT, WIDTH), np.float32), 9, 9) is None
 
 
 @pytest.mark.parametrize("deg", [-15, 0, 6])

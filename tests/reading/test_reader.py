@@ -125,3 +125,28 @@ def _word(text: str) -> np.ndarray:
     image = Image.fromarray(page((100, 400)))
     ImageDraw.Draw(image).text((30, 25), text, 40, ImageFont.load_default(44))
     return np.asarray(image)
+
+
+def test_boxes_are_in_the_pixels_of_the_picture_that_was_sent(reader, tmp_path):
+    sheet = page((2400, 3200))
+    top, left, bottom, right = write(sheet, "20417", 1500, 1900, height=120)
+    path = tmp_path / "photo.jpg"
+    Image.fromarray(sheet).save(path, quality=92)  # decoded with fewer pixels
+    for picture in (path, sheet):
+        (reading,) = reader.read(picture)
+        assert reading.text == "20417"
+        box = reading.numbers[0].box
+        assert np.abs(np.subtract(box, (top, left, bottom, right))).max() < 80
+        assert all(digit.box[1] >= box[1] - 9 and digit.box[3] <= box[3] + 9 for digit in reading.numbers[0].digits)
+
+
+def test_a_turned_photo_has_boxes_of_the_turned_picture(reader, tmp_path):
+    sheet = page((300, 900))
+    write(sheet, "305", 100, 600, height=60)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(np.rot90(sheet).copy()).save(path, exif=exif, quality=95)
+    (reading,) = reader.read(path)
+    assert reading.text == "305"
+    assert reading.numbers[0].box[1] > 550
