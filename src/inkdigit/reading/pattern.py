@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
@@ -116,11 +117,15 @@ def _sequence(pattern: Pattern, items: Any) -> Part:
     pattern._parts += 1
     if pattern._parts > MAX_PARTS:
         raise _too_large(pattern)
+    return _joined(pattern, (_item(pattern, *item) for item in items))
+
+
+def _joined(pattern: Pattern, parts: Iterable[Part]) -> Part:
+    """Parts one after the other: what ends in one goes on in the next."""
     first: set[int] = set()
     last: set[int] = set()
     empty = True
-    for item in items:
-        begins, ends, skippable = _item(pattern, *item)
+    for begins, ends, skippable in parts:
         for position in last:
             pattern._follows[position] |= begins
         first = first | begins if empty else first
@@ -158,17 +163,7 @@ def _repeat(pattern: Pattern, least: int, most: Any, items: Any) -> Part:
     if most is codes.MAXREPEAT and copies:
         for position in copies[-1][1]:
             pattern._follows[position] |= copies[-1][0]
-    first: set[int] = set()
-    last: set[int] = set()
-    empty = True
-    for number, (begins, ends, skippable) in enumerate(copies):
-        optional = skippable or number >= least
-        for position in last:
-            pattern._follows[position] |= begins
-        first = first | begins if empty else first
-        last = last | ends if optional else ends
-        empty = empty and optional
-    return first, last, empty
+    return _joined(pattern, ((*part[:2], part[2] or number >= least) for number, part in enumerate(copies)))
 
 
 def _position(pattern: Pattern, characters: set[str]) -> Part:

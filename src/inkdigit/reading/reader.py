@@ -22,10 +22,11 @@ from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
 from inkdigit.reading.view import view
-from inkdigit.types import NO_INK, UNSURE, Digit, Floats, Gray, Number, Reading
+from inkdigit.types import DIGITS, NO_INK, UNSURE, Digit, Floats, Gray, Number, Reading
 
 DEFAULT = "line"  # the bundled one
 NOT_A_NUMBER = "not a number"
+SURE = 0.9  # of a line that looks like words to the ink network: the reader must be so confident that it is a number
 TOLERANCE = 5e-3  # of a probability in the self test
 
 
@@ -118,7 +119,7 @@ class Reader:
         seen = view(gray[top:bottom, left:right])
         log_probs = self.log_probs(seen[None])[0]
         decoded = ctc.decode(log_probs, self.alphabet, pattern)
-        if decoded is None or not decoded.text.strip():
+        if decoded is None or not any(character in DIGITS for character in decoded.text):
             return Number("", 0.0, line.box, reason=NOT_A_NUMBER)
         confidence = float(np.exp(decoded.log_prob))
         step = (right - left) / len(log_probs)
@@ -126,8 +127,13 @@ class Reader:
             Digit(character, sure, (top, left + round(begin * step), bottom, left + round(end * step)))
             for character, sure, (begin, end) in zip(decoded.text, decoded.sure, decoded.spans, strict=True)
         )
-        reason = NOT_A_NUMBER if line.number < LIKE_NUMBER else UNSURE if confidence < self._accept else None
-        return Number(decoded.text, confidence, line.box, digits, reason)
+        return Number(decoded.text, confidence, line.box, digits, self._reason(line, confidence))
+
+    def _reason(self, line: Found, confidence: float) -> str | None:
+        """Why a line is refused: the reader is not sure, or less sure than it must be of what looks like a word."""
+        if line.number < LIKE_NUMBER and confidence < SURE:
+            return NOT_A_NUMBER
+        return UNSURE if confidence < self._accept else None
 
     def log_probs(self, views: Gray) -> Floats:
         """The network on uint8 (N, 2, 48, w): log probabilities (N, T, 1 + A)."""
