@@ -6,6 +6,7 @@ Fernández, Gomez, Schmidhuber (2006), prefix beam search after Hannun, Maas, Ju
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,13 @@ from inkdigit.types import Floats
 BEAM = 16  # texts that are followed at a time
 LIKELY = 1e-4  # characters less probable than this are not tried at a step, except where a pattern leaves no choice
 FEW = 2  # characters that a pattern may demand: they are tried at every step
+LEAST = 1e-12  # of a probability: its logarithm is a number
 NEVER = -1e30  # the logarithm of nothing
+# A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
+STROKE, STROKE_PRIOR = "/", 0.05
+DATE = re.compile(r"\d{1,2}/\d{1,2}/(\d{2}|\d{4})")
 
-Log = NDArray[np.float64]
+Rows = NDArray[np.float64]
 Prefix = tuple[str, State | None]  # a text so far, and the state of the pattern after it
 
 
@@ -37,26 +42,39 @@ def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> 
     """The most probable text; with a pattern, of those that fit it; None if none of them is short enough."""
     rows = log_probs.astype(np.float64)
     text, log_prob = _greedy(rows, alphabet)
-    if pattern is not None or not _is_sure(rows):
+    if pattern is not None or STROKE in text or not _is_sure(rows):
         beams = _beams(rows, alphabet, pattern)
         if not beams:
             return None
-        (text, _), log_prob = max(beams.items(), key=lambda item: item[1])
+        text, log_prob = _best(beams) if pattern is None else max((p, t) for (t, _), p in beams.items())[::-1]
     return align(rows, text, log_prob, alphabet)
 
 
-def _is_sure(rows: Log) -> bool:
+def _best(beams: dict[Prefix, float]) -> tuple[str, float]:
+    """The text that is most probable when it is known how rare a stroke is, and its log probability then."""
+    known = {text: log_prob + _prior(text) for (text, _), log_prob in beams.items()}
+    text = max(known, key=lambda text: known[text])
+    before, after = (float(np.logaddexp.reduce(list(each))) for each in (beams.values(), known.values()))
+    return text, min(0.0, known[text] + before - after)
+
+
+def _prior(text: str) -> float:
+    """The logarithm of how probable strokes are in a text, apart from how they look."""
+    return 0.0 if DATE.fullmatch(text) else text.count(STROKE) * float(np.log(STROKE_PRIOR))
+
+
+def _is_sure(rows: Rows) -> bool:
     """Whether one character is much more probable than the others at every step."""
     return bool(rows.max(1).min(initial=0.0) > np.log(0.99))
 
 
-def _greedy(rows: Log, alphabet: str) -> tuple[str, float]:
+def _greedy(rows: Rows, alphabet: str) -> tuple[str, float]:
     best = rows.argmax(1)
     kept = best[np.flatnonzero(np.diff(best, prepend=0))]
     return "".join(alphabet[i - 1] for i in kept if i), float(rows.max(1).sum())
 
 
-def _beams(rows: Log, alphabet: str, pattern: Pattern | None) -> dict[Prefix, float]:
+def _beams(rows: Rows, alphabet: str, pattern: Pattern | None) -> dict[Prefix, float]:
     """The texts that are left at the end of a line, and their log probabilities."""
     index = {character: 1 + i for i, character in enumerate(alphabet)}
     start: Prefix = ("", pattern.start if pattern else None)
@@ -96,7 +114,7 @@ def _sum(a: float, b: float) -> float:
     return float(np.logaddexp(a, b)) if b > NEVER < a else max(a, b)
 
 
-def align(rows: Log, text: str, log_prob: float, alphabet: str) -> Decoded:
+def align(rows: Rows, text: str, log_prob: float, alphabet: str) -> Decoded:
     """Where the characters of a text are, by the most probable path (Viterbi)."""
     states = np.zeros(2 * len(text) + 1, np.intp)  # blank, character, blank, …
     states[1::2] = [1 + alphabet.index(character) for character in text]

@@ -21,12 +21,13 @@ from inkdigit.picture.decode import Picture, decode_page, split_pictures
 from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
-from inkdigit.reading.view import view
+from inkdigit.reading.view import view, zoomed
 from inkdigit.types import DIGITS, NO_INK, UNSURE, Digit, Floats, Gray, Number, Reading
 
 DEFAULT = "line"  # the bundled one
 NOT_A_NUMBER = "not a number"
-SURE = 0.9  # of a line that looks like words to the ink network: the reader must be so confident that it is a number
+SURE = 0.9  # the confidence from which a line is not read again, and is a number even if it looks like a word
+AGAIN_PX = 512  # the width up to which a line is read again: three times the time
 TOLERANCE = 5e-3  # of a probability in the self test
 
 
@@ -116,18 +117,25 @@ class Reader:
 
     def _number(self, gray: Gray, line: Found, pattern: Pattern | None) -> Number:
         top, left, bottom, right = line.box
-        seen = view(gray[top:bottom, left:right])
-        log_probs = self.log_probs(seen[None])[0]
-        decoded = ctc.decode(log_probs, self.alphabet, pattern)
+        decoded, steps = self._decoded(view(gray[top:bottom, left:right]), pattern)
         if decoded is None or not any(character in DIGITS for character in decoded.text):
             return Number("", 0.0, line.box, reason=NOT_A_NUMBER)
         confidence = float(np.exp(decoded.log_prob))
-        step = (right - left) / len(log_probs)
+        step = (right - left) / steps
         digits = tuple(
             Digit(character, sure, (top, left + round(begin * step), bottom, left + round(end * step)))
             for character, sure, (begin, end) in zip(decoded.text, decoded.sure, decoded.spans, strict=True)
         )
         return Number(decoded.text, confidence, line.box, digits, self._reason(line, confidence))
+
+    def _decoded(self, seen: Gray, pattern: Pattern | None) -> tuple[ctc.Decoded | None, int]:
+        """The text of a view (2, 48, w), and the steps along it; one that is not sure is looked at again."""
+        log_probs = self.log_probs(seen[None])[0]
+        decoded = ctc.decode(log_probs, self.alphabet, pattern)
+        if (decoded is None or decoded.log_prob < np.log(SURE)) and seen.shape[2] <= AGAIN_PX:
+            mean = np.exp(self.log_probs(zoomed(seen))).mean(axis=0)
+            decoded = ctc.decode(np.log(np.maximum(mean, ctc.LEAST)), self.alphabet, pattern)
+        return decoded, len(log_probs)
 
     def _reason(self, line: Found, confidence: float) -> str | None:
         """Why a line is refused: the reader is not sure, or less sure than it must be of what looks like a word."""

@@ -15,7 +15,7 @@ from inkdigit.types import Gray
 
 VERSION = 1  # rises when the view of a line changes
 HEIGHT_PX = 48
-MAX_WIDTH_PX = 1024  # longer lines become narrower
+ZOOMS = (0.9, 1.12)  # of the height of the views in which a line is read again
 EXTREME = 2.0  # percent of the pixels that are darker, or lighter, than the range of gray levels that is kept
 MIN_SPAN = 12  # gray levels: less contrast is noise
 
@@ -32,3 +32,10 @@ def view(gray: Gray) -> Gray:
     if float((ink * (level - level.mean())).sum()) < 0:  # dark ink
         level = 1 - level
     return np.asarray(np.rint(255 * np.stack([level, ink])), np.uint8)
+
+
+def zoomed(seen: Gray) -> Gray:
+    """A view (2, 48, w), and the same a little lower and a little higher: (3, 2, 48, w)."""
+    middle = HEIGHT_PX / 2
+    rows = [(np.arange(HEIGHT_PX) + 0.5 - middle) / zoom + middle for zoom in ZOOMS]
+    return np.stack([seen, *(seen[:, np.clip(at, 0, HEIGHT_PX - 1).astype(np.intp)] for at in rows)])

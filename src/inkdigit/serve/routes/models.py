@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.reading.reader import Reader
 from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.openapi import SERVICE
 from inkdigit.serve.service import Service
@@ -34,11 +35,23 @@ class ModelEntry(BaseModel):
     trained_on: str | None
 
 
+class ReaderEntry(BaseModel):
+    """The reader of numbers, with what its card says."""
+
+    name: str
+    alphabet: str = Field(description="The characters that it reads.")
+    parameters: int
+    bytes: int = Field(description="The size of the model file.")
+    numbers: str = Field(description="float32 or int8 weights.")
+    trained_on: str | None
+
+
 class Models(BaseModel):
     """The loaded models."""
 
     default: str = Field(description="The model that answers by default.")
     models: list[ModelEntry]
+    reader: ReaderEntry
 
 
 @router.get("/models", tags=SERVICE, summary="The loaded models", response_model=Models)
@@ -49,18 +62,25 @@ async def models(request: Request) -> Response:
 
 def describe(service: Service) -> dict[str, Any]:
     """The response, made when the service starts: a model file may be moved later."""
-    return {"default": service.default, "models": list(map(_describe, service.recognizers.values()))}
+    return {
+        "default": service.default,
+        "models": list(map(_describe, service.recognizers.values())),
+        "reader": {**_about(service.reader), "alphabet": service.reader.alphabet},
+    }
 
 
 def _describe(recognizer: Recognizer) -> dict[str, Any]:
     card = recognizer.card
+    return {**_about(recognizer), "classes": card.classes, "figures": card.figures, "outliers": card.outliers}
+
+
+def _about(model: Recognizer | Reader) -> dict[str, Any]:
+    """What a model for single digits and a line reader both have."""
+    card = model.card
     return {
         "name": card.name,
-        "classes": card.classes,
         "parameters": card.parameters,
-        "bytes": recognizer.path.stat().st_size,
+        "bytes": model.path.stat().st_size,
         "numbers": card.numbers,
-        "figures": card.figures,
-        "outliers": card.outliers,
         "trained_on": None if card.provenance.data is None else card.provenance.data.name,
     }

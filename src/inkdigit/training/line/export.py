@@ -28,7 +28,7 @@ from inkdigit.training.line.train import CHECKPOINT, batches, loss_of
 from inkdigit.training.network.steps import read_net
 from inkdigit.types import Floats, Gray
 
-MIN_CONFIDENCE = 0.5  # of a whole number: below it the reading is more likely wrong than right
+MIN_CONFIDENCE = 0.2  # of a whole number: what is less probable says nothing
 SELF_TEST_LINES = 3
 TEMPERATURES = np.exp(np.linspace(-0.7, 1.2, 39))  # that are tried
 PARITY_MEAN, PARITY_MAX = 0.01, 0.5  # of a probability: what one byte a weight may change
