@@ -147,7 +147,7 @@ def samples(reader: Reader) -> bytes:
     for name in SHOWN_EXAMPLES:
         gray = decode(str(EXAMPLES / name))
         entries.append((Path(name), gray, reader.read_gray(gray)))
-    image = Image.open(BytesIO(readings.draw(entries)))
+    image = Image.open(BytesIO(readings.sheet([readings.picture(*entry) for entry in entries])))
     return packed(image.resize((SAMPLES_PX, round(image.height * SAMPLES_PX / image.width)), Image.Resampling.LANCZOS))
 
 

@@ -27,10 +27,12 @@ STEPS = "steps.csv"
 REPORT = "report.json"
 PAGE = "report.html"
 DONE = "DONE"
-LINE_SETTINGS = "line.json"  # how the training of a line reader was begun
+# Of the training of a line reader: how it was begun, its checkpoint, its losses.
+LINE_SETTINGS, LINE_CHECKPOINT, LINE_LOSSES = "line.json", "line.safetensors", "log.csv"
 SEEDS = "seeds.json"  # the results of several runs together, which differ only in their random seed
 MAX_LABEL_BYTES = 180  # of a directory name: file systems allow 255, and date and number need some
 OWN = {RECIPE, METRICS, MODEL, PREDICTIONS, ENVIRONMENT, STEPS, REPORT, PAGE, DONE}
+OWN |= {LINE_SETTINGS, LINE_CHECKPOINT, LINE_LOSSES}
 
 
 def create(recipe_name: str, *, seed: int, out: Path | None = None, root: Path = ROOT) -> Path:
@@ -161,5 +163,5 @@ def check_place(out: Path, *, reads: Iterable[Path] = ()) -> None:
         return
     if any(read.exists() and out.samefile(read) for read in reads):
         raise OutputError(f"{out} is a file that is read", expected="another name")
-    if out.name in OWN and (out.resolve().parent / RECIPE).is_file():
+    if out.name in OWN and any((out.resolve().parent / begun).is_file() for begun in (RECIPE, LINE_SETTINGS)):
         raise OutputError(f"{out} belongs to a run", expected="another name: the files of a run do not change")

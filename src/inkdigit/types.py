@@ -24,6 +24,7 @@ SIDE = 28  # pixels: the side of a prepared image, as in MNIST
 MIN_CLASSES, MAX_CLASSES = 2, 256  # a label of an IDX file is one byte
 DIGITS = tuple("0123456789")
 NO_INK, UNSURE = "no ink", "unsure"  # reasons to reject an image
+NOT_A_NUMBER = "not a number"  # a further one where numbers are read
 OUTLIERS = ("not a digit", "more than one digit")  # further reasons: classes that a network can learn, in this order
 NO_ANSWER = "—"  # printed instead of a label
 OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the images."

@@ -58,7 +58,7 @@ def test_csv_and_a_bad_picture_that_does_not_stop_the_others(inkdigit, picture, 
 
 def test_patterns_reach_the_decoder(inkdigit, picture):
     assert "  20417  " in inkdigit("read", picture, "--expect", r"\d{5}", "--alphabet", "0-9").out
-    assert_one_error(inkdigit("read", picture, "--expect", "["), 2, "is no regular expression")
+    assert_one_error(inkdigit("read", picture, "--expect", "["), 2, "is not a regular expression")
 
 
 def test_the_drawing_shows_the_pictures(inkdigit, picture, tmp_path):

@@ -63,9 +63,9 @@ def test_the_page_is_found_on_a_desk(reader, path, sheet):
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("", "no form"),
+        ("", "does not describe a form"),
         ("[a", "cannot be read"),
-        ("a = 3", r"\[a\] is no field"),
+        ("a = 3", r"\[a\] is not a field"),
         ("page = 'wall'", "page is unknown"),
         ("[a]", "the box is not on the page"),
         ("[a]\nbox = [0, 0, 1]", "the box is not on the page"),
@@ -74,8 +74,9 @@ def test_the_page_is_found_on_a_desk(reader, path, sheet):
         ("[a]\nbox = [0, 0, 1, nan]", "the box is not on the page"),
         ("[a]\nbox = [0, 0, 1, true]", "the box is not on the page"),
         ("[a]\nboxx = [0, 0, 1, 1]", "Did you mean box"),
+        ("[file]\nbox = [0, 0, 1, 1]", "this name is taken"),
         ("[a]\nbox = [0, 0, 1, 1]\nexpect = 5", "are texts"),
-        ("[a]\nbox = [0, 0, 1, 1]\nexpect = '['", r"\[a\].*no regular expression"),
+        ("[a]\nbox = [0, 0, 1, 1]\nexpect = '['", r"\[a\].*not a regular expression"),
     ],
 )
 def test_a_bad_file_of_fields_is_one_error(reader, tmp_path, text, problem):

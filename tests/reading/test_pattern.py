@@ -41,7 +41,7 @@ def test_it_accepts_what_the_expression_matches(text):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("(", "is no regular expression"),
+        ("(", "is not a regular expression"),
         (r"\w+", "a class of letters"),
         (r"(?=1)", "which a number cannot have"),
         (r"(\d)\1", "which a number cannot have"),

@@ -8,8 +8,8 @@ from PIL import Image
 
 import inkdigit
 from inkdigit.errors import NotAPicture, OtherTask, PictureError, UsageError
-from inkdigit.reading.reader import NOT_A_NUMBER, Reader
-from inkdigit.types import NO_INK, UNSURE
+from inkdigit.reading.reader import Reader
+from inkdigit.types import NO_INK, NOT_A_NUMBER, UNSURE
 
 from .conftest import page, write
 
@@ -54,7 +54,7 @@ def test_a_pattern_holds_while_it_is_decoded(reader):
 @pytest.mark.parametrize(
     ("expect", "alphabet", "text"),
     [
-        ("[", None, "is no regular expression"),
+        ("[", None, "is not a regular expression"),
         ("abc", None, "No number fits"),
         (None, "0-9A", "does not know A"),
         (r"\d{5000}", None, "too large"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
@@ -13,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.lines import Entry, csv_line, entries_of, percent, six_places
 from inkdigit.errors import MissingExtra, PictureError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.types import Gray
 
-Entry = tuple[Path, PictureError | None]  # a file; or a folder that cannot be read, and its error
 Answer = dict[str, Any]  # one line of --json
 Classes = Callable[[str], Sequence[str]]  # the name of a model → its classes
 
@@ -66,7 +64,7 @@ def predict(
         )
     failed = False
     with talk.interruptible():
-        entries = [entry for picture in pictures for entry in expand(picture)]
+        entries = entries_of(pictures)
         if server is None:
             answers, classes = _predict_locally(
                 entries, model, show, accept_all=accept_all, min_confidence=min_confidence
@@ -126,16 +124,6 @@ def _ask_server(
     return named, cache(lambda name: classes(server, name, token=token))
 
 
-def expand(path: Path) -> list[Entry]:
-    """The images of a folder, or the path itself; a folder without images is an error."""
-    from inkdigit.picture import folder
-
-    try:
-        return [(file, None) for file in folder.expand(path)]
-    except PictureError as exc:
-        return [(path, exc)]
-
-
 def _decoded(sources: list[Path | PictureError], grays: dict[int, Gray]) -> Iterator[Gray | PictureError]:
     """Decode each image and store it in `grays` by its index, so that the sheet shows what was answered."""
     from inkdigit.picture.decode import decode
@@ -157,36 +145,20 @@ def _line(answer: Answer, classes: Classes, *, as_json: bool, as_csv: bool) -> s
     if as_json:
         return json.dumps(answer, ensure_ascii=False)
     if as_csv:
-        cells = {**answer, "confidence": _six_places(answer.get("confidence"))}
+        cells = {**answer, "confidence": six_places(answer.get("confidence"))}
         return csv_line(tuple(cells.get(column) for column in CSV_COLUMNS))
     file = answer["file"]
     if "error" in answer:
         return f"{file}  error: {answer['error']}"
     if answer["label"] is None:
         return f"{file}  —  {answer['reason']}{_guess(answer, classes)}"
-    return f"{file}  {answer['label']}  {_percent(answer['confidence'])}"
-
-
-def _six_places(share: float | None) -> str | None:
-    return None if share is None else f"{share:.6f}"
+    return f"{file}  {answer['label']}  {percent(answer['confidence'])}"
 
 
 def _guess(answer: Answer, classes: Classes) -> str:
     """The most probable class of a rejected image, in brackets."""
     probs = answer["probs"]
     return "" if probs is None else f" (perhaps {classes(answer['model'])[probs.index(max(probs))]})"
-
-
-def _percent(confidence: float) -> str:
-    """`Prediction.sureness` of a confidence of six places, where 1 does not mean certainty."""
-    return f"{min(round(confidence * 1_000_000) // 100, 9_999) / 100:.2f} %"
-
-
-def csv_line(cells: tuple[Any, ...]) -> str:
-    """One line of CSV, without its end."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(["" if cell is None else str(cell) for cell in cells])
-    return text.getvalue()
 
 
 def submit(

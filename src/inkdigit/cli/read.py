@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.cli.predict import csv_line, expand
+from inkdigit.cli.lines import Entry, csv_line, entries_of, percent, six_places
 from inkdigit.errors import PictureError, UsageError
+from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
-    from inkdigit.types import Gray, Reading
+    from PIL.Image import Image
 
 Columns = tuple[str, ...]
 Answer = Callable[[Path], dict[str, Any]]  # what reads one file
+MAX_SHOWN = 50  # pictures on a sheet
 CSV_COLUMNS: Columns = ("file", "text", "confidence", "reason", "error")
 
 
@@ -37,7 +40,8 @@ def read(
         Path | None, typer.Option(metavar="FIELDS.toml", help="Read the named boxes of a form, one value each.")
     ] = None,
     show: Annotated[
-        Path | None, typer.Option(metavar="OUT.png", help="Also draw each picture with the boxes of its numbers.")
+        Path | None,
+        typer.Option(metavar="OUT.png", help="Also draw the pictures, 50 at most, with boxes."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
@@ -51,37 +55,41 @@ def read(
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
     if grid is not None and (limited or as_csv or fields is not None):
         raise UsageError("--grid excludes --expect, --alphabet, --fields, --show and --csv")
+    if grid is not None and model != "default":
+        raise UsageError("The cells of a grid are read by the default model", expected="no --model with --grid")
     if fields is not None and limited:
         raise UsageError(
             "--fields excludes --expect, --alphabet and --show",
             hint="The file may have expect and alphabet for each field.",
         )
-    columns = CSV_COLUMNS
-    shown: list[tuple[Path, Gray, Reading]] | None = None if show is None else []
+    entries, columns = entries_of(pictures), CSV_COLUMNS
+    shown: list[Image] | None = None if show is None else []
+    if show is not None:
+        check_place(show, reads=[file for file, _ in entries])
     if grid is not None:
         answer = _grids(_size(grid))
     elif fields is not None:
         answer, columns = _forms(model, fields)
     else:
         answer = _numbers(model, expect, alphabet, shown)
-    failed = _print(pictures, answer, columns, as_json=as_json, as_csv=as_csv)
+    failed = _print(entries, answer, columns, as_json=as_json, as_csv=as_csv)
     if show is not None and shown:
         from inkdigit.files import write_atomic
-        from inkdigit.report.readings import draw
+        from inkdigit.report.readings import sheet
 
-        write_atomic(show, draw(shown))
+        write_atomic(show, sheet(shown))
         talk.note(f"Drawing written to {show}")
     if failed:
         raise typer.Exit(PictureError.exit_code)
 
 
-def _print(pictures: list[Path], answer: Answer, columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
+def _print(entries: list[Entry], answer: Answer, columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
     """Print the answer to each picture; whether one of them could not be read."""
     failed = False
     with talk.interruptible():
         if as_csv:
             talk.say(csv_line(columns))
-        for file, problem in (entry for picture in pictures for entry in expand(picture)):
+        for file, problem in entries:
             try:
                 if problem is not None:
                     raise problem
@@ -94,15 +102,13 @@ def _print(pictures: list[Path], answer: Answer, columns: Columns, *, as_json: b
 
 def _size(text: str) -> tuple[int, int]:
     """Rows and columns of `9x9`."""
-    rows, x, columns = text.lower().replace("×", "x").partition("x")
-    if not (x and rows.isdigit() and columns.isdigit() and 2 <= int(rows) <= 99 and 2 <= int(columns) <= 99):
-        raise UsageError("This is not the size of a grid", expected="ROWSxCOLUMNS, as 9x9", received=repr(text))
-    return int(rows), int(columns)
+    found = re.fullmatch(r"([0-9]{1,2})[x×]([0-9]{1,2})", text.lower())
+    if found is None or min(int(found[1]), int(found[2])) < 2:
+        raise UsageError("This is not the size of a grid", expected="ROWSxCOLUMNS, as 9x9", received=repr(text[:80]))
+    return int(found[1]), int(found[2])
 
 
-def _numbers(
-    model: str, expect: str | None, alphabet: str | None, shown: list[tuple[Path, Gray, Reading]] | None
-) -> Answer:
+def _numbers(model: str, expect: str | None, alphabet: str | None, shown: list[Image] | None) -> Answer:
     """What reads one file; it keeps what the sheet shows."""
     from inkdigit.picture.decode import decode_page
     from inkdigit.reading.reader import Reader, in_pixels_of
@@ -113,8 +119,10 @@ def _numbers(
     def answer(file: Path) -> dict[str, Any]:
         gray, size = decode_page(file)
         reading = reader.read_gray(gray, pattern)
-        if shown is not None:
-            shown.append((file, gray, reading))
+        if shown is not None and len(shown) < MAX_SHOWN:
+            from inkdigit.report.readings import picture
+
+            shown.append(picture(file, gray, reading))
         return {**in_pixels_of(size, reading, gray).to_json(), "model": reader.card.name}
 
     return answer
@@ -151,7 +159,8 @@ def _line(found: dict[str, Any], columns: Columns, *, as_json: bool, as_csv: boo
         return json.dumps(found, ensure_ascii=False)
     if as_csv:
         values = {name: value["text"] for name, value in found.get("fields", {}).items()}
-        return csv_line(tuple({**values, **found}.get(column) for column in columns))
+        cells = {**found, "confidence": six_places(found.get("confidence")), **values}
+        return csv_line(cells.get(column) for column in columns)
     file = found["file"]
     if "error" in found:
         return f"{file}  error: {found['error']}"
@@ -166,6 +175,6 @@ def _line(found: dict[str, Any], columns: Columns, *, as_json: bool, as_csv: boo
 def _said(found: dict[str, Any]) -> str:
     """One reading as text."""
     if found["reason"]:
-        guesses = " ".join(number["text"] for number in found["numbers"])
+        guesses = " ".join(number["text"] for number in found["numbers"] if number["text"])
         return f"—  {found['reason']}" + (f" (perhaps {guesses})" if guesses else "")
-    return f"{found['text']}  {100 * found['confidence']:.2f} %"
+    return f"{found['text']}  {percent(found['confidence'])}"

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.errors import DataError, PictureError
+from inkdigit.errors import DataError, MalformedFile, PictureError
 from inkdigit.measure.metrics import reliability_of
 from inkdigit.measure.stats import wilson
 from inkdigit.parsing import read_text
@@ -34,7 +34,7 @@ class ReadingMetrics:
     n: int
     digits_right: float  # pictures whose digits are right, in order; every other character is left out on both sides
     digits_right_ci95: tuple[float, float]  # Wilson's interval
-    text_right: float  # pictures of which every character is right
+    text_right: float  # pictures of which every character is right, spaces left out
     character_errors: float  # wrong, missing and added digits, in shares of all digits
     answered: float
     right_of_answered: float | None
@@ -59,7 +59,11 @@ def read_labels(path: Path) -> list[tuple[Path, str]]:
     except (OSError, ValueError, csv.Error) as exc:
         raise DataError(f"{path} cannot be read: {exc}") from exc
     if not rows or not {"file", "label"} <= rows[0].keys():
-        raise DataError(f"{path}: no list of labelled pictures", expected="CSV with the columns file and label")
+        raise DataError(
+            f"{path}: this is not a list of labelled pictures", expected="CSV with the columns file and label"
+        )
+    if any(row["file"] is None or row["label"] is None for row in rows):
+        raise MalformedFile(f"{path}: a row has no label", expected="a file and a label in each row")
     return [(path.parent / row["file"], row["label"]) for row in rows]
 
 

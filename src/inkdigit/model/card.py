@@ -25,6 +25,7 @@ from inkdigit.types import SIDE, Floats, Gray
 FORMAT = 1
 METADATA_KEY = "inkdigit.card"
 MAX_CHARACTERS = 2**22  # of a card: ours have 7,000, of large ensembles some 100,000
+MAX_SELF_TEST_BYTES = 2**22  # of its images: ours have some ten thousand
 OUTPUTS, OUTLIERS_OUTPUT = ("probs", "score"), "outliers"  # of the graph; the last if the network has learned outliers
 LINE_OUTPUT = "log_probs"  # of the graph of a line reader
 TOLERANCE = {"float32": 1e-3, "int8": 0.05}  # how far a self test may be off, by number type
@@ -175,6 +176,8 @@ def _unpack(packed: str, shape: tuple[int, ...]) -> Gray:
         ValueError: it is not base64 of deflated data, or holds more or fewer images.
     """
     size = math.prod(shape)
+    if size > MAX_SELF_TEST_BYTES:
+        raise ValueError(f"self_test.shape: more than {MAX_SELF_TEST_BYTES:,} bytes")
     stream = zlib.decompressobj()
     try:
         pixels = stream.decompress(base64.b64decode(packed, validate=True), size + 1)

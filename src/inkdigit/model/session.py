@@ -55,7 +55,7 @@ def open_model(path: Path, *, task: str = DIGIT) -> tuple[ort.InferenceSession, 
         raise OtherTask(
             f"{path} reads {'whole numbers' if is_line else 'single digits'}",
             expected=f"a model for {'single digits' if is_line else 'whole numbers'}",
-            hint=f"Use inkdigit {'read' if is_line else 'predict'}.",
+            hint=f"Use inkdigit {'read, or evaluate --task read' if is_line else 'predict'}.",
         )
     if not (is_digit or is_line):
         received = f"{', '.join(f'{n}: {t} {s}' for n, t, s in inputs)} → {', '.join(outputs)}"

@@ -26,7 +26,8 @@ from inkdigit.types import Floats, Gray
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
 FULL = 0.5  # share of a pixel: thin lines count as much as thick ones
 FAINT = 0.2  # the same where cells are looked for that lines enclose
-CLOSED = (0.0036, 0.008, 0.014)  # of the longest side: lines are closed over gaps twice as long before that
+CLOSED = (0.0036, 0.008, 0.014)  # of the longest side: gaps up to twice this length are closed first
+BETWEEN = 0.25  # of the side of a cell: cells that are nearer are beside each other
 MIN_INSIDE_PX = 3  # the inside of the smallest cell
 ENCLOSED = 0.4  # of the cells that there must be: so many are seen as such
 ALIKE = 2.0  # times: how much larger the largest of these may be
@@ -173,7 +174,7 @@ def find_grid(ruling: Floats) -> Grid | None:
 
 
 def find_even_grid(marks: Floats, rows: int, columns: int) -> Grid | None:
-    """Find a grid of so many equal rows and columns, given the share of each pixel that is no paper, (H, W).
+    """Find a grid of so many equal rows and columns, given the share of each pixel that is not paper, (H, W).
 
     It knows what it looks for, and so needs less of the lines, and finds them among writing. None if there is none.
     """
@@ -219,7 +220,7 @@ def _cells(marks: Floats, size: tuple[int, int]) -> list[tuple[Mask, NDArray[np.
             if of_size.sum() < enough:
                 continue
             cells = of_size[labels]
-            joined, number = components(_grown(cells, px + round(math.sqrt(smallest) / 4)))
+            joined, number = components(_grown(cells, px + round(BETWEEN * math.sqrt(smallest))))
             together = np.bincount(joined[cells], minlength=number + 1)
             largest = int(together[1:].argmax()) + 1
             region = (joined == largest) & cells

@@ -26,6 +26,7 @@ MISSING_OF = 9  # expected lines, of which one may not be seen at all
 FAINT = 0.15  # of the strongest line: a weaker one never counts fully
 STEP_PX = 0.25  # between distances, and between places, that are tried for lines at equal distances
 WIDER = 0.08  # how much better lines at the greatest distance are than others that are seen as well
+BESIDE = 0.8  # of its strength that a line has one pixel away: pages are not quite flat
 EVENLY = 0.75  # of lines at equal distances: with less, they are not there
 MIN_CELL_PX = 5  # in the map: the network does not see finer grids
 
@@ -83,8 +84,8 @@ def real_lines(arms: Arms, across: Places, down: Places) -> tuple[Places, Places
 def even_lines(strength: Places, count: int) -> Places | None:
     """Where `count` lines at equal distances are, given how strong a line would be at each pixel (H,); None if nowhere.
 
-    They are at the places whose weakest lines are strongest: a line counts fully from the strength that so many lines
-    of the map have. Of places that are as good the ones that are farthest apart win.
+    They are where the mean strength is greatest. The full strength is that of the `count`-th strongest peak, so that a
+    thick line counts no more than a thin one. Of places that are as good the ones that are farthest apart win.
     """
     height = len(strength)
     widest = (height - 1) / (count - 1)
@@ -95,13 +96,12 @@ def even_lines(strength: Places, count: int) -> Places | None:
         return None
     full = max(float(peaks[-min(count, len(peaks))]), FAINT * float(peaks[-1]))
     seen = np.minimum(strength / full, 1)
-    near = np.maximum(seen, 0.8 * np.maximum(np.roll(seen, 1), np.roll(seen, -1)))
+    near = np.maximum(seen, BESIDE * np.maximum(np.roll(seen, 1), np.roll(seen, -1)))
     best, found = 0.0, None
     for distance in np.arange(MIN_CELL_PX, widest + 1e-9, STEP_PX):
         first = np.arange(0, height - 1 - distance * (count - 1) + 1e-9, STEP_PX)
         places = first[:, None] + distance * np.arange(count)
         each = near[np.rint(places).astype(np.intp)]
-        # One line may be missing, two are too many; and wider grids are better than a part of them.
         score = each.mean(axis=1) * (1 + WIDER * distance / widest)
         i = int(score.argmax())
         if score[i] > best:

@@ -25,6 +25,7 @@ from inkdigit.types import Gray, Reading
 
 PAGES = ("photo", "scan")
 KEYS = ("box", "expect", "alphabet")
+TAKEN = ("file", "error")  # columns of CSV
 MAX_FIELDS = 1000
 
 
@@ -61,7 +62,9 @@ class Form:
             raise UsageError(f"{path}: page is unknown", expected=" or ".join(PAGES), received=repr(page))
         if not 1 <= len(table) <= MAX_FIELDS:
             raise UsageError(
-                f"{path}: no form", expected=f"1 to {MAX_FIELDS:,} tables, one for each field", received=len(table)
+                f"{path}: it does not describe a form",
+                expected=f"1 to {MAX_FIELDS:,} tables, one for each field",
+                received=len(table),
             )
         fields = tuple(_field(f"{path}: [{name}]", name, entry, reader) for name, entry in table.items())
         return cls(fields, reader, page == PAGES[0])
@@ -82,7 +85,9 @@ class Form:
 def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:
     """A field from its table. Raises UsageError if it is not one."""
     if not isinstance(entry, dict):
-        raise UsageError(f"{where} is no field", expected="a table with a box")
+        raise UsageError(f"{where} is not a field", expected="a table with a box")
+    if name in TAKEN:
+        raise UsageError(f"{where}: this name is taken", expected=f"another name than {' and '.join(TAKEN)}")
     if unknown := sorted(entry.keys() - set(KEYS)):
         raise UsageError(
             f"{where} has an unknown key {unknown[0]!r}", expected=", ".join(KEYS), hint=did_you_mean(unknown[0], KEYS)
@@ -92,7 +97,7 @@ def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:
     if not is_numbers or not (0 <= box[0] < box[2] <= 1 and 0 <= box[1] < box[3] <= 1):
         raise UsageError(
             f"{where}: the box is not on the page",
-            expected="[left, top, right, bottom] from 0 to 1, left below right, top below bottom",
+            expected="[left, top, right, bottom] from 0 to 1, left < right and top < bottom",
             received=repr(box)[:80],
         )
     limits = {key: entry.get(key) for key in ("expect", "alphabet")}

@@ -8,19 +8,23 @@ states are sets of positions (Glushkov 1961), found as they are needed, so that 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+# Of the standard library, without a promise: they are the same in Python 3.11 to 3.14.
 from re import _constants as codes  # type: ignore[attr-defined]
 from re import _parser as parser  # type: ignore[attr-defined]
-from typing import Any
+from typing import Any, ClassVar
 
 from inkdigit.errors import UsageError
 
 MAX_CHARACTERS = 500  # of an expression
-MAX_POSITIONS = 2_000  # characters of an expression whose repetitions are written out
-MAX_PARTS = 20_000  # of it, with those that have no characters: a group of nothing can be repeated as well
+MAX_POSITIONS = 500  # characters of an expression whose repetitions are written out: numbers have a dozen
+MAX_PARTS = 5_000  # of it, with those that have no characters: a group of nothing can be repeated as well
+MAX_PAIRS = 200_000  # of characters that may follow each other, each time that they are found: a tenth of a second
+MAX_DEPTH = 20  # of groups in each other
 
+TIMES = "x", "×"  # how people write the sign, and how the reader does
 State = frozenset[int]  # positions of which the last character may be one; the start is {0}
 Part = tuple[set[int], set[int], bool]  # where a part of an expression may begin and end, and whether it may be empty
 
@@ -35,9 +39,10 @@ class Pattern:
     _follows: list[set[int]] = field(default_factory=lambda: [set()])
     _last: set[int] = field(default_factory=set)
     _parts: int = 0  # that were written out
+    _pairs: int = 0  # that were found
     _known: dict[State, dict[str, State]] = field(default_factory=dict)
 
-    start: State = frozenset({0})
+    start: ClassVar[State] = frozenset({0})
 
     def after(self, state: State) -> dict[str, State]:
         """The characters that may follow in a state, and the state after each."""
@@ -69,7 +74,7 @@ def characters(text: str) -> str:
     def between(found: re.Match[str]) -> str:
         return "".join(chr(code) for code in range(ord(found[1]), ord(found[2]) + 1))
 
-    return re.sub(r"([0-9])-([0-9])", between, text).replace("x", "×")
+    return re.sub(r"([0-9])-([0-9])", between, text).replace(TIMES[0], TIMES[1])
 
 
 def compile_pattern(text: str, alphabet: str) -> Pattern:
@@ -81,20 +86,20 @@ def compile_pattern(text: str, alphabet: str) -> Pattern:
     """
     if len(text) > MAX_CHARACTERS:
         raise UsageError("The pattern is too long", expected=f"at most {MAX_CHARACTERS} characters", received=len(text))
+    if _depth(text) > MAX_DEPTH:
+        raise UsageError("The pattern is nested too deep", expected=f"at most {MAX_DEPTH} groups in each other")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = parser.parse(text)
+        tree = parser.parse(text)
     except (re.error, RecursionError, OverflowError) as exc:
-        raise UsageError(f"The pattern {text!r} is no regular expression: {exc}") from exc
+        raise UsageError(f"The pattern {text!r} is not a regular expression: {exc}") from exc
     if tree.state.flags & ~re.UNICODE.value:
         raise _unknown(text, "flags")
     pattern = Pattern(text, alphabet)
     first, last, empty = _sequence(pattern, tree)
     pattern._follows[0] = first
     pattern._last = last | ({0} if empty else set())
-    if not _can_end(pattern):
-        raise UsageError(f"No number fits the pattern {text!r}", expected=f"characters among {alphabet}")
+    if not any(pattern._characters[position] for position in pattern._last) or not _can_end(pattern):
+        raise UsageError(f"No number fits the pattern {text!r}", expected=f"characters among {alphabet!r}")
     return pattern
 
 
@@ -103,6 +108,15 @@ def _unknown(text: str, what: str) -> UsageError:
         f"The pattern {text!r} has {what}, which a number cannot have",
         expected=r"characters, [classes], (groups), |, ?, *, +, {m,n}, . and \d",
     )
+
+
+def _depth(text: str) -> int:
+    """How many groups are in each other, at most; escaped brackets count, which only makes it more."""
+    depth = deepest = 0
+    for character in text:
+        depth += (character == "(") - (character == ")")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _too_large(pattern: Pattern) -> UsageError:
@@ -126,18 +140,26 @@ def _joined(pattern: Pattern, parts: Iterable[Part]) -> Part:
     last: set[int] = set()
     empty = True
     for begins, ends, skippable in parts:
-        for position in last:
-            pattern._follows[position] |= begins
+        _follow(pattern, last, begins)
         first = first | begins if empty else first
         last = last | ends if skippable else ends
         empty = empty and skippable
     return first, last, empty
 
 
+def _follow(pattern: Pattern, before: set[int], after: set[int]) -> None:
+    """Let characters follow others."""
+    pattern._pairs += len(before) * len(after)
+    if pattern._pairs > MAX_PAIRS:
+        raise _too_large(pattern)
+    for position in before:
+        pattern._follows[position] |= after
+
+
 def _item(pattern: Pattern, code: Any, value: Any) -> Part:
     """One item of a parsed expression."""
     if code is codes.LITERAL:
-        return _position(pattern, {chr(value)})
+        return _position(pattern, {_known(chr(value))})
     if code is codes.NOT_LITERAL:
         return _position(pattern, set(pattern.alphabet) - {chr(value)})
     if code is codes.ANY:
@@ -156,13 +178,16 @@ def _item(pattern: Pattern, code: Any, value: Any) -> Part:
     raise _unknown(pattern.text, str(code).lower().replace("_", " "))
 
 
+def _known(character: str) -> str:
+    return TIMES[1] if character == TIMES[0] else character
+
+
 def _repeat(pattern: Pattern, least: int, most: Any, items: Any) -> Part:
     """An item several times: written out as often as it must stand, then a loop or what may be left out."""
     count = max(least, 1) if most is codes.MAXREPEAT else int(most)
     copies = [_sequence(pattern, items) for _ in range(count)]
     if most is codes.MAXREPEAT and copies:
-        for position in copies[-1][1]:
-            pattern._follows[position] |= copies[-1][0]
+        _follow(pattern, copies[-1][1], copies[-1][0])
     return _joined(pattern, ((*part[:2], part[2] or number >= least) for number, part in enumerate(copies)))
 
 
@@ -183,7 +208,7 @@ def _class(pattern: Pattern, items: Any) -> set[str]:
         if code is codes.NEGATE:
             negated = True
         elif code is codes.LITERAL:
-            found.add(chr(value))
+            found.add(_known(chr(value)))
         elif code is codes.RANGE:
             found |= {one for one in pattern.alphabet if value[0] <= ord(one) <= value[1]}
         elif code is codes.CATEGORY and value is codes.CATEGORY_DIGIT:

@@ -22,10 +22,9 @@ from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
 from inkdigit.reading.view import view, zoomed
-from inkdigit.types import DIGITS, NO_INK, UNSURE, Digit, Floats, Gray, Number, Reading
+from inkdigit.types import DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, Gray, Number, Reading
 
 DEFAULT = "line"  # the bundled one
-NOT_A_NUMBER = "not a number"
 SURE = 0.9  # the confidence from which a line is not read again, and is a number even if it looks like a word
 AGAIN_PX = 512  # the width up to which a line is read again: three times the time
 TOLERANCE = 5e-3  # of a probability in the self test
@@ -100,8 +99,10 @@ class Reader:
         known = self.alphabet if alphabet is None else characters(alphabet)
         if unknown := sorted(set(known) - set(self.alphabet)):
             raise UsageError(
-                f"This reader does not know {' '.join(unknown)}", expected=f"characters among {self.alphabet}"
+                f"This reader does not know {' '.join(unknown)}", expected=f"characters among {self.alphabet!r}"
             )
+        if not set(known) & set(DIGITS):
+            raise UsageError("The alphabet has no digit", expected="some of 0-9", received=repr(alphabet))
         return compile_pattern(".*" if expect is None else expect, known)
 
     def read_gray(self, gray: Gray, pattern: Pattern | None = None) -> Reading:

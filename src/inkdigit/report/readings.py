@@ -1,6 +1,6 @@
 """One sheet that shows what was read where: each picture with the boxes of its numbers and their texts.
 
-In: gray pictures and their readings. Out: a PNG, the pictures below each other.
+In: gray pictures and their readings. Out: each of them drawn; a PNG with the drawn ones below each other.
 """
 
 from __future__ import annotations
@@ -18,24 +18,21 @@ GAP_PX, HEAD_PX = 16, 30
 TEXT_PX = 20
 PAPER, QUIET, SURE, REFUSED = "#ffffff", "#6b7280", "#15803d", "#b45309"
 
-Entry = tuple[Path, Gray, Reading]  # the file, its picture (H, W), the reading
 
-
-def draw(entries: Sequence[Entry]) -> bytes:
-    """The sheet of `entries` as the bytes of a PNG."""
-    pictures = [_picture(*entry) for entry in entries]
-    height = sum(picture.height + GAP_PX for picture in pictures) + GAP_PX
-    sheet = Image.new("RGB", (WIDTH_PX + 2 * GAP_PX, height), PAPER)
+def sheet(pictures: Sequence[Image.Image]) -> bytes:
+    """The sheet of drawn pictures as the bytes of a PNG."""
+    height = sum(drawn.height + GAP_PX for drawn in pictures) + GAP_PX
+    page = Image.new("RGB", (WIDTH_PX + 2 * GAP_PX, height), PAPER)
     top = GAP_PX
-    for picture in pictures:
-        sheet.paste(picture, (GAP_PX, top))
-        top += picture.height + GAP_PX
+    for drawn in pictures:
+        page.paste(drawn, (GAP_PX, top))
+        top += drawn.height + GAP_PX
     buffer = BytesIO()
-    sheet.save(buffer, "PNG")
+    page.save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def _picture(file: Path, gray: Gray, reading: Reading) -> Image.Image:
+def picture(file: Path, gray: Gray, reading: Reading) -> Image.Image:
     """A picture with its boxes; the name of the file and the reading are above it."""
     scale = min(WIDTH_PX / gray.shape[1], MAX_HEIGHT_PX / gray.shape[0])
     size = max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))

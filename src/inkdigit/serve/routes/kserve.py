@@ -246,9 +246,9 @@ def _images(parsed: dict[str, Any], binary: bytes, served: Served) -> Gray:
             expected=f'one input {{"name": "{INPUT}", "datatype": "{DATATYPE}", "shape": {known}}}',
         )
     tensor = inputs[0]
-    for key, known in (("name", INPUT), ("datatype", DATATYPE)):
-        if tensor.get(key) != known:
-            raise UsageError(f"The input has another {key}", expected=known, received=_short(tensor.get(key)))
+    for key, value in (("name", INPUT), ("datatype", DATATYPE)):
+        if tensor.get(key) != value:
+            raise UsageError(f"The input has another {key}", expected=value, received=_short(tensor.get(key)))
     shape = tensor.get("shape")
     if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side >= 1 for side in shape):
         raise UsageError("The input has another shape", expected=f"{known}, n at least 1", received=_short(shape))

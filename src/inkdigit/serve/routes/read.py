@@ -82,7 +82,7 @@ async def read(request: Request) -> Response:
     """
     service: Service = request.app.state.service
     query = request.query_params
-    pattern = service.reader.pattern(query.get("expect"), query.get("alphabet"))
+    pattern = await service.work(lambda: service.reader.pattern(query.get("expect"), query.get("alphabet")))
     sent = await read_pictures(request, service)
     answers = await service.read([picture for _, picture in sent], pattern)
     if len(answers) == 1 and isinstance(answers[0], PictureError):

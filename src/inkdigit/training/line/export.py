@@ -19,12 +19,13 @@ from inkdigit.model.card import LINE_OUTPUT, Calibration, Card, Ink, SelfTest
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.schema import LINE
 from inkdigit.reading.view import VERSION
+from inkdigit.runs import LINE_CHECKPOINT
 from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.convert.model_file import set_card, to_onnx
 from inkdigit.training.convert.packed import fold, pack
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.pools import Pool
-from inkdigit.training.line.train import CHECKPOINT, batches, loss_of
+from inkdigit.training.line.train import batches, loss_of
 from inkdigit.training.network.steps import read_net
 from inkdigit.types import Floats, Gray
 
@@ -54,7 +55,7 @@ def export(folder: Path, held_out: Pool, *, name: str, provenance: Provenance) -
         ParityError: it does not give what the network gives.
     """
     net = LineNet(len(ALPHABET))
-    read_net(folder / CHECKPOINT, net)
+    read_net(folder / LINE_CHECKPOINT, net)
     net.eval()
     parameters = sum(p.numel() for p in net.parameters())
     temperature = _temperature(net, held_out)

@@ -13,7 +13,7 @@ from inkdigit.reading.view import HEIGHT_PX
 
 STRIDE_PX = 4  # of a step along the line
 WIDTHS = (24, 40, 64, 96, 144)  # channels at each height, and along the line
-DILATIONS = (1, 2, 4)  # of the convolutions along the line: a step sees 45 others, three characters on each side
+DILATIONS = (1, 2, 4)  # of the convolutions along the line: a step sees 40 others, three characters on each side
 
 
 class _Block(nn.Sequential):

@@ -15,7 +15,7 @@ from typing import Any
 
 from inkdigit.data.sources import open_data
 from inkdigit.errors import UsageError, did_you_mean
-from inkdigit.files import write_atomic
+from inkdigit.files import check_free, locked, write_atomic
 from inkdigit.model.provenance import Provenance
 from inkdigit.parsing import parse_json, read_text
 from inkdigit.reading import ctc
@@ -30,7 +30,7 @@ from inkdigit.training.line.train import train
 from inkdigit.types import Dataset, Log, silent
 
 NAME = "line"
-MAX_LINES, MAX_EPOCHS = 10_000_000, 10_000
+MAX_LINES, MAX_EPOCHS = 1_000_000, 10_000  # a million lines are 20 GB of memory
 MAX_DIGITS = 12  # of a number that is given
 
 
@@ -44,9 +44,11 @@ class Settings:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Check the limits. Raises UsageError."""
+        """Check the types and limits. Raises UsageError."""
+        if not isinstance(self.data, str) or not isinstance(self.seed, int):
+            raise UsageError("data is a text, and seed a whole number")
         for name, value, most in (("lines", self.lines, MAX_LINES), ("epochs", self.epochs, MAX_EPOCHS)):
-            if not 1 <= value <= most:
+            if not isinstance(value, int) or not 1 <= value <= most:
                 raise UsageError(f"{name} is out of range", expected=f"1 to {most:,}", received=value)
 
 
@@ -76,22 +78,25 @@ def train_line(settings: Settings, *, out: Path | None = None, log: Log = silent
     dataset = open_data(settings.data, log=log)
     check_digits(dataset)
     folder = create(NAME, seed=settings.seed, out=out)
-    write_atomic(folder / LINE_SETTINGS, json.dumps(asdict(settings), indent=1).encode())
-    return _go_on(settings, dataset, folder, log)
+    with locked(folder, "training"):
+        check_free(folder)
+        write_atomic(folder / LINE_SETTINGS, json.dumps(asdict(settings), indent=1).encode())
+        return _go_on(settings, dataset, folder, log)
 
 
 def resume_line(folder: Path, *, log: Log = silent) -> LineRun:
     """Go on with a training that was interrupted: what is in its directory is not done again.
 
     Raises:
-        UsageError: it is no training of the line reader, or a finished one.
+        UsageError: it is not a training of the line reader, or a finished one.
         DataError, ParityError: as `train_line`.
     """
     settings = settings_of(folder)
     if settings is None or is_finished(folder):
-        what = "is no training of the line reader" if settings is None else "is finished"
+        what = "is not a training of the line reader" if settings is None else "is finished"
         raise UsageError(f"{folder} {what}", expected="an interrupted run")
-    return _go_on(settings, open_data(settings.data, log=log), folder, log)
+    with locked(folder, "training"):
+        return _go_on(settings, open_data(settings.data, log=log), folder, log)
 
 
 def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> LineRun:
@@ -125,7 +130,7 @@ def parse_settings(assignments: Sequence[str], *, data: str | None = None, seed:
                 f"The line reader has no setting {key!r}", expected=", ".join(numbers), hint=did_you_mean(key, numbers)
             )
         if not (value.isascii() and value.isdigit() and len(value) < MAX_DIGITS):
-            raise UsageError(f"{key} is no whole number", received=repr(value[:80]))
+            raise UsageError(f"{key} is not a whole number", received=repr(value[:80]))
         given[key] = int(value)
     return Settings(**given)
 
@@ -134,5 +139,5 @@ def settings_of(folder: Path) -> Settings | None:
     """The settings of a folder; None if it is not one of a training of the line reader."""
     try:
         return Settings(**parse_json(read_text(folder / LINE_SETTINGS)))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, UsageError):
         return None

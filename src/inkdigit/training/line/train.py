@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from inkdigit.runs import LINE_CHECKPOINT, LINE_LOSSES
 from inkdigit.synth import lines
 from inkdigit.training.line.net import STRIDE_PX, LineNet
 from inkdigit.training.line.pools import Pool
@@ -32,7 +33,6 @@ GRAY_DROPPED = 0.25  # of the lines have no gray levels: reading from the ink al
 SHIFT_PX, ZOOM, STRETCH = 2.5, 0.15, 0.22  # up or down; of the height, and of the width, as logarithms
 CONTRAST = (0.6, 1.3)  # of the gray levels
 SAVE_STEPS, LOG_STEPS = 500, 100
-CHECKPOINT, LOSSES = "line.safetensors", "log.csv"  # files of the folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: L
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, PEAK_RATE, total_steps=epochs * each + 1, pct_start=WARM_SHARE, cycle_momentum=False
     )
-    path = folder / CHECKPOINT
+    path = folder / LINE_CHECKPOINT
     step = stepping.resume(path, net, optimizer, schedule)
     begun, losses = time.perf_counter(), []
     net.train()
@@ -129,7 +129,7 @@ def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: L
             if step % LOG_STEPS == 0:
                 loss_now, seconds = float(np.mean(losses[-LOG_STEPS:])), time.perf_counter() - begun
                 log(f"Step {step:,} of {epochs * each:,}: loss {loss_now:.4f}, {seconds:,.0f} s")
-                with (folder / LOSSES).open("a", newline="") as file:
+                with (folder / LINE_LOSSES).open("a", newline="") as file:
                     csv.writer(file).writerow([step, f"{loss_now:.5f}", round(seconds)])
             if step % SAVE_STEPS == 0 or step == epochs * each:
                 stepping.save(path, step, net, optimizer)
