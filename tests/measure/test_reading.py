@@ -51,7 +51,7 @@ def test_a_list_has_files_and_labels(tmp_path):
     path.write_text("file,label\na.png,1.5\n")
     assert read_labels(path) == [(tmp_path / "a.png", "1.5")]
     path.write_text("name,text\na.png,1.5\n")
-    with pytest.raises(DataError, match="no list"):
+    with pytest.raises(DataError, match="is not a list"):
         read_labels(path)
     with pytest.raises(DataError, match="cannot be read"):
         read_labels(tmp_path / "none.csv")

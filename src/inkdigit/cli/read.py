@@ -133,9 +133,14 @@ def _grids(size: tuple[int, int]) -> Answer:
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode_page
     from inkdigit.reading.cells import read_grid
+    from inkdigit.reading.reader import Reader
 
-    recognizer = Recognizer.load()
-    return lambda file: {**read_grid(decode_page(file)[0], *size, recognizer).to_json(), "model": recognizer.name}
+    recognizer, reader = Recognizer.load(), Reader.load()
+
+    def answer(file: Path) -> dict[str, Any]:
+        return {**read_grid(decode_page(file)[0], *size, recognizer, reader).to_json(), "model": recognizer.name}
+
+    return answer
 
 
 def _forms(model: str, path: Path) -> tuple[Answer, Columns]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.errors import DataError, MalformedFile, PictureError
+from inkdigit.errors import DataError, PictureError
 from inkdigit.measure.metrics import reliability_of
 from inkdigit.measure.stats import wilson
 from inkdigit.parsing import read_text
@@ -59,11 +59,9 @@ def read_labels(path: Path) -> list[tuple[Path, str]]:
     except (OSError, ValueError, csv.Error) as exc:
         raise DataError(f"{path} cannot be read: {exc}") from exc
     if not rows or not {"file", "label"} <= rows[0].keys():
-        raise DataError(
-            f"{path}: this is not a list of labelled pictures", expected="CSV with the columns file and label"
-        )
+        raise DataError(f"{path} is not a list of labelled pictures", expected="CSV with the columns file and label")
     if any(row["file"] is None or row["label"] is None for row in rows):
-        raise MalformedFile(f"{path}: a row has no label", expected="a file and a label in each row")
+        raise DataError(f"{path}: a row has no label", expected="a file and a label in each row")
     return [(path.parent / row["file"], row["label"]) for row in rows]
 
 

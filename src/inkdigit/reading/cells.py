@@ -1,59 +1,117 @@
 """The cells of a grid: from the photo of a table or a sudoku to what each cell holds.
 
-In: gray uint8 (H, W), the rows and columns that are expected, and a model for single digits. Out: a `Table`.
+In: gray uint8 (H, W), the rows and columns that are expected, a model for single digits and a line reader. Out: a
+`Table`. A cell holds one digit or nothing. Each is seen beside the others: what has much less ink than a usual digit of
+the same grid is a speck or shows through the paper, and what has as much is a digit, even if it is blurred.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from inkdigit.errors import PictureError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.picture.photo.network import RULING, look
-from inkdigit.types import NO_INK, OUTLIERS, Gray, Prediction
+from inkdigit.reading.reader import Reader
+from inkdigit.types import DIGITS, NO_INK, OUTLIERS, Floats, Gray, Prediction
 
 GRID_SIDE_PX = 448  # the square root of the pixels with which a photo is searched for its grid
 CELL_PX = 64  # the height to which a cell is cut
-EMPTY = (NO_INK, OUTLIERS[0])  # reasons for which a cell holds nothing
+EMPTY = (NO_INK, OUTLIERS[0])  # reasons for which a cell holds nothing, where no digit of the grid is sure
+SURE = 0.98  # the confidence of a digit to which the other cells are compared
+FAINT = 0.3  # of the usual ink of a digit: less is not one
+LIKELY = 0.5  # the confidence from which a digit is told: below it is more likely another one
+INSIDE = 0.14  # of a cell, on each side: what remains of its lines
+SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
+BORDER = 0.05  # of a cell, on each side, that the line reader does not see
+LEAST = 1e-6  # of a probability
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A digit and how sure it is; "" for nothing, None where it is not known what it is."""
+
+    text: str | None
+    confidence: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The answers of a grid, by rows."""
+    """The cells of a grid, by rows."""
 
-    cells: tuple[tuple[Prediction, ...], ...]
+    cells: tuple[tuple[Cell, ...], ...]
 
     @property
     def rows(self) -> list[list[str | None]]:
-        """What each cell holds: a digit, "" for an empty one, None where the model is not sure."""
-        return [[_content(cell) for cell in row] for row in self.cells]
+        """What each cell holds: a digit, "" for nothing, None where it is not known."""
+        return [[cell.text for cell in row] for row in self.cells]
 
     def to_json(self) -> dict[str, Any]:
         """The rows, and how sure each digit is."""
-        return {"rows": self.rows, "confidences": [[_sureness(cell) for cell in row] for row in self.cells]}
+        sure = [[None if cell.confidence is None else round(cell.confidence, 6) for cell in row] for row in self.cells]
+        return {"rows": self.rows, "confidences": sure}
 
 
-def _content(cell: Prediction) -> str | None:
-    if cell.label is not None:
-        return cell.label
-    return "" if cell.reason in EMPTY else None
-
-
-def _sureness(cell: Prediction) -> float | None:
-    return None if cell.label is None or cell.confidence is None else round(cell.confidence, 6)
-
-
-def read_grid(gray: Gray, rows: int, columns: int, model: Recognizer) -> Table:
+def read_grid(gray: Gray, rows: int, columns: int, model: Recognizer, reader: Reader) -> Table:
     """The digits of a grid in a photo.
 
     Raises:
         PictureError: there is no grid of so many rows and columns.
     """
     grid = locate(gray, rows, columns)
-    answers = iter(model.predict([cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]))
-    return Table(tuple(tuple(next(answers) for _ in range(columns)) for _ in range(rows)))
+    cells = iter(judge([cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row], model, reader))
+    return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)))
+
+
+def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]:
+    """What each cell of a grid holds, given the picture (h, w) of each."""
+    answers = model.predict([*seen])
+    weights = np.array([_weight(cell) for cell in seen])
+    sure = [answer.label is not None and (answer.confidence or 0) >= SURE for answer in answers]
+    if not any(sure):
+        return [_alone(answer) for answer in answers]
+    faint = FAINT * float(np.median(weights[sure]))
+    return [
+        Cell("")
+        if answer.probs is None or weight < faint
+        else _digit(answer.probs * reader.digit(_within(cell, BORDER)))
+        for cell, answer, weight in zip(seen, answers, weights.tolist(), strict=True)
+    ]
+
+
+def _alone(answer: Prediction) -> Cell:
+    """A cell as the model for single digits sees it."""
+    if answer.label is not None:
+        return Cell(answer.label, answer.confidence)
+    return Cell("" if answer.reason in EMPTY else None)
+
+
+def _digit(shares: Floats) -> Cell:
+    """The digit that both networks together find most probable; `shares` (10,) need not sum to one."""
+    shares = shares + LEAST
+    best = int(shares.argmax())
+    confidence = float(shares[best] / shares.sum())
+    return Cell(DIGITS[best], confidence) if confidence >= LIKELY else Cell(None)
+
+
+def _weight(cell: Gray) -> float:
+    """How much of a cell (h, w) differs from its paper, and by how much: the mean in gray levels."""
+    small = Image.fromarray(_within(cell, INSIDE)).resize((SMALL_PX, SMALL_PX), Image.Resampling.BOX)
+    levels = np.asarray(small, np.float32)
+    return float(np.abs(levels - np.median(levels)).mean())
+
+
+def _within(cell: Gray, border: float) -> Gray:
+    """A cell (h, w) without a share of it on each side."""
+    h, w = cell.shape
+    y, x = int(border * h), int(border * w)
+    return np.ascontiguousarray(cell[y : h - y, x : w - x])
 
 
 def locate(gray: Gray, rows: int, columns: int) -> Grid:

@@ -114,6 +114,17 @@ def _sum(a: float, b: float) -> float:
     return float(np.logaddexp(a, b)) if b > NEVER < a else max(a, b)
 
 
+def single(log_probs: Floats, characters: list[int]) -> Rows:
+    """The log probability of each text of one character, (n,), given the numbers of these characters.
+
+    Blanks, then the character for one or more steps, then blanks: the sum over all beginnings and ends.
+    """
+    rows = log_probs.astype(np.float64)
+    blank, own = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (rows[:, :1], rows[:, characters]))
+    begun = np.logaddexp.accumulate(blank[:-1] - own[:-1], axis=0)
+    return np.asarray(np.logaddexp.reduce(begun + own[1:] - blank[1:] + blank[-1], axis=0))
+
+
 def align(rows: Rows, text: str, log_prob: float, alphabet: str) -> Decoded:
     """Where the characters of a text are, by the most probable path (Viterbi)."""
     states = np.zeros(2 * len(text) + 1, np.intp)  # blank, character, blank, …

@@ -98,7 +98,7 @@ def compile_pattern(text: str, alphabet: str) -> Pattern:
     first, last, empty = _sequence(pattern, tree)
     pattern._follows[0] = first
     pattern._last = last | ({0} if empty else set())
-    if not any(pattern._characters[position] for position in pattern._last) or not _can_end(pattern):
+    if not _can_end(pattern):
         raise UsageError(f"No number fits the pattern {text!r}", expected=f"characters among {alphabet!r}")
     return pattern
 

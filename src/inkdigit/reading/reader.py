@@ -96,6 +96,8 @@ class Reader:
         """The automaton that readings must obey; None if all are allowed."""
         if expect is None and alphabet is None:
             return None
+        if expect == "":
+            raise UsageError("The pattern is empty", expected="one that a number fits, or none")
         known = self.alphabet if alphabet is None else characters(alphabet)
         if unknown := sorted(set(known) - set(self.alphabet)):
             raise UsageError(
@@ -143,6 +145,11 @@ class Reader:
         if line.number < LIKE_NUMBER and confidence < SURE:
             return NOT_A_NUMBER
         return UNSURE if confidence < self._accept else None
+
+    def digit(self, gray: Gray) -> Floats:
+        """The probability of each digit, (10,), in a picture (H, W) of a single one; together they are one."""
+        shares = ctc.single(self.log_probs(view(gray)[None])[0], [1 + self.alphabet.index(digit) for digit in DIGITS])
+        return np.asarray(np.exp(shares - np.logaddexp.reduce(shares)), np.float32)
 
     def log_probs(self, views: Gray) -> Floats:
         """The network on uint8 (N, 2, 48, w): log probabilities (N, T, 1 + A)."""
