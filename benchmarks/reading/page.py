@@ -176,7 +176,7 @@ def peers(record: Record | None, files: Mapping[str, str]) -> dict[str, Any] | N
     ]
     return {
         "right": table(["reader", *(f"{name} (n = {full[name]:,})" for name in names)], rows),
-        "ms": table(["reader", *names], cells(lambda one: f"{one['ms']:,.1f} ms")),
+        "ms": table(["reader", *names], cells(lambda one: f"{one['cpu_ms']:,.1f} ms")),
         "others": others,
     }
 
