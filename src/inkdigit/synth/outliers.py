@@ -22,7 +22,9 @@ HALVES = {2: ("top", "bottom"), 3: ("left",), 4: ("top",), 5: ("left", "right"),
 ROW_SOURCES = ("set", "writer", "print")  # whose digits are in a row
 ROW_SOURCE_SHARES = (0.5, 0.35, 0.15)
 ROW_PX = 28  # the size at which the digits of a row are drawn: about that of a data set's
-ROW_SHARES = (0.6, 0.16, 0.08, 0.06, 0.04, 0.03, 0.03)  # of rows of two digits, three, … The rarest has eight
+ROW_SHARES = (0.52, 0.17, 0.1, 0.08, 0.06, 0.04, 0.03)  # of rows of two digits, three, … The rarest has eight
+DIVIDED_SHARE = 0.12  # of rows have a sign between their digits, as dates, amounts and sums have
+DIVIDERS = ("20,100 76,0", "8,50 92,50", "46,96 54,100", "6,50 94,50 | 50,6 50,94", "54,90 50,100 40,116")
 MARKS = ("print", "letter", "sign", "shape", "scribble")
 MARK_SHARES = (0.3, 0.22, 0.3, 0.08, 0.1)  # of outliers: print, as on signs and in books, and all that people write
 WRITER_SHARE = 0.5  # of letters and signs are in an invented hand
@@ -41,6 +43,8 @@ def several_digits(digits: Part, *, rng: np.random.Generator) -> Gray:
     """Two to eight digits in a row, of a set, a writer or a font, or two on top of each other: uint8 (H, W)."""
     count = int(rng.choice(len(ROW_SHARES), p=ROW_SHARES)) + 2
     inks = [tight(ink) for ink in _digits(digits, count, rng)]
+    if rng.random() < DIVIDED_SHARE:
+        inks.insert(int(rng.integers(1, count)), _divider(rng))
     stacked = count == 2 and rng.random() < 0.12
     return _row([ink.T for ink in inks], rng).T if stacked else _row(inks, rng)
 
@@ -54,6 +58,12 @@ def _digits(digits: Part, count: int, rng: np.random.Generator) -> list[Gray]:
         case "print":
             return [printed.digit(int(label), rng=rng, size_px=ROW_PX) for label in rng.integers(10, size=count)]
     return [digits.images[i] for i in rng.integers(len(digits), size=count)]
+
+
+def _divider(rng: np.random.Generator) -> Gray:
+    """A stroke, a point or a cross as there is between the digits of a number."""
+    text, thickness = str(rng.choice(DIVIDERS)), float(rng.uniform(0.05, 0.14))
+    return tight(drawn.glyph(text, rng=rng, size_px=ROW_PX, thickness=thickness, jitter=0.03))
 
 
 def _sign(rng: np.random.Generator) -> Gray:

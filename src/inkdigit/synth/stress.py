@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from inkdigit.picture.prepare import INK_SIDE_PX, tight
-from inkdigit.synth.raster import Map, Shape, blots, log_uniform, resize, segment
+from inkdigit.synth.raster import Map, Shape, blots, log_uniform, outline, resize, segment
 from inkdigit.synth.scenes import scene
 from inkdigit.synth.scenes.pens import Bank, Ink
 from inkdigit.types import SIDE, Gray
@@ -26,14 +26,17 @@ SIDE_PX = (20, 160)  # the height of all others: a cell of a form, or a digit cu
 SQUARE_SHARE = 0.5  # of those that are not cut
 ASPECT = (0.5, 2.0)  # the width by the height of the rest
 THING_SHARE = 0.5  # of the images without a digit are pieces of photos of things
-COARSE_PX = (7.0, 20.0)  # the height of a digit in data sets of few pixels: USPS has 16, scikit-learn's digits 8
+COARSE_PX = (6.5, 20.0)  # the height of a digit in data sets of few pixels: USPS has 16, scikit-learn's digits 8
 STRETCHED_SHARE, BILEVEL_SHARE = 0.3, 0.3  # of such digits fill a square; are only black and white
+SCANNED_SHARE, SCANNED_PX = 0.35, 32  # were only black and white, so high, before they lost their pixels
+HOLLOW_SHARE = 0.15  # of dirty digits are only the edges of their strokes
+CORNERED_SHARE = 0.4  # of scratches have corners
 DIRTY_PX, DIRTY_ROOM = 72, 0.45  # the size of ink to which dirt is added, and how much room is around it
 ARC_STEPS = 8  # straight pieces of an arc
 FAINT = 40  # gray levels: fainter dirt is gone with the paper
 CUT_PX = (12, 120)  # the height of what is cut; less of a digit cannot be read
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here: a digit has any size, place and slant.
-RESEMBLES = (*scene.RESEMBLES, "scale", "rotate", "translate", "shear")
+RESEMBLES = (*scene.RESEMBLES, "zigzag", "scale", "rotate", "translate", "shear")
 
 
 def photograph(ink: Ink, bank: Bank, *, rng: np.random.Generator) -> tuple[Gray, Gray]:
@@ -55,6 +58,10 @@ def photograph(ink: Ink, bank: Bank, *, rng: np.random.Generator) -> tuple[Gray,
 def coarse(ink: Gray, *, rng: np.random.Generator) -> Gray:
     """`ink` uint8 (h, w) in few pixels and without paper, as in data sets of the time before MNIST: uint8 (H, W)."""
     seen = np.asarray(tight(ink) / 255, np.float32)
+    if rng.random() < SCANNED_SHARE:
+        scale = SCANNED_PX / len(seen)
+        seen = resize(seen, (SCANNED_PX, max(3, round(scale * seen.shape[1]))))
+        seen = np.asarray(seen > rng.uniform(0.25, 0.6), np.float32)
     height = log_uniform(*COARSE_PX, rng)
     width = height if rng.random() < STRETCHED_SHARE else height * seen.shape[1] / seen.shape[0]
     shape = max(3, round(height)), max(2, round(width * exp(rng.normal(0, 0.1))))
@@ -73,6 +80,8 @@ def dirty(ink: Gray, *, rng: np.random.Generator) -> Gray:
     seen = np.asarray(tight(ink) / 255, np.float32)
     scale = DIRTY_PX / max(seen.shape)
     seen = resize(seen, (max(2, round(seen.shape[0] * scale)), max(2, round(seen.shape[1] * scale))))
+    if rng.random() < HOLLOW_SHARE:
+        seen = outline(np.pad(seen, 3), sigma_px=float(rng.uniform(1.2, 2.2)), steepness=5.5)
     room = rng.integers(0, round(DIRTY_ROOM * DIRTY_PX), 4)
     sheet = np.pad(seen, ((room[0], room[1]), (room[2], room[3])))
     marks = np.zeros(sheet.shape, np.float32)
@@ -87,21 +96,22 @@ def dirty(ink: Gray, *, rng: np.random.Generator) -> Gray:
 
 def _specks(shape: Shape, rng: np.random.Generator) -> Map:
     """Dust, rain, salt: points or blots."""
-    specks = np.asarray(rng.random(shape) < log_uniform(3e-4, 6e-3, rng), np.float32)
+    specks = np.asarray(rng.random(shape) < log_uniform(3e-4, 8e-3, rng), np.float32)
     return np.minimum(blots(specks, log_uniform(0.8, 3.0, rng)), 1)
 
 
 def _strokes(shape: Shape, rng: np.random.Generator) -> Map:
-    """A scratch, a hair or a slip of the pen: a fine line in an arc, or two."""
+    """A scratch, a hair or a slip of the pen: a fine line in an arc or with corners, or two."""
     cover = np.zeros(shape, np.float32)
     for _ in range(int(rng.integers(1, 3))):
         x, y = float(rng.uniform(0, shape[1])), float(rng.uniform(0, shape[0]))
         angle, turn, width = rng.uniform(0, 2 * pi), rng.uniform(-0.3, 0.3), float(rng.uniform(2, 6))
-        step = rng.uniform(0.1, 1.5) * max(shape) / ARC_STEPS
-        for _ in range(ARC_STEPS):
+        corners = rng.uniform(0.3, 2.6) if rng.random() < CORNERED_SHARE else 0.0
+        step = rng.uniform(0.1, 2.5 if corners else 1.5) * max(shape) / ARC_STEPS
+        for i in range(ARC_STEPS):
             end = x + step * cos(angle), y + step * sin(angle)
             cover = np.maximum(cover, segment(shape, (x, y), end, width))
-            (x, y), angle = end, angle + turn
+            (x, y), angle = end, angle + turn + (-1) ** i * corners
     return cover
 
 
