@@ -21,7 +21,7 @@ from benchmarks.common import machine, results
 from benchmarks.reading.measure import LIBRARIES, sha256
 from inkdigit.files import write_atomic
 from inkdigit.measure.stats import wilson
-from inkdigit.picture.decode import decode
+from inkdigit.picture.decode import decode_page
 from inkdigit.picture.prepare import prepare
 from inkdigit.reading.reader import Reader
 from inkdigit.report import readings
@@ -145,7 +145,7 @@ def samples(reader: Reader) -> bytes:
     """The sample pictures with the boxes of their numbers; as PNG."""
     entries = []
     for name in SHOWN_EXAMPLES:
-        gray = decode(str(EXAMPLES / name))
+        gray, _ = decode_page(EXAMPLES / name)
         entries.append((Path(name), gray, reader.read_gray(gray)))
     image = Image.open(BytesIO(readings.sheet([readings.picture(*entry) for entry in entries])))
     return packed(image.resize((SAMPLES_PX, round(image.height * SAMPLES_PX / image.width)), Image.Resampling.LANCZOS))

@@ -36,7 +36,7 @@ from inkdigit.errors import PictureError
 from inkdigit.measure.reading import digits_of, metrics, read_labels
 from inkdigit.measure.stats import wilson
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.decode import decode
+from inkdigit.picture.decode import decode_page
 from inkdigit.picture.prepare import tight
 from inkdigit.reading.cells import read_grid
 from inkdigit.reading.reader import Reader
@@ -138,7 +138,7 @@ def of_sudokus(folder: str, *, quick: bool) -> Figures:
     for file in upright:
         truth = [str(label) if label else "" for label in truth_of(file).ravel().tolist()]
         try:
-            table = read_grid(decode(str(file)), ROWS, ROWS, recognizer())
+            table = read_grid(decode_page(file)[0], ROWS, ROWS, recognizer(), reader())
         except PictureError:
             missed.append(file.stem)
             continue

@@ -79,6 +79,18 @@ def test_a_grid_of_known_size_is_found_among_writing_and_broken_lines(side: bool
     assert_is(find_even_grid(marks, 9, 9), corners, SUDOKU, SUDOKU)
 
 
+@pytest.mark.parametrize(("row", "column"), [(-1, 0), (1, 0), (0, -1), (0, 1)])
+def test_a_line_of_something_else_beside_the_grid_does_not_move_it(row: int, column: int) -> None:
+    marks = draw(SQUARE, SUDOKU, SUDOKU).copy()
+    if row:
+        y = 60 + (190 if row > 0 else -10) + 10 * row
+        marks[y : y + 3, 40:320] = 1
+    else:
+        x = 90 + (190 if column > 0 else -10) + 10 * column
+        marks[20:280, x : x + 3] = 1
+    assert_is(find_even_grid(marks, 9, 9), SQUARE, SUDOKU, SUDOKU)
+
+
 def test_a_grid_of_another_size_is_not_one() -> None:
     marks = draw(SQUARE, SUDOKU, SUDOKU)
     assert find_even_grid(marks, 30, 9) is None

@@ -10,6 +10,7 @@ lines are peaks in the sums along rows and columns. Those count from whose cross
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -299,13 +300,31 @@ def _lines(
     rows, columns = lengthwise.mean(axis=1), crosswise.mean(axis=0)
     if size is not None:
         across, down = even_lines(_smooth(rows), size[0] + 1), even_lines(_smooth(columns), size[1] + 1)
-        return None if across is None or down is None else (across, down)
+        return None if across is None or down is None else _shifted(level, upright, lengthwise, crosswise, across, down)
     across, down = _peaks(rows), _peaks(columns)
     if min(len(across), len(down)) < 3:
         return None
     y, x = _wandering(lengthwise, across, down), _wandering(crosswise.T, down, across).T
     across, down = real_lines(Arms.at(level, upright, y, x), across, down)
     return None if min(len(across), len(down)) < 3 else (across, down)
+
+
+def _shifted(
+    level: Floats, upright: Floats, lengthwise: Floats, crosswise: Floats, across: Places, down: Places
+) -> tuple[Places, Places]:
+    """Equal rows and columns, or those one further up, down, left or right: the ones that are joined by most lines.
+
+    A line of something else may be as far from a grid as its own lines are from each other, but none of them leads there.
+    """
+    best, most = (across, down), -1
+    for i, j in sorted(itertools.product((0, -1, 1), repeat=2), key=lambda steps: abs(steps[0]) + abs(steps[1])):
+        rows, columns = across + i * (across[1] - across[0]), down + j * (down[1] - down[0])
+        if min(rows[0], columns[0]) < 0 or rows[-1] >= len(lengthwise) or columns[-1] >= lengthwise.shape[1]:
+            continue
+        y, x = _wandering(lengthwise, rows, columns), _wandering(crosswise.T, columns, rows).T
+        if (total := Arms.at(level, upright, y, x).total) > most:
+            best, most = (rows, columns), total
+    return best
 
 
 def _is_plausible(corners: Points, size: tuple[int, int]) -> bool:
