@@ -2,7 +2,7 @@
 
     python -m benchmarks.reading.lattice [--quick]
 
-In: the labelled numbers of `benchmarks/reading/sets.py`. Out: the lines `lattice` of `benchmarks/results/reading.json`:
+In: the labelled numbers of `benchmarks/reading/sets.py`. Out: `benchmarks/results/reading-lattice.json`:
 how many numbers it reads, how many the line reader reads, and how right they are where both say the same.
 
 A number is made upright, cut between and in its strokes, and the cheapest way through all cuts is taken (Viterbi), as
@@ -11,17 +11,17 @@ in the readers of cheques before networks read whole lines (LeCun, Bottou, Bengi
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from benchmarks.common.results import RESULTS
+from benchmarks.common import results
+from benchmarks.reading.measure import sha256
 from benchmarks.reading.sets import read_sets
-from inkdigit.files import write_atomic
 from inkdigit.measure.reading import digits_of
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode_page
@@ -35,7 +35,8 @@ THIN_PX = 5.0  # of ink in a column: strokes may be cut there
 WIDEST = 1.5  # times the height of the digits: no piece is wider
 SMALL = 0.45  # of that height: a lower piece is a sign
 REFUSED, CUT, SIGN = 3.0, 0.7, 1.5  # costs, as minus logarithms: of what the model refuses, of each piece, of a sign
-KEY = "lattice"
+RESULT, COMMAND = "reading-lattice.json", "python -m benchmarks.reading.lattice"
+LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime")
 
 
 def upright(ink: Gray) -> Gray:
@@ -114,11 +115,12 @@ def _costs(crops: list[Gray], tall: float, model: Recognizer) -> list[tuple[floa
     return found
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     """Measure on all sets."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="100 of each set")
-    options = parser.parse_args()
+    parser = results.parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="100 of each set: try it out, write no result")
+    options = parser.parse_args(argv)
+    stamp = results.stamp(LIBRARIES, smoke=options.quick, command=COMMAND)
     model, reader, figures = Recognizer.load(), Reader.load(), {}
     for name, numbers in read_sets(Path(os.environ["INKDIGIT_DATA"]), most=100 if options.quick else None).items():
         both, line, cut = (np.zeros(len(numbers), bool) for _ in range(3))
@@ -136,10 +138,11 @@ def main() -> None:
             "right_of_agreeing": int((both & line).sum()),
         }
         print(name, figures[name], flush=True)
-    path = RESULTS / "reading.json"
-    stored = json.loads(path.read_text()) if path.exists() else {}
-    write_atomic(path, json.dumps({**stored, KEY: figures}, indent=1).encode())
+    if not options.quick:
+        files = {"line": sha256(reader.path), "cells": sha256(model.path)}
+        results.write(options.results / RESULT, {**stamp, "models": files, "sets": figures})
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

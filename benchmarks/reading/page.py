@@ -18,6 +18,7 @@ from benchmarks.common.results import Record
 from benchmarks.common.tables import NOT_MEASURED, machine_line, row, spread, table
 from benchmarks.reading.gallery import FAILURES, SAMPLES
 from benchmarks.reading.gallery import RESULT as GALLERY
+from benchmarks.reading.lattice import RESULT as LATTICE
 from benchmarks.reading.measure import COMMAND, EXAMPLE, FOLDERS, RESULT, SETS, sha256
 from benchmarks.reading.peers import RESULT as PEERS
 from inkdigit.model.recognizer import Recognizer
@@ -182,8 +183,7 @@ def peers(record: Record | None, files: Mapping[str, str]) -> dict[str, Any] | N
 
 
 def _versions(reader: Record) -> str:
-    known: Mapping[str, Any] = reader.get("versions") or {}
-    return ", ".join(f"{name} {version}" for name, version in known.items() if version) or "versions unknown"
+    return f"version {reader['version']}" if reader.get("version") else "version unknown"
 
 
 def gallery(record: Record | None, files: Mapping[str, str]) -> dict[str, Any] | None:
@@ -198,6 +198,21 @@ def gallery(record: Record | None, files: Mapping[str, str]) -> dict[str, Any] |
         "refused": f"{refused:,}",
         "shown": record["shown"],
     }
+
+
+def lattice(record: Record | None, shipped: Mapping[str, str]) -> str | None:
+    """What cutting into digits reads; None if it was not measured with the models that ship."""
+    if record is None or record["models"] != {name: shipped[name] for name in record["models"]}:
+        return None
+    rows = [
+        row(name, f"{one['n']:,}", *(share(one[key] / one["n"]) for key in ("lattice", "reader", "agree")), _of(one))
+        for name, one in record["sets"].items()
+    ]
+    return table(["pictures", "n", "cut into digits", "line reader", "both agree", "right of these"], rows)
+
+
+def _of(one: Record) -> str:
+    return share(one["right_of_agreeing"] / one["agree"]) if one["agree"] else NONE
 
 
 def machines(parts: Parts, told: Record | None, shown: Record | None) -> list[str]:
@@ -219,7 +234,13 @@ def machines(parts: Parts, told: Record | None, shown: Record | None) -> list[st
 
 
 def render(
-    record: Record | None, told: Record | None, shown: Record | None, *, shipped: Mapping[str, str], figures: Path
+    record: Record | None,
+    told: Record | None,
+    shown: Record | None,
+    cut: Record | None,
+    *,
+    shipped: Mapping[str, str],
+    figures: Path,
 ) -> str:
     """The page; `figures` is the folder where the pictures are."""
     parts = measured(record, shipped)
@@ -235,6 +256,7 @@ def render(
             "times": times(parts),
             "start": start(parts),
             "peers": compared,
+            "lattice": lattice(cut, shipped),
             "gallery": failures,
             "samples": f"{figures.name}/{SAMPLES}" if (figures / SAMPLES).exists() else None,
             "failures": f"{figures.name}/{FAILURES}" if failures and (figures / FAILURES).exists() else None,
@@ -245,8 +267,8 @@ def render(
 
 def files(folder: Path, page: Path) -> pages.Files:
     """What the page should hold."""
-    record, told, shown = (results.read(folder / name) for name in (RESULT, PEERS, GALLERY))
-    text = render(record, told, shown, shipped=shipped(), figures=PAGE.with_suffix(""))
+    record, told, shown, cut = (results.read(folder / name) for name in (RESULT, PEERS, GALLERY, LATTICE))
+    text = render(record, told, shown, cut, shipped=shipped(), figures=PAGE.with_suffix(""))
     return pages.beside(page, text, {})
 
 

@@ -314,7 +314,7 @@ def _shifted(
 ) -> tuple[Places, Places]:
     """Equal rows and columns, or those one further up, down, left or right: the ones that are joined by most lines.
 
-    A line of something else may be as far from a grid as its own lines are from each other, but none of them leads there.
+    A line of something else may be as far from a grid as its own lines are from each other; none of these leads there.
     """
     best, most = (across, down), -1
     for i, j in sorted(itertools.product((0, -1, 1), repeat=2), key=lambda steps: abs(steps[0]) + abs(steps[1])):

@@ -48,6 +48,7 @@ def picture(file: Path, gray: Gray, reading: Reading) -> Image.Image:
         colour = SURE if number.reason is None else REFUSED
         pen.rectangle((left, top + y, right - 1, bottom + y - 1), outline=colour, width=2)
         text = number.text.replace("×", "x").replace("÷", "/")  # the font has neither
-        below = f" ({number.reason})" if number.reason else ""
-        pen.text((left, top + y - TEXT_PX - 4), f"{text}{below}", colour, font)
+        if text:  # a box without one is a word
+            below = f" ({number.reason})" if number.reason else ""
+            pen.text((left, top + y - TEXT_PX - 4), f"{text}{below}", colour, font)
     return image
