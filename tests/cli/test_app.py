@@ -41,8 +41,8 @@ COMMANDS = commands()
 
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
-        *("train", "tune", "evaluate", "benchmark", "compare", "predict", "explain", "submit", "kaggle", "export"),
-        *("ensemble", "adapt", "audit", "recipes", "models", "info"),
+        *("train", "tune", "evaluate", "benchmark", "compare", "predict", "read", "explain", "submit", "kaggle"),
+        *("export", "ensemble", "adapt", "audit", "recipes", "models", "info"),
         *("data get", "data check", "serve", "corrections list", "corrections export", "corrections delete"),
     }
 

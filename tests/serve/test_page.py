@@ -624,13 +624,13 @@ def test_a_number_is_written_and_read(page, server):
     assert page.inner_text("h1") == "Write a number."
     paper = page.locator("#ink").bounding_box()
     assert paper["width"] / paper["height"] == pytest.approx(2.5, abs=0.02)
-    write(page, "4071")
-    answer(page, "4071")
+    write(page, "4072")
+    answer(page, "4072")
     assert re.search(r"% sure$", page.inner_text("#sureness").strip())
     page.wait_for_selector("#where")
     assert page.locator("#boxes .number").count() == 1
     assert page.locator("#boxes .character").count() == 4
-    says(page, "#live", "4071,")
+    says(page, "#live", "4072,")
     for of_digits in ("#bars", "#seen", "#why", "#correction", "#model-line", "#several"):
         assert page.is_hidden(of_digits)
     page.click("#code summary")
@@ -639,7 +639,7 @@ def test_a_number_is_written_and_read(page, server):
     words = shlex.split(page.inner_text("#curl"))
     assert words[2:] == [f"@{saved.value.suggested_filename}", f"{server}/read"]
     data = httpx.post(words[3], content=saved.value.path().read_bytes()).json()
-    assert data["readings"][0]["text"] == "4071"
+    assert data["readings"][0]["text"] == "4072"
     page.click("#clear")
     answer(page, "")
     assert page.is_hidden("#where")

@@ -9,7 +9,6 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.errors import OtherTask
-from inkdigit.model.schema import LINE
 
 if TYPE_CHECKING:
     from inkdigit.model.card import Calibration, Ink
@@ -30,6 +29,7 @@ def info(
     from inkdigit.model.card import Ink
     from inkdigit.model.provenance import Data
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.model.schema import LINE
 
     recognizer: Recognizer | Reader
     try:

@@ -11,7 +11,6 @@ lines are peaks in the sums along rows and columns. Those count from whose cross
 from __future__ import annotations
 
 import itertools
-import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,21 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from inkdigit.page.enclosed import grown, regions
 from inkdigit.page.lattice import MIN_CELL_PX, Arms, Crossings, Places, even_lines, real_lines
 from inkdigit.page.quad import UNIT, Points, homography, is_convex, project, quad_around, side_lengths, view
-from inkdigit.picture.components import Mask, boxes, components
+from inkdigit.picture.components import boxes, components
 from inkdigit.types import Floats, Gray
 
 LINE = 0.35  # share of a pixel: with as much ruling it belongs to a line
 FULL = 0.5  # share of a pixel: thin lines count as much as thick ones
-FAINT = 0.2  # the same where cells are looked for that lines enclose
-CLOSED = (0.0036, 0.008, 0.014)  # of the longest side: gaps up to twice this length are closed first
-BETWEEN = 0.25  # of the side of a cell: cells that are nearer are beside each other
-MIN_INSIDE_PX = 3  # the inside of the smallest cell
-ENCLOSED = 0.4  # of the cells that there must be: so many are seen as such
-ALIKE = 2.0  # times: how much larger the largest of these may be
-LONG_CELL = 3.0  # times: how much longer a cell may be than it is broad
-CELL_FULL = 0.3  # of its box that a cell fills; there may be a digit in it
 GAP = 0.0036  # of the longest side: a gap in a line that is twice as long is closed
 AGAIN = 2  # times: how often corners are looked for from those that were found
 NEAR = 0.05  # of the grid's side: corners that are as near to those that were assumed confirm them
@@ -180,7 +172,7 @@ def find_even_grid(marks: Floats, rows: int, columns: int) -> Grid | None:
     It knows what it looks for, and so needs less of the lines, and finds them among writing. None if there is none.
     """
     image, size = _as_image(marks), (rows, columns)
-    candidates = _pieces(marks) + [(quad_around(cells), _corners_of(box)) for cells, box in _cells(marks, size)]
+    candidates = _pieces(marks) + [(quad_around(cells), _corners_of(box)) for cells, box in regions(marks, size)]
     found = [lattice for corners, box in candidates if (lattice := _lattice_of(image, corners, box, size)) is not None]
     return _grid(max(found, key=lambda lattice: lattice.arms), image) if found else None
 
@@ -192,7 +184,7 @@ def _as_image(shares: Floats) -> Image.Image:
 def _pieces(ruling: Floats) -> list[tuple[Points | None, Points]]:
     """The largest connected pieces of ruling: the four corners around each, and its box."""
     mask = ruling >= LINE
-    labels, count = components(_grown(mask, max(1, round(GAP * max(mask.shape)))))
+    labels, count = components(grown(mask, max(1, round(GAP * max(mask.shape)))))
     found = boxes(labels, count)[1:]
     sides = found[:, 2:] - found[:, :2]
     return [
@@ -200,35 +192,6 @@ def _pieces(ruling: Floats) -> list[tuple[Points | None, Points]]:
         for index in np.argsort(-sides.prod(axis=1), kind="stable")[:TRIED].tolist()
         if sides[index].min() >= MIN_SIDE_PX
     ]
-
-
-def _cells(marks: Floats, size: tuple[int, int]) -> list[tuple[Mask, NDArray[np.intp]]]:
-    """Where cells of about one size are beside each other, and the boxes of these regions.
-
-    Lines that are broken, or go on beside the grid, hide its outline, but most of its cells are still enclosed.
-    """
-    enough, regions = ENCLOSED * size[0] * size[1], []
-    for closed in CLOSED:
-        px = max(1, round(closed * max(marks.shape)))
-        labels, count = components(~_grown(marks >= FAINT, px))
-        sides = np.diff(boxes(labels, count)[:, [0, 2, 1, 3]])[:, ::2]
-        area = sides.prod(axis=1)
-        is_cell = (sides.min(axis=1) >= MIN_INSIDE_PX) & (sides.max(axis=1) <= LONG_CELL * sides.min(axis=1))
-        is_cell &= np.bincount(labels.ravel(), minlength=count + 1) >= CELL_FULL * area
-        is_cell[0] = False
-        for smallest in np.unique(area[is_cell])[::-1].tolist():
-            of_size = is_cell & (area >= smallest) & (area <= ALIKE * smallest)
-            if of_size.sum() < enough:
-                continue
-            cells = of_size[labels]
-            joined, number = components(_grown(cells, px + round(BETWEEN * math.sqrt(smallest))))
-            together = np.bincount(joined[cells], minlength=number + 1)
-            largest = int(together[1:].argmax()) + 1
-            region = (joined == largest) & cells
-            if len(np.unique(labels[region])) >= enough:
-                regions.append((region, boxes(joined, number)[largest]))
-                break
-    return regions
 
 
 def _grid(lattice: _Lattice, image: Image.Image) -> Grid:
@@ -450,18 +413,6 @@ def _size(corners: Points) -> tuple[int, int]:
 
 def _shares(lines: Places) -> tuple[float, ...]:
     return tuple(((lines - lines[0]) / (lines[-1] - lines[0])).tolist())
-
-
-def _grown(mask: Mask, px: int) -> Mask:
-    """A mask (H, W) and all that is within `px` of it, in both directions."""
-    for _ in range(px):
-        tall = mask.copy()
-        tall[1:] |= mask[:-1]
-        tall[:-1] |= mask[1:]
-        mask = tall.copy()
-        mask[:, 1:] |= tall[:, :-1]
-        mask[:, :-1] |= tall[:, 1:]
-    return mask
 
 
 def _cell(lines: tuple[float, ...], index: int) -> tuple[float, float]:
