@@ -91,3 +91,10 @@ def test_a_leaning_one_is_not_a_stroke_but_a_date_has_strokes():
     assert decode(rows("40117", {2: "/"}), alphabet).text == "40117"
     assert decode(rows("14/03/2026", {}), alphabet).text == "14/03/2026"
     assert decode(rows("3/4", {}), alphabet).text == "3/4"
+
+
+def test_a_pattern_that_the_text_fits_changes_nothing():
+    log_probs = np.log(np.random.default_rng(3).dirichlet(np.ones(3), size=6)).astype(np.float32)
+    free = decode(log_probs, ALPHABET)
+    assert free is not None
+    assert decode(log_probs, ALPHABET, compile_pattern("[01]*", ALPHABET)) == free

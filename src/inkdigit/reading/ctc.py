@@ -42,11 +42,13 @@ def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> 
     """The most probable text; with a pattern, of those that fit it; None if none of them is short enough."""
     rows = log_probs.astype(np.float64)
     text, log_prob = _greedy(rows, alphabet)
-    if pattern is not None or STROKE in text or not _is_sure(rows):
+    if STROKE in text or not _is_sure(rows):
+        text, log_prob = _best(_beams(rows, alphabet, None))
+    if pattern is not None and not pattern.matches(text):  # the most probable text of all is that of those that fit
         beams = _beams(rows, alphabet, pattern)
         if not beams:
             return None
-        text, log_prob = _best(beams) if pattern is None else max((p, t) for (t, _), p in beams.items())[::-1]
+        log_prob, text = max((log_prob, text) for (text, _), log_prob in beams.items())
     return align(rows, text, log_prob, alphabet)
 
 
