@@ -57,25 +57,25 @@ def info(
         **({"ink network": _ink(card.ink)} if card.ink is not None or card.prepare == "ink" else {}),
         "measured": _measured(card.figures),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
-        "answers when": _accepts(card.calibration),
+        "answers when": _accepts(card.calibration, "confidence" if card.task == LINE else "score"),
         **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
         **_members(card.provenance),
         "trained on": f"{data.name}, {data.train or 0:,} training images",
         **_adapted(card.provenance),
         **({"drawn for it": card.provenance.drawn} if card.provenance.drawn else {}),
         "licence": data.licence or "unknown",
-        "created": card.provenance.created,
+        "created": card.provenance.created or "unknown",
         "self test": f"{len(card.self_test.images)} images, passed",
     }
     for name, value in lines.items():
         talk.say(f"{name:<14}{value}")
 
 
-def _accepts(calibration: Calibration) -> str:
-    """The condition for an answer."""
+def _accepts(calibration: Calibration, what: str) -> str:
+    """The condition for an answer; `what` is compared to the threshold of the card."""
     conditions = []
     if calibration.accept_score is not None:
-        conditions.append(f"the score is at least {calibration.accept_score:g}")
+        conditions.append(f"the {what} is at least {calibration.accept_score:g}")
     if calibration.min_confidence:
         conditions.append(f"the confidence is at least {calibration.min_confidence:g}")
     return " and ".join(conditions) or "always"

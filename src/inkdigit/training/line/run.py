@@ -13,6 +13,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from inkdigit.data.sources import open_data
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import check_free, locked, write_atomic
@@ -23,7 +25,7 @@ from inkdigit.reading.reader import Reader
 from inkdigit.runs import LINE_SETTINGS, create, finish, is_finished, model_path
 from inkdigit.synth.generated import check_digits
 from inkdigit.synth.lines import ALPHABET
-from inkdigit.training.environment import data_of
+from inkdigit.training.environment import data_of, describe
 from inkdigit.training.line.export import export
 from inkdigit.training.line.pools import POOL, fill, read
 from inkdigit.training.line.train import train
@@ -104,7 +106,16 @@ def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> Line
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
     train(some, folder, epochs=settings.epochs, seed=settings.seed, log=log)
     drawn = f"{len(some) * POOL:,} composed lines"
-    provenance = Provenance(data=data_of(dataset), seed=settings.seed, drawn=drawn)
+    about = describe(dataset, source=settings.data, device=torch.device("cpu"))
+    provenance = Provenance(
+        data=data_of(dataset),
+        seed=settings.seed,
+        drawn=drawn,
+        created=about["started"],
+        commit=about["commit"],
+        libraries=about["libraries"],
+        saw_mnist=data_of(dataset).holds_mnist,
+    )
     path = model_path(folder)
     write_atomic(path, export(folder, held_out, name=NAME, provenance=provenance))
     reader = Reader.load(path)
