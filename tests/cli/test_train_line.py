@@ -7,20 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from inkdigit.training.line import pools, train
-
 from ..conftest import template
+from ..training.conftest import compose_little
 from .conftest import assert_one_error
 
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(pools, "POOL", 8)
-    monkeypatch.setattr(pools, "BANK_SIZE", 16)
-    monkeypatch.setattr(pools, "cores", lambda: 0)  # in this process
-    monkeypatch.setattr(train, "BATCH", 4)
-    monkeypatch.setattr(train, "SAVE_STEPS", 1)
-    monkeypatch.setattr(train, "LOG_STEPS", 1)
+    compose_little(monkeypatch)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from inkdigit.measure.stats import wilson
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
 from inkdigit.training import results, run
+from inkdigit.training.line import pools, train
 from inkdigit.training.network import loop, nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import Run
@@ -140,3 +141,13 @@ def stop_at(step: int) -> Callable[[loop.Tick], None]:
             raise KeyboardInterrupt
 
     return press
+
+
+def compose_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of the line reader with eight lines a pool, four a step, in this process."""
+    monkeypatch.setattr(pools, "POOL", 8)
+    monkeypatch.setattr(pools, "BANK_SIZE", 16)
+    monkeypatch.setattr(pools, "cores", lambda: 0)  # in this process
+    monkeypatch.setattr(train, "BATCH", 4)
+    monkeypatch.setattr(train, "SAVE_STEPS", 2)
+    monkeypatch.setattr(train, "LOG_STEPS", 2)

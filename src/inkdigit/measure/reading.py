@@ -19,6 +19,7 @@ from inkdigit.errors import DataError, PictureError
 from inkdigit.measure.metrics import reliability_of
 from inkdigit.measure.stats import wilson
 from inkdigit.parsing import read_text
+from inkdigit.reading.pattern import TIMES
 from inkdigit.reading.reader import Reader
 from inkdigit.types import DIGITS, Reading
 
@@ -113,7 +114,7 @@ def digits_of(text: str) -> str:
 
 
 def _plain(label: str) -> str:
-    return label.replace(" ", "").replace("x", "×").replace("X", "×")
+    return label.replace(" ", "").lower().replace(*TIMES)
 
 
 def _distance(a: str, b: str) -> int:

@@ -11,11 +11,12 @@ import json
 import math
 import zlib
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inkdigit.errors import NotAModelFile, UnsupportedFormat
+from inkdigit.errors import NotAModelFile, SelfTestFailed, UnsupportedFormat
 from inkdigit.model import schema
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.schema import DIGIT, LINE
@@ -72,6 +73,21 @@ class SelfTest:
         """Check that there is an image, and as many predictions as images, or as many for each."""
         if not len(self.images) or not len(self.probs) or len(self.probs) % len(self.images):
             raise ValueError(f"self test: {len(self.images)} images, {len(self.probs)} predictions")
+
+    def check(self, probs: Floats, *, allowed: float, path: Path) -> None:
+        """Check what the model at `path` predicts for the images now: it may differ by `allowed`.
+
+        Raises:
+            SelfTestFailed: it differs more, has another shape, or is not a number.
+        """
+        difference = np.abs(probs - self.probs).max() if probs.shape == self.probs.shape else np.inf
+        if not difference <= allowed:  # also where it is not a number
+            raise SelfTestFailed(
+                f"{path}: the self test gives other probabilities than when the file was written",
+                expected=f"probabilities within {allowed}",
+                received=f"a difference of {difference:.4f}",
+                hint="The file is damaged, or this processor rounds differently; train or fetch the model again.",
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

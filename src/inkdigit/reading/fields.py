@@ -76,9 +76,9 @@ class Form:
 
     def _value(self, page: Gray, field: Field) -> Reading:
         h, w = page.shape
-        left, right = (min(w - 1, round(field.box[0] * w)), max(1, round(field.box[2] * w)))
-        top, bottom = (min(h - 1, round(field.box[1] * h)), max(1, round(field.box[3] * h)))
-        reading = self.reader.read_gray(page[top : max(bottom, top + 1), left : max(right, left + 1)], field.pattern)
+        left, top = min(w - 1, round(field.box[0] * w)), min(h - 1, round(field.box[1] * h))
+        right, bottom = max(left + 1, round(field.box[2] * w)), max(top + 1, round(field.box[3] * h))
+        reading = self.reader.read_gray(page[top:bottom, left:right], field.pattern)
         return reading.placed(offset=(top, left))
 
 

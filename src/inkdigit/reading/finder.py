@@ -6,7 +6,7 @@ like a number and not like words.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import sqrt
 
 import numpy as np
@@ -65,7 +65,7 @@ class _Line:
     """Things that are beside each other."""
 
     things: list[Group]
-    height: float = 0.0  # of its digits
+    height: float = field(init=False)  # of its digits
 
     def __post_init__(self) -> None:
         """Take the height from the things that are no signs."""

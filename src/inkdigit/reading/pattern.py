@@ -74,7 +74,7 @@ def characters(text: str) -> str:
     def between(found: re.Match[str]) -> str:
         return "".join(chr(code) for code in range(ord(found[1]), ord(found[2]) + 1))
 
-    return re.sub(r"([0-9])-([0-9])", between, text).replace(TIMES[0], TIMES[1])
+    return re.sub(r"([0-9])-([0-9])", between, text).replace(*TIMES)
 
 
 def compile_pattern(text: str, alphabet: str) -> Pattern:

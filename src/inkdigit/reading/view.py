@@ -35,7 +35,7 @@ def view(gray: Gray) -> Gray:
 
 
 def zoomed(seen: Gray) -> Gray:
-    """A view (2, 48, w), and the same a little lower and a little higher: (3, 2, 48, w)."""
+    """A view (2, 48, w) a little lower and a little higher: (2, 2, 48, w)."""
     middle = HEIGHT_PX / 2
     rows = [(np.arange(HEIGHT_PX) + 0.5 - middle) / zoom + middle for zoom in ZOOMS]
-    return np.stack([seen, *(seen[:, np.clip(at, 0, HEIGHT_PX - 1).astype(np.intp)] for at in rows)])
+    return np.stack([seen[:, np.clip(at, 0, HEIGHT_PX - 1).astype(np.intp)] for at in rows])

@@ -17,6 +17,7 @@ from inkdigit.training.line.net import STRIDE_PX, LineNet
 from inkdigit.types import Part
 
 from ...conftest import template
+from ..conftest import compose_little
 
 PART = Part(
     np.stack([template(i) for i in range(20)]), np.arange(20) % 10, writers=(np.arange(20) // 10).astype(np.int32)
@@ -25,12 +26,7 @@ PART = Part(
 
 @pytest.fixture(autouse=True)
 def _small(monkeypatch):
-    monkeypatch.setattr(pools, "POOL", 8)
-    monkeypatch.setattr(pools, "BANK_SIZE", 16)
-    monkeypatch.setattr(pools, "cores", lambda: 0)  # in this process
-    monkeypatch.setattr(train, "BATCH", 4)
-    monkeypatch.setattr(train, "SAVE_STEPS", 2)
-    monkeypatch.setattr(train, "LOG_STEPS", 2)
+    compose_little(monkeypatch)
 
 
 def test_a_pool_is_composed_once_and_is_the_same_again(tmp_path):

@@ -249,10 +249,9 @@ def _images(parsed: dict[str, Any], binary: bytes, served: Served) -> Gray:
     for key, value in (("name", INPUT), ("datatype", DATATYPE)):
         if tensor.get(key) != value:
             raise UsageError(f"The input has another {key}", expected=value, received=_short(tensor.get(key)))
-    shape = tensor.get("shape")
-    if not isinstance(shape, list) or len(shape) != 3 or not all(type(side) is int and side >= 1 for side in shape):
-        raise UsageError("The input has another shape", expected=f"{known}, n at least 1", received=_short(shape))
-    if any(side not in (ANY, sent) for side, sent in zip(served.shape, shape[1:], strict=True)):
+    shape: Any = tensor.get("shape")
+    is_shape = isinstance(shape, list) and len(shape) == 3 and all(type(side) is int and side >= 1 for side in shape)
+    if not is_shape or any(side not in (ANY, sent) for side, sent in zip(served.shape, shape[1:], strict=True)):
         raise UsageError("The input has another shape", expected=f"{known}, n at least 1", received=_short(shape))
     if shape[1] * shape[2] > MAX_PIXELS:
         raise PictureTooLarge(

@@ -20,30 +20,30 @@ from inkdigit.serve.service import Service
 router = APIRouter()
 
 
-class ModelEntry(BaseModel):
-    """A loaded model, with what its card says."""
+class About(BaseModel):
+    """What the card of a model for single digits and that of a line reader both say."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     name: str
-    classes: list[str]
     parameters: int
     bytes: int = Field(description="The size of the model file.")
-    numbers: str = Field(description="float32 or int8.")
+    numbers: str = Field(description="float32, int8, or int8 weights.")
+    trained_on: str | None
+
+
+class ModelEntry(About):
+    """A loaded model, with what its card says."""
+
+    classes: list[str]
     figures: dict[str, Any] = Field(description="What was measured, and on which images.")
     outliers: list[str] = Field(description="The kinds of outliers that the model knows: each is a reason to reject.")
-    trained_on: str | None
 
 
-class ReaderEntry(BaseModel):
+class ReaderEntry(About):
     """The reader of numbers, with what its card says."""
 
-    name: str
     alphabet: str = Field(description="The characters that it reads.")
-    parameters: int
-    bytes: int = Field(description="The size of the model file.")
-    numbers: str = Field(description="float32 or int8 weights.")
-    trained_on: str | None
 
 
 class Models(BaseModel):
@@ -75,7 +75,7 @@ def _describe(recognizer: Recognizer) -> dict[str, Any]:
 
 
 def _about(model: Recognizer | Reader) -> dict[str, Any]:
-    """What a model for single digits and a line reader both have."""
+    """The fields of `About`."""
     card = model.card
     return {
         "name": card.name,

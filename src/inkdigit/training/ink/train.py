@@ -6,8 +6,6 @@ In: MNIST's training digits and a folder. Out: the trained network; in the folde
 
 from __future__ import annotations
 
-import csv
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,7 +79,7 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silen
     loader = DataLoader(
         Scenes(images, seed=seed, first=first, last=steps), batch_size=None, num_workers=1, prefetch_factor=8
     )
-    begun, losses = time.perf_counter(), []
+    losses = stepping.Losses(folder / LOSSES, steps=steps, every=LOG_STEPS, log=log)
     for step, (gray, truth) in enumerate(loader, first + 1):
         net.train()
         with torch.autocast("cpu", torch.bfloat16):
@@ -92,12 +90,7 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silen
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        losses.append(float(loss.detach()))
-        if step % LOG_STEPS == 0:
-            loss_now, seconds = float(np.mean(losses[-LOG_STEPS:])), time.perf_counter() - begun
-            log(f"Step {step:,} of {steps:,}: loss {loss_now:.4f}, {seconds:,.0f} s")
-            with (folder / LOSSES).open("a", newline="") as file:
-                csv.writer(file).writerow([step, f"{loss_now:.5f}", round(seconds)])
+        losses.add(step, loss)
         if step % SAVE_STEPS == 0 or step == steps:
             stepping.save(folder / CHECKPOINT, step, net, optimizer)
     return net

@@ -105,16 +105,15 @@ def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> Line
     pools = 1 - (-settings.lines // POOL)
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
     train(some, folder, epochs=settings.epochs, seed=settings.seed, log=log)
-    drawn = f"{len(some) * POOL:,} composed lines"
-    about = describe(dataset, source=settings.data, device=torch.device("cpu"))
+    data, about = data_of(dataset), describe(dataset, source=settings.data, device=torch.device("cpu"))
     provenance = Provenance(
-        data=data_of(dataset),
+        data=data,
         seed=settings.seed,
-        drawn=drawn,
+        drawn=f"{len(some) * POOL:,} composed lines",
         created=about["started"],
         commit=about["commit"],
         libraries=about["libraries"],
-        saw_mnist=data_of(dataset).holds_mnist,
+        saw_mnist=data.holds_mnist,
     )
     path = model_path(folder)
     write_atomic(path, export(folder, held_out, name=NAME, provenance=provenance))

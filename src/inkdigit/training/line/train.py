@@ -6,8 +6,6 @@ steps, from which another call goes on, and the losses, `log.csv`.
 
 from __future__ import annotations
 
-import csv
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,7 +107,7 @@ def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: L
     )
     path = folder / LINE_CHECKPOINT
     step = stepping.resume(path, net, optimizer, schedule)
-    begun, losses = time.perf_counter(), []
+    losses = stepping.Losses(folder / LINE_LOSSES, steps=epochs * each, every=LOG_STEPS, log=log)
     net.train()
     while step < epochs * each:
         epoch, within = divmod(step, each)
@@ -124,13 +122,8 @@ def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: L
             torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
             optimizer.step()
             schedule.step()
-            losses.append(float(loss.detach()))
             step += 1
-            if step % LOG_STEPS == 0:
-                loss_now, seconds = float(np.mean(losses[-LOG_STEPS:])), time.perf_counter() - begun
-                log(f"Step {step:,} of {epochs * each:,}: loss {loss_now:.4f}, {seconds:,.0f} s")
-                with (folder / LINE_LOSSES).open("a", newline="") as file:
-                    csv.writer(file).writerow([step, f"{loss_now:.5f}", round(seconds)])
+            losses.add(step, loss)
             if step % SAVE_STEPS == 0 or step == epochs * each:
                 stepping.save(path, step, net, optimizer)
     return net

@@ -1,20 +1,25 @@
-"""Checkpoints of a training that counts steps and not epochs: of the ink network and of the line reader.
+"""Checkpoints and losses of a training that counts steps and not epochs: of the ink network and of the line reader.
 
-In: a path, a network and its optimizer. Out: a safetensors file with both, and the number of steps in its header.
+In: a path, a network and its optimizer. Out: a safetensors file with both, and the number of steps in its header; a CSV
+of the losses.
 """
 
 from __future__ import annotations
 
+import csv
 import json
+import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save as pack
 from torch import Tensor, nn
 
 from inkdigit.files import write_atomic
+from inkdigit.types import Log
 
 
 def save(path: Path, step: int, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -51,3 +56,22 @@ def resume(
         for _ in range(step):
             schedule.step()
     return step
+
+
+class Losses:
+    """The losses of the steps; their mean is logged and stored every so many of them."""
+
+    def __init__(self, path: Path, *, steps: int, every: int, log: Log) -> None:
+        """Begin with none; `path` is the CSV with step, mean and seconds, `steps` how many steps there will be."""
+        self._path, self._steps, self._every, self._log = path, steps, every, log
+        self._begun, self._losses = time.perf_counter(), list[float]()
+
+    def add(self, step: int, loss: Tensor) -> None:
+        """Count the loss of a step; 1 is the first."""
+        self._losses.append(float(loss.detach()))
+        if step % self._every:
+            return
+        mean, seconds = float(np.mean(self._losses[-self._every :])), time.perf_counter() - self._begun
+        self._log(f"Step {step:,} of {self._steps:,}: loss {mean:.4f}, {seconds:,.0f} s")
+        with self._path.open("a", newline="") as file:
+            csv.writer(file).writerow([step, f"{mean:.5f}", round(seconds)])
