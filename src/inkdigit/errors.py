@@ -28,7 +28,10 @@
     │   ├─ NotJson                      415   a body of another type where only JSON is accepted
     │   ├─ Unreachable                  502   no answer from the address, or not one of Inkdigit
     │   └─ Busy                         503   more requests than the service can answer now
-    └─ OutputError                 9    507   the result cannot be written
+    ├─ OutputError                 9    507   the result cannot be written
+    └─ EngineError                10    500   the processes or machines that share work cannot do it
+        ├─ NoCluster                          no cluster at the address, or one of other versions
+        └─ WorkersDied                        processes that end again and again before their work is done
 
 A message says what is wrong, then `Expected: …. Received: ….`, then the next step: a sentence, or one that ends with
 a command or a path. The tree has three renderings: a traceback in Python, one line and `exit_code` on the command line,
@@ -251,6 +254,20 @@ class OutputError(InkdigitError):
 
     exit_code = 9
     http_status = 507
+
+
+class EngineError(InkdigitError):
+    """The processes or machines that share work cannot do it."""
+
+    exit_code = 10
+
+
+class NoCluster(EngineError):
+    """There is no cluster at the address, or one of other versions."""
+
+
+class WorkersDied(EngineError):
+    """Processes that end again and again before their work is done."""
 
 
 def _one_line(text: object, length: int) -> str:

@@ -1,0 +1,67 @@
+"""Engines: jobs are shared among processes of this machine, or of a cluster.
+
+In: a `Work` and jobs. Out: each job with its result, as they end. Both engines give every job exactly one result, try a
+job again whose process has died, and leave no process running when the caller stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, Protocol, TypeVar
+
+from inkdigit.errors import UsageError, did_you_mean
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+EngineName = Literal["local", "ray"]
+ENGINES = ("local", "ray")
+# How often the process of a job may die before the work is given up: once or twice by chance, three times for a cause.
+MAX_DEATHS = 3
+
+# What each process makes once, and what that does with a job: a class whose instances are called. It must be importable
+# by its name; an `InkdigitError` that it raises ends the work.
+Work = Callable[[Job], Result]
+
+
+class Engine(Protocol):
+    """Shares out work; the two implementations are `local.Local` and `ray_data.RayData`."""
+
+    def run(self, make: Callable[[], Work[Any, Any]], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        """Each job with its result, in any order.
+
+        Every process calls `make` once, and what that returned with each of its jobs. Jobs are taken as there are
+        processes for them, and results as the caller asks for them: neither piles up.
+
+        Raises:
+            InkdigitError: what the work raised.
+            WorkersDied: the process of one job died `MAX_DEATHS` times.
+        """
+        ...
+
+
+@contextmanager
+def open_engine(name: str, *, workers: int, address: str | None = None) -> Iterator[Engine]:
+    """The engine of a name, with so many processes; `address` is that of a cluster.
+
+    Raises:
+        UsageError: there is no such engine, or `local` with an address.
+        MissingExtra, NoCluster: see `cluster.connected`.
+    """
+    if name not in ENGINES:
+        raise UsageError(
+            f"There is no engine {name!r}", expected=" or ".join(ENGINES), hint=did_you_mean(name, ENGINES)
+        )
+    if name == "local":
+        if address is not None:
+            raise UsageError("The engine local has no address", expected="--engine ray with --address")
+        from inkdigit.scale.local import Local
+
+        yield Local(workers)
+        return
+    from inkdigit.scale.cluster import connected
+    from inkdigit.scale.ray_data import RayData
+
+    with connected(address, workers=workers):
+        yield RayData(workers)
