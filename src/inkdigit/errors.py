@@ -43,7 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Answer = TypeVar("Answer")
 MAX_TEXT, MAX_RECEIVED = 1_000, 300  # characters of a part of a message, and of what it quotes: it fits on a screen
@@ -70,6 +70,10 @@ class InkdigitError(Exception):
         super().__init__(" ".join(parts))
         self.problem = problem
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel between processes as the finished message: the arguments of a leaf differ."""
+        return _rebuild, (type(self), str(self), self.__dict__)
+
     @property
     def kind(self) -> str:
         """The name of the class, for `--json` and HTTP."""
@@ -78,6 +82,12 @@ class InkdigitError(Exception):
     def to_json(self) -> dict[str, str]:
         """The error as JSON, the same for `--json` and HTTP."""
         return {"error": str(self), "kind": self.kind}
+
+
+def _rebuild(kind: type[InkdigitError], message: str, fields: dict[str, Any]) -> InkdigitError:
+    exc = kind.__new__(kind, message)
+    exc.__dict__.update(fields)
+    return exc
 
 
 class UsageError(InkdigitError):

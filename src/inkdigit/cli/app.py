@@ -17,6 +17,7 @@ import typer
 from inkdigit.cli import (
     adapt,
     audit,
+    batch,
     benchmark,
     compare,
     corrections,
@@ -53,6 +54,7 @@ app.command()(compare.compare)
 app.command()(predict.predict)
 app.command()(predict.submit)
 app.command()(read.read)
+app.command()(batch.batch)
 app.command()(serve.serve)
 app.add_typer(corrections.app, name="corrections")
 app.command()(explain.explain)

@@ -58,15 +58,21 @@ class Recognizer:
         self.path = path
         self._accept_score = card.calibration.accept_score
         self._min_confidence = card.calibration.min_confidence
+        self.threads = min(MAX_THREADS, cores())  # that run the network, where there are many images
 
     @classmethod
     def load(
-        cls, model: str | Path = "default", *, accept_all: bool = False, min_confidence: float | None = None
+        cls,
+        model: str | Path = "default",
+        *,
+        accept_all: bool = False,
+        min_confidence: float | None = None,
+        threads: int | None = None,
     ) -> Recognizer:
         """Open a model by bundled name, run directory or `.onnx` path, and run its self test.
 
         It rejects what its card says. With `accept_all` it answers every image that has ink; below `min_confidence`
-        (0 to 1) it is unsure in any case.
+        (0 to 1) it is unsure in any case. `threads` run the network where there are many images, by default up to four.
 
         Raises:
             UsageError: there is no such model, or `min_confidence` is not a confidence.
@@ -93,6 +99,8 @@ class Recognizer:
             recognizer._accept_score, recognizer._min_confidence = None, 0.0
         if min_confidence is not None:
             recognizer._min_confidence = min_confidence
+        if threads is not None:
+            recognizer.threads = threads
         return recognizer
 
     @classmethod
@@ -119,11 +127,6 @@ class Recognizer:
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of `Prediction.probs`."""
         return self.card.classes
-
-    @property
-    def threads(self) -> int:
-        """How many threads run the network, where there are many images."""
-        return min(MAX_THREADS, cores())
 
     def predict(self, pictures: Picture | list[Picture] | tuple[Picture, ...]) -> list[Prediction]:
         """Predict the class of each image; always a list, also for one.

@@ -11,10 +11,12 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from inkdigit.errors import MissingExtra, NoCluster, UsageError
+from inkdigit.errors import MissingExtra, NoCluster, UsageError, did_you_mean
 
 CONNECT_S = 5.0  # to wait for an answer from the address: Ray itself tries for ten minutes
+ENGINES = ("local", "ray")
 AUTO = "auto"  # the cluster that this machine belongs to
 
 
@@ -52,7 +54,30 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
         ray.shutdown()
 
 
-def require_ray():  # type: ignore[no-untyped-def]  # a module
+def uses_ray(engine: str, address: str | None) -> bool:
+    """Whether the engine of this name is Ray, which must be installed then.
+
+    Raises:
+        UsageError: there is no such engine, or one without an address has one.
+        MissingExtra: Ray is not installed.
+    """
+    if engine not in ENGINES:
+        hint = did_you_mean(engine, ENGINES)
+        raise UsageError(f"There is no engine {engine!r}", expected=" or ".join(ENGINES), hint=hint)
+    if engine == "local":
+        if address is not None:
+            raise UsageError("The engine local has no address", expected="--engine ray with --address")
+        return False
+    require_ray()
+    return True
+
+
+def processors() -> int:
+    """The processors of the cluster that is connected."""
+    return max(1, int(require_ray().cluster_resources().get("CPU", 1)))
+
+
+def require_ray() -> Any:
     """The module `ray`.
 
     Raises:

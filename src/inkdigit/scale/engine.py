@@ -6,11 +6,12 @@ job again whose process has died, and leave no process running when the caller s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, Protocol, TypeVar
 
 from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.machine import cores
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
@@ -28,7 +29,7 @@ Work = Callable[[Job], Result]
 class Engine(Protocol):
     """Shares out work; the two implementations are `local.Local` and `ray_data.RayData`."""
 
-    def run(self, make: Callable[[], Work[Any, Any]], jobs: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+    def run(self, make: Callable[[], Work[Any, Any]], jobs: Iterable[Any]) -> Generator[tuple[Any, Any]]:
         """Each job with its result, in any order.
 
         Every process calls `make` once, and what that returned with each of its jobs. Jobs are taken as there are
@@ -42,8 +43,10 @@ class Engine(Protocol):
 
 
 @contextmanager
-def open_engine(name: str, *, workers: int, address: str | None = None) -> Iterator[Engine]:
-    """The engine of a name, with so many processes; `address` is that of a cluster.
+def open_engine(name: str, *, workers: int | None = None, address: str | None = None) -> Iterator[Engine]:
+    """The engine of a name; `address` is that of a cluster.
+
+    `workers` are its processes; by default one a core of this machine, or of the cluster.
 
     Raises:
         UsageError: there is no such engine, or `local` with an address.
@@ -58,10 +61,10 @@ def open_engine(name: str, *, workers: int, address: str | None = None) -> Itera
             raise UsageError("The engine local has no address", expected="--engine ray with --address")
         from inkdigit.scale.local import Local
 
-        yield Local(workers)
+        yield Local(workers or cores())
         return
-    from inkdigit.scale.cluster import connected
+    from inkdigit.scale.cluster import connected, processors
     from inkdigit.scale.ray_data import RayData
 
     with connected(address, workers=workers):
-        yield RayData(workers)
+        yield RayData(workers or processors())

@@ -1,0 +1,208 @@
+"""The pictures of one part, read where the work is done.
+
+In: a part, and for single pictures their names. Out: an `Entry` for each of its rows, in order, one after the other: no
+more than a window of them is in memory. A picture that cannot be read is an entry with its error; a source that is not
+there, or has changed since it was listed, is an error of the whole part.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from inkdigit.errors import DataError, MalformedFile, PictureError, UsageError
+from inkdigit.picture.decode import MAX_BYTES, Picture
+from inkdigit.scale.listing import MAX_LINE_BYTES, PACKED, is_member
+from inkdigit.scale.manifest import Part
+from inkdigit.scale.storage import Place, accessing, is_folder, opened, read_remote, size_of
+from inkdigit.types import SIDE, Gray
+
+COLUMNS = (
+    "image",
+    "picture",
+    "png",
+    "jpg",
+    "jpeg",
+    "bytes",
+    "content",
+    "path",
+    "file",
+)  # of Parquet, the first is used
+IDS = ("id", "key", "name")
+PARQUET_ROWS = 64  # that are read at a time
+PIXELS = SIDE * SIDE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One row to be: its name, the file or shard that it is from, and its picture or why there is none."""
+
+    id: str
+    source: str
+    picture: Picture | PictureError
+
+
+def read_part(part: Part, names: Sequence[Sequence[Any]], *, column: str | None = None) -> Iterator[Entry]:
+    """The entries of a part; `names` are those of single pictures, `column` that of a Parquet file.
+
+    Raises:
+        DataError: the source is not there, cannot be read, or is not what was listed.
+        UsageError: a Parquet file has no column with pictures.
+    """
+    if part.kind == "files":
+        yield from _files(names)
+        return
+    place = Place(part.source)
+    if (size := size_of(place)) != part.size:
+        raise _changed(part, expected=f"{part.size:,} bytes", received=f"{size:,}")
+    readers = {"tar": _tar, "csv": _csv}
+    entries = _parquet(part, place, column) if part.kind == "parquet" else readers[part.kind](part, place)
+    count = 0
+    for count, entry in enumerate(entries, 1):  # noqa: B007  the last one is the number of entries
+        yield entry
+    if count != part.rows:
+        raise _changed(part, expected=f"{part.rows:,} pictures from {part.start:,}", received=count)
+
+
+def _changed(part: Part, *, expected: object, received: object) -> DataError:
+    return DataError(
+        f"{Place(part.source).bare} is not what it was when this job listed it",
+        expected=expected,
+        received=received,
+        hint="Put the old file back, or begin a new job with another --out.",
+    )
+
+
+def _files(names: Sequence[Sequence[Any]]) -> Iterator[Entry]:
+    roots = {root for root, relative, _ in names if relative}
+    for root in sorted(roots):
+        is_folder(Place(root))  # on a machine that lacks the folder every picture would be missing
+    for root, relative, name in names:
+        place = Place(root).joined(relative) if relative else Place(root)
+        yield Entry(_text(name), _text(place.bare), _remote(place) if place.is_remote else Path(place.name))
+
+
+def _remote(place: Place) -> bytes | PictureError:
+    try:
+        return read_remote(place, max_bytes=MAX_BYTES + 1)
+    except FileNotFoundError:
+        return PictureError(f"{place.bare} cannot be opened: there is no such file")
+
+
+def _text(name: str) -> str:
+    """A name as valid text: those of files may be any bytes."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _tar(part: Part, place: Place) -> Iterator[Entry]:
+    packed = place.bare.lower().endswith(PACKED)
+    try:
+        with opened(place) as file:
+            file.seek(part.start)
+            with tarfile.open(fileobj=file, mode="r|*" if packed else "r:") as tar:
+                yield from islice(_members(tar, part, place), part.rows)
+    except tarfile.TarError as exc:
+        raise MalformedFile(place.bare, f"the archive is damaged ({exc})", where=f"after byte {part.start:,}") from exc
+
+
+def _members(tar: tarfile.TarFile, part: Part, place: Place) -> Iterator[Entry]:
+    for member in tar:
+        tar.members = []  # type: ignore[attr-defined]  # else all that were seen stay in memory
+        if not is_member(member):
+            continue
+        picture: bytes | PictureError
+        if member.size > MAX_BYTES:
+            picture = PictureError("It is too large", expected=f"at most {MAX_BYTES:,} bytes", received=member.size)
+        else:
+            content = tar.extractfile(member)
+            picture = content.read() if content else b""
+        yield Entry(f"{_text(part.name)}/{_text(member.name)}", _text(place.bare), picture)
+
+
+def _parquet(part: Part, place: Place, column: str | None) -> Iterator[Entry]:
+    from pyarrow.parquet import ParquetFile
+
+    with opened(place) as file, accessing(place):
+        table = ParquetFile(file)
+        names = table.schema_arrow.names
+        column = _column(place, names, column)
+        identity = next((name for name in IDS if name in names and name != column), None)
+        wanted = [column] if identity is None else [column, identity]
+        skip = part.start
+        groups: list[int] = []
+        for group in range(table.num_row_groups):  # those before the part are not read
+            rows = table.metadata.row_group(group).num_rows
+            if groups or skip < rows:
+                groups.append(group)
+            else:
+                skip -= rows
+        at = part.start - skip
+        for batch in table.iter_batches(PARQUET_ROWS, row_groups=groups, columns=wanted):
+            for row in batch.to_pylist():
+                if part.start <= at < part.start + part.rows:
+                    own = at if identity is None else row[identity]
+                    yield Entry(f"{_text(part.name)}/{own}", _text(place.bare), _cell(row[column], place))
+                at += 1
+            if at >= part.start + part.rows:
+                return
+
+
+def _column(place: Place, names: Sequence[str], column: str | None) -> str:
+    """The column with pictures."""
+    known = [column] if column is not None else [name for name in COLUMNS if name in names]
+    if not known or known[0] not in names:
+        raise UsageError(
+            f"{place.bare} has no column with pictures",
+            expected=f"the column {column!r}" if column is not None else f"one of {', '.join(COLUMNS)}",
+            received=", ".join(names),
+            hint="Name it: --column NAME.",
+        )
+    return known[0]
+
+
+def _cell(value: object, place: Place) -> Picture | PictureError:
+    """The picture in a cell: bytes, a path (relative ones from the folder of the file), or both in a structure."""
+    if isinstance(value, dict):
+        value = value.get("bytes") or value.get("path")
+    if isinstance(value, bytes):
+        return value
+    if isinstance(value, str) and value:
+        target = Place(value)
+        if target.is_remote:
+            return _remote(target)
+        return _remote(_beside(place, value)) if place.is_remote else Path(place.name).parent / value
+    return PictureError("There is no picture in this row", expected="bytes or a path", received=type(value).__name__)
+
+
+def _beside(place: Place, relative: str) -> Place:
+    bare, mark, options = place.name.partition("?")
+    return Place(f"{bare.rpartition('/')[0]}/{relative}{mark}{options}")
+
+
+def _csv(part: Part, place: Place) -> Iterator[Entry]:
+    with opened(place) as file:
+        columns = file.readline(MAX_LINE_BYTES).decode(errors="replace").strip().lower().split(",")
+        skip = columns[:1] == ["label"]
+        file.seek(part.start)
+        lines = (line for line in iter(lambda: file.readline(MAX_LINE_BYTES), b"") if line.strip())
+        for row, line in enumerate(islice(lines, part.rows), part.before + 1):
+            yield Entry(f"{_text(part.name)}/{row}", _text(place.bare), _pixels(line, skip=skip))
+
+
+def _pixels(line: bytes, *, skip: bool) -> Gray | PictureError:
+    """The image (28, 28) of a line of numbers, without its label."""
+    try:
+        values = np.array(line.split(b",")[skip:], np.bytes_).astype(np.int64)
+    except ValueError:
+        return PictureError("A pixel is not a whole number", expected=f"{PIXELS} numbers from 0 to 255")
+    if len(values) != PIXELS or values.min() < 0 or values.max() > 255:
+        low, high = (values.min(), values.max()) if len(values) else (0, 0)
+        received = f"{len(values)} from {low} to {high}"
+        return PictureError("This row is not an image", expected=f"{PIXELS} numbers from 0 to 255", received=received)
+    return values.astype(np.uint8).reshape(SIDE, SIDE)
