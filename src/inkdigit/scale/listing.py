@@ -8,7 +8,11 @@ listed does not stay in memory, so a million files need no more than a folder of
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from gzip import BadGzipFile
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
 from inkdigit.errors import DataError, MalformedFile, UsageError
@@ -114,26 +118,55 @@ def _list_names(place: Place, writer: Writer, run: _Run, *, rows: int) -> None:
 
 def _list_tar(place: Place, name: str, writer: Writer, *, rows: int) -> None:
     """Cut a tar shard into ranges; a packed one is a single part."""
-    packed = _suffix(place).endswith(PACKED)
+    packed = is_packed(place)
     size, begin, count, before = size_of(place), 0, 0, 0
-    try:
-        with opened(place) as file, tarfile.open(fileobj=file, mode="r|*" if packed else "r:") as tar:
-            for member in tar:
-                tar.members = []  # type: ignore[attr-defined]  # else all that were seen stay in memory
-                if not is_member(member):
-                    writer.skip(member.isfile())
-                    continue
-                begin = begin if count else member.offset
-                count += 1
-                if count == rows and not packed:
-                    writer.add("tar", place.name, name, start=begin, rows=count, before=before, size=size)
-                    count, before = 0, before + count
-    except tarfile.TarError as exc:
-        raise MalformedFile(
-            place.bare, f"the archive is damaged ({exc})", where=f"after {before + count} files"
-        ) from exc
+    with reading_tar(place) as tar:
+        for member in tar:
+            tar.members = []  # type: ignore[attr-defined]  # else all that were seen stay in memory
+            if not is_member(member):
+                writer.skip(member.isfile())
+                continue
+            begin = begin if count else member.offset
+            count += 1
+            if count == rows and not packed:
+                writer.add("tar", place.name, name, start=begin, rows=count, before=before, size=size)
+                count, before = 0, before + count
+        _check_end(tar, place)
     if count:
         writer.add("tar", place.name, name, start=0 if packed else begin, rows=count, before=before, size=size)
+
+
+@contextmanager
+def reading_tar(place: Place, *, start: int = 0) -> Iterator[tarfile.TarFile]:
+    """An archive from the byte `start` on, which is 0 for a packed one.
+
+    Raises:
+        MalformedFile: it is damaged.
+        DataError: it cannot be read.
+    """
+    packed = is_packed(place)
+    try:
+        with opened(place) as file:
+            file.seek(start)
+            with tarfile.open(fileobj=file, mode="r:*" if packed else "r:") as tar:
+                yield tar
+    except (tarfile.TarError, EOFError, BadGzipFile, zlib.error, LZMAError) as exc:
+        raise MalformedFile(place.bare, f"the archive is damaged ({exc})") from exc
+
+
+def _check_end(tar: tarfile.TarFile, place: Place) -> None:
+    """Check that an archive ends where it says so: `tarfile` takes any block that it does not know for the end."""
+    assert tar.fileobj is not None
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
+        raise MalformedFile(
+            place.bare, "the archive is damaged", where=f"byte {tar.offset:,}", expected="a file, or the end"
+        )
+
+
+def is_packed(place: Place) -> bool:
+    """Whether an archive is compressed."""
+    return place.bare.lower().endswith(PACKED)
 
 
 def is_member(member: tarfile.TarInfo) -> bool:

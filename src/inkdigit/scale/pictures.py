@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from inkdigit.errors import DataError, MalformedFile, PictureError, UsageError
+from inkdigit.errors import DataError, PictureError, UsageError
 from inkdigit.picture.decode import MAX_BYTES, Picture
-from inkdigit.scale.listing import MAX_LINE_BYTES, PACKED, is_member
+from inkdigit.scale.listing import MAX_LINE_BYTES, is_member, reading_tar
 from inkdigit.scale.manifest import Part
 from inkdigit.scale.storage import Place, accessing, is_folder, opened, read_remote, size_of
 from inkdigit.types import SIDE, Gray
@@ -101,14 +101,8 @@ def _text(name: str) -> str:
 
 
 def _tar(part: Part, place: Place) -> Iterator[Entry]:
-    packed = place.bare.lower().endswith(PACKED)
-    try:
-        with opened(place) as file:
-            file.seek(part.start)
-            with tarfile.open(fileobj=file, mode="r|*" if packed else "r:") as tar:
-                yield from islice(_members(tar, part, place), part.rows)
-    except tarfile.TarError as exc:
-        raise MalformedFile(place.bare, f"the archive is damaged ({exc})", where=f"after byte {part.start:,}") from exc
+    with reading_tar(place, start=part.start) as tar:
+        yield from islice(_members(tar, part, place), part.rows)
 
 
 def _members(tar: tarfile.TarFile, part: Part, place: Place) -> Iterator[Entry]:
