@@ -1,0 +1,1 @@
+"""The service on several machines, measured on one: replicas behind a proxy."""
