@@ -16,10 +16,13 @@ HEALTHY := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip && $(PY) -m pip --
 DEV := .venv/.dev-$(KEY)
 # The dev extra holds the train extra.
 TRAIN := $(or $(wildcard $(DEV)),.venv/.train-$(KEY))
+# Ray and pyarrow, and a server of S3's protocol to test with: large, and nothing else needs them.
+SCALE := .venv/.scale-$(KEY)
+SCALE_TESTS := moto[s3] flask flask-cors
 # The peers live apart, so that neither side sees the other's libraries.
 PEERS := .venv-peers/.done-$(shell { cat benchmarks/requirements-peers.txt; echo '$(TORCH)'; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: help run test lint coverage fuzz soak bench clean venv
+.PHONY: help run test scale lint coverage fuzz soak bench clean venv
 .NOTPARALLEL:
 
 help:  ## say what there is to make (the default)
@@ -34,8 +37,13 @@ help:  ## say what there is to make (the default)
 run: $(TRAIN)  ## train the fast recipe, write its report, read examples/*.png
 	@.venv/bin/inkdigit first-run examples
 
-test: lint  ## lint, types, import contracts, tests
+test: lint scale  ## lint, types, import contracts, tests
 	$(PY) -m pytest -n 2 --dist worksteal
+
+scale: $(DEV)  # may fail: then the tests that need it are skipped
+	@test -e $(SCALE) || { echo "Installing what inkdigit batch and --engine ray need" && \
+	  ($(call quietly,-c constraints.txt -c .venv/torch.txt -e '.[scale]' $(SCALE_TESTS))) && touch $(SCALE); } || \
+	  echo "Ray or pyarrow cannot be installed here: the tests of batch and of --engine ray are skipped" >&2
 
 lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff check
@@ -53,9 +61,11 @@ fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: two or three 
 	$(PY) -m benchmarks.hardening.fuzz
 	$(PY) -m benchmarks.hardening.page
 
-soak: $(DEV)  ## fifty kills, full disks, two commands at once: a quarter of an hour
+soak: $(DEV) scale  ## fifty kills, full disks, two commands at once: a quarter of an hour
 	$(PY) -m benchmarks.hardening.soak
 	$(PY) -m benchmarks.hardening.page
+	$(PY) -m benchmarks.scale.drills
+	$(PY) -m benchmarks.scale.page
 
 bench: $(TRAIN) $(PEERS)  ## measure everything on docs/benchmarks.md: an hour or two on a quiet machine
 	-$(PY) -m benchmarks.speed.bench
@@ -84,7 +94,7 @@ venv:
 # torch comes first and alone, so that whichever build TORCH names satisfies the project; from then on it stays.
 .venv/.torch-$(KEY): $(if $(HEALTHY),,venv)
 	@echo "Installing $$TORCH: the largest part, minutes on a slow line"
-	@rm -f .venv/.torch-* .venv/.train-* .venv/.dev-*
+	@rm -f .venv/.torch-* .venv/.train-* .venv/.dev-* .venv/.scale-*
 	@$(call quietly,$$TORCH)
 	@$(PY) -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > .venv/torch.txt
 	@touch $@

@@ -79,3 +79,12 @@ def test_processors_are_those_that_this_process_may_use(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert machine.cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("max 100000\n", None), ("100000 100000\n", 1), ("10000 100000\n", 1), ("junk", None)]
+)
+def test_a_container_may_use_fewer_cores_than_there_are(text, expected, tmp_path):
+    quota = tmp_path / "cpu.max"
+    quota.write_text(text)
+    assert machine.cores(quota) == (expected or machine.cores(tmp_path / "nothing"))

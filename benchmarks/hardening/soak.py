@@ -1,6 +1,6 @@
 """Kills, full disks, and two processes at once: is anything lost, half-written or mixed.
 
-In: an installed `inkdigit[scale,serve]`; for the full disks, permission to mount a tmpfs (without it a limit on the
+In: an installed `inkdigit[tune,serve]`; for the full disks, permission to mount a tmpfs (without it a limit on the
 size of files replaces them). Out: one line for each drill, and `results/soak.json`: how many, how many were resumed,
 how many left every file complete, and a description of each failure. Exits with 1 if there is one. Drills run side by
 side, one a core.

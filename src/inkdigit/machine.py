@@ -40,9 +40,14 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return f"{names[0]}, {len(names)} threads" if names else unknown
 
 
-def cores() -> int:
-    """The number of processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """The number of processor cores that this process may use: those of a container where `quota` limits it."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        microseconds, period = map(int, quota.read_text(encoding="ascii").split())
+    except (OSError, ValueError):  # no such file, or "max"
+        return usable
+    return max(1, min(usable, -(-microseconds // period)))
 
 
 def load() -> float | None:

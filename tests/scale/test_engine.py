@@ -123,7 +123,8 @@ def _is_gone(pid: int) -> bool:
     return state == "Z"
 
 
-def _wait(condition: Callable[[], bool], seconds: float = 10) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 10) -> bool:
+    """Whether a condition becomes true in time."""
     end = time.monotonic() + seconds
     while not condition() and time.monotonic() < end:
         time.sleep(0.05)
@@ -147,7 +148,7 @@ def test_the_processes_end_when_their_parent_is_killed(tmp_path):
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    assert _wait(lambda: all(map(_is_gone, children)))
+    assert wait_for(lambda: all(map(_is_gone, children)))
 
 
 def test_unknown_engines_and_addresses_are_one_error(monkeypatch):

@@ -82,7 +82,7 @@ def batch(
         f"{done.refused:,} refused, {done.errors:,} that cannot be read"
     )
     if done.skipped:
-        talk.say(f"Left out    {done.skipped:,} other files")
+        talk.say(f"Left out    {talk.count(done.skipped, 'other file')}")
     talk.say(f"Parts       {done.parts:,}, {done.done:,} of them now, in {time.perf_counter() - began:.1f} s")
     talk.say(f"Answers     {done.out}")
 

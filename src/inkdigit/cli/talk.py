@@ -126,6 +126,11 @@ def interruptible() -> Iterator[None]:
         raise typer.Exit(130) from exc
 
 
+def count(n: int, noun: str) -> str:
+    """1, "part" → "1 part"; 2,000 → "2,000 parts"."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
+
+
 def percent(fraction: float) -> str:
     """0.99034 → "99.03 %"."""
     return f"{numbers.percent(fraction)} %"

@@ -23,7 +23,7 @@ from inkdigit.picture.photo import network as ink
 from inkdigit.picture.prepare import VERSION as PREPARE_VERSION
 from inkdigit.reading.reader import Reader
 from inkdigit.reading.view import VERSION as VIEW_VERSION
-from inkdigit.scale.engine import Engine, Work, open_engine
+from inkdigit.scale.engine import Engine, Work, check_engine, open_engine
 from inkdigit.scale.listing import list_inputs
 from inkdigit.scale.manifest import Done, Manifest, Writer, begun, check_same
 from inkdigit.scale.rows import BATCH, TASKS, Finished, Job, Options, Worker
@@ -94,6 +94,7 @@ def batch(
     """
     words = [str(word) for word in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     target = _check(words, str(out), task=task, workers=workers, batch=batch, part_rows=part_rows)
+    check_engine(engine, address)
     require_pyarrow()
     options, about = _options(
         words, task, model, batch=batch, column=column, accept_all=accept_all, expect=expect, alphabet=alphabet
@@ -192,7 +193,8 @@ def _manifest(out: Path, words: Sequence[str], about: dict[str, Any], part_rows:
         manifest = writer.finish({**about, "part_rows": rows})
     finally:
         writer.close()
-    log(f"Listed {manifest.rows:,} pictures in {manifest.parts:,} parts.")
+    parts = "1 part" if manifest.parts == 1 else f"{manifest.parts:,} parts"
+    log(f"Listed {manifest.rows:,} pictures in {parts}.")
     return manifest
 
 

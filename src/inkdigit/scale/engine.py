@@ -42,6 +42,20 @@ class Engine(Protocol):
         ...
 
 
+def check_engine(name: str, address: str | None) -> None:
+    """Check what can be known before any work.
+
+    Raises:
+        UsageError: there is no such engine, or `local` with an address.
+    """
+    if name not in ENGINES:
+        raise UsageError(
+            f"There is no engine {name!r}", expected=" or ".join(ENGINES), hint=did_you_mean(name, ENGINES)
+        )
+    if name == "local" and address is not None:
+        raise UsageError("The engine local has no address", expected="--engine ray with --address")
+
+
 @contextmanager
 def open_engine(name: str, *, workers: int | None = None, address: str | None = None) -> Iterator[Engine]:
     """The engine of a name; `address` is that of a cluster.
@@ -49,16 +63,11 @@ def open_engine(name: str, *, workers: int | None = None, address: str | None = 
     `workers` are its processes; by default one a core of this machine, or of the cluster.
 
     Raises:
-        UsageError: there is no such engine, or `local` with an address.
+        UsageError: see `check_engine`.
         MissingExtra, NoCluster: see `cluster.connected`.
     """
-    if name not in ENGINES:
-        raise UsageError(
-            f"There is no engine {name!r}", expected=" or ".join(ENGINES), hint=did_you_mean(name, ENGINES)
-        )
+    check_engine(name, address)
     if name == "local":
-        if address is not None:
-            raise UsageError("The engine local has no address", expected="--engine ray with --address")
         from inkdigit.scale.local import Local
 
         yield Local(workers or cores())
