@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 
@@ -277,6 +279,23 @@ def test_the_manifest_says_what_the_job_is(shard, tiny_file, tmp_path):
     assert [(part["kind"], part["rows"], part["before"]) for part in parts] == [("tar", 20, 0), ("tar", 10, 20)]
     done = [json.loads(line) for line in (out / "_manifest/done.jsonl").read_text().splitlines()]
     assert [line["sha256"] for line in sorted(done, key=lambda line: line["part"])] == hashes(out)
+
+
+def test_a_full_disk_is_one_error_and_the_job_goes_on(shard, tiny_file, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    fsync, calls = os.fsync, iter(range(100))
+
+    def full(descriptor: int) -> None:
+        if next(calls) == 3:  # the manifest, a file, its note, a file …
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        batch(shard, out, model=tiny_file, part_rows=5, workers=1)
+    assert not list(out.glob(".*.part"))
+    done = batch(shard, out, model=tiny_file, workers=1)
+    assert (done.rows, done.parts, done.done) == (30, 6, 5)
 
 
 def test_a_second_job_in_the_same_folder_waits_for_nobody(shard, tiny_file, tmp_path):
