@@ -48,8 +48,10 @@ COMMANDS: dict[type[InkdigitError], str] = {
     errors.ParityError: "export other-temperature.onnx --format safetensors --out weights.safetensors",
     errors.MissingExtra: "export fast --format keras --out fast.keras",
     errors.Unreachable: "predict blank.png --server http://127.0.0.1:1",
+    errors.NoCluster: "train fast --data digits.npz --seeds 0-1 --engine ray --address 127.0.0.1:1",
     errors.OutputError: "submit test.csv --model tiny --out no/such/folder.csv",
 }
+ELSEWHERE = {errors.WorkersDied}  # by tests/scale/test_engine.py: processes must die for it
 DIVERGING = """\
 filters = [4, 8]
 head = "global_max"
@@ -168,4 +170,4 @@ def test_the_service_answers_with_the_error_and_its_status(folder):
 
 
 def test_every_leaf_has_something_that_raises_it(folder):
-    assert {*COMMANDS, *requests(folder)} == LEAVES
+    assert {*COMMANDS, *requests(folder), *ELSEWHERE} == LEAVES

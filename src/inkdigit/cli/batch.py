@@ -14,17 +14,13 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
-    from inkdigit.scale.batch import Progress
+    from inkdigit.scale.batch import Batch, Progress
+
+INPUTS = "Folders, pictures, lists of files (.txt), .tar, .parquet or a CSV of pixels; also s3://."
 
 
 def batch(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IN…",
-            help="Folders, pictures, lists of files (.txt), .tar, .parquet or a CSV of pixels; also s3://.",
-        ),
-    ],
+    inputs: Annotated[list[str], typer.Argument(metavar="IN…", help=INPUTS)],
     out: Annotated[Path, typer.Option(help="The folder of the Parquet files; a job that was begun there goes on.")],
     task: Annotated[str, typer.Option(help="predict: one digit a picture. read: whole numbers.")] = "predict",
     model: Annotated[str, typer.Option(help="A bundled model, a run directory or an .onnx file.")] = "default",
@@ -77,13 +73,17 @@ def batch(
             log=talk.note,
             on_progress=show,
         )
-    talk.say(
-        f"Pictures    {done.rows:,}: {done.rows - done.errors - done.refused:,} answered, "
-        f"{done.refused:,} refused, {done.errors:,} that cannot be read"
-    )
+    _print(done, time.perf_counter() - began)
+
+
+def _print(done: Batch, seconds: float) -> None:
+    """Print what was done."""
+    answered = done.rows - done.errors - done.refused
+    counts = f"{answered:,} answered, {done.refused:,} refused, {done.errors:,} that cannot be read"
+    talk.say(f"Pictures    {done.rows:,}: {counts}")
     if done.skipped:
         talk.say(f"Left out    {talk.count(done.skipped, 'other file')}")
-    talk.say(f"Parts       {done.parts:,}, {done.done:,} of them now, in {time.perf_counter() - began:.1f} s")
+    talk.say(f"Parts       {done.parts:,}, {done.done:,} of them now, in {seconds:.1f} s")
     talk.say(f"Answers     {done.out}")
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from inkdigit.errors import EngineError, InkdigitError
 from inkdigit.scale.engine import Work
 
-# Jobs of one Ray job. All of its jobs are in memory, those of single pictures with their names, and at its end some
-# actors wait for the last: a thousand need 200 MB at most, and the wait is a small part of their time.
-WINDOW = 1000
+# Jobs of one dataset of Ray: so many, or more where there are many actors. All of them are in memory, those of single
+# pictures with their names (a third of a megabyte each), and at the end some actors wait for the last.
+WINDOW, WINDOW_PER_WORKER = 200, 4
 
 
 class RayData:
@@ -31,7 +31,7 @@ class RayData:
     def run(self, make: Callable[[], Work[Any, Any]], jobs: Iterable[Any]) -> Generator[tuple[Any, Any]]:
         """See `engine.Engine.run`."""
         source = iter(jobs)
-        while window := list(islice(source, WINDOW)):
+        while window := list(islice(source, max(WINDOW, WINDOW_PER_WORKER * self._workers))):
             yield from self._run(make, window)
 
     def _run(self, make: Callable[[], Work[Any, Any]], jobs: list[Any]) -> Iterator[tuple[Any, Any]]:
