@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import MissingExtra, NoCluster, UsageError, did_you_mean
+from inkdigit.errors import MissingExtra, NoCluster, OutputError, UsageError
+from inkdigit.files import write_atomic
+from inkdigit.scale.engine import check_engine
 
 CONNECT_S = 5.0  # to wait for an answer from the address: Ray itself tries for ten minutes
-ENGINES = ("local", "ray")
 AUTO = "auto"  # the cluster that this machine belongs to
 
 
@@ -58,16 +61,15 @@ def uses_ray(engine: str, address: str | None) -> bool:
     """Whether the engine of this name is Ray, which must be installed then.
 
     Raises:
-        UsageError: there is no such engine, or one without an address has one.
+        UsageError: there is no such engine, or an address that is not one.
+        NoCluster: nobody answers at the address.
         MissingExtra: Ray is not installed.
     """
-    if engine not in ENGINES:
-        hint = did_you_mean(engine, ENGINES)
-        raise UsageError(f"There is no engine {engine!r}", expected=" or ".join(ENGINES), hint=hint)
+    check_engine(engine, address)
     if engine == "local":
-        if address is not None:
-            raise UsageError("The engine local has no address", expected="--engine ray with --address")
         return False
+    if address is not None and address != AUTO:
+        _check_answers(address)
     require_ray()
     return True
 
@@ -77,12 +79,55 @@ def processors() -> int:
     return max(1, int(require_ray().cluster_resources().get("CPU", 1)))
 
 
+def has_gpus(device: str) -> bool:
+    """Whether work on `device` (auto, cpu or cuda) gets a GPU for each of its processes: where the cluster has any.
+
+    Raises:
+        UsageError: it must, and the cluster has none.
+    """
+    found = device != "cpu" and require_ray().cluster_resources().get("GPU", 0) >= 1
+    if device == "cuda" and not found:
+        raise UsageError("CUDA is not available on this cluster", hint="Use --device cpu, or a cluster with GPUs.")
+    return bool(found)
+
+
+@contextmanager
+def marked(folder: Path) -> Iterator[Path]:
+    """A file in `folder` for the time of the block, by which `check_shared` finds out which machines see the folder.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    mark = folder.resolve() / f".{secrets.token_hex(6)}.shared"
+    write_atomic(mark, "")
+    try:
+        yield mark
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def check_shared(mark: Path) -> None:
+    """Check, on a machine of the cluster, that it sees the folder with this file.
+
+    Raises:
+        OutputError: it does not.
+    """
+    if not mark.is_file():
+        raise OutputError(
+            f"The machine {socket.gethostname()} of the cluster does not see {mark.parent}",
+            expected="a folder on storage that all machines share, under the same path",
+            hint="Name one: --out.",
+        )
+
+
 def require_ray() -> Any:
     """The module `ray`.
 
     Raises:
         MissingExtra: it is not installed.
     """
+    # Ray prints to stdout that a process has died, whatever its options are; only the environment can say no to it.
+    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ModuleNotFoundError as exc:
