@@ -71,6 +71,7 @@ def states(folder: Path) -> list[str]:
         return []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, space, tmp_path):
     recipe.write_text(TINY.replace("epochs = 2", "epochs = 40"))

@@ -249,6 +249,7 @@ def kill_once(seed: Path) -> threading.Thread:
     return thread
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray")
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
 def test_a_cluster_trains_the_same_seeds_and_resumes_those_whose_process_dies(go):
@@ -273,8 +274,9 @@ def test_a_cluster_trains_the_same_seeds_and_resumes_those_whose_process_dies(go
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_seed_that_fails_on_a_cluster_is_reported(go):
+    diverging = tiny(epochs=20, batch=4, batch_norm=False, optimizer="sgd", learning_rate=1e6, weight_decay=100)
     with pytest.raises(TrainingError, match=r"No seed could be trained\. Received: Diverged: The loss is"):
-        go(0, out="out", recipe=tiny(epochs=1, batch_norm=False, learning_rate=1e6), engine="ray")
+        go(0, out="out", recipe=diverging, engine="ray")
 
 
 def test_a_folder_that_a_machine_does_not_see_is_one_error(tmp_path):
