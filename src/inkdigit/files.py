@@ -201,7 +201,7 @@ def locked(folder: Path, work: str) -> Iterator[None]:
         UsageError: another command holds the lock.
         OutputError: the lock cannot be made.
     """
-    from filelock import FileLock, Timeout  # PyTorch brings it along
+    from filelock import FileLock, Timeout  # of the extras train and scale
 
     lock = FileLock(folder / LOCK)
     try:

@@ -7,9 +7,7 @@ import socket
 import pytest
 
 from inkdigit.errors import EngineError, NoCluster, UsageError
-from inkdigit.model.recognizer import find
-from inkdigit.scale.cluster import connected, uses_ray
-from inkdigit.scale.rows import Options, Worker
+from inkdigit.scale.cluster import check_version, connected, uses_ray
 
 
 @pytest.mark.parametrize("address", ["somewhere", "127.0.0.1", ":6379", "127.0.0.1:port"])
@@ -48,4 +46,4 @@ def test_a_cluster_of_other_versions_or_something_else_that_listens(problem, mon
 
 def test_a_machine_with_another_version_of_inkdigit():
     with pytest.raises(EngineError, match=r"has another version of Inkdigit\. Expected: 9\.9\.9\. Received: "):
-        Worker(Options("predict", find("fast").read_bytes(), "9.9.9"))
+        check_version("9.9.9")

@@ -12,10 +12,11 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import MissingExtra, NoCluster, OutputError, UsageError
+from inkdigit.errors import EngineError, MissingExtra, NoCluster, OutputError, UsageError
 from inkdigit.files import write_atomic
 from inkdigit.scale.engine import check_engine
 
@@ -36,11 +37,11 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
         NoCluster: there is no cluster at the address, or one of another version of Ray or Python.
     """
     ray = require_ray()
+    if address is not None and address != AUTO:
+        _check_answers(address)
     if ray.is_initialized():
         yield
         return
-    if address is not None and address != AUTO:
-        _check_answers(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
     own = {} if address is not None else {"num_cpus": workers, "include_dashboard": False}
     try:
@@ -117,6 +118,21 @@ def check_shared(mark: Path) -> None:
             f"The machine {socket.gethostname()} of the cluster does not see {mark.parent}",
             expected="a folder on storage that all machines share, under the same path",
             hint="Name one: --out.",
+        )
+
+
+def check_version(expected: str) -> None:
+    """Check, on a machine of the cluster, that it has the version of Inkdigit that gives it work.
+
+    Raises:
+        EngineError: it has another one.
+    """
+    if (here := version("inkdigit")) != expected:
+        raise EngineError(
+            f"The machine {socket.gethostname()} has another version of Inkdigit",
+            expected=expected,
+            received=here,
+            hint="Install the same version on every machine.",
         )
 
 
