@@ -104,15 +104,12 @@ def _check_engine(engine: str, address: str | None, workers: int | None, seeds: 
         UsageError: they do not.
         MissingExtra: Ray is not installed.
     """
-    from inkdigit.scale.cluster import uses_ray
+    from inkdigit.scale.cluster import check_workers
 
-    if engine == "local" and workers is not None:
-        raise UsageError("The engine local has no workers", expected="--engine ray with --workers")
-    if workers is not None and workers < 1:
-        raise UsageError("There is no worker to train", expected="--workers of at least 1", received=workers)
+    on_ray = check_workers(engine, address, workers)
     if seeds is not None and workers is not None:
         raise UsageError("--workers share one run, and --seeds are several", expected="one of the two")
-    if uses_ray(engine, address) and seeds is None and workers is None and resume is None:
+    if on_ray and seeds is None and workers is None and resume is None:
         raise UsageError("It is not clear what the cluster shall share", expected="--seeds 0-4, or --workers 2")
 
 

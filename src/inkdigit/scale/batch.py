@@ -80,8 +80,8 @@ def batch(
 ) -> Batch:
     """Predict, or read, every picture of `inputs`; write rows to Parquet files in the folder `out`.
 
-    If `out` holds the same job, it goes on: finished parts are checked and kept. A picture that cannot be read is a row
-    with its error. `workers` are processes, by default one a core of this machine, or of the cluster at `address`.
+    If `out` holds the same job, it goes on with what is missing. A picture that cannot be read is a row with its error.
+    `workers` are processes, by default one a core of this machine, or of the cluster at `address`.
     Workers are separate processes: a script that calls this needs `if __name__ == "__main__":`.
 
     Raises:

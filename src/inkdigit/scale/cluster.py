@@ -75,6 +75,21 @@ def uses_ray(engine: str, address: str | None) -> bool:
     return True
 
 
+def check_workers(engine: str, address: str | None, workers: int | None) -> bool:
+    """Whether processes of a cluster share a run.
+
+    Raises:
+        UsageError: the three do not go together.
+        MissingExtra: Ray is not installed.
+    """
+    if workers is not None and workers < 1:
+        raise UsageError("There is no worker to train", expected="--workers of at least 1", received=workers)
+    on_ray = uses_ray(engine, address)
+    if workers is not None and not on_ray:
+        raise UsageError("The engine local has no workers", expected="--engine ray with --workers")
+    return on_ray
+
+
 def processors() -> int:
     """The processors of the cluster that is connected."""
     return max(1, int(require_ray().cluster_resources().get("CPU", 1)))

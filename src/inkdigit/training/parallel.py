@@ -20,7 +20,7 @@ from torch import distributed
 
 import inkdigit.runs as runs
 from inkdigit.errors import Diverged, InkdigitError, MissingExtra, UsageError, WorkersDied
-from inkdigit.scale.cluster import check_shared, has_gpus, marked, require_ray, uses_ray
+from inkdigit.scale.cluster import check_shared, has_gpus, marked, require_ray
 from inkdigit.scale.engine import MAX_DEATHS
 from inkdigit.training import curves, trial
 from inkdigit.training.data import splits_of
@@ -33,21 +33,6 @@ from inkdigit.training.results import Job
 from inkdigit.types import Log
 
 WORKERS = "workers"  # in env.json: how many processes share the run; absent from a run of one process
-
-
-def check_workers(engine: str, address: str | None, workers: int | None) -> bool:
-    """Whether processes of a cluster share a run.
-
-    Raises:
-        UsageError: the three do not go together.
-        MissingExtra: Ray is not installed.
-    """
-    if workers is not None and workers < 1:
-        raise UsageError("There is no worker to train", expected="--workers of at least 1", received=workers)
-    on_ray = uses_ray(engine, address)
-    if workers is not None and not on_ray:
-        raise UsageError("The engine local has no workers", expected="--engine ray with --workers")
-    return on_ray
 
 
 def share_out(about: dict[str, Any], recipe: Recipe, images: int, *, workers: int | None, device: str) -> None:

@@ -32,13 +32,13 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.scale.cluster import connected
+from inkdigit.scale.cluster import check_workers, connected
 from inkdigit.training import curves, environment, parallel, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
 from inkdigit.training.device import choose_device, gpu_memory, use_threads
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint, loop
-from inkdigit.training.parallel import check_resumed, check_workers, share_out
+from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick

@@ -23,6 +23,7 @@ import inkdigit.runs as runs
 from inkdigit.errors import (
     DataError,
     Diverged,
+    EngineError,
     InkdigitError,
     OutputError,
     ParityError,
@@ -370,6 +371,11 @@ def _result_of(ref: Any, seed: int) -> tuple[list[str], InkdigitError | None]:
         lines, error = ray.get(ref)
     except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
         return [], WorkersDied(f"The process of seed {seed} died {MAX_DEATHS} times", hint="Is there enough memory?")
+    except ray.exceptions.RayTaskError:
+        raise  # a bug
+    except ray.exceptions.RayError as exc:
+        lost = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        raise EngineError(f"The cluster lost seed {seed}: {lost}", hint="Go on with: the same command.") from exc
     if error is not None and not isinstance(error, Diverged | ParityError):
         raise error
     return lines, error
