@@ -24,7 +24,7 @@ import numpy as np
 
 from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
 from inkdigit.data.readers import emnist, usps
-from inkdigit.data.readers.arrays import read_arrays, to_dataset
+from inkdigit.data.readers.arrays import open_given, read_arrays, to_dataset
 from inkdigit.data.readers.corrections import read_corrections
 from inkdigit.data.readers.corrections_file import is_sqlite
 from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_image_folder, read_labels_csv
@@ -41,7 +41,7 @@ from inkdigit.errors import (
 )
 from inkdigit.files import looking_up
 from inkdigit.picture.prepare import prepare_all
-from inkdigit.types import DIGITS, OPEN_ARRAYS, Dataset, Log, Part, silent
+from inkdigit.types import DIGITS, OPEN_ARRAYS, DataLike, Dataset, Log, Part, silent
 
 SKLEARN_DIGITS = "sklearn-digits"
 NAMES = (*PUBLISHED, SKLEARN_DIGITS)
@@ -120,25 +120,30 @@ def open_mnist_or_bundled(*, log: Log) -> Dataset:
 
 
 def as_dataset(
-    data: Dataset | str | Path,
+    data: DataLike,
     *,
     prepare: str | None = None,
     test: bool = True,
     log: Log = silent,
 ) -> Dataset:
-    """The data set that a SOURCE opens, or a given one with every image prepared.
+    """The data set that a SOURCE opens, one made of arrays, or a given one with every image prepared.
 
-    `prepare` is for a SOURCE, as in `open_data`. Images that are prepared already stay as they are. Without `test` the
-    test split of a given data set is not touched: a run that only chooses must not see it.
+    Arrays are (images, labels), or these of a training and a test split: ((images, labels), (images, labels)).
+    `prepare` is for a SOURCE, as in `open_data`, and for arrays. Images that are prepared already stay as they are.
+    Without `test` the test split of a given data set is not touched: a run that only chooses must not see it.
 
     Raises:
-        UsageError: no such source, an unknown kind of preprocessing, or neither a SOURCE nor a data set.
+        UsageError: no such source, an unknown kind of preprocessing, labels that do not fit the images, or neither a
+            SOURCE nor a data set.
         DataError: the data cannot be used.
+        PictureError: an image of the arrays cannot be read.
     """
     if isinstance(data, str | Path):
         return open_data(data, prepare=prepare, log=log)
+    if isinstance(data, tuple) and len(data) == 2:
+        return open_given(data, prepare=prepare or "ink")
     if not isinstance(data, Dataset):
-        expected, received = "a name, a path or a Dataset", type(data).__name__
+        expected, received = "a name, a path, (images, labels) or a Dataset", type(data).__name__
         raise UsageError("This is not a data set", expected=expected, received=received, hint=OPEN_ARRAYS)
     train = _prepared(data.train, data.prepare)
     test_split = _prepared(data.test, data.prepare) if test and data.test is not None else data.test

@@ -106,7 +106,11 @@ class Recognizer:
     @classmethod
     def of(cls, model: Recognizer | str | Path) -> Recognizer:
         """`model` itself where it is loaded already, else what `load` opens."""
-        return cls.load(model) if isinstance(model, str | Path) else model
+        if isinstance(model, str | Path):
+            return cls.load(model)
+        if not hasattr(model, "predict"):
+            raise _not_a_name(model)
+        return model
 
     @property
     def name(self) -> str:
@@ -247,6 +251,8 @@ def find(model: str | Path) -> Path:
     Raises:
         UsageError: there is no such model.
     """
+    if not isinstance(model, str | Path):
+        raise _not_a_name(model)
     known = bundled()
     name = DEFAULT if model == "default" else str(model)
     if isinstance(model, str) and (file := {**known, **readers()}.get(name)) is not None:
@@ -259,6 +265,11 @@ def find(model: str | Path) -> Path:
         expected=f"a bundled model ({', '.join(known)}), a run directory or an .onnx file",
         hint=did_you_mean(name, known),
     )
+
+
+def _not_a_name(model: object) -> UsageError:
+    expected = "a Recognizer, the name of a bundled model, or a path"
+    return UsageError("This does not name a model", expected=expected, received=type(model).__name__)
 
 
 def _file_at(path: Path) -> Path | None:

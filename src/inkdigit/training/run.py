@@ -40,7 +40,7 @@ from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.types import DataLike, Log, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,8 +67,8 @@ class Run:
 
 def train(
     recipe: Recipe | str | Path,
+    data: DataLike | None = None,
     *,
-    data: Dataset | str | Path | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     device: str = "auto",
@@ -78,8 +78,8 @@ def train(
 ) -> Run:
     """Train as `recipe` says and write a run directory: `out`, or a new one under `runs/`.
 
-    `data` is a data set or a SOURCE, else the one that the recipe names; `device` is auto, cpu or cuda;
-    `import_seconds` is the time that the caller spent on importing this file, for the report.
+    `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `device` is auto, cpu or
+    cuda; `import_seconds` is the time that the caller spent on importing this file, for the report.
 
     Raises:
         UsageError: an unknown recipe, source or device, splits that the data cannot give, an unfit teacher; or another
@@ -118,7 +118,7 @@ def train(
 def resume(
     run: str | Path,
     *,
-    data: Dataset | None = None,
+    data: DataLike | None = None,
     device: str = "auto",
     import_seconds: float | None = None,
     log: Log = silent,
@@ -126,7 +126,7 @@ def resume(
 ) -> Run:
     """Continue an interrupted run after its last finished epoch; it ends as if it had never been stopped.
 
-    `data` is needed only if the run began with a data set that no source opens.
+    `data` is needed only if the run began with a data set or arrays that no source opens.
 
     Raises:
         UsageError: no such run, it is finished, or another training is at work on it.
@@ -148,7 +148,7 @@ def _check_unfinished(folder: Path) -> None:
         raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train again.")
 
 
-def _reopen(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple[Job, loop.State]:
+def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple[Job, loop.State]:
     """A run as it was after its last good checkpoint; rows of later epochs are cut off its curves.
 
     Raises:
