@@ -41,6 +41,7 @@ def get(
 def check(
     source: Annotated[str, typer.Argument(help="SOURCE: a name, a folder, a CSV or an .npz.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if there is a problem.")] = False,
 ) -> None:
     """Count the images of a data set and list its problems: missing cells, blanks, duplicates, leaks.
 
@@ -52,8 +53,10 @@ def check(
         checked = check_source(source, log=talk.note)
     if as_json:
         talk.say(json.dumps(checked.to_json()))
-        return
-    _print(checked)
+    else:
+        _print(checked)
+    if strict and checked.findings():
+        raise typer.Exit(1)
 
 
 def _print(checked: Check) -> None:

@@ -31,7 +31,7 @@ from inkdigit.machine import cores
 from inkdigit.model.card import OUTPUTS, TOLERANCE, Card
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.batch import read_each
-from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.decode import Picture, Pictures, decode, split_pictures
 from inkdigit.picture.photo.network import VERSION as INK_VERSION
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
 from inkdigit.runs import RECIPE, model_path
@@ -132,10 +132,12 @@ class Recognizer:
         """The names of the classes, in the order of `Prediction.probs`."""
         return self.card.classes
 
-    def predict(self, pictures: Picture | list[Picture] | tuple[Picture, ...]) -> list[Prediction]:
+    def predict(self, pictures: Pictures) -> list[Prediction]:
         """Predict the class of each image; always a list, also for one.
 
-        An array is one gray image (H, W), one colour image (H, W, 2–4), or a batch (N, H, W) or (N, H, W, C).
+        An array, a tensor or nested lists of numbers are one image (H, W) or (H, W, 1..4), or several: (N, H, W),
+        (N, H, W, 1..4) or (N, 1..4, H, W). Where two of these fit, the first one counts: (3, 28, 28) is three gray
+        images. In a list each item is one image.
 
         Raises:
             PictureError: an image cannot be read; nothing is predicted then.

@@ -19,11 +19,10 @@ from numpy.typing import NDArray
 from inkdigit.data.readers.class_names import sorted_names
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.picture.batch import read_each
-from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.decode import Picture, Pictures, decode, split_pictures
 from inkdigit.picture.prepare import prepare_all, prepare_each
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
-Pictures = NDArray[Any] | list[Picture] | tuple[Picture, ...]
 Labels = NDArray[Any] | Sequence[int] | Sequence[str]
 
 ARRAYS = "arrays"  # the name of a data set whose maker gave it none
@@ -42,9 +41,9 @@ def open_arrays(
 ) -> Dataset:
     """Make a data set of images and labels in memory, its images prepared as those of a file are.
 
-    `images` are what `Recognizer.predict` takes: an array (N, H, W) or (N, H, W, C), or a list of images. `labels`
-    (N,) are whole numbers or names, and `test` holds both of a test split. Numbers are indices into `classes` if these
-    are given. Otherwise 0–9 are the ten digits, and other labels are themselves the names of their classes.
+    `images` are what `Recognizer.predict` takes: an array or tensor (N, H, W) or with channels, or a list of images.
+    `labels` (N,) are whole numbers or names, and `test` holds both of a test split. Numbers are indices into `classes`
+    if these are given. Otherwise 0–9 are the ten digits, and other labels are themselves the names of their classes.
 
     Raises:
         UsageError: not one label for each image, a label outside the classes, or an unknown `prepare`.
