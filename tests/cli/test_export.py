@@ -41,7 +41,8 @@ def test_a_default_name_that_is_taken_is_not_replaced(inkdigit, model, tmp_path,
     Path("run.safetensors").write_text("mine")
     assert_one_error(inkdigit(*words), 9, "run.safetensors exists already")
     assert Path("run.safetensors").read_text() == "mine"
-    assert inkdigit(*words, "--out", "run.safetensors").code == 0
+    assert_one_error(inkdigit(*words, "--out", "run.safetensors"), 9, "Use --force to replace it")
+    assert inkdigit(*words, "--force").code == 0
     assert Path("run.safetensors").read_bytes() != b"mine"
 
 

@@ -250,6 +250,20 @@ def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv)
     assert (output.code, output.out) == (0, "Submission  /dev/null\n")
 
 
+def test_a_submission_that_is_there_is_replaced_only_with_force(inkdigit, model, test_csv, tmp_path):
+    out = tmp_path / "submission.csv"
+    words = ("submit", test_csv, "--model", model, "--out", out)
+    out.write_text("my best one")
+    assert_one_error(inkdigit(*words), 9, f"{out} exists already. Expected: a new name. Use --force to replace it.")
+    assert out.read_text() == "my best one"
+    assert inkdigit(*words, "--force").code == 0
+    assert out.read_text().startswith(HEADER)
+    text = test_csv.read_text()
+    words = ("submit", test_csv, "--model", model, "--out", test_csv, "--force")
+    assert_one_error(inkdigit(*words), 9, "is a file that is read")
+    assert test_csv.read_text() == text
+
+
 def test_a_submission_needs_a_model(inkdigit, test_csv):
     output = inkdigit("submit", test_csv)
     assert output.code == 2
@@ -282,7 +296,7 @@ def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_p
     out.parent.mkdir()
     out.write_text("old")
     monkeypatch.setattr(os, "fsync", full)
-    assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out), 9, "the disk is full")
+    assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out, "--force"), 9, "the disk is full")
     assert [path.name for path in out.parent.iterdir()] == ["submission.csv"]
     assert out.read_text() == "old"
 

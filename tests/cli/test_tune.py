@@ -115,7 +115,7 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
     assert best.startswith("Best        trial ")
     assert " of 4: " in best
     assert (winner, page) == (f"Winner      {out / WINNER}", f"Page        {out / PAGE}")
-    assert f"inkdigit train {out / WINNER}" in done.stderr
+    assert f"inkdigit train {out}" in done.stderr
     assert states(out).count("COMPLETE") + states(out).count("PRUNED") == 4
     assert Recipe.load(out / WINNER).epochs == Recipe.load(out / START).epochs == 40
     assert (out / PAGE).is_file()

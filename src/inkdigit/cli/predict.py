@@ -12,6 +12,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.lines import PICTURES_HELP, Entry, Recursive, csv_line, entries_of, percent, say_left_out, six_places
+from inkdigit.cli.outputs import Force, check_new
 from inkdigit.errors import MissingExtra, PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ Classes = Callable[[str], Sequence[str]]  # the name of a model → its classes
 
 CSV_COLUMNS = ("file", "label", "confidence", "reason", "error")
 
-Model = Annotated[str, typer.Option(help="A bundled model, a run directory or an .onnx file.")]
+Model = Annotated[str, typer.Option(help="A bundled model, a run or its name, or an .onnx file.")]
 
 
 def predict(
@@ -168,11 +169,13 @@ def submit(
     test_csv: Annotated[Path, typer.Argument(metavar="TEST.csv", help="Kaggle's test.csv.")],
     model: Model,
     out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
+    force: Force = False,
 ) -> None:
     """Answer every row of Kaggle's test.csv: write the submission, and beside it a page and a grid of the answers.
 
     Example: inkdigit submit test.csv --model runs/my-run --out submission.csv
     """
+    check_new(out, force=force, reads=[test_csv])
     with talk.interruptible():
         write_submission(model, test_csv, out)
 

@@ -1,10 +1,12 @@
 """What the command line prints: answers on stdout, messages and progress on stderr, next steps at the end.
 
-In: lines, ticks of a training. Out: text for people; a progress bar only where stderr is a terminal.
+In: lines, ticks of a training, records of the library's log. Out: text for people; a progress bar only where stderr is
+a terminal. With --quiet there are only answers and errors, with --verbose also what the library does meanwhile.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
@@ -20,6 +22,34 @@ from inkdigit.report import numbers
 
 if TYPE_CHECKING:
     from inkdigit.training.network.loop import Tick
+
+
+LOG = logging.getLogger("inkdigit")
+
+
+class Told(logging.Handler):
+    """What the library logs, as messages on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        typer.echo(self.format(record), err=True)
+
+
+def set_up(*, quiet: bool, verbose: bool) -> None:
+    """Choose how much is said besides answers and errors."""
+    LOG.handlers = [handler for handler in LOG.handlers if not isinstance(handler, Told)]
+    LOG.addHandler(Told())
+    LOG.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def is_quiet() -> bool:
+    """Whether only answers and errors are printed."""
+    return LOG.level >= logging.ERROR
+
+
+def shows_progress() -> bool:
+    """Whether a progress bar is of use: somebody looks, and wants it."""
+    return sys.stderr.isatty() and not is_quiet()
 
 
 def say(line: object = "") -> None:
@@ -47,8 +77,9 @@ def stdout_fails(exc: OSError) -> OutputError:
 
 
 def note(line: str) -> None:
-    """Print a message that is not an answer."""
-    typer.echo(line, err=True)
+    """Print a message that is not an answer, unless --quiet is set."""
+    if not is_quiet():
+        typer.echo(line, err=True)
 
 
 def table(rows: Sequence[Sequence[str]], *, left: int) -> None:
@@ -74,7 +105,7 @@ def next_steps(*commands: list[str]) -> None:
 @contextmanager
 def training_bar() -> Iterator[Callable[[Tick], None]]:
     """A progress bar for training: rate, loss, validation accuracy, time left."""
-    if not sys.stderr.isatty():
+    if not shows_progress():
         yield lambda _: None
         return
     from rich.console import Console

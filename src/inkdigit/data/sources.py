@@ -15,6 +15,7 @@ none of them, it is fetched into the cache (`mirrors.fetch`). A name comes befor
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import zipfile
 from dataclasses import replace
@@ -43,6 +44,7 @@ from inkdigit.files import looking_up
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.types import DIGITS, OPEN_ARRAYS, DataLike, Dataset, Log, Part, silent
 
+LOG = logging.getLogger(__name__)
 SKLEARN_DIGITS = "sklearn-digits"
 NAMES = (*PUBLISHED, SKLEARN_DIGITS)
 NOT_BY_PATH = ("usps", *emnist.CLASSES)  # a path does not open the folder of their public files
@@ -99,6 +101,7 @@ def open_data(
         folder = fetch(source, log=log)
     elif "INKDIGIT_DATA" in os.environ and not folder.is_relative_to(Path(os.environ["INKDIGIT_DATA"]).expanduser()):
         log(f"INKDIGIT_DATA does not hold {source}; using {folder}")
+    LOG.debug("%s is read from %s, prepared as %s.", source, folder, prepare)
     if source in emnist.CLASSES:
         return emnist.read_emnist(folder, name=source, kind=prepare)
     if not find_idx(folder) and usps.has_usps(folder):

@@ -72,7 +72,8 @@ class Recipe(BaseModel):
     data: str = Field("mnist", max_length=MAX_PATH)  # the SOURCE to train on, where the command has no --data
     prepare: Literal["auto", "ink", "plain"] = "auto"  # preprocessing; auto: what suits the source
     # final: report on the test split; select: on held-out training images, without use of the test split.
-    protocol: Literal["final", "select"] = "final"
+    # all: nothing is held out; the report is on the training images. For a last training, after one that measured.
+    protocol: Literal["final", "select", "all"] = "final"
     # Images held out of training: a number from 1 up, a fraction below 1; 0 is the protocol's default.
     # No data set here has 10 million.
     validation: float = Field(0.0, ge=0, le=10_000_000)
@@ -193,8 +194,11 @@ class Recipe(BaseModel):
             raise ValueError(f"whiten needs a convolution with a kernel of 2 to {SIDE}")
         if self.outliers and self.teacher is not None:
             raise ValueError("a teacher does not know outliers: leave one of the two out")
-        if self.needs_validation and self.protocol == "final" and not self.validation:
-            raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
+        if self.protocol == "all" and self.validation:
+            raise ValueError("protocol = 'all' holds nothing out: it excludes validation > 0")
+        if self.needs_validation and self.protocol != "select" and not self.validation:
+            how = "a protocol that holds images out" if self.protocol == "all" else "validation > 0"
+            raise ValueError(f"plateau, early stopping and keep = 'best' need {how}")
         if not self.name.isprintable():
             raise ValueError("name has characters that cannot be printed")
         if problem := self.too_large():

@@ -55,7 +55,8 @@ class OldSamples:
         """Why the figures on these samples are too high, if they are."""
         if self.drawn:
             return "only images that were right before, and the weights were chosen on them"
-        return "the weights were chosen on these images" if self.splits.report_name == "validation" else None
+        caveats = {"validation": "the weights were chosen on these images", "train": "they trained the model"}
+        return caveats.get(self.splits.report_name)
 
 
 def open_old(model: Recognizer, net: nn.Module, recipe: Recipe, source: DataLike, *, seed: int, log: Log) -> OldSamples:
