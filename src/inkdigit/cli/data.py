@@ -18,7 +18,12 @@ app = typer.Typer(help="Fetch a data set, or check one.", no_args_is_help=True)
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="mnist, usps, fashion-mnist, kmnist, emnist-digits or emnist-letters.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="mnist, usps, fashion-mnist, kmnist, emnist-digits, -letters, -balanced, -byclass or -bymerge."
+        ),
+    ],
     to: Annotated[Path | None, typer.Option(help="The folder to write it to; by default the user's cache.")] = None,
 ) -> None:
     """Fetch a public data set and verify its published checksums.

@@ -1,13 +1,13 @@
 """Names and paths → labelled data sets: where the files are, of what kind they are, and which reader reads them.
 
-In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `sklearn-digits`, or a path. Out: a
-`Dataset` of prepared images. A named set is searched in
+In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `emnist-balanced`, `emnist-byclass`,
+`emnist-bymerge`, `sklearn-digits`, or a path. Out: a `Dataset` of prepared images. A named set is searched in
 
 1. the folder that INKDIGIT_DATA names,
 2. `data`, `../data`, `shared/data` and `../shared/data`, seen from the current folder,
 3. the cache: INKDIGIT_CACHE, else `$XDG_CACHE_HOME/inkdigit`, else `~/.cache/inkdigit`,
 
-each time first in the sub-folder of its name (`emnist` for both EMNIST sets), then in the folder itself. If it is in
+each time first in the sub-folder of its name (`emnist` for all EMNIST sets), then in the folder itself. If it is in
 none of them, it is fetched into the cache (`mirrors.fetch`). A name comes before a path of the same name: write
 `./mnist` for a folder that is called mnist.
 """
@@ -28,9 +28,10 @@ from inkdigit.data.readers import emnist, usps
 from inkdigit.data.readers.arrays import open_given, read_arrays, to_dataset
 from inkdigit.data.readers.corrections import read_corrections
 from inkdigit.data.readers.corrections_file import is_sqlite
+from inkdigit.data.readers.csv_layouts import LABEL, PIXELS
 from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_image_folder, read_labels_csv
 from inkdigit.data.readers.idx_npz import find_idx, read_idx_folder, read_npz
-from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
+from inkdigit.data.readers.kaggle_csv import CellProblem, read_header, read_kaggle_csv
 from inkdigit.errors import (
     DataError,
     MalformedFile,
@@ -256,7 +257,7 @@ def _open_csv(path: Path, kind: str, problems: list[CellProblem] | None) -> Data
         path,
         "This is not one of the two kinds of CSV",
         where="header",
-        expected="label,pixel0…pixel783 or file,label",
+        expected="label,pixel0…pixel783; 785 columns of numbers, the label first; or file,label",
         received=",".join(sorted(columns))[:80],
     )
 
