@@ -36,6 +36,7 @@ from inkdigit.cli import (
     train,
     tune,
 )
+from inkdigit.cli.recipe_options import WithFields
 from inkdigit.errors import InkdigitError, UsageError
 
 app = typer.Typer(
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command()(train.train)
+app.command(cls=WithFields)(train.train)
 app.command()(tune.tune)
 app.command()(evaluate.evaluate)
 app.command()(benchmark.benchmark)
@@ -57,7 +58,7 @@ app.command()(batch.batch)
 app.command()(serve.serve)
 app.add_typer(corrections.app, name="corrections")
 app.command()(explain.explain)
-app.command()(train.kaggle)
+app.command(cls=WithFields)(train.kaggle)
 app.command()(export.export)
 app.command()(ensemble.ensemble)
 app.command()(adapt.adapt)

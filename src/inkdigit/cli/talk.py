@@ -13,6 +13,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from inkdigit.training.network.loop import Tick
 
 
+WINDOWS = os.name == "nt"
 LOG = logging.getLogger("inkdigit")
 
 
@@ -99,7 +101,20 @@ def next_steps(*commands: list[str]) -> None:
     own_path = os.path.relpath(sys.argv[0])  # in a fresh checkout the command is in .venv, and not on the PATH
     program = own_path if not shutil.which("inkdigit") and own_path.startswith(".venv") else "inkdigit"
     for command, *words in commands:
-        note(f"  {shlex.join([program if command == 'inkdigit' else command, *words])}")
+        note(f"  {_line([program if command == 'inkdigit' else command, *words])}")
+
+
+def _line(words: list[str]) -> str:
+    """A command as the shell of this system takes it; `env NAME=VALUE` and `head -N FILE` are those of Unix."""
+    if not WINDOWS:
+        return " > ".join(shlex.join(list(part)) for is_mark, part in groupby(words, ">".__eq__) if not is_mark)
+    from subprocess import list2cmdline
+
+    if words[0] == "head":
+        return f"powershell Get-Content {list2cmdline(words[2:])} -TotalCount {words[1].removeprefix('-')}"
+    command = words[words[0] == "env" :]
+    variables = list(takewhile(lambda word: "=" in word, command))
+    return "".join(f'set "{variable}" && ' for variable in variables) + list2cmdline(command[len(variables) :])
 
 
 @contextmanager
