@@ -62,6 +62,7 @@ def test_a_keras_file(inkdigit, model, tmp_path):
     assert f"Written     {out}" in output.out
     assert out.read_bytes().startswith(b"PK")
     assert "keras.models.load_model" in output.err
+    assert "Left out: the score. A Keras file has the probabilities alone" in output.err
 
 
 def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, drawn, tmp_path):

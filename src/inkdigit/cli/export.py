@@ -11,7 +11,7 @@ import typer
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
 from inkdigit.files import write_atomic
-from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert
+from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert, left_out
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
@@ -44,6 +44,8 @@ def export(
             written = _quantize(recognizer, data) if format_ == INT8 else convert(recognizer, format_)
         write_atomic(target, written)
     talk.say(f"Written     {target} ({len(written) / 1000:,.0f} kB)")
+    if (line := left_out(recognizer, format_)) is not None:
+        talk.note(line)
     _next(target, format_)
 
 

@@ -57,6 +57,16 @@ def _new_file(model: str, path: Path, suffix: str) -> Path:
     return Path(((folder.resolve().name if of_run else path.stem) or "model") + suffix)
 
 
+def left_out(recognizer: Recognizer, name: str) -> str | None:
+    """What the file in a format does not have of what the model file has, in one line; None if it has all."""
+    if name != "keras":
+        return None
+    outputs = "the score" + (
+        f" and the outliers ({', '.join(recognizer.card.outliers)})" if recognizer.card.outliers else ""
+    )
+    return f"Left out: {outputs}. A Keras file has the probabilities alone: it answers every image, and rejects none."
+
+
 def convert(recognizer: Recognizer, name: str) -> bytes:
     """The bytes of a file in a format that needs no data.
 
