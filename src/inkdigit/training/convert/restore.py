@@ -87,7 +87,7 @@ def recipe_of(recognizer: Recognizer) -> Recipe:
 
 
 def _float_file(recognizer: Recognizer) -> str:
-    """Where the trainable weights are: in the files that it was made from, or those of a bundled model to be trained."""
+    """Where the trainable weights are: in the files that it was made from; those of a bundled model must be trained."""
     if (name := recognizer.path.stem) in bundled_recipes() and bundled().get(name) == recognizer.path:
         took = f", which takes {TRAINED_IN[name]}" if name in TRAINED_IN else ""
         return f"The float file is not in the package. Train it{took}, and name its run: inkdigit train {name}"
