@@ -40,6 +40,7 @@ def submit(
     """Predict every row of a Kaggle test.csv and write the submission to `out`.
 
     Every row gets its most probable digit, even if the model would reject the image: Kaggle accepts no empty labels.
+    A file that is at `out` is replaced.
 
     Raises:
         MalformedFile: the CSV is not Kaggle's.
