@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
-from inkdigit.runs import LINE_SETTINGS, PAGE, check_place, model_path
+from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
 
 if TYPE_CHECKING:
     from inkdigit.training.recipe import Recipe
@@ -121,6 +123,10 @@ def kaggle(
     seed: Seed = None,
     set_: Set = None,
     device: Device = "auto",
+    force: Force = False,
+    all_rows: Annotated[
+        bool, typer.Option("--all-rows", help="Hold nothing out: for the final entry, after a run that measured.")
+    ] = False,
 ) -> None:
     """Train on Kaggle's train.csv, measure on a held-out tenth of it, and answer test.csv.
 
@@ -128,13 +134,14 @@ def kaggle(
     """
     from inkdigit.cli.predict import write_submission
     from inkdigit.data.readers.kaggle_csv import read_kaggle_test
-    from inkdigit.kaggle import HELD_OUT
+    from inkdigit.kaggle import ALL_ROWS, HELD_OUT
     from inkdigit.training.recipe import Recipe
 
     # Whatever would fail after the training must fail before it.
     read_kaggle_test(test_csv)
-    check_place(out, reads=[train_csv, test_csv])
-    run = _train(Recipe.load(recipe, {**HELD_OUT, **_changes(set_, seed)}), Where(device), data=str(train_csv))
+    check_new(out, force=force, reads=[train_csv, test_csv])
+    division = ALL_ROWS if all_rows else HELD_OUT
+    run = _train(Recipe.load(recipe, {**division, **_changes(set_, seed)}), Where(device), data=str(train_csv))
     _print_run(run, next_steps=False)
     with talk.interruptible():
         write_submission(run.model, test_csv, out)
@@ -288,9 +295,13 @@ def _print_run(run: Run, *, next_steps: bool = True) -> None:
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
     talk.say(f"Model       {model_path(run.folder)}")
     talk.say(f"Report      {run.folder / PAGE}")
+    if report["report_name"] == "train":
+        talk.note("Nothing was held out: these images trained the model. The figure does not say how it reads others.")
     if next_steps:
         folder = str(run.folder)
+        step = submission_step(report["environment"].get("argv", []), run.folder, kaggle=kaggle)
         talk.next_steps(
+            *([] if step is None else [step]),
             ["inkdigit", "predict", "picture.png", "--model", folder],
             ["inkdigit", "evaluate", folder, "--data", report["recipe"]["data"]],
             ["inkdigit", "info", folder],

@@ -72,4 +72,16 @@ def _print(tuned: Tuned) -> None:
     talk.say(f"Verdict     {tuned.verdict}")
     talk.say(f"Winner      {tuned.folder / WINNER}")
     talk.say(f"Page        {tuned.folder / PAGE}")
-    talk.next_steps(["inkdigit", "train", str(tuned.folder / WINNER)])
+    talk.next_steps(*_next(tuned))
+
+
+def _next(tuned: Tuned) -> list[list[str]]:
+    """What the verdict recommends: train the winner, or the start; train both with more seeds if it is open."""
+    from inkdigit.tune.tune import START, WINNER
+
+    start, winner = (["inkdigit", "train", str(tuned.folder / name)] for name in (START, WINNER))
+    if tuned.comparison is None or tuned.comparison.gain <= 0:
+        return [start]
+    if tuned.comparison.interval[0] > 0:
+        return [winner]
+    return [[*start, "--seeds", "0-5"], [*winner, "--seeds", "0-5"]]

@@ -92,10 +92,9 @@ def batch(
         EngineError: there is no such cluster, or processes die again and again.
         OutputError: `out` holds something else or cannot be written.
     """
+    check_engine(engine, address)
     places = [Place.of(str(word)) for word in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     target = _check(places, str(out), task=task, workers=workers, batch=batch, part_rows=part_rows)
-    check_engine(engine, address)
-    require_pyarrow()
     options, about = _options(
         places, task, model, batch=batch, column=column, accept_all=accept_all, expect=expect, alphabet=alphabet
     )
@@ -127,6 +126,7 @@ def _check(
     places: Sequence[Place], out: str, *, task: str, workers: int | None, batch: int, part_rows: int | None
 ) -> Path:
     """Check what needs no file; the folder of the results."""
+    require_pyarrow()
     if task not in TASKS:
         raise UsageError(f"There is no task {task!r}", expected=" or ".join(TASKS), hint=did_you_mean(task, TASKS))
     if not places:

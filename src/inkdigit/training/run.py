@@ -42,7 +42,7 @@ from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.types import DataLike, Log, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +69,8 @@ class Run:
 
 def train(
     recipe: Recipe | str | Path,
+    data: DataLike | None = None,
     *,
-    data: Dataset | str | Path | None = None,
     source: str | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -84,10 +84,10 @@ def train(
 ) -> Run:
     """Train as `recipe` says and write a run directory: `out`, or a new one under `runs/`.
 
-    `data` is a data set or a SOURCE, else the one that the recipe names; `source` is the SOURCE of a data set that was
-    opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the cluster at `address`
-    share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller spent on importing this
-    file, for the report.
+    `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
+    data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
+    cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
+    spent on importing this file, for the report.
 
     Raises:
         UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or
@@ -132,7 +132,7 @@ def train(
 def resume(
     run: str | Path,
     *,
-    data: Dataset | None = None,
+    data: DataLike | None = None,
     device: str = "auto",
     engine: str = "local",
     address: str | None = None,
@@ -143,8 +143,8 @@ def resume(
 ) -> Run:
     """Continue an interrupted run after its last finished epoch; it ends as if it had never been stopped.
 
-    `data` is needed only if the run began with a data set that no source opens. A run that workers share goes on with
-    as many as it began with.
+    `data` is needed only if the run began with a data set or arrays that no source opens. A run that workers share goes
+    on with as many as it began with.
 
     Raises:
         UsageError: no such run, it is finished, it began with other workers, or another training is at work on it.
@@ -169,7 +169,7 @@ def _check_unfinished(folder: Path) -> None:
         raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train again.")
 
 
-def _reopen(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple[Job, loop.State]:
+def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple[Job, loop.State]:
     """A run as it was after its last good checkpoint; rows of later epochs are cut off its curves.
 
     Raises:
