@@ -42,7 +42,7 @@ COMMANDS = commands()
 def test_these_are_the_commands():
     assert set(COMMANDS) == {
         *("train", "tune", "evaluate", "benchmark", "compare", "predict", "read", "explain", "submit", "kaggle"),
-        *("export", "ensemble", "adapt", "audit", "recipes", "models", "info"),
+        *("export", "ensemble", "adapt", "audit", "batch", "recipes", "models", "info"),
         *("data get", "data check", "serve", "corrections list", "corrections export", "corrections delete"),
     }
 
