@@ -61,7 +61,8 @@ fuzz: $(DEV)  ## ten thousand inputs with something wrong in them: two or three 
 	$(PY) -m benchmarks.hardening.fuzz
 	$(PY) -m benchmarks.hardening.page
 
-soak: $(DEV) scale  ## fifty kills, full disks, two commands at once: a quarter of an hour
+soak: $(DEV) scale  ## slow tests, kills of trainings and batches, full disks, two commands at once: half an hour
+	$(PY) -m pytest -m slow
 	$(PY) -m benchmarks.hardening.soak
 	$(PY) -m benchmarks.hardening.page
 	$(PY) -m benchmarks.scale.drills

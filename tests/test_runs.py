@@ -112,8 +112,9 @@ def test_a_run_is_found_by_path_name_or_part_of_the_name(tmp_path, monkeypatch):
     assert runs.find("20261120-101502-fast-s0") == first  # though the second starts like it
     assert runs.find("s0-2") == second
     assert runs.find(other) == other
-    with pytest.raises(UsageError, match=r"More than one run is called 'fast'.*fast-s0, 20261120-101502-fast-s0-2"):
-        runs.find("fast")
+    made(Path("runs"), "20261120-101502-wide-s0")
+    with pytest.raises(UsageError, match=r"More than one run is called '-s0'.*wide-s0"):
+        runs.find("-s0")
     with pytest.raises(UsageError, match=r"There is no run called 'best'.*The latest run is"):
         runs.find("best")
     with pytest.raises(UsageError, match="There are no runs under none/ yet"):
@@ -197,3 +198,21 @@ def test_a_pipe_is_not_a_run(tmp_path):
     (tmp_path / "gone").mkdir()
     (tmp_path / "gone" / runs.RECIPE).symlink_to("nowhere")
     assert runs.list_runs(tmp_path) == []
+
+
+def test_of_several_runs_of_one_recipe_and_seed_the_newest_is_taken_and_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.chdir(tmp_path)
+    names = [
+        "20261120-101502-fast-s1",
+        "20261121-101502-fast-s1",
+        "20261120-101502-fast-s1-2",
+        "20261120-101502-fast-s10",
+    ]
+    for age, name in enumerate(names):
+        os.utime(made(Path("runs"), name) / runs.RECIPE, (age, age))
+    assert runs.find("fast-s10").name == names[3]
+    assert caplog.text == ""
+    assert runs.find("fast-s1").name == names[2]  # though fast-s10 has the word in its name, too
+    assert f"3 runs are called fast-s1: the newest is taken, {Path('runs') / names[2]}" in caplog.text
+    assert runs.is_called("fast-s1")
+    assert not runs.is_called("fast")

@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from importlib.metadata import version
 from itertools import islice
 from pathlib import Path
 from statistics import mean, stdev
@@ -67,21 +66,24 @@ def stages(folder: Path, kind: str, task: str) -> dict[str, float]:
     from benchmarks.scale import material
     from inkdigit.scale.listing import list_inputs
     from inkdigit.scale.manifest import Writer
+    from inkdigit.scale.pictures import read_part
     from inkdigit.scale.rows import Job, Options, Worker
+    from inkdigit.scale.storage import Place
 
     contents = pictures_of(kind, task)
     shard = material.write_tar(folder / f"{kind}-{task}.tar", iter(contents), len(contents))
     writer = Writer(folder / f"{kind}-{task}")
-    list_inputs([str(shard)], writer, rows=len(contents))
+    list_inputs([Place.of(str(shard))], writer, rows=len(contents))
     (part,) = writer.finish({}).each_part()
     model = "general" if task == "predict" else "line"
-    worker = Worker(Options(task, find_model(model), version("inkdigit")))  # type: ignore[arg-type]
+    worker = Worker(Options(task, find_model(model)))  # type: ignore[arg-type]
     whole = once(lambda: worker(Job(part)))
     whole = min(whole, once(lambda: worker(Job(part))))
     decoded, ink, network = (_of_predict if task == "predict" else _of_read)(contents)
     n = len(contents)
     seconds = {"decode": decoded / n, "ink": ink / n, "network": network / n}
-    return {"whole": whole / n, **seconds, "rest": max(0.0, whole / n - sum(seconds.values()))}
+    read = once(lambda: list(read_part(part, []))) / n  # the least that the rest can be
+    return {"whole": whole / n, **seconds, "rest": max(read, whole / n - sum(seconds.values()))}
 
 
 def find_model(name: str) -> bytes:
@@ -238,9 +240,10 @@ def job_list(root: Path) -> dict[str, float]:
     from inkdigit.scale.batch import PART_ROWS
     from inkdigit.scale.listing import list_inputs
     from inkdigit.scale.manifest import Writer
+    from inkdigit.scale.storage import Place
 
     writer = Writer(root.parent / "listed")
-    seconds = once(lambda: list_inputs([str(root)], writer, rows=PART_ROWS))
+    seconds = once(lambda: list_inputs([Place.of(str(root))], writer, rows=PART_ROWS))
     rows = writer.finish({}).rows
     return {"rows": rows, "seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.common import machine, pages, results
 from benchmarks.common.results import Record
-from benchmarks.common.tables import figure, machine_line, row, table
+from benchmarks.common.tables import figure, machine_line, row, spread, table
 from benchmarks.scale import drills, measure, simulate
 from benchmarks.scale.parallel import RESULT as PARALLEL
 from benchmarks.scale.replicas import RESULT as REPLICAS
@@ -50,9 +50,9 @@ def kinds(figures: Figures) -> str:
     return table([*header, "core-hours for 10⁹"], rows)
 
 
-def ratio(spread: Mapping[str, float]) -> str:
+def ratio(of: Mapping[str, float]) -> str:
     """Mean ± standard deviation [least–most]."""
-    return f"{spread['mean']:.2f} ± {spread['sd']:.2f} [{spread['min']:.2f}–{spread['max']:.2f}]"
+    return f"{of['mean']:.2f} ± {of['sd']:.2f} [{of['min']:.2f}–{of['max']:.2f}]"
 
 
 def mean_rate(rounds: Sequence[Mapping[str, float]], key: str) -> str:
@@ -67,9 +67,9 @@ def speeds(parts: Mapping[str, Record]) -> list[str]:
         one = parts["local"]["figures"]
         found.append(
             f"Two processes against `Recognizer.predict` with two threads on the same {one['n']:,} PNG files, start "
-            f"included: {ratio(one['over_predict'])} of its rate; without the start {ratio(one['steady_over_predict'])} "
-            f"({mean_rate(one['rounds'], 'two_steady')} against {mean_rate(one['rounds'], 'predict')} pictures a second; "
-            f"n = {len(one['rounds'])})."
+            f"included: {ratio(one['over_predict'])} of its rate; without the start "
+            f"{ratio(one['steady_over_predict'])} ({mean_rate(one['rounds'], 'two_steady')} against "
+            f"{mean_rate(one['rounds'], 'predict')} pictures a second; n = {len(one['rounds'])})."
         )
         found.append(f"Two processes against one, without the start: {ratio(one['two_over_one'])}.")
     if "ray" in parts:
@@ -141,6 +141,23 @@ def simulation(record: Record | None) -> dict[str, Any] | None:
         "drivers": record["driver_deaths"],
         "table": table([*header, "rows lost or double"], rows),
     }
+
+
+def parallel(record: Record | None) -> dict[str, str] | None:
+    """One training by one process, and shared by two."""
+    if record is None:
+        return None
+    rows = [
+        row(
+            side,
+            f"{100 * one['accuracy_mean']:.2f} ± {100 * (one['accuracy_sd'] or 0):.2f} %",
+            spread(one["train_s"], "s", 1),
+            spread(one["command_s"], "s", 1),
+        )
+        for side, one in record["sides"].items()
+    ]
+    header = [f"`{record['recipe']}`, {record['seeds']} seeds", "validation accuracy", "training", "whole command"]
+    return {"table": table(header, rows)}
 
 
 def replicas(record: Record | None) -> dict[str, Any] | None:

@@ -127,14 +127,15 @@ def simulate(
     rng, clock = Random(seed), Clock()
     slow = [SLOW if stragglers and rng.random() < SLOW_SHARE else 1.0 for _ in range(workers)]
     manifest = listed(out, parts)
-    ideal_s = START_S + parts * ROWS * picture_s / sum(1 / factor for factor in slow)
-    kills = iter(sorted(rng.uniform(0, ideal_s) + i * START_S for i in range(1, 1 + DRIVER_DEATHS * failures)))
+    work_s = parts * ROWS * picture_s / sum(1 / factor for factor in slow)
+    ideal_s = START_S + work_s
+    lives = iter([START_S + rng.uniform(0.1, 0.3) * work_s for _ in range(DRIVER_DEATHS * failures)])  # of the driver
     stored: Counter[int] = Counter()
     calls = 0
     while True:
         calls += 1
         finished = manifest.finished()
-        fleet = Fleet(clock, rng, slow, picture_s, DEATHS if failures else 0.0, next(kills, float("inf")))
+        fleet = Fleet(clock, rng, slow, picture_s, DEATHS if failures else 0.0, clock.now + next(lives, float("inf")))
         try:
             for done in do_missing(manifest, fleet, Rows, finished=finished):
                 stored[done.part] += 1

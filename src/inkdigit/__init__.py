@@ -9,6 +9,7 @@ Names are handed on lazily (PEP 562): importing this costs nothing, and answerin
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ __version__ = "0.2.0"
 # ONNX Runtime's official builds tell their makers that they are used, unless this is set before they are loaded. Here
 # nothing leaves the machine; who wants otherwise sets it to 0.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# A library says nothing by itself: who wants its messages gives "inkdigit" a handler. The command line does.
+logging.getLogger("inkdigit").addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from inkdigit.data.readers.arrays import open_arrays

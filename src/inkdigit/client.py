@@ -53,7 +53,7 @@ Batch = list[tuple[str | None, bytes | PictureError]]  # the name of each file, 
 
 def ask(
     server: str,
-    files: Iterable[Path | PictureError],
+    files: Iterable[Path | bytes | PictureError],
     *,
     token: str | None = None,
     model: str | None = None,
@@ -108,13 +108,13 @@ def _entry(name: str | None, answer: Answer | PictureError) -> Answer:
         return {"file": name, **answer.to_json()}
     if "error" in answer:
         problem = str(answer["error"])
-        if problem.startswith("the bytes:"):
+        if name is not None and problem.startswith("the bytes:"):
             problem = f"{name}:{problem.removeprefix('the bytes:')}"
         return {"file": name, "error": problem, "kind": answer["kind"]}
     return {**answer, "file": name}
 
 
-def _batches(files: Iterable[Path | PictureError], max_bytes: int, max_files: int) -> Iterator[Batch]:
+def _batches(files: Iterable[Path | bytes | PictureError], max_bytes: int, max_files: int) -> Iterator[Batch]:
     """Read the files, and group those that are sent in one request."""
     batch: Batch = []
     batch_bytes = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import logging
 import math
 import os
 import secrets
@@ -20,6 +21,7 @@ from pathlib import Path
 from inkdigit.errors import MalformedFile, OutputError, UsageError
 from inkdigit.parsing import read_bytes
 
+LOG = logging.getLogger(__name__)
 LOCK = ".lock"  # hidden: a lock is not part of the content of its directory
 MAX_ROWS, MAX_ROWS_BYTES = 1_000_000, 2**27  # of a CSV: with a row every 20 steps, 20 million steps of training
 
@@ -89,6 +91,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(target)
+            LOG.debug("Written: %s, %d bytes.", path, len(content))
         finally:
             aside.unlink(missing_ok=True)
 
@@ -201,7 +204,7 @@ def locked(folder: Path, work: str) -> Iterator[None]:
         UsageError: another command holds the lock.
         OutputError: the lock cannot be made.
     """
-    from filelock import FileLock, Timeout  # PyTorch brings it along
+    from filelock import FileLock, Timeout  # of the extras train and scale
 
     lock = FileLock(folder / LOCK)
     try:

@@ -8,6 +8,7 @@ In: the name of a recipe and a random seed, or a text that names a run. Out: pat
 from __future__ import annotations
 
 import errno
+import logging
 import re
 from collections.abc import Iterable
 from datetime import datetime
@@ -17,6 +18,7 @@ from pathlib import Path
 from inkdigit.errors import OutputError, UsageError
 from inkdigit.files import check_free, check_unlocked, first_entry, looking_up, remove_lock, write_atomic, writing
 
+LOG = logging.getLogger(__name__)
 ROOT = Path("runs")
 RECIPE = "recipe.toml"
 METRICS = "metrics.csv"
@@ -104,25 +106,45 @@ def list_runs(root: Path = ROOT) -> list[Path]:
 
 
 def find(text: str | Path, *, root: Path = ROOT) -> Path:
-    """The run that `text` names: its directory, its name under `root`, or a part of the name that no other run has.
+    """The run that `text` names: its directory, its name under `root`, or a part of its name.
+
+    Of several runs of the same recipe and random seed the newest is taken, and the log of the library says so.
 
     Raises:
-        UsageError: no run, or more than one, has that name.
+        UsageError: no run has that name, or runs of several recipes or random seeds have it.
     """
     with looking_up(text):
         for run in (Path(text), root / text):
             if (run / RECIPE).is_file():
                 return run
     known = list_runs(root)
-    matches = [run for run in known if str(text) in run.name]
-    if len(matches) == 1:
-        return matches[0]
+    matches = _called(str(text), known)
+    if matches and len({label_of(run) for run in matches}) == 1:
+        if len(matches) > 1:
+            LOG.warning("%d runs are called %s: the newest is taken, %s", len(matches), text, matches[-1])
+        return matches[-1]
     raise UsageError(
         f"{'More than one run is' if matches else 'There is no run'} called {str(text)!r}",
         expected=f"a run directory (it holds {RECIPE}), or a part of one name under {root}/",
         received=", ".join(run.name for run in matches[-5:]) or str(text),
         hint=f"The latest run is {known[-1]}." if known else f"There are no runs under {root}/ yet.",
     )
+
+
+def label_of(run: Path) -> str:
+    """Recipe and random seed in the name of a run: 20261120-101502-fast-s0-2 → fast-s0."""
+    found = re.fullmatch(r"\d{8}-\d{6}-(.+?-s\d+)(-\d+)?", run.name)
+    return found[1] if found else run.name
+
+
+def _called(text: str, known: list[Path]) -> list[Path]:
+    """The runs whose recipe and seed are `text`; if there are none, those with `text` as a part of their name."""
+    return [run for run in known if label_of(run) == text] or [run for run in known if text in run.name]
+
+
+def is_called(text: str, *, root: Path = ROOT) -> bool:
+    """Whether `find` has a run for `text` under `root`."""
+    return len({label_of(run) for run in _called(text, list_runs(root))}) == 1
 
 
 def find_seeds(text: str | Path, *, root: Path = ROOT) -> Path | None:
@@ -140,8 +162,7 @@ def find_seeds(text: str | Path, *, root: Path = ROOT) -> Path | None:
             if (folder / SEEDS).is_file():
                 return folder
     matches = [path.parent for path in sorted(root.glob(f"*/{SEEDS}")) if str(text) in path.parent.name]
-    is_run = sum(str(text) in run.name for run in list_runs(root)) == 1
-    return matches[0] if len(matches) == 1 and not is_run else None
+    return matches[0] if len(matches) == 1 and not is_called(str(text), root=root) else None
 
 
 def check_place(out: Path, *, reads: Iterable[Path] = ()) -> None:

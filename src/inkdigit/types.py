@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -184,6 +185,10 @@ class Dataset:
         digest = hashlib.sha256(self.train.images.tobytes())
         digest.update(self.train.labels.astype("<i8").tobytes())
         return digest.hexdigest()
+
+
+# What is asked for a data set: one, a SOURCE, or arrays (images, labels) that `open_arrays` makes one of.
+DataLike = Dataset | str | Path | tuple[Any, Any]
 
 
 def _check_classes(name: str, classes: tuple[str, ...]) -> None:

@@ -105,6 +105,8 @@ def test_errors_come_before_the_work(adapt, own, tmp_path):
     assert_one_error(adapt("--data", own, "--out", tmp_path / "none" / "m.onnx"), 9, "its folder does not exist")
     assert_one_error(adapt("--data", own, "--out", out, start="nope"), 2, "There is no model 'nope'")
     assert_one_error(adapt("--data", own, "--out", out, start="best"), 2, "has no trainable weights")
+    step = "Train it, which takes 14 minutes, and name its run: inkdigit train best"
+    assert_one_error(adapt("--data", own, "--out", out, start="best"), 2, step)
     assert_one_error(adapt("--data", "nothing", "--out", out), 2, "'nothing'")
     assert_one_error(adapt("--data", own, "--out", out, "--steps", 0), 2, "steps from 1")
     assert adapt("--data", own).code == 2

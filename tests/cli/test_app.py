@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from inkdigit import __main__ as entry
 from inkdigit import errors
-from inkdigit.cli import app
+from inkdigit.cli import app, talk
 
 from .conftest import Output, assert_one_error, command, environment, run
 
@@ -230,3 +230,59 @@ def test_whatever_a_library_says_is_one_line(chain, is_gone):
     text = str(entry.describe(error))
     assert len(text) < 700
     assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["train", "fast", "--epochs", "3"], "Use --set epochs=3"),
+        (["train", "fast", "--learning-rate=0.1"], "Use --set learning_rate=0.1"),
+        (["train", "--batch", "--seed", "1", "fast"], "Use --set batch=…"),
+        (["kaggle", "train.csv", "test.csv", "--epochs", "3"], "Use --set epochs=3"),
+    ],
+)
+def test_a_field_of_the_recipe_taken_for_an_option_is_told(inkdigit, words, hint):
+    assert_one_error(inkdigit(*words), 2, hint)
+
+
+def test_other_unknown_options_are_what_they_were(inkdigit):
+    output = inkdigit("train", "fast", "--sead", "3")
+    assert output.code == 2
+    assert "--seed" in output.err
+
+
+def test_completion_can_be_installed(inkdigit):
+    assert "--install-completion" in inkdigit("--help").out
+
+
+def test_quiet_leaves_the_answers_and_errors(inkdigit):
+    loud, quiet = inkdigit("recipes"), inkdigit("--quiet", "recipes")
+    assert "Next:" in loud.err
+    assert (quiet.code, quiet.out, quiet.err) == (0, loud.out, "")
+    assert_one_error(inkdigit("-q", "train"), 2, "RECIPE")
+    assert_one_error(inkdigit("-q", "-v", "info"), 2, "exclude each other")
+    assert inkdigit("recipes").err == loud.err
+
+
+def test_the_library_says_nothing_by_itself():
+    code = "import inkdigit; inkdigit.load('tiny'); import logging; print(logging.getLogger('inkdigit').handlers)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert "NullHandler" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "unix", "windows"),
+    [
+        (["head", "-3", "a b.csv"], "head -3 'a b.csv'", 'powershell Get-Content "a b.csv" -TotalCount 3'),
+        (["env", "A=x y", "inkdigit", "info"], "env 'A=x y' inkdigit info", 'set "A=x y" && inkdigit info'),
+        (["A=x", "python", "-c", "print(1)"], "A=x python -c 'print(1)'", 'set "A=x" && python -c print(1)'),
+        (["inkdigit", "recipes", "fast", ">", "m.toml"], "inkdigit recipes fast > m.toml", None),
+    ],
+)
+def test_next_steps_are_commands_of_the_system(capsys, monkeypatch, command, unix, windows):
+    monkeypatch.setattr(talk.shutil, "which", lambda _: "inkdigit")
+    for is_windows, expected in ((False, unix), (True, windows or unix)):
+        monkeypatch.setattr(talk, "WINDOWS", is_windows)
+        talk.next_steps(command)
+        assert capsys.readouterr().err == f"\nNext:\n  {expected}\n"

@@ -127,7 +127,11 @@ def test_two_folders_of_seeds_are_compared_seed_by_seed(inkdigit):
     header, first, *_ = result.out.splitlines()
     assert header.split() == ["seed", "fast", "wide", "points", "images"]
     assert first.split() == ["0", "97.50", "%", "70.00", "%", "−27.50", "40"]
-    assert "wide against fast, on the same images of the test split, 3 seeds: worse." in result.out
+    assert "wide against fast, on the same images of the test split, 3 seeds: no difference shown." in result.out
+    assert (
+        "p = 0.25 (the smallest that 3 seeds can give: 0.25; to show a difference, by p below 0.05, takes 6 seeds)"
+        in (result.out)
+    )
     content = json.loads(inkdigit("compare", "fast", "wide", "--json").out)["paired"]
     assert (content["more_right"], content["p"]) == ([-11, -12, -10], 0.25)
     listed = json.loads(inkdigit("compare", "fast/s0,fast/s1,fast/s2", "wide", "--json").out)["paired"]

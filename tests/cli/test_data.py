@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inkdigit.data import mirrors
@@ -143,3 +144,14 @@ def test_ctrl_c_while_fetching_is_one_line(inkdigit, fetching):
     fetching(KeyboardInterrupt())
     output = inkdigit("data", "get", "mnist")
     assert (output.code, output.out, output.err.strip()) == (130, "", "Interrupted.")
+
+
+def test_strict_ends_with_1_where_something_is_wrong(inkdigit, source, tmp_path):
+    images, labels = draw(30)
+    np.savez(tmp_path / "twice.npz", X=np.concatenate([images, images]), y=np.concatenate([labels, labels]))
+    for name in (source, tmp_path / "twice.npz"):
+        plain, strict = inkdigit("data", "check", name), inkdigit("data", "check", name, "--strict")
+        assert (plain.code, strict.out) == (0, plain.out)
+        assert strict.code == ("Look at:" in plain.out)
+        assert inkdigit("data", "check", name, "--strict", "--json").code == strict.code
+    assert inkdigit("data", "check", tmp_path / "twice.npz", "--strict").code == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,3 +224,29 @@ def test_options_of_corruptions_need_corruptions(inkdigit, model, two_splits, tm
     assert inkdigit("evaluate", model, "--corruptions", "--limit", 0).code == 2
     words = ("evaluate", model, "--data", two_splits, "--corruptions", "--out", model / "model.onnx")
     assert_one_error(inkdigit(*words), 9, "cannot be written")
+
+
+def test_the_name_of_a_run_is_a_model_wherever_one_is_taken(
+    inkdigit, model, two_splits, picture, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("20261120-101502-mine-s0", "20261121-101502-mine-s0"):
+        shutil.copytree(model, Path("runs", name))
+    newest = Path("runs", "20261121-101502-mine-s0")
+    os.utime(newest / "recipe.toml")
+    os.utime(Path("runs", "20261120-101502-mine-s0", "recipe.toml"), (1, 1))
+    image = picture / "b.png"
+    for words in (
+        ("evaluate", "mine-s0", "--data", two_splits),
+        ("predict", image, "--model", "mine-s0"),
+        ("explain", image, "--model", "mine-s0"),
+        ("info", "mine-s0"),
+        ("export", "mine-s0", "--format", "safetensors"),
+    ):
+        output = inkdigit(*words)
+        assert output.code == 0, output.err
+        assert f"2 runs are called mine-s0: the newest is taken, {newest}" in output.err
+    assert Path(f"{newest.name}.safetensors").is_file()
+    assert inkdigit("--quiet", "predict", image, "--model", "mine-s0").err == ""
+    assert "self test passed" in inkdigit("--verbose", "predict", image, "--model", "mine-s0").err
+    assert_one_error(inkdigit("predict", image, "--model", "mine-s7"), 2, "There is no model 'mine-s7'")

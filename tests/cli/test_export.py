@@ -41,7 +41,8 @@ def test_a_default_name_that_is_taken_is_not_replaced(inkdigit, model, tmp_path,
     Path("run.safetensors").write_text("mine")
     assert_one_error(inkdigit(*words), 9, "run.safetensors exists already")
     assert Path("run.safetensors").read_text() == "mine"
-    assert inkdigit(*words, "--out", "run.safetensors").code == 0
+    assert_one_error(inkdigit(*words, "--out", "run.safetensors"), 9, "Use --force to replace it")
+    assert inkdigit(*words, "--force").code == 0
     assert Path("run.safetensors").read_bytes() != b"mine"
 
 
@@ -61,6 +62,7 @@ def test_a_keras_file(inkdigit, model, tmp_path):
     assert f"Written     {out}" in output.out
     assert out.read_bytes().startswith(b"PK")
     assert "keras.models.load_model" in output.err
+    assert "Left out: the score. A Keras file has the probabilities alone" in output.err
 
 
 def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, drawn, tmp_path):

@@ -126,7 +126,7 @@ def test_a_name_that_is_no_text_is_answered(model, one, tmp_path):
 def test_show_draws_what_was_seen(inkdigit, model, picture, tmp_path):
     output = inkdigit("predict", picture, "--model", model, "--show", tmp_path / "seen.png")
     assert output.code == 3  # the broken one
-    assert output.err == f"Drawing written to {tmp_path / 'seen.png'}\n"
+    assert output.err.startswith(f"Drawing written to {tmp_path / 'seen.png'}\n")
     with Image.open(tmp_path / "seen.png") as sheet:
         assert sheet.format == "PNG"
         assert sheet.height > 3 * 168  # three rows
@@ -250,6 +250,20 @@ def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv)
     assert (output.code, output.out) == (0, "Submission  /dev/null\n")
 
 
+def test_a_submission_that_is_there_is_replaced_only_with_force(inkdigit, model, test_csv, tmp_path):
+    out = tmp_path / "submission.csv"
+    words = ("submit", test_csv, "--model", model, "--out", out)
+    out.write_text("my best one")
+    assert_one_error(inkdigit(*words), 9, f"{out} exists already. Expected: a new name. Use --force to replace it.")
+    assert out.read_text() == "my best one"
+    assert inkdigit(*words, "--force").code == 0
+    assert out.read_text().startswith(HEADER)
+    text = test_csv.read_text()
+    words = ("submit", test_csv, "--model", model, "--out", test_csv, "--force")
+    assert_one_error(inkdigit(*words), 9, "is a file that is read")
+    assert test_csv.read_text() == text
+
+
 def test_a_submission_needs_a_model(inkdigit, test_csv):
     output = inkdigit("submit", test_csv)
     assert output.code == 2
@@ -282,7 +296,7 @@ def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_p
     out.parent.mkdir()
     out.write_text("old")
     monkeypatch.setattr(os, "fsync", full)
-    assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out), 9, "the disk is full")
+    assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out, "--force"), 9, "the disk is full")
     assert [path.name for path in out.parent.iterdir()] == ["submission.csv"]
     assert out.read_text() == "old"
 
@@ -309,3 +323,32 @@ def test_the_drawing_never_replaces_a_picture(inkdigit, model, picture):
     output = inkdigit("predict", picture, "--model", model, "--show", file)
     assert output.code == 9
     assert file.read_bytes() == before
+
+
+def test_sub_folders_are_read_if_asked_for_and_else_counted(inkdigit, model, picture):
+    output = inkdigit("predict", picture, "--model", model, "--csv")
+    assert f"Left out: 1 image in the sub-folders of {picture}. --recursive reads them too." in output.err
+    deep = inkdigit("predict", picture, "--model", model, "--csv", "--recursive")
+    assert "Left out" not in deep.err
+    assert len(deep.out.splitlines()) == len(output.out.splitlines()) + 1
+    assert str(picture / "sub.png" / "deep.png") in deep.out
+
+
+def test_a_pattern_that_no_shell_expanded(inkdigit, model, picture):
+    output = inkdigit("predict", picture / "[ab].*", "--model", model, "--csv")
+    assert (output.code, len(output.out.splitlines())) == (0, 3)
+    missed = inkdigit("predict", picture / "*.webp", picture / "b.png", "--model", model, "--json")
+    first, second = map(json.loads, missed.out.splitlines())
+    assert (missed.code, first["kind"], second["file"]) == (3, "PictureError", str(picture / "b.png"))
+    assert "No file fits" in first["error"]
+
+
+def test_one_image_comes_from_stdin(inkdigit, model, one, monkeypatch, tmp_path):
+    for command in (["predict", "--model", str(model)], ["read"]):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(one.read_bytes())))
+        shown = inkdigit(*command, "-", "--json", "--show", tmp_path / "shown.png")
+        answer = json.loads(shown.out)
+        named = json.loads(inkdigit(*command, one, "--json").out)
+        assert (shown.code, answer) == (0, {**named, "file": "-"})
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+        assert inkdigit(*command, "-").code == 3

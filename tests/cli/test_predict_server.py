@@ -38,7 +38,7 @@ def test_a_service_answers_word_for_word_as_the_command_line(inkdigit, tiny_file
     here, there = (inkdigit("predict", *words, *where) for where in (("--model", tiny_file), ("--server", server)))
     assert here.code == there.code == 3
     assert here.out == there.out
-    assert there.err == ""
+    assert here.err == there.err
     assert inkdigit("predict", picture / "c.png", "--server", server, *form).code == 0
 
 

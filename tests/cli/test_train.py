@@ -282,3 +282,63 @@ def test_the_bar_is_silent_where_nobody_looks(capsys):
     with talk.training_bar() as show:
         show(loop.Tick(20, 40, 1, 1.0, 0.5, None))
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.fixture
+def kaggle_files(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    monkeypatch.chdir(tmp_path)
+    train = write_kaggle(tmp_path / "train.csv", *draw(90))
+    return train, write_kaggle(tmp_path / "test.csv", draw(8, seed=2)[0], None)
+
+
+def test_a_resumed_run_of_kaggle_says_how_to_get_the_submission(inkdigit, recipe, kaggle_files):
+    stop = pytest.MonkeyPatch()
+
+    def press(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    stop.setattr(training_run.trial, "epochs", press)
+    words = ("kaggle", *kaggle_files, "--recipe", recipe, "--out", "mine.csv")
+    stopped = inkdigit(*words)
+    stop.undo()
+    assert stopped.code == 130, stopped.err
+    (folder,) = Path("runs").iterdir()
+    assert f"Go on with: inkdigit train --resume {folder}" in stopped.err
+    resumed = inkdigit("train", "--resume", folder)
+    step = f"inkdigit submit {kaggle_files[1]} --model {folder} --out mine.csv"
+    assert step in resumed.err
+    assert inkdigit(*step.split()[1:]).code == 0
+    assert len(Path("mine.csv").read_text().splitlines()) == 9
+
+
+def test_a_kaggle_submission_is_not_replaced_after_minutes_of_training(inkdigit, recipe, kaggle_files):
+    Path("submission.csv").write_text("my best one")
+    assert_one_error(inkdigit("kaggle", *kaggle_files, "--recipe", recipe), 9, "submission.csv exists already")
+    assert not Path("runs").exists()
+
+
+def test_kaggle_trains_on_all_rows_for_the_final_entry(inkdigit, recipe, kaggle_files):
+    output = inkdigit("kaggle", *kaggle_files, "--recipe", recipe, "--all-rows")
+    assert output.code == 0, output.err
+    assert "on the train split (" in output.out
+    assert "of 90;" in output.out
+    assert "Nothing was held out" in output.err
+    (folder,) = Path("runs").iterdir()
+    assert "nothing was held out" in (folder / "report.html").read_text(encoding="utf-8")
+    measured = inkdigit("evaluate", folder, "--data", kaggle_files[0])
+    assert "Warning: These images trained the model" in measured.err
+    keep = inkdigit("kaggle", *kaggle_files, "--recipe", recipe, "--all-rows", "--force", "--set", "keep=best")
+    assert_one_error(keep, 2, "need a protocol that holds images out")
+
+
+def test_an_ensemble_of_seeds_makes_a_submission(inkdigit, recipe, kaggle_files):
+    train, test = kaggle_files
+    assert inkdigit("train", recipe, "--data", train, "--seeds", "0-1", "--out", "two").code == 0
+    alone = inkdigit("submit", test, "--model", "two")
+    assert_one_error(alone, 2, "Join its seeds in one model with: inkdigit ensemble two --out two.onnx")
+    joined = inkdigit("ensemble", "two", "--out", "two.onnx")
+    assert joined.code == 0, joined.err
+    assert joined.out.count("Member ") == 2
+    assert inkdigit("submit", test, "--model", "two.onnx").code == 0
+    assert len(Path("submission.csv").read_text().splitlines()) == 9
+    assert_one_error(inkdigit("ensemble", "two", "--out", "two.onnx"), 9, "two.onnx exists already")

@@ -57,6 +57,9 @@ def test_one_command_trains_sums_up_and_fails_where_a_seed_did(inkdigit, recipe,
         (["fast", "--seeds", "x"], "numbers from 0 up"),
         (["fast", "--seeds", "0,0"], "each once"),
         (["fast", "--seeds", "2147483648"], "seed: Input should be less"),
+        (["fast", "--seeds", "0-1", "--workers", "2"], "The engine local has no workers"),
+        (["fast", "--seeds", "0-1", "--address", "host:6379"], "The engine local has no address"),
+        (["fast", "--seeds", "0-1", "--engine", "rai"], "Did you mean ray?"),
     ],
 )
 def test_what_excludes_the_seeds_is_one_error(inkdigit, tmp_path, monkeypatch, words, text):

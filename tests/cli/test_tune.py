@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from inkdigit.cli.tune import _print
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune.study import DATABASE
-from inkdigit.tune.tune import PAGE, START, WINNER
+from inkdigit.tune.tune import PAGE, START, WINNER, Tuned
+from inkdigit.tune.winner import Comparison
 
 from .conftest import TINY, assert_one_error, command, environment
 
@@ -71,6 +73,7 @@ def states(folder: Path) -> list[str]:
         return []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, space, tmp_path):
     recipe.write_text(TINY.replace("epochs = 2", "epochs = 40"))
@@ -115,7 +118,24 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
     assert best.startswith("Best        trial ")
     assert " of 4: " in best
     assert (winner, page) == (f"Winner      {out / WINNER}", f"Page        {out / PAGE}")
-    assert f"inkdigit train {out / WINNER}" in done.stderr
+    assert f"inkdigit train {out}" in done.stderr
     assert states(out).count("COMPLETE") + states(out).count("PRUNED") == 4
     assert Recipe.load(out / WINNER).epochs == Recipe.load(out / START).epochs == 40
     assert (out / PAGE).is_file()
+
+
+@pytest.mark.parametrize(
+    ("winner", "next_steps"),
+    [
+        ((0.99, 0.991, 0.992), ["winner.toml"]),
+        ((0.95, 0.951, 0.952), ["start.toml"]),
+        ((0.95, 0.99, 0.975), ["start.toml --seeds 0-5", "winner.toml --seeds 0-5"]),
+        (None, ["start.toml"]),
+    ],
+)
+def test_the_next_step_follows_the_verdict(tmp_path, capsys, winner, next_steps):
+    compared = None if winner is None else Comparison((1, 2, 3), (0.97, 0.9702, 0.9703), winner, 100)
+    verdict = "The start is the winner." if compared is None else compared.verdict
+    _print(Tuned(tmp_path, 4, 0.97, 0.98, 2, compared, verdict))
+    steps = [line.strip() for line in capsys.readouterr().err.split("Next:")[1].strip().splitlines()]
+    assert steps == [f"inkdigit train {tmp_path}/{step}" for step in next_steps]

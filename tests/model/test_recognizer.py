@@ -541,4 +541,8 @@ def test_a_pipe_is_not_a_model(path):
 
 def test_a_loaded_model_is_taken_as_it_is_and_a_path_is_opened(tiny, tiny_file):
     assert Recognizer.of(tiny) is tiny
+    for wrong in (None, 3, b"fast"):
+        for ask in (Recognizer.of, Recognizer.load):
+            with pytest.raises(UsageError, match="does not name a model"):
+                ask(wrong)
     assert Recognizer.of(tiny_file).path == Recognizer.of(str(tiny_file)).path == tiny_file

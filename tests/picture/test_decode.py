@@ -262,7 +262,6 @@ def test_an_array_is_not_written_to_and_need_not_be_writable():
         (np.array(3), "not one image"),
         (PEN[0], "not one image"),
         (PEN[None, None, None], "not one image"),
-        (PEN[..., None], "not one image"),
         (np.dstack([PEN] * 5), "not one image"),
     ],
     ids=str,
@@ -297,9 +296,7 @@ def test_the_shape_of_an_array_says_how_many_images(shape, count, each):
     assert all(decode(one).shape == each[:2] for one in several)
 
 
-@pytest.mark.parametrize(
-    "shape", [(), (9,), (9, 8, 1), (9, 8, 5), (9, 8, 7), (3, 9, 8, 5), (3, 9, 8, 0), (1, 3, 9, 8, 3)]
-)
+@pytest.mark.parametrize("shape", [(), (9,), (9, 8, 5), (9, 8, 7), (3, 9, 8, 5), (3, 9, 8, 0), (1, 3, 9, 8, 3)])
 def test_an_array_of_another_shape_is_an_error(shape):
     with pytest.raises(PictureError, match=r"Expected: \(H, W\)"):
         split_pictures(np.zeros(shape, np.uint8))

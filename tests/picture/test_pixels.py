@@ -92,3 +92,41 @@ def test_any_array_is_answered_or_an_error(recognizer, kind, value):
         array[...] = np.minimum(value, 1 if dtype.kind == "b" else 127)
     with suppress(PictureError):
         assert all(answer.reason or answer.label for answer in recognizer.predict(array))
+
+
+MANY = np.stack([np.roll(PEN, 2 * i, axis=1) for i in range(4)])
+ONE = MANY[:1]
+LAYOUTS = {
+    "one with a last axis of 1": (ONE[0][..., None], ONE),
+    "one in a list, channels first": ([np.repeat(ONE, 3, axis=0)], ONE),
+    "one as nested lists": (ONE[0].tolist(), ONE),
+    "several, channels last": (np.repeat(MANY[..., None], 3, axis=3), MANY),
+    "several, gray, channels first": (MANY[:, None], MANY),
+    "several, in colour, channels first": (np.repeat(MANY[:, None], 3, axis=1), MANY),
+    "several as nested lists": (MANY.tolist(), MANY),
+    "several as a tuple of nested lists": (tuple(MANY.tolist()), MANY),
+    "of different sizes as nested lists": ([MANY[0].tolist(), np.pad(MANY[1], 4).tolist()], MANY[:2]),
+    "three gray ones, not one of three channels": (MANY[:3], MANY[:3]),
+}
+
+
+@pytest.mark.parametrize(("given", "meant"), LAYOUTS.values(), ids=LAYOUTS)
+def test_the_axes_of_an_array_have_one_meaning(recognizer, given, meant):
+    expected = [answer.probs for answer in recognizer.predict(meant)]
+    assert np.allclose([answer.probs for answer in recognizer.predict(given)], expected, atol=0.02)
+
+
+def test_tensors_are_arrays(recognizer):
+    torch = pytest.importorskip("torch")
+    expected = [answer.label for answer in recognizer.predict(MANY)]
+    tensor = torch.from_numpy(MANY.copy())
+    unit = tensor[:, None].float() / 255
+    for images in (tensor, unit, unit.bfloat16(), unit.clone().requires_grad_(), list(unit), [*tensor]):
+        assert [answer.label for answer in recognizer.predict(images)] == expected
+    assert decode(tensor[0]).tolist() == PEN.tolist()
+
+
+@pytest.mark.parametrize("given", [[["a.png"], ["b.png"]], [1, 2, 3], [[[0, 0], [0]]], np.zeros((2, 5, 28, 28)), [[]]])
+def test_lists_and_arrays_that_are_no_images_are_an_error(recognizer, given):
+    with pytest.raises(PictureError):
+        recognizer.predict(given)

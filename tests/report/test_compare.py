@@ -100,7 +100,8 @@ def test_the_table_and_the_words(first, tmp_path):
     head, difference, flips = sentences(paired)
     assert head == "other against first, on the same images of the test split, 3 seeds: no difference shown."
     assert difference.startswith("Difference −3.333 ± 3.819 points; 95 % interval −12.820 to +6.153 (Student's t)")
-    assert flips == "Sign flips, exact, two-sided: p = 0.5 (the smallest that 3 seeds can give: 0.25)."
+    smallest = "the smallest that 3 seeds can give: 0.25; to show a difference, by p below 0.05, takes 6 seeds"
+    assert flips == f"Sign flips, exact, two-sided: p = 0.5 ({smallest})."
 
 
 def test_one_pair_and_equal_pairs_show_nothing(first, tmp_path):

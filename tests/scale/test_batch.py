@@ -106,8 +106,8 @@ def test_lists_of_files_and_several_inputs(folder, tiny_file, tmp_path):
     names.write_text(f"# a comment\nin/a/01.png\n{folder}/b/c/02.png\n\nshard.tar\n")
     done = batch([names, folder / "a"], tmp_path / "out", model=tiny_file, workers=1)
     ids = [row["id"] for row in rows(done.out)]
-    assert ids[:30] == [f"shard.tar/{i:03}.png" for i in range(30)]
-    assert ids[30:32] == ["in/a/01.png", f"{folder}/b/c/02.png"]
+    assert ids[:30] == [f"list.txt/shard.tar/{i:03}.png" for i in range(30)]
+    assert ids[30:32] == ["list.txt/in/a/01.png", f"list.txt/{folder}/b/c/02.png"]
     assert ids[32:34] == ["a/01.png", "a/03.png"]
     with pytest.raises(UsageError, match="same name"):
         batch([folder / "a", tmp_path / "a"], tmp_path / "other", model=tiny_file)
@@ -213,6 +213,9 @@ def test_out_of_another_job_or_with_other_things_is_refused(shard, folder, tiny_
     assert hashes(out) == before
     with pytest.raises(OutputError, match="is taken"):
         batch(shard, folder, model=tiny_file)
+    (out / "_manifest/job.json").unlink()
+    with pytest.raises(OutputError, match="is taken"):
+        batch(shard, out, model=tiny_file)
     with pytest.raises(OutputError, match="of this machine"):
         batch(shard, "s3://bucket/out", model=tiny_file)
 
@@ -253,6 +256,7 @@ def test_damaged_inputs_and_wrong_ones_are_one_error(shard, tiny_file, tmp_path)
     (tmp_path / "x.parquet").write_bytes(b"nothing")
     with pytest.raises(DataError, match="cannot be read"):
         batch(tmp_path / "x.parquet", tmp_path / "2", model=tiny_file)
+    assert not (tmp_path / "2" / "_manifest/job.json").exists()
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no pictures"):
         batch(tmp_path / "empty", tmp_path / "3", model=tiny_file)
@@ -286,7 +290,7 @@ def test_a_full_disk_is_one_error_and_the_job_goes_on(shard, tiny_file, tmp_path
     fsync, calls = os.fsync, iter(range(100))
 
     def full(descriptor: int) -> None:
-        if next(calls) == 3:  # the manifest, a file, its note, a file …
+        if next(calls) == 5:  # three files of the manifest, a file, its note, a file …
             raise OSError(errno.ENOSPC, "No space left on device")
         fsync(descriptor)
 
@@ -296,6 +300,113 @@ def test_a_full_disk_is_one_error_and_the_job_goes_on(shard, tiny_file, tmp_path
     assert not list(out.glob(".*.part"))
     done = batch(shard, out, model=tiny_file, workers=1)
     assert (done.rows, done.parts, done.done) == (30, 6, 5)
+
+
+@pytest.mark.usefixtures("folder")
+def test_relative_names_are_those_of_the_folder_where_the_job_began(tiny_file, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere/in").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    expected = hashes(batch("in", "out", model=tiny_file, workers=1).out)
+    (tmp_path / "out/part-000000.parquet").unlink()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert hashes(batch("../in", tmp_path / "out", model=tiny_file, workers=1).out) == expected
+    with pytest.raises(OutputError, match="its inputs"):
+        batch("in", tmp_path / "out", model=tiny_file, workers=1)
+
+
+@pytest.mark.parametrize("name", ["parts.jsonl", "job.json"])
+@pytest.mark.parametrize("content", ["", "[[[[" * 10_000, "{}\n", '{"format": 1, "about": []}'])
+def test_a_damaged_manifest_is_one_error(name, content, shard, tiny_file, tmp_path):
+    out = batch(shard, tmp_path / "out", model=tiny_file, part_rows=10, workers=1).out
+    (out / "_manifest" / name).write_text(content)
+    (out / "part-000001.parquet").unlink()
+    with pytest.raises(MalformedFile, match=name):
+        batch(shard, out, model=tiny_file, workers=1)
+
+
+def test_a_manifest_that_lost_its_last_lines_loses_no_rows(shard, tiny_file, tmp_path):
+    out = batch(shard, tmp_path / "out", model=tiny_file, part_rows=10, workers=1).out
+    path = out / "_manifest/parts.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    (out / "part-000000.parquet").unlink()
+    with pytest.raises(MalformedFile, match="the manifest is incomplete"):
+        batch(shard, out, model=tiny_file, workers=1)
+
+
+def test_every_row_has_its_number(folder, shard, tiny_file, tmp_path):
+    found = rows(batch([folder, shard], tmp_path / "out", model=tiny_file, part_rows=7, workers=2).out)
+    assert sorted(row["row"] for row in found) == list(range(61))
+    assert [row["row"] for row in found] == sorted(row["row"] for row in found)
+
+
+def test_odd_files_of_a_folder(folder, tiny_file, tmp_path):
+    (folder / "loop.png").symlink_to("loop.png")
+    (folder / "dangling.png").symlink_to("nowhere.png")
+    (folder / "link.png").symlink_to("a/01.png")
+    (folder / "linked").symlink_to("a")
+    os.mkfifo(folder / "pipe.png")
+    (folder / os.fsdecode(b"\xff.png")).write_bytes(DIGITS[5])
+    batch(folder / "a", folder / "out", model=tiny_file, workers=1)  # the results of another batch
+    found = {row["id"]: row for row in rows(batch(folder, tmp_path / "out", model=tiny_file, workers=1).out)}
+    assert len(found) == 31 + 4
+    assert found["link.png"]["label"] == "1"
+    assert found["\\udcff.png"]["label"] == "5"
+    assert "symbolic links" in found["loop.png"]["error"]
+    assert "nothing at" in found["dangling.png"]["error"]
+
+
+def test_a_list_on_a_machine_that_lacks_the_folder_is_an_error(folder, tiny_file, tmp_path):
+    names = tmp_path / "list.txt"
+    names.write_text("in/a/01.png\nin/a/missing.png\n")
+    first, second = rows(batch(names, tmp_path / "out", model=tiny_file, workers=1).out)
+    assert (first["label"], second["label"]) == ("1", None)
+    assert "nothing at" in second["error"]
+    (tmp_path / "out/part-000000.parquet").unlink()
+    folder.rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="on the machine"):
+        batch(names, tmp_path / "out", model=tiny_file, workers=1)
+    single = tmp_path / "elsewhere/a/01.png"
+    batch(single, tmp_path / "one", model=tiny_file, workers=1)
+    (tmp_path / "one/part-000000.parquet").unlink()
+    single.unlink()
+    with pytest.raises(DataError, match="on the machine"):
+        batch(single, tmp_path / "one", model=tiny_file, workers=1)
+
+
+def test_headers_of_csv(tiny_file, tmp_path):
+    image = Tiny().templates()[3].ravel()
+    path = tmp_path / "x.csv"
+    grid = ",".join(f"{row}x{column}" for row in range(1, 29) for column in range(1, 29))
+    pixels = ",".join(f'"pixel{i}"' for i in range(784))
+    cells = ",".join(map(str, image))
+    for number, (header, line) in enumerate(
+        [
+            (f"label,{grid}", f"9,{cells}"),
+            (f'\ufeff"label",{pixels}', f'"9",{cells}'),
+            (f"{pixels},label", f"{cells},9"),
+            (pixels, cells.replace("0", "99999999999999999999", 1)),
+        ]
+    ):
+        path.write_text(f"{header}\r\n{line}\r\n", encoding="utf-8")
+        (row,) = rows(batch(path, tmp_path / str(number), model=tiny_file, workers=1).out)
+        assert row["label"] == (None if number == 3 else "3")
+    for header in (cells, "label,pixel1", ",".join(f"pixel{i}" for i in range(784, 0, -1))):
+        path.write_text(f"{header}\n{cells}\n")
+        with pytest.raises(MalformedFile, match="does not name the pixels"):
+            batch(path, tmp_path / "no", model=tiny_file, workers=1)
+
+
+def test_links_in_an_archive_are_counted(tiny_file, tmp_path):
+    path = tmp_path / "links.tar"
+    with tarfile.open(path, "w") as tar:
+        member = tarfile.TarInfo("a.png")
+        member.size = len(DIGITS[0])
+        tar.addfile(member, io.BytesIO(DIGITS[0]))
+        link = tarfile.TarInfo("b.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "a.png"
+        tar.addfile(link)
+    done = batch(path, tmp_path / "out", model=tiny_file, workers=1)
+    assert (done.rows, done.skipped) == (1, 1)
 
 
 def test_a_second_job_in_the_same_folder_waits_for_nobody(shard, tiny_file, tmp_path):

@@ -110,9 +110,9 @@ def test_jobs_are_taken_as_there_are_processes_for_them():
         results.close()
 
 
-def test_work_that_kills_its_process_again_and_again_is_given_up():
-    with open_engine("local", workers=1) as opened, pytest.raises(WorkersDied, match=f"{MAX_DEATHS} processes"):
-        list(opened.run(AlwaysDies, range(2)))
+def test_work_that_kills_its_process_again_and_again_is_given_up(engine):
+    with pytest.raises(WorkersDied, match=f"{MAX_DEATHS} processes died with the same work"):
+        list(engine.run(AlwaysDies, range(2)))
 
 
 def _is_gone(pid: int) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,22 @@ def stop_at(step: int) -> Callable[[loop.Tick], None]:
             raise KeyboardInterrupt
 
     return press
+
+
+def ray_processes() -> list[int]:
+    """The processes of this one's Ray that work at something: Ray writes what it is into the name of each."""
+    parents, names = {}, {}
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            stat = (entry / "stat").read_text()
+            parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+            names[int(entry.name)] = (entry / "cmdline").read_bytes().split(b"\0")[0]
+
+    def is_ours(pid: int) -> bool:
+        return pid == os.getpid() or (pid in parents and is_ours(parents[pid]))
+
+    idle = (b"ray::IDLE", b"ray::DashboardAgent", b"ray::RuntimeEnvAgent")
+    return [pid for pid, name in names.items() if name.startswith(b"ray::") and name not in idle and is_ours(pid)]
 
 
 def compose_little(monkeypatch: pytest.MonkeyPatch) -> None:

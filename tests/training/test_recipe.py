@@ -402,3 +402,23 @@ def test_texts_that_name_no_random_seeds_are_errors():
     for text in ("", "a", *numbers, "0-1000", "0-999,1000"):
         with pytest.raises(UsageError, match=r"does not name random seeds|too many random seeds"):
             parse_seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"filtrs": (3,)}, r"unknown recipe key 'filtrs'\. Did you mean filters\?"),
+        ({"epochs": 0}, "epochs: .*Received: 0"),
+        ({"epochs": "3"}, "epochs: .*Received: '3'"),
+        ({"filters": [4, "x"]}, "filters: .*Received: 'x'"),
+        ({"padding": "same", "kernel": 2}, "needs odd kernels"),
+    ],
+)
+def test_a_recipe_made_in_python_has_the_errors_of_the_command_line(fields, words):
+    for make in (lambda: Recipe(**fields), lambda: Recipe.model_validate(fields), lambda: Recipe.from_fields(fields)):
+        with pytest.raises(UsageError, match=words):
+            make()
+
+
+def test_lists_and_tuples_make_the_same_recipe():
+    assert Recipe(filters=[4, 8], betas=[0.5, 0.9]) == Recipe(filters=(4, 8), betas=(0.5, 0.9))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import inkdigit
 from inkdigit import runs
 from inkdigit.errors import DataError, Diverged, MissingData, OutputError, UsageError
 from inkdigit.model.recognizer import Recognizer
@@ -221,3 +222,13 @@ def test_the_recipe_of_a_run_names_its_data_and_the_card_names_no_path(drawn, tm
     done = run.train(tiny(), data=source, out=tmp_path / "run", device="cpu")
     assert Recipe.load(done.folder / "recipe.toml").data == str(source)
     assert str(tmp_path) not in done.model.card.to_json()
+
+
+def test_arrays_are_trained_on_and_measured(tmp_path):
+    raw = 255 - draw(90, seed=8).images  # black on white
+    labels = draw(90, seed=8).labels.astype(np.uint8)
+    made = run.train(tiny(epochs=1), (raw, labels), out=tmp_path / "run", device="cpu")
+    same = run.train(tiny(epochs=1), data=inkdigit.open_arrays(raw, labels), out=tmp_path / "same", device="cpu")
+    assert made.report["accuracy"] == same.report["accuracy"]
+    assert Recipe.load(tmp_path / "run").data == "arrays"
+    assert inkdigit.evaluate(made.model, (raw, labels)).split == "test"  # those that the run set aside

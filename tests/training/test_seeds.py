@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import threading
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -15,12 +20,17 @@ from inkdigit import runs
 from inkdigit.data.sources import open_data
 from inkdigit.errors import DataError, Diverged, OutputError, TrainingError, UsageError
 from inkdigit.files import LOCK
+from inkdigit.scale.cluster import check_shared, marked
 from inkdigit.training import run, trial
 from inkdigit.training.network import checkpoint, loop
+from inkdigit.training.openings import OPENINGS
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seeds import Trained, train_seeds
 
-from .conftest import drawn_digits, stop_at, tiny
+from ..scale.conftest import local_ray
+from .conftest import drawn_digits, ray_processes, stop_at, tiny
+
+__all__ = ["local_ray"]
 
 
 @pytest.fixture
@@ -221,3 +231,56 @@ def test_a_source_is_opened_again_for_a_stopped_set(go, drawn, tmp_path):
     assert done.seeds.seeds == (0, 1)
     assert Recipe.load(done.seeds.entries[1].folder / "recipe.toml").data == str(tmp_path / "digits.npz")
     assert open_data("digits.npz").sha256 == summary(done.folder)["data_sha256"]
+
+
+def kill_once(seed: Path) -> threading.Thread:
+    """Kill what trains in a run directory, once it has a row."""
+
+    def watch() -> None:
+        until = time.monotonic() + 200  # a busy machine takes long to start a process
+        while not (seed / runs.METRICS).exists() and time.monotonic() < until:
+            time.sleep(0.01)
+        for pid in ray_processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="processes are found in /proc")
+def test_a_cluster_trains_the_same_seeds_and_resumes_those_whose_process_dies(go):
+    recipe = tiny(epochs=40)
+    go(0, out="here", recipe=recipe)
+    lines: list[str] = []
+    killer = kill_once(Path("there/s0"))
+    done = go(0, out="there", recipe=recipe, engine="ray", log=lines.append)
+    killer.join()
+    assert done.seeds.seeds == (0,)
+    resumed = [line for line in lines if line.startswith("Seed 0: Going on after epoch ")]
+    assert len(resumed) == 1
+    assert (summary(done.folder)["state"], summary(done.folder)["runs"][0]["run"]) == ("finished", "s0")
+    here, there = (Path(name, "s0") for name in ("here", "there"))
+    assert (here / checkpoint.FILE).read_bytes() == (there / checkpoint.FILE).read_bytes()
+    assert (here / runs.RECIPE).read_bytes() == (there / runs.RECIPE).read_bytes()
+    assert {path.name for path in Path("there").iterdir()} == {"s0", "seeds.json", "seeds.md", LOCK, OPENINGS}
+    again: list[str] = []
+    go(0, out="there", recipe=recipe, engine="ray", log=again.append)
+    assert again == ["Seed 0: taken over from there/s0"]
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_seed_that_fails_on_a_cluster_is_reported(go):
+    diverging = tiny(epochs=20, batch=4, batch_norm=False, optimizer="sgd", learning_rate=1e6, weight_decay=100)
+    with pytest.raises(TrainingError, match=r"No seed could be trained\. Received: Diverged: The loss is"):
+        go(0, out="out", recipe=diverging, engine="ray")
+
+
+def test_a_folder_that_a_machine_does_not_see_is_one_error(tmp_path):
+    with marked(tmp_path) as mark:
+        check_shared(mark)
+    with pytest.raises(OutputError, match=rf"does not see {tmp_path}\. Expected: a folder on storage that all"):
+        check_shared(mark)

@@ -1,4 +1,4 @@
-"""Worker processes: what they report, and that the others go on when one dies."""
+"""Worker processes, of this machine and of Ray: what they report, and that the others go on when one dies."""
 
 from __future__ import annotations
 
@@ -9,12 +9,32 @@ import signal
 import pytest
 
 from inkdigit.errors import TrainingError
-from inkdigit.tune import pool
-from inkdigit.tune.pool import End, Training
+from inkdigit.tune import pool, ray_tune
+from inkdigit.tune.pool import End, TrainAll, Training
 from inkdigit.tune.space import Budget
 from inkdigit.tune.splits import divide
 
+from ..scale.conftest import local_ray
+from ..training.conftest import ray_processes
+
+__all__ = ["local_ray"]
+
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
+
+
+@pytest.fixture(params=["local", "ray"])
+def train_all(request) -> TrainAll:
+    """Both implementations."""
+    if request.param == "local":
+        return pool.train_all
+    request.getfixturevalue("local_ray")
+    return ray_tune.train_all
+
+
+def worker() -> int:
+    """The only process that trains."""
+    (pid,) = [child.pid or 0 for child in multiprocessing.active_children()] or ray_processes()
+    return pid
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +45,7 @@ def trainings(start, digits):
     return {key: Training(key, recipe, splits, 3) for key, recipe in recipes.items()}
 
 
-def test_each_training_reports_its_epochs_and_its_end(trainings):
+def test_each_training_reports_its_epochs_and_its_end(trainings, train_all):
     waiting, epochs, ends = list(trainings.values()), [], {}
 
     def on_epoch(training: Training, epoch: int, accuracy: float) -> bool:
@@ -33,7 +53,7 @@ def test_each_training_reports_its_epochs_and_its_end(trainings):
         assert 0 <= accuracy <= 1
         return training.key != "b" or epoch < 2
 
-    pool.train_all(
+    train_all(
         lambda: waiting.pop(0) if waiting else None,
         jobs=2,
         on_epoch=on_epoch,
@@ -47,23 +67,32 @@ def test_each_training_reports_its_epochs_and_its_end(trainings):
     assert multiprocessing.active_children() == []
 
 
-def test_a_worker_that_dies_loses_one_training_and_three_in_a_row_are_an_error(trainings):
+def test_a_worker_that_dies_loses_one_training_and_several_in_a_row_are_an_error(trainings, train_all, monkeypatch):
+    monkeypatch.setattr(pool, "MAX_DEATHS_IN_A_ROW", 2)  # a process of Ray takes seconds to start
     waiting, ends = [trainings["a"], trainings["b"]], []
 
     def on_epoch(training: Training, *_: float) -> bool:
         if training.key == "a" and len(ends) != 1:
-            (worker,) = multiprocessing.active_children()
-            os.kill(worker.pid or 0, signal.SIGKILL)
+            os.kill(worker(), signal.SIGKILL)
         return True
 
     def on_end(training: Training, end: End) -> None:
         ends.append((training.key, end.died))
         if end.died:
-            assert "code -9" in str(end.problem)
+            assert "code -9" in str(end.problem) or "is gone" in str(end.problem)
         if len(ends) >= 2:
             waiting.append(trainings["a"])
 
-    with pytest.raises(TrainingError, match="3 workers died one after the other"):
-        pool.train_all(lambda: waiting.pop(0) if waiting else None, jobs=1, on_epoch=on_epoch, on_end=on_end)
-    assert ends == [("a", True), ("b", False), ("a", True), ("a", True), ("a", True)]
+    with pytest.raises(TrainingError, match="2 workers died one after the other"):
+        train_all(lambda: waiting.pop(0) if waiting else None, jobs=1, on_epoch=on_epoch, on_end=on_end)
+    assert ends == [("a", True), ("b", False), ("a", True), ("a", True)]
     assert multiprocessing.active_children() == []
+
+
+def test_an_error_of_the_caller_comes_out_as_it_is(trainings, train_all):
+    def on_end(*_: object) -> None:
+        raise TrainingError("The disk is full")
+
+    waiting = [trainings["bad"]]
+    with pytest.raises(TrainingError, match=r"^The disk is full\.$"):
+        train_all(lambda: waiting.pop(0) if waiting else None, jobs=1, on_epoch=lambda *_: True, on_end=on_end)

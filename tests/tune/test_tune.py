@@ -17,6 +17,10 @@ from inkdigit.tune.pool import End
 from inkdigit.tune.study import DATABASE, REASON, sqlite_url
 from inkdigit.tune.tune import PAGE, START, WINNER, Tuned, tune
 
+from ..scale.conftest import local_ray
+
+__all__ = ["local_ray"]
+
 
 @pytest.fixture
 def run(start, digits, space_file, tmp_path, request, monkeypatch):
@@ -116,6 +120,35 @@ def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run,
     assert tuned.trials == 6
     keys = [training.key for training in in_turn]
     assert len(keys) == len(set(keys)) == 12
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_a_search_that_was_begun_here_goes_on_on_a_cluster_and_the_reverse(run, in_turn, space_file):
+    space_file.write_text(space_file.read_text().replace("epochs = 2", "epochs = 1"))
+    run(trials=2)
+    here = len(in_turn)
+    there = run(trials=4, engine="ray", jobs=1)
+    assert (there.trials, len(in_turn)) == (4, here)
+    again = run(trials=5)
+    assert again.trials == 5
+    assert [trial.state.name for trial in study(again.folder).trials] == ["COMPLETE"] * 5
+    assert in_turn[here].key == 4
+    alone = study(again.folder).trials
+    assert len({trial.params["learning_rate"] for trial in alone}) == 5
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"engine": "rey"}, r"There is no engine 'rey'\. Expected: local or ray\. Did you mean ray\?"),
+        ({"address": "host:6379"}, "The engine local has no address"),
+    ],
+)
+def test_an_engine_that_is_none_is_an_error_before_anything_is_written(run, tmp_path, in_turn, options, text):
+    with pytest.raises(UsageError, match=text):
+        run(trials=1, **options)
+    assert not (tmp_path / "out").exists()
+    assert not in_turn
 
 
 @pytest.mark.usefixtures("in_turn", "drawn_page")

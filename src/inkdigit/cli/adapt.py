@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.outputs import Force, check_new
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ MAX_MISTAKES = 10  # files that are listed: half a terminal
 
 
 def adapt(
-    model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
+    model: Annotated[str, typer.Argument(help="A bundled model, a run or its name, or an .onnx file.")],
     data: Annotated[
         str, typer.Option(help="SOURCE of your labelled images, such as a folder with a sub-folder for each class.")
     ],
@@ -31,6 +32,7 @@ def adapt(
     ] = "auto",
     steps: Annotated[int | None, typer.Option(help="Steps of training; default: 120.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    force: Force = False,
 ) -> None:
     """Adapt a model to a few dozen of your own images without forgetting the old ones; measure both.
 
@@ -38,6 +40,7 @@ def adapt(
     """
     if out.suffix != ".onnx":
         raise UsageError("This writes a model file", expected="--out with a name that ends in .onnx", received=out)
+    check_new(out, force=force)
     with talk.interruptible(), talk.training_bar() as bar:
         with talk.requiring("Adapting a model needs"):
             from inkdigit.training.adapt import adapt as adapting

@@ -36,17 +36,17 @@ from inkdigit.cli import (
     train,
     tune,
 )
-from inkdigit.errors import InkdigitError
+from inkdigit.cli.recipe_options import WithFields
+from inkdigit.errors import InkdigitError, UsageError
 
 app = typer.Typer(
     name="inkdigit",
     help="Read handwritten digits: train a model from raw data, read images with it, and measure how well it reads.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command()(train.train)
+app.command(cls=WithFields)(train.train)
 app.command()(tune.tune)
 app.command()(evaluate.evaluate)
 app.command()(benchmark.benchmark)
@@ -58,7 +58,7 @@ app.command()(batch.batch)
 app.command()(serve.serve)
 app.add_typer(corrections.app, name="corrections")
 app.command()(explain.explain)
-app.command()(train.kaggle)
+app.command(cls=WithFields)(train.kaggle)
 app.command()(export.export)
 app.command()(ensemble.ensemble)
 app.command()(adapt.adapt)
@@ -71,8 +71,15 @@ app.command("first-run", hidden=True)(train.first_run)
 
 
 @app.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only answers and errors.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say what is done meanwhile.")] = False,
+) -> None:
     """Read handwritten digits: train a model from raw data, read images with it, and measure how well it reads."""
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose exclude each other", expected="at most one of them")
+    talk.set_up(quiet=quiet, verbose=verbose)
     if version:
         from importlib.metadata import version as installed
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ def batch(
     inputs: Annotated[list[str], typer.Argument(metavar="IN…", help=INPUTS)],
     out: Annotated[Path, typer.Option(help="The folder of the Parquet files; a job that was begun there goes on.")],
     task: Annotated[str, typer.Option(help="predict: one digit a picture. read: whole numbers.")] = "predict",
-    model: Annotated[str, typer.Option(help="A bundled model, a run directory or an .onnx file.")] = "default",
+    model: Annotated[str, typer.Option(help="A bundled model, a run or its name, or an .onnx file.")] = "default",
     engine: Annotated[str, typer.Option(help="local: processes of this machine. ray: a Ray cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster of --engine ray; by default one started here.")
@@ -90,7 +89,7 @@ def _print(done: Batch, seconds: float) -> None:
 @contextmanager
 def _bar() -> Iterator[Callable[[Progress], None]]:
     """A progress bar: pictures, rate, time left; none where stderr is no terminal."""
-    if not sys.stderr.isatty():
+    if not talk.shows_progress():
         yield lambda _: None
         return
     from rich.console import Console

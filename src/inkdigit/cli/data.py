@@ -18,7 +18,12 @@ app = typer.Typer(help="Fetch a data set, or check one.", no_args_is_help=True)
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(help="mnist, usps, fashion-mnist, kmnist, emnist-digits or emnist-letters.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="mnist, usps, fashion-mnist, kmnist, emnist-digits, -letters, -balanced, -byclass or -bymerge."
+        ),
+    ],
     to: Annotated[Path | None, typer.Option(help="The folder to write it to; by default the user's cache.")] = None,
 ) -> None:
     """Fetch a public data set and verify its published checksums.
@@ -41,6 +46,7 @@ def get(
 def check(
     source: Annotated[str, typer.Argument(help="SOURCE: a name, a folder, a CSV or an .npz.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="End with exit code 1 if there is a problem.")] = False,
 ) -> None:
     """Count the images of a data set and list its problems: missing cells, blanks, duplicates, leaks.
 
@@ -52,8 +58,10 @@ def check(
         checked = check_source(source, log=talk.note)
     if as_json:
         talk.say(json.dumps(checked.to_json()))
-        return
-    _print(checked)
+    else:
+        _print(checked)
+    if strict and checked.findings():
+        raise typer.Exit(1)
 
 
 def _print(checked: Check) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.outputs import Force, check_new
 from inkdigit.errors import UsageError
-from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 def ensemble(
     models: Annotated[
-        list[str], typer.Argument(metavar="MODEL...", help="Bundled models, run directories or .onnx files.")
+        list[str],
+        typer.Argument(
+            metavar="MODEL...", help="Bundled models, runs, .onnx files, or the folder of a training with --seeds."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="FILE.onnx", help="The model file to write.")],
     views: Annotated[
@@ -32,6 +35,7 @@ def ensemble(
         str | None,
         typer.Option(metavar="MODEL", help="An ensemble of their select twins, whose calibration is copied."),
     ] = None,
+    force: Force = False,
 ) -> None:
     """Join models in one file that answers with their mean; measure it on the split that they report on.
 
@@ -41,9 +45,9 @@ def ensemble(
         raise UsageError("The output is a model file", expected="--out with a name that ends in .onnx", received=out)
     from inkdigit.model.recognizer import Recognizer
 
-    members = [Recognizer.load(model) for model in models]
+    members = [Recognizer.load(member) for model in models for member in _members(model)]
     twin = None if calibrated_as is None else Recognizer.load(calibrated_as)
-    check_place(out, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
+    check_new(out, force=force, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
     with talk.interruptible():
         with talk.requiring("Joining models needs"):
             from inkdigit.training.convert.ensemble import join, write
@@ -54,6 +58,17 @@ def ensemble(
         metrics = write(out, joined, dataset, log=talk.note)
     _print(members, metrics, out)
     talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])
+
+
+def _members(model: str) -> list[str]:
+    """The models that a word names: those of a folder of seeds, else itself."""
+    from inkdigit.measure.seeds import open_seeds
+    from inkdigit.runs import find_seeds
+
+    if find_seeds(model) is None:
+        return [model]
+    seeds = open_seeds(model)
+    return [str(entry.folder) for entry in seeds.entries] if seeds is not None else [model]
 
 
 def _print(members: list[Recognizer], metrics: Metrics, out: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
+    model: Annotated[str, typer.Argument(help="A bundled model, a run or its name, or an .onnx file.")],
     data: Annotated[str, typer.Option(help="SOURCE: a name, a folder, a CSV or an .npz.")] = "mnist",
     split: Annotated[
         str,
@@ -122,7 +121,7 @@ def _corrupt(model: str, data: str, split: Split, limit: int | None, out: Path |
 @contextmanager
 def _bar() -> Iterator[Callable[[int, int], None]]:
     """A progress bar over all pairs of kind and level."""
-    if not sys.stderr.isatty():
+    if not talk.shows_progress():
         yield lambda _done, _all: None
         return
     from rich.console import Console

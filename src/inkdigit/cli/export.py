@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.outputs import Force, check_new
 from inkdigit.files import write_atomic
-from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert
+from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert, left_out
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")],
+    model: Annotated[str, typer.Argument(help="A bundled model, a run or its name, or an .onnx file.")],
     format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help=f"{', '.join(SUFFIXES)}.")],
     out: Annotated[
         Path | None, typer.Option(help="The file to write; by default a new one here, named after the run or model.")
@@ -26,6 +27,7 @@ def export(
     data: Annotated[
         str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; by default what the model learned from.")
     ] = None,
+    force: Force = False,
 ) -> None:
     """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
 
@@ -36,11 +38,14 @@ def export(
 
     recognizer = Recognizer.load(model)
     target = choose_target(out, format_, model=model, recognizer=recognizer)
+    check_new(target, force=force)
     with talk.interruptible():
         with talk.requiring("Exporting needs"):
             written = _quantize(recognizer, data) if format_ == INT8 else convert(recognizer, format_)
         write_atomic(target, written)
     talk.say(f"Written     {target} ({len(written) / 1000:,.0f} kB)")
+    if (line := left_out(recognizer, format_)) is not None:
+        talk.note(line)
     _next(target, format_)
 
 

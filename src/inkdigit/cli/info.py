@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    model: Annotated[str, typer.Argument(help="A bundled model, a run directory or an .onnx file.")] = "default",
+    model: Annotated[str, typer.Argument(help="A bundled model, a run or its name, or an .onnx file.")] = "default",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show the card of a model: what it is and how it was made.

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.cli.lines import Entry, csv_line, entries_of, percent, six_places
+from inkdigit.cli.lines import PICTURES_HELP, Entry, Recursive, csv_line, entries_of, percent, say_left_out, six_places
+from inkdigit.cli.outputs import Force, check_new
 from inkdigit.errors import MissingExtra, PictureError, UsageError
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ Classes = Callable[[str], Sequence[str]]  # the name of a model → its classes
 
 CSV_COLUMNS = ("file", "label", "confidence", "reason", "error")
 
-Model = Annotated[str, typer.Option(help="A bundled model, a run directory or an .onnx file.")]
+Model = Annotated[str, typer.Option(help="A bundled model, a run or its name, or an .onnx file.")]
 
 
 def predict(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Image files, or folders of them.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help=PICTURES_HELP)],
     model: Model = "default",
+    recursive: Recursive = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     accept_all: Annotated[
@@ -64,7 +66,7 @@ def predict(
         )
     failed = False
     with talk.interruptible():
-        entries = entries_of(pictures)
+        entries = entries_of(pictures, recursive=recursive)
         if server is None:
             answers, classes = _predict_locally(
                 entries, model, show, accept_all=accept_all, min_confidence=min_confidence
@@ -76,6 +78,8 @@ def predict(
         for answer in answers:
             talk.say(_line(answer, classes, as_json=as_json, as_csv=as_csv))
             failed |= "error" in answer
+        if not recursive:
+            say_left_out(pictures)
     if failed:
         raise typer.Exit(PictureError.exit_code)
 
@@ -97,7 +101,7 @@ def _predict_locally(
 def _answers(entries: list[Entry], recognizer: Recognizer, show: Path | None) -> Iterator[Answer]:
     from inkdigit.types import entry
 
-    sources = [problem or file for file, problem in entries]
+    sources = [source for _, source in entries]
     grays: dict[int, Gray] = {}
     sheet = []
     predictions = recognizer.predict_each(sources if show is None else _decoded(sources, grays))
@@ -119,12 +123,12 @@ def _ask_server(
     """Have the server answer the images. Its model's classes are requested only when they are printed."""
     from inkdigit.client import ask, classes
 
-    predictions = ask(server, [problem or file for file, problem in entries], token=token, model=model)
+    predictions = ask(server, [source for _, source in entries], token=token, model=model)
     named = ({**answer, "file": str(file)} for (file, _), answer in zip(entries, predictions, strict=True))
     return named, cache(lambda name: classes(server, name, token=token))
 
 
-def _decoded(sources: list[Path | PictureError], grays: dict[int, Gray]) -> Iterator[Gray | PictureError]:
+def _decoded(sources: list[Path | bytes | PictureError], grays: dict[int, Gray]) -> Iterator[Gray | PictureError]:
     """Decode each image and store it in `grays` by its index, so that the sheet shows what was answered."""
     from inkdigit.picture.decode import decode
 
@@ -165,11 +169,13 @@ def submit(
     test_csv: Annotated[Path, typer.Argument(metavar="TEST.csv", help="Kaggle's test.csv.")],
     model: Model,
     out: Annotated[Path, typer.Option(help="The submission to write.")] = Path("submission.csv"),
+    force: Force = False,
 ) -> None:
     """Answer every row of Kaggle's test.csv: write the submission, and beside it a page and a grid of the answers.
 
     Example: inkdigit submit test.csv --model runs/my-run --out submission.csv
     """
+    check_new(out, force=force, reads=[test_csv])
     with talk.interruptible():
         write_submission(model, test_csv, out)
 

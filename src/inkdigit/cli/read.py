@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.cli.lines import Entry, csv_line, entries_of, percent, six_places
+from inkdigit.cli.lines import (
+    PICTURES_HELP,
+    STDIN,
+    Entry,
+    Recursive,
+    csv_line,
+    entries_of,
+    percent,
+    say_left_out,
+    six_places,
+)
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.runs import check_place
 
@@ -19,13 +29,13 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Columns = tuple[str, ...]
-Answer = Callable[[Path], dict[str, Any]]  # what reads one file
+Answer = Callable[[Path | bytes], dict[str, Any]]  # what reads one file
 MAX_SHOWN = 50  # pictures on a sheet
 CSV_COLUMNS: Columns = ("file", "text", "confidence", "reason", "error")
 
 
 def read(
-    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help="Image files, or folders of them.")],
+    pictures: Annotated[list[Path], typer.Argument(metavar="PICTURE…", help=PICTURES_HELP)],
     model: Annotated[str, typer.Option(help="The line reader: line, or an .onnx file.")] = "default",
     expect: Annotated[
         str | None, typer.Option(metavar="PATTERN", help=r"A regular expression that each number fits, as \d{5}.")
@@ -45,6 +55,7 @@ def read(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
+    recursive: Recursive = False,
 ) -> None:
     """Read the numbers in each picture, from top to bottom and left to right.
 
@@ -62,7 +73,7 @@ def read(
             "--fields excludes --expect, --alphabet and --show",
             hint="The file may have expect and alphabet for each field.",
         )
-    entries, columns = entries_of(pictures), CSV_COLUMNS
+    entries, columns = entries_of(pictures, recursive=recursive), CSV_COLUMNS
     shown: list[Image] | None = None if show is None else []
     if show is not None:
         check_place(show, reads=[file for file, _ in entries])
@@ -79,6 +90,8 @@ def read(
 
         write_atomic(show, sheet(shown))
         talk.note(f"Drawing written to {show}")
+    if not recursive:
+        say_left_out(pictures)
     if failed:
         raise typer.Exit(PictureError.exit_code)
 
@@ -89,11 +102,11 @@ def _print(entries: list[Entry], answer: Answer, columns: Columns, *, as_json: b
     with talk.interruptible():
         if as_csv:
             talk.say(csv_line(columns))
-        for file, problem in entries:
+        for file, source in entries:
             try:
-                if problem is not None:
-                    raise problem
-                found = {"file": str(file), **answer(file)}
+                if isinstance(source, PictureError):
+                    raise source
+                found = {"file": str(file), **answer(source)}
             except PictureError as exc:
                 found, failed = {"file": str(file), **exc.to_json()}, True
             talk.say(_line(found, columns, as_json=as_json, as_csv=as_csv))
@@ -116,13 +129,13 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, shown: list[I
     reader = Reader.load(model)
     pattern = reader.pattern(expect, alphabet)  # an error in it comes before any picture
 
-    def answer(file: Path) -> dict[str, Any]:
+    def answer(file: Path | bytes) -> dict[str, Any]:
         gray, size = decode_page(file)
         reading = reader.read_gray(gray, pattern)
         if shown is not None and len(shown) < MAX_SHOWN:
             from inkdigit.report.readings import picture
 
-            shown.append(picture(file, gray, reading))
+            shown.append(picture(file if isinstance(file, Path) else STDIN, gray, reading))
         return {**in_pixels_of(size, reading, gray).to_json(), "model": reader.card.name}
 
     return answer
@@ -137,7 +150,7 @@ def _grids(size: tuple[int, int]) -> Answer:
 
     recognizer, reader = Recognizer.load(), Reader.load()
 
-    def answer(file: Path) -> dict[str, Any]:
+    def answer(file: Path | bytes) -> dict[str, Any]:
         return {**read_grid(decode_page(file)[0], *size, recognizer, reader).to_json(), "model": recognizer.name}
 
     return answer
@@ -151,7 +164,7 @@ def _forms(model: str, path: Path) -> tuple[Answer, Columns]:
 
     form = Form.load(path, Reader.load(model))
 
-    def answer(file: Path) -> dict[str, Any]:
+    def answer(file: Path | bytes) -> dict[str, Any]:
         values = {name: reading.to_json() for name, reading in form.read(decode_page(file)[0]).items()}
         return {"fields": values, "model": form.reader.card.name}
 

@@ -25,7 +25,7 @@ Port = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen at
 def serve(
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A bundled model, a run directory or an .onnx file; repeat it for more models."),
+        typer.Option(help="A bundled model, a run or its name, or an .onnx file; repeat it for more models."),
     ] = None,
     host: Host = defaults.HOST,
     port: Port = defaults.PORT,

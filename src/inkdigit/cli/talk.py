@@ -1,16 +1,19 @@
 """What the command line prints: answers on stdout, messages and progress on stderr, next steps at the end.
 
-In: lines, ticks of a training. Out: text for people; a progress bar only where stderr is a terminal.
+In: lines, ticks of a training, records of the library's log. Out: text for people; a progress bar only where stderr is
+a terminal. With --quiet there are only answers and errors, with --verbose also what the library does meanwhile.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,6 +23,35 @@ from inkdigit.report import numbers
 
 if TYPE_CHECKING:
     from inkdigit.training.network.loop import Tick
+
+
+WINDOWS = os.name == "nt"
+LOG = logging.getLogger("inkdigit")
+
+
+class Told(logging.Handler):
+    """What the library logs, as messages on stderr."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one record."""
+        typer.echo(self.format(record), err=True)
+
+
+def set_up(*, quiet: bool, verbose: bool) -> None:
+    """Choose how much is said besides answers and errors."""
+    LOG.handlers = [handler for handler in LOG.handlers if not isinstance(handler, Told)]
+    LOG.addHandler(Told())
+    LOG.setLevel(logging.ERROR if quiet else logging.DEBUG if verbose else logging.INFO)
+
+
+def is_quiet() -> bool:
+    """Whether only answers and errors are printed."""
+    return LOG.level >= logging.ERROR
+
+
+def shows_progress() -> bool:
+    """Whether a progress bar is of use: somebody looks, and wants it."""
+    return sys.stderr.isatty() and not is_quiet()
 
 
 def say(line: object = "") -> None:
@@ -47,8 +79,9 @@ def stdout_fails(exc: OSError) -> OutputError:
 
 
 def note(line: str) -> None:
-    """Print a message that is not an answer."""
-    typer.echo(line, err=True)
+    """Print a message that is not an answer, unless --quiet is set."""
+    if not is_quiet():
+        typer.echo(line, err=True)
 
 
 def table(rows: Sequence[Sequence[str]], *, left: int) -> None:
@@ -68,13 +101,26 @@ def next_steps(*commands: list[str]) -> None:
     own_path = os.path.relpath(sys.argv[0])  # in a fresh checkout the command is in .venv, and not on the PATH
     program = own_path if not shutil.which("inkdigit") and own_path.startswith(".venv") else "inkdigit"
     for command, *words in commands:
-        note(f"  {shlex.join([program if command == 'inkdigit' else command, *words])}")
+        note(f"  {_line([program if command == 'inkdigit' else command, *words])}")
+
+
+def _line(words: list[str]) -> str:
+    """A command as the shell of this system takes it; `env NAME=VALUE` and `head -N FILE` are those of Unix."""
+    if not WINDOWS:
+        return " > ".join(shlex.join(list(part)) for is_mark, part in groupby(words, ">".__eq__) if not is_mark)
+    from subprocess import list2cmdline
+
+    if words[0] == "head":
+        return f"powershell Get-Content {list2cmdline(words[2:])} -TotalCount {words[1].removeprefix('-')}"
+    command = words[words[0] == "env" :]
+    variables = list(takewhile(lambda word: "=" in word, command))
+    return "".join(f'set "{variable}" && ' for variable in variables) + list2cmdline(command[len(variables) :])
 
 
 @contextmanager
 def training_bar() -> Iterator[Callable[[Tick], None]]:
     """A progress bar for training: rate, loss, validation accuracy, time left."""
-    if not sys.stderr.isatty():
+    if not shows_progress():
         yield lambda _: None
         return
     from rich.console import Console

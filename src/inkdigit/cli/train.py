@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
-from inkdigit.runs import LINE_SETTINGS, PAGE, check_place, model_path
+from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
 
 if TYPE_CHECKING:
     from inkdigit.training.recipe import Recipe
     from inkdigit.training.run import Run
     from inkdigit.training.seeds import Trained
     from inkdigit.types import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The device and engine of a training, as the options of the command line say."""
+
+    device: str = "auto"
+    engine: str = "local"
+    address: str | None = None
+    workers: int | None = None
+
 
 LINE = "line"  # what trains the reader of whole numbers
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -42,6 +56,15 @@ def train(
     set_: Set = None,
     device: Device = "auto",
     resume: Annotated[str | None, typer.Option(metavar="RUN", help="Continue an interrupted run.")] = None,
+    engine: Annotated[
+        str, typer.Option(help="local: this machine. ray: a cluster, for --seeds or with --workers.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The cluster; by default Ray is started here.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")
+    ] = None,
 ) -> None:
     """Train a model from raw data and write a model file and a report.
 
@@ -54,24 +77,42 @@ def train(
         raise UsageError("--seeds already names the runs", expected="no --seed and no --resume", hint=hint)
     if resume is not None and (data or out or seed is not None or set_):
         raise UsageError("--resume continues a run as it was begun", expected="no --data, --out, --seed or --set")
+    _check_engine(engine, address, workers, seeds, resume)
     if recipe == LINE or (resume is not None and _is_line(resume)):
-        if seeds is not None or device != "auto":
+        if seeds is not None or device != "auto" or engine != "local":
             raise UsageError("The line reader is trained on the processor, with one seed", expected="no such options")
         _train_line(resume, set_, data=data, out=out, seed=seed)
         return
     from inkdigit.training.recipe import Recipe, parse_seeds
 
+    where = Where(device, engine, address, workers)
     if resume is not None:
-        _print_run(_resume(resume, device=device))
+        _print_run(_resume(resume, where))
         return
     changes = _changes(set_, seed)
     if seeds is None:
-        _print_run(_train(Recipe.load(str(recipe), changes), data=data, out=out, device=device))
+        _print_run(_train(Recipe.load(str(recipe), changes), where, data=data, out=out))
         return
     if "seed" in changes:
         raise UsageError("--seeds already names the seeds", expected="no --set seed=…")
     numbers = parse_seeds(seeds)
-    _print_seeds(_train_seeds(Recipe.load(str(recipe), changes), numbers, data=data, out=out, device=device))
+    _print_seeds(_train_seeds(Recipe.load(str(recipe), changes), numbers, where, data=data, out=out))
+
+
+def _check_engine(engine: str, address: str | None, workers: int | None, seeds: str | None, resume: str | None) -> None:
+    """Check that the options about the engine go together.
+
+    Raises:
+        UsageError: they do not.
+        MissingExtra: Ray is not installed.
+    """
+    from inkdigit.scale.cluster import check_workers
+
+    on_ray = check_workers(engine, address, workers)
+    if seeds is not None and workers is not None:
+        raise UsageError("--workers share one run, and --seeds are several", expected="one of the two")
+    if on_ray and seeds is None and workers is None and resume is None:
+        raise UsageError("It is not clear what the cluster shall share", expected="--seeds 0-4, or --workers 2")
 
 
 def kaggle(
@@ -82,6 +123,10 @@ def kaggle(
     seed: Seed = None,
     set_: Set = None,
     device: Device = "auto",
+    force: Force = False,
+    all_rows: Annotated[
+        bool, typer.Option("--all-rows", help="Hold nothing out: for the final entry, after a run that measured.")
+    ] = False,
 ) -> None:
     """Train on Kaggle's train.csv, measure on a held-out tenth of it, and answer test.csv.
 
@@ -89,13 +134,14 @@ def kaggle(
     """
     from inkdigit.cli.predict import write_submission
     from inkdigit.data.readers.kaggle_csv import read_kaggle_test
-    from inkdigit.kaggle import HELD_OUT
+    from inkdigit.kaggle import ALL_ROWS, HELD_OUT
     from inkdigit.training.recipe import Recipe
 
     # Whatever would fail after the training must fail before it.
     read_kaggle_test(test_csv)
-    check_place(out, reads=[train_csv, test_csv])
-    run = _train(Recipe.load(recipe, {**HELD_OUT, **_changes(set_, seed)}), data=str(train_csv), device=device)
+    check_new(out, force=force, reads=[train_csv, test_csv])
+    division = ALL_ROWS if all_rows else HELD_OUT
+    run = _train(Recipe.load(recipe, {**division, **_changes(set_, seed)}), Where(device), data=str(train_csv))
     _print_run(run, next_steps=False)
     with talk.interruptible():
         write_submission(run.model, test_csv, out)
@@ -116,7 +162,7 @@ def first_run(
     recipe = Recipe.load("fast")
     with talk.interruptible():
         dataset = open_mnist_or_bundled(log=talk.note)
-    run = _train(recipe, data=dataset)
+    run = _train(recipe, Where(), data=dataset)
     _print_run(run, next_steps=False)
     small = dataset.name == SKLEARN_DIGITS  # a model of these few cannot read photographs
     talk.note(f"\nThe images in {examples}, read by {'the bundled model' if small else 'the new model'}:")
@@ -154,27 +200,47 @@ def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
     return changes if seed is None else {**changes, "seed": seed}
 
 
-def _train(recipe: Recipe, *, data: Dataset | str | None, out: Path | None = None, device: str = "auto") -> Run:
+def _train(recipe: Recipe, where: Where, *, data: Dataset | str | None, out: Path | None = None) -> Run:
     """Train one run, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.run import train
         seconds = time.perf_counter() - began
-        return train(recipe, data=data, out=out, device=device, import_seconds=seconds, log=talk.note, on_tick=bar)
+        return train(
+            recipe,
+            data=data,
+            out=out,
+            device=where.device,
+            engine=where.engine,
+            address=where.address,
+            workers=where.workers,
+            import_seconds=seconds,
+            log=talk.note,
+            on_tick=bar,
+        )
 
 
-def _resume(run: str, *, device: str) -> Run:
+def _resume(run: str, where: Where) -> Run:
     """Continue an interrupted run, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.run import resume
         seconds = time.perf_counter() - began
-        return resume(run, device=device, import_seconds=seconds, log=talk.note, on_tick=bar)
+        return resume(
+            run,
+            device=where.device,
+            engine=where.engine,
+            address=where.address,
+            workers=where.workers,
+            import_seconds=seconds,
+            log=talk.note,
+            on_tick=bar,
+        )
 
 
-def _train_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out: Path | None, device: str) -> Trained:
+def _train_seeds(recipe: Recipe, seeds: Sequence[int], where: Where, *, data: str | None, out: Path | None) -> Trained:
     """Train one run for each random seed, with a progress bar."""
     with talk.interruptible(), talk.training_bar() as bar:
         began = time.perf_counter()
@@ -185,7 +251,9 @@ def _train_seeds(recipe: Recipe, seeds: Sequence[int], *, data: str | None, out:
             seeds,
             data=data,
             out=out,
-            device=device,
+            device=where.device,
+            engine=where.engine,
+            address=where.address,
             import_seconds=time.perf_counter() - began,
             log=talk.note,
             on_tick=bar,
@@ -227,9 +295,13 @@ def _print_run(run: Run, *, next_steps: bool = True) -> None:
     talk.say(f"Trained in  {report['train_seconds']:.1f} s")
     talk.say(f"Model       {model_path(run.folder)}")
     talk.say(f"Report      {run.folder / PAGE}")
+    if report["report_name"] == "train":
+        talk.note("Nothing was held out: these images trained the model. The figure does not say how it reads others.")
     if next_steps:
         folder = str(run.folder)
+        step = submission_step(report["environment"].get("argv", []), run.folder, kaggle=kaggle)
         talk.next_steps(
+            *([] if step is None else [step]),
             ["inkdigit", "predict", "picture.png", "--model", folder],
             ["inkdigit", "evaluate", folder, "--data", report["recipe"]["data"]],
             ["inkdigit", "info", folder],

@@ -29,6 +29,10 @@ def tune(
         Path | None, typer.Option(help="The directory of the search; if it has a search, that one continues.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")] = None,
+    engine: Annotated[str, typer.Option(help="local: processes of this machine. ray: of a cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="The cluster; by default Ray is started here.")
+    ] = None,
 ) -> None:
     """Search for a better recipe on held-out training images, and compare it with the one you start from.
 
@@ -38,7 +42,17 @@ def tune(
 
     with talk.interruptible():
         tuned = search.tune(
-            recipe, trials=trials, space=space, storage=storage, jobs=jobs, data=data, out=out, seed=seed, log=talk.note
+            recipe,
+            trials=trials,
+            space=space,
+            storage=storage,
+            jobs=jobs,
+            data=data,
+            out=out,
+            seed=seed,
+            engine=engine,
+            address=address,
+            log=talk.note,
         )
     _print(tuned)
 
@@ -58,4 +72,16 @@ def _print(tuned: Tuned) -> None:
     talk.say(f"Verdict     {tuned.verdict}")
     talk.say(f"Winner      {tuned.folder / WINNER}")
     talk.say(f"Page        {tuned.folder / PAGE}")
-    talk.next_steps(["inkdigit", "train", str(tuned.folder / WINNER)])
+    talk.next_steps(*_next(tuned))
+
+
+def _next(tuned: Tuned) -> list[list[str]]:
+    """What the verdict recommends: train the winner, or the start; train both with more seeds if it is open."""
+    from inkdigit.tune.tune import START, WINNER
+
+    start, winner = (["inkdigit", "train", str(tuned.folder / name)] for name in (START, WINNER))
+    if tuned.comparison is None or tuned.comparison.gain <= 0:
+        return [start]
+    if tuned.comparison.interval[0] > 0:
+        return [winner]
+    return [[*start, "--seeds", "0-5"], [*winner, "--seeds", "0-5"]]

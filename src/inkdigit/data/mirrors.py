@@ -66,23 +66,20 @@ def _idx_files(*checksums: str, unpacked: bool = False) -> tuple[PublishedFile, 
     return tuple(PublishedFile(f"{name}-ubyte.gz", f"sha256:{checksum}", unpacked) for name, checksum in pairs)
 
 
-_EMNIST_FILES = [
-    f"emnist-{letters_or_digits}-{part}-{kind}-ubyte.gz"
-    for letters_or_digits in ("digits", "letters")
-    for part in ("train", "test")
-    for kind in ("images-idx3", "labels-idx1")
-]
-_EMNIST = PublishedSet(  # one archive of 562 MB for both sets; 100 MB of it are stored
-    (
-        PublishedFile(
-            "gzip.zip",
-            "sha256:fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e",
-            members=tuple(f"gzip/{name}" for name in _EMNIST_FILES),
-        ),
-    ),
-    ("https://biometrics.nist.gov/cs_links/EMNIST/",),
-    folder="emnist",
-)
+def _emnist(*names: str) -> PublishedSet:
+    """Sets of EMNIST: all are in one archive of 562 MB, of which only the files of these are stored."""
+    files = [
+        f"gzip/emnist-{name}-{part}-{kind}-ubyte.gz"
+        for name in names
+        for part in ("train", "test")
+        for kind in ("images-idx3", "labels-idx1")
+    ]
+    checksum = "sha256:fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"
+    archive = PublishedFile("gzip.zip", checksum, members=tuple(files))
+    return PublishedSet((archive,), ("https://biometrics.nist.gov/cs_links/EMNIST/",), folder="emnist")
+
+
+_EMNIST = _emnist("digits", "letters")  # 100 MB
 
 PUBLISHED = {
     "mnist": PublishedSet(
@@ -125,6 +122,9 @@ PUBLISHED = {
     ),
     "emnist-digits": _EMNIST,
     "emnist-letters": _EMNIST,
+    "emnist-balanced": _emnist("balanced"),
+    "emnist-byclass": _emnist("byclass"),
+    "emnist-bymerge": _emnist("bymerge"),
 }
 
 

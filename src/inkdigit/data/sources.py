@@ -1,13 +1,13 @@
 """Names and paths → labelled data sets: where the files are, of what kind they are, and which reader reads them.
 
-In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `sklearn-digits`, or a path. Out: a
-`Dataset` of prepared images. A named set is searched in
+In: `mnist`, `usps`, `fashion-mnist`, `kmnist`, `emnist-digits`, `emnist-letters`, `emnist-balanced`, `emnist-byclass`,
+`emnist-bymerge`, `sklearn-digits`, or a path. Out: a `Dataset` of prepared images. A named set is searched in
 
 1. the folder that INKDIGIT_DATA names,
 2. `data`, `../data`, `shared/data` and `../shared/data`, seen from the current folder,
 3. the cache: INKDIGIT_CACHE, else `$XDG_CACHE_HOME/inkdigit`, else `~/.cache/inkdigit`,
 
-each time first in the sub-folder of its name (`emnist` for both EMNIST sets), then in the folder itself. If it is in
+each time first in the sub-folder of its name (`emnist` for all EMNIST sets), then in the folder itself. If it is in
 none of them, it is fetched into the cache (`mirrors.fetch`). A name comes before a path of the same name: write
 `./mnist` for a folder that is called mnist.
 """
@@ -15,6 +15,7 @@ none of them, it is fetched into the cache (`mirrors.fetch`). A name comes befor
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import zipfile
 from dataclasses import replace
@@ -24,12 +25,13 @@ import numpy as np
 
 from inkdigit.data.mirrors import PUBLISHED, cache_folder, fetch, folder_of
 from inkdigit.data.readers import emnist, usps
-from inkdigit.data.readers.arrays import read_arrays, to_dataset
+from inkdigit.data.readers.arrays import open_given, read_arrays, to_dataset
 from inkdigit.data.readers.corrections import read_corrections
 from inkdigit.data.readers.corrections_file import is_sqlite
+from inkdigit.data.readers.csv_layouts import LABEL, PIXELS
 from inkdigit.data.readers.folders import FILE, LABELS_FILE, read_image_folder, read_labels_csv
 from inkdigit.data.readers.idx_npz import find_idx, read_idx_folder, read_npz
-from inkdigit.data.readers.kaggle_csv import LABEL, PIXELS, CellProblem, read_header, read_kaggle_csv
+from inkdigit.data.readers.kaggle_csv import CellProblem, read_header, read_kaggle_csv
 from inkdigit.errors import (
     DataError,
     MalformedFile,
@@ -41,8 +43,9 @@ from inkdigit.errors import (
 )
 from inkdigit.files import looking_up
 from inkdigit.picture.prepare import prepare_all
-from inkdigit.types import DIGITS, OPEN_ARRAYS, Dataset, Log, Part, silent
+from inkdigit.types import DIGITS, OPEN_ARRAYS, DataLike, Dataset, Log, Part, silent
 
+LOG = logging.getLogger(__name__)
 SKLEARN_DIGITS = "sklearn-digits"
 NAMES = (*PUBLISHED, SKLEARN_DIGITS)
 NOT_BY_PATH = ("usps", *emnist.CLASSES)  # a path does not open the folder of their public files
@@ -99,6 +102,7 @@ def open_data(
         folder = fetch(source, log=log)
     elif "INKDIGIT_DATA" in os.environ and not folder.is_relative_to(Path(os.environ["INKDIGIT_DATA"]).expanduser()):
         log(f"INKDIGIT_DATA does not hold {source}; using {folder}")
+    LOG.debug("%s is read from %s, prepared as %s.", source, folder, prepare)
     if source in emnist.CLASSES:
         return emnist.read_emnist(folder, name=source, kind=prepare)
     if not find_idx(folder) and usps.has_usps(folder):
@@ -120,25 +124,30 @@ def open_mnist_or_bundled(*, log: Log) -> Dataset:
 
 
 def as_dataset(
-    data: Dataset | str | Path,
+    data: DataLike,
     *,
     prepare: str | None = None,
     test: bool = True,
     log: Log = silent,
 ) -> Dataset:
-    """The data set that a SOURCE opens, or a given one with every image prepared.
+    """The data set that a SOURCE opens, one made of arrays, or a given one with every image prepared.
 
-    `prepare` is for a SOURCE, as in `open_data`. Images that are prepared already stay as they are. Without `test` the
-    test split of a given data set is not touched: a run that only chooses must not see it.
+    Arrays are (images, labels), or these of a training and a test split: ((images, labels), (images, labels)).
+    `prepare` is for a SOURCE, as in `open_data`, and for arrays. Images that are prepared already stay as they are.
+    Without `test` the test split of a given data set is not touched: a run that only chooses must not see it.
 
     Raises:
-        UsageError: no such source, an unknown kind of preprocessing, or neither a SOURCE nor a data set.
+        UsageError: no such source, an unknown kind of preprocessing, labels that do not fit the images, or neither a
+            SOURCE nor a data set.
         DataError: the data cannot be used.
+        PictureError: an image of the arrays cannot be read.
     """
     if isinstance(data, str | Path):
         return open_data(data, prepare=prepare, log=log)
+    if isinstance(data, tuple) and len(data) == 2:
+        return open_given(data, prepare=prepare or "ink")
     if not isinstance(data, Dataset):
-        expected, received = "a name, a path or a Dataset", type(data).__name__
+        expected, received = "a name, a path, (images, labels) or a Dataset", type(data).__name__
         raise UsageError("This is not a data set", expected=expected, received=received, hint=OPEN_ARRAYS)
     train = _prepared(data.train, data.prepare)
     test_split = _prepared(data.test, data.prepare) if test and data.test is not None else data.test
@@ -248,7 +257,7 @@ def _open_csv(path: Path, kind: str, problems: list[CellProblem] | None) -> Data
         path,
         "This is not one of the two kinds of CSV",
         where="header",
-        expected="label,pixel0…pixel783 or file,label",
+        expected="label,pixel0…pixel783; 785 columns of numbers, the label first; or file,label",
         received=",".join(sorted(columns))[:80],
     )
 

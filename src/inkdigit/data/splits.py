@@ -1,7 +1,9 @@
 """The splits of a data set: the samples to train on, those to validate on, and those of the report.
 
 In: a `Dataset`. Out: `Splits`. The protocol `select` never touches the test split: it reports on training samples that
-are held out, by writer where writers are known, else by class. The protocol `final` reports on the test split.
+are held out, by writer where writers are known, else by class. The protocol `final` reports on the test split. The
+protocol `all` holds nothing out, not even where there is no test split: it is for a last training, after one that
+measured.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from numpy.typing import NDArray
 from inkdigit.errors import UsageError
 from inkdigit.types import SIDE, Dataset, Part
 
-Protocol = Literal["select", "final"]
+Protocol = Literal["select", "final", "all"]
 
 DEFAULT_VALIDATION = 10_000  # samples that `select` holds out by default: as many as the test split of MNIST has
 DEFAULT_DIVISOR = 6  # `select` holds out at most a sixth of the training split: 10,000 of MNIST's 60,000
@@ -28,13 +30,14 @@ TEST_SEED = 0  # fixed, so that the same samples are set aside as test split in 
 class Splits:
     """The samples to train on, those to validate on during training, and those of the report.
 
-    Under `select` the last two are the same, and `report_name` is "validation".
+    Under `select` the last two are the same, and `report_name` is "validation". Under `all` there is no validation, and
+    the report is on the images that were trained on.
     """
 
     train: Part
     validation: Part | None
     report: Part
-    report_name: Literal["validation", "test"]
+    report_name: Literal["validation", "test", "train"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +101,9 @@ def split(
     """
     _check_sizes(protocol, validation, test_fraction)
     _check_classes(dataset)
+    if protocol == "all":
+        everything = _readable(dataset.train)
+        return Splits(everything, None, everything, "train")
     dataset = set_aside(dataset, test_fraction)
     rest, test = _readable(dataset.train), dataset.test
     if stratified:
@@ -158,8 +164,8 @@ def usable_samples(part: Part) -> NDArray[np.int64]:
 
 
 def _check_sizes(protocol: str, validation: float, test_fraction: float) -> None:
-    if protocol not in ("select", "final"):
-        raise UsageError(f"Unknown protocol {protocol!r}", expected="select or final")
+    if protocol not in ("select", "final", "all"):
+        raise UsageError(f"Unknown protocol {protocol!r}", expected="select, final or all")
     if not (validation >= 0 and (validation < 1 or validation == int(validation))):
         raise UsageError("Bad validation size", expected="a whole number, or a share below 1", received=validation)
     if not 0 <= test_fraction < 1:

@@ -19,7 +19,7 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.measure.stats import wilson
 from inkdigit.measure.unseen import Choice, choose
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.types import Dataset, Floats, Log, Part, Prediction, Split, silent
+from inkdigit.types import DataLike, Dataset, Floats, Log, Part, Prediction, Split, silent
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
 MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
@@ -177,17 +177,17 @@ class Metrics:
 
 def evaluate(
     model: Recognizer | str | Path,
-    data: Dataset | str | Path,
+    data: DataLike,
     *,
     split: Split = "test",
     log: Log = silent,
 ) -> Metrics:
     """Measure a model on one split of a data set; a data set without a test split is measured as a whole.
 
-    `model` is a recogniser, a bundled name, a run directory or a model file; `data` is a data set or a SOURCE. Classes
-    are matched by name. Where the card says that the model learned from these images, only those that its training held
-    out are measured. If there are none, or `split` is "train", all are measured, and the figures have a `warning`. Both
-    cases are logged.
+    `model` is a recogniser, a bundled name, a run directory or a model file; `data` is a data set, a SOURCE or arrays
+    (images, labels), which are prepared as the model's images are. Classes are matched by name. Where the card says
+    that the model learned from these images, only those that its training held out are measured. If there are none, or
+    `split` is "train", all are measured, and the figures have a `warning`. Both cases are logged.
 
     Raises:
         UsageError: the model lacks one of the data's classes, or its images were prepared differently.
@@ -199,7 +199,7 @@ def evaluate(
 
 
 def open_split(
-    model: Recognizer | str | Path, data: Dataset | str | Path, split: Split, *, log: Log
+    model: Recognizer | str | Path, data: DataLike, split: Split, *, log: Log
 ) -> tuple[Recognizer, Dataset, Choice]:
     """Open a model and the data to measure it on, and choose the images, as `evaluate` says.
 

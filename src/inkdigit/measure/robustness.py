@@ -22,7 +22,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.synth.scenes.scene import RESEMBLES as RESEMBLED_BY_SCENES
 from inkdigit.synth.stress import RESEMBLES
-from inkdigit.types import Dataset, Gray, Log, Part, Split, silent
+from inkdigit.types import DataLike, Gray, Log, Part, Split, silent
 
 # What `mean_unseen` claims and what it does not claim: shown below the figures.
 UNSEEN = """\
@@ -155,7 +155,7 @@ class Robustness:
 
 def evaluate_corruptions(
     model: Recognizer | str | Path,
-    data: Dataset | str | Path,
+    data: DataLike,
     *,
     split: Split = "test",
     limit: int | None = None,

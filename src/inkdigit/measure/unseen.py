@@ -63,6 +63,8 @@ def held_out(card: Card, dataset: Dataset) -> Splits | None:
     had_test = data is not None and data.test is not None
     try:
         division = SplitRule.from_recipe(recipes[0])
+        if division.protocol == "all":
+            return None  # nothing was
         parts = (replace(division, test_fraction=0.0) if had_test else division).split(dataset)
     except UsageError:
         return None  # the run reported on a test split of its own, or this is not a recipe of ours

@@ -22,7 +22,8 @@ from inkdigit.parsing import parse_toml
 
 # The SHA-256 of the prepared training split of MNIST: it is recognised under whatever name it comes.
 MNIST_SHA256 = "625d77de004da9ab432032544f7e6d5622442b033c71ce1aa72665ded471b711"
-HOLDS_MNIST = ("mnist", "emnist-digits")  # both are cut from NIST's Special Database 19 and its predecessors
+# All are cut from NIST's Special Database 19 and its predecessors.
+HOLDS_MNIST = ("mnist", "emnist-digits", "emnist-balanced", "emnist-byclass", "emnist-bymerge")
 
 
 @dataclass(frozen=True, slots=True)

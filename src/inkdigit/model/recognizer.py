@@ -6,6 +6,7 @@ service, evaluation) calls `Recognizer.predict`. ONNX Runtime runs the network; 
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain, islice
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import onnxruntime as ort
 
+import inkdigit.runs as runs
 from inkdigit.errors import (
     ModelFileError,
     NotAModelFile,
@@ -31,15 +33,15 @@ from inkdigit.machine import cores
 from inkdigit.model.card import OUTPUTS, TOLERANCE, Card
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.batch import read_each
-from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.decode import Picture, Pictures, decode, split_pictures
 from inkdigit.picture.photo.network import VERSION as INK_VERSION
 from inkdigit.picture.prepare import KINDS, VERSION, prepare, prepare_all
-from inkdigit.runs import RECIPE, model_path
 from inkdigit.types import NO_INK, SIDE, UNSURE, Floats, Gray, Prediction
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+LOG = logging.getLogger(__name__)
 DEFAULT = "general"  # the bundled model that answers when none is named
 ZOO = Path(__file__).parent / "zoo"
 # Images that go through the network at a time. `fast` takes 11.4 µs of processor time for each image of 32 or 64, 13 of
@@ -95,6 +97,7 @@ class Recognizer:
             )
         recognizer = cls(session, card, path=path)
         recognizer._test_itself()
+        LOG.debug("Model %s from %s: %d classes, self test passed.", card.name, path, len(card.classes))
         if accept_all:
             recognizer._accept_score, recognizer._min_confidence = None, 0.0
         if min_confidence is not None:
@@ -106,7 +109,11 @@ class Recognizer:
     @classmethod
     def of(cls, model: Recognizer | str | Path) -> Recognizer:
         """`model` itself where it is loaded already, else what `load` opens."""
-        return cls.load(model) if isinstance(model, str | Path) else model
+        if isinstance(model, str | Path):
+            return cls.load(model)
+        if not hasattr(model, "predict"):
+            raise _not_a_name(model)
+        return model
 
     @property
     def name(self) -> str:
@@ -128,10 +135,12 @@ class Recognizer:
         """The names of the classes, in the order of `Prediction.probs`."""
         return self.card.classes
 
-    def predict(self, pictures: Picture | list[Picture] | tuple[Picture, ...]) -> list[Prediction]:
+    def predict(self, pictures: Pictures) -> list[Prediction]:
         """Predict the class of each image; always a list, also for one.
 
-        An array is one gray image (H, W), one colour image (H, W, 2–4), or a batch (N, H, W) or (N, H, W, C).
+        An array, a tensor or nested lists of numbers are one image (H, W) or (H, W, 1..4), or several: (N, H, W),
+        (N, H, W, 1..4) or (N, 1..4, H, W). Where two of these fit, the first one counts: (3, 28, 28) is three gray
+        images. In a list each item is one image.
 
         Raises:
             PictureError: an image cannot be read; nothing is predicted then.
@@ -242,11 +251,16 @@ def readers() -> dict[str, Path]:
 
 
 def find(model: str | Path) -> Path:
-    """Find the model file by a bundled name, a run directory or a path; a `Path` is never a name.
+    """Find the model file by a bundled name, a path, or the name of a run as `runs.find` takes it.
+
+    This is the one place that says what MODEL may be. A bundled name comes before a path, and a path before a run; a
+    `Path` is never a name.
 
     Raises:
         UsageError: there is no such model.
     """
+    if not isinstance(model, str | Path):
+        raise _not_a_name(model)
     known = bundled()
     name = DEFAULT if model == "default" else str(model)
     if isinstance(model, str) and (file := {**known, **readers()}.get(name)) is not None:
@@ -254,21 +268,31 @@ def find(model: str | Path) -> Path:
     with looking_up(name):
         if (file := _file_at(Path(model))) is not None:
             return file
+        if isinstance(model, str) and runs.is_called(name) and (file := _file_at(runs.find(name))) is not None:
+            return file
     raise UsageError(
         f"There is no model {str(model)!r}",
-        expected=f"a bundled model ({', '.join(known)}), a run directory or an .onnx file",
+        expected=f"a bundled model ({', '.join(known)}), a run or its name, or an .onnx file",
         hint=did_you_mean(name, known),
     )
+
+
+def _not_a_name(model: object) -> UsageError:
+    expected = "a Recognizer, the name of a bundled model, or a path"
+    return UsageError("This does not name a model", expected=expected, received=type(model).__name__)
 
 
 def _file_at(path: Path) -> Path | None:
     """The model file at a path: the file itself, or that of the run directory."""
     if not path.is_dir():
         return path if path.is_file() else None
-    if (file := model_path(path)).is_file():
+    if (file := runs.model_path(path)).is_file():
         return file
-    started = (path / RECIPE).is_file()
-    hint = f"The run is unfinished. Go on with: inkdigit train --resume {path}" if started else None
+    hint = None
+    if (path / runs.RECIPE).is_file():
+        hint = f"The run is unfinished. Go on with: inkdigit train --resume {path}"
+    elif (path / runs.SEEDS).is_file():
+        hint = f"Join its seeds in one model with: inkdigit ensemble {path} --out {path.name}.onnx"
     raise UsageError(f"There is no model in {path}", expected="a run directory", hint=hint)
 
 

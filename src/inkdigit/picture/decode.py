@@ -27,7 +27,7 @@ from PIL import Image, UnidentifiedImageError
 
 from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
 from inkdigit.picture.gray import WORK_SIDE_PX, to_gray
-from inkdigit.picture.pixels import check_numbers, split_array, to_uint8
+from inkdigit.picture.pixels import SupportsArray, check_numbers, one_image, split_array, to_array, to_uint8
 from inkdigit.types import Gray
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "TIFF", "WEBP")
@@ -72,7 +72,8 @@ class Opened:
     is_ours: bool  # whether the PIL image was opened here
 
 
-Picture = str | Path | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | Opened
+Picture = str | Path | bytes | bytearray | memoryview | Image.Image | NDArray[Any] | SupportsArray | list[Any] | Opened
+Pictures = Picture | list[Any] | tuple[Any, ...]  # one or several: `split_pictures` says which
 
 _FROM_PILLOW = re.compile(r"PIL\.")
 
@@ -156,14 +157,15 @@ BUDGET = PixelBudget(MAX_PIXELS)
 def decode(source: Picture, *, max_pixels: int = MAX_PIXELS) -> Gray:
     """Read one image as gray uint8 (H, W); one of more than 4 megapixels becomes about 1,024 px a side.
 
-    An array is gray (H, W), or colour with a last axis of 2 (gray, alpha), 3 (RGB) or 4 (RGBA); see `to_uint8` for its
-    values.
+    An array is gray (H, W), or has one axis more: 1 (gray), 2 (gray, alpha), 3 (RGB) or 4 (RGBA) long, the last or the
+    first. See `to_uint8` for its values. Tensors and nested lists are arrays.
 
     Raises:
         NotAPicture: the bytes are not an image of a known format.
         PictureTooLarge: more pixels in memory than `max_pixels`; more than 64 megapixels, 20,000 pixels a side, 64 MiB.
         PictureError: the image is truncated or broken, or the array is not an image.
     """
+    source = _tensor_or_lists(source)
     if isinstance(source, np.ndarray):
         return _from_array(source, max_pixels)
     return _load(open_picture(source, max_pixels=max_pixels))
@@ -174,7 +176,9 @@ def decode_page(source: Picture, *, max_pixels: int = MAX_PIXELS) -> tuple[Gray,
 
     The second is the height and width of the picture itself, turned as `gray` is. Raises the errors of `decode`.
     """
+    source = _tensor_or_lists(source)
     if isinstance(source, np.ndarray):
+        source = one_image(source)
         gray = _from_array(source, max_pixels, whole=True)
         h, w = source.shape[:2]
     else:
@@ -214,12 +218,15 @@ def open_picture(source: Picture, *, max_pixels: int = MAX_PIXELS, side_px: int 
     return opened
 
 
-def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> Sequence[Picture]:
+def split_pictures(pictures: Pictures) -> Sequence[Picture]:
     """Tell one image from several: the list of single images, or an array (N, H, W) as it is.
+
+    A list is one of images, unless it is one of lists of numbers: these are an array. See `pixels` for the axes.
 
     Raises:
         PictureError: an array that is neither; see `split_array`.
     """
+    pictures = _tensor_or_lists(pictures)
     if isinstance(pictures, np.ndarray):
         return split_array(pictures)  # type: ignore[return-value]
     if isinstance(pictures, list | tuple):
@@ -227,10 +234,15 @@ def split_pictures(pictures: Picture | list[Picture] | tuple[Picture, ...]) -> S
     return [pictures]  # `decode` raises the error
 
 
+def _tensor_or_lists(source: Any) -> Any:
+    """The array of a tensor or of nested lists; what `decode` has other ways for, as it is."""
+    if isinstance(source, np.ndarray | Image.Image | bytes | bytearray | memoryview | str | Path):
+        return source
+    return to_array(source)
+
+
 def _from_array(array: NDArray[Any], max_pixels: int, *, whole: bool = False) -> Gray:
-    array = check_numbers(array)
-    if array.ndim != 2 and not (array.ndim == 3 and 2 <= array.shape[2] <= 4):
-        raise PictureError("This array is not one image", expected="(H, W) or (H, W, 2..4)", received=array.shape)
+    array = one_image(check_numbers(array))
     pixels = np.ascontiguousarray(to_uint8(array))
     if array.ndim == 2 and array.size < min(4 * WORK_SIDE_PX**2, max_pixels + 1):  # nothing to convert or to reduce
         return pixels

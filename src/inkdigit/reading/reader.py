@@ -18,7 +18,7 @@ from inkdigit.model.card import Card
 from inkdigit.model.recognizer import find as find_model
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
-from inkdigit.picture.decode import Picture, decode_page, split_pictures
+from inkdigit.picture.decode import Picture, Pictures, decode_page, split_pictures
 from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
@@ -60,7 +60,7 @@ class Reader:
 
     def read(
         self,
-        pictures: Picture | list[Picture] | tuple[Picture, ...],
+        pictures: Pictures,
         *,
         expect: str | None = None,
         alphabet: str | None = None,
@@ -174,9 +174,7 @@ def in_pixels_of(size: tuple[int, int], reading: Reading, gray: Gray) -> Reading
     return reading if size == (h, w) else reading.placed(scale=(size[0] / h, size[1] / w))
 
 
-def read(
-    pictures: Picture | list[Picture] | tuple[Picture, ...], *, expect: str | None = None, alphabet: str | None = None
-) -> list[Reading]:
+def read(pictures: Pictures, *, expect: str | None = None, alphabet: str | None = None) -> list[Reading]:
     """Read the numbers of each picture with the bundled reader; see `Reader.read`."""
     return _bundled().read(pictures, expect=expect, alphabet=alphabet)
 

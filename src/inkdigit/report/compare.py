@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from inkdigit.files import write_atomic
-from inkdigit.measure.compare import Comparison, Paired
+from inkdigit.measure.compare import MIN_SEEDS, SIGNIFICANT, Comparison, Paired
 from inkdigit.measure.ledger import Entry
 from inkdigit.measure.seeds import Seeds
 from inkdigit.report import template
@@ -159,6 +159,8 @@ def sentences(paired: Paired) -> list[str]:
         interval = f"95 % interval {low} to {high} (Student's t)"
     lines.append(f"Difference {signed(100 * spread.mean, 3)} ± {percent(spread.sd, 3)} points; {interval}.")
     smallest = f"the smallest that {count} seeds can give: {paired.min_p:.3g}"
+    if paired.min_p >= SIGNIFICANT:
+        smallest += f"; to show a difference, by p below {SIGNIFICANT:g}, takes {MIN_SEEDS} seeds"
     lines.append(f"Sign flips, exact, two-sided: p = {paired.p:.3g} ({smallest}).")
     return lines
 

@@ -48,7 +48,7 @@ class Content:
     """
 
     title: str
-    report_name: str  # "validation" or "test"
+    report_name: str  # "validation", "test" or "train"
     metrics: Metrics
     check: Check
     history: list[dict[str, float]]

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import OutputError, UsageError, did_you_mean
+from inkdigit.errors import EngineError, OutputError, UsageError, did_you_mean
 from inkdigit.files import locked, writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.photo import network as ink
@@ -27,7 +27,7 @@ from inkdigit.scale.engine import Engine, Work, check_engine, open_engine
 from inkdigit.scale.listing import list_inputs
 from inkdigit.scale.manifest import Done, Manifest, Writer, begun, check_same
 from inkdigit.scale.rows import BATCH, TASKS, Finished, Job, Options, Worker
-from inkdigit.scale.storage import S3, Place, require_pyarrow
+from inkdigit.scale.storage import S3, Place, require_pyarrow, text_of
 from inkdigit.types import Log, silent
 
 PART_ROWS = 4096  # pictures of a part: a second of digits, or minutes of large photos
@@ -80,8 +80,8 @@ def batch(
 ) -> Batch:
     """Predict, or read, every picture of `inputs`; write rows to Parquet files in the folder `out`.
 
-    If `out` holds the same job, it goes on: finished parts are checked and kept. A picture that cannot be read is a row
-    with its error. `workers` are processes, by default one a core of this machine, or of the cluster at `address`.
+    If `out` holds the same job, it goes on with what is missing. A picture that cannot be read is a row with its error.
+    `workers` are processes, by default one a core of this machine, or of the cluster at `address`.
     Workers are separate processes: a script that calls this needs `if __name__ == "__main__":`.
 
     Raises:
@@ -92,17 +92,16 @@ def batch(
         EngineError: there is no such cluster, or processes die again and again.
         OutputError: `out` holds something else or cannot be written.
     """
-    words = [str(word) for word in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    target = _check(words, str(out), task=task, workers=workers, batch=batch, part_rows=part_rows)
     check_engine(engine, address)
-    require_pyarrow()
+    places = [Place.of(str(word)) for word in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+    target = _check(places, str(out), task=task, workers=workers, batch=batch, part_rows=part_rows)
     options, about = _options(
-        words, task, model, batch=batch, column=column, accept_all=accept_all, expect=expect, alphabet=alphabet
+        places, task, model, batch=batch, column=column, accept_all=accept_all, expect=expect, alphabet=alphabet
     )
     with writing(target):
         target.mkdir(parents=True, exist_ok=True)
     with locked(target, "batch"):
-        manifest = _manifest(target, words, about, part_rows, log=log)
+        manifest = _manifest(target, places, about, part_rows, log=log)
         finished = manifest.finished()
         if finished:
             log(f"Going on: {len(finished):,} of {manifest.parts:,} parts are finished.")
@@ -110,6 +109,8 @@ def batch(
         if before < manifest.parts:
             with open_engine(engine, workers=workers, address=address) as opened:
                 _run(manifest, opened, options, finished, on_progress=on_progress)
+            if len(finished) != manifest.parts:
+                raise EngineError("Parts of the job are missing", expected=manifest.parts, received=len(finished))
     return Batch(
         target,
         rows=sum(done.rows for done in finished.values()),
@@ -122,12 +123,13 @@ def batch(
 
 
 def _check(
-    words: Sequence[str], out: str, *, task: str, workers: int | None, batch: int, part_rows: int | None
+    places: Sequence[Place], out: str, *, task: str, workers: int | None, batch: int, part_rows: int | None
 ) -> Path:
     """Check what needs no file; the folder of the results."""
+    require_pyarrow()
     if task not in TASKS:
         raise UsageError(f"There is no task {task!r}", expected=" or ".join(TASKS), hint=did_you_mean(task, TASKS))
-    if not words:
+    if not places:
         raise UsageError("There is no input", expected="a folder, files or shards")
     for name, value, most in (
         ("workers", workers, MAX_WORKERS),
@@ -137,12 +139,12 @@ def _check(
         if value is not None and not 1 <= value <= most:
             raise UsageError(f"{name} is out of range", expected=f"1 to {most:,}", received=value)
     if out.startswith(S3):
-        raise OutputError("OUT must be a folder of this machine", received=Place(out).bare)
+        raise OutputError("OUT must be a folder of this machine", received=out)
     return Path(out)
 
 
 def _options(
-    words: Sequence[str], task: Any, model: str | Path, *, batch: int, **more: Any
+    places: Sequence[Place], task: Any, model: str | Path, *, batch: int, **more: Any
 ) -> tuple[Options, dict[str, Any]]:
     """What the workers need to know, and what all calls of the job have in common.
 
@@ -160,20 +162,22 @@ def _options(
         if more["expect"] is not None or more["alphabet"] is not None:
             raise UsageError("Single digits have no pattern and no alphabet", expected="the task read")
     content = loaded.path.read_bytes()
-    options = Options(task, content, version("inkdigit"), batch=batch, **more)
+    options = Options(task, content, batch=batch, **more)
     about = {
-        "inkdigit": options.version,
+        "inkdigit": version("inkdigit"),
         "task": task,
         "model": loaded.card.name,
         "model_sha256": hashlib.sha256(content).hexdigest(),
         "preprocessing": {"prepare": PREPARE_VERSION, "ink": ink.VERSION, "view": VIEW_VERSION},
-        "inputs": [Place(word).bare if Place(word).is_remote else str(Path(word).resolve()) for word in words],
+        "inputs": [text_of(place) for place in places],
         **more,
     }
     return options, about
 
 
-def _manifest(out: Path, words: Sequence[str], about: dict[str, Any], part_rows: int | None, *, log: Log) -> Manifest:
+def _manifest(
+    out: Path, places: Sequence[Place], about: dict[str, Any], part_rows: int | None, *, log: Log
+) -> Manifest:
     """The manifest of the job that was begun in OUT, or a new one.
 
     Raises:
@@ -183,13 +187,11 @@ def _manifest(out: Path, words: Sequence[str], about: dict[str, Any], part_rows:
     if manifest is not None:
         rows = manifest.about.get("part_rows", PART_ROWS) if part_rows is None else part_rows
         check_same(manifest, {**about, "part_rows": rows})
-        for left in out.glob(".*.part"):  # what a killed call was writing
-            left.unlink(missing_ok=True)
         return manifest
     rows = part_rows or PART_ROWS
     writer = Writer(out)
     try:
-        list_inputs(words, writer, rows=rows)
+        list_inputs(places, writer, rows=rows, column=about["column"])
         manifest = writer.finish({**about, "part_rows": rows})
     finally:
         writer.close()

@@ -20,6 +20,7 @@ EngineName = Literal["local", "ray"]
 ENGINES = ("local", "ray")
 # How often the process of a job may die before the work is given up: once or twice by chance, three times for a cause.
 MAX_DEATHS = 3
+MEMORY_HINT = "Is there enough memory? Try fewer --workers, or a smaller --batch."
 
 # What each process makes once, and what that does with a job: a class whose instances are called. It must be importable
 # by its name; an `InkdigitError` that it raises ends the work.

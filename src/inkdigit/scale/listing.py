@@ -11,18 +11,32 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from gzip import BadGzipFile
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 
-from inkdigit.errors import DataError, MalformedFile, UsageError
+from inkdigit.errors import MalformedFile, UsageError
 from inkdigit.picture.folder import is_picture_name
 from inkdigit.scale.manifest import Writer
-from inkdigit.scale.storage import Place, accessing, is_folder, opened, size_of, walk
+from inkdigit.scale.storage import Place, accessing, is_folder, opened, size_of, text_of, walk
+from inkdigit.types import SIDE
 
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")  # cannot be read from the middle: one part each
 LISTS = (".txt", ".lst")
 MAX_LINE_BYTES = 2**16  # of a list, or a row of a CSV
+COLUMNS = (
+    "image",
+    "picture",
+    "png",
+    "jpg",
+    "jpeg",
+    "bytes",
+    "content",
+    "path",
+    "file",
+)  # of Parquet, the first is used
+LABEL, PIXELS = "label", SIDE * SIDE
 
 
 class _Run:
@@ -32,9 +46,9 @@ class _Run:
         self._writer, self._rows = writer, rows
         self._start, self._count = 0, 0
 
-    def add(self, root: Place, relative: str, *, name: str) -> None:
-        """Add a picture: where it is, and the name that its row gets."""
-        start = self._writer.add_name([root.name, relative, name])
+    def add(self, root: Place, relative: str, *, name: str, is_certain: bool) -> None:
+        """Add a picture: where it is, the name that its row gets, and whether it was there when it was listed."""
+        start = self._writer.add_name([root.name, relative, name, is_certain])
         self._start = self._start if self._count else start
         self._count += 1
         if self._count == self._rows:
@@ -47,93 +61,166 @@ class _Run:
         self._count = 0
 
 
-def list_inputs(words: Sequence[str], writer: Writer, *, rows: int) -> None:
-    """List what `words` name, in parts of at most `rows` pictures.
+def list_inputs(places: Sequence[Place], writer: Writer, *, rows: int, column: str | None = None) -> None:
+    """List what is at `places`, in parts of at most `rows` pictures; `column` is that of Parquet files.
 
     Raises:
-        UsageError: two inputs have the same name, or one is of no known kind.
+        UsageError: two inputs have the same name, or one is of no known kind, or has no such column.
         DataError: an input cannot be read, or is damaged.
     """
-    places = [Place(word) for word in words]
-    names = [PurePosixPath(place.bare).name for place in places]
+    names = [PurePosixPath(place.name).name for place in places]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError("Two inputs have the same name, and so would their rows", received=twice)
-    run = _Run(writer, rows)
+    lists = _Lister(writer, _Run(writer, rows), rows, column)
     for place, name in zip(places, names, strict=True):
         prefix = f"{name}/" if len(places) > 1 else ""
         if is_folder(place):
             for relative in walk(place):
-                if not _list_file(place, relative, f"{prefix}{relative}", writer, run, rows=rows):
+                if not lists.add_file(place, relative, name=f"{prefix}{relative}"):
                     writer.skip()
-        elif _suffix(place).endswith(LISTS):
-            _list_names(place, writer, run, rows=rows)
-        elif not (_list_file(place, "", name, writer, run, rows=rows) or _list_csv(place, name, writer, rows=rows)):
+        elif place.name.lower().endswith(LISTS):
+            lists.add_list(place, prefix)
+        elif not (lists.add_file(place, "", name=name) or lists.add_csv(place, name)):
             raise UsageError(
-                f"{place.bare} is not an input",
+                f"{text_of(place)} is not an input",
                 expected="a folder, a picture, a list of files (.txt), .tar, .parquet or .csv",
             )
-    run.end()
+    lists.run.end()
 
 
-def _suffix(place: Place) -> str:
-    return place.bare.lower()
+@dataclass(frozen=True, slots=True)
+class _Lister:
+    """Lists files of each kind."""
 
+    writer: Writer
+    run: _Run
+    rows: int  # of a part
+    column: str | None
 
-def _list_file(root: Place, relative: str, name: str, writer: Writer, run: _Run, *, rows: int) -> bool:
-    """List a picture, a tar shard or a Parquet file; False for any other file."""
-    place = root.joined(relative) if relative else root
-    suffix = _suffix(place)
-    if is_picture_name(Path(place.bare)):
-        run.add(root, relative, name=name)
+    def add_file(self, root: Place, relative: str, *, name: str, is_certain: bool = True) -> bool:
+        """List a picture, a tar shard or a Parquet file; False for any other file."""
+        place = root.joined(relative) if relative else root
+        suffix = place.name.lower()
+        if is_picture_name(Path(place.name)):
+            self.run.add(root, relative, name=name, is_certain=is_certain and not relative)
+        elif suffix.endswith((".tar", *PACKED)):
+            self._add_tar(place, name)
+        elif suffix.endswith(".parquet"):
+            self._add_parquet(place, name)
+        else:
+            return False
         return True
-    if suffix.endswith((".tar", *PACKED)):
-        _list_tar(place, name, writer, rows=rows)
+
+    def add_list(self, place: Place, prefix: str) -> None:
+        """List the files of a list: a path or `s3://…` a line, relative ones from the folder of the list."""
+        with opened(place) as file:
+            for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
+                word = raw.decode(errors="surrogateescape").strip("\r\n")
+                if not word.strip() or word.startswith("#"):
+                    continue
+                if not self.add_file(place.beside(word), "", name=f"{prefix}{word}", is_certain=False):
+                    raise MalformedFile(
+                        text_of(place),
+                        "not the name of a picture, a .tar or a .parquet file",
+                        where=f"line {number}",
+                        received=word[:200],
+                    )
+
+    def _add_tar(self, place: Place, name: str) -> None:
+        """Cut a tar shard into ranges; a packed one is a single part."""
+        packed = is_packed(place)
+        size, begin, count, before = size_of(place), 0, 0, 0
+        with reading_tar(place) as tar:
+            for member in tar:
+                tar.members = []  # type: ignore[attr-defined]  # else all that were seen stay in memory
+                if not is_member(member):
+                    self.writer.skip(not member.isdir())
+                    continue
+                begin = begin if count else member.offset
+                count += 1
+                if count == self.rows and not packed:
+                    self.writer.add("tar", place.name, name, start=begin, rows=count, before=before, size=size)
+                    count, before = 0, before + count
+            _check_end(tar, place)
+        if count:
+            start = 0 if packed else begin
+            self.writer.add("tar", place.name, name, start=start, rows=count, before=before, size=size)
+
+    def _add_parquet(self, place: Place, name: str) -> None:
+        """Cut a Parquet file into ranges of rows."""
+        from pyarrow.parquet import ParquetFile
+
+        size = size_of(place)
+        with opened(place) as file, accessing(place):
+            table = ParquetFile(file)
+            total, names = table.metadata.num_rows, table.schema_arrow.names
+        column_of(place, names, self.column)
+        for begin in range(0, total, self.rows):
+            count = min(self.rows, total - begin)
+            self.writer.add("parquet", place.name, name, start=begin, rows=count, before=begin, size=size)
+
+    def add_csv(self, place: Place, name: str) -> bool:
+        """Cut a CSV of pixels into ranges of lines; False if the file is not one."""
+        if not name.lower().endswith(".csv"):
+            return False
+        size, begin, count, before = size_of(place), 0, 0, 0
+        with opened(place) as file:
+            header = file.readline(MAX_LINE_BYTES)
+            label_at(place, header)
+            at = len(header)
+            for line in iter(lambda: file.readline(MAX_LINE_BYTES), b""):
+                if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
+                    problem = f"a line of more than {MAX_LINE_BYTES:,} bytes"
+                    raise MalformedFile(text_of(place), problem, where=f"byte {at:,}", expected=f"{PIXELS} pixels")
+                if line.strip():
+                    begin = begin if count else at
+                    count += 1
+                at += len(line)
+                if count == self.rows:
+                    self.writer.add("csv", place.name, name, start=begin, rows=count, before=before, size=size)
+                    count, before = 0, before + count
+        if count:
+            self.writer.add("csv", place.name, name, start=begin, rows=count, before=before, size=size)
         return True
-    if suffix.endswith(".parquet"):
-        _list_parquet(place, name, writer, rows=rows)
-        return True
-    return False
 
 
-def _list_names(place: Place, writer: Writer, run: _Run, *, rows: int) -> None:
-    """List the files of a list: a path or `s3://…` a line, relative ones from the folder of the list."""
-    with opened(place) as file:
-        for number, raw in enumerate(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 1):
-            word = raw.decode(errors="surrogateescape").strip("\r\n")
-            if not word.strip() or word.startswith("#"):
-                continue
-            if place.is_remote or word.startswith("s3://") or Path(word).is_absolute():
-                target = Place(word)
-            else:
-                target = Place(str(Path(place.name).parent / word))
-            if not _list_file(target, "", word, writer, run, rows=rows):
-                raise MalformedFile(
-                    place.bare,
-                    "not the name of a picture, a .tar or a .parquet file",
-                    where=f"line {number}",
-                    received=word[:200],
-                )
+def column_of(place: Place, names: Sequence[str], column: str | None) -> str:
+    """The column with pictures of a Parquet file that has the columns `names`.
+
+    Raises:
+        UsageError: there is none.
+    """
+    known = [column] if column is not None else [name for name in COLUMNS if name in names]
+    if not known or known[0] not in names:
+        raise UsageError(
+            f"{text_of(place)} has no column with pictures",
+            expected=f"the column {column!r}" if column is not None else f"one of {', '.join(COLUMNS)}",
+            received=", ".join(names),
+            hint="Name it: --column NAME.",
+        )
+    return known[0]
 
 
-def _list_tar(place: Place, name: str, writer: Writer, *, rows: int) -> None:
-    """Cut a tar shard into ranges; a packed one is a single part."""
-    packed = is_packed(place)
-    size, begin, count, before = size_of(place), 0, 0, 0
-    with reading_tar(place) as tar:
-        for member in tar:
-            tar.members = []  # type: ignore[attr-defined]  # else all that were seen stay in memory
-            if not is_member(member):
-                writer.skip(member.isfile())
-                continue
-            begin = begin if count else member.offset
-            count += 1
-            if count == rows and not packed:
-                writer.add("tar", place.name, name, start=begin, rows=count, before=before, size=size)
-                count, before = 0, before + count
-        _check_end(tar, place)
-    if count:
-        writer.add("tar", place.name, name, start=0 if packed else begin, rows=count, before=before, size=size)
+def label_at(place: Place, header: bytes) -> int | None:
+    """The place of the label among the columns of a CSV; None if it has none.
+
+    Raises:
+        MalformedFile: the other columns are not the pixels, in their order.
+    """
+    names = [cell.strip(' "\ufeff').lower() for cell in header.decode(errors="replace").strip().split(",")]
+    at = names.index(LABEL) if LABEL in names else None
+    pixels = [name for i, name in enumerate(names) if i != at]
+    rows_of_28 = [f"{row}x{column}" for row in range(1, SIDE + 1) for column in range(1, SIDE + 1)]
+    if pixels not in ([f"pixel{i}" for i in range(PIXELS)], rows_of_28):
+        raise MalformedFile(
+            text_of(place),
+            "its first line does not name the pixels of an image",
+            where="line 1",
+            expected=f"pixel0 to pixel{PIXELS - 1} or 1x1 to {SIDE}x{SIDE}, in this order, and a label or none",
+            received=", ".join(names[:3]),
+        )
+    return at
 
 
 @contextmanager
@@ -151,7 +238,7 @@ def reading_tar(place: Place, *, start: int = 0) -> Iterator[tarfile.TarFile]:
             with tarfile.open(fileobj=file, mode="r:*" if packed else "r:") as tar:
                 yield tar
     except (tarfile.TarError, EOFError, BadGzipFile, zlib.error, LZMAError) as exc:
-        raise MalformedFile(place.bare, f"the archive is damaged ({exc})") from exc
+        raise MalformedFile(text_of(place), f"the archive is damaged ({exc})") from exc
 
 
 def _check_end(tar: tarfile.TarFile, place: Place) -> None:
@@ -160,48 +247,15 @@ def _check_end(tar: tarfile.TarFile, place: Place) -> None:
     tar.fileobj.seek(tar.offset)
     if tar.fileobj.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
         raise MalformedFile(
-            place.bare, "the archive is damaged", where=f"byte {tar.offset:,}", expected="a file, or the end"
+            text_of(place), "the archive is damaged", where=f"byte {tar.offset:,}", expected="a file, or the end"
         )
 
 
 def is_packed(place: Place) -> bool:
     """Whether an archive is compressed."""
-    return place.bare.lower().endswith(PACKED)
+    return place.name.lower().endswith(PACKED)
 
 
 def is_member(member: tarfile.TarInfo) -> bool:
     """Whether a member of an archive is a picture."""
     return member.isfile() and is_picture_name(Path(member.name))
-
-
-def _list_parquet(place: Place, name: str, writer: Writer, *, rows: int) -> None:
-    """Cut a Parquet file into ranges of rows."""
-    from pyarrow.parquet import ParquetFile
-
-    size = size_of(place)
-    with opened(place) as file, accessing(place):
-        total = ParquetFile(file).metadata.num_rows
-    for begin in range(0, total, rows):
-        writer.add("parquet", place.name, name, start=begin, rows=min(rows, total - begin), before=begin, size=size)
-
-
-def _list_csv(place: Place, name: str, writer: Writer, *, rows: int) -> bool:
-    """Cut a CSV of pixels into ranges of lines; False if the file is not one."""
-    if not name.lower().endswith(".csv"):
-        return False
-    size, begin, count, before = size_of(place), 0, 0, 0
-    with opened(place) as file:
-        at = len(file.readline(MAX_LINE_BYTES))  # the header
-        for line in iter(lambda: file.readline(MAX_LINE_BYTES), b""):
-            if not line.endswith(b"\n") and len(line) == MAX_LINE_BYTES:
-                raise DataError(f"{place.bare} has a line of more than {MAX_LINE_BYTES:,} bytes", expected="784 pixels")
-            if line.strip():
-                begin = begin if count else at
-                count += 1
-            at += len(line)
-            if count == rows:
-                writer.add("csv", place.name, name, start=begin, rows=count, before=before, size=size)
-                count, before = 0, before + count
-    if count:
-        writer.add("csv", place.name, name, start=begin, rows=count, before=before, size=size)
-    return True

@@ -19,7 +19,7 @@ from multiprocessing import get_context, parent_process
 from typing import Any
 
 from inkdigit.errors import WorkersDied
-from inkdigit.scale.engine import MAX_DEATHS, Work
+from inkdigit.scale.engine import MAX_DEATHS, MEMORY_HINT, Work
 
 AHEAD = 2  # jobs for each process: one is done, one waits
 
@@ -41,7 +41,7 @@ class Local:
         try:
             while True:
                 if again and not running:  # all jobs of a broken pool have come back
-                    _check(deaths)
+                    _check(deaths, again)
                     _stop(pool)
                     pool = self._pool()
                 if not (again and running):
@@ -81,12 +81,10 @@ def _submit(pool: ProcessPoolExecutor, made: bytes, job: Any) -> Future[Any]:
         return broken
 
 
-def _check(deaths: Counter[int]) -> None:
-    if deaths and deaths.most_common(1)[0][1] >= MAX_DEATHS:
-        raise WorkersDied(
-            f"{MAX_DEATHS} processes died with the same work",
-            hint="Is there enough memory? Try fewer --workers, or a smaller --batch.",
-        )
+def _check(deaths: Counter[int], again: dict[int, Any]) -> None:
+    number, most = deaths.most_common(1)[0]
+    if most >= MAX_DEATHS:
+        raise WorkersDied(f"{MAX_DEATHS} processes died with the same work: {again[number]}", hint=MEMORY_HINT)
 
 
 def _stop(pool: ProcessPoolExecutor) -> None:

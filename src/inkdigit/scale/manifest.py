@@ -22,11 +22,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inkdigit.errors import DataError, MalformedFile, OutputError
-from inkdigit.files import first_entry, write_atomic, writing
-from inkdigit.parsing import read_text
+from inkdigit.files import LOCK, write_atomic, writing
+from inkdigit.parsing import parse_json, read_text
+from inkdigit.scale.storage import MANIFEST
 
 FORMAT = 1
-FOLDER = "_manifest"  # readers of Parquet folders leave out what begins with an underscore
+FOLDER = MANIFEST  # readers of Parquet folders leave out what begins with an underscore
 JOB, PARTS, FILES, DONE = "job.json", "parts.jsonl", "files.jsonl", "done.jsonl"
 MAX_JOB_BYTES = 2**24
 
@@ -38,7 +39,8 @@ class Part:
     """A range of pictures: `rows` of them in `source`, from `start`: a byte of a file, or a row of Parquet.
 
     `name` is what the rows of the source are called. `size` are the bytes of the source when the manifest was written,
-    so that a change is noticed. `before` are the pictures of the source before this part.
+    so that a change is noticed. `before` are the pictures of the source before this part, `first` all that are before
+    it in the job.
     """
 
     number: int
@@ -49,11 +51,18 @@ class Part:
     rows: int
     before: int = 0
     size: int = 0
+    first: int = 0
 
-    @property
-    def file_name(self) -> str:
-        """The name of its file in OUT."""
-        return f"part-{self.number:06}.parquet"
+    def __str__(self) -> str:
+        """Which pictures they are, for messages."""
+        return (
+            f"part {self.number}, pictures {self.first:,} to {self.first + self.rows - 1:,} of {self.name or 'files'}"
+        )
+
+
+def file_name(number: int) -> str:
+    """The name of the file of a part in OUT."""
+    return f"part-{number:06}.parquet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +97,19 @@ class Manifest:
         Raises:
             MalformedFile: the manifest is damaged.
         """
-        path = self.folder / PARTS
-        for number, line in enumerate(_lines(path), 1):
+        path, number = self.folder / PARTS, -1
+        for number, line in enumerate(_lines(path)):
             try:
-                yield Part(**json.loads(line))
+                part = Part(**_parse(line))
             except (ValueError, TypeError) as exc:
-                raise MalformedFile(path, "a part that cannot be read", where=f"line {number}") from exc
+                raise MalformedFile(path, "a part that cannot be read", where=f"line {number + 1}") from exc
+            if part.number != number:
+                raise MalformedFile(path, "the parts are not in order", where=f"line {number + 1}")
+            yield part
+        if number + 1 != self.parts:
+            raise MalformedFile(
+                path, "the manifest is incomplete", expected=f"{self.parts:,} parts", received=number + 1
+            )
 
     def names(self, part: Part) -> list[list[Any]]:
         """What `files.jsonl` says about the pictures of a part."""
@@ -101,7 +117,7 @@ class Manifest:
         try:
             with path.open("rb") as file:
                 file.seek(part.start)
-                return [json.loads(file.readline()) for _ in range(part.rows)]
+                return [_parse(file.readline()) for _ in range(part.rows)]
         except (OSError, ValueError) as exc:
             raise MalformedFile(path, f"the names of part {part.number} cannot be read") from exc
 
@@ -109,22 +125,24 @@ class Manifest:
         """The parts that are finished: their files are there, with the bytes that were written.
 
         Raises:
-            OutputError: a file of OUT cannot be read.
+            MalformedFile: a file of OUT cannot be read.
         """
         found: dict[int, Done] = {}
         for line in _lines(self.folder / DONE):
             with suppress(ValueError, TypeError):  # a line that was cut when the machine went down
-                done = Done(**json.loads(line))
+                done = Done(**parse_json(line))
                 found[done.part] = done
-        with writing(self.out):
-            return {number: done for number, done in found.items() if self._is_whole(done)}
+        return {number: done for number, done in found.items() if self._is_whole(done)}
 
     def _is_whole(self, done: Done) -> bool:
+        path = self.out / file_name(done.part)
         try:
-            with (self.out / f"part-{done.part:06}.parquet").open("rb") as file:
+            with path.open("rb") as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == done.sha256
         except FileNotFoundError:
             return False
+        except OSError as exc:
+            raise MalformedFile(path, f"it cannot be read: {exc.strerror}") from exc
 
     def store(self, part: Part, data: bytes, *, rows: int, errors: int, refused: int) -> Done:
         """Write the file of a part, then note it as finished.
@@ -132,7 +150,7 @@ class Manifest:
         Raises:
             OutputError: the disk is full, or OUT cannot be written.
         """
-        write_atomic(self.out / part.file_name, data)
+        write_atomic(self.out / file_name(part.number), data)
         done = Done(part.number, rows, errors, refused, hashlib.sha256(data).hexdigest())
         path = self.folder / DONE
         with writing(path), path.open("a", encoding="utf-8") as file:
@@ -154,24 +172,30 @@ def begun(out: Path) -> Manifest | None:
         _check_unused(out)
         return None
     try:
-        stored = json.loads(read_text(path, max_bytes=MAX_JOB_BYTES))
+        stored = parse_json(read_text(path, max_bytes=MAX_JOB_BYTES))
         if stored["format"] != FORMAT:
             raise DataError(f"{path} has another format", expected=FORMAT, received=stored["format"])
-        return Manifest(out, stored["about"], stored["parts"], stored["rows"], stored["skipped"])
+        manifest = Manifest(out, dict(stored["about"]), stored["parts"], stored["rows"], stored["skipped"])
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise MalformedFile(path, "the job cannot be read", hint="Choose another --out.") from exc
+    with writing(out):
+        for left in out.glob(".*.part"):  # what a killed call was writing
+            left.unlink()
+        _end_line(out / FOLDER / DONE)
+    return manifest
 
 
 def _check_unused(out: Path) -> None:
     """Check that OUT is empty, or has no more than a manifest that was not finished."""
     with writing(out):
-        if out.exists() and (entry := first_entry(out)) is not None and entry.name != FOLDER:
-            raise OutputError(
-                f"{out} is taken",
-                expected="a new name, an empty folder, or the folder of the same job",
-                received=f"a folder that holds {entry.name}",
-                hint="Choose another name: nothing is overwritten.",
-            )
+        entries = sorted(out.iterdir()) if out.exists() else []
+    if others := [entry.name for entry in entries if entry.name not in (FOLDER, LOCK)]:
+        raise OutputError(
+            f"{out} is taken",
+            expected="a new name, an empty folder, or the folder of the same job",
+            received=f"a folder that holds {others[0]}",
+            hint="Choose another name: nothing is overwritten.",
+        )
 
 
 class Writer:
@@ -189,7 +213,7 @@ class Writer:
 
     def add(self, kind: Kind, source: str, name: str, *, start: int, rows: int, before: int = 0, size: int = 0) -> None:
         """Add a part."""
-        part = Part(self._count, kind, source, name, start, rows, before, size)
+        part = Part(self._count, kind, source, name, start, rows, before, size, self._rows)
         with writing(self._out / FOLDER / PARTS):
             self._parts.write(f"{json.dumps(asdict(part))}\n")
         self._count, self._rows = self._count + 1, self._rows + rows
@@ -211,6 +235,10 @@ class Writer:
         Raises:
             DataError: there is not one picture.
         """
+        with writing(self._out / FOLDER):
+            for file in (self._files, self._parts):  # on the disk before the file that makes them the manifest
+                file.flush()
+                os.fsync(file.fileno())
         self.close()
         if not self._count:
             raise DataError("There are no pictures in the input", received=f"{self._skipped:,} other files")
@@ -233,7 +261,7 @@ def check_same(manifest: Manifest, about: Mapping[str, Any]) -> None:
         OutputError: it was begun with another model, input or option.
     """
     ours = json.loads(json.dumps(about))
-    for key in {**manifest.about, **ours}:
+    for key in manifest.about | ours:
         if manifest.about.get(key) != ours.get(key):
             raise OutputError(
                 f"{manifest.out} holds another job: its {key.replace('_', ' ')} is not the same",
@@ -241,6 +269,25 @@ def check_same(manifest: Manifest, about: Mapping[str, Any]) -> None:
                 received=ours.get(key),
                 hint="Choose another --out, or call with the same model, input and options again.",
             )
+
+
+def _end_line(path: Path) -> None:
+    """End a last line that was cut, so that the next one is a line of its own."""
+    if path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n"):
+        with path.open("a", encoding="utf-8") as file:
+            file.write("\n")
+
+
+def _parse(line: str | bytes) -> Any:
+    """The value of a line that was written here. (`parse_json` refuses names that are not valid text.)
+
+    Raises:
+        ValueError: it is not JSON, or nested too deep.
+    """
+    try:
+        return json.loads(line)
+    except RecursionError as exc:
+        raise ValueError("nested too deep") from exc
 
 
 def _lines(path: Path) -> Iterable[str]:

@@ -11,16 +11,15 @@ import tarfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inkdigit.errors import DataError, PictureError, UsageError
+from inkdigit.errors import DataError, PictureError
 from inkdigit.picture.decode import MAX_BYTES, Picture
-from inkdigit.scale.listing import MAX_LINE_BYTES, is_member, reading_tar
+from inkdigit.scale.listing import MAX_LINE_BYTES, PIXELS, column_of, is_member, label_at, reading_tar
 from inkdigit.scale.manifest import Part
-from inkdigit.scale.storage import Place, accessing, is_folder, opened, read_remote, size_of
+from inkdigit.scale.storage import Place, accessing, opened, read_picture, size_of, text_of
 from inkdigit.types import SIDE, Gray
 
 COLUMNS = (
@@ -36,7 +35,6 @@ COLUMNS = (
 )  # of Parquet, the first is used
 IDS = ("id", "key", "name")
 PARQUET_ROWS = 64  # that are read at a time
-PIXELS = SIDE * SIDE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,7 +70,7 @@ def read_part(part: Part, names: Sequence[Sequence[Any]], *, column: str | None 
 
 def _changed(part: Part, *, expected: object, received: object) -> DataError:
     return DataError(
-        f"{Place(part.source).bare} is not what it was when this job listed it",
+        f"{text_of(Place(part.source))} is not what it was when this job listed it",
         expected=expected,
         received=received,
         hint="Put the old file back, or begin a new job with another --out.",
@@ -80,19 +78,9 @@ def _changed(part: Part, *, expected: object, received: object) -> DataError:
 
 
 def _files(names: Sequence[Sequence[Any]]) -> Iterator[Entry]:
-    roots = {root for root, relative, _ in names if relative}
-    for root in sorted(roots):
-        is_folder(Place(root))  # on a machine that lacks the folder every picture would be missing
-    for root, relative, name in names:
+    for root, relative, name, is_certain in names:
         place = Place(root).joined(relative) if relative else Place(root)
-        yield Entry(_text(name), _text(place.bare), _remote(place) if place.is_remote else Path(place.name))
-
-
-def _remote(place: Place) -> bytes | PictureError:
-    try:
-        return read_remote(place, max_bytes=MAX_BYTES + 1)
-    except FileNotFoundError:
-        return PictureError(f"{place.bare} cannot be opened: there is no such file")
+        yield Entry(_text(name), text_of(place), read_picture(place, is_certain=is_certain))
 
 
 def _text(name: str) -> str:
@@ -116,7 +104,7 @@ def _members(tar: tarfile.TarFile, part: Part, place: Place) -> Iterator[Entry]:
         else:
             content = tar.extractfile(member)
             picture = content.read() if content else b""
-        yield Entry(f"{_text(part.name)}/{_text(member.name)}", _text(place.bare), picture)
+        yield Entry(f"{_text(part.name)}/{_text(member.name)}", text_of(place), picture)
 
 
 def _parquet(part: Part, place: Place, column: str | None) -> Iterator[Entry]:
@@ -125,7 +113,7 @@ def _parquet(part: Part, place: Place, column: str | None) -> Iterator[Entry]:
     with opened(place) as file, accessing(place):
         table = ParquetFile(file)
         names = table.schema_arrow.names
-        column = _column(place, names, column)
+        column = column_of(place, names, column)
         identity = next((name for name in IDS if name in names and name != column), None)
         wanted = [column] if identity is None else [column, identity]
         skip = part.start
@@ -140,24 +128,12 @@ def _parquet(part: Part, place: Place, column: str | None) -> Iterator[Entry]:
         for batch in table.iter_batches(PARQUET_ROWS, row_groups=groups, columns=wanted):
             for row in batch.to_pylist():
                 if part.start <= at < part.start + part.rows:
-                    own = at if identity is None else row[identity]
-                    yield Entry(f"{_text(part.name)}/{own}", _text(place.bare), _cell(row[column], place))
+                    own = None if identity is None else row[identity]
+                    own = at if own is None or own != own else own  # a missing name is None or not a number
+                    yield Entry(f"{_text(part.name)}/{own}", text_of(place), _cell(row[column], place))
                 at += 1
             if at >= part.start + part.rows:
                 return
-
-
-def _column(place: Place, names: Sequence[str], column: str | None) -> str:
-    """The column with pictures."""
-    known = [column] if column is not None else [name for name in COLUMNS if name in names]
-    if not known or known[0] not in names:
-        raise UsageError(
-            f"{place.bare} has no column with pictures",
-            expected=f"the column {column!r}" if column is not None else f"one of {', '.join(COLUMNS)}",
-            received=", ".join(names),
-            hint="Name it: --column NAME.",
-        )
-    return known[0]
 
 
 def _cell(value: object, place: Place) -> Picture | PictureError:
@@ -167,33 +143,29 @@ def _cell(value: object, place: Place) -> Picture | PictureError:
     if isinstance(value, bytes):
         return value
     if isinstance(value, str) and value:
-        target = Place(value)
-        if target.is_remote:
-            return _remote(target)
-        return _remote(_beside(place, value)) if place.is_remote else Path(place.name).parent / value
+        if place.is_remote and value.startswith("/"):
+            return PictureError("A table in a bucket names a file of a machine", received=value)
+        return read_picture(place.beside(value))
     return PictureError("There is no picture in this row", expected="bytes or a path", received=type(value).__name__)
-
-
-def _beside(place: Place, relative: str) -> Place:
-    bare, mark, options = place.name.partition("?")
-    return Place(f"{bare.rpartition('/')[0]}/{relative}{mark}{options}")
 
 
 def _csv(part: Part, place: Place) -> Iterator[Entry]:
     with opened(place) as file:
-        columns = file.readline(MAX_LINE_BYTES).decode(errors="replace").strip().lower().split(",")
-        skip = columns[:1] == ["label"]
+        label = label_at(place, file.readline(MAX_LINE_BYTES))
         file.seek(part.start)
         lines = (line for line in iter(lambda: file.readline(MAX_LINE_BYTES), b"") if line.strip())
         for row, line in enumerate(islice(lines, part.rows), part.before + 1):
-            yield Entry(f"{_text(part.name)}/{row}", _text(place.bare), _pixels(line, skip=skip))
+            yield Entry(f"{_text(part.name)}/{row}", text_of(place), _pixels(line, label))
 
 
-def _pixels(line: bytes, *, skip: bool) -> Gray | PictureError:
-    """The image (28, 28) of a line of numbers, without its label."""
+def _pixels(line: bytes, label: int | None) -> Gray | PictureError:
+    """The image (28, 28) of a line of numbers, without the one at `label`."""
+    cells = line.replace(b'"', b"").split(b",")
+    if label is not None:
+        del cells[label : label + 1]
     try:
-        values = np.array(line.split(b",")[skip:], np.bytes_).astype(np.int64)
-    except ValueError:
+        values = np.array(cells, np.bytes_).astype(np.int64)
+    except (ValueError, OverflowError):
         return PictureError("A pixel is not a whole number", expected=f"{PIXELS} numbers from 0 to 255")
     if len(values) != PIXELS or values.min() < 0 or values.max() > 255:
         low, high = (values.min(), values.max()) if len(values) else (0, 0)

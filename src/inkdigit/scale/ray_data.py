@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import logging
 import pickle
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
+from importlib.metadata import version
 from itertools import islice
 from typing import Any
 
-from inkdigit.errors import EngineError, InkdigitError
-from inkdigit.scale.engine import Work
+from inkdigit.errors import EngineError, InkdigitError, WorkersDied
+from inkdigit.scale.cluster import check_version
+from inkdigit.scale.engine import MAX_DEATHS, MEMORY_HINT, Work
 
 # Jobs of one dataset of Ray: so many, or more where there are many actors. All of them are in memory, those of single
 # pictures with their names (a third of a megabyte each), and at the end some actors wait for the last.
@@ -39,11 +42,14 @@ class RayData:
         import ray.data
 
         _be_quiet(ray.data.DataContext.get_current())
-        made = ray.put(make)  # once for all actors
+        made, tries = ray.put(make), _count_tries()  # once for all actors
         rows = [{"number": i, "job": pickle.dumps(job)} for i, job in enumerate(jobs)]
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
-            fn_constructor_args=([made],),  # in a list, so that it is fetched where it is needed
+            fn_constructor_args=(
+                version("inkdigit"),
+                [made, tries],
+            ),  # in a list, so that it is fetched where it is needed
             batch_size=1,
             batch_format="numpy",
             num_cpus=1,
@@ -59,6 +65,8 @@ class RayData:
                 if isinstance(result, InkdigitError):
                     raise result
                 yield jobs[row["number"]], result
+        except ray.exceptions.RayTaskError:
+            raise  # a bug
         except ray.exceptions.RayError as exc:
             raise EngineError(
                 f"The cluster did not do the work: {(str(exc).strip().splitlines() or [type(exc).__name__])[-1]}",
@@ -69,24 +77,49 @@ class RayData:
 class _Actor:
     """Does one job after the other."""
 
-    def __init__(self, made: list[Any]) -> None:
-        self._made = made
+    def __init__(self, version_there: str, references: list[Any]) -> None:
+        self._version, (self._made, self._tries) = version_there, references
         self._work: Work[Any, Any] | None = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        results = [pickle.dumps(self._do(pickle.loads(job))) for job in batch["job"]]
+        results = [pickle.dumps(self._do(*each)) for each in zip(batch["number"], batch["job"], strict=True)]
         return {"number": list(batch["number"]), "result": results}
 
-    def _do(self, job: Any) -> Any:
-        try:
-            if self._work is None:
-                import ray
+    def _do(self, number: int, job: bytes) -> Any:
+        import ray
 
-                make: Callable[[], Work[Any, Any]] = ray.get(self._made[0])
+        try:
+            if ray.get(self._tries.begin.remote(int(number))) > MAX_DEATHS:
+                what = pickle.loads(job)
+                raise WorkersDied(f"{MAX_DEATHS} processes died with the same work: {what}", hint=MEMORY_HINT)
+            if self._work is None:
+                check_version(self._version)  # before anything is unpickled that it may not know
+                make: Callable[[], Work[Any, Any]] = ray.get(self._made)
                 self._work = make()
-            return self._work(job)
+            return self._work(pickle.loads(job))
         except InkdigitError as exc:
             return exc
+
+
+class _Tries:
+    """Counts how often each job was begun: Ray Data would try one whose process dies for ever."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, number: int) -> int:
+        self._begun[number] += 1
+        return self._begun[number]
+
+
+def _count_tries() -> Any:
+    """A `_Tries` on this machine, without which there is no job."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    counted: Any = ray.remote(_Tries)
+    return counted.options(num_cpus=0, scheduling_strategy=here).remote()
 
 
 def _be_quiet(context: Any) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from inkdigit.errors import EngineError, PictureError, interleave
+from inkdigit.errors import PictureError, interleave
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.batch import read_each
 from inkdigit.scale.manifest import Part
@@ -31,6 +31,7 @@ Task = Literal["predict", "read"]
 TASKS: tuple[Task, ...] = get_args(Task)
 GROUP = 4096  # rows that are packed together: no more are in memory
 BATCH = 256  # pictures that are decoded at a time
+WINDOW_BYTES = 2**26  # of files that are in memory at a time: a few of the largest
 COMPRESSION = "zstd"
 
 
@@ -40,7 +41,6 @@ class Options:
 
     task: Task
     model: bytes
-    version: str  # of Inkdigit, where the job was begun
     batch: int = BATCH
     column: str | None = None
     accept_all: bool = False
@@ -54,6 +54,10 @@ class Job:
 
     part: Part
     names: Sequence[Sequence[Any]] = ()
+
+    def __str__(self) -> str:
+        """Which pictures it is about, for messages."""
+        return str(self.part)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +77,8 @@ class Worker:
         """Load the model.
 
         Raises:
-            EngineError: this machine has another version of Inkdigit.
             ModelFileError: the model cannot be used.
         """
-        _check_version(options.version)
         self._options = options
         self._sha256 = hashlib.sha256(options.model).hexdigest()
         with tempfile.TemporaryDirectory() as folder:
@@ -99,25 +101,12 @@ class Worker:
         with ParquetWriter(file, schema, compression=COMPRESSION) as writer:
             for group in self._answer.groups(entries):
                 made_by = {"model": self._answer.name, "model_sha256": self._sha256}
-                writer.write_batch(RecordBatch.from_pylist([row | made_by for row in group], schema))
+                numbered = [{"row": job.part.first + rows + i, **row, **made_by} for i, row in enumerate(group)]
+                writer.write_batch(RecordBatch.from_pylist(numbered, schema))
                 rows += len(group)
                 errors += sum(row["error"] is not None for row in group)
                 refused += sum(row.get("reason") is not None for row in group)
         return Finished(file.getvalue(), rows, errors, refused)
-
-
-def _check_version(expected: str) -> None:
-    from importlib.metadata import version
-
-    if (here := version("inkdigit")) != expected:
-        import socket
-
-        raise EngineError(
-            f"The machine {socket.gethostname()} has another version of Inkdigit",
-            expected=expected,
-            received=here,
-            hint="Install the same version on every machine.",
-        )
 
 
 class _Predicts:
@@ -142,7 +131,7 @@ class _Predicts:
         about: list[dict[str, Any]] = []
         images: list[Gray] = [np.zeros((0, 28, 28), np.uint8)]
         errors: dict[int, PictureError] = {}
-        while window := list(islice(entries, min(self._batch, GROUP - len(about)))):
+        while window := list(_window(entries, min(self._batch, GROUP - len(about)))):
             at = len(about)
             for some, wrong in read_each((entry.picture for entry in window), self._model.prepare):
                 images.append(some)
@@ -171,6 +160,16 @@ class _Reads:
         )
         while group := list(islice(rows, GROUP)):
             yield group
+
+
+def _window(entries: Iterator[Entry], most: int) -> Iterator[Entry]:
+    """The next entries, `most` of them or as many as have `WINDOW_BYTES`: those of shards are in memory."""
+    size = 0
+    for entry in islice(entries, most):
+        yield entry
+        size += len(entry.picture) if isinstance(entry.picture, bytes) else 0
+        if size >= WINDOW_BYTES:
+            return
 
 
 def _about(entry: Entry) -> dict[str, Any]:
@@ -227,4 +226,12 @@ def schema_of(task: Task) -> Schema:
     else:
         answers = [("text", pa.string()), ("confidence", pa.float64()), ("numbers", pa.list_(pa.struct(number)))]
     texts = ("reason", "error", "model", "model_sha256")
-    return pa.schema([("id", pa.string()), ("source", pa.string()), *answers, *((name, pa.string()) for name in texts)])
+    return pa.schema(
+        [
+            ("row", pa.int64()),
+            ("id", pa.string()),
+            ("source", pa.string()),
+            *answers,
+            *((name, pa.string()) for name in texts),
+        ]
+    )

@@ -34,7 +34,7 @@ from inkdigit.training.network import loop
 from inkdigit.training.network.predict import Outputs, predict
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Log, Part, silent
+from inkdigit.types import DataLike, Dataset, Log, Part, silent
 
 ROOT = Path("audits")
 
@@ -48,7 +48,7 @@ class Audited:
 
 
 def audit(
-    source: Dataset | str | Path,
+    source: DataLike,
     *,
     recipe: Recipe | str | Path = "fast",
     folds: int = 5,

@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from inkdigit.data.readers.arrays import ARRAYS
 from inkdigit.data.sources import NAMES, as_dataset
 from inkdigit.data.splits import SplitRule, Splits
 from inkdigit.errors import UsageError
 from inkdigit.synth.generated import check_digits
 from inkdigit.training.distill import where
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Dataset, Log
+from inkdigit.types import DataLike, Dataset, Log
 
 
-def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Dataset:
+def open_for(recipe: Recipe, source: DataLike, *, log: Log) -> Dataset:
     """Open the data, with every image prepared as the recipe says.
 
     Raises:
@@ -38,15 +39,17 @@ def open_for(recipe: Recipe, source: Dataset | str | Path, *, log: Log) -> Datas
     return dataset
 
 
-def source_of(data: Dataset | str | Path | None, recipe: Recipe) -> str:
+def source_of(data: DataLike | None, recipe: Recipe) -> str:
     """What opens the data again from any working directory: the name of a set, or an absolute path."""
     if isinstance(data, Dataset):
         return data.name
+    if isinstance(data, tuple):
+        return ARRAYS
     name = recipe.data if data is None else data
     return str(name) if name in NAMES else str(Path(name).expanduser().resolve())
 
 
-def sources_of(data: Dataset | str | Path | None, recipe: Recipe) -> dict[str, str | None]:
+def sources_of(data: DataLike | None, recipe: Recipe) -> dict[str, str | None]:
     """The fields of a recipe that name files, as any working directory can open them: the data and the teacher."""
     return {"data": source_of(data, recipe), "teacher": None if recipe.teacher is None else where(recipe.teacher)}
 

@@ -14,7 +14,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import looking_up
@@ -64,7 +72,8 @@ class Recipe(BaseModel):
     data: str = Field("mnist", max_length=MAX_PATH)  # the SOURCE to train on, where the command has no --data
     prepare: Literal["auto", "ink", "plain"] = "auto"  # preprocessing; auto: what suits the source
     # final: report on the test split; select: on held-out training images, without use of the test split.
-    protocol: Literal["final", "select"] = "final"
+    # all: nothing is held out; the report is on the training images. For a last training, after one that measured.
+    protocol: Literal["final", "select", "all"] = "final"
     # Images held out of training: a number from 1 up, a fraction below 1; 0 is the protocol's default.
     # No data set here has 10 million.
     validation: float = Field(0.0, ge=0, le=10_000_000)
@@ -144,8 +153,30 @@ class Recipe(BaseModel):
     accept_score: float | None = Field(None, ge=-1e6, le=1e6)  # a lower score is rejected; logits are tens
     calibrated_on: str | None = Field(None, max_length=64)  # SHA-256 of the training split
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    @model_validator(mode="wrap")
+    @classmethod
+    def _in_our_words(cls, fields: Any, check: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        """Make a recipe of `fields`, whoever calls; what is wrong with them is one UsageError."""
+        where = info.context or "Recipe"
+        for key, value in fields.items():
+            if key not in cls.model_fields:
+                hint = did_you_mean(key[:40], cls.model_fields) or "See all fields in docs/recipes.md."
+                raise UsageError(f"{where}: unknown recipe key {shorten(key)}", hint=hint)
+            try:
+                check_plain(value)
+            except ValueError as exc:
+                raise UsageError(f"{where}: {key}: {exc}") from exc
+        try:
+            recipe = check({key: _tuples(value) for key, value in fields.items()})
+            recipe._check_consistent()
+        except ValidationError as exc:
+            raise _first_problem(exc, where) from exc
+        except ValueError as exc:
+            raise UsageError(f"{where}: {exc}") from exc
+        return recipe
+
+    def _check_consistent(self) -> None:
+        """Raise a ValueError for fields that exclude each other."""
         blocks = len(self.filters)
         for field in PER_BLOCK:
             value = getattr(self, field)
@@ -163,13 +194,15 @@ class Recipe(BaseModel):
             raise ValueError(f"whiten needs a convolution with a kernel of 2 to {SIDE}")
         if self.outliers and self.teacher is not None:
             raise ValueError("a teacher does not know outliers: leave one of the two out")
-        if self.needs_validation and self.protocol == "final" and not self.validation:
-            raise ValueError("plateau, early stopping and keep = 'best' need validation > 0")
+        if self.protocol == "all" and self.validation:
+            raise ValueError("protocol = 'all' holds nothing out: it excludes validation > 0")
+        if self.needs_validation and self.protocol != "select" and not self.validation:
+            how = "a protocol that holds images out" if self.protocol == "all" else "validation > 0"
+            raise ValueError(f"plateau, early stopping and keep = 'best' need {how}")
         if not self.name.isprintable():
             raise ValueError("name has characters that cannot be printed")
         if problem := self.too_large():
             raise ValueError(problem)
-        return self
 
     def too_large(self, classes: int = len(DIGITS)) -> str | None:
         """Why the network is too large to train, with the keys to change; None where it is not."""
@@ -245,25 +278,7 @@ class Recipe(BaseModel):
         Raises:
             UsageError: an unknown key, a value of another type or outside its range, fields that exclude each other.
         """
-        for key, value in fields.items():
-            if key not in cls.model_fields:
-                hint = did_you_mean(key[:40], cls.model_fields) or "See all fields in docs/recipes.md."
-                raise UsageError(f"{where}: unknown recipe key {shorten(key)}", hint=hint)
-            try:
-                check_plain(value)
-            except ValueError as exc:
-                raise UsageError(f"{where}: {key}: {exc}") from exc
-        try:
-            return cls.model_validate({key: _tuples(value) for key, value in fields.items()})
-        except ValidationError as exc:
-            first, *_ = errors = exc.errors()
-            message = first["msg"].removeprefix("Value error, ")
-            if not first["loc"]:  # fields that exclude each other
-                raise UsageError(f"{where}: {message}") from exc
-            name = first["loc"][0]
-            # Of a field that may be a list, the innermost error says most.
-            inner = max((error for error in errors if error["loc"][0] == name), key=lambda error: len(error["loc"]))
-            raise UsageError(f"{where}: {name}: {inner['msg']}", received=shorten(inner["input"])) from exc
+        return cls.model_validate(dict(fields), context=where)
 
     def change(self, changes: Mapping[str, Any]) -> Recipe:
         """The same recipe with some fields changed, checked again."""
@@ -288,6 +303,15 @@ class Recipe(BaseModel):
         if self.teacher is not None:
             fields["teacher"] = True
         return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()
+
+
+def _first_problem(exc: ValidationError, where: str) -> UsageError:
+    """What pydantic finds wrong with a recipe, as an error of ours."""
+    first, *_ = errors = exc.errors()
+    name = first["loc"][0]
+    # Of a field that may be a list, the innermost error says most.
+    inner = max((error for error in errors if error["loc"][0] == name), key=lambda error: len(error["loc"]))
+    return UsageError(f"{where}: {name}: {inner['msg']}", received=shorten(inner["input"]))
 
 
 def _tuples(value: Any) -> Any:

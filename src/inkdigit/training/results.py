@@ -160,8 +160,9 @@ def _story(
 
 def check_data(job: Job) -> Check:
     """The checks of the data that the run may look at: a `select` run leaves the test split out."""
-    dataset = set_aside(job.dataset, job.recipe.test_fraction)
-    return check(replace(dataset, test=None) if job.splits.report_name == "validation" else dataset)
+    is_all = job.recipe.protocol == "all"
+    dataset = job.dataset if is_all else set_aside(job.dataset, job.recipe.test_fraction)
+    return check(dataset if job.splits.report_name == "test" else replace(dataset, test=None))
 
 
 def augmented_glimpses(job: Job) -> Gray:

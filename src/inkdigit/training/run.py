@@ -21,7 +21,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -32,15 +32,17 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training import curves, environment, trial
+from inkdigit.scale.cluster import check_workers, connected
+from inkdigit.training import curves, environment, parallel, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
 from inkdigit.training.device import choose_device, gpu_memory, use_threads
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint, loop
+from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.types import DataLike, Log, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,23 +69,30 @@ class Run:
 
 def train(
     recipe: Recipe | str | Path,
+    data: DataLike | None = None,
     *,
-    data: Dataset | str | Path | None = None,
+    source: str | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     device: str = "auto",
+    engine: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
     import_seconds: float | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Run:
     """Train as `recipe` says and write a run directory: `out`, or a new one under `runs/`.
 
-    `data` is a data set or a SOURCE, else the one that the recipe names; `device` is auto, cpu or cuda;
-    `import_seconds` is the time that the caller spent on importing this file, for the report.
+    `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
+    data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
+    cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
+    spent on importing this file, for the report.
 
     Raises:
-        UsageError: an unknown recipe, source or device, splits that the data cannot give, an unfit teacher; or another
-            training is at work in `out`.
+        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or
+            another training is at work in `out`.
+        EngineError: there is no cluster at the address, or its processes keep dying.
         DataError: the data cannot be used.
         ModelFileError: the teacher's file cannot be used.
         Diverged: the loss is no longer a number.
@@ -94,53 +103,65 @@ def train(
         recipe = Recipe.load(recipe)
     if seed is not None:
         recipe = recipe.change({"seed": seed})
-    with _clock() as seconds:
-        target = choose_device(device)
-        dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
-        teacher = open_teacher(recipe, dataset)
-        splits = splits_of(dataset, recipe)
-        net = trial.build(recipe, splits, len(dataset.classes))
-        recipe = recipe.change(sources_of(data, recipe))  # so that recipe.toml alone repeats the run
-        about = environment.describe(dataset, source=recipe.data, device=target)
-        about["teacher"] = None if teacher is None else teacher.describe().to_json()
-        folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
-    with locked(folder, "training"):
-        check_free(folder)  # another training may have written here in the meantime
-        write_atomic(folder / runs.RECIPE, recipe.to_toml())
-        write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
-        with gpu_memory("Train on the processor: --device cpu."):
-            state = loop.start(net.to(target), recipe)
-        checkpoint.write(folder, state)
-        job = Job(folder, recipe, dataset, splits, about, target, teacher)
-        return _finish(job, state, seconds=_before_training(import_seconds, seconds()), on_tick=on_tick, log=log)
+    on_ray = check_workers(engine, address, workers)
+    with connected(address, workers=workers) if on_ray else nullcontext():
+        with _clock() as seconds:
+            target = choose_device("auto" if on_ray and device == "cuda" else device)  # of this process
+            dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
+            teacher = open_teacher(recipe, dataset)
+            splits = splits_of(dataset, recipe)
+            net = trial.build(recipe, splits, len(dataset.classes))
+            recipe = recipe.change(sources_of(source or data, recipe))  # so that recipe.toml alone repeats the run
+            about = environment.describe(dataset, source=recipe.data, device=target)
+            about["teacher"] = None if teacher is None else teacher.describe().to_json()
+            if on_ray:
+                share_out(about, recipe, len(splits.train), workers=workers, device=device)
+            folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
+        with locked(folder, "training"):
+            check_free(folder)  # another training may have written here in the meantime
+            write_atomic(folder / runs.RECIPE, recipe.to_toml())
+            write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
+            with gpu_memory("Train on the processor: --device cpu."):
+                state = loop.start(net.to(target), recipe)
+            checkpoint.write(folder, state)
+            job = Job(folder, recipe, dataset, splits, about, target, teacher)
+            spent = _before_training(import_seconds, seconds())
+            return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, log=log)
 
 
 def resume(
     run: str | Path,
     *,
-    data: Dataset | None = None,
+    data: DataLike | None = None,
     device: str = "auto",
+    engine: str = "local",
+    address: str | None = None,
+    workers: int | None = None,
     import_seconds: float | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Run:
     """Continue an interrupted run after its last finished epoch; it ends as if it had never been stopped.
 
-    `data` is needed only if the run began with a data set that no source opens.
+    `data` is needed only if the run began with a data set or arrays that no source opens. A run that workers share goes
+    on with as many as it began with.
 
     Raises:
-        UsageError: no such run, it is finished, or another training is at work on it.
+        UsageError: no such run, it is finished, it began with other workers, or another training is at work on it.
         DataError: data or teacher are not those that the run began with, or its files are damaged.
         TrainingError: the GPU's memory is full.
     """
+    on_ray = check_workers(engine, address, workers)
     folder = runs.find(run)
     _check_unfinished(folder)
-    with locked(folder, "training"):
+    begun = check_resumed(folder, environment.read(folder), on_ray=on_ray, workers=workers)
+    with connected(address, workers=begun) if on_ray else nullcontext(), locked(folder, "training"):
         _check_unfinished(folder)  # another process may have finished it in the meantime
         with _clock() as seconds:
-            job, state = _reopen(folder, data, device, log)
+            job, state = _reopen(folder, data, "auto" if on_ray and device == "cuda" else device, log)
         log(f"Going on after epoch {state.epoch}.")
-        return _finish(job, state, seconds=_before_training(import_seconds, seconds()), on_tick=on_tick, log=log)
+        spent = _before_training(import_seconds, seconds())
+        return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, log=log)
 
 
 def _check_unfinished(folder: Path) -> None:
@@ -148,7 +169,7 @@ def _check_unfinished(folder: Path) -> None:
         raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train again.")
 
 
-def _reopen(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple[Job, loop.State]:
+def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple[Job, loop.State]:
     """A run as it was after its last good checkpoint; rows of later epochs are cut off its curves.
 
     Raises:
@@ -177,9 +198,11 @@ def _reopen(folder: Path, data: Dataset | None, device: str, log: Log) -> tuple[
     return Job(folder, recipe, dataset, splits, about, target, teacher), state
 
 
-def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: OnTick | None, log: Log) -> Run:
+def _finish(
+    job: Job, state: loop.State, *, device: str, seconds: dict[str, float], on_tick: OnTick | None, log: Log
+) -> Run:
     """Train to the end; calibrate and export; evaluate and report. `seconds` are those of the stages before."""
-    _train(job, state, on_tick, log)
+    state = _train(job, state, device, on_tick, log)
     with _clock() as export_seconds:
         data = write_model(job, state)
     write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
@@ -188,15 +211,19 @@ def _finish(job: Job, state: loop.State, *, seconds: dict[str, float], on_tick: 
     return Run(job.folder)
 
 
-def _train(job: Job, state: loop.State, on_tick: OnTick | None, log: Log) -> None:
-    """Run the loop; after each epoch write its row and a checkpoint.
+def _train(job: Job, state: loop.State, device: str, on_tick: OnTick | None, log: Log) -> loop.State:
+    """Run the loop, here or in the workers that share the run; after each epoch write its row and a checkpoint.
 
     Raises:
         TrainingError: the GPU's memory is full.
     """
     smaller = f"or train again with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
+    again = f"inkdigit train --resume {job.folder}"
     try:
-        with gpu_memory(f"Go on with: inkdigit train --resume {job.folder} --device cpu; {smaller}."):
+        if parallel.WORKERS in job.about:
+            again += f" --engine ray --workers {job.about[parallel.WORKERS]}"
+            return parallel.train(job, state, device=device, log=log)
+        with gpu_memory(f"Go on with: {again} --device cpu; {smaller}."):
             rows = trial.epochs(
                 state, job.recipe, job.splits, job.device, teacher=job.teacher, on_tick=on_tick, log=log
             )
@@ -204,8 +231,9 @@ def _train(job: Job, state: loop.State, on_tick: OnTick | None, log: Log) -> Non
                 curves.append(job.folder, row)
                 checkpoint.write(job.folder, state)
     except KeyboardInterrupt as exc:
-        message = f"Stopped in epoch {state.epoch + 1}. Go on with: inkdigit train --resume {job.folder}"
-        raise KeyboardInterrupt(message) from exc
+        epoch = "" if parallel.WORKERS in job.about else f" in epoch {state.epoch + 1}"
+        raise KeyboardInterrupt(f"Stopped{epoch}. Go on with: {again}") from exc
+    return state
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """One recipe with several random seeds: a run directory for each, and the mean of their results.
 
 In: a recipe, seeds, data. Out: a folder with `seeds.json` and `seeds.md`, and its `Seeds`. Called again it continues: a
-finished run of the same recipe, data and seed is taken over, an unfinished one is resumed.
+finished run of the same recipe, data and seed is taken over, an unfinished one is resumed. They are trained one after
+the other, or by the processes of a cluster, which see the folder.
 
     runs/20261120-101502-fast-seeds/   seeds.json · seeds.md       beside 20261120-101502-fast-s0/, …-s1/
     DIR/                               seeds.json · seeds.md · s0/ · s1/ …                   where --out names it
@@ -10,13 +11,26 @@ finished run of the same recipe, data and seed is taken over, an unfinished one 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import inkdigit.runs as runs
-from inkdigit.errors import DataError, Diverged, OutputError, ParityError, TrainingError, UsageError
+from inkdigit.errors import (
+    DataError,
+    Diverged,
+    EngineError,
+    InkdigitError,
+    OutputError,
+    ParityError,
+    TrainingError,
+    UsageError,
+    WorkersDied,
+)
 from inkdigit.files import check_unlocked, first_entry, locked, write_atomic, writing
 from inkdigit.measure.ledger import Entry, read_finished
 from inkdigit.measure.seeds import NOT_YET, Seeds, format_seeds, gather, read_summary, relative, resolve
@@ -24,9 +38,11 @@ from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import find
 from inkdigit.report.numbers import percent
 from inkdigit.report.seeds import PAGE, to_markdown
+from inkdigit.scale.cluster import check_shared, connected, has_gpus, marked, require_ray, uses_ray
+from inkdigit.scale.engine import MAX_DEATHS
 from inkdigit.training import environment, run, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
-from inkdigit.training.device import choose_device
+from inkdigit.training.device import choose_device, use_threads
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
@@ -50,9 +66,11 @@ class _Plan:
     recipe: Recipe  # its field `data` opens the data again
     seeds: tuple[int, ...]
     named: bool  # --out names the folder, and the runs are inside it
-    data: Dataset | None  # a data set that no source opens
+    dataset: Dataset
+    is_opened: bool  # by the caller: no source opens it
     identity: dict[str, Any]
     device: str
+    gpus: bool  # of a cluster, one for each run
     log: Log
     on_tick: OnTick | None
     places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once it has a name
@@ -71,17 +89,24 @@ def train_seeds(
     data: Dataset | str | Path | None = None,
     out: str | Path | None = None,
     device: str = "auto",
+    engine: str = "local",
+    address: str | None = None,
     import_seconds: float | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Trained:
-    """Train `recipe` with each of `seeds`, one after the other; the runs are written to `out`, else under `runs/`.
+    """Train `recipe` with each of `seeds`; the runs are written to `out`, else under `runs/`.
 
-    A seed whose loss is no longer a number, or whose file does not predict what its network does, does not stop the
-    others. The other arguments are those of `run.train`.
+    With the engine `local` they are trained one after the other. With `ray` each is a task of the cluster at `address`,
+    with one core and one thread; they end in any order, and `on_tick` is not called. A seed whose loss is no longer a
+    number, or whose file does not predict what its network does, does not stop the others. The other arguments are
+    those of `run.train`.
 
     Raises:
-        UsageError: no seed, a seed twice, an unknown recipe, source or device, or the same is being trained already.
+        UsageError: no seed, a seed twice, an unknown recipe, source, device or engine, or the same is being trained
+            already.
+        MissingExtra: Ray is not installed.
+        NoCluster: there is no cluster at the address.
         DataError: the data cannot be used.
         OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
@@ -89,20 +114,42 @@ def train_seeds(
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
-    dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, device, log=log)
+    on_ray = uses_ray(engine, address)
+    here = "auto" if on_ray and device == "cuda" else device  # this machine need not have what the cluster has
+    dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, here, log=log)
     recipe = recipe.change(sources_of(data, recipe))
     identity = _identity(recipe, dataset.sha256, recipe.teacher and ModelFile.of(find(recipe.teacher)).sha256)
-    plan = _Plan(
-        _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
-        recipe,
-        tuple(sorted(seeds)),
-        named=out is not None,
-        data=data if isinstance(data, Dataset) else None,
-        identity=identity,
-        device=device,
-        log=log,
-        on_tick=on_tick,
-    )
+    with connected(address) if on_ray else nullcontext():
+        gpus = on_ray and has_gpus(device)
+        plan = _Plan(
+            _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
+            recipe,
+            tuple(sorted(seeds)),
+            named=out is not None,
+            dataset=dataset,
+            is_opened=isinstance(data, Dataset),
+            identity=identity,
+            device=device,
+            gpus=gpus,
+            log=log,
+            on_tick=on_tick,
+        )
+        if on_ray:
+            _train_set(plan, lambda: _train_on_ray(plan))
+        else:
+            _train_set(plan, lambda: _train_all(plan, import_seconds))
+    if not plan.entries:
+        raise TrainingError("No seed could be trained", received=next(iter(plan.missing.values())))
+    return Trained(plan.folder, _seeds(plan))
+
+
+def _train_set(plan: _Plan, train: Callable[[], None]) -> None:
+    """Find out what is finished, and `train` the rest while no other command writes to the folder.
+
+    Raises:
+        UsageError: the same is being trained already.
+        OutputError: something else is in the place of a run or the summary.
+    """
     try:
         _find_finished(plan)
     except OutputError:
@@ -113,11 +160,8 @@ def train_seeds(
     with locked(plan.folder, "training"):
         _find_finished(plan)  # another training may have written here in the meantime
         for seed, entry in plan.entries.items():
-            log(f"Seed {seed}: taken over from {entry.folder}")
-        _train_all(plan, import_seconds)
-    if not plan.entries:
-        raise TrainingError("No seed could be trained", received=next(iter(plan.missing.values())))
-    return Trained(plan.folder, _seeds(plan))
+            plan.log(f"Seed {seed}: taken over from {entry.folder}")
+        train()
 
 
 def _check_trainable(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
@@ -230,7 +274,7 @@ def _exists(plan: _Plan, seed: int, place: Path) -> bool:
 
 
 def _train_all(plan: _Plan, import_seconds: float | None) -> None:
-    """Train what is missing; the summary is written after every seed.
+    """Train what is missing, one after the other; the summary is written after every seed.
 
     Raises:
         TrainingError: the GPU's memory is full.
@@ -239,19 +283,12 @@ def _train_all(plan: _Plan, import_seconds: float | None) -> None:
     for number, seed in enumerate(plan.seeds, 1):
         if seed in plan.entries:
             continue
-        if seed not in plan.places:
-            plan.places[seed] = runs.create(plan.recipe.name, seed=seed)
-        place = plan.places[seed]
-        _write(plan)  # so that the summary names the run, however it ends
-        plan.log(f"Seed {seed}, {number} of {len(plan.seeds)}: {place}")
+        place = _begin(plan, seed, number)
         try:
             _train(plan, seed, place, import_seconds)
-            plan.entries[seed] = read_finished(place)
-            del plan.missing[seed]
-            plan.log(f"Seed {seed}: {percent(plan.entries[seed].report['accuracy'])} %")
+            _end(plan, seed, None)
         except (Diverged, ParityError) as exc:
-            plan.missing[seed] = f"{exc.kind}: {exc.problem}"
-            plan.log(f"Seed {seed} failed: {exc}")
+            _end(plan, seed, exc)
         except KeyboardInterrupt as exc:
             message = f"Stopped in seed {seed}, {number} of {len(plan.seeds)}. Go on with: the same command"
             raise KeyboardInterrupt(message) from exc
@@ -259,26 +296,110 @@ def _train_all(plan: _Plan, import_seconds: float | None) -> None:
     _write(plan)
 
 
+def _begin(plan: _Plan, seed: int, number: int) -> Path:
+    """Give a run its directory, and write down which it is."""
+    if seed not in plan.places:
+        plan.places[seed] = runs.create(plan.recipe.name, seed=seed)
+    _write(plan)  # so that the summary names the run, however it ends
+    plan.log(f"Seed {seed}, {number} of {len(plan.seeds)}: {plan.places[seed]}")
+    return plan.places[seed]
+
+
+def _end(plan: _Plan, seed: int, error: InkdigitError | None) -> None:
+    """Note how a run ended."""
+    if error is not None:
+        plan.missing[seed] = f"{error.kind}: {error.problem}"
+        plan.log(f"Seed {seed} failed: {error}")
+        return
+    plan.entries[seed] = read_finished(plan.places[seed])
+    del plan.missing[seed]
+    plan.log(f"Seed {seed}: {percent(plan.entries[seed].report['accuracy'])} %")
+
+
 def _train(plan: _Plan, seed: int, place: Path, import_seconds: float | None) -> None:
+    data = plan.dataset if plan.is_opened else None
+    more: dict[str, Any] = {"import_seconds": import_seconds, "log": plan.log, "on_tick": plan.on_tick}
     if (place / runs.RECIPE).is_file():
-        run.resume(
-            place,
-            data=plan.data,
-            device=plan.device,
-            import_seconds=import_seconds,
-            log=plan.log,
-            on_tick=plan.on_tick,
-        )
+        run.resume(place, data=data, device=plan.device, **more)
     else:
-        run.train(
-            plan.of_seed(seed),
-            data=plan.data,
-            out=place,
-            device=plan.device,
-            import_seconds=import_seconds,
-            log=plan.log,
-            on_tick=plan.on_tick,
-        )
+        run.train(plan.of_seed(seed), data=data, out=place, device=plan.device, **more)
+
+
+def _train_on_ray(plan: _Plan) -> None:
+    """Train what is missing as tasks of the cluster, each with a core; Ray runs one again whose process died.
+
+    Raises:
+        InkdigitError: what stops all of the seeds, such as a folder that a machine does not see.
+    """
+    ray = require_ray()
+    options = {"num_cpus": 1, "num_gpus": int(plan.gpus), "max_retries": MAX_DEATHS - 1}
+    task, dataset = ray.remote(**options)(_train_apart), ray.put(plan.dataset)
+    waiting: dict[Any, int] = {}
+    _write(plan)
+    with marked(plan.folder) as mark:
+        try:
+            for number, seed in enumerate(plan.seeds, 1):
+                if seed not in plan.entries:
+                    place = _begin(plan, seed, number).resolve()
+                    source = None if plan.is_opened else plan.recipe.data
+                    ref = task.remote(plan.of_seed(seed), place, dataset, source, plan.device, mark, sys.argv)
+                    waiting[ref] = seed
+            while waiting:
+                done = ray.wait(list(waiting))[0][0]
+                seed = waiting.pop(done)
+                lines, error = _result_of(done, seed)
+                for line in lines:
+                    plan.log(f"Seed {seed}: {line}")
+                _end(plan, seed, error)
+                _write(plan)
+        except KeyboardInterrupt as exc:
+            message = f"Stopped after {len(plan.entries)} of {len(plan.seeds)} seeds. Go on with: the same command"
+            raise KeyboardInterrupt(message) from exc
+        finally:
+            for ref in waiting:
+                ray.cancel(ref, force=True)
+
+
+def _result_of(ref: Any, seed: int) -> tuple[list[str], InkdigitError | None]:
+    """What a task has to say, and why its seed failed, if it did.
+
+    Raises:
+        InkdigitError: what stops the other seeds, too.
+    """
+    ray = require_ray()
+    try:
+        lines, error = ray.get(ref)
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
+        return [], WorkersDied(f"The process of seed {seed} died {MAX_DEATHS} times", hint="Is there enough memory?")
+    except ray.exceptions.RayTaskError:
+        raise  # a bug
+    except ray.exceptions.RayError as exc:
+        lost = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        raise EngineError(f"The cluster lost seed {seed}: {lost}", hint="Go on with: the same command.") from exc
+    if error is not None and not isinstance(error, Diverged | ParityError):
+        raise error
+    return lines, error
+
+
+def _train_apart(
+    recipe: Recipe, place: Path, dataset: Dataset, source: str | None, device: str, mark: Path, argv: list[str]
+) -> tuple[list[str], InkdigitError | None]:
+    """Train one seed, or go on with it, in a process of the cluster; what it has to say, and an error."""
+    lines: list[str] = []
+    sys.argv = argv  # for env.json: the command is that of the user
+    use_threads(1)  # the core that the task has
+    try:
+        check_shared(mark)
+        if checkpoint.exists(place):
+            if not runs.is_finished(place):  # else the process died just after
+                run.resume(place, data=dataset, device=device, log=lines.append)
+        else:
+            with writing(place), suppress(FileNotFoundError):
+                shutil.rmtree(place)  # of this task, if its process died before the first checkpoint
+            run.train(recipe, data=dataset, source=source, out=place, device=device, log=lines.append)
+    except InkdigitError as exc:
+        return lines, exc
+    return lines, None
 
 
 def _seeds(plan: _Plan) -> Seeds:

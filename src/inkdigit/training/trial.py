@@ -14,6 +14,7 @@ from inkdigit.synth.generated import Amounts, extend
 from inkdigit.training.device import deterministic, uses_bfloat16
 from inkdigit.training.distill import Teacher
 from inkdigit.training.network import loop, nets
+from inkdigit.training.network.share import ALONE, Share
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Log, Part, silent
 
@@ -47,9 +48,12 @@ def epochs(
     *,
     teacher: Teacher | None = None,
     on_tick: OnTick | None = None,
+    share: Share = ALONE,
     log: Log = silent,
 ) -> Iterator[loop.Row]:
     """Draw the images that the recipe asks for, train to its end with deterministic operations; yield a row per epoch.
+
+    `share` is the part of this process in a training that several do together.
 
     Raises:
         Diverged: the loss is no longer a number.
@@ -64,6 +68,7 @@ def epochs(
         bfloat16=uses_bfloat16(recipe, device),
         teacher=teacher,
         on_tick=on_tick,
+        share=share,
     )
     with deterministic(device):
         yield from rows

@@ -1,11 +1,13 @@
 """Worker processes that train: each runs one training at a time and reports every epoch.
 
 In: `Training`s, each with its images. Out: calls of `on_epoch` and `on_end` in the calling process. The workers have no
-access to the study and write no files, so a worker that dies loses only its current training.
+access to the study and write no files, so a worker that dies loses only its current training. `ray_tune.train_all` does
+the same with the processes of a cluster.
 """
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, Protocol
 
 from inkdigit.data.splits import Splits
 from inkdigit.errors import InkdigitError, TrainingError
@@ -45,6 +47,37 @@ class End:
     died: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """An epoch of a training: its number (from 1), its accuracy on the validation split, the seconds so far."""
+
+    number: int
+    accuracy: float  # nan without a validation split
+    seconds: float
+
+
+class TrainAll(Protocol):
+    """Runs trainings; the two implementations are `train_all` here and in `ray_tune`."""
+
+    def __call__(
+        self,
+        next_training: Callable[[], Training | None],
+        *,
+        jobs: int,
+        on_epoch: Callable[[Training, int, float], bool],
+        on_end: Callable[[Training, End], None],
+    ) -> None:
+        """Run what `next_training` returns, `jobs` at once, until it returns None and all trainings have ended.
+
+        `on_epoch` gets the epoch (from 1) and the accuracy on the validation split, nan without one; the training is
+        stopped if it returns False. If a worker died, `next_training` may return its training again.
+
+        Raises:
+            TrainingError: `MAX_DEATHS_IN_A_ROW` workers die, and no training ends between.
+        """
+        ...
+
+
 @dataclass(slots=True, eq=False)
 class _Worker:
     process: BaseProcess
@@ -59,14 +92,7 @@ def train_all(
     on_epoch: Callable[[Training, int, float], bool],
     on_end: Callable[[Training, End], None],
 ) -> None:
-    """Run what `next_training` returns, `jobs` at once, until it returns None and all trainings have ended.
-
-    `on_epoch` gets the epoch (from 1) and the accuracy on the validation split, nan without one; the training is
-    stopped if it returns False. If a worker died, `next_training` may return its training again.
-
-    Raises:
-        TrainingError: `MAX_DEATHS_IN_A_ROW` workers die, and no training ends between.
-    """
+    """See `TrainAll`; the workers are processes of this machine."""
     workers: list[_Worker] = []
     deaths = 0
     try:
@@ -79,21 +105,27 @@ def train_all(
                 worker = next(w for w in workers if w.pipe is pipe)
                 message, training = _receive(worker), worker.training
                 assert training is not None
-                if isinstance(message, tuple):
-                    _send(worker, on_epoch(training, *message))
+                if isinstance(message, Epoch):
+                    _send(worker, on_epoch(training, message.number, message.accuracy))
                     continue
                 worker.training = None
                 deaths = deaths + 1 if message.died else 0
                 if message.died:
                     workers.remove(worker)
                 on_end(training, message)
-            if deaths >= MAX_DEATHS_IN_A_ROW:
-                raise TrainingError(
-                    f"{deaths} workers died one after the other",
-                    hint="Is there enough memory? Try --jobs 1; the messages of the workers are above.",
-                )
+            check_deaths(deaths, hint="Is there enough memory? Try --jobs 1; the messages of the workers are above.")
     finally:
         _stop(workers)
+
+
+def check_deaths(in_a_row: int, *, hint: str) -> None:
+    """Check that not so many workers have died one after the other that the next one will die, too.
+
+    Raises:
+        TrainingError: they have.
+    """
+    if in_a_row >= MAX_DEATHS_IN_A_ROW:
+        raise TrainingError(f"{in_a_row} workers died one after the other", hint=hint)
 
 
 def _assign(workers: list[_Worker], next_training: Callable[[], Training | None], jobs: int) -> None:
@@ -138,10 +170,10 @@ def _send(worker: _Worker, message: Training | bool) -> None:
         worker.pipe.send(message)
 
 
-def _receive(worker: _Worker) -> tuple[int, float] | End:
-    """The epoch and accuracy that a worker reports, or the end of its training."""
+def _receive(worker: _Worker) -> Epoch | End:
+    """The epoch that a worker reports, or the end of its training."""
     try:
-        message: tuple[int, float] | End = worker.pipe.recv()
+        message: Epoch | End = worker.pipe.recv()
     except (EOFError, OSError):
         worker.process.join()
         return End(died=True, problem=f"its process ended with code {worker.process.exitcode}")
@@ -171,6 +203,17 @@ def _work(pipe: Connection) -> None:
 
 def _train(pipe: Connection, training: Training) -> End:
     """Run one training, and send each epoch; stop it where the answer is False."""
+    for message in progress(training):
+        if isinstance(message, End):
+            return message
+        pipe.send(message)
+        if not pipe.recv():
+            break
+    return End(seconds=message.seconds)
+
+
+def progress(training: Training) -> Iterator[Epoch | End]:
+    """Run one training: each epoch as it ends, then the end of the training."""
     from inkdigit.training import trial
     from inkdigit.training.device import choose_device
     from inkdigit.training.network import loop
@@ -181,9 +224,7 @@ def _train(pipe: Connection, training: Training) -> End:
         state = loop.start(trial.build(recipe, splits, training.classes).to(device), recipe)
         for row in trial.epochs(state, recipe, splits, device):
             seconds += row.seconds
-            pipe.send((row.epoch, float("nan") if row.validation_accuracy is None else row.validation_accuracy))
-            if not pipe.recv():
-                return End(seconds=seconds)
-        return End(trial.accuracy(state, recipe, splits.report, device), seconds)
+            yield Epoch(row.epoch, math.nan if row.validation_accuracy is None else row.validation_accuracy, seconds)
+        yield End(trial.accuracy(state, recipe, splits.report, device), seconds)
     except InkdigitError as exc:
-        return End(seconds=seconds, problem=str(exc))
+        yield End(seconds=seconds, problem=str(exc))

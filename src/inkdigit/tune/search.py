@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune import pool
-from inkdigit.tune.pool import End, Training
+from inkdigit.tune.pool import End, TrainAll, Training
 from inkdigit.tune.space import Space
 from inkdigit.tune.splits import Division
 from inkdigit.tune.study import (
@@ -43,6 +42,7 @@ class Search:
     study: Study
     trials: int
     jobs: int
+    train_all: TrainAll
     log: Log
 
     def recipe(self, params: Mapping[str, Any]) -> Recipe:
@@ -81,7 +81,7 @@ def run_trials(search: Search) -> None:
     def on_end(training: Training, end: End) -> None:
         log(_store_end(search, running.pop(training.key), end))
 
-    pool.train_all(next_training, jobs=search.jobs, on_epoch=on_epoch, on_end=on_end)
+    search.train_all(next_training, jobs=search.jobs, on_epoch=on_epoch, on_end=on_end)
 
 
 def _propose(search: Search, trial: Trial) -> Recipe:

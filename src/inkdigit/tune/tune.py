@@ -8,6 +8,8 @@ In: a starting recipe, a space, data, a number of trials. Out: a directory with 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ import inkdigit.runs as runs
 from inkdigit.errors import MissingExtra, TrainingError, UsageError
 from inkdigit.files import check_free, locked, write_atomic
 from inkdigit.machine import cores
+from inkdigit.scale.cluster import connected, processors, uses_ray
 from inkdigit.training.recipe import Recipe
+from inkdigit.tune import pool, ray_tune
 from inkdigit.tune.pages import content_of, write_page
+from inkdigit.tune.pool import TrainAll
 from inkdigit.tune.search import Search, run_trials
 from inkdigit.tune.space import Space
 from inkdigit.tune.splits import divide
@@ -66,26 +71,30 @@ def tune(
     data: str | Path | Dataset | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
     log: Log = silent,
 ) -> Tuned:
     """Search `space` for a recipe with a higher validation accuracy than `recipe`.
 
     If `out`, or the study of its name in `storage`, already has a search, the search continues until it has `trials`
-    trials in total. Workers are separate processes: a script that calls this needs `if __name__ == "__main__":`.
+    trials in total. Workers are `jobs` separate processes, by default one for each core, of this machine or with the
+    engine `ray` of the cluster at `address`: a script that calls this needs `if __name__ == "__main__":`.
 
     Raises:
-        UsageError: an unknown recipe, an impossible space, a storage that cannot be opened, a study of another search.
+        UsageError: an unknown recipe or engine, an impossible space, a storage that cannot be opened, a study of
+            another search.
+        MissingExtra: a library is not installed.
+        NoCluster: there is no cluster at the address.
         DataError: the data cannot be used.
         TrainingError: no trial could be trained, or workers keep dying.
         OutputError: the directory is taken, or cannot be written.
     """
     start = _start_from(recipe, seed)
     chosen = Space.load(space, start)
-    if trials < 1 or (jobs is not None and jobs < 1):
-        raise UsageError("There is nothing to do", expected="at least one trial and one job")
-    if jobs is not None and jobs > MAX_JOBS:
-        raise UsageError("There are too many jobs", expected=f"at most {MAX_JOBS}", received=jobs)
+    _check_counts(trials, jobs)
     require_optuna()
+    uses_ray(engine, address)
     try:
         from inkdigit.training.data import open_for, source_of
     except ModuleNotFoundError as exc:
@@ -94,20 +103,48 @@ def tune(
     start = start.change({"data": source_of(data, start)})
     division = divide(dataset, start, chosen.budget)
     about = _about(start, chosen, dataset)
-    named = None if out is None else Path(out)
-    if storage is not None:  # opened first: if that fails, no directory is made
-        named = named or runs.ROOT / f"tune-{start.name}"
-        study = open_study(storage, named.resolve().name, about=about, seed=start.seed)
-    folder = _create(named, start)
-    with locked(folder, "search"):
-        _write_start(folder, start)
-        if storage is None:
-            check_file(folder)
-            study = open_study(sqlite_url(folder), "search", about=about, seed=start.seed)
-        check_trials(study, fits=chosen.fits)
-        search = Search(folder, start, chosen, division, study, trials, min(jobs or cores(), trials), log)
-        with storing():
-            return _run(search)
+    with _workers(engine, address, jobs) as (train_all, most):
+        named = None if out is None else Path(out)
+        if storage is not None:  # opened first: if that fails, no directory is made
+            named = named or runs.ROOT / f"tune-{start.name}"
+            study = open_study(storage, named.resolve().name, about=about, seed=start.seed)
+        folder = _create(named, start)
+        with locked(folder, "search"):
+            _write_start(folder, start)
+            if storage is None:
+                check_file(folder)
+                study = open_study(sqlite_url(folder), "search", about=about, seed=start.seed)
+            check_trials(study, fits=chosen.fits)
+            search = Search(folder, start, chosen, division, study, trials, min(most, trials), train_all, log)
+            with storing():
+                return _run(search)
+
+
+def _check_counts(trials: int, jobs: int | None) -> None:
+    """Check that there is something to do, and not too much at once.
+
+    Raises:
+        UsageError: there is not.
+    """
+    if trials < 1 or (jobs is not None and jobs < 1):
+        raise UsageError("There is nothing to do", expected="at least one trial and one job")
+    if jobs is not None and jobs > MAX_JOBS:
+        raise UsageError("There are too many jobs", expected=f"at most {MAX_JOBS}", received=jobs)
+
+
+@contextmanager
+def _workers(engine: str, address: str | None, jobs: int | None) -> Iterator[tuple[TrainAll, int]]:
+    """What runs the trainings, and how many at once: `jobs`, else one for each core.
+
+    Raises:
+        MissingExtra: a library of Ray is not installed.
+        NoCluster: there is no cluster at the address.
+    """
+    if engine == "local":
+        yield pool.train_all, jobs or cores()
+        return
+    with connected(address, workers=jobs):
+        yield ray_tune.train_all, jobs or processors()
 
 
 def _start_from(recipe: Recipe | str | Path, seed: int | None) -> Recipe:

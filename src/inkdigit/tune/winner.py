@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from inkdigit.errors import TrainingError
 from inkdigit.measure.stats import Spread
 from inkdigit.report.numbers import mean_sd, signed
-from inkdigit.tune import pool
 from inkdigit.tune.pool import End, Training
 from inkdigit.tune.search import Search
 from inkdigit.tune.study import IS_START, ended_trials, start_trial
@@ -105,7 +104,7 @@ def compare(search: Search, best: FrozenTrial) -> Comparison | None:
         study.set_user_attr(_attribute(side, seed), {"accuracy": end.accuracy, "seconds": round(end.seconds, 2)})
         search.log(f"{side.capitalize():<9} seed {seed}  {100 * end.accuracy:.2f} %  ({end.seconds:.0f} s)")
 
-    pool.train_all(next_training, jobs=search.jobs, on_epoch=lambda *_: True, on_end=on_end)
+    search.train_all(next_training, jobs=search.jobs, on_epoch=lambda *_: True, on_end=on_end)
     held_out = search.division.comparison.test
     assert held_out is not None
     starts, winners = (tuple(_stored_accuracy(study, side, seed) or 0.0 for seed in seeds) for side in sides)

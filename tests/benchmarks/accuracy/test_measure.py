@@ -227,6 +227,7 @@ def test_an_ensemble_s_file_is_answered_as_evaluate_does(tiny_file):
     assert result["bytes"] == tiny_file.stat().st_size
 
 
+@pytest.mark.slow
 def test_smoke_trains_for_real_and_keeps_apart(tmp_path, capsys):
     words = ["--only", "curve-1k", "--seeds", "3", "--device", "cpu", "--runs", str(tmp_path)]
     assert accuracy.main(["--smoke", *words]) == 0

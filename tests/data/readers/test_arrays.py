@@ -17,6 +17,7 @@ from PIL import Image
 from inkdigit.data.readers.arrays import open_arrays
 from inkdigit.data.sources import as_dataset, open_data
 from inkdigit.errors import PictureError, UsageError
+from inkdigit.measure.metrics import evaluate
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.prepare import prepare, prepare_all
@@ -220,3 +221,26 @@ def test_whatever_is_handed_over_is_a_data_set_or_one_error(images: Any, labels:
         with suppress(UsageError, PictureError):
             dataset = make()
             assert np.array_equal(prepare_all(dataset.train.images, kind), dataset.train.images)
+
+
+def test_arrays_are_data_wherever_data_are_asked_for(tiny: Recognizer) -> None:
+    made = open_arrays(RAW["black on white"], LABELS, test=(CORNER, LABELS))
+    opened = as_dataset((RAW["black on white"], LABELS))
+    assert (opened.sha256, opened.test) == (made.sha256, None)
+    both = as_dataset(((RAW["black on white"], LABELS), (CORNER, LABELS)))  # what `load_data` of Keras returns
+    assert both.test is not None
+    assert made.test is not None
+    assert np.array_equal(both.test.images, made.test.images)
+    assert as_dataset((PREPARED[:2], (0, 1))).test is None  # two labels are not a split
+    assert as_dataset((CORNER, LABELS), prepare="plain").prepare == "plain"
+    for data in ((CORNER, LABELS), made, Dataset("mine", DIGITS, part(RAW["black on white"]))):
+        assert evaluate(tiny, data).accuracy > 0.8  # of raw images most would be wrong
+    for wrong in (
+        (PREPARED, LABELS[:3]),
+        (PREPARED,),
+        (PREPARED, LABELS, LABELS),
+        (PREPARED, (CORNER, LABELS)),
+        [1, 2],
+    ):
+        with pytest.raises(UsageError, match="Expected"):
+            evaluate(tiny, wrong)  # type: ignore[arg-type]

@@ -44,6 +44,25 @@ def test_images_stand_upright_and_letters_are_named(nowhere):
     assert open_data("emnist-letters").prepare == "ink"
 
 
+@pytest.mark.parametrize(
+    ("name", "labels", "read"),
+    [
+        ("emnist-balanced", [0, 10, 46], "0At"),
+        ("emnist-bymerge", [9, 35, 36], "9Za"),
+        ("emnist-byclass", [9, 35, 61], "9Zz"),
+    ],
+)
+def test_digits_and_letters_together(nowhere, name, labels, read):
+    for part in ("train", "test"):
+        write_idx_part(nowhere / "data" / "emnist", f"{name}-{part}-", draw(3).transpose(0, 2, 1), np.array(labels))
+    data = open_data(name, prepare="plain")
+    assert np.array_equal(data.train.images, draw(3))
+    assert [data.classes[k] for k in data.train.labels] == list(read)
+    (archive,) = PUBLISHED[name].files
+    assert len(archive.members) == 4
+    assert PUBLISHED[name].folder == "emnist"
+
+
 @pytest.mark.parametrize("place", ["data/emnist", "data", "../shared/data/emnist"])
 def test_files_that_name_their_set_are_found_in_any_folder(nowhere, place):
     put(nowhere / place, suffix="")

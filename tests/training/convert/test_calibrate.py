@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from inkdigit.model.card import Calibration
+from inkdigit.training.convert import calibrate as calibration
 from inkdigit.training.convert.calibrate import (
     COVERAGE,
     COVERAGE_STRESSED,
@@ -81,12 +82,19 @@ def test_the_threshold_is_lowered_for_stressed_copies_that_are_classified_correc
     assert wrong == plain
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """As many images as are enough here: each copy takes a hundredth of a second."""
+    monkeypatch.setattr(calibration, "MIN_IMAGES", 90)
+    return 90
+
+
 @pytest.mark.parametrize(
     ("changes", "some"),
     [({}, False), ({"stressed": 1.0}, False), ({"outliers": 9}, False), ({"stressed": 1.0, "outliers": 9}, True)],
 )
-def test_stressed_copies_are_made_for_networks_that_learned_from_such_and_from_outliers(changes, some):
-    part = Part(np.stack([template(0)] * MIN_IMAGES), np.zeros(MIN_IMAGES, int))
+def test_stressed_copies_are_made_for_networks_that_learned_from_such_and_from_outliers(changes, some, few):
+    part = Part(np.stack([template(0)] * few), np.zeros(few, int))
     recipe = Recipe.from_fields({"filters": [4], **changes})
     assert (stressed_copies(part, recipe) is not None) is some
 
@@ -126,14 +134,14 @@ def test_a_final_run_takes_over_what_its_twin_fitted_on_the_same_data(many, draw
     assert of_run(net, many) == Calibration()
 
 
-def test_stressed_copies_have_the_labels_of_the_images_and_do_not_contain_them():
-    labels = np.arange(MIN_IMAGES) % 10
+def test_stressed_copies_have_the_labels_of_the_images_and_do_not_contain_them(few):
+    labels = np.arange(few) % 10
     part = Part(np.stack([template(label) for label in labels]), labels)
     recipe = Recipe.from_fields({"filters": [4], "stressed": 0.5, "outliers": 9})
     copies = stressed_copies(part, recipe)
     assert copies is not None
-    assert 0.95 * MIN_IMAGES <= len(copies.images) <= MIN_IMAGES
-    assert (np.bincount(copies.labels) > MIN_IMAGES // 15).all()
+    assert 0.95 * few <= len(copies.images) <= few
+    assert (np.bincount(copies.labels) > few // 15).all()
     assert not (copies.images[:10].numpy() == part.images[:10]).all()
     assert stressed_copies(part.take(np.arange(9)), recipe) is None
 

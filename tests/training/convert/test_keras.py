@@ -94,6 +94,7 @@ def test_every_kind_of_layer_answers_as_the_model_file_does(fields, tmp_path):
     assert keras_bytes(recognizer)  # it compares the two itself: see the next tests
 
 
+@pytest.mark.slow
 def test_stock_keras_opens_the_files_in_a_fresh_process(tmp_path):
     recognizers, images = {}, draw(30, seed=8).images
     for block in ("plain", "residual"):

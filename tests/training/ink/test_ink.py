@@ -34,6 +34,7 @@ def weights(net: InkNet) -> dict[str, np.ndarray]:
     return {name: value.numpy() for name, value in net.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_a_training_goes_on_from_its_checkpoint_and_its_file_gives_what_the_network_gives(tmp_path):
     lines: list[str] = []
     training.train(IMAGES, tmp_path, steps=4, seed=0, log=lines.append)

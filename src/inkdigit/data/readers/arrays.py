@@ -10,6 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Number  # NumPy's numbers too
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,13 @@ from numpy.typing import NDArray
 from inkdigit.data.readers.class_names import sorted_names
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.picture.batch import read_each
-from inkdigit.picture.decode import Picture, decode, split_pictures
+from inkdigit.picture.decode import Picture, Pictures, decode, split_pictures
 from inkdigit.picture.prepare import prepare_all, prepare_each
 from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
 
-Pictures = NDArray[Any] | list[Picture] | tuple[Picture, ...]
 Labels = NDArray[Any] | Sequence[int] | Sequence[str]
 
+ARRAYS = "arrays"  # the name of a data set whose maker gave it none
 GLIMPSES = 5  # raw images of each class that stay in memory: one row of the data page
 GLIMPSE_SIDE_PX = 256  # larger raw images are thinned out to about this, so that photos need little memory
 
@@ -35,14 +36,14 @@ def open_arrays(
     *,
     test: tuple[Pictures, Labels] | None = None,
     classes: Sequence[str] | None = None,
-    name: str = "arrays",
+    name: str = ARRAYS,
     prepare: str = "ink",
 ) -> Dataset:
     """Make a data set of images and labels in memory, its images prepared as those of a file are.
 
-    `images` are what `Recognizer.predict` takes: an array (N, H, W) or (N, H, W, C), or a list of images. `labels`
-    (N,) are whole numbers or names, and `test` holds both of a test split. Numbers are indices into `classes` if these
-    are given. Otherwise 0–9 are the ten digits, and other labels are themselves the names of their classes.
+    `images` are what `Recognizer.predict` takes: an array or tensor (N, H, W) or with channels, or a list of images.
+    `labels` (N,) are whole numbers or names, and `test` holds both of a test split. Numbers are indices into `classes`
+    if these are given. Otherwise 0–9 are the ten digits, and other labels are themselves the names of their classes.
 
     Raises:
         UsageError: not one label for each image, a label outside the classes, or an unknown `prepare`.
@@ -59,6 +60,24 @@ def open_arrays(
         split: _read(pictures, _indices(columns[split], places), prepare) for split, (pictures, _) in given.items()
     }
     return to_dataset(name, names, loaded, kind=prepare)
+
+
+def open_given(data: tuple[Any, Any], *, prepare: str) -> Dataset:
+    """Make a data set of (images, labels), or of the two such pairs of a training and a test split.
+
+    Two pairs they are if the second is a pair and does not begin with a label.
+
+    Raises:
+        UsageError: not one label for each image, or an unknown `prepare`.
+        PictureError: an image that cannot be read.
+    """
+    first, second = data
+    if isinstance(second, tuple) and len(second) == 2 and not isinstance(second[0], str | Number):
+        if not (isinstance(first, tuple) and len(first) == 2):
+            expected = "((images, labels), (images, labels))"
+            raise UsageError("This is not a training split", expected=expected, received=type(first).__name__)
+        return open_arrays(*first, test=second, prepare=prepare)
+    return open_arrays(first, second, prepare=prepare)
 
 
 def _column(labels: Labels) -> list[int | str]:

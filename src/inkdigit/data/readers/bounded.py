@@ -114,6 +114,20 @@ def load_npz(path: Path, *keys: str) -> list[NDArray[Any]]:
             raise MalformedFile(path, problem, expected=_expected(keys)) from exc
 
 
+def holds_npz(path: Path, key: str) -> bool:
+    """Whether an `.npz` file has an array of this name; False for what is no such file, which `load_npz` says.
+
+    Raises:
+        MissingData: the file cannot be read.
+    """
+    with reading(path) as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                return f"{key}.npy" in archive.namelist()
+        except _BROKEN:
+            return False
+
+
 def _expected(keys: tuple[str, ...]) -> str:
     return f"an .npz file with {' and '.join(keys)}"
 

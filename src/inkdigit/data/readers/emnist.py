@@ -1,7 +1,8 @@
-"""EMNIST as it is published (IDX) → a labelled data set: digits, or letters with both cases in one class.
+"""EMNIST as it is published (IDX) → a labelled data set: digits, letters with both cases in one class, or both.
 
 In: the folder that holds the files. Out: a `Dataset` of prepared images. EMNIST differs from MNIST in two points (Cohen
 et al. 2017, arXiv:1702.05373): rows and columns of each image are exchanged, and the labels of letters begin at 1.
+In `balanced` and `bymerge` the two cases of a letter are one class where they look alike; in `byclass` they never are.
 """
 
 from __future__ import annotations
@@ -14,12 +15,19 @@ from inkdigit.data.readers.idx_npz import find_idx, read_idx_pair
 from inkdigit.errors import MissingData
 from inkdigit.types import DIGITS, Dataset, Split
 
-CLASSES = {"emnist-digits": DIGITS, "emnist-letters": tuple(string.ascii_uppercase)}
-FIRST_LABEL = {"emnist-digits": 0, "emnist-letters": 1}  # in the files
+MERGED = (*DIGITS, *string.ascii_uppercase, *"abdefghnqrt")
+CLASSES = {
+    "emnist-digits": DIGITS,
+    "emnist-letters": tuple(string.ascii_uppercase),
+    "emnist-balanced": MERGED,
+    "emnist-byclass": (*DIGITS, *string.ascii_uppercase, *string.ascii_lowercase),
+    "emnist-bymerge": MERGED,
+}
+FIRST_LABEL = dict.fromkeys(CLASSES, 0) | {"emnist-letters": 1}  # in the files
 
 
 def read_emnist(folder: Path, *, name: str, kind: str = "ink") -> Dataset:
-    """Read the splits of `emnist-digits` or `emnist-letters`: files `<name>-train-images-idx3-ubyte` and so on.
+    """Read the splits of one of the sets in `CLASSES`: files `<name>-train-images-idx3-ubyte` and so on.
 
     Raises:
         MissingData: images without labels, or labels without images.

@@ -9,6 +9,7 @@ import gzip
 import math
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -16,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.data.readers.arrays import LoadedSplit, read_arrays, to_dataset
-from inkdigit.data.readers.bounded import check_count, expansion_error, load_npz, max_unpacked_bytes, reading
+from inkdigit.data.readers.bounded import check_count, expansion_error, holds_npz, load_npz, max_unpacked_bytes, reading
 from inkdigit.data.readers.class_names import index_names, label_outside, read_classes, sorted_names
 from inkdigit.errors import MalformedFile, MissingData
 from inkdigit.types import DIGITS, Dataset, Gray, Split
 
+KERAS = ("x_train", "y_train", "x_test", "y_test")  # the arrays of its mnist.npz
 _GZIP = b"\x1f\x8b"
 _UNSIGNED_BYTE = 8  # the third byte of an IDX file: its data type
 _IDX_PREFIXES: dict[Split, tuple[str, ...]] = {"train": ("train-", ""), "test": ("t10k-", "test-")}
@@ -170,6 +172,7 @@ def _read_writers(path: Path, n: int) -> NDArray[np.int32] | None:
 def read_npz(path: Path, *, name: str | None = None, kind: str = "ink") -> Dataset:
     """Read `X` uint8 (N, H, W) of any size and `y` (N,), whole numbers or class names, from an `.npz` file.
 
+    Or the two splits of a file as Keras' `mnist.npz`: `x_train`, `y_train`, `x_test`, `y_test`.
     Numbers 0–9 are the ten digits. Other labels are the names of their classes, unless there is a `classes.txt` beside
     the file.
 
@@ -177,25 +180,45 @@ def read_npz(path: Path, *, name: str | None = None, kind: str = "ink") -> Datas
         MalformedFile: not an `.npz`, an array that is missing or of another shape or type, a pickle, a label without a
             name, or more data than a file of its size should hold.
     """
-    images, y = load_npz(path, "X", "y")
+    if not holds_npz(path, KERAS[0]):
+        classes, (only,) = _npz_splits(path, [("X", "y")])
+        return to_dataset(name or path.stem, classes, {"train": read_arrays(*only, kind=kind)}, kind=kind)
+    classes, (train, test) = _npz_splits(path, [KERAS[:2], KERAS[2:]])
+    loaded: dict[Split, LoadedSplit] = {"train": read_arrays(*train, kind=kind), "test": read_arrays(*test, kind=kind)}
+    return to_dataset(name or path.stem, classes, loaded, kind=kind)
+
+
+def _npz_splits(
+    path: Path, keys: Sequence[tuple[str, ...]]
+) -> tuple[tuple[str, ...], list[tuple[Gray, NDArray[np.int64]]]]:
+    """The classes, and the images and labels of each split whose arrays have these names."""
+    arrays = load_npz(path, *(key for pair in keys for key in pair))
+    for (x, y), images, labels in zip(keys, arrays[::2], arrays[1::2], strict=True):
+        _check_npz(path, images, labels, names=(x, y))
+    classes, numbers = _name_labels(np.concatenate(arrays[1::2]), path, names=[y for _, y in keys])
+    ends = np.cumsum([len(images) for images in arrays[::2]])
+    return classes, list(zip(arrays[::2], np.split(numbers, ends[:-1]), strict=True))
+
+
+def _check_npz(path: Path, images: NDArray[Any], y: NDArray[Any], *, names: tuple[str, str]) -> None:
+    """Check that there are gray images, and a label for each."""
     if images.dtype != np.uint8 or images.ndim != 3 or not images.size:
         received = f"{images.dtype} {images.shape}"
-        raise MalformedFile(path, "There are no gray images", where="X", expected="uint8 (N, H, W)", received=received)
+        expected = "uint8 (N, H, W)"
+        raise MalformedFile(path, "There are no gray images", where=names[0], expected=expected, received=received)
     if y.shape != (len(images),) or y.dtype.kind not in "iuUS":
         expected, received = f"({len(images)},) whole numbers or names", f"{y.dtype} {y.shape}"
-        raise MalformedFile(path, "Not one label for each image", where="y", expected=expected, received=received)
+        raise MalformedFile(path, "Not one label for each image", where=names[1], expected=expected, received=received)
     check_count(path, len(images))
-    classes, labels = _name_labels(y, path)
-    return to_dataset(name or path.stem, classes, {"train": read_arrays(images, labels, kind=kind)}, kind=kind)
 
 
-def _name_labels(y: NDArray[Any], path: Path) -> tuple[tuple[str, ...], NDArray[np.int64]]:
+def _name_labels(y: NDArray[Any], path: Path, *, names: Sequence[str]) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     """Class names, and `y` (N,) of numbers or names as indices into them."""
     listed = read_classes(path.parent)
     if y.dtype.kind in "iu" and (listed or (y.min() >= 0 and y.max() < len(DIGITS))):
         classes = listed or DIGITS
         if (outside := np.flatnonzero((y < 0) | (y >= len(classes)))).size:
-            raise label_outside(path, y[outside[0]], len(classes), f"y[{outside[0]}]", len(outside))
+            raise label_outside(path, y[outside[0]], len(classes), f"{' and '.join(names)}[{outside[0]}]", len(outside))
         return classes, y.astype(np.int64)
     names = [name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name) for name in y.tolist()]
     return index_names(names, listed or sorted_names(names), path)

@@ -1,4 +1,5 @@
-"""Kaggle's Digit Recognizer files: `train.csv` (`label,pixel0…pixel783`) and `test.csv` (without the label).
+"""CSVs of images: Kaggle's `train.csv` (`label,pixel0…pixel783`) and `test.csv` (without the label), and the other
+kinds that `csv_layouts` knows.
 
 In: a path. Out: a `Dataset` of prepared images, or for `test.csv` raw images uint8 (N, 28, 28).
 Rows are counted as in Kaggle's `ImageId`: 1 is the first row below the header. Columns are known by their names.
@@ -7,6 +8,7 @@ One scan finds every bad cell: they are an error for training, and `data check` 
 
 from __future__ import annotations
 
+import codecs
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +20,9 @@ from numpy.typing import NDArray
 from inkdigit.data.readers.arrays import read_arrays
 from inkdigit.data.readers.bounded import check_count, reading
 from inkdigit.data.readers.class_names import CLASSES_FILE, read_classes
+from inkdigit.data.readers.csv_layouts import LABEL, PIXELS, Layout, layout_of
 from inkdigit.errors import MalformedFile, MissingExtra
-from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part
-
-LABEL = "label"
-PIXELS = tuple(f"pixel{i}" for i in range(SIDE * SIDE))
+from inkdigit.types import SIDE, Dataset, Gray, Part
 
 CellKind = Literal["missing", "not a whole number", "outside 0–255", "unknown label", "extra cells"]
 
@@ -61,25 +61,33 @@ class _Table:
     """A CSV as read: `cells` uint8 (N, C) with 0 for a bad cell, in the order of `columns`, and the bad cells."""
 
     cells: NDArray[np.uint8]
-    columns: tuple[str, ...]
+    layout: Layout
     problems: list[CellProblem]
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> range:
+        """The labels that there may be."""
+        return range(self.layout.first_label, self.layout.first_label + len(self.classes))
 
 
 def read_header(path: Path) -> tuple[str, ...]:
-    """The column names of a CSV, which distinguish the kinds of CSV.
+    """The column names of a CSV, which distinguish the kinds of CSV; those of `csv_layouts` where it knows them.
 
     Raises:
         MalformedFile: an empty file, or bytes that are not text.
         MissingData: the file cannot be read.
     """
     with reading(path) as file:
-        return _split_header(file.readline(MAX_HEADER_BYTES), path)
+        return layout_of(_split_header(file.readline(MAX_HEADER_BYTES), path), path.name).columns
 
 
 def read_kaggle_csv(
     path: Path, *, name: str | None = None, kind: str = "ink", problems: list[CellProblem] | None = None
 ) -> Dataset:
-    """Read Kaggle's `train.csv`: one split, 28×28, with the classes of a `classes.txt` beside it or the ten digits.
+    """Read Kaggle's `train.csv` or a like file: one split, 28×28.
+
+    The classes are those of a `classes.txt` beside it, else the ten digits or what `csv_layouts` says.
 
     Bad cells are an error, unless there is a list `problems` to add them to. Their row becomes a blank image then, with
     an entry in the `faults` of the split.
@@ -88,13 +96,15 @@ def read_kaggle_csv(
         MalformedFile: missing or extra columns, no rows, bad cells; the message names the first rows and columns.
         MissingExtra: polars is not installed.
     """
-    classes = read_classes(path.parent) or DIGITS
-    table = _read_table(path, (LABEL, *PIXELS), len(classes))
+    table = _read_table(path, (LABEL, *PIXELS))
+    classes = table.classes
     if problems is None:
-        _check_cells(path, table.problems, len(classes))
+        _check_cells(path, table)
     else:
         problems.extend(table.problems)
-    images, numbers = _pixels(table), table.cells[:, table.columns.index(LABEL)].astype(np.int64)
+    images = _pixels(table)
+    numbers = table.cells[:, table.layout.columns.index(LABEL)].astype(np.int64)
+    numbers = np.maximum(numbers - table.labels.start, 0)  # a bad cell is 0
     faults: dict[int, str] = {}
     for problem in table.problems:
         faults.setdefault(problem.row - 1, str(problem))
@@ -112,20 +122,22 @@ def read_kaggle_test(path: Path) -> Gray:
         MalformedFile: missing or extra columns (a label among them), no rows, bad cells.
         MissingExtra: polars is not installed.
     """
-    table = _read_table(path, PIXELS, len(DIGITS))
-    _check_cells(path, table.problems, len(DIGITS))
+    table = _read_table(path, PIXELS)
+    _check_cells(path, table)
     return _pixels(table)
 
 
 def _pixels(table: _Table) -> Gray:
     """The pixel columns in the order of their numbers: uint8 (N, 28, 28)."""
-    order = [table.columns.index(name) for name in PIXELS]
+    order = [table.layout.columns.index(name) for name in PIXELS]
     inverse = slice(order[0], order[-1] + 1) if order == list(range(order[0], order[0] + len(order))) else order
-    return np.ascontiguousarray(table.cells[:, inverse]).reshape(-1, SIDE, SIDE)
+    images = np.ascontiguousarray(table.cells[:, inverse]).reshape(-1, SIDE, SIDE)
+    return np.ascontiguousarray(images.transpose(0, 2, 1)) if table.layout.transposed else images
 
 
-def _check_cells(path: Path, problems: list[CellProblem], k: int) -> None:
-    """Raise one error for all bad cells; `k` is the number of classes."""
+def _check_cells(path: Path, table: _Table) -> None:
+    """Raise one error for all bad cells."""
+    problems = table.problems
     if not problems:
         return
     first = problems[0]
@@ -136,7 +148,7 @@ def _check_cells(path: Path, problems: list[CellProblem], k: int) -> None:
         path,
         f"{str(first).split(': ', 1)[1]}{tail}",
         where=f"row {first.row}, {first.column}",
-        expected=f"whole numbers, pixels 0–255 and labels 0–{k - 1}",
+        expected=f"whole numbers, pixels 0–255 and labels {table.labels.start}–{table.labels.stop - 1}",
         received=f"bad cells in {len({p.row for p in problems})} rows",
         hint=f"Labels above 9 need a {CLASSES_FILE} beside the file." if first.kind == "unknown label" else None,
     )
@@ -156,11 +168,15 @@ def _split_header(line: bytes, path: Path) -> tuple[str, ...]:
     return tuple(cell.strip().strip('"') for cell in text.split(","))
 
 
-def _read_table(path: Path, expected: tuple[str, ...], k: int) -> _Table:
-    """Read a CSV with the `expected` columns; labels are numbers below `k`."""
+def _read_table(path: Path, expected: tuple[str, ...]) -> _Table:
+    """Read a CSV with the `expected` columns, by our names."""
     with reading(path) as file:
-        columns = _split_header(file.readline(MAX_HEADER_BYTES), path)
+        layout = layout_of(_split_header(file.readline(MAX_HEADER_BYTES), path), path.name)
+        columns = layout.columns
+        if not layout.has_header:
+            file.seek(0)
         body = _read_body(file, path)
+    body = body if layout.has_header else body.removeprefix(codecs.BOM_UTF8)
     _check_columns(columns, expected, path)
     if b"\0" in body:
         row = body[: body.index(b"\0")].count(b"\n") + 1
@@ -174,10 +190,13 @@ def _read_table(path: Path, expected: tuple[str, ...], k: int) -> _Table:
     if len(cells) != len(lines):
         raise MalformedFile(path, "The rows cannot be separated", expected=len(lines), received=len(cells))
     rows = set(suspects) | {i for i, line in enumerate(lines) if line.count(b",") >= len(columns)}
-    if LABEL in columns:
-        rows |= set(np.flatnonzero(cells[:, columns.index(LABEL)] >= k).tolist())
-    problems = [problem for i in sorted(rows) for problem in _repair(lines[i], cells[i], columns, i + 1, k)]
-    return _Table(cells, columns, problems)
+    found = cells[:, columns.index(LABEL)] if LABEL in columns else cells[:, :0]
+    table = _Table(cells, layout, [], read_classes(path.parent) or layout.classes_of(int(found.max(initial=0))))
+    labels = table.labels
+    rows |= set(np.flatnonzero((found < labels.start) | (found >= labels.stop)).tolist())
+    for i in sorted(rows):
+        table.problems.extend(_repair(lines[i], cells[i], columns, i + 1, labels))
+    return table
 
 
 def _read_body(file: BinaryIO, path: Path) -> bytes:
@@ -229,19 +248,21 @@ def _parse(body: bytes, columns: tuple[str, ...], path: Path) -> tuple[NDArray[n
     return cells if cells.flags.writeable else cells.copy(), suspects.to_list()
 
 
-def _repair(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: int, k: int) -> list[CellProblem]:
+def _repair(
+    line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], row: int, labels: range
+) -> list[CellProblem]:
     """Read one suspect row again, cell by cell, and correct in `cells` (C,) those that are numbers (`5.0`, `"5"`).
 
     Returns one problem for each kind of bad cell.
     """
-    if _repair_numbers(line, cells, columns, k):
+    if _repair_numbers(line, cells, columns, labels):
         return []
     texts = line.decode("utf-8", "replace").split(",")
     bad: dict[CellKind, list[int]] = {}
     for i, (name, text) in enumerate(zip(columns, texts, strict=False)):
         if text in _USUAL and name != LABEL:
             continue  # nearly all cells: they were read correctly
-        kind, cells[i] = _judge(_bare(text), k if name == LABEL else None)
+        kind, cells[i] = _judge(_bare(text), labels if name == LABEL else None)
         if kind:
             bad.setdefault(kind, []).append(i)
     if len(texts) < len(columns):
@@ -259,7 +280,7 @@ def _bare(text: str) -> str:
     return text.strip().strip('"').strip()
 
 
-def _repair_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], k: int) -> bool:
+def _repair_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, ...], labels: range) -> bool:
     """The same for a row of good numbers that are written like `5.0`: a file of them takes seconds this way."""
     if line.count(b",") != len(columns) - 1:
         return False
@@ -267,15 +288,18 @@ def _repair_numbers(line: bytes, cells: NDArray[np.uint8], columns: tuple[str, .
         values = np.array(line.split(b","), np.float64)
     except ValueError:
         return False
-    highest = np.array([k - 1 if name == LABEL else 255 for name in columns])
-    if values.shape != highest.shape or not ((values >= 0) & (values <= highest) & (values == np.floor(values))).all():
+    highest = np.array([labels.stop - 1 if name == LABEL else 255 for name in columns])
+    lowest = np.array([labels.start if name == LABEL else 0 for name in columns])
+    if values.shape != highest.shape:
+        return False
+    if not ((values >= lowest) & (values <= highest) & (values == np.floor(values))).all():
         return False
     cells[:] = values
     return True
 
 
-def _judge(text: str, k: int | None) -> tuple[CellKind | None, int]:
-    """The problem of a cell, if it has one, and its value; `k` is the number of classes if it is a label."""
+def _judge(text: str, labels: range | None) -> tuple[CellKind | None, int]:
+    """The problem of a cell, if it has one, and its value; `labels` are those that there may be, if it is one."""
     if not text:
         return "missing", 0
     try:
@@ -286,6 +310,6 @@ def _judge(text: str, k: int | None) -> tuple[CellKind | None, int]:
         return "not a whole number", 0
     if not value.is_integer():  # NaN and infinity are not, either
         return "not a whole number", 0
-    if k is not None:
-        return (None, int(value)) if 0 <= value < k else ("unknown label", 0)
+    if labels is not None:
+        return (None, int(value)) if int(value) in labels else ("unknown label", labels.start)
     return (None, int(value)) if 0 <= value <= 255 else ("outside 0–255", 0)

@@ -38,7 +38,7 @@ from inkdigit.training.network.predict import predict
 from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Log, Part, silent
+from inkdigit.types import DataLike, Dataset, Log, Part, silent
 
 SUFFIX = "-adapted"  # of the name on the card
 # With the cross-validation this takes some 80 s for `general` on two cores; the limit of the command is 120 s.
@@ -78,10 +78,10 @@ class Learned:
 
 def adapt(
     model: Recognizer | str | Path,
-    data: Dataset | str | Path,
+    data: DataLike,
     *,
     out: str | Path,
-    replay: Dataset | str | Path = rehearse.AUTO,
+    replay: DataLike = rehearse.AUTO,
     steps: int = STEPS,
     seed: int = 0,
     log: Log = silent,
@@ -89,8 +89,8 @@ def adapt(
 ) -> Adapted:
     """Adapt a model to a user's samples, write it to `out`, and measure it before and after.
 
-    `data` is a data set or a SOURCE. `replay` is what to rehearse: a data set or a SOURCE, "drawn" for drawn digits, or
-    "auto" for the model's training data if they are available, else drawn digits. `seed` is the random seed.
+    `data` is a data set, a SOURCE or arrays (images, labels). `replay` is what to rehearse: the same, "drawn" for drawn
+    digits, or "auto" for the model's training data if they are available, else drawn digits. `seed` is the random seed.
 
     Raises:
         UsageError: no such model or data, a file without trainable weights, labels that the model does not know.

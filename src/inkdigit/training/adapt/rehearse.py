@@ -8,7 +8,6 @@ and to report on.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,7 +26,7 @@ from inkdigit.training.data import splits_of
 from inkdigit.training.network.loop import Tensors
 from inkdigit.training.network.predict import predict
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import DIGITS, Dataset, Log, Part
+from inkdigit.types import DIGITS, DataLike, Dataset, Log, Part
 
 AUTO, DRAWN = "auto", "drawn"
 MIN_OWN = 5  # samples of the user: fewer cannot be split into the folds of the cross-validation and mean something
@@ -56,12 +55,11 @@ class OldSamples:
         """Why the figures on these samples are too high, if they are."""
         if self.drawn:
             return "only images that were right before, and the weights were chosen on them"
-        return "the weights were chosen on these images" if self.splits.report_name == "validation" else None
+        caveats = {"validation": "the weights were chosen on these images", "train": "they trained the model"}
+        return caveats.get(self.splits.report_name)
 
 
-def open_old(
-    model: Recognizer, net: nn.Module, recipe: Recipe, source: Dataset | str | Path, *, seed: int, log: Log
-) -> OldSamples:
+def open_old(model: Recognizer, net: nn.Module, recipe: Recipe, source: DataLike, *, seed: int, log: Log) -> OldSamples:
     """Open a source of old samples; DRAWN draws digits, AUTO opens the model's training data if possible, else draws.
 
     Raises:
@@ -93,7 +91,7 @@ def open_old(
     )
 
 
-def open_own(model: Recognizer, data: Dataset | str | Path, *, log: Log) -> Dataset:
+def open_own(model: Recognizer, data: DataLike, *, log: Log) -> Dataset:
     """The user's samples with the labels of the model, without unusable ones in the training split.
 
     Raises:

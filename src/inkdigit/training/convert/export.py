@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inkdigit.errors import OutputError, UsageError, did_you_mean
+from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.runs import MODEL, RECIPE, check_place
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recogn
     itself.
 
     Raises:
-        OutputError: the path cannot or must not be written, or the new name exists already.
+        OutputError: the path cannot or must not be written.
         UsageError: Keras cannot open a file of that name.
     """
     target = out or _new_file(model, recognizer.path, SUFFIXES[name])
@@ -54,10 +54,17 @@ def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recogn
 def _new_file(model: str, path: Path, suffix: str) -> Path:
     folder = path.parent
     of_run = path.name == MODEL and (Path(model).is_dir() or (folder / RECIPE).is_file())
-    target = Path(((folder.resolve().name if of_run else path.stem) or "model") + suffix)
-    if target.exists():
-        raise OutputError(f"{target} exists already", expected="a new name", hint="Use --out to replace it.")
-    return target
+    return Path(((folder.resolve().name if of_run else path.stem) or "model") + suffix)
+
+
+def left_out(recognizer: Recognizer, name: str) -> str | None:
+    """What the file in a format does not have of what the model file has, in one line; None if it has all."""
+    if name != "keras":
+        return None
+    outputs = "the score" + (
+        f" and the outliers ({', '.join(recognizer.card.outliers)})" if recognizer.card.outliers else ""
+    )
+    return f"Left out: {outputs}. A Keras file has the probabilities alone: it answers every image, and rejects none."
 
 
 def convert(recognizer: Recognizer, name: str) -> bytes:

@@ -13,12 +13,15 @@ import torch
 from torch import nn
 
 from inkdigit.errors import MissingExtra, NotAModelFile, UsageError
-from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.model.session import read_file
 from inkdigit.parsing import parse_toml
 from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import bundled as bundled_recipes
 
+# How long the recipe of a bundled model without float weights takes, with one thread: docs/accuracy.md.
+TRAINED_IN = {"best": "14 minutes"}
 PREFIX = "net."  # the network's name inside the exported graph
 
 
@@ -74,14 +77,23 @@ def recipe_of(recognizer: Recognizer) -> Recipe:
     """
     card = recognizer.card
     if card.provenance.made_from or card.numbers != "float32":
-        names = ", ".join(f"{file.file} (SHA-256 {file.sha256[:12]}…)" for file in card.provenance.made_from)
         raise UsageError(
             f"{recognizer.path} has no trainable weights",
             expected="a model file as training writes it",
             received=f"one that was made from others, of {card.numbers} numbers",
-            hint=f"Use what it was made from: {names or 'its card does not name it'}",
+            hint=_float_file(recognizer),
         )
     return recipes_of(recognizer)[0]
+
+
+def _float_file(recognizer: Recognizer) -> str:
+    """Where the trainable weights are: in the files that it was made from; those of a bundled model must be trained."""
+    if (name := recognizer.path.stem) in bundled_recipes() and bundled().get(name) == recognizer.path:
+        took = f", which takes {TRAINED_IN[name]}" if name in TRAINED_IN else ""
+        return f"The float file is not in the package. Train it{took}, and name its run: inkdigit train {name}"
+    made_from = recognizer.card.provenance.made_from
+    names = ", ".join(f"{file.file} (SHA-256 {file.sha256[:12]}…)" for file in made_from)
+    return f"Use what it was made from: {names or 'its card does not name it'}"
 
 
 def recipes_of(recognizer: Recognizer) -> list[Recipe]:

@@ -2,7 +2,8 @@
 
 In: a `State` (network, optimizer, counters), the images as one uint8 tensor on the device. Out: a `Row` per epoch; at
 the end `state.net` has the weights that the recipe asks for. Every random number comes from (seed, epoch), so a run
-that is resumed after any epoch ends with the weights of a run that was never stopped.
+that is resumed after any epoch ends with the weights of a run that was never stopped. Several processes may train
+together, each with its `Share` of every batch: all run this loop, and have the same weights after every step.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from inkdigit.errors import Diverged
 from inkdigit.training.network.augment import augment
 from inkdigit.training.network.muon import Muon
 from inkdigit.training.network.predict import EVALUATE_BATCH
+from inkdigit.training.network.share import ALONE, Share
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part
 
@@ -159,10 +161,12 @@ def train(
     bfloat16: bool,
     teacher: Callable[[Tensor], Tensor] | None = None,
     on_tick: Callable[[Tick], None] | None = None,
+    share: Share = ALONE,
 ) -> Iterator[Row]:
     """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row per epoch.
 
-    `teacher` predicts the same augmented images: float (B, 1, 28, 28), 0–255 → probabilities (B, K).
+    `teacher` predicts the same augmented images: float (B, 1, 28, 28), 0–255 → probabilities (B, K). Of every batch the
+    images of `share` are trained on here; B is their number.
 
     Raises:
         Diverged: the loss is no longer a number.
@@ -171,11 +175,13 @@ def train(
     net = state.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     steps, epochs = length(recipe, len(data.images))
     batch = min(recipe.batch, len(data.images))
+    rows = share.rows(batch)
+    part = (rows.stop - rows.start) / batch
     last_accuracy: float | None = None  # on the validation split, for the progress bar
     while state.epoch < epochs and not state.stopped:
         began = time.perf_counter()
         generator = torch.Generator(device).manual_seed(epoch_seed(recipe.seed, state.epoch))
-        torch.manual_seed(epoch_seed(recipe.seed, state.epoch) + 1)  # dropout
+        torch.manual_seed(share.seed(epoch_seed(recipe.seed, state.epoch) + 1))  # dropout
         order = torch.randperm(len(data.images), generator=generator, device=device)
         losses = torch.zeros(steps, device=device)
         hits = torch.zeros(steps, device=device)
@@ -183,8 +189,8 @@ def train(
         net.train()
         for i in range(steps):
             index = order[i * batch : (i + 1) * batch]
-            x = augment(data.images[index], recipe, generator=generator).contiguous(memory_format=torch.channels_last)
-            y = data.labels[index]
+            x = augment(data.images[index], recipe, generator=generator)[rows]  # of all: each has its random numbers
+            x, y = x.contiguous(memory_format=torch.channels_last), data.labels[index][rows]
             rate = rate_at(recipe, state.step, steps_per_epoch=steps, epochs=epochs, plateau_scale=state.plateau_scale)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
@@ -192,13 +198,13 @@ def train(
                 logits = net(x)  # (B, K)
             loss = loss_of(logits.float(), y, recipe, taught=teacher(x) if teacher else None)
             state.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * part).backward()
+            hit = (logits.detach().argmax(1) == y).float().mean()
+            losses[i], hits[i] = share.add_up(net, torch.stack([loss.detach(), hit]) * part)
             state.optimizer.step()
             state.step += 1
             if state.average is not None:
                 _move_average(state.average, net, min(recipe.ema_decay, (1 + state.step) / (10 + state.step)))
-            losses[i] = loss.detach()
-            hits[i] = (logits.detach().argmax(1) == y).float().mean()
             if state.step % SAMPLE_EVERY == 0 or i == steps - 1:
                 recent = slice(max(0, i + 1 - SAMPLE_EVERY), i + 1)
                 value = float(losses[recent].mean())
@@ -212,10 +218,11 @@ def train(
                     on_tick(Tick(state.step, steps * epochs, state.epoch + 1, speed, value, last_accuracy))
         state.epoch += 1
         speed = steps * batch / (time.perf_counter() - began)
+        share.average_statistics(net)
         val_loss = val_accuracy = None
         if validation is not None:
             with candidate(state, data, recipe) as net_now:
-                val_loss, val_accuracy = evaluate(net_now, validation, bfloat16=bfloat16)
+                val_loss, val_accuracy = share.agree(*evaluate(net_now, validation, bfloat16=bfloat16))
                 last_accuracy = val_accuracy
                 decide(state, recipe, val_loss if recipe.monitor == "validation_loss" else -val_accuracy)
         if state.epoch == epochs or state.stopped:
