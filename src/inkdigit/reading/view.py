@@ -10,10 +10,11 @@ from math import sqrt
 
 import numpy as np
 
-from inkdigit.picture.photo.network import NUMBER, OTHER, fit, look
+from inkdigit.picture.photo.groups import ink_of
+from inkdigit.picture.photo.network import fit, look
 from inkdigit.types import Gray
 
-VERSION = 1  # rises when the view of a line changes
+VERSION = 2  # rises when the view of a line changes
 HEIGHT_PX = 48
 ZOOMS = (0.9, 1.12)  # of the height of the views in which a line is read again
 EXTREME = 2.0  # percent of the pixels that are darker, or lighter, than the range of gray levels that is kept
@@ -24,8 +25,7 @@ def view(gray: Gray) -> Gray:
     """The view (2, 48, w) of a line (H, W)."""
     h, w = gray.shape
     side_px = HEIGHT_PX * sqrt(w / h)
-    shares = look(gray, side_px=side_px)
-    ink = np.clip(shares[NUMBER] + shares[OTHER], 0, 1)
+    ink = np.clip(ink_of(look(gray, side_px=side_px)), 0, 1)
     seen = fit(gray, side_px=side_px).astype(np.float32)
     low, high = np.percentile(seen, (EXTREME, 100 - EXTREME))
     level = np.clip((seen - (low + high) / 2) / max(float(high - low), MIN_SPAN) + 0.5, 0, 1)

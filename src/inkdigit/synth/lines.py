@@ -147,8 +147,12 @@ def random_text(rng: np.random.Generator) -> str:
 def _digits(count: int, rng: np.random.Generator) -> str:
     """Digits, some of them several times the same or with a 1 in front."""
     text = [str(digit) for digit in rng.integers(0, 10, count)]
-    if rng.random() < 0.12:
-        text[0] = "1"
+    for at in (0, -1):
+        if rng.random() < 0.12:
+            text[at] = "1"
+    if rng.random() < 0.06:  # several of them beside each other
+        at = int(rng.integers(count))
+        text[at : at + 2] = ["1"] * len(text[at : at + 2])
     if rng.random() < 0.06:
         at = int(rng.integers(count))
         text[at:] = [text[at]] * (count - at)

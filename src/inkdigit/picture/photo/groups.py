@@ -63,7 +63,7 @@ class Group:
 
 def groups(shares: Floats) -> tuple[list[Group], Labels, Floats]:
     """The things that are written, the heaviest first; the component of each pixel; the ink of each pixel (h, w)."""
-    ink = _ink(shares)
+    ink = ink_of(shares)
     labels, count = components(ink > INK_SHARE)
     mass, number, other, ruling = (
         np.bincount(labels.ravel(), of.ravel(), count + 1)
@@ -80,7 +80,7 @@ def groups(shares: Floats) -> tuple[list[Group], Labels, Floats]:
     return _merge(sorted(found, key=lambda group: -group.mass)), labels, ink
 
 
-def _ink(shares: Floats) -> Floats:
+def ink_of(shares: Floats) -> Floats:
     """The share of ink in each pixel (h, w); strokes of which a part was taken for a ruled line are ink as a whole.
 
     A level stroke of a digit may look like a ruled line. But lines go on to the border of the picture, and a frame is
