@@ -72,7 +72,8 @@ def test_the_generated_pages_are_what_the_code_says():
 
 
 @pytest.mark.parametrize(
-    "room", ["accuracy", "hardening", "mistakes", "models", "notebooks", "reading", "robustness", "serving", "speed"]
+    "room",
+    ["accuracy", "hardening", "mistakes", "models", "notebooks", "reading", "robustness", "scale", "serving", "speed"],
 )
 def test_the_pages_of_figures_are_what_was_measured(room, capsys):
     assert importlib.import_module(f"benchmarks.{room}.page").main(["--check"]) == 0, capsys.readouterr().out

@@ -84,4 +84,5 @@ def write_tar(path: Path, pictures: Iterator[bytes], count: int) -> Path:
             member = tarfile.TarInfo(f"{i:07}.png" if content[:4] == b"\x89PNG" else f"{i:07}.jpg")
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
+            tar.members = []  # else a million of them stay in memory
     return path

@@ -86,12 +86,12 @@ def memory(parts: Mapping[str, Record]) -> str | None:
     rows = []
     if "listing" in parts:
         one = parts["listing"]["figures"]
-        rows.append(row(f"listing {one['rows']:,} files", figure(one["seconds"]), f"{one['mb']:,.0f} MB", "–"))
+        rows.append(row(f"listing {one['rows']:,} files ({one['seconds']:.0f} s)", f"{one['mb']:,.0f} MB", "–"))
     for name, one in (parts["memory"]["figures"] if "memory" in parts else {}).items():
         engine = name.split()[0]
         worker = f"{one['worker_mb']:,.0f} MB" if engine == "local" else "–"
-        rows.append(row(f"`{engine}`, {one['rows']:,}", figure(one["seconds"]), f"{one['driver_mb']:,.0f} MB", worker))
-    return table(["job", "seconds", "driver", "largest worker"], rows) if rows else None
+        rows.append(row(f"`{engine}`, {one['rows']:,} pictures", f"{one['driver_mb']:,.0f} MB", worker))
+    return table(["job", "driver", "largest worker"], rows) if rows else None
 
 
 def kills(record: Record | None) -> dict[str, Any] | None:
