@@ -113,7 +113,7 @@ def _fit(plan: dict[str, Any], workers: int, *, gpus: bool) -> tuple[list[str], 
         raise MissingExtra("The engine ray needs Ray Train", "scale") from exc
     with tempfile.TemporaryDirectory(prefix="inkdigit-train-") as folder, _interruptible():
         trainer = TorchTrainer(
-            _work,  # type: ignore[arg-type]  # what it returns is new in Ray 2.5x, and its types do not know
+            _work,
             train_loop_config=plan,
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus, resources_per_worker=_resources(gpus)),
             run_config=RunConfig(

@@ -137,7 +137,8 @@ def _parts(trainings: _Trainings) -> tuple[Searcher, FIFOScheduler, type[tune.Tr
         """Passes on what the trainings report, and stops those that shall not go on."""
 
         def on_trial_result(self, _: TuneController, trial: Trial, result: dict[str, Any]) -> str:
-            return self.CONTINUE if trainings.goes_on(trial.trial_id, result[MESSAGE]) else self.STOP
+            answer: str = self.CONTINUE if trainings.goes_on(trial.trial_id, result[MESSAGE]) else self.STOP
+            return answer
 
         def on_trial_error(self, _: TuneController, trial: Trial) -> None:
             trainings.goes_on(trial.trial_id, End(died=True, problem=_problem(trial)))
@@ -156,7 +157,7 @@ def _parts(trainings: _Trainings) -> tuple[Searcher, FIFOScheduler, type[tune.Tr
             self.setup(new_config)
             return True
 
-    return Ask(), Tell(), Train  # type: ignore[no-untyped-call]
+    return Ask(), Tell(), Train
 
 
 def _begin(config: dict[str, Any]) -> Iterator[Epoch | End]:
