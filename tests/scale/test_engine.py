@@ -110,9 +110,21 @@ def test_jobs_are_taken_as_there_are_processes_for_them():
         results.close()
 
 
-def test_work_that_kills_its_process_again_and_again_is_given_up(engine):
-    with pytest.raises(WorkersDied, match=f"{MAX_DEATHS} processes died with the same work"):
-        list(engine.run(AlwaysDies, range(2)))
+def give_up(name: str) -> None:
+    """Work that never ends well is given up."""
+    given_up = f"{MAX_DEATHS} processes died with the same work"
+    with open_engine(name, workers=1) as opened, pytest.raises(WorkersDied, match=given_up):
+        list(opened.run(AlwaysDies, range(2)))
+
+
+def test_work_that_kills_its_process_again_and_again_is_given_up():
+    give_up("local")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("local_ray")
+def test_so_is_that_of_a_cluster():
+    give_up("ray")
 
 
 def _is_gone(pid: int) -> bool:

@@ -37,6 +37,7 @@ def test_every_image_of_a_batch_is_in_one_share(batch, of):
     assert ALONE.seed(7) == 7
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("local_ray", "only_training")
 def test_two_workers_compute_what_one_process_does(drawn, tmp_path):
     """Without batch norm nothing but rounding differs; the batch is odd, and the images are augmented."""

@@ -72,6 +72,8 @@ class RayData:
                 f"The cluster did not do the work: {(str(exc).strip().splitlines() or [type(exc).__name__])[-1]}",
                 hint="Run the same command again: what is finished is kept.",
             ) from exc
+        finally:
+            ray.kill(tries)
 
 
 class _Actor:
