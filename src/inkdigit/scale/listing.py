@@ -25,17 +25,8 @@ from inkdigit.types import SIDE
 PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")  # cannot be read from the middle: one part each
 LISTS = (".txt", ".lst")
 MAX_LINE_BYTES = 2**16  # of a list, or a row of a CSV
-COLUMNS = (
-    "image",
-    "picture",
-    "png",
-    "jpg",
-    "jpeg",
-    "bytes",
-    "content",
-    "path",
-    "file",
-)  # of Parquet, the first is used
+# Of Parquet files; the first that there is holds the pictures, or their paths.
+COLUMNS = ("image", "picture", "png", "jpg", "jpeg", "bytes", "content", "path", "file")
 LABEL, PIXELS = "label", SIDE * SIDE
 
 

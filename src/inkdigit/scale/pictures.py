@@ -22,17 +22,6 @@ from inkdigit.scale.manifest import Part
 from inkdigit.scale.storage import Place, accessing, opened, read_picture, size_of, text_of
 from inkdigit.types import SIDE, Gray
 
-COLUMNS = (
-    "image",
-    "picture",
-    "png",
-    "jpg",
-    "jpeg",
-    "bytes",
-    "content",
-    "path",
-    "file",
-)  # of Parquet, the first is used
 IDS = ("id", "key", "name")
 PARQUET_ROWS = 64  # that are read at a time
 
