@@ -293,6 +293,11 @@ def _without_middle(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[: length // 2]}…{text[1 - length // 2 :]}"
 
 
+def first_line(exc: BaseException) -> str:
+    """The first line of what an error of a library says; its name if it says nothing."""
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The next step after a misspelt name: the nearest known one, or None if none is near."""
     import difflib  # only errors need it, not every start

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import EngineError, MissingExtra, NoCluster, OutputError, UsageError
+from inkdigit.errors import EngineError, MissingExtra, NoCluster, OutputError, UsageError, first_line
 from inkdigit.files import write_atomic
 from inkdigit.scale.engine import check_engine
 
@@ -48,7 +48,7 @@ def connected(address: str | None = None, *, workers: int | None = None) -> Iter
         ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **own)
     except (ConnectionError, RuntimeError, ValueError) as exc:  # versions that differ are a RuntimeError
         raise NoCluster(
-            f"There is no cluster that can be used at {address or 'this machine'}: {_first_line(exc)}",
+            f"There is no cluster that can be used at {address or 'this machine'}: {first_line(exc)}",
             expected="a Ray cluster of the same versions of Ray and Python",
             hint="Start one with: ray start --head",
         ) from exc
@@ -179,7 +179,3 @@ def _check_answers(address: str) -> None:
             expected="the address of a Ray cluster that runs",
             hint="Start one with: ray start --head",
         ) from exc
-
-
-def _first_line(exc: BaseException) -> str:
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.machine import cores
@@ -16,7 +16,6 @@ from inkdigit.machine import cores
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-EngineName = Literal["local", "ray"]
 ENGINES = ("local", "ray")
 # How often the process of a job may die before the work is given up: once or twice by chance, three times for a cause.
 MAX_DEATHS = 3

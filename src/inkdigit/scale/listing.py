@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 
 from inkdigit.errors import MalformedFile, UsageError
 from inkdigit.picture.folder import is_picture_name
-from inkdigit.scale.manifest import Writer
+from inkdigit.scale.manifest import Kind, Writer
 from inkdigit.scale.storage import Place, accessing, is_folder, opened, size_of, text_of, walk
 from inkdigit.types import SIDE
 
@@ -30,17 +30,19 @@ COLUMNS = ("image", "picture", "png", "jpg", "jpeg", "bytes", "content", "path",
 LABEL, PIXELS = "label", SIDE * SIDE
 
 
-class _Run:
-    """Single pictures that follow each other: they become parts of `rows`."""
+class _Range:
+    """Pictures of one source that follow each other, cut into parts of `rows`; None leaves them in one."""
 
-    def __init__(self, writer: Writer, rows: int) -> None:
-        self._writer, self._rows = writer, rows
-        self._start, self._count = 0, 0
+    def __init__(
+        self, writer: Writer, rows: int | None, kind: Kind, source: str = "", name: str = "", *, size: int = 0
+    ) -> None:
+        self._writer, self._rows, self._size = writer, rows, size
+        self._kind, self._source, self._name = kind, source, name
+        self._start = self._count = self._before = 0
 
-    def add(self, root: Place, relative: str, *, name: str, is_certain: bool) -> None:
-        """Add a picture: where it is, the name that its row gets, and whether it was there when it was listed."""
-        start = self._writer.add_name([root.name, relative, name, is_certain])
-        self._start = self._start if self._count else start
+    def add(self, at: int) -> None:
+        """Add the picture that begins at a byte."""
+        self._start = self._start if self._count else at
         self._count += 1
         if self._count == self._rows:
             self.end()
@@ -48,8 +50,16 @@ class _Run:
     def end(self) -> None:
         """End the part that is being filled."""
         if self._count:
-            self._writer.add("files", "", "", start=self._start, rows=self._count)
-        self._count = 0
+            self._writer.add(
+                self._kind,
+                self._source,
+                self._name,
+                start=self._start,
+                rows=self._count,
+                before=self._before,
+                size=self._size,
+            )
+        self._before, self._count = self._before + self._count, 0
 
 
 def list_inputs(places: Sequence[Place], writer: Writer, *, rows: int, column: str | None = None) -> None:
@@ -63,7 +73,7 @@ def list_inputs(places: Sequence[Place], writer: Writer, *, rows: int, column: s
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise UsageError("Two inputs have the same name, and so would their rows", received=twice)
-    lists = _Lister(writer, _Run(writer, rows), rows, column)
+    lists = _Lister(writer, _Range(writer, rows, "files"), rows, column)
     for place, name in zip(places, names, strict=True):
         prefix = f"{name}/" if len(places) > 1 else ""
         if is_folder(place):
@@ -77,7 +87,7 @@ def list_inputs(places: Sequence[Place], writer: Writer, *, rows: int, column: s
                 f"{text_of(place)} is not an input",
                 expected="a folder, a picture, a list of files (.txt), .tar, .parquet or .csv",
             )
-    lists.run.end()
+    lists.files.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +95,7 @@ class _Lister:
     """Lists files of each kind."""
 
     writer: Writer
-    run: _Run
+    files: _Range  # the single pictures
     rows: int  # of a part
     column: str | None
 
@@ -94,7 +104,7 @@ class _Lister:
         place = root.joined(relative) if relative else root
         suffix = place.name.lower()
         if is_picture_name(Path(place.name)):
-            self.run.add(root, relative, name=name, is_certain=is_certain and not relative)
+            self.files.add(self.writer.add_name([root.name, relative, name, is_certain and not relative]))
         elif suffix.endswith((".tar", *PACKED)):
             self._add_tar(place, name)
         elif suffix.endswith(".parquet"):
@@ -121,22 +131,16 @@ class _Lister:
     def _add_tar(self, place: Place, name: str) -> None:
         """Cut a tar shard into ranges; a packed one is a single part."""
         packed = is_packed(place)
-        size, begin, count, before = size_of(place), 0, 0, 0
+        found = _Range(self.writer, None if packed else self.rows, "tar", place.name, name, size=size_of(place))
         with reading_tar(place) as tar:
             for member in tar:
                 tar.members = []  # type: ignore[attr-defined]  # else all that were seen stay in memory
-                if not is_member(member):
+                if is_member(member):
+                    found.add(0 if packed else member.offset)
+                else:
                     self.writer.skip(not member.isdir())
-                    continue
-                begin = begin if count else member.offset
-                count += 1
-                if count == self.rows and not packed:
-                    self.writer.add("tar", place.name, name, start=begin, rows=count, before=before, size=size)
-                    count, before = 0, before + count
             _check_end(tar, place)
-        if count:
-            start = 0 if packed else begin
-            self.writer.add("tar", place.name, name, start=start, rows=count, before=before, size=size)
+        found.end()
 
     def _add_parquet(self, place: Place, name: str) -> None:
         """Cut a Parquet file into ranges of rows."""
@@ -155,7 +159,7 @@ class _Lister:
         """Cut a CSV of pixels into ranges of lines; False if the file is not one."""
         if not name.lower().endswith(".csv"):
             return False
-        size, begin, count, before = size_of(place), 0, 0, 0
+        found = _Range(self.writer, self.rows, "csv", place.name, name, size=size_of(place))
         with opened(place) as file:
             header = file.readline(MAX_LINE_BYTES)
             label_at(place, header)
@@ -165,14 +169,9 @@ class _Lister:
                     problem = f"a line of more than {MAX_LINE_BYTES:,} bytes"
                     raise MalformedFile(text_of(place), problem, where=f"byte {at:,}", expected=f"{PIXELS} pixels")
                 if line.strip():
-                    begin = begin if count else at
-                    count += 1
+                    found.add(at)
                 at += len(line)
-                if count == self.rows:
-                    self.writer.add("csv", place.name, name, start=begin, rows=count, before=before, size=size)
-                    count, before = 0, before + count
-        if count:
-            self.writer.add("csv", place.name, name, start=begin, rows=count, before=before, size=size)
+        found.end()
         return True
 
 

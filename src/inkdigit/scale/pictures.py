@@ -19,7 +19,7 @@ from inkdigit.errors import DataError, PictureError
 from inkdigit.picture.decode import MAX_BYTES, Picture
 from inkdigit.scale.listing import MAX_LINE_BYTES, PIXELS, column_of, is_member, label_at, reading_tar
 from inkdigit.scale.manifest import Part
-from inkdigit.scale.storage import Place, accessing, opened, read_picture, size_of, text_of
+from inkdigit.scale.storage import Place, accessing, as_text, opened, read_picture, size_of, text_of
 from inkdigit.types import SIDE, Gray
 
 IDS = ("id", "key", "name")
@@ -69,12 +69,7 @@ def _changed(part: Part, *, expected: object, received: object) -> DataError:
 def _files(names: Sequence[Sequence[Any]]) -> Iterator[Entry]:
     for root, relative, name, is_certain in names:
         place = Place(root).joined(relative) if relative else Place(root)
-        yield Entry(_text(name), text_of(place), read_picture(place, is_certain=is_certain))
-
-
-def _text(name: str) -> str:
-    """A name as valid text: those of files may be any bytes."""
-    return name.encode(errors="backslashreplace").decode()
+        yield Entry(as_text(name), text_of(place), read_picture(place, is_certain=is_certain))
 
 
 def _tar(part: Part, place: Place) -> Iterator[Entry]:
@@ -93,7 +88,7 @@ def _members(tar: tarfile.TarFile, part: Part, place: Place) -> Iterator[Entry]:
         else:
             content = tar.extractfile(member)
             picture = content.read() if content else b""
-        yield Entry(f"{_text(part.name)}/{_text(member.name)}", text_of(place), picture)
+        yield Entry(f"{as_text(part.name)}/{as_text(member.name)}", text_of(place), picture)
 
 
 def _parquet(part: Part, place: Place, column: str | None) -> Iterator[Entry]:
@@ -119,7 +114,7 @@ def _parquet(part: Part, place: Place, column: str | None) -> Iterator[Entry]:
                 if part.start <= at < part.start + part.rows:
                     own = None if identity is None else row[identity]
                     own = at if own is None or own != own else own  # a missing name is None or not a number
-                    yield Entry(f"{_text(part.name)}/{own}", text_of(place), _cell(row[column], place))
+                    yield Entry(f"{as_text(part.name)}/{own}", text_of(place), _cell(row[column], place))
                 at += 1
             if at >= part.start + part.rows:
                 return
@@ -144,7 +139,7 @@ def _csv(part: Part, place: Place) -> Iterator[Entry]:
         file.seek(part.start)
         lines = (line for line in iter(lambda: file.readline(MAX_LINE_BYTES), b"") if line.strip())
         for row, line in enumerate(islice(lines, part.rows), part.before + 1):
-            yield Entry(f"{_text(part.name)}/{row}", text_of(place), _pixels(line, label))
+            yield Entry(f"{as_text(part.name)}/{row}", text_of(place), _pixels(line, label))
 
 
 def _pixels(line: bytes, label: int | None) -> Gray | PictureError:

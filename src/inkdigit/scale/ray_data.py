@@ -46,10 +46,8 @@ class RayData:
         rows = [{"number": i, "job": pickle.dumps(job)} for i, job in enumerate(jobs)]
         dataset = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Actor,
-            fn_constructor_args=(
-                version("inkdigit"),
-                [made, tries],
-            ),  # in a list, so that it is fetched where it is needed
+            # In a list, so that each is fetched where it is needed.
+            fn_constructor_args=(version("inkdigit"), [made, tries]),
             batch_size=1,
             batch_format="numpy",
             num_cpus=1,

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from inkdigit.errors import DataError, MissingData, MissingExtra, PictureError, UsageError
+from inkdigit.errors import DataError, MissingData, MissingExtra, PictureError, UsageError, first_line
 from inkdigit.picture.decode import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -102,19 +102,23 @@ def accessing(place: Place) -> Iterator[None]:
     except FileNotFoundError as exc:
         raise missing(place) from exc
     except (OSError, ArrowException, ValueError) as exc:
-        lines = str(exc).strip().splitlines() or [type(exc).__name__]
         hint = (
             "Check the credentials (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY), the address (AWS_ENDPOINT_URL) and "
             "the connection; then give the same command again: what is finished is kept."
             if place.is_remote
             else "When it can be read, give the same command again: what is finished is kept."
         )
-        raise DataError(f"{text_of(place)} cannot be read: {lines[0]}", hint=hint) from exc
+        raise DataError(f"{text_of(place)} cannot be read: {first_line(exc)}", hint=hint) from exc
 
 
 def text_of(place: Place) -> str:
-    """The name of a place as valid text: that of a file may be any bytes."""
-    return place.name.encode(errors="backslashreplace").decode()
+    """The name of a place as valid text."""
+    return as_text(place.name)
+
+
+def as_text(name: str) -> str:
+    """A name as valid text: that of a file may be any bytes."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def missing(place: Place) -> MissingData:

@@ -19,7 +19,7 @@ import torch
 from torch import distributed
 
 import inkdigit.runs as runs
-from inkdigit.errors import Diverged, InkdigitError, MissingExtra, UsageError, WorkersDied
+from inkdigit.errors import Diverged, InkdigitError, MissingExtra, UsageError, WorkersDied, first_line
 from inkdigit.scale.cluster import check_shared, has_gpus, marked, require_ray
 from inkdigit.scale.engine import MAX_DEATHS
 from inkdigit.training import curves, trial
@@ -128,7 +128,7 @@ def _fit(plan: dict[str, Any], workers: int, *, gpus: bool) -> tuple[list[str], 
                 if isinstance(failure, InkdigitError):
                     raise failure from None
             raise WorkersDied(
-                f"The workers ended {MAX_DEATHS} times: {_first_line(next(iter(failures), exc))}",
+                f"The workers ended {MAX_DEATHS} times: {first_line(next(iter(failures), exc))}",
                 hint="Is there enough memory? What was trained is kept: --resume goes on.",
             ) from exc
     returned: tuple[list[str], InkdigitError | None] = result.return_value
@@ -209,7 +209,3 @@ def _any(problem: InkdigitError | None, share: Share) -> InkdigitError | None:
     problems: list[InkdigitError | None] = [None] * share.of
     distributed.all_gather_object(problems, problem)
     return next((each for each in problems if each is not None), None)
-
-
-def _first_line(exc: BaseException) -> str:
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0]

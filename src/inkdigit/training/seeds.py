@@ -30,6 +30,7 @@ from inkdigit.errors import (
     TrainingError,
     UsageError,
     WorkersDied,
+    first_line,
 )
 from inkdigit.files import check_unlocked, first_entry, locked, write_atomic, writing
 from inkdigit.measure.ledger import Entry, read_finished
@@ -374,8 +375,9 @@ def _result_of(ref: Any, seed: int) -> tuple[list[str], InkdigitError | None]:
     except ray.exceptions.RayTaskError:
         raise  # a bug
     except ray.exceptions.RayError as exc:
-        lost = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
-        raise EngineError(f"The cluster lost seed {seed}: {lost}", hint="Go on with: the same command.") from exc
+        raise EngineError(
+            f"The cluster lost seed {seed}: {first_line(exc)}", hint="Go on with: the same command."
+        ) from exc
     if error is not None and not isinstance(error, Diverged | ParityError):
         raise error
     return lines, error
