@@ -1,8 +1,9 @@
 """The cells of a grid: from the photo of a table or a sudoku to what each cell holds.
 
 In: gray uint8 (H, W), the rows and columns that are expected, a model for single digits and a line reader. Out: a
-`Table`. A cell holds one digit or nothing. Each is seen beside the others: what has much less ink than a usual digit of
-the same grid is a speck or shows through the paper, and what has as much is a digit, even if it is blurred.
+`Table`. A cell holds one digit or nothing. Three networks together tell which: the model and the reader see its ink,
+and count as one witness; the cell network sees its gray levels. Each cell is seen beside the others: what has much less ink than a usual digit of the
+same grid is a speck or shows through the paper, and what has as much is a digit, even if it is blurred.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from inkdigit.errors import PictureError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.picture.photo.network import RULING, look
+from inkdigit.reading import cell_network
 from inkdigit.reading.reader import Reader
 from inkdigit.types import DIGITS, NO_INK, OUTLIERS, Floats, Gray, Prediction
 
@@ -77,11 +79,12 @@ def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]
     if not any(sure):
         return [_alone(answer) for answer in answers]
     faint = FAINT * float(np.median(weights[sure]))
+    shares = cell_network.look(seen)
     return [
         Cell("")
-        if answer.probs is None or weight < faint
-        else _digit(answer.probs * reader.digit(_within(cell, BORDER)))
-        for cell, answer, weight in zip(seen, answers, weights.tolist(), strict=True)
+        if answer.probs is None or weight < faint or share[cell_network.EMPTY] > LIKELY
+        else _digit(np.sqrt(answer.probs * reader.digit(_within(cell, BORDER))) * share[: len(DIGITS)])
+        for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
     ]
 
 
@@ -93,7 +96,7 @@ def _alone(answer: Prediction) -> Cell:
 
 
 def _digit(shares: Floats) -> Cell:
-    """The digit that both networks together find most probable; `shares` (10,) need not sum to one."""
+    """The digit that all networks together find most probable; `shares` (10,) need not sum to one."""
     shares = shares + LEAST
     best = int(shares.argmax())
     confidence = float(shares[best] / shares.sum())

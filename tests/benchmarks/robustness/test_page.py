@@ -193,7 +193,8 @@ def test_of_each_kind_of_outlier_there_are_as_many_as_asked_for(tmp_path, monkey
 
 
 @pytest.mark.parametrize("taught", [True, False])
-def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught):
+def test_log_odds_are_a_score_of_networks_that_learnt_from_outliers(taught, monkeypatch):
+    monkeypatch.setattr(rejection, "DRAWN", 20)
     digits = Part(np.stack([template(i) for i in range(20)]), np.arange(20) % 10)
     recipe = Recipe.from_fields({"filters": [4], "head": "global_max", "outliers": 9 if taught else 0})
     seen = rejection.Seen(nets.build(recipe, 10))

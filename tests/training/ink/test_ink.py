@@ -13,6 +13,7 @@ from inkdigit.picture.photo.network import METADATA_KEY, VERSION
 from inkdigit.training.ink import train as training
 from inkdigit.training.ink.export import export
 from inkdigit.training.ink.net import InkNet, even
+from inkdigit.types import Part
 
 from ...conftest import template
 
@@ -27,7 +28,7 @@ def _small(monkeypatch):
     monkeypatch.setattr(training, "LOG_STEPS", 2)
 
 
-IMAGES = np.stack([template(i) for i in range(10)])
+DIGITS = Part(np.stack([template(i) for i in range(10)]), np.arange(10))
 
 
 def weights(net: InkNet) -> dict[str, np.ndarray]:
@@ -37,9 +38,9 @@ def weights(net: InkNet) -> dict[str, np.ndarray]:
 @pytest.mark.slow
 def test_a_training_goes_on_from_its_checkpoint_and_its_file_gives_what_the_network_gives(tmp_path):
     lines: list[str] = []
-    training.train(IMAGES, tmp_path, steps=4, seed=0, log=lines.append)
+    training.train(DIGITS, tmp_path, steps=4, seed=0, log=lines.append)
     assert lines[-1].startswith("Step 4 of 4: loss ")
-    longer = training.train(IMAGES, tmp_path, steps=6, seed=0)
+    longer = training.train(DIGITS, tmp_path, steps=6, seed=0)
     data = export(tmp_path)
     assert len(data) < 400_000
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from inkdigit.synth.scenes import pens, scene
 from inkdigit.training.ink.net import InkNet
 from inkdigit.training.network import steps as stepping
-from inkdigit.types import Gray, Log, silent
+from inkdigit.types import Gray, Log, Part, silent
 
 # Height and width of a batch of scenes, and how often it has them. Sides are multiples of 16.
 SHAPES = ((144, 144), (192, 192), (112, 192), (192, 112), (80, 288), (256, 80), (48, 320), (384, 48))
@@ -64,10 +64,10 @@ def loss_of(logits: Tensor, truth: Tensor) -> Tensor:
     return -(shares * functional.log_softmax(logits, 1)).sum(1).mean()
 
 
-def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silent) -> InkNet:
+def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent) -> InkNet:
     """Train for `steps` batches, going on from the checkpoint in `folder` if there is one.
 
-    `images` (N, 28, 28) are the digits to write. One process draws while this one learns.
+    `part` holds the digits to write. One process draws while this one learns.
     """
     torch.manual_seed(seed)
     net: InkNet = InkNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -77,7 +77,7 @@ def train(images: Gray, folder: Path, *, steps: int, seed: int, log: Log = silen
     )
     first = stepping.resume(folder / CHECKPOINT, net, optimizer, schedule)
     loader = DataLoader(
-        Scenes(images, seed=seed, first=first, last=steps), batch_size=None, num_workers=1, prefetch_factor=8
+        Scenes(part.images, seed=seed, first=first, last=steps), batch_size=None, num_workers=1, prefetch_factor=8
     )
     losses = stepping.Losses(folder / LOSSES, steps=steps, every=LOG_STEPS, log=log)
     for step, (gray, truth) in enumerate(loader, first + 1):

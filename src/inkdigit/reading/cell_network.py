@@ -1,0 +1,42 @@
+"""The cell network: what each cell of a table holds, by its gray levels.
+
+In: cells, gray uint8 (h, w). Out: for each the shares of the ten digits and of an empty cell, float32 (N, 11). It needs
+no ink, which has no hole where a printed 6 is out of focus. ONNX Runtime and the file `cell.onnx` are loaded for the
+first cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from inkdigit.types import DIGITS, Floats, Gray
+
+if TYPE_CHECKING:
+    import onnxruntime as ort
+
+CELL = Path(__file__).parent / "cell.onnx"
+VERSION = 1  # of the network; rises when its file changes
+METADATA_KEY = "inkdigit.cell"
+SIDE_PX = 32  # of a cell as the network sees it
+EMPTY = len(DIGITS)
+
+
+def look(cells: Sequence[Gray]) -> Floats:
+    """The shares (N, 11) of the ten digits and of an empty cell, for pictures (h, w) of cells."""
+    seen = [np.asarray(Image.fromarray(cell).resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)) for cell in cells]
+    return np.asarray(_session().run(None, {"cells": np.stack(seen)})[0], np.float32)
+
+
+@cache
+def _session() -> ort.InferenceSession:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1  # pictures are shared among threads
+    return ort.InferenceSession(CELL.read_bytes(), options, providers=["CPUExecutionProvider"])
