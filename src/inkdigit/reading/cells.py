@@ -2,8 +2,9 @@
 
 In: gray uint8 (H, W), the rows and columns that are expected, a model for single digits and a line reader. Out: a
 `Table`. A cell holds one digit or nothing. Three networks together tell which: the model and the reader see its ink,
-and count as one witness; the cell network sees its gray levels. Each cell is seen beside the others: what has much less ink than a usual digit of the
-same grid is a speck or shows through the paper, and what has as much is a digit, even if it is blurred.
+and count as one witness; the cell network sees its gray levels. Each cell is seen beside the others: what has much less
+ink than a usual digit of the same grid is a speck or shows through the paper, and what has as much is a digit, even if
+it is blurred.
 """
 
 from __future__ import annotations
