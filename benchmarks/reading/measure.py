@@ -38,6 +38,7 @@ from inkdigit.measure.stats import wilson
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode_page
 from inkdigit.picture.prepare import tight
+from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.cells import read_grid
 from inkdigit.reading.reader import Reader
 from inkdigit.synth import writers
@@ -101,9 +102,14 @@ def recognizer() -> Recognizer:
     return Recognizer.load()
 
 
-def sha256(path: Path) -> str:
-    """The hash of a model file."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def sha256(*paths: Path) -> str:
+    """The hash of a model file, or of several together."""
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def sha256_for_cells() -> str:
+    """The hash of all files that read the cells of grids."""
+    return sha256(recognizer().path, reader().path, CELL)
 
 
 def of_set(name: str, *, quick: bool) -> Figures:
@@ -304,9 +310,9 @@ PARTS: dict[str, Callable[..., Figures]] = {
 
 
 def model_of(part: str) -> dict[str, str]:
-    """The name and the hash of the file that a part is measured with."""
+    """The name of the model that a part is measured with, and the hash of its files."""
     if part in FOLDERS:
-        return {"name": recognizer().name, "sha256": sha256(recognizer().path)}
+        return {"name": recognizer().name, "sha256": sha256_for_cells()}
     return {"name": reader().card.name, "sha256": sha256(reader().path)}
 
 
