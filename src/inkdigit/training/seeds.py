@@ -72,6 +72,7 @@ class _Plan:
     identity: dict[str, Any]
     device: str
     gpus: bool  # of a cluster, one for each run
+    progress: bool
     log: Log
     on_tick: OnTick | None
     places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once it has a name
@@ -93,6 +94,7 @@ def train_seeds(
     engine: str = "local",
     address: str | None = None,
     import_seconds: float | None = None,
+    progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Trained:
@@ -132,6 +134,7 @@ def train_seeds(
             identity=identity,
             device=device,
             gpus=gpus,
+            progress=progress,
             log=log,
             on_tick=on_tick,
         )
@@ -319,7 +322,12 @@ def _end(plan: _Plan, seed: int, error: InkdigitError | None) -> None:
 
 def _train(plan: _Plan, seed: int, place: Path, import_seconds: float | None) -> None:
     data = plan.dataset if plan.is_opened else None
-    more: dict[str, Any] = {"import_seconds": import_seconds, "log": plan.log, "on_tick": plan.on_tick}
+    more: dict[str, Any] = {
+        "import_seconds": import_seconds,
+        "progress": plan.progress,
+        "log": plan.log,
+        "on_tick": plan.on_tick,
+    }
     if (place / runs.RECIPE).is_file():
         run.resume(place, data=data, device=plan.device, **more)
     else:
@@ -394,11 +402,11 @@ def _train_apart(
         check_shared(mark)
         if checkpoint.exists(place):
             if not runs.is_finished(place):  # else the process died just after
-                run.resume(place, data=dataset, device=device, log=lines.append)
+                run.resume(place, data=dataset, device=device, progress=False, log=lines.append)
         else:
             with writing(place), suppress(FileNotFoundError):
                 shutil.rmtree(place)  # of this task, if its process died before the first checkpoint
-            run.train(recipe, data=dataset, source=source, out=place, device=device, log=lines.append)
+            run.train(recipe, data=dataset, source=source, out=place, device=device, progress=False, log=lines.append)
     except InkdigitError as exc:
         return lines, exc
     return lines, None
