@@ -29,6 +29,7 @@ MAX_FIGURE = 1e30  # larger figures are damage
 
 CELL = "padding:.1em .7em .1em 0;text-align:left;border:0;background:none;vertical-align:middle"
 NUMBER = "padding:.1em .7em .1em 0;text-align:right;border:0;background:none;vertical-align:middle"
+COUNT = "padding:.15em .35em;min-width:2em;min-height:1em;text-align:right"
 QUIET = "opacity:.65"
 
 Images = NDArray[np.uint8]  # (N, h, w)
@@ -136,16 +137,21 @@ def strip(images: Images) -> Html:
 
 
 def thumbnail(
-    file: str | Path | None, *, side_px: int = THUMBNAIL_PX, boxes: Sequence[Sequence[int]] = ()
+    file: str | Path | None, *, side_px: int = THUMBNAIL_PX, boxes: Sequence[tuple[Sequence[int], str]] = ()
 ) -> Html | None:
-    """The picture of a file in small, with `boxes` (top, left, bottom, right) in its pixels; None if it is gone."""
+    """The picture of a file, `side_px` long; None if it is gone.
+
+    `boxes` are (top, left, bottom, right) in its pixels, each with a colour.
+    """
     with suppress(OSError, ValueError, SyntaxError, TypeError, EOFError, OverflowError, Image.DecompressionBombError):
         if file is not None and Path(file).is_file():
             small, scale = _small(Path(file), side_px)
             written = BytesIO()
             small.save(written, "JPEG", quality=JPEG_QUALITY)
-            picture = _picture("jpeg", written.getvalue(), *small.size, title=Path(file).name)
-            return _with_boxes(picture, boxes, small.size, scale=scale) if boxes else picture
+            larger = max(1, side_px // max(small.size))  # where the picture itself is smaller
+            shown = small.width * larger, small.height * larger
+            picture = _picture("jpeg", written.getvalue(), *shown, title=Path(file).name)
+            return _with_boxes(picture, boxes, shown, scale=scale * larger) if boxes else picture
     return None
 
 
@@ -165,12 +171,14 @@ def _small(file: Path, side_px: int) -> tuple[Image.Image, float]:
     return paper, max(paper.size) / longest
 
 
-def _with_boxes(picture: Html, boxes: Sequence[Sequence[int]], size: tuple[int, int], *, scale: float) -> Html:
+def _with_boxes(
+    picture: Html, boxes: Sequence[tuple[Sequence[int], str]], size: tuple[int, int], *, scale: float
+) -> Html:
     frames = []
-    for top, left, bottom, right in boxes:
+    for (top, left, bottom, right), colour in boxes:
         place = f"left:{left * scale:.1f}px;top:{top * scale:.1f}px"
         extent = f"width:{(right - left) * scale:.1f}px;height:{(bottom - top) * scale:.1f}px"
-        frames.append(_tag("div", style=f"position:absolute;{place};{extent};outline:2px solid {BLUE}"))
+        frames.append(_tag("div", style=f"position:absolute;{place};{extent};outline:2px solid {colour}"))
     return _tag("div", picture, *frames, style=f"position:relative;width:{size[0]}px;height:{size[1]}px")
 
 
@@ -188,13 +196,18 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Html:
         [_tag("b", name), *(_cell(n, on, a) for n, on, a in zip(*line, strict=True))]
         for name, line in zip(classes, zip(counts.tolist(), right.tolist(), alpha.tolist(), strict=True), strict=True)
     ]
-    return captioned(table(rows, head=["", *classes]), "true class by row, read as by column") or Html()
+    return (
+        captioned(
+            table(rows, head=["", *(_tag("div", name, style=COUNT) for name in classes)]),
+            "true class by row, read as by column",
+        )
+        or Html()
+    )
 
 
 def _cell(count: int, on_diagonal: bool, alpha: float) -> Html:
     shade = f"{BLUE if on_diagonal else ORANGE}{round(255 * alpha):02x}"
-    style = f"background:{shade};padding:.15em .35em;min-width:2em;text-align:right"
-    return _tag("div", f"{count:,}" if count else "", style=style)
+    return _tag("div", f"{count:,}" if count else "", style=f"background:{shade};{COUNT}")
 
 
 def _as_image(right: NDArray[np.bool_], alpha: NDArray[np.float64]) -> Html:
@@ -235,7 +248,7 @@ def curves(title: str, colours: Mapping[str, str], named: Mapping[str, Points]) 
         parts.append(_tag("polyline", points=line, fill="none", stroke=colour, stroke_width=1.8))
         x, y = place(*points[-1]).split(",")
         parts.append(_tag("circle", cx=x, cy=y, r=2.5, fill=colour))
-        parts.append(_text(284 - 90 * (len(drawn) - 1 - i), 12, f"{name} {points[-1][1]:.4g}", "end", fill=colour))
+        parts.append(_text(284 - 104 * (len(drawn) - 1 - i), 12, f"{name} {points[-1][1]:.3g}", "end", fill=colour))
     return _tag("svg", *parts, viewBox="0 0 290 164", width=290, height=164, role="img", aria_label=title)
 
 

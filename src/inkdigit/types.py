@@ -328,8 +328,9 @@ class Reading:
         """What a notebook shows: the picture with a box around each number, and how sure each of them is."""
         from inkdigit import markup
 
-        boxes = [number.box for number in self.numbers]
-        rows = [(number.text or NO_ANSWER, markup.share(number.confidence), number.reason) for number in self.numbers]
+        boxes = [(number.box, markup.ORANGE if number.reason else markup.BLUE) for number in self.numbers]
+        written = [number for number in self.numbers if number.text]
+        rows = [(number.text, markup.share(number.confidence), number.reason) for number in written]
         return markup.block(
             self.text or NO_ANSWER,
             markup.beside(

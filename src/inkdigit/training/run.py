@@ -79,8 +79,10 @@ class Run:
 
         Raises:
             MissingExtra: matplotlib is not installed.
-            MalformedFile: the curves of the run cannot be read.
+            DataError: the run has no curves, or they cannot be read.
         """
+        if not self.history:
+            raise DataError(f"{self.folder} has no {runs.METRICS}", expected="a run that has trained an epoch")
         return run_curves.figure(self.history, self.steps)
 
     @cached_property
