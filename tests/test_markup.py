@@ -156,3 +156,10 @@ def test_curves_leave_out_what_cannot_be_drawn():
     assert "nan" not in drawn
     assert "inf" not in drawn
     assert len(drawn) < 4000
+
+
+def test_the_text_of_a_data_set_is_short():
+    assert repr(dataset()) == (
+        "Dataset(name='a <b>set</b>', classes=('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'), "
+        "train=Part(60 images), test=None, prepare='ink')"
+    )

@@ -60,7 +60,7 @@ class Prediction:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the picture, what the network has seen of it, and the most probable classes."""
-        from inkdigit import markup
+        import inkdigit.markup as markup
 
         probs = np.zeros(0, np.float32) if self.probs is None else self.probs
         names = self.classes or tuple(map(str, range(len(probs))))
@@ -153,6 +153,10 @@ class Part:
         if outside := [i for i in self.faults if i not in range(n)]:
             raise UsageError("faults: not as in a Part", expected=f"0 to below {n}", received=repr(outside[0]))
 
+    def __repr__(self) -> str:
+        """The number of images: a notebook stores this text."""
+        return f"Part({len(self):,} images)"
+
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)
@@ -186,7 +190,7 @@ class Dataset:
     train: Part
     test: Part | None = None
     prepare: str = "ink"
-    glimpses: tuple[tuple[int, Gray], ...] = ()
+    glimpses: tuple[tuple[int, Gray], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Check the classes, and that every label names one."""
@@ -200,7 +204,7 @@ class Dataset:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the numbers of images, and some images of each class."""
-        from inkdigit import markup
+        import inkdigit.markup as markup
 
         splits = {"training": self.train, **({} if self.test is None else {"test": self.test})}
         counts = [np.bincount(part.labels, minlength=len(self.classes)) for part in splits.values()]
@@ -326,7 +330,7 @@ class Reading:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the picture with a box around each number, and how sure each of them is."""
-        from inkdigit import markup
+        import inkdigit.markup as markup
 
         boxes = [(number.box, markup.ORANGE if number.reason else markup.BLUE) for number in self.numbers]
         written = [number for number in self.numbers if number.text]

@@ -128,7 +128,7 @@ class Metrics:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the accuracy, the confusion matrix, and the figures about confidence."""
-        from inkdigit import markup
+        import inkdigit.markup as markup
 
         low, high = self.accuracy_ci95
         shares = {

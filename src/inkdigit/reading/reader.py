@@ -61,7 +61,7 @@ class Reader:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the card."""
-        from inkdigit import markup
+        import inkdigit.markup as markup
         from inkdigit.model.facts import facts
 
         return markup.block(self.card.name, markup.facts(facts(self.card)), note=self.path.name)

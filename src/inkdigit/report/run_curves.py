@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from inkdigit import markup
+import inkdigit.markup as markup
 from inkdigit.errors import MissingExtra
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
-from inkdigit import markup
+import inkdigit.markup as markup
 
 if TYPE_CHECKING:
     from inkdigit.training.network.loop import Row, Tick

@@ -177,7 +177,7 @@ class Recipe(BaseModel):
 
     def _repr_html_(self) -> str:
         """What a notebook shows: what differs from the bundled recipe of this name, or from the defaults; then all."""
-        from inkdigit import markup
+        import inkdigit.markup as markup
 
         known = self.name in bundled()
         base = Recipe.load(self.name) if known else Recipe.from_fields({})

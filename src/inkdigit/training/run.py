@@ -27,8 +27,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import inkdigit.markup as markup
 import inkdigit.runs as runs
-from inkdigit import markup
 from inkdigit.errors import DataError, InkdigitError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
@@ -126,9 +126,8 @@ def train(
 
     `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
     data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
-    cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
-    spent on importing this file, for the report. With `progress` a line an epoch and a bar are shown: in a notebook
-    below the cell, else on stderr.
+    cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is the time that the
+    caller spent on importing this file. `progress` is a line an epoch and a bar, in a notebook or on stderr.
 
     Raises:
         UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or

@@ -101,9 +101,8 @@ def train_seeds(
     """Train `recipe` with each of `seeds`; the runs are written to `out`, else under `runs/`.
 
     With the engine `local` they are trained one after the other. With `ray` each is a task of the cluster at `address`,
-    with one core and one thread; they end in any order, and `on_tick` is not called. A seed whose loss is no longer a
-    number, or whose file does not predict what its network does, does not stop the others. The other arguments are
-    those of `run.train`.
+    with one core and one thread; they end in any order. A seed whose loss is no longer a number, or whose file does not
+    predict what its network does, does not stop the others. The other arguments are those of `run.train`.
 
     Raises:
         UsageError: no seed, a seed twice, an unknown recipe, source, device or engine, or the same is being trained
