@@ -87,7 +87,9 @@ def _row(name: str, cells: Sequence[object], styles: Sequence[str]) -> Html:
 
 def facts(pairs: Mapping[str, object]) -> Html:
     """Names and what they are."""
-    return table([(_tag("span", name, style=QUIET), value) for name, value in pairs.items()], left=2)
+    return table(
+        [(_tag("span", name, style=f"{QUIET};white-space:nowrap"), value) for name, value in pairs.items()], left=2
+    )
 
 
 def folded(summary: str, part: Html) -> Html:

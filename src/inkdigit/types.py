@@ -28,7 +28,7 @@ NO_INK, UNSURE = "no ink", "unsure"  # reasons to reject an image
 NOT_A_NUMBER = "not a number"  # a further one where numbers are read
 OUTLIERS = ("not a digit", "more than one digit")  # further reasons: classes that a network can learn, in this order
 NO_ANSWER = "—"  # printed instead of a label
-SHOWN_IMAGES = 80  # of a data set, in a notebook
+SHOWN_IMAGES, MAX_IN_A_ROW = 80, 16  # of a data set, and of each class, in a notebook
 READING_PX = 320  # the side of a picture that was read, in a notebook
 SHOWN_CLASSES, SEEN_SCALE = 5, 4  # in a notebook: the most probable classes; the side of a pixel of what was seen
 OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the images."
@@ -209,7 +209,7 @@ class Dataset:
         splits = {"training": self.train, **({} if self.test is None else {"test": self.test})}
         counts = [np.bincount(part.labels, minlength=len(self.classes)) for part in splits.values()]
         listed, readable = self.classes[: markup.MAX_CLASSES], self.train.readable
-        some = max(3, SHOWN_IMAGES // len(listed))
+        some = min(max(3, SHOWN_IMAGES // len(listed)), MAX_IN_A_ROW)
         of_class = [readable[self.train.labels[readable] == k][:some] for k in range(len(listed))]
         strips = [markup.strip(self.train.images[index]) for index in of_class]
         rows = [(name, strips[k], *(f"{column[k]:,}" for column in counts)) for k, name in enumerate(listed)]

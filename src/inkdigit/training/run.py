@@ -33,7 +33,7 @@ from inkdigit.errors import DataError, InkdigitError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report import run_curves
+from inkdigit.report import numbers, run_curves
 from inkdigit.scale.cluster import check_workers, connected
 from inkdigit.training import curves, environment, parallel, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
@@ -64,11 +64,12 @@ class Run:
         except InkdigitError as exc:
             return markup.block("Run", str(exc), note=str(self.folder))
         low, high = report["accuracy_ci95"]
+        seconds = numbers.duration(report.get("train_seconds") or 0)
         figures = {
             "measured on": f"{report['n']:,} images ({report.get('report_name')})",
             "95 % interval": f"{100 * low:.2f}–{100 * high:.2f} %",
-            "trained": f"{report.get('epochs')} epochs in {report.get('train_seconds') or 0:.1f} s",
-            "parameters": report.get("model", {}).get("parameters"),
+            "trained": f"{numbers.plural(len(history), 'epoch')} in {seconds}",
+            "parameters": numbers.number(report.get("model", {}).get("parameters")),
             "report": self.folder / runs.PAGE,
         }
         title = f"{markup.share(report['accuracy'])} right"
@@ -133,8 +134,7 @@ def train(
         UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or
             another training is at work in `out`.
         EngineError: there is no cluster at the address, or its processes keep dying.
-        DataError: the data cannot be used.
-        ModelFileError: the teacher's file cannot be used.
+        DataError, ModelFileError: the data, or the file of the teacher, cannot be used.
         Diverged: the loss is no longer a number.
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
