@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOK = ROOT / "notebooks" / "digit_recognizer.ipynb"
 STEPS = ["Import", "Load", "Prepare", "Split", "Define", "Compile", "Augment", "Anneal", "Train", "Visualise"]
 STEPS += ["Predict and submit"]
+DOUBTS = ("unsure", "perhaps", "None", "min")  # of a small model; and a training that takes minutes
 WRITE = "WRITE_GOLDEN" in os.environ
 MAX_BYTES = 450_000  # it is read in a browser, and each version of it is kept
 
@@ -77,12 +78,12 @@ def write_small_mnist(folder: Path) -> None:
 
 
 def words(cell) -> list[tuple[str, ...]]:
-    """The kinds and words of what a cell shows: without numbers, markup, pictures, and the doubts of a small model."""
+    """The kinds and words of what a cell shows: without numbers, markup, pictures, and doubts."""
     found = []
     for output in cell.get("outputs", []):
         data = output.get("data", {"text": output.get("text", "")})
         text = re.sub(r"<[^>]*>", " ", data.get("text/html") or data.get("text", ""))
-        said = [word for word in re.findall(r"[^\W\d_]{2,}", text) if word not in ("unsure", "perhaps", "None")]
+        said = [word for word in re.findall(r"[^\W\d_]{2,}", text) if word not in DOUBTS]
         found.append((output.output_type, *sorted(data), *said))
     return found
 

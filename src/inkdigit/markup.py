@@ -87,9 +87,8 @@ def _row(name: str, cells: Sequence[object], styles: Sequence[str]) -> Html:
 
 def facts(pairs: Mapping[str, object]) -> Html:
     """Names and what they are."""
-    return table(
-        [(_tag("span", name, style=f"{QUIET};white-space:nowrap"), value) for name, value in pairs.items()], left=2
-    )
+    style = f"{QUIET};white-space:nowrap"
+    return table([(_tag("span", name, style=style), value) for name, value in pairs.items()], left=2)
 
 
 def folded(summary: str, part: Html) -> Html:

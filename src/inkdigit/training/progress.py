@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import inkdigit.markup as markup
@@ -83,9 +83,11 @@ def watching(*, visible: bool, on_tick: Callable[[Tick], None] | None = None) ->
         progress.close()
 
 
-def _view() -> View:
+def _view() -> View | None:
     if _in_notebook():
         return Notebook()
+    if sys.stderr is None:  # a program with windows
+        return None
     return Terminal() if sys.stderr.isatty() else Lines()
 
 
@@ -127,8 +129,9 @@ class Lines:
 
     def line(self, row: Row, epochs: int) -> None:
         """Write the line."""
-        sys.stderr.write(f"{text(row, epochs)}\n")
-        sys.stderr.flush()
+        with suppress(OSError, ValueError):  # nobody reads any longer: no reason to stop a training
+            sys.stderr.write(f"{text(row, epochs)}\n")
+            sys.stderr.flush()
 
     def end(self) -> None:
         """Nothing."""
