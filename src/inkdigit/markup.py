@@ -27,8 +27,7 @@ MAX_POINTS = 120  # of a curve that is 300 px wide
 WIDE = 20  # a curve that spans more than this factor gets a logarithmic axis
 MAX_FIGURE = 1e30  # larger figures are damage
 
-CELL = "padding:.1em .7em .1em 0;text-align:left;border:0;background:none;vertical-align:middle"
-NUMBER = "padding:.1em .7em .1em 0;text-align:right;border:0;background:none;vertical-align:middle"
+CELL = "padding:.1em .7em .1em 0;border:0;background:none;vertical-align:middle;text-align:"
 COUNT = "padding:.15em .35em;min-width:2em;min-height:1em;text-align:right"
 QUIET = "opacity:.65"
 
@@ -68,21 +67,21 @@ def beside(*parts: object) -> Html:
     return _tag("div", *shown, style="display:flex;flex-wrap:wrap;gap:1em;align-items:flex-start")
 
 
-def captioned(part: Html | None, caption: str) -> Html | None:
-    """A part with a caption below it; nothing for no part."""
-    return None if part is None else Html(part + _tag("div", caption, style=f"{QUIET};font-size:.85em"))
+def captioned(part: Html, caption: str) -> Html:
+    """A part with a caption below it; nothing where there is no part."""
+    return Html(part + _tag("div", caption, style=f"{QUIET};font-size:.85em")) if part else part
 
 
 def table(rows: Iterable[Sequence[object]], *, head: Sequence[object] = (), left: int = 1) -> Html:
     """A table whose first `left` columns are text, and the others numbers."""
-    styles = [CELL if i < left else NUMBER for i in range(max(left, len(head), 64))]
-    lines = [_row("td", row, styles) for row in rows]
-    titles = [_tag("thead", _row("th", head, styles))] if head else []
+    lines = [_row("td", row, left) for row in rows]
+    titles = [_tag("thead", _row("th", head, left))] if head else []
     return _tag("table", *titles, _tag("tbody", *lines), style="border-collapse:collapse;margin:0;font-size:.95em")
 
 
-def _row(name: str, cells: Sequence[object], styles: Sequence[str]) -> Html:
-    return _tag("tr", *(_tag(name, cell, style=style) for cell, style in zip(cells, styles, strict=False)))
+def _row(name: str, cells: Sequence[object], left: int) -> Html:
+    aligned = enumerate(cells)
+    return _tag("tr", *(_tag(name, cell, style=f"{CELL}{'left' if i < left else 'right'}") for i, cell in aligned))
 
 
 def facts(pairs: Mapping[str, object]) -> Html:
@@ -101,8 +100,18 @@ def bars(names: Sequence[str], shares: Sequence[float]) -> Html:
     return table([(name, _bar(part), share(part)) for name, part in zip(names, shares, strict=True)], left=2)
 
 
+def percent(fraction: float) -> str:
+    """A fraction that was measured, in per cent."""
+    return f"{100 * fraction:.2f} %"
+
+
+def percent_range(limits: Sequence[float]) -> str:
+    """An interval of fractions, in per cent."""
+    return f"{100 * limits[0]:.2f}–{100 * limits[1]:.2f} %"
+
+
 def share(fraction: float) -> str:
-    """A fraction in per cent, rounded down, so that only certainty is 100 %."""
+    """A confidence in per cent, rounded down, so that only certainty is 100 %."""
     return f"{math.floor(fraction * 10_000) / 100:.2f} %"
 
 
@@ -139,8 +148,8 @@ def strip(images: Images) -> Html:
 
 def thumbnail(
     file: str | Path | None, *, side_px: int = THUMBNAIL_PX, boxes: Sequence[tuple[Sequence[int], str]] = ()
-) -> Html | None:
-    """The picture of a file, `side_px` long; None if it is gone.
+) -> Html:
+    """The picture of a file, `side_px` long; nothing if it is gone.
 
     `boxes` are (top, left, bottom, right) in its pixels, each with a colour.
     """
@@ -153,7 +162,7 @@ def thumbnail(
             shown = small.width * larger, small.height * larger
             picture = _picture("jpeg", written.getvalue(), *shown, title=Path(file).name)
             return _with_boxes(picture, boxes, shown, scale=scale * larger) if boxes else picture
-    return None
+    return Html()
 
 
 def _small(file: Path, side_px: int) -> tuple[Image.Image, float]:
@@ -197,13 +206,8 @@ def confusion(counts: NDArray[np.int64], classes: Sequence[str]) -> Html:
         [_tag("b", name), *(_cell(n, on, a) for n, on, a in zip(*line, strict=True))]
         for name, line in zip(classes, zip(counts.tolist(), right.tolist(), alpha.tolist(), strict=True), strict=True)
     ]
-    return (
-        captioned(
-            table(rows, head=["", *(_tag("div", name, style=COUNT) for name in classes)]),
-            "true class by row, read as by column",
-        )
-        or Html()
-    )
+    head = ["", *(_tag("div", name, style=COUNT) for name in classes)]
+    return captioned(table(rows, head=head), "true class by row, read as by column")
 
 
 def _cell(count: int, on_diagonal: bool, alpha: float) -> Html:
@@ -215,7 +219,7 @@ def _as_image(right: NDArray[np.bool_], alpha: NDArray[np.float64]) -> Html:
     colours = np.array([[int(code[i : i + 2], 16) for i in (1, 3, 5)] for code in (ORANGE, BLUE)], np.uint8)
     pixels = np.concatenate([colours[right.astype(int)], np.rint(255 * alpha)[..., None].astype(np.uint8)], axis=2)
     drawn = image(pixels, scale=max(2, 300 // len(right)), title="confusion matrix")
-    return captioned(drawn, "true class by row, read as by column") or Html()
+    return captioned(drawn, "true class by row, read as by column")
 
 
 def _most_frequent(mistakes: NDArray[np.int64], classes: Sequence[str]) -> Html:

@@ -65,7 +65,7 @@ class Prediction:
         probs = np.zeros(0, np.float32) if self.probs is None else self.probs
         names = self.classes or tuple(map(str, range(len(probs))))
         likely = np.argsort(-probs, kind="stable")[:SHOWN_CLASSES].tolist()
-        seen = None if self.seen is None else markup.image(self.seen, scale=SEEN_SCALE)
+        seen = markup.Html() if self.seen is None else markup.image(self.seen, scale=SEEN_SCALE)
         return markup.block(
             self.label or NO_ANSWER,
             markup.beside(

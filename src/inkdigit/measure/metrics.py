@@ -130,15 +130,14 @@ class Metrics:
         """What a notebook shows: the accuracy, the confusion matrix, and the figures about confidence."""
         import inkdigit.markup as markup
 
-        low, high = self.accuracy_ci95
         shares = {
-            "95 % interval": f"{100 * low:.2f}–{100 * high:.2f} %",
-            "answered": markup.share(self.answered / self.n),
-            "right of these": None if self.accuracy_answered is None else markup.share(self.accuracy_answered),
+            "95 % interval": markup.percent_range(self.accuracy_ci95),
+            "answered": markup.percent(self.answered / self.n),
+            "right of these": None if self.accuracy_answered is None else markup.percent(self.accuracy_answered),
             "calibration error": None if self.ece is None else f"{100 * self.ece:.2f} points",
         }
         return markup.block(
-            f"{markup.share(self.accuracy)} right",
+            f"{markup.percent(self.accuracy)} right",
             self.warning,
             markup.facts({name: value for name, value in shares.items() if value is not None}),
             markup.confusion(self.confusion, self.classes),

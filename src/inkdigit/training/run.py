@@ -63,16 +63,15 @@ class Run:
             report, history, steps = self.report, self.history, self.steps
         except InkdigitError as exc:
             return markup.block("Run", str(exc), note=str(self.folder))
-        low, high = report["accuracy_ci95"]
         seconds = numbers.duration(report.get("train_seconds") or 0)
         figures = {
             "measured on": f"{report['n']:,} images ({report.get('report_name')})",
-            "95 % interval": f"{100 * low:.2f}–{100 * high:.2f} %",
+            "95 % interval": markup.percent_range(report["accuracy_ci95"]),
             "trained": f"{numbers.plural(len(history), 'epoch')} in {seconds}",
             "parameters": numbers.number(report.get("model", {}).get("parameters")),
             "report": self.folder / runs.PAGE,
         }
-        title = f"{markup.share(report['accuracy'])} right"
+        title = f"{markup.percent(report['accuracy'])} right"
         return markup.block(title, run_curves.html(history, steps), markup.facts(figures), note=report.get("title"))
 
     def plot(self) -> Figure:
