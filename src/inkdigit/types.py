@@ -28,6 +28,9 @@ NO_INK, UNSURE = "no ink", "unsure"  # reasons to reject an image
 NOT_A_NUMBER = "not a number"  # a further one where numbers are read
 OUTLIERS = ("not a digit", "more than one digit")  # further reasons: classes that a network can learn, in this order
 NO_ANSWER = "—"  # printed instead of a label
+SHOWN_IMAGES, MAX_IN_A_ROW = 80, 16  # of a data set, and of each class, in a notebook
+READING_PX = 320  # the side of a picture that was read, in a notebook
+SHOWN_CLASSES, SEEN_SCALE = 5, 4  # in a notebook: the most probable classes; the side of a pixel of what was seen
 OPEN_ARRAYS = "inkdigit.open_arrays(images, labels) makes a data set of arrays, and prepares the images."
 
 
@@ -42,7 +45,8 @@ class Prediction:
     `label` is a class name, or None if the model rejects the image. `reason` is then "no ink", "unsure", "not a digit"
     or "more than one digit". `confidence` is the probability of the most probable class, `probs` float32 (K,) sums to
     one, and `score` tells how much the image looks like one of any class (higher is more). An image without ink has
-    none of the three.
+    none of the three. So that a notebook can show it, it has the names of the `classes`, what the network has `seen`,
+    uint8 (28, 28), and the `file` of the picture where it was given as one; a picture in memory is not kept.
     """
 
     label: str | None
@@ -50,6 +54,27 @@ class Prediction:
     probs: Floats | None = None  # (K,)
     score: float | None = None
     reason: str | None = None
+    classes: tuple[str, ...] | None = field(default=None, repr=False)  # (K,)
+    seen: Gray | None = field(default=None, repr=False)
+    file: str | Path | None = None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture, what the network has seen of it, and the most probable classes."""
+        import inkdigit.markup as markup
+
+        probs = np.zeros(0, np.float32) if self.probs is None else self.probs
+        names = self.classes or tuple(map(str, range(len(probs))))
+        likely = np.argsort(-probs, kind="stable")[:SHOWN_CLASSES].tolist()
+        seen = markup.Html() if self.seen is None else markup.image(self.seen, scale=SEEN_SCALE)
+        return markup.block(
+            self.label or NO_ANSWER,
+            markup.beside(
+                markup.captioned(markup.thumbnail(self.file), "picture"),
+                markup.captioned(seen, "what the network sees"),
+                markup.bars([names[k] for k in likely], probs[likely].tolist()) if likely else None,
+            ),
+            note=self.summary(names),
+        )
 
     @property
     def best(self) -> int | None:
@@ -128,6 +153,10 @@ class Part:
         if outside := [i for i in self.faults if i not in range(n)]:
             raise UsageError("faults: not as in a Part", expected=f"0 to below {n}", received=repr(outside[0]))
 
+    def __repr__(self) -> str:
+        """The number of images: a notebook stores this text."""
+        return f"Part({len(self):,} images)"
+
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)
@@ -161,7 +190,7 @@ class Dataset:
     train: Part
     test: Part | None = None
     prepare: str = "ink"
-    glimpses: tuple[tuple[int, Gray], ...] = ()
+    glimpses: tuple[tuple[int, Gray], ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Check the classes, and that every label names one."""
@@ -172,6 +201,26 @@ class Dataset:
         if outside := labels[(labels < 0) | (labels >= len(self.classes))][:1].tolist():
             expected = f"0 to {len(self.classes) - 1}"
             raise UsageError(f"{self.name!r} has labels outside its classes", expected=expected, received=outside[0])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the numbers of images, and some images of each class."""
+        import inkdigit.markup as markup
+
+        splits = {"training": self.train, **({} if self.test is None else {"test": self.test})}
+        counts = [np.bincount(part.labels, minlength=len(self.classes)) for part in splits.values()]
+        listed, readable = self.classes[: markup.MAX_CLASSES], self.train.readable
+        some = min(max(3, SHOWN_IMAGES // len(listed)), MAX_IN_A_ROW)
+        of_class = [readable[self.train.labels[readable] == k][:some] for k in range(len(listed))]
+        strips = [markup.strip(self.train.images[index]) for index in of_class]
+        rows = [(name, strips[k], *(f"{column[k]:,}" for column in counts)) for k, name in enumerate(listed)]
+        left_out = len(self.classes) - len(listed)
+        return markup.block(
+            self.name,
+            markup.table(rows, head=("class", "", *splits), left=2),
+            f"{left_out} more classes are not shown." if left_out else None,
+            note=f"{' and '.join(f'{len(part):,} {name}' for name, part in splits.items())} images, "
+            f"{len(self.classes)} classes, prepared as {self.prepare}",
+        )
 
     def part(self, split: Split) -> Part:
         """The split of this name; a data set without a test split is its own test split."""
@@ -277,6 +326,23 @@ class Reading:
     confidence: float
     numbers: tuple[Number, ...] = ()
     reason: str | None = None
+    file: str | Path | None = field(default=None, compare=False)  # of the picture, where it was given as one
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the picture with a box around each number, and how sure each of them is."""
+        import inkdigit.markup as markup
+
+        boxes = [(number.box, markup.ORANGE if number.reason else markup.BLUE) for number in self.numbers]
+        written = [number for number in self.numbers if number.text]
+        rows = [(number.text, markup.share(number.confidence), number.reason) for number in written]
+        return markup.block(
+            self.text or NO_ANSWER,
+            markup.beside(
+                markup.thumbnail(self.file, side_px=READING_PX, boxes=boxes),
+                markup.table(rows, head=("number", "sure", "refused")) if len(rows) > 1 else None,
+            ),
+            note=self.reason or f"{markup.share(self.confidence)} sure",
+        )
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types, in the order of `read --json`."""

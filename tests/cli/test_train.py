@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
 
 from inkdigit import runs
-from inkdigit.cli import talk
 from inkdigit.data import sources
 from inkdigit.data.splits import SplitRule
 from inkdigit.errors import MissingData
@@ -244,44 +243,13 @@ def test_the_recipe_of_the_first_run_fits_the_small_set_too():
     assert steps * epochs >= recipe.min_steps
 
 
-class Terminal:
-    """A stderr that people look at."""
-
-    def __init__(self, stream):
-        self.stream = stream
-
-    def isatty(self) -> bool:
-        return True
-
-    def __getattr__(self, name):
-        return getattr(self.stream, name)
-
-
-def test_the_bar_shows_where_training_stands(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "120")
-    with redirect_stderr(Terminal(sys.stderr)), talk.training_bar() as show:
-        show(loop.Tick(20, 40, 1, 1234.5, 0.5, None))
-        show(loop.Tick(40, 40, 2, 1234.5, 0.25, 0.975))
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert "1,234 images/s · loss 0.2500 · validation 97.50%" in err
-    assert "40/40" in err
-
-
-def test_the_bar_begins_again_with_the_next_seed(monkeypatch, capsys):
-    monkeypatch.setenv("COLUMNS", "120")
-    with redirect_stderr(Terminal(sys.stderr)), talk.training_bar() as show:
-        show(loop.Tick(40, 40, 2, 1234.5, 0.25, None))
-        show(loop.Tick(1, 40, 1, 1234.5, 0.75, None))
-    last = capsys.readouterr().err.rpartition("epoch 1")[2]
-    assert "1/40" in last
-    assert "-:--" in last  # how long it takes is not known yet
-
-
-def test_the_bar_is_silent_where_nobody_looks(capsys):
-    with talk.training_bar() as show:
-        show(loop.Tick(20, 40, 1, 1.0, 0.5, None))
-    assert capsys.readouterr() == ("", "")
+@pytest.mark.usefixtures("only_training")
+def test_a_pipe_gets_a_line_an_epoch_and_quiet_gets_none(inkdigit, recipe, source, tmp_path):
+    words = ("train", recipe, "--data", source, "--set", "epochs=2", "--device", "cpu")
+    loud = inkdigit(*words, "--out", tmp_path / "loud")
+    assert re.findall(r"^epoch (\d)/2 · loss \d", loud.err, re.MULTILINE) == ["1", "2"]
+    assert "epoch" not in loud.out
+    assert inkdigit("--quiet", *words, "--out", tmp_path / "quiet").err == ""
 
 
 @pytest.fixture

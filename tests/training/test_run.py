@@ -232,3 +232,16 @@ def test_arrays_are_trained_on_and_measured(tmp_path):
     assert made.report["accuracy"] == same.report["accuracy"]
     assert Recipe.load(tmp_path / "run").data == "arrays"
     assert inkdigit.evaluate(made.model, (raw, labels)).split == "test"  # those that the run set aside
+
+
+def test_a_run_shows_its_curves_and_what_is_wrong_with_it(finished, tmp_path):
+    shown = finished._repr_html_()
+    assert shown.count("<polyline") == 4  # training and validation, of loss and accuracy
+    assert f"{finished.report['n']} images" in shown
+    figure = finished.plot()
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy, %"]
+    assert figure._repr_png_().startswith(b"\x89PNG")
+    gone = run.Run(tmp_path / "<gone>")
+    assert "&lt;gone&gt;" in gone._repr_html_()
+    with pytest.raises(DataError, match="trained an epoch"):
+        gone.plot()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,8 +11,6 @@ from inkdigit.cli import talk
 from inkdigit.errors import OtherTask
 
 if TYPE_CHECKING:
-    from inkdigit.model.card import Calibration, Ink
-    from inkdigit.model.provenance import Provenance
     from inkdigit.reading.reader import Reader
 
 
@@ -27,9 +25,8 @@ def info(
     from dataclasses import asdict
 
     from inkdigit.model.card import Ink
-    from inkdigit.model.provenance import Data
+    from inkdigit.model.facts import facts
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.model.schema import LINE
 
     recognizer: Recognizer | Reader
     try:
@@ -46,71 +43,6 @@ def info(
             fields["prepare"]["installed_ink"] = asdict(Ink.installed())
         talk.say(json.dumps(fields, indent=1, ensure_ascii=False))
         return
-    data = card.provenance.data or Data()
-    lines: dict[str, Any] = {
-        "name": card.name,
-        "file": f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)",
-        "reads": "whole numbers" if card.task == LINE else "single digits",
-        "classes": f"{len(card.classes)}: {' '.join(card.classes[:20])}{' …' if len(card.classes) > 20 else ''}",
-        "parameters": f"{card.parameters:,}",
-        "prepare": f"{card.prepare}, version {card.prepare_version}",
-        **({"ink network": _ink(card.ink)} if card.ink is not None or card.prepare == "ink" else {}),
-        "measured": _measured(card.figures),
-        "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
-        "answers when": _accepts(card.calibration, "confidence" if card.task == LINE else "score"),
-        **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
-        **_members(card.provenance),
-        "trained on": f"{data.name}, {data.train or 0:,} training images",
-        **_adapted(card.provenance),
-        **({"drawn for it": card.provenance.drawn} if card.provenance.drawn else {}),
-        "licence": data.licence or "unknown",
-        "created": card.provenance.created or "unknown",
-        "self test": f"{len(card.self_test.images)} images, passed",
-    }
-    for name, value in lines.items():
+    file = f"{recognizer.path} ({recognizer.path.stat().st_size / 1000:,.0f} kB)"
+    for name, value in {"name": card.name, "file": file, **facts(card)}.items():
         talk.say(f"{name:<14}{value}")
-
-
-def _accepts(calibration: Calibration, what: str) -> str:
-    """The condition for an answer; `what` is compared to the threshold of the card."""
-    conditions = []
-    if calibration.accept_score is not None:
-        conditions.append(f"the {what} is at least {calibration.accept_score:g}")
-    if calibration.min_confidence:
-        conditions.append(f"the confidence is at least {calibration.min_confidence:g}")
-    return " and ".join(conditions) or "always"
-
-
-def _ink(trained_with: Ink | None) -> str:
-    """The network that finds the ink of photos: that of this release, and that of the model if it is another."""
-    from inkdigit.model.card import Ink
-
-    installed = Ink.installed()
-    if trained_with == installed:
-        return f"version {installed}"
-    before = f"version {trained_with}" if trained_with else "none: rules found the ink"
-    return f"version {installed}; the model was trained with {before}"
-
-
-def _members(provenance: Provenance) -> dict[str, str]:
-    """The members of an ensemble."""
-    if not provenance.members:
-        return {}
-    names = ", ".join(f"{member.name} (seed {member.seed})" for member in provenance.members)
-    return {"members": names, "views": str(provenance.views)}
-
-
-def _adapted(provenance: Provenance) -> dict[str, str]:
-    """Which images it, or members of it, were adapted to, the latest last."""
-    steps = provenance.every_adaptation
-    texts = [f"{step.data.name}, {sum(step.image_counts.values())} images" for step in steps]
-    return {"adapted to": "; ".join(texts)} if texts else {}
-
-
-def _measured(figures: dict[str, Any]) -> str:
-    if not figures:
-        return "not measured"
-    return (
-        f"{talk.percent(figures['accuracy'])} on {figures['data']} ({figures['part']}, {figures['n']:,} images, "
-        f"{talk.interval(figures['accuracy_ci95'])})"
-    )

@@ -119,36 +119,11 @@ def _line(words: list[str]) -> str:
 
 @contextmanager
 def training_bar() -> Iterator[Callable[[Tick], None]]:
-    """A progress bar for training: rate, loss, validation accuracy, time left."""
-    if not shows_progress():
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    """A progress bar for work of several trainings: speed, loss, validation accuracy, time left."""
+    from inkdigit.training.progress import watching
 
-    columns = (
-        TextColumn("epoch {task.fields[epoch]}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[figures]}"),
-        TimeRemainingColumn(compact=True),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("train", total=None, epoch=1, figures="")
-
-        last_step = 0
-
-        def show(tick: Tick) -> None:
-            nonlocal last_step
-            if tick.step < last_step:  # the next random seed
-                progress.reset(task)
-            last_step = tick.step
-            figures = f"{tick.images_per_second:,.0f} images/s · loss {tick.loss:.4f}"
-            if tick.validation_accuracy is not None:
-                figures += f" · validation {tick.validation_accuracy:.2%}"
-            progress.update(task, completed=tick.step, total=tick.steps, epoch=tick.epoch, figures=figures)
-
-        yield show
+    with watching(visible=shows_progress()) as progress:
+        yield progress.tick
 
 
 @contextmanager

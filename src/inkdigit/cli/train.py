@@ -202,7 +202,7 @@ def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
 
 def _train(recipe: Recipe, where: Where, *, data: Dataset | str | None, out: Path | None = None) -> Run:
     """Train one run, with a progress bar."""
-    with talk.interruptible(), talk.training_bar() as bar:
+    with talk.interruptible():
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.run import train
@@ -217,13 +217,13 @@ def _train(recipe: Recipe, where: Where, *, data: Dataset | str | None, out: Pat
             workers=where.workers,
             import_seconds=seconds,
             log=talk.note,
-            on_tick=bar,
+            progress=not talk.is_quiet(),
         )
 
 
 def _resume(run: str, where: Where) -> Run:
     """Continue an interrupted run, with a progress bar."""
-    with talk.interruptible(), talk.training_bar() as bar:
+    with talk.interruptible():
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.run import resume
@@ -236,13 +236,13 @@ def _resume(run: str, where: Where) -> Run:
             workers=where.workers,
             import_seconds=seconds,
             log=talk.note,
-            on_tick=bar,
+            progress=not talk.is_quiet(),
         )
 
 
 def _train_seeds(recipe: Recipe, seeds: Sequence[int], where: Where, *, data: str | None, out: Path | None) -> Trained:
     """Train one run for each random seed, with a progress bar."""
-    with talk.interruptible(), talk.training_bar() as bar:
+    with talk.interruptible():
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.seeds import train_seeds
@@ -256,7 +256,7 @@ def _train_seeds(recipe: Recipe, seeds: Sequence[int], where: Where, *, data: st
             address=where.address,
             import_seconds=time.perf_counter() - began,
             log=talk.note,
-            on_tick=bar,
+            progress=not talk.is_quiet(),
         )
 
 

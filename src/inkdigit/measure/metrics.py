@@ -126,6 +126,24 @@ class Metrics:
     split: str
     warning: str | None = None  # why the figures may not hold for other images: the model was trained on these
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the accuracy, the confusion matrix, and the figures about confidence."""
+        import inkdigit.markup as markup
+
+        shares = {
+            "95 % interval": markup.percent_range(self.accuracy_ci95),
+            "answered": markup.percent(self.answered / self.n),
+            "right of these": None if self.accuracy_answered is None else markup.percent(self.accuracy_answered),
+            "calibration error": None if self.ece is None else f"{100 * self.ece:.2f} points",
+        }
+        return markup.block(
+            f"{markup.percent(self.accuracy)} right",
+            self.warning,
+            markup.facts({name: value for name, value in shares.items() if value is not None}),
+            markup.confusion(self.confusion, self.classes),
+            note=f"{self.model} on {self.n:,} images of {self.data} ({self.split})",
+        )
+
     @property
     def ece(self) -> float | None:
         """The expected calibration error."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
 from numbers import Real  # NumPy's numbers too
 from pathlib import Path
@@ -115,6 +116,13 @@ class Recognizer:
             raise _not_a_name(model)
         return model
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the card."""
+        import inkdigit.markup as markup
+        from inkdigit.model.facts import facts
+
+        return markup.block(self.name, markup.facts(facts(self.card)), note=self.path.name)
+
     @property
     def name(self) -> str:
         """The name on the card."""
@@ -147,14 +155,15 @@ class Recognizer:
         """
         several = split_pictures(pictures)
         if len(several) == 1:  # without threads: somebody waits for it
-            return self._predict(prepare(decode(several[0]), self.prepare)[None])
+            alone = prepare(decode(several[0]), self.prepare)
+            return [_of(several[0], answer) for answer in self._predict(alone[None])]
         if isinstance(several, np.ndarray) and several.ndim == 3:
             return self._predict(prepare_all(several, self.prepare))
         answers: list[Prediction] = []
-        for answer in self.predict_each(several):
+        for picture, answer in zip(several, self.predict_each(several), strict=True):
             if isinstance(answer, PictureError):
                 raise answer
-            answers.append(answer)
+            answers.append(_of(picture, answer))
         return answers
 
     def predict_each(self, pictures: Iterable[Picture | PictureError]) -> Iterator[Prediction | PictureError]:
@@ -197,19 +206,24 @@ class Recognizer:
         probs, scores, outliers = self._run(images)
         inked = np.any(images, axis=(1, 2)) if self.prepare == "ink" else np.ones(len(images), bool)
         best, confidences = probs.argmax(1).tolist(), probs.max(1).tolist()
-        rows = zip(probs, best, confidences, scores.tolist(), outliers, inked, strict=True)
+        rows = zip(images, probs, best, confidences, scores.tolist(), outliers, inked, strict=True)
         return [
-            self._judge(prob, k, confidence, score, outlier) if ink else Prediction(None, reason=NO_INK)
-            for prob, k, confidence, score, outlier, ink in rows
+            self._judge(seen, prob, k, confidence, score, outlier)
+            if ink
+            else Prediction(None, reason=NO_INK, classes=self.classes, seen=seen)
+            for seen, prob, k, confidence, score, outlier, ink in rows
         ]
 
-    def _judge(self, probs: Floats, best: int, confidence: float, score: float, outlier: Floats) -> Prediction:
+    def _judge(
+        self, seen: Gray, probs: Floats, best: int, confidence: float, score: float, outlier: Floats
+    ) -> Prediction:
         reason = None
         if self._accept_score is not None and score < self._accept_score:
             reason = self.card.outliers[int(outlier.argmax())] if self.card.outliers else UNSURE
         elif confidence < self._min_confidence:
             reason = UNSURE
-        return Prediction(None if reason else self.classes[best], confidence, probs, score, reason)
+        label = None if reason else self.classes[best]
+        return Prediction(label, confidence, probs, score, reason, self.classes, seen)
 
     def _run(self, images: Gray) -> list[Floats]:
         """The network on uint8 (N, 28, 28): probabilities (N, K), scores (N,), and shares of M outliers (N, M)."""
@@ -238,6 +252,11 @@ class Recognizer:
             raise SelfTestFailed(str(exc)) from exc
         fits = scores.shape == (len(probs),)
         test.check(probs if fits else probs[:0], allowed=TOLERANCE.get(self.card.numbers, 1e-3), path=self.path)
+
+
+def _of(picture: Picture, answer: Prediction) -> Prediction:
+    """The answer, with the file of its picture."""
+    return replace(answer, file=picture) if isinstance(picture, str | Path) else answer
 
 
 def bundled() -> dict[str, Path]:

@@ -7,6 +7,7 @@ In: paths, bytes, PIL images or arrays. Out: one `Reading` for each picture. Eve
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -58,6 +59,13 @@ class Reader:
         reader._test_itself()
         return reader
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the card."""
+        import inkdigit.markup as markup
+        from inkdigit.model.facts import facts
+
+        return markup.block(self.card.name, markup.facts(facts(self.card)), note=self.path.name)
+
     def read(
         self,
         pictures: Pictures,
@@ -74,10 +82,11 @@ class Reader:
             UsageError: no number can fit `expect`, or the reader does not know a character of `alphabet`.
         """
         answers: list[Reading] = []
-        for answer in self.read_each(split_pictures(pictures), self.pattern(expect, alphabet)):
+        several = split_pictures(pictures)
+        for picture, answer in zip(several, self.read_each(several, self.pattern(expect, alphabet)), strict=True):
             if isinstance(answer, PictureError):
                 raise answer
-            answers.append(answer)
+            answers.append(replace(answer, file=picture) if isinstance(picture, str | Path) else answer)
         return answers
 
     def read_each(

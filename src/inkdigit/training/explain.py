@@ -6,6 +6,7 @@ In: explanations of `model.explain`. Out: the same with gradients, and filters a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -79,7 +80,9 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
         MissingExtra: Captum is not installed.
     """
     try:
-        from captum.attr import IntegratedGradients
+        with warnings.catch_warnings():  # in a notebook, tqdm misses the library of a bar that nobody sees
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            from captum.attr import IntegratedGradients
     except ModuleNotFoundError as exc:
         raise MissingExtra(f"Gradients need {exc.name}", "train") from exc
 

@@ -175,6 +175,23 @@ class Recipe(BaseModel):
             raise UsageError(f"{where}: {exc}") from exc
         return recipe
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what differs from the bundled recipe of this name, or from the defaults; then all."""
+        import inkdigit.markup as markup
+
+        known = self.name in bundled()
+        base = Recipe.load(self.name) if known else Recipe.from_fields({})
+        mine, others = (recipe.model_dump(exclude={"name", "about"}) for recipe in (self, base))
+        changed = [(key, value, others[key]) for key, value in mine.items() if value != others[key]]
+        where = f"the bundled {self.name}" if known else "the defaults"
+        return markup.block(
+            self.name,
+            self.about,
+            markup.table(changed, head=("field", "here", where), left=3) if changed else f"As in {where}.",
+            markup.folded("all fields", markup.table(list(mine.items()), left=2)),
+            note=f"recipe, {self.size().parameters:,} parameters for {len(DIGITS)} classes",
+        )
+
     def _check_consistent(self) -> None:
         """Raise a ValueError for fields that exclude each other."""
         blocks = len(self.filters)

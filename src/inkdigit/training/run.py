@@ -25,13 +25,15 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import inkdigit.markup as markup
 import inkdigit.runs as runs
-from inkdigit.errors import DataError, UsageError
+from inkdigit.errors import DataError, InkdigitError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.report import numbers, run_curves
 from inkdigit.scale.cluster import check_workers, connected
 from inkdigit.training import curves, environment, parallel, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
@@ -39,10 +41,14 @@ from inkdigit.training.device import choose_device, gpu_memory, use_threads
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.parallel import check_resumed, share_out
+from inkdigit.training.progress import Progress, watching
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnTick
 from inkdigit.types import DataLike, Log, silent
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +57,43 @@ class Run:
 
     folder: Path
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: curves and figures; of a run that cannot be read, why."""
+        try:
+            report, history, steps = self.report, self.history, self.steps
+        except InkdigitError as exc:
+            return markup.block("Run", str(exc), note=str(self.folder))
+        seconds = numbers.duration(report.get("train_seconds") or 0)
+        figures = {
+            "measured on": f"{report['n']:,} images ({report.get('report_name')})",
+            "95 % interval": markup.percent_range(report["accuracy_ci95"]),
+            "trained": f"{numbers.plural(len(history), 'epoch')} in {seconds}",
+            "parameters": numbers.number(report.get("model", {}).get("parameters")),
+            "report": self.folder / runs.PAGE,
+        }
+        title = f"{markup.percent(report['accuracy'])} right"
+        return markup.block(title, run_curves.html(history, steps), markup.facts(figures), note=report.get("title"))
+
+    def plot(self) -> Figure:
+        """The curves of loss and accuracy, as a figure of matplotlib that a notebook shows, and `savefig` writes.
+
+        Raises:
+            MissingExtra: matplotlib is not installed.
+            DataError: the run has no curves, or they cannot be read.
+        """
+        if not self.history:
+            raise DataError(f"{self.folder} has no {runs.METRICS}", expected="a run that has trained an epoch")
+        return run_curves.figure(self.history, self.steps)
+
     @cached_property
     def history(self) -> list[dict[str, float]]:
         """A row per epoch: losses, accuracies, learning rate, seconds."""
         return read_rows(self.folder / runs.METRICS)
+
+    @cached_property
+    def steps(self) -> list[dict[str, float]]:
+        """A row every few steps: epoch as a fraction, loss, accuracy, learning rate."""
+        return read_rows(self.folder / runs.STEPS)
 
     @cached_property
     def report(self) -> dict[str, Any]:
@@ -79,6 +118,7 @@ def train(
     address: str | None = None,
     workers: int | None = None,
     import_seconds: float | None = None,
+    progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Run:
@@ -86,15 +126,14 @@ def train(
 
     `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
     data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
-    cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
-    spent on importing this file, for the report.
+    cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is the time that the
+    caller spent on importing this file. `progress` is a line an epoch and a bar, in a notebook or on stderr.
 
     Raises:
         UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or
             another training is at work in `out`.
         EngineError: there is no cluster at the address, or its processes keep dying.
-        DataError: the data cannot be used.
-        ModelFileError: the teacher's file cannot be used.
+        DataError, ModelFileError: the data, or the file of the teacher, cannot be used.
         Diverged: the loss is no longer a number.
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
@@ -126,7 +165,7 @@ def train(
             checkpoint.write(folder, state)
             job = Job(folder, recipe, dataset, splits, about, target, teacher)
             spent = _before_training(import_seconds, seconds())
-            return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, log=log)
+            return _finish(job, state, device=device, seconds=spent, progress=progress, on_tick=on_tick, log=log)
 
 
 def resume(
@@ -138,6 +177,7 @@ def resume(
     address: str | None = None,
     workers: int | None = None,
     import_seconds: float | None = None,
+    progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Run:
@@ -161,7 +201,7 @@ def resume(
             job, state = _reopen(folder, data, "auto" if on_ray and device == "cuda" else device, log)
         log(f"Going on after epoch {state.epoch}.")
         spent = _before_training(import_seconds, seconds())
-        return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, log=log)
+        return _finish(job, state, device=device, seconds=spent, progress=progress, on_tick=on_tick, log=log)
 
 
 def _check_unfinished(folder: Path) -> None:
@@ -199,10 +239,18 @@ def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple
 
 
 def _finish(
-    job: Job, state: loop.State, *, device: str, seconds: dict[str, float], on_tick: OnTick | None, log: Log
+    job: Job,
+    state: loop.State,
+    *,
+    device: str,
+    seconds: dict[str, float],
+    progress: bool,
+    on_tick: OnTick | None,
+    log: Log,
 ) -> Run:
     """Train to the end; calibrate and export; evaluate and report. `seconds` are those of the stages before."""
-    state = _train(job, state, device, on_tick, log)
+    with watching(visible=progress, on_tick=on_tick) as shown:
+        state = _train(job, state, device, shown, log)
     with _clock() as export_seconds:
         data = write_model(job, state)
     write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
@@ -211,7 +259,7 @@ def _finish(
     return Run(job.folder)
 
 
-def _train(job: Job, state: loop.State, device: str, on_tick: OnTick | None, log: Log) -> loop.State:
+def _train(job: Job, state: loop.State, device: str, shown: Progress, log: Log) -> loop.State:
     """Run the loop, here or in the workers that share the run; after each epoch write its row and a checkpoint.
 
     Raises:
@@ -225,11 +273,12 @@ def _train(job: Job, state: loop.State, device: str, on_tick: OnTick | None, log
             return parallel.train(job, state, device=device, log=log)
         with gpu_memory(f"Go on with: {again} --device cpu; {smaller}."):
             rows = trial.epochs(
-                state, job.recipe, job.splits, job.device, teacher=job.teacher, on_tick=on_tick, log=log
+                state, job.recipe, job.splits, job.device, teacher=job.teacher, on_tick=shown.tick, log=log
             )
             for row in rows:
                 curves.append(job.folder, row)
                 checkpoint.write(job.folder, state)
+                shown.row(row)
     except KeyboardInterrupt as exc:
         epoch = "" if parallel.WORKERS in job.about else f" in epoch {state.epoch + 1}"
         raise KeyboardInterrupt(f"Stopped{epoch}. Go on with: {again}") from exc

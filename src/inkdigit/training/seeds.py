@@ -72,6 +72,7 @@ class _Plan:
     identity: dict[str, Any]
     device: str
     gpus: bool  # of a cluster, one for each run
+    progress: bool
     log: Log
     on_tick: OnTick | None
     places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once it has a name
@@ -93,15 +94,15 @@ def train_seeds(
     engine: str = "local",
     address: str | None = None,
     import_seconds: float | None = None,
+    progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Trained:
     """Train `recipe` with each of `seeds`; the runs are written to `out`, else under `runs/`.
 
     With the engine `local` they are trained one after the other. With `ray` each is a task of the cluster at `address`,
-    with one core and one thread; they end in any order, and `on_tick` is not called. A seed whose loss is no longer a
-    number, or whose file does not predict what its network does, does not stop the others. The other arguments are
-    those of `run.train`.
+    with one core and one thread; they end in any order. A seed whose loss is no longer a number, or whose file does not
+    predict what its network does, does not stop the others. The other arguments are those of `run.train`.
 
     Raises:
         UsageError: no seed, a seed twice, an unknown recipe, source, device or engine, or the same is being trained
@@ -132,6 +133,7 @@ def train_seeds(
             identity=identity,
             device=device,
             gpus=gpus,
+            progress=progress,
             log=log,
             on_tick=on_tick,
         )
@@ -319,7 +321,12 @@ def _end(plan: _Plan, seed: int, error: InkdigitError | None) -> None:
 
 def _train(plan: _Plan, seed: int, place: Path, import_seconds: float | None) -> None:
     data = plan.dataset if plan.is_opened else None
-    more: dict[str, Any] = {"import_seconds": import_seconds, "log": plan.log, "on_tick": plan.on_tick}
+    more: dict[str, Any] = {
+        "import_seconds": import_seconds,
+        "progress": plan.progress,
+        "log": plan.log,
+        "on_tick": plan.on_tick,
+    }
     if (place / runs.RECIPE).is_file():
         run.resume(place, data=data, device=plan.device, **more)
     else:
@@ -394,11 +401,11 @@ def _train_apart(
         check_shared(mark)
         if checkpoint.exists(place):
             if not runs.is_finished(place):  # else the process died just after
-                run.resume(place, data=dataset, device=device, log=lines.append)
+                run.resume(place, data=dataset, device=device, progress=False, log=lines.append)
         else:
             with writing(place), suppress(FileNotFoundError):
                 shutil.rmtree(place)  # of this task, if its process died before the first checkpoint
-            run.train(recipe, data=dataset, source=source, out=place, device=device, log=lines.append)
+            run.train(recipe, data=dataset, source=source, out=place, device=device, progress=False, log=lines.append)
     except InkdigitError as exc:
         return lines, exc
     return lines, None

@@ -41,7 +41,8 @@ class Tick:
 
     step: int
     steps: int  # in total
-    epoch: int
+    epoch: int  # that is trained, from 1
+    epochs: int  # in total; fewer where it stops early
     images_per_second: float
     loss: float
     validation_accuracy: float | None
@@ -215,7 +216,7 @@ def train(
                 samples.append(Sample(state.step, rate, value, float(hits[recent].mean())))
                 if on_tick:
                     speed = (i + 1) * batch / (time.perf_counter() - began)
-                    on_tick(Tick(state.step, steps * epochs, state.epoch + 1, speed, value, last_accuracy))
+                    on_tick(Tick(state.step, steps * epochs, state.epoch + 1, epochs, speed, value, last_accuracy))
         state.epoch += 1
         speed = steps * batch / (time.perf_counter() - began)
         share.average_statistics(net)
