@@ -115,7 +115,7 @@ def test_exit_codes_tell_the_branches_apart():
         (errors.MalformedFile("a.csv", "it is empty"), "a.csv: it is empty."),
         (
             errors.MissingExtra("Training needs PyTorch", "train"),
-            "Training needs PyTorch. Install it with: pip install 'inkdigit[train]'",
+            f"Training needs PyTorch. Install it with: {errors.pip_install('train')}",
         ),
     ],
 )

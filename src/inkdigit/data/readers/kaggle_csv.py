@@ -231,7 +231,7 @@ def _parse(body: bytes, columns: tuple[str, ...], path: Path) -> tuple[NDArray[n
     try:
         import polars as pl
     except ImportError as exc:
-        raise MissingExtra("Reading a CSV needs polars", "train") from exc
+        raise MissingExtra("Reading a CSV needs polars", "report") from exc
     header = ",".join(f"c{i}" for i in range(len(columns)))
     try:
         frame = pl.read_csv(
