@@ -136,7 +136,7 @@ def write_page(path: Path, content: Content) -> None:
         "counts": {state: count for state, count in counts.items() if count},
         "names": list(content.dimensions),
         "ranked": sorted(content.rows, key=_rank),
-        "cells": {row.number: [_cell(row, name) for name in content.dimensions] for row in content.rows},
+        "values": {row.number: [_cell(row, name) for name in content.dimensions] for row in content.rows},
         "comparison": None if content.comparison is None else _comparison_texts(content.comparison),
         **pictures(figures),
     }
