@@ -217,8 +217,8 @@ def test_several_pictures_are_answered_one_by_one(page):
     names = ["2-large.png", "7-pen-on-paper.png", "9-in-the-shadow.png"]
     files = [{"name": name, "mimeType": "image/png", "buffer": (EXAMPLES / name).read_bytes()} for name in names]
     under_way = []  # how many pictures of the album were being asked when one more was
-    page.on("request", lambda sent: under_way.append(+1) if "saliency=false" in sent.url else None)
-    page.on("requestfinished", lambda sent: under_way.append(-1) if "saliency=false" in sent.url else None)
+    page.on("request", lambda sent: under_way.append(+1) if sent.url.endswith("/predict") else None)
+    page.on("requestfinished", lambda sent: under_way.append(-1) if sent.url.endswith("/predict") else None)
     page.set_input_files("#file", [*files, {"name": "notes.txt", "mimeType": "image/png", "buffer": b"no picture"}])
     says(page, "#pictures li:last-child", "Not a picture")
     assert page.locator("#pictures b").all_inner_texts() == ["2", "7", "9", "!"]

@@ -16,7 +16,7 @@ export class Album {
   constructor(question, choose, excuse) {
     this.#question = question;
     this.#choose = choose;
-    this.#asker.addEventListener("answer", ({ detail: { question, answer } }) => this.#told(question.item, ...inBrief(answer)));
+    this.#asker.addEventListener("answer", ({ detail: { question, answer } }) => this.#told(question.item, ...words(answer)));
     this.#asker.addEventListener("refusal", ({ detail: { question, error } }) => this.#told(question.item, "!", excuse(error)));
   }
 
@@ -66,13 +66,13 @@ export class Album {
   }
 }
 
-function tell({ label, sureness }, word, words) {
-  label.textContent = word;
-  sureness.textContent = words;
+function tell({ label, sureness }, answer, how) {
+  label.textContent = answer;
+  sureness.textContent = how;
 }
 
 // A prediction or a reading: its label and, in a few words, how sure it is or why there is none.
-function inBrief({ prediction, readings }) {
-  const { label, text, confidence, reason } = prediction ?? readings[0];
+function words({ predictions, readings }) {
+  const [{ label, text, confidence, reason }] = predictions ?? readings;
   return reason === null ? [label ?? text, percent(confidence)] : ["?", reason];
 }

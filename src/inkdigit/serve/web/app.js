@@ -17,7 +17,7 @@ const NUMBER = "#number"; // at the end of the address: the page begins with num
 
 const paper = new Paper($("ink"));
 const asker = new Asker();
-const album = new Album((file) => ({ blob: async () => file, ...addressee(false) }), put, (error) => excuse(error)[0]);
+const album = new Album(inBrief, put, (error) => excuse(error)[0]);
 let info = {};
 let loaded = { models: [] }; // the answer of /models
 let classes = DIGITS;
@@ -46,6 +46,12 @@ function addressee(resting) {
   const model = $("model").value || null;
   const query = { ...(resting ? {} : { saliency: "false" }), ...(model && { model }) }; // without reasons it is half of the work
   return { mode, route: "explain", query, model };
+}
+
+// One picture of several: what the service is asked about it. All of it is asked when it is on the paper.
+function inBrief(file) {
+  const { route, query, model } = addressee(true);
+  return { blob: async () => file, route: route === "read" ? route : "predict", query, model };
 }
 
 function forgetAnswer() {
