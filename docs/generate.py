@@ -42,9 +42,8 @@ def exit_codes() -> str:
     words = {0: "success", 1: "a bug; or, where a command says so, a check that failed", 130: "stopped by Ctrl-C"}
     for branch in InkdigitError.__subclasses__():
         words[branch.exit_code] = str(branch.__doc__).splitlines()[0].rstrip(".").lower()
-    return "\n".join(
-        ["| code | meaning |", "| --- | --- |", *(f"| {code} | {words[code]} |" for code in sorted(words))]
-    )
+    rows = [f"| {code} | {words[code]} |" for code in sorted(words)]
+    return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
 
 
 def command_line() -> str:

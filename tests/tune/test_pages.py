@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -61,7 +62,7 @@ def test_all_trials_are_on_the_page_with_their_state(tmp_path):
     text = page(CONTENT, tmp_path)
     for state, name in (("best", "winner"), ("start", "start"), ("pruned", "pruned"), ("failed", "failed")):
         assert f'<tr class="{state}">' in text
-        assert f"<td>{name}</td>" in text
+        assert re.search(rf'<td data-name="state">{name}[<:]', text)
     for text_part in (
         "below the median",
         "Block 3 leaves nothing",

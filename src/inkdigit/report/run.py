@@ -216,8 +216,8 @@ def check_rows(check: Check, trained: int, held_out: int) -> list[tuple[str, lis
     others = [None] * (len(parts) - 1)
     rows: list[tuple[str, list[Any], bool]] = [
         ("images", [part.n for part in parts], False),
-        ("of these, trained on", [trained, *others], False),
-        ("of these, held out for validation", [held_out, *others], False),
+        *([("… trained on", [trained, *others], False)] if held_out else []),
+        *([("… held out for validation", [held_out, *others], False)] if held_out else []),
         ("width × height in the source", [check.sizes] * len(parts), False),
         ("width × height for the network", [" × ".join(map(str, part.shape[:0:-1])) for part in parts], False),
         ("type", [part.dtype for part in parts], False),
