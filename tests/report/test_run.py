@@ -180,7 +180,8 @@ def test_the_report_of_a_run(run: tuple[Path, dict[str, Any], str]) -> None:
     assert f"{round(shown.metrics.accuracy * 40)} of 40 right" in html
 
 
-def test_it_says_what_training_did_to_the_images_and_to_how_many(tmp_path: Path, undrawn: None) -> None:
+@pytest.mark.usefixtures("undrawn")
+def test_it_says_what_training_did_to_the_images_and_to_how_many(tmp_path: Path) -> None:
     _, plain = written(tmp_path / "a", content(validated=True))
     assert "on 30 images; 10 others were held out for validation" in plain
     assert "prepared; this recipe augments nothing" in plain

@@ -102,12 +102,13 @@ def page(explained: Explained) -> str:
 
 def shown(insight: Insight | None, plates: Mapping[str, bytes]) -> dict[str, Any]:
     """What `insight.html.j2` is filled with: the insight, and its plates as sources with width and height."""
+    filters = None if insight is None else insight.filters
     return {
         "insight": insight,
         "plates": {name: (data_uri(png), *size(png)) for name, png in plates.items()},
         "shown_filters": SHOWN_FILTERS,
         "weight_colours": dict(zip(("none", "above", "below"), WEIGHT_COLOURS, strict=True)),
-        "strongest_weight": strongest(insight.filters) if "filters" in plates else None,
+        "strongest_weight": None if filters is None else strongest(filters),
         "level_maps": {} if insight is None else {name: _count_level(maps) for name, maps in insight.maps.items()},
         "shown_channels": SHOWN_CHANNELS,
         "square": SQUARE_PX,
