@@ -35,6 +35,17 @@ def recipes() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def exit_codes() -> str:
+    """What each exit code says: those of the tree of errors, and the others."""
+    from inkdigit.errors import InkdigitError
+
+    words = {0: "success", 1: "a bug; or, where a command says so, a check that failed", 130: "stopped by Ctrl-C"}
+    for branch in InkdigitError.__subclasses__():
+        words[branch.exit_code] = str(branch.__doc__).splitlines()[0].rstrip(".").lower()
+    rows = [f"| {code} | {words[code]} |" for code in sorted(words)]
+    return "\n".join(["| code | meaning |", "| --- | --- |", *rows])
+
+
 def command_line() -> str:
     """The help of every command, as the terminal shows it."""
     import typer
@@ -51,7 +62,8 @@ def command_line() -> str:
 
     parts = [
         "# The command line",
-        "Results go to stdout, messages and progress to stderr; the exit codes are in `inkdigit/errors.py`.",
+        "Results go to stdout, messages and progress to stderr. The exit codes:",
+        exit_codes(),
     ]
     for words, _ in pages(typer.main.get_command(app), ["inkdigit"]):
         shown = CliRunner().invoke(app, [*words[1:], "--help"], prog_name="inkdigit").stdout

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -115,12 +117,28 @@ def test_exit_codes_tell_the_branches_apart():
         (errors.MalformedFile("a.csv", "it is empty"), "a.csv: it is empty."),
         (
             errors.MissingExtra("Training needs PyTorch", "train"),
-            "Training needs PyTorch. Install it with: pip install 'inkdigit[train]'",
+            f"Training needs PyTorch. Install it with: {errors.pip_install('train')}",
         ),
     ],
 )
 def test_a_message_says_what_is_wrong_then_expected_received_and_the_next_step(error, text):
     assert str(error) == text
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        ({"url": "file:///", "dir_info": {}}, "pip install '/[train]'"),
+        ({"url": "file:///", "dir_info": {"editable": True}}, "pip install -e '/[train]'"),
+        ({"url": "file:///not/there/any/more", "dir_info": {}}, "pip install 'inkdigit[train]'"),
+        ({"url": "https://h/r", "vcs_info": {"vcs": "git"}}, "pip install 'inkdigit[train] @ git+https://h/r'"),
+        (None, "pip install 'inkdigit[train]'"),
+    ],
+)
+def test_an_extra_is_installed_from_where_the_package_came(origin, command, monkeypatch):
+    stored = SimpleNamespace(read_text=lambda _: None if origin is None else json.dumps(origin))
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _: stored)
+    assert errors.pip_install("train") == command
 
 
 def test_an_error_keeps_what_a_caller_asks_for():

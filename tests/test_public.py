@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 import inkdigit
+from inkdigit.errors import pip_install
 
 PUBLIC = {
     "Dataset",
@@ -92,7 +93,7 @@ def test_a_name_whose_library_is_missing_is_an_error_of_ours():
     for name, library, text in (
         ("load", "numpy", "Inkdigit needs numpy, which is not installed. Install it again with: pip install"),
         ("Recognizer", "onnxruntime", "Inkdigit needs onnxruntime, which is not installed."),
-        ("train", "torch", "inkdigit.train needs torch. Install it with: pip install 'inkdigit[train]'"),
+        ("train", "torch", f"inkdigit.train needs torch. Install it with: {pip_install('train')}"),
     ):
         loaded_after(
             f"sys.modules[{library!r}] = None\n"

@@ -21,6 +21,7 @@ from benchmarks.common import machine, pages, results
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, percent, plus_minus, row, table
 from benchmarks.notebooks import measure as notebooks
+from benchmarks.speed.page import read_bench
 from inkdigit.measure.stats import mcnemar_p
 from inkdigit.training.recipe import Recipe
 
@@ -107,6 +108,23 @@ def time(lines: list[Record], times: Times) -> str:
         return NOT_MEASURED
     epoch = times["recipes"][lines[0]["row"]]["median"]
     return minutes(epoch * mean(line["epochs"] for line in lines))
+
+
+def elsewhere(lines: list[Record], times: Times, bench: list[Record]) -> dict[str, str] | None:
+    """How many times as long the same recipes took in `speed/bench.py`, and the load of that machine."""
+    ratios, loads = [], []
+    for line in bench:
+        own = times and line["entrant"] in times["recipes"] and latest(lines, line["entrant"])
+        if own:
+            quiet = times["recipes"][line["entrant"]]["median"]
+            ratios.append(line["train_seconds"] / len(line["curve"]) / quiet)
+            loads.append(line["machine"]["load_before"])
+    if not ratios:
+        return None
+    return {
+        "ratios": f"{min(ratios):.1f} to {max(ratios):.1f}",
+        "loads": f"{min(loads):.1f} to {max(loads):.1f}",
+    }
 
 
 def claims(lines: list[Record], times: Times) -> str:
@@ -228,8 +246,8 @@ def read(folder: Path) -> tuple[list[Record], Times]:
     return results.read_lines(folder / notebooks.LEDGER), times
 
 
-def render(lines: list[Record], times: Times) -> str:
-    """The page."""
+def render(lines: list[Record], times: Times, bench: list[Record]) -> str:
+    """The page; `bench` are the lines of `speed/bench.py`."""
     return pages.render(
         "notebooks/page.md.j2",
         {
@@ -238,6 +256,7 @@ def render(lines: list[Record], times: Times) -> str:
             "last_epochs": last_epochs(lines),
             "families": families(lines, times),
             "usps": usps(lines),
+            "elsewhere": elsewhere(lines, times, bench),
             "machines": sorted({_where(line) for line in lines if not line["smoke"]}),
         },
     )
@@ -276,7 +295,7 @@ def header(lines: list[Record], times: Times, recipe: str) -> str:
 
 def files(folder: Path, page: Path) -> pages.Files:
     """The page, with what it should hold."""
-    return pages.beside(page, render(*read(folder)), {})
+    return pages.beside(page, render(*read(folder), read_bench(folder)), {})
 
 
 def recipes(folder: Path, at: Path) -> pages.Files:

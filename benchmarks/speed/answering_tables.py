@@ -5,6 +5,7 @@ In: what `speed/answering.py` and `speed/int8.py` wrote. Out: rows, tables, and 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from benchmarks.common.results import Record
@@ -64,8 +65,8 @@ def unbarred(answering: Record) -> str:
     return table(["figure", "measured", "n", "command"], rows)
 
 
-def int8_section(record: Record) -> dict[str, Any]:
-    """The section about int8 files."""
+def int8_section(record: Record, sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The section about int8 files; `sizes` are the parameters of the recipes as they are now, as far as known."""
     header = ["model", "parameters", "float32", "int8", "points", "size", "times as fast", "≤ 0.05 lost", "≥ 2 times"]
     rows = []
     for model in record["models"]:
@@ -75,4 +76,13 @@ def int8_section(record: Record) -> dict[str, Any]:
         figures = (f"{100 * float32:.2f} %", f"{100 * int8:.2f} %", signed(points), size)
         met = (MET[points >= -0.05 - 1e-9], MET[faster >= 2])
         rows.append(row(f"`{model['model']}`", f"{model['parameters']:,}", *figures, f"{faster:.2f}", *met))
-    return {"table": table(header, rows), **{key: record[key] for key in ("rounds", "pictures", "threads", "vnni")}}
+    earlier = [
+        f"`{model['model']}` was measured in an earlier form; today's has {sizes[model['model']]:,} parameters."
+        for model in record["models"]
+        if sizes.get(model["model"], model["parameters"]) != model["parameters"]
+    ]
+    return {
+        "table": table(header, rows),
+        "earlier": earlier,
+        **{key: record[key] for key in ("rounds", "pictures", "threads", "vnni")},
+    }

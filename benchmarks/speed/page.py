@@ -46,11 +46,12 @@ def render(folder: Path, *, figures: str = "benchmarks") -> str:
     """The page; `figures` is the folder of its figures beside it."""
     lines, tried = read_bench(folder), results.read_lines(folder / choices.LEDGER)
     records = {name: results.read(folder / f"{name}.json") for name in ("stages", "loop", "answering", "int8")}
+    sizes = {line["entrant"]: line["parameters"] for line in lines if line["kind"] == "recipe"}
     laid_out = {
         "stages": stages_tables.section,
         "loop": loop_tables.section,
         "answering": answering_tables.unbarred,
-        "int8": answering_tables.int8_section,
+        "int8": lambda measured: answering_tables.int8_section(measured, sizes),
     }
     header = ["figure", "bar", "measured", "met", "n", "command"]
     return pages.render(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from inkdigit.errors import InkdigitError, MissingExtra
+from inkdigit.errors import InkdigitError, MissingExtra, pip_install
 
 
 def main() -> None:
@@ -35,7 +35,8 @@ def describe(exc: ImportError) -> InkdigitError:
         problem = f"{library} cannot be loaded: {' '.join(str(cause).split())[:500]}"
     if library in sys.stdlib_module_names:
         return InkdigitError(problem, hint="It belongs to Python: install a Python that has it.")
-    return InkdigitError(problem, hint="Install it again with: pip install --force-reinstall inkdigit")
+    again = pip_install().replace("install", "install --force-reinstall", 1)
+    return InkdigitError(problem, hint=f"Install it again with: {again}")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,30 @@ class ParityError(TrainingError):
     """The exported file does not predict what its network does."""
 
 
+def pip_install(extra: str = "") -> str:
+    """The command that installs this package with an extra from where it came: a folder, a file, git, or pip's index.
+
+    `direct_url.json` (PEP 610) says where that was.
+    """
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.request import url2pathname
+
+    wanted = f"inkdigit[{extra}]" if extra else "inkdigit"
+    try:
+        origin = json.loads(distribution("inkdigit").read_text("direct_url.json") or "{}")
+    except (PackageNotFoundError, ValueError):
+        origin = {}
+    url = origin.get("url", "")
+    path = Path(url2pathname(url.removeprefix("file://")))
+    if url.startswith("file://") and path.exists():
+        editable = "-e " if origin.get("dir_info", {}).get("editable") else ""
+        return f"pip install {editable}'{path}{wanted.removeprefix('inkdigit')}'"
+    if git := origin.get("vcs_info", {}).get("vcs"):
+        return f"pip install '{wanted} @ {git}+{url}'"
+    return f"pip install '{wanted}'"
+
+
 class MissingExtra(InkdigitError):
     """An optional library is not installed."""
 
@@ -194,7 +218,7 @@ class MissingExtra(InkdigitError):
 
     def __init__(self, what: str, extra: str) -> None:
         """Name what needs the extra, and the command that installs it."""
-        super().__init__(what, hint=f"Install it with: pip install 'inkdigit[{extra}]'")
+        super().__init__(what, hint=f"Install it with: {pip_install(extra)}")
         self.extra = extra
 
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from inkdigit.errors import MalformedFile, OutputError, UsageError
+from inkdigit.errors import MalformedFile, MissingExtra, OutputError, UsageError
 from inkdigit.parsing import read_bytes
 
 LOG = logging.getLogger(__name__)
@@ -203,8 +203,12 @@ def locked(folder: Path, work: str) -> Iterator[None]:
     Raises:
         UsageError: another command holds the lock.
         OutputError: the lock cannot be made.
+        MissingExtra: filelock is not installed.
     """
-    from filelock import FileLock, Timeout  # of the extras train and scale
+    try:
+        from filelock import FileLock, Timeout
+    except ModuleNotFoundError as exc:
+        raise MissingExtra(f"Writing {folder} needs filelock", "report") from exc
 
     lock = FileLock(folder / LOCK)
     try:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inkdigit.errors import PictureError, UsageError
 
 Gray = NDArray[np.uint8]  # (H, W), or (N, 28, 28) for prepared images
+Shape = tuple[int, int]  # height and width of an image
 Floats = NDArray[np.float32]
 Split = Literal["train", "test"]
 Log = Callable[[str], None]  # takes one line of progress: only the command line prints
@@ -181,8 +182,9 @@ class Part:
 class Dataset:
     """A labelled data set: a training split, a test split if the source has one, and the names of its classes.
 
-    `prepare` is the kind of preprocessing of its images, `glimpses` are a few raw ones (label, gray (H, W)). Raises
-    UsageError for names that are not distinct lines of text, or a label outside of them.
+    `prepare` is the kind of preprocessing of its images, `glimpses` are a few raw ones (label, gray (H, W)), and
+    `raw_shapes` their different heights and widths in the source, where a photo may be larger. Raises UsageError for
+    names that are not distinct lines of text, or a label outside of them.
     """
 
     name: str
@@ -191,6 +193,7 @@ class Dataset:
     test: Part | None = None
     prepare: str = "ink"
     glimpses: tuple[tuple[int, Gray], ...] = field(default=(), repr=False)
+    raw_shapes: tuple[Shape, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         """Check the classes, and that every label names one."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from inkdigit import __main__ as entry
 from inkdigit import errors
 from inkdigit.cli import app, talk
+from inkdigit.errors import pip_install
 
 from .conftest import Output, assert_one_error, command, environment, run
 
@@ -205,7 +206,7 @@ def test_a_room_of_ours_that_is_missing_is_a_bug(error):
 
 def test_what_serving_needs_is_an_extra():
     output = run_without("click", GONE, "serve", "--port", "0")  # uvicorn's
-    assert_one_error(output, 7, "Serving needs click. Install it with: pip install 'inkdigit[serve]'")
+    assert_one_error(output, 7, f"Serving needs click. Install it with: {pip_install('serve')}")
 
 
 def test_what_belongs_to_python_is_not_installed_with_pip():

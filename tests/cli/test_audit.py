@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inkdigit.errors import pip_install
 from inkdigit.report.audit import ISSUES, PAGE
 
 from .conftest import assert_one_error, draw
@@ -54,4 +55,4 @@ def test_without_torch_the_extra_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 7
-    assert done.stderr == "Error: An audit needs torch. Install it with: pip install 'inkdigit[train]'\n"
+    assert done.stderr == f"Error: An audit needs torch. Install it with: {pip_install('train')}\n"

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from inkdigit.cli.serve import parse_size
-from inkdigit.errors import UsageError
+from inkdigit.errors import UsageError, pip_install
 
 from .conftest import assert_one_error
 
@@ -59,4 +59,4 @@ def test_a_port_that_is_taken(inkdigit):
 
 def test_without_the_libraries_it_says_what_to_install(inkdigit, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    assert_one_error(inkdigit("serve"), 7, "pip install 'inkdigit[serve]'")
+    assert_one_error(inkdigit("serve"), 7, pip_install("serve"))

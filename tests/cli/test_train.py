@@ -16,7 +16,7 @@ import pytest
 from inkdigit import runs
 from inkdigit.data import sources
 from inkdigit.data.splits import SplitRule
-from inkdigit.errors import MissingData
+from inkdigit.errors import MissingData, pip_install
 from inkdigit.files import read_rows
 from inkdigit.training import run as training_run
 from inkdigit.training.network import checkpoint, loop
@@ -119,7 +119,7 @@ def test_without_torch_the_extra_is_named():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 7
-    assert done.stderr == "Error: Training needs torch. Install it with: pip install 'inkdigit[train]'\n"
+    assert done.stderr == f"Error: Training needs torch. Install it with: {pip_install('train')}\n"
 
 
 @pytest.mark.usefixtures("only_training")

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from inkdigit.cli.tune import _print
+from inkdigit.errors import pip_install
 from inkdigit.training.recipe import Recipe
 from inkdigit.tune.study import DATABASE
 from inkdigit.tune.tune import PAGE, START, WINNER, Tuned
@@ -60,7 +61,7 @@ def test_without_a_library_the_extra_is_named(module, extra):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 7
-    assert done.stderr == f"Error: Tuning needs {module}. Install it with: pip install 'inkdigit[{extra}]'\n"
+    assert done.stderr == f"Error: Tuning needs {module}. Install it with: {pip_install(extra)}\n"
 
 
 def states(folder: Path) -> list[str]:

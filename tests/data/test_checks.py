@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from inkdigit.data.checks import check, check_source, shared_images
+from inkdigit.data.readers.arrays import open_arrays
 from inkdigit.data.sources import open_data
 from inkdigit.errors import MalformedFile
 
@@ -83,12 +84,23 @@ def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
     assert "training split: 4 rows with bad cells: row 1, pixel4: is missing" in checked.findings()[0]
 
 
+def test_the_size_in_the_source_is_that_of_the_files(tmp_path, log):
+    for name in "ab":
+        wide = np.full((480, 640), 255, np.uint8)
+        wide[100:300, 300:340] = 0
+        write_picture(tmp_path / name / "1.png", wide)
+    assert check_source(tmp_path, log=log).sizes == "640 × 480"  # width × height, as cameras say it
+    arrays = open_arrays([wide, wide], [0, 1])
+    assert check(arrays).sizes == "640 × 480"
+
+
 def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):
     write_picture(tmp_path / "a" / "1.png", draw(1, side=40)[0])
     write_picture(tmp_path / "b" / "1.png", draw(1, side=20)[0])
     (tmp_path / "b" / "2.png").write_bytes(b"")
     checked = check_source(tmp_path, log=log)
     assert checked.raw_shapes == ((20, 20), (40, 40))
+    assert checked.sizes == "20 × 20, 40 × 40"
     assert checked.train.first_unreadable[0].startswith("b/2.png: ")
 
 

@@ -158,9 +158,9 @@ def test_a_data_set_without_issues_says_so(tmp_path):
 
 def test_without_jinja_everything_except_the_page_is_written(audited, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
+    with pytest.raises(MissingExtra, match=r"\[report\]"):
         template.require_jinja()
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
+    with pytest.raises(MissingExtra, match=r"\[report\]"):
         audit.write(tmp_path, audited, top=5)
     assert {path.name for path in tmp_path.iterdir()} == {audit.ISSUES, audit.PROBS}
 

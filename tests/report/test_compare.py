@@ -80,7 +80,7 @@ def test_a_page_that_cannot_be_written(folders, tmp_path):
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_without_its_libraries_the_error_names_the_extra(folders, tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]") as caught:
+    with pytest.raises(MissingExtra, match=r"\[report\]") as caught:
         write_page(tmp_path / "page.html", compare(folders))
     assert caught.value.exit_code == 7
     assert not (tmp_path / "page.html").exists()

@@ -72,9 +72,11 @@ def test_filters_share_one_scale():
     filters = np.zeros((2, 3, 3), np.float32)
     filters[0], filters[1] = -1.0, 0.5
     plate = opened(explain.filter_plate(filters))
-    assert (plate[35, 35, 0], plate[35, 78 + 35, 0]) == (0, round(127.5 * 1.5))
+    none, _, below = (np.array(ImageColor.getrgb(colour)) for colour in explain.WEIGHT_COLOURS)
+    assert tuple(plate[35, 35, :3]) == tuple(below)  # the strongest, and it is negative
+    assert plate[35, 78 + 35, 0] > plate[35, 78 + 35, 2]  # half as strong, and positive: orange
     level = opened(explain.filter_plate(np.zeros((1, 5, 5), np.float32)))
-    assert set(level[..., 0].ravel()) == {128}
+    assert tuple(level[35, 35, :3]) == tuple(none)
 
 
 def test_each_map_has_its_own_scale():
@@ -82,22 +84,36 @@ def test_each_map_has_its_own_scale():
     maps[0, 0, 0] = 1e-3
     maps[0, 1, 0] = 1e3
     plate = opened(explain.map_plate([ink()], maps))
-    assert np.array_equal(plate[:, 60:116], plate[:, 120:176])
-    assert not plate[:, 180:236, :3].any()  # level: black
+    first, second, level = (plate[:, x : x + 56] for x in (68, 128, 188))
+    assert np.array_equal(first, second)
+    assert tuple(first[10, 10, :3]) == (255, 255, 255)
+    assert level[10, 10, 3] == 0  # level: nothing, with a stroke and an edge
+    assert tuple(level[27, 28]) == tuple(level[0, 28]) == (explain.EDGE, explain.EDGE, explain.EDGE, 255)
 
 
-@pytest.mark.parametrize(("channels", "columns", "rows"), [(1, 1, 1), (8, 8, 1), (16, 8, 2), (32, 12, 2), (512, 12, 2)])
+@pytest.mark.parametrize(("channels", "columns", "rows"), [(1, 1, 1), (8, 8, 1), (16, 8, 2), (32, 8, 3), (512, 8, 3)])
 def test_channels_stand_in_even_rows_and_the_first_are_shown(channels: int, columns: int, rows: int):
     plate = Image.open(io.BytesIO(explain.map_plate([ink()] * 3, np.zeros((3, channels, 4, 4), np.float32))))
-    assert plate.size == ((columns + 1) * 60 - 4, 3 * rows * 60 - 4)
+    height = rows * 60 - 4  # of the image at the left, and of the maps beside it
+    assert plate.size == (height + 12 + columns * 60 - 4, 3 * height + 2 * 12)
 
 
-def test_between_the_tiles_there_is_nothing():
+def test_between_the_tiles_there_is_nothing_and_around_each_an_edge():
     plate = opened(explain.montage([[ink(), None], [ink(), ink()]], side=28, gap=4))
+    for edge in (plate[0, :28], plate[27, :28], plate[:28, 0], plate[:28, 27], plate[0, 32:]):
+        assert (edge == (explain.EDGE, explain.EDGE, explain.EDGE, 255)).all()
     assert plate.shape == (60, 60, 4)
-    assert not plate[:28, 28:, 3].any()
+    assert not plate[:28, 28:32, 3].any()
     assert not plate[28:32, :, 3].any()
     assert (plate[32:, 32:, 3] == 255).all()
+
+
+def test_maps_that_are_level_are_counted_on_the_page():
+    insight = several(examples=1, channels=40)
+    maps = {name: some.copy() for name, some in insight.maps.items()}
+    maps["block1_conv1"][:, :9] = 0.5
+    assert "9 of the 24 maps are level" in explain.page(page_data(insight=replace(insight, mistakes=(), maps=maps)))
+    assert "level" not in explain.page(page_data())
 
 
 def test_every_picture_has_a_name():

@@ -94,7 +94,7 @@ def test_a_grid_of_three_rows_of_five(tmp_path):
 @pytest.mark.parametrize("library", ["jinja2", "matplotlib"])
 def test_without_its_libraries_nothing_is_written(tmp_path, monkeypatch, library):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
+    with pytest.raises(MissingExtra, match=r"\[report\]"):
         predictions.write(tmp_path / "s.csv", IMAGES, PREDICTIONS, classes=CLASSES, model="tiny")
     assert list(tmp_path.iterdir()) == []
 

@@ -124,7 +124,7 @@ def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path):
 
 def test_without_jinja_nothing_is_begun(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
+    with pytest.raises(MissingExtra, match=r"\[report\]"):
         robustness.claim(tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
 

@@ -73,13 +73,20 @@ def content(
         predictions=predictions,
         glimpses=glimpses,
         augmented=images[:k],
+        augments=False,
+        drops=False,
+        trained=3 * k if validated else 4 * k,
+        held_out=k if validated else 0,
         recipe_toml=RECIPE,
         environment={"argv": ["inkdigit", "train"], "versions": {"numpy": np.__version__}, "path": Path("here")},
         model={
             "file": "model.onnx",
             "bytes": 97123,
             "parameters": 24122,
-            "layers": ["Conv", "Dense"],
+            "layers": [
+                {"name": "conv", "kind": "Conv2d", "kernel": "5×5, stride 2", "output": "8×14×14", "parameters": 208},
+                {"name": "relu", "kind": "ReLU", "kernel": "", "output": "8×14×14", "parameters": 0},
+            ],
             "temperature": 1.1,
         },
         seconds={"load": 0.2, "train": 4.25},
@@ -146,7 +153,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures of one pixel, for tests of everything but the figures."""
     pixel = io.BytesIO()
     Image.new("RGB", (1, 1)).save(pixel, "PNG")
-    figures = {"loss": pixel.getvalue(), "confusion": pixel.getvalue()}
+    figures = dict.fromkeys(("glimpses", "loss", "accuracy", "confusion"), pixel.getvalue())
     monkeypatch.setattr(run_page, "draw", lambda _content, *, theme: dict(figures))  # noqa: ARG005
 
 
@@ -171,6 +178,25 @@ def test_the_report_of_a_run(run: tuple[Path, dict[str, Any], str]) -> None:
     assert "validation" not in html.partition("<body>")[2].lower()
     assert "95 % interval" in html
     assert f"{round(shown.metrics.accuracy * 40)} of 40 right" in html
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_it_says_what_training_did_to_the_images_and_to_how_many(tmp_path: Path) -> None:
+    _, plain = written(tmp_path / "a", content(validated=True))
+    assert "on 30 images; 10 others were held out for validation" in plain
+    assert "prepared; this recipe augments nothing" in plain
+    assert "augmented" not in plain.partition('id="model"')[0]
+    _, changed = written(tmp_path / "b", replace(content(), augments=True, drops=True))
+    assert "prepared and augmented." in changed
+    assert "still learns, on augmented images and with dropout." in changed
+    assert "held out" not in changed
+
+
+def test_the_layers_are_a_table(run: tuple[Path, dict[str, Any], str]) -> None:
+    table = run[2].partition('<table class="layers">')[2].partition("</table>")[0]
+    assert "conv <span>Conv2d</span></th><td>5×5, stride 2</td><td>8×14×14</td><td>208</td>" in table
+    assert "relu <span>ReLU</span></th><td>–</td><td>8×14×14</td><td>–</td>" in table
+    assert "24,122" in table
 
 
 def test_every_figure_is_a_png_too(run: tuple[Path, dict[str, Any], str]) -> None:
@@ -317,7 +343,7 @@ def test_a_failure_to_write_leaves_no_partial_file(tmp_path: Path, taken: str) -
 
 def test_a_page_needs_jinja(tmp_path: Path, undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]") as caught:
+    with pytest.raises(MissingExtra, match=r"\[report\]") as caught:
         run_page.write(tmp_path / "run", content(DIGITS[:2]))
     assert caught.value.exit_code == 7
     assert not (tmp_path / "run").exists()

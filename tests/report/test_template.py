@@ -12,7 +12,7 @@ from inkdigit.report import template
 
 def test_a_page_needs_jinja(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[train\]"):
+    with pytest.raises(MissingExtra, match=r"\[report\]"):
         template.render("style.css.j2", {})
 
 

@@ -169,7 +169,7 @@ def test_unknown_engines_and_addresses_are_one_error(monkeypatch):
     with pytest.raises(UsageError, match="has no address"), open_engine("local", address="127.0.0.1:6379"):
         pass
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(MissingExtra, match=r"inkdigit\[scale\]"), open_engine("ray"):
+    with pytest.raises(MissingExtra, match=r"\[scale\]"), open_engine("ray"):
         pass
 
 

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,26 @@ _HAND_OVER = """([way, data]) => {
 }"""
 
 
+def test_several_pictures_are_answered_one_by_one(page):
+    names = ["2-large.png", "7-pen-on-paper.png", "9-in-the-shadow.png"]
+    files = [{"name": name, "mimeType": "image/png", "buffer": (EXAMPLES / name).read_bytes()} for name in names]
+    under_way = []  # how many pictures of the album were being asked when one more was
+    page.on("request", lambda sent: under_way.append(+1) if sent.url.endswith("/predict") else None)
+    page.on("requestfinished", lambda sent: under_way.append(-1) if sent.url.endswith("/predict") else None)
+    page.set_input_files("#file", [*files, {"name": "notes.txt", "mimeType": "image/png", "buffer": b"no picture"}])
+    says(page, "#pictures li:last-child", "Not a picture")
+    assert page.locator("#pictures b").all_inner_texts() == ["2", "7", "9", "!"]
+    assert page.inner_text("#album-title") == "4 pictures"
+    assert max(accumulate(under_way)) == 1
+    answer(page, "2")
+    page.click("#pictures button >> nth=2")
+    answer(page, "9")
+    assert page.get_attribute("#pictures button >> nth=2", "aria-pressed") == "true"
+    page.set_input_files("#file", PHOTO)
+    answer(page, "7")
+    assert page.is_hidden("#album")
+
+
 def test_a_scribble_is_refused_in_words(page):
     draw(page, SCRIBBLE)
     page.wait_for_selector("#answer[data-state=refusal]")
@@ -335,7 +356,14 @@ def test_model_and_figures_are_named(page, server):
     data = httpx.get(f"{server}/models").json()
     assert page.inner_text("#model-name") == data["default"]
     share = math.floor(data["models"][0]["figures"]["accuracy"] * 10_000) / 100
-    assert f"{share:.2f}" in page.inner_text("#accuracy")
+    figure = f"{share:.2f}\u00a0% of 10,000 mnist test images right"
+    assert page.inner_text("#model-figure") == figure
+    for opener in ("#card", "#model-figure"):
+        page.click(opener)
+        assert figure in page.inner_text("#card-dialog")
+        assert data["models"][0]["drawn"] in page.inner_text("#card-dialog")
+        page.keyboard.press("Escape")
+        assert page.is_hidden("#card-dialog")
     assert "Nothing is stored" in page.inner_text("#privacy")
     draw(page, strokes(2))
     answer(page, "2")
@@ -361,10 +389,11 @@ def test_a_correction_is_kept_if_the_person_agrees(other_page, kept, tmp_path):
     answer(page, "1")
     page.wait_for_selector("#correction")
     seven = page.get_by_role("button", name="7", exact=True)
-    assert seven.is_disabled()
-    assert read_list(file) == []
-    page.check("#agreed")
     seven.click()
+    says(page, "#correction-told", "To store it, tick the box")
+    assert seven.get_attribute("aria-pressed") == "true"
+    assert read_list(file) == []
+    page.check("#agreed")  # what was chosen is stored now
     says(page, "#correction-told", "Thank you")
     (one,) = read_list(file)
     assert (one.answered, one.right, one.model) == ("1", "7", load().name)
@@ -550,6 +579,11 @@ def test_axe_finds_nothing_to_mend(other_page):
     draw(page, strokes(3))
     answer(page, "3")
     page.check("#agreed")
+    page.click("#card")
+    check()
+    page.keyboard.press("Escape")
+    page.set_input_files("#file", [PHOTO, EXAMPLES / "2-large.png"])
+    says(page, "#pictures li:last-child", "%")
     page.click("#code summary")
     page.wait_for_timeout(300)
     check()

@@ -61,7 +61,9 @@ def weights(net: torch.nn.Module) -> dict[str, bytes]:
 
 
 def drawn_digits() -> Dataset:
-    return Dataset("drawn", CLASSES, draw(120), draw(40, seed=1), glimpses=((0, draw(1).images[0]),))
+    return Dataset(
+        "drawn", CLASSES, draw(120), draw(40, seed=1), glimpses=((0, draw(1).images[0]),), raw_shapes=((28, 28),)
+    )
 
 
 @contextmanager

@@ -60,7 +60,7 @@ def test_the_report_has_model_data_and_stages(finished):
     assert set(report["seconds"]) == {"load", "train", "export", "evaluate", "report"}
     assert report["model"]["bytes"] == (finished.folder / "model.onnx").stat().st_size
     assert report["model"]["parameters"] == finished.model.card.parameters
-    assert report["model"]["layers"][-1] == "output: Linear → 3"
+    assert (report["model"]["layers"][-1]["name"], report["model"]["layers"][-1]["output"]) == ("output", "3")
     assert report["check"]["train"]["n"] == 120
     assert report["check"]["test"]["n"] == 40
     assert report["environment"]["data"]["name"] == "drawn"

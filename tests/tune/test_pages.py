@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
 
 from inkdigit.report.canvas import LIGHT
+from inkdigit.tune import pages
 from inkdigit.tune.pages import Content, TrialRow, draw, position, write_page
 from inkdigit.tune.space import Choices, Range, Space
 from inkdigit.tune.winner import Comparison
@@ -61,7 +63,7 @@ def test_all_trials_are_on_the_page_with_their_state(tmp_path):
     text = page(CONTENT, tmp_path)
     for state, name in (("best", "winner"), ("start", "start"), ("pruned", "pruned"), ("failed", "failed")):
         assert f'<tr class="{state}">' in text
-        assert f"<td>{name}</td>" in text
+        assert re.search(rf'<td data-name="state">{name}[<:]', text)
     for text_part in (
         "below the median",
         "Block 3 leaves nothing",
@@ -101,3 +103,11 @@ def test_a_value_has_its_position_on_its_axis():
     assert [position(filters, value) for value in ("[4]", "[4, 8]")] == [0, 1]
     assert position(SPACE.dimensions["batch"], 64) == 0.5
     assert position(SPACE.dimensions["activation"], "relu") == 0.5
+
+
+def test_long_names_of_choices_are_written_in_full_in_several_lines(monkeypatch):
+    ticks = []
+    monkeypatch.setattr(pages, "_write_axis", lambda *given: ticks.extend(given[3]))
+    names = ("he_uniform", "he_normal", "glorot_uniform", "glorot_normal", "orthogonal")
+    pages._draw_axis(None, 0, "initializer", Choices(names), LIGHT)
+    assert [(text, line) for _, text, line in ticks] == list(zip(names, (0, 1, 0, 1, 0), strict=True))

@@ -86,7 +86,7 @@ def _rows(checked: Check, splits: dict[str, SplitCheck]) -> None:
     table = {
         "": list(splits),
         "images": [f"{p.n:,}" for p in splits.values()],
-        "size in the source": [", ".join(f"{h} × {w}" for h, w in checked.raw_shapes[:3])] * len(splits),
+        "width × height": [checked.sizes] * len(splits),
         "shape, type": [f"{p.shape} {p.dtype}" for p in splits.values()],
         "values": [f"{p.lowest} to {p.highest}" for p in splits.values()],
         "missing cells": [f"{p.bad_cells.missing:,}" for p in splits.values()],

@@ -18,6 +18,7 @@ from inkdigit.data.readers.kaggle_csv import CellKind, CellProblem
 from inkdigit.data.sources import open_data
 from inkdigit.types import Dataset, Log, Part
 
+_SIZES = 3  # of images, in a cell of a table
 _SHOWN = 20  # indices, groups, pairs and rows in a list: enough to find the cause. The counts count all of them
 
 
@@ -63,11 +64,17 @@ class Check:
     name: str
     classes: tuple[str, ...]
     prepare: str
-    raw_shapes: tuple[tuple[int, int], ...]  # of the glimpses: the images before preprocessing
+    raw_shapes: tuple[tuple[int, int], ...]  # of some images in the source, before preprocessing
     train: SplitCheck
     test: SplitCheck | None
     shared: int | None  # test images that the training split holds too; None where there is no test split
     shared_pairs: tuple[tuple[int, int], ...]  # (index in training, index in test)
+
+    @property
+    def sizes(self) -> str:
+        """The first different sizes in the source as text, width × height; "–" where they are not known."""
+        shown = ", ".join(f"{width} × {height}" for height, width in self.raw_shapes[:_SIZES])
+        return (shown + ", …" if len(self.raw_shapes) > _SIZES else shown) or "–"
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -92,7 +99,7 @@ def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
         name=dataset.name,
         classes=dataset.classes,
         prepare=dataset.prepare,
-        raw_shapes=tuple(sorted({(gray.shape[0], gray.shape[1]) for _, gray in dataset.glimpses})),
+        raw_shapes=dataset.raw_shapes,
         train=_check_split(dataset.train, dataset.classes, _count_cells(problems)),
         test=None if dataset.test is None else _check_split(dataset.test, dataset.classes, BadCells()),
         shared=None if pairs is None else len(pairs),

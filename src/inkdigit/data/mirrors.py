@@ -248,7 +248,7 @@ def _download_url(url: str, path: Path, timeouts_s: tuple[float, float]) -> None
         import pooch
         import requests
     except ImportError as exc:
-        raise MissingExtra("Fetching a data set needs pooch", "train") from exc
+        raise MissingExtra("Fetching a data set needs pooch", "report") from exc
     get = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), chunk_size=_CHUNK_BYTES, timeout=timeouts_s)
     try:
         get(url, str(path), None)

@@ -92,7 +92,7 @@ def drawing(theme: Theme) -> Iterator[None]:
     try:
         from matplotlib import style
     except ModuleNotFoundError as exc:
-        raise MissingExtra("Drawing the figures of a report needs matplotlib", "train") from exc
+        raise MissingExtra("Drawing the figures of a report needs matplotlib", "report") from exc
     settings = {
         "figure.facecolor": theme.panel,
         "axes.facecolor": theme.panel,

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageDraw
 
 from inkdigit.model.explain import SQUARE_PX, Explanation
 from inkdigit.report.template import data_uri, render, size
@@ -23,9 +23,11 @@ from inkdigit.types import Floats, Gray
 TEMPLATE = "explain.html.j2"
 SHOWN_FILTERS = 64
 SHOWN_CHANNELS = 24  # of each convolution, in the order of the network
-COLUMNS = 12  # feature maps in a row at most, beside the picture
+COLUMNS = 8  # feature maps in a row at most, beside the picture: they are large enough to be seen on a phone
 GIVEN_SIDE = 448  # pixels: the picture as it was given may be a photo
 NEITHER, FOR, AGAINST = "#58585c", "#ff9e40", "#5ca0ff"  # ink on black
+WEIGHT_COLOURS = ("#f7f6f2", "#c2410c", "#1d4fbf")  # of a weight: 0, above 0, below 0
+EDGE = 128  # gray around a tile
 
 Tile = NDArray[np.uint8]  # gray (H, W) or colour (H, W, 3)
 
@@ -100,14 +102,23 @@ def page(explained: Explained) -> str:
 
 def shown(insight: Insight | None, plates: Mapping[str, bytes]) -> dict[str, Any]:
     """What `insight.html.j2` is filled with: the insight, and its plates as sources with width and height."""
+    filters = None if insight is None else insight.filters
     return {
         "insight": insight,
         "plates": {name: (data_uri(png), *size(png)) for name, png in plates.items()},
         "shown_filters": SHOWN_FILTERS,
+        "weight_colours": dict(zip(("none", "above", "below"), WEIGHT_COLOURS, strict=True)),
+        "strongest_weight": None if filters is None else strongest(filters),
+        "level_maps": {} if insight is None else {name: _count_level(maps) for name, maps in insight.maps.items()},
         "shown_channels": SHOWN_CHANNELS,
         "square": SQUARE_PX,
         "ink_colours": {"neither": NEITHER, "for": FOR, "against": AGAINST},
     }
+
+
+def _count_level(maps: Floats) -> int:
+    """How many of the shown maps of a convolution (N, C, H, W) are level."""
+    return sum(is_level(channel) for channels in maps for channel in channels[:SHOWN_CHANNELS])
 
 
 def draw(insight: Insight) -> dict[str, bytes]:
@@ -138,8 +149,8 @@ def tint(picture: Gray, values: Floats) -> Tile:
     The strongest value on ink has the full colour; what lies on paper does not show.
     """
     ink = picture[..., None] / 255.0
-    strongest = float(np.abs(values[picture > 0]).max(initial=0.0))
-    strength = (np.clip(values / strongest, -1, 1) if strongest > 0 else np.zeros(values.shape))[..., None]
+    highest = float(np.abs(values[picture > 0]).max(initial=0.0))
+    strength = (np.clip(values / highest, -1, 1) if highest > 0 else np.zeros(values.shape))[..., None]
     neither, for_, against = (np.array(ImageColor.getrgb(colour)) for colour in (NEITHER, FOR, AGAINST))
     coloured = neither + np.abs(strength) * (np.where(strength > 0, for_, against) - neither)
     tinted: Tile = np.rint(ink * coloured).astype(np.uint8)
@@ -147,44 +158,75 @@ def tint(picture: Gray, values: Floats) -> Tile:
 
 
 def filter_plate(filters: Floats) -> bytes:
-    """The first filters of `filters` (F, k, k): white raises the response, black lowers it, one scale for all."""
+    """The first filters of `filters` (F, k, k): orange above 0, blue below, white at 0; one scale for all."""
     filters = filters[:SHOWN_FILTERS]
-    strongest = float(np.abs(filters).max(initial=0.0)) or 1.0
-    tiles = np.rint(127.5 + 127.5 * filters / strongest).astype(np.uint8)
-    return montage([list(tiles[i : i + 8]) for i in range(0, len(tiles), 8)], side=70, gap=8)
+    share = (filters / strongest(filters))[..., None]
+    none, above, below = (np.array(ImageColor.getrgb(colour)) for colour in WEIGHT_COLOURS)
+    tiles = np.rint(none + np.abs(share) * (np.where(share > 0, above, below) - none)).astype(np.uint8)
+    return _png(_grid([list(tiles[i : i + 8]) for i in range(0, len(tiles), 8)], side=70, gap=8))
+
+
+def strongest(filters: Floats) -> float:
+    """The weight furthest from 0, the end of the scale of `filter_plate`; 1 where all are 0."""
+    return float(np.abs(filters[:SHOWN_FILTERS]).max(initial=0.0)) or 1.0
 
 
 def map_plate(pictures: Sequence[Gray], maps: Floats) -> bytes:
-    """For each image the first channels of `maps` (N, C, H, W) in even rows, the image itself at the left."""
+    """For each image, large at the left, the first channels of `maps` (N, C, H, W) in even rows."""
     count = min(maps.shape[1], SHOWN_CHANNELS)
     columns = math.ceil(count / math.ceil(count / COLUMNS))
-    rows: list[list[Tile | None]] = []
+    blocks = []
     for picture, channels in zip(pictures, maps, strict=True):
-        tiles = [_stretched(channel) for channel in channels[:SHOWN_CHANNELS]]
-        for i in range(0, len(tiles), columns):
-            rows.append([picture if i == 0 else None, *tiles[i : i + columns]])
-    return montage(rows, side=56, gap=4)
+        tiles = [None if is_level(channel) else _stretched(channel) for channel in channels[:SHOWN_CHANNELS]]
+        grid = _grid([tiles[i : i + columns] for i in range(0, count, columns)], side=56, gap=4)
+        block = Image.new("LA", (grid.height + 12 + grid.width, grid.height))
+        block.paste(_framed(picture, "LA", grid.height), (0, 0))
+        block.paste(grid, (grid.height + 12, 0))
+        blocks.append(block)
+    plate = Image.new("LA", (blocks[0].width, len(blocks) * (blocks[0].height + 12) - 12))
+    for i, block in enumerate(blocks):
+        plate.paste(block, (0, i * (block.height + 12)))
+    return _png(plate)
+
+
+def is_level(channel: Floats) -> bool:
+    """Whether a feature map (H, W) has one value everywhere: the image did not reach this channel."""
+    return bool(channel.min() == channel.max())
 
 
 def _stretched(channel: Floats) -> Tile:
-    """One feature map as gray: black its lowest value, white its highest; all black where it is level."""
+    """One feature map as gray: black its lowest value, white its highest."""
     low, high = float(channel.min()), float(channel.max())
-    stretched: Tile = np.rint(255 * (channel - low) / ((high - low) or 1.0)).astype(np.uint8)
+    stretched: Tile = np.rint(255 * (channel - low) / (high - low)).astype(np.uint8)
     return stretched
 
 
 def montage(rows: Sequence[Sequence[Tile | None]], *, side: int, gap: int = 0) -> bytes:
     """A grid of small images as PNG, each enlarged to `side` pixels without smoothing; between them nothing."""
+    return _png(_grid(rows, side=side, gap=gap))
+
+
+def _grid(rows: Sequence[Sequence[Tile | None]], *, side: int, gap: int) -> Image.Image:
     tiles = [tile for row in rows for tile in row if tile is not None]
     mode = "LA" if all(tile.ndim == 2 for tile in tiles) else "RGBA"
     step, columns = side + gap, max(map(len, rows))
     canvas = Image.new(mode, (columns * step - gap, len(rows) * step - gap))
     for y, row in enumerate(rows):
         for x, tile in enumerate(row):
-            if tile is not None:
-                enlarged = Image.fromarray(tile).convert(mode).resize((side, side), Image.Resampling.NEAREST)
-                canvas.paste(enlarged, (x * step, y * step))
-    return _png(canvas)
+            canvas.paste(_framed(tile, mode, side), (x * step, y * step))
+    return canvas
+
+
+def _framed(tile: Tile | None, mode: str, side: int) -> Image.Image:
+    """A tile of `side` pixels with an edge that shows on light and dark pages; a stroke instead of one that is None."""
+    enlarged = Image.new(mode, (side, side))
+    if tile is not None:
+        enlarged = Image.fromarray(tile).convert(mode).resize((side, side), Image.Resampling.NEAREST)
+    pen, edge = ImageDraw.Draw(enlarged), (EDGE, 255) if mode == "LA" else (EDGE, EDGE, EDGE, 255)
+    pen.rectangle((0, 0, side - 1, side - 1), outline=edge)
+    if tile is None:
+        pen.line((0, side - 1, side - 1, 0), edge)
+    return enlarged
 
 
 def _thumbnail(gray: Gray) -> bytes:

@@ -43,8 +43,11 @@ class Content:
     validation_accuracy (absent or NaN if nothing was held out), seconds, images_per_second. A row of `steps` is one
     logged step: step, epoch (as a float), learning_rate, loss, and accuracy if it is known. `images`, `labels`, `probs`
     and `predictions` are those of the evaluated split, with NaN in `probs` where the model gave none; `augmented` has
-    the same order as `glimpses`. `model` may have file, bytes, parameters, layers (a list of lines), temperature and
-    other fields of its card; `seconds` is stage → seconds, and drawing the figures adds the stage `report`.
+    the same order as `glimpses`. `augments` is whether the recipe changes training images, and `drops` whether it has
+    dropout; `trained` and `held_out` count the images of the training split that the network learned from and was
+    validated on. `model` may have file, bytes, parameters, layers (a row each: name, kind, kernel, output, parameters),
+    temperature and other fields of its card; `seconds` is stage → seconds, and drawing the figures adds the stage
+    `report`.
     """
 
     title: str
@@ -59,6 +62,10 @@ class Content:
     predictions: list[Prediction]  # N
     glimpses: list[tuple[int, Gray]]  # M of (label, gray (H, W)), not prepared
     augmented: Gray  # (M, 28, 28)
+    augments: bool
+    drops: bool
+    trained: int
+    held_out: int
     recipe_toml: str
     environment: dict[str, Any]
     model: dict[str, Any]
@@ -103,6 +110,8 @@ def summary(content: Content) -> dict[str, Any]:
         "accuracy_ci95": figures.pop("accuracy_ci95"),
         "train_seconds": content.seconds.get("train"),
         **figures,
+        "trained": content.trained,
+        "held_out": content.held_out,
         "epochs": len(content.history),
         "final_epoch": content.history[-1] if content.history else None,
         "seconds": content.seconds,
@@ -179,7 +188,10 @@ def _render(
         **pictures(figures),
         "recipe_toml": content.recipe_toml,
         "splits": list(_splits(content.check)),
-        "checks": check_rows(content.check),
+        "checks": check_rows(content.check, content.trained, content.held_out),
+        "training_means": _training_means(content),
+        "augments": content.augments,
+        "about_model": {key: value for key, value in content.model.items() if key != "layers"},
         "findings": content.check.findings(),
         "confusions": _confusions(metrics),
         "final_epoch": _final_epoch(content.history),
@@ -188,16 +200,26 @@ def _render(
     return render(TEMPLATE, values)
 
 
-def check_rows(check: Check) -> list[tuple[str, list[Any], bool]]:
-    """The checks as rows of a table: the name, a cell for each split, and whether a value other than 0 is a fault."""
+def _training_means(content: Content) -> str:
+    """What the training figures of an epoch are, and why they may be worse than those after it."""
+    causes = {"on augmented images": content.augments, "with dropout": content.drops}
+    how = " and ".join(name for name, is_so in causes.items() if is_so)
+    return f"Training figures are means over an epoch in which the network still learns{', ' + how if how else ''}."
+
+
+def check_rows(check: Check, trained: int, held_out: int) -> list[tuple[str, list[Any], bool]]:
+    """The checks as rows of a table: the name, a cell for each split, and whether a value other than 0 is a fault.
+
+    `trained` and `held_out` count the images of the training split that the network learned from and was validated on.
+    """
     parts = list(_splits(check).values())
-    raw = ", ".join(f"{height} × {width}" for height, width in check.raw_shapes[:3])
-    more = ", …" if len(check.raw_shapes) > 3 else ""
-    more += " (thinned)" if max(max(shape) for shape in check.raw_shapes or [(0, 0)]) > 128 else ""
+    others = [None] * (len(parts) - 1)
     rows: list[tuple[str, list[Any], bool]] = [
         ("images", [part.n for part in parts], False),
-        ("size in the source", [f"{raw}{more}" or None] * len(parts), False),
-        ("size for the network", [" × ".join(map(str, part.shape[1:])) for part in parts], False),
+        *([("… trained on", [trained, *others], False)] if held_out else []),
+        *([("… held out for validation", [held_out, *others], False)] if held_out else []),
+        ("width × height in the source", [check.sizes] * len(parts), False),
+        ("width × height for the network", [" × ".join(map(str, part.shape[:0:-1])) for part in parts], False),
         ("type", [part.dtype for part in parts], False),
         ("lowest and highest value", [f"{part.lowest}–{part.highest}" for part in parts], False),
         ("missing values", [part.bad_cells.missing for part in parts], True),

@@ -98,15 +98,14 @@ def learning_rate(history: Rows, steps: Rows, *, theme: Theme) -> bytes:
 
 
 def confusion(matrix: NDArray[np.int64], classes: Sequence[str], *, theme: Theme) -> bytes:
-    """True class by row, most probable class by column, (K, K): counts, and below them the percentage of the row.
+    """True class by row, most probable class by column, (K, K): counts, coloured by their share of the row.
 
     The diagonal and the mistakes have a colour each. The strength of the colour of a mistake is the square root of its
     rate, so that rare mistakes are visible. With more than 12 classes the numbers are left out.
     """
     with drawing(theme):
         numbered = len(classes) <= MAX_CELLS
-        size = WIDTH_IN if len(classes) < 5 else 1.5 * WIDTH_IN
-        figure, axes = plane(size, 0.96 * size)
+        figure, axes = plane(WIDTH_IN, 0.96 * WIDTH_IN)
         rates = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
         faintest = 0.08 if numbered else 0.3  # a mistake without a number is visible only by its colour
         strength = np.where(matrix > 0, faintest + (1 - faintest) * np.sqrt(rates), 0.0)
@@ -114,7 +113,7 @@ def confusion(matrix: NDArray[np.int64], classes: Sequence[str], *, theme: Theme
         axes.imshow(_tinted(strength, theme), interpolation="nearest")
         axes.grid(visible=False)
         if numbered:
-            _write_cells(axes, matrix, rates, strength, theme)
+            _write_cells(axes, matrix, strength, theme)
         name_ticks(axes, classes, axis="x")
         name_ticks(axes, classes, axis="y")
         axes.tick_params(length=0, labelcolor=theme.text)
@@ -303,17 +302,16 @@ def _tinted(strength: NDArray[np.float64], theme: Theme) -> NDArray[np.float64]:
     return mixed
 
 
-def _write_cells(axes: Axes, matrix: Any, rates: Any, strength: Any, theme: Theme) -> None:
-    """A count and a percentage in each cell that is not zero, and lines between the cells."""
+def _write_cells(axes: Axes, matrix: Any, strength: Any, theme: Theme) -> None:
+    """A count in each cell that is not zero, as large as the cell allows, and lines between the cells."""
+    longest = len(f"{matrix.max(initial=0):,}")
+    size = min(11.0, 210 / len(matrix) / (0.6 * max(longest, 3)))  # points; a cell has some 240 / K of them
     for edge in np.arange(len(matrix) + 1) - 0.5:
         axes.axhline(edge, color=theme.line, linewidth=0.8)
         axes.axvline(edge, color=theme.line, linewidth=0.8)
     for row, column in np.argwhere(matrix):
         colour = theme.panel if strength[row, column] > 0.5 else theme.text
-        share = f"{100 * rates[row, column]:.1f} %"
-        for text, size, up in ((f"{matrix[row, column]:,}", 10, 3.5), (share, 7, -7.5)):
-            place: dict[str, Any] = {"xytext": (0, up), "textcoords": "offset points", "ha": "center", "va": "center"}
-            axes.annotate(text, (column, row), color=colour, fontsize=size, **place)
+        axes.text(column, row, f"{matrix[row, column]:,}", color=colour, fontsize=size, ha="center", va="center")
 
 
 def take_in_turn(labels: Sequence[int], max_tiles: int) -> list[int]:

@@ -34,7 +34,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
     try:
         import jinja2
     except ModuleNotFoundError as exc:
-        raise MissingExtra(NO_JINJA, "train") from exc
+        raise MissingExtra(NO_JINJA, "report") from exc
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,
@@ -59,7 +59,7 @@ def require_jinja() -> None:
         MissingExtra: Jinja is not installed.
     """
     if importlib.util.find_spec("jinja2") is None:
-        raise MissingExtra(NO_JINJA, "train")
+        raise MissingExtra(NO_JINJA, "report")
 
 
 def _read(template: str) -> str:

@@ -32,7 +32,7 @@ from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_run
 from inkdigit.training.distill import Teacher
 from inkdigit.training.network import loop, nets
-from inkdigit.training.network.augment import augment
+from inkdigit.training.network.augment import augment, changes
 from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Prediction
@@ -150,6 +150,10 @@ def _story(
         predictions=predictions,
         glimpses=list(job.dataset.glimpses),
         augmented=augmented_glimpses(job),
+        augments=changes(job.recipe),
+        drops=bool(job.recipe.dense_dropout or any(job.recipe.per_block("dropout"))),
+        trained=len(job.splits.train),
+        held_out=0 if job.splits.validation is None else len(job.splits.validation),
         recipe_toml=job.recipe.to_toml(),
         environment=job.about,
         model=about_model,

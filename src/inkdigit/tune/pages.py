@@ -29,6 +29,8 @@ TEMPLATE = "study.html.j2"
 LINE_CHARACTERS = 52  # of 7.5-point type that fit under an axis of WIDTH_IN
 MIN_CHARACTERS = 4  # of a choice among many: fewer cannot be told apart
 ROW_IN = 0.49  # the height of an axis of the parallel coordinates: its name above it, its values below
+LINE_SHARE = 0.24  # of that height: one more line of values, where their names are too long for one
+MAX_LINES = 3
 MIN_GAP = 0.2  # percentage points; the scale of the history when the trials are almost equal
 
 
@@ -136,7 +138,7 @@ def write_page(path: Path, content: Content) -> None:
         "counts": {state: count for state, count in counts.items() if count},
         "names": list(content.dimensions),
         "ranked": sorted(content.rows, key=_rank),
-        "cells": {row.number: [_cell(row, name) for name in content.dimensions] for row in content.rows},
+        "values": {row.number: [_cell(row, name) for name in content.dimensions] for row in content.rows},
         "comparison": None if content.comparison is None else _comparison_texts(content.comparison),
         **pictures(figures),
     }
@@ -256,19 +258,21 @@ def parallel(rows: Sequence[TrialRow], dimensions: Mapping[str, Range | Choices]
     The axes are horizontal so that their names can be read. The line of a better trial is stronger.
     """
     with drawing(theme):
-        figure, axes = plane(WIDTH_IN, ROW_IN * (len(dimensions) + 1.6))
+        heights = [1 + LINE_SHARE * (_line_count(dimension) - 1) for dimension in dimensions.values()]
+        ys = [sum(heights[:i]) for i in range(len(heights) + 1)]  # of each field, then of the accuracy
+        figure, axes = plane(WIDTH_IN, ROW_IN * (ys[-1] + 1.6))
         finished = sorted((row for row in rows if row.state == "finished"), key=lambda row: row.value or 0)
         floor = _floor(finished) / 100
         low, high = max(floor, finished[0].value or 0), finished[-1].value or 0
-        for y, (name, dimension) in enumerate(dimensions.items()):
+        for y, (name, dimension) in zip(ys, dimensions.items(), strict=False):
             _draw_axis(axes, y, name, dimension, theme)
-        last = len(dimensions)
-        _write_axis(axes, last, "validation accuracy, %", [(0, f"{100 * low:.2f}"), (1, f"{100 * high:.2f}")], theme)
+        ends = [(0.0, f"{100 * low:.2f}", 0), (1.0, f"{100 * high:.2f}", 0)]
+        _write_axis(axes, ys[-1], "validation accuracy, %", ends, theme)
         look: dict[str, Any]
         pruned = {"color": theme.muted, "linewidth": 0.7, "linestyle": ":", "alpha": 0.6}
         for row in rows:
             if row.state == "pruned":
-                _draw_line(axes, row, dimensions, None, pruned)
+                _draw_line(axes, ys, _places(row, dimensions, None), pruned)
         for rank, row in enumerate(finished, 1):
             end = 0.5 if high == low else max(0.0, ((row.value or 0) - low) / (high - low))
             alpha = 0.15 + 0.55 * rank / len(finished)
@@ -277,8 +281,8 @@ def parallel(rows: Sequence[TrialRow], dimensions: Mapping[str, Range | Choices]
                 look = {"color": theme.green, "linewidth": 1.8, "zorder": 4}
             if row.number == best:
                 look = {"color": theme.orange, "linewidth": 2.4, "zorder": 5}
-            _draw_line(axes, row, dimensions, end, look)
-        axes.set(xlim=(-0.06, 1.06), ylim=(last + 0.55, -0.6))
+            _draw_line(axes, ys, _places(row, dimensions, end), look)
+        axes.set(xlim=(-0.06, 1.06), ylim=(ys[-1] + 0.55, -0.6))
         axes.axis("off")
         return png(figure)
 
@@ -292,27 +296,39 @@ def position(dimension: Range | Choices, value: Any) -> float:
     return 0.5 if high == low else (value - low) / (high - low)
 
 
-def _draw_line(
-    axes: Axes, row: TrialRow, dimensions: Mapping[str, Range | Choices], end: float | None, look: Mapping[str, Any]
-) -> None:
-    """A trial through its values, broken at a field outside the space, to `end` on the axis of the accuracy."""
+def _places(row: TrialRow, dimensions: Mapping[str, Range | Choices], end: float | None) -> list[float]:
+    """Where a trial is on each axis: nan at a field outside the space, and `end` on that of the accuracy."""
     x = [position(d, row.params[name]) if name in row.params else math.nan for name, d in dimensions.items()]
-    x.append(math.nan if end is None else end)
-    marker = "o" if look.get("linewidth", 0) > 1.5 else ""
-    axes.plot(x, range(len(x)), marker=marker, markersize=3.5, **look)
+    return [*x, math.nan if end is None else end]
 
 
-def _draw_axis(axes: Axes, y: int, name: str, dimension: Range | Choices, theme: Theme) -> None:
+def _draw_line(axes: Axes, ys: Sequence[float], places: Sequence[float], look: Mapping[str, Any]) -> None:
+    axes.plot(places, ys, marker="o" if look.get("linewidth", 0) > 1.5 else "", markersize=3.5, **look)
+
+
+def _line_count(dimension: Range | Choices) -> int:
+    """In how many lines below an axis its values are written, so that long names are neither cut nor overlap."""
+    if not isinstance(dimension, Choices):
+        return 1
+    needed = len(dimension.values) * (2 + max(len(label(value)) for value in dimension.values))
+    return min(MAX_LINES, math.ceil(needed / LINE_CHARACTERS))
+
+
+def _draw_axis(axes: Axes, y: float, name: str, dimension: Range | Choices, theme: Theme) -> None:
     if isinstance(dimension, Choices):
-        characters = max(MIN_CHARACTERS, LINE_CHARACTERS // len(dimension.values))
-        ticks = [(position(dimension, value), short(label(value), characters)) for value in dimension.values]
+        lines = _line_count(dimension)
+        characters = max(MIN_CHARACTERS, lines * LINE_CHARACTERS // len(dimension.values))
+        texts = [short(label(value), characters) for value in dimension.values]
+        places = [position(dimension, value) for value in dimension.values]
+        ticks = [(x, text, i % lines) for i, (x, text) in enumerate(zip(places, texts, strict=True))]
     else:
         name = f"{name} (log)" if dimension.log else name
-        ticks = [(0.0, f"{dimension.low:g}"), (1.0, f"{dimension.high:g}")]
+        ticks = [(0.0, f"{dimension.low:g}", 0), (1.0, f"{dimension.high:g}", 0)]
     _write_axis(axes, y, name, ticks, theme)
 
 
-def _write_axis(axes: Axes, y: int, name: str, ticks: Sequence[tuple[float, str]], theme: Theme) -> None:
+def _write_axis(axes: Axes, y: float, name: str, ticks: Sequence[tuple[float, str, int]], theme: Theme) -> None:
+    """An axis with its name above it; a tick has its place, its text, and the line below the axis that it stands in."""
     axes.plot([0, 1], [y, y], color=theme.muted, linewidth=0.8, zorder=2)
     box = {"boxstyle": "square,pad=0.15", "facecolor": theme.panel, "edgecolor": "none", "alpha": 0.8}
     axes.annotate(
@@ -326,13 +342,13 @@ def _write_axis(axes: Axes, y: int, name: str, ticks: Sequence[tuple[float, str]
         zorder=6,
         bbox=box,
     )
-    for x, text in ticks:
+    for x, text, line in ticks:
         axes.plot([x, x], [y - 0.06, y + 0.06], color=theme.muted, linewidth=0.8, zorder=2)
         side = "left" if x < 0.02 else "right" if x > 0.98 else "center"
         axes.annotate(
             text,
             (x, y),
-            xytext=(0, -4),
+            xytext=(0, -4 - 72 * LINE_SHARE * ROW_IN * line),
             textcoords="offset points",
             color=theme.muted,
             fontsize=7.5,

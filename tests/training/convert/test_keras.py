@@ -161,5 +161,5 @@ def test_what_is_set_for_keras_stays_set(finished, monkeypatch):
 
 def test_without_keras_the_error_names_what_to_install(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", None)
-    with pytest.raises(MissingExtra, match=r"needs keras.*inkdigit\[train\]"):
+    with pytest.raises(MissingExtra, match=r"needs keras.*\[train\]"):
         keras_bytes(finished.model)

@@ -84,20 +84,22 @@ def test_blocks_that_leave_nothing_are_an_error(fields):
 def test_a_network_can_be_described():
     recipe = tiny(filters=(4, 8), kernel=(5, 3), pooling=("stride", "max"), head="flatten", dense=(16,))
     net = nets.build(recipe, 10).train()
-    assert nets.describe(net) == [
-        "normalize: Normalize → 1×28×28",
-        "block1_conv1: Conv2d → 4×14×14",
-        "block1_conv1_norm: BatchNorm2d → 4×14×14",
-        "block1_conv1_relu: ReLU → 4×14×14",
-        "block2_conv1: Conv2d → 8×14×14",
-        "block2_conv1_norm: BatchNorm2d → 8×14×14",
-        "block2_conv1_relu: ReLU → 8×14×14",
-        "block2_pool: MaxPool2d → 8×7×7",
-        "flatten: Flatten → 392",
-        "dense1: Linear → 16",
-        "dense1_relu: ReLU → 16",
-        "output: Linear → 10",
-    ]
+    rows = nets.describe(net)
+    assert {name: tuple(about) for name, *about in (row.values() for row in rows)} == {
+        "normalize": ("Normalize", "", "1×28×28", 0),
+        "block1_conv1": ("Conv2d", "5×5, stride 2", "4×14×14", 100),
+        "block1_conv1_norm": ("BatchNorm2d", "", "4×14×14", 8),
+        "block1_conv1_relu": ("ReLU", "", "4×14×14", 0),
+        "block2_conv1": ("Conv2d", "3×3", "8×14×14", 288),
+        "block2_conv1_norm": ("BatchNorm2d", "", "8×14×14", 16),
+        "block2_conv1_relu": ("ReLU", "", "8×14×14", 0),
+        "block2_pool": ("MaxPool2d", "2×2", "8×7×7", 0),
+        "flatten": ("Flatten", "", "392", 0),
+        "dense1": ("Linear", "", "16", 6288),
+        "dense1_relu": ("ReLU", "", "16", 0),
+        "output": ("Linear", "", "10", 170),
+    }
+    assert sum(row["parameters"] for row in rows) == nets.parameters(net)
     assert net.training  # as it was
 
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from inkdigit.data.readers.class_names import sorted_names
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.picture.batch import read_each
-from inkdigit.picture.decode import Picture, Pictures, decode, split_pictures
+from inkdigit.picture.decode import Picture, Pictures, decode, decode_page, split_pictures
 from inkdigit.picture.prepare import prepare_all, prepare_each
-from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Split
+from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Part, Shape, Split
 
 Labels = NDArray[Any] | Sequence[int] | Sequence[str]
 
@@ -142,6 +142,7 @@ def _read(pictures: Pictures, labels: NDArray[np.int64], kind: str) -> LoadedSpl
             received=f"{len(labels):,}",
         )
     glimpses: list[tuple[int, Gray]] = []
+    shapes: set[Shape] = set()
     counts: Counter[int] = Counter()
 
     def decoded() -> Iterator[Gray]:
@@ -149,20 +150,22 @@ def _read(pictures: Pictures, labels: NDArray[np.int64], kind: str) -> LoadedSpl
             gray = decode(image)
             if counts[label] < GLIMPSES:
                 counts[label] += 1
-                glimpses.append((label, thin(gray)))
+                seen, shape = glimpse(image)
+                glimpses.append((label, seen))
+                shapes.add(shape)
             yield gray
 
-    return LoadedSplit(
-        Part(prepare_each(decoded(), kind), labels), tuple(sorted(glimpses, key=lambda glimpse: glimpse[0]))
-    )
+    part = Part(prepare_each(decoded(), kind), labels)
+    return LoadedSplit(part, tuple(sorted(glimpses, key=lambda glimpse: glimpse[0])), tuple(sorted(shapes)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LoadedSplit:
-    """One split as it was read: its prepared images, and a few raw ones (label, gray (H, W))."""
+    """One split as it was read: its prepared images, a few raw ones (label, gray (H, W)), and the sizes of these."""
 
     part: Part
     glimpses: tuple[tuple[int, Gray], ...]
+    raw_shapes: tuple[Shape, ...]  # in the source: a glimpse may have fewer pixels
 
 
 def read_arrays(
@@ -172,8 +175,9 @@ def read_arrays(
     by_class = np.argsort(labels, kind="stable")
     _, begins = np.unique(labels[by_class], return_index=True)
     firsts = [first[:GLIMPSES] for first in np.split(by_class, begins[1:])]
-    glimpses = [(int(labels[i]), thin(images[i])) for first in firsts for i in first]
-    return LoadedSplit(Part(prepare_all(images, kind), labels, writers=writers), tuple(glimpses))
+    glimpses = [(int(labels[i]), _thin(images[i])) for first in firsts for i in first]
+    part = Part(prepare_all(images, kind), labels, writers=writers)
+    return LoadedSplit(part, tuple(glimpses), (images.shape[1:3],) if glimpses else ())
 
 
 def read_images(pictures: Iterable[Picture | PictureError], n: int, *, kind: str) -> tuple[Gray, dict[int, str]]:
@@ -189,7 +193,17 @@ def read_images(pictures: Iterable[Picture | PictureError], n: int, *, kind: str
     return images, faults
 
 
-def thin(gray: Gray) -> Gray:
+def glimpse(picture: Picture) -> tuple[Gray, Shape]:
+    """One raw image for the data page, thinned out, and its height and width in the source.
+
+    Raises:
+        PictureError: it cannot be read.
+    """
+    gray, shape = decode_page(picture)
+    return _thin(gray), shape
+
+
+def _thin(gray: Gray) -> Gray:
     """A copy of an image (H, W), thinned out to about 256 px a side where it is larger."""
     step = max(1, math.ceil(max(gray.shape) / GLIMPSE_SIDE_PX))
     return gray[::step, ::step].copy()
@@ -199,4 +213,4 @@ def to_dataset(name: str, classes: tuple[str, ...], splits: dict[Split, LoadedSp
     """Make a data set of splits; the only split of a source is its training split, by any name."""
     first, *rest = (splits[split] for split in ("train", "test") if split in splits)
     test = rest[0].part if rest else None
-    return Dataset(name, classes, first.part, test, prepare=kind, glimpses=first.glimpses)
+    return Dataset(name, classes, first.part, test, kind, first.glimpses, first.raw_shapes)

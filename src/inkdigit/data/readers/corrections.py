@@ -21,15 +21,14 @@ from typing import Any
 import numpy as np
 
 import inkdigit.runs as runs
-from inkdigit.data.readers.arrays import GLIMPSES, read_images, thin
+from inkdigit.data.readers.arrays import GLIMPSES, glimpse, read_images
 from inkdigit.data.readers.bounded import check_count
 from inkdigit.data.readers.class_names import index_names, sorted_names
 from inkdigit.data.readers.corrections_file import VERSION, connect
 from inkdigit.data.readers.folders import FILE, LABEL, LABELS_FILE
 from inkdigit.errors import DataError, MissingData, UsageError
 from inkdigit.files import make_atomic, write_atomic, writing
-from inkdigit.picture.decode import decode
-from inkdigit.types import DIGITS, Dataset, Gray, Log, Part, silent
+from inkdigit.types import DIGITS, Dataset, Gray, Log, Part, Shape, silent
 
 NONE = "none"  # the right answer for an image of no class: not a digit
 
@@ -186,18 +185,20 @@ def read_corrections(path: Path, *, name: str | None = None, kind: str = "ink", 
             raise DataError(f"None of the {len(rows)} images of {path} can be read. The first: {faults[0]}")
         files = tuple(str(number) for number, _ in rows)
         part = Part(images, labels, files=files, faults=faults)
-        return Dataset(name or path.stem, classes, part, prepare=kind, glimpses=_glimpses(connection, part))
+        return Dataset(name or path.stem, classes, part, None, kind, *_glimpses(connection, part))
 
 
-def _glimpses(connection: sqlite3.Connection, part: Part) -> tuple[tuple[int, Gray], ...]:
-    """A few images of each class as they are stored; they are read again, because images do not stay in memory."""
-    readable, glimpses = part.readable, []
+def _glimpses(connection: sqlite3.Connection, part: Part) -> tuple[tuple[tuple[int, Gray], ...], tuple[Shape, ...]]:
+    """A few images of each class as they are stored, and their sizes; they are read again: images do not stay."""
+    readable, glimpses, shapes = part.readable, [], set()
     for k in np.unique(part.labels[readable]):
         for i in readable[part.labels[readable] == k][:GLIMPSES]:
             assert part.files is not None
             rows = connection.execute(f"SELECT {_PICTURE} FROM corrections WHERE id = ?", (int(part.files[i]),))
-            glimpses.append((int(k), thin(decode(rows.fetchone()[0]))))
-    return tuple(glimpses)
+            seen, shape = glimpse(rows.fetchone()[0])
+            glimpses.append((int(k), seen))
+            shapes.add(shape)
+    return tuple(glimpses), tuple(sorted(shapes))
 
 
 def _suffix(picture: bytes) -> str:

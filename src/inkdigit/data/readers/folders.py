@@ -19,15 +19,14 @@ from pathlib import Path
 
 import numpy as np
 
-from inkdigit.data.readers.arrays import GLIMPSES, LoadedSplit, read_images, thin, to_dataset
+from inkdigit.data.readers.arrays import GLIMPSES, LoadedSplit, glimpse, read_images, to_dataset
 from inkdigit.data.readers.bounded import check_count
 from inkdigit.data.readers.class_names import index_names, read_classes, sorted_names
 from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, PictureError
 from inkdigit.files import looking_up
 from inkdigit.parsing import read_text
-from inkdigit.picture.decode import decode
 from inkdigit.picture.folder import PICTURE_SUFFIXES, is_picture_name
-from inkdigit.types import DIGITS, Dataset, Gray, Part, Split
+from inkdigit.types import DIGITS, Dataset, Gray, Part, Shape, Split
 
 LABELS_FILE = "labels.csv"
 FILE, LABEL = "file", "label"
@@ -107,14 +106,17 @@ def _load_split(entries: Sequence[Entry], classes: tuple[str, ...], root: Path, 
         raise DataError(f"None of the {len(entries)} images of {root} can be read. The first: {faults[0]}")
 
     glimpses: dict[int, list[Gray]] = {k: [] for k in range(len(classes))}
+    shapes: set[Shape] = set()
     for i, (path, _) in enumerate(entries):
         if i not in faults and len(of_class := glimpses[int(labels[i])]) < GLIMPSES:
             with suppress(PictureError):  # the file may have been deleted
-                of_class.append(thin(decode(path)))  # decoded again: only these few stay in memory
+                seen, shape = glimpse(path)  # decoded again: only these few stay in memory
+                of_class.append(seen)
+                shapes.add(shape)
     files = tuple(_relative(path, root) for path, _ in entries)
     images = distinct if len(distinct) == len(rows) else distinct[rows]
     glimpses_in_order = tuple((k, gray) for k, grays in glimpses.items() for gray in grays)
-    return LoadedSplit(Part(images, labels, files=files, faults=faults), glimpses_in_order)
+    return LoadedSplit(Part(images, labels, files=files, faults=faults), glimpses_in_order, tuple(sorted(shapes)))
 
 
 def _regular(path: Path) -> Path | PictureError:

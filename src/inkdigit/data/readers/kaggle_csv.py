@@ -112,7 +112,7 @@ def read_kaggle_csv(
     loaded = read_arrays(images, numbers, kind=kind)
     part = Part(loaded.part.images, numbers, faults=faults)
     glimpses = tuple((k, gray) for k, gray in loaded.glimpses if gray.any()) if faults else loaded.glimpses
-    return Dataset(name or path.name, classes, part, prepare=kind, glimpses=glimpses)
+    return Dataset(name or path.name, classes, part, None, kind, glimpses, loaded.raw_shapes)
 
 
 def read_kaggle_test(path: Path) -> Gray:
@@ -231,7 +231,7 @@ def _parse(body: bytes, columns: tuple[str, ...], path: Path) -> tuple[NDArray[n
     try:
         import polars as pl
     except ImportError as exc:
-        raise MissingExtra("Reading a CSV needs polars", "train") from exc
+        raise MissingExtra("Reading a CSV needs polars", "report") from exc
     header = ",".join(f"c{i}" for i in range(len(columns)))
     try:
         frame = pl.read_csv(

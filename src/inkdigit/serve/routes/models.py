@@ -30,6 +30,7 @@ class About(BaseModel):
     bytes: int = Field(description="The size of the model file.")
     numbers: str = Field(description="float32, int8, or int8 weights.")
     trained_on: str | None
+    drawn: str = Field(description="What was drawn for its training beside these images; empty if nothing was.")
 
 
 class ModelEntry(About):
@@ -83,4 +84,5 @@ def _about(model: Recognizer | Reader) -> dict[str, Any]:
         "bytes": model.path.stat().st_size,
         "numbers": card.numbers,
         "trained_on": None if card.provenance.data is None else card.provenance.data.name,
+        "drawn": card.provenance.drawn,
     }

@@ -1,11 +1,13 @@
 // The page: it sends what is drawn, dropped, pasted or chosen, and shows the answer.
 
+import { Album } from "./album.js";
 import { Asker, Refusal, fetchJson, visit } from "./ask.js";
+import { measured, openCard } from "./card.js";
 import { strokes, strokesOfNumber } from "./glyphs.js";
 import { Paper, SQUARE, STRIP } from "./paper.js";
 import { takePictures } from "./pictures.js";
 import { showNoReading, showReading } from "./reading.js";
-import { percent, showAnswer, showNothing, showTrouble } from "./show.js";
+import { showAnswer, showNothing, showTrouble } from "./show.js";
 
 const $ = (id) => document.getElementById(id);
 const READ_OUT_MS = 700; // after the last answer, so that a screen reader does not read out every stroke
@@ -15,13 +17,15 @@ const NUMBER = "#number"; // at the end of the address: the page begins with num
 
 const paper = new Paper($("ink"));
 const asker = new Asker();
+const album = new Album(inBrief, put, (error) => excuse(error)[0]);
 let info = {};
-let models = [];
+let loaded = { models: [] }; // the answer of /models
 let classes = DIGITS;
 let mode = "digit"; // or "number": what is read
 let last = null; // the latest answer: { question, blob, answer }
 let shownPicture = null;
 let readOut = 0;
+let corrected = null; // the right answer that was chosen, until it is stored
 
 // ---- Asking
 
@@ -44,6 +48,12 @@ function addressee(resting) {
   return { mode, route: "explain", query, model };
 }
 
+// One picture of several: what the service is asked about it. All of it is asked when it is on the paper.
+function inBrief(file) {
+  const { route, query, model } = addressee(true);
+  return { blob: async () => file, route: route === "read" ? route : "predict", query, model };
+}
+
 function forgetAnswer() {
   last = null;
   showNothing(classes);
@@ -60,6 +70,7 @@ paper.addEventListener("ink", () => {
 });
 paper.addEventListener("change", () => {
   showPicture(paper.state.picture);
+  album.mark(paper.state.picture?.original);
   $("hint").hidden = !paper.blank;
   $("undo").disabled = !paper.canUndo;
   $("redo").disabled = !paper.canRedo;
@@ -122,11 +133,18 @@ function say(text) {
 
 // ---- Pictures: the bytes of the file are sent unchanged
 
+// One picture is put on the paper; several are shown below it too, each with its answer.
+function take(files) {
+  if (!files.length) return;
+  album.show(files.length > 1 ? files : []);
+  put(files[0]);
+}
+
 async function put(file) {
-  if (!file) return;
   try {
     const bytes = await file.arrayBuffer(); // now: the file may be deleted before it is sent
-    paper.put(new File([bytes], file.name || `${mode}.png`, { type: file.type }));
+    const picture = new File([bytes], file.name || `${mode}.png`, { type: file.type });
+    paper.put(Object.assign(picture, { original: file }));
   } catch {
     trouble("Cannot be opened", "This file could not be read from your device.");
   }
@@ -148,7 +166,7 @@ $("picture").addEventListener("error", () => {
   $("no-preview").hidden = false;
   $("no-preview").textContent = shownPicture.name;
 });
-takePictures(put);
+takePictures(take);
 
 // ---- One digit, or a number
 
@@ -161,6 +179,7 @@ function turn(to) {
   asker.forget();
   notice("");
   forgetAnswer(); // the other network's
+  album.askAgain();
   paper.turn(mode === "number" ? STRIP : SQUARE); // asks again, if there is something on it
 }
 
@@ -264,16 +283,25 @@ function renewCorrection() {
     $("keys").dataset.classes = classes.join();
     $("keys").replaceChildren(...names.map(key));
   }
-  $("correction-told").textContent = "";
-  $("right").disabled = !$("agreed").checked || !last.question.resting; // the pen still moves
+  chooseCorrection(null);
+  $("right").disabled = !last.question.resting; // the pen still moves
+}
+
+// What was chosen is stored at once, or as soon as the person agrees.
+function chooseCorrection(name) {
+  corrected = name;
+  for (const button of $("keys").children) button.setAttribute("aria-pressed", String(button.dataset.name === name));
+  $("correction-told").textContent = name && !$("agreed").checked ? "To store it, tick the box above." : "";
+  if (name && $("agreed").checked) correct(name);
 }
 
 function key(name) {
   const button = document.createElement("button");
   button.type = "button";
+  button.dataset.name = name;
   button.textContent = name === "none" ? "No digit" : name;
   button.className = name.length > 3 ? "wide" : "";
-  button.addEventListener("click", () => correct(name));
+  button.addEventListener("click", () => chooseCorrection(name));
   return button;
 }
 
@@ -304,7 +332,7 @@ function base64(blob) {
 
 $("agreed").addEventListener("change", () => {
   visit.set("agreed", $("agreed").checked ? "yes" : "");
-  if (last && !$("correction").hidden) renewCorrection();
+  if (corrected && !$("right").disabled) chooseCorrection(corrected);
 });
 $("right").addEventListener("keydown", (event) => {
   const button = [...$("keys").children].find((one) => one.textContent === event.key);
@@ -325,6 +353,7 @@ $("token-form").addEventListener("submit", async (event) => {
   $("token").value = "";
   $("token-form").hidden = true;
   await meet();
+  album.askAgain();
   ask({ resting: true });
 });
 
@@ -335,11 +364,10 @@ async function meet() {
     $("privacy").textContent = info.collects
       ? "Pictures are read in memory, and not stored. Only corrections that you agree to are stored on this server."
       : "Nothing is stored: this server reads pictures in its memory only.";
-    if (info.needs_token) $("model-figure").removeAttribute("href"); // a link does not send the token
-    $("card").hidden = info.needs_token;
     if (info.needs_token && !visit.get("token")) return askToken();
-    const loaded = await fetchJson("models");
-    models = loaded.models;
+    loaded = await fetchJson("models");
+    $("card").hidden = false;
+    $("card-json").hidden = info.needs_token; // a link does not send the token
     showModels(loaded.default);
     notice("");
   } catch (error) {
@@ -351,8 +379,8 @@ async function meet() {
 }
 
 function showModels(chosen) {
-  const several = models.length > 1;
-  const options = models.map(({ name }) => new Option(name, name, false, name === chosen));
+  const several = loaded.models.length > 1;
+  const options = loaded.models.map(({ name }) => new Option(name, name, false, name === chosen));
   $("model").replaceChildren(...(several ? options : []));
   $("model").hidden = !several;
   $("model-name").hidden = several;
@@ -362,11 +390,9 @@ function showModels(chosen) {
 }
 
 function followModel() {
-  const model = models.find(({ name }) => name === ($("model").value || models[0].name));
-  const { accuracy, data, part, n = 0 } = model.figures;
-  $("model-figure").hidden = !accuracy;
-  if (accuracy) $("accuracy").textContent = `${percent(accuracy, 2)} right`;
-  $("model-figure").title = `Measured on ${n.toLocaleString("en")} images of ${data} (${part}). The link opens the model card.`;
+  const model = loaded.models.find(({ name }) => name === ($("model").value || loaded.models[0].name));
+  $("model-figure").hidden = !model.figures.accuracy;
+  if (model.figures.accuracy) $("model-figure").replaceChildren(...measured(model.figures));
   classes = model.classes;
   showTitle();
   if (paper.blank) showNothing(classes);
@@ -374,9 +400,12 @@ function followModel() {
 
 $("model").addEventListener("change", () => {
   followModel();
+  album.askAgain();
   asker.forget();
   ask({ resting: true });
 });
+
+for (const id of ["card", "model-figure"]) $(id).addEventListener("click", () => openCard(loaded));
 
 // ---- Begin
 

@@ -1,21 +1,21 @@
-// How a picture gets onto the page: chosen, photographed, pasted, dropped.
+// How pictures get onto the page: chosen, photographed, pasted, dropped.
 
 const $ = (id) => document.getElementById(id);
 
-// Calls `put` with each file.
+// Calls `put` with a list of files.
 export function takePictures(put) {
   for (const [button, input] of [["choose", "file"], ["photograph", "camera"]]) {
     $(button).addEventListener("click", () => $(input).click());
     $(input).addEventListener("change", () => {
-      put($(input).files[0]);
+      put([...$(input).files]);
       $(input).value = "";
     });
   }
   addEventListener("paste", (event) => {
-    const file = [...event.clipboardData.files][0];
-    if (!file) return;
+    const files = [...event.clipboardData.files];
+    if (!files.length) return;
     event.preventDefault();
-    put(file);
+    put(files);
   });
   let inside = 0; // dragenter and dragleave occur for every element under the pointer
   addEventListener("dragenter", (event) => {
@@ -32,6 +32,6 @@ export function takePictures(put) {
     event.preventDefault();
     inside = 0;
     $("dropping").hidden = true;
-    put(event.dataTransfer.files[0]);
+    put([...event.dataTransfer.files]);
   });
 }

@@ -21,6 +21,11 @@ def _moves(recipe: Recipe) -> bool:
     return any((recipe.rotate_deg, recipe.shift_px, recipe.zoom, recipe.squish, recipe.shear, recipe.elastic_px))
 
 
+def changes(recipe: Recipe) -> bool:
+    """Whether `augment` changes any image by this recipe."""
+    return bool(recipe.thickness or recipe.erase_px or _moves(recipe))
+
+
 def augment(images: Tensor, recipe: Recipe, *, generator: torch.Generator) -> Tensor:
     """Change each of `images` uint8 (B, 28, 28) at random within the recipe's ranges: float32 (B, 1, 28, 28)."""
     x = images.unsqueeze(1).float()

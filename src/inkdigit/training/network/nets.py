@@ -8,6 +8,7 @@ the image as it is.
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -291,15 +292,34 @@ def parameters(net: nn.Module) -> int:
     return sum(p.numel() for p in net.parameters())
 
 
-def describe(net: nn.Sequential) -> list[str]:
-    """One line per layer: its name, its kind, the shape of its output."""
-    lines = []
+def describe(net: nn.Sequential) -> list[dict[str, Any]]:
+    """A row for each layer: `name`, `kind`, `kernel` (of all its windows), `output` (C×H×W), number of `parameters`."""
+    rows = []
     x = torch.zeros(1, 1, SIDE, SIDE)
     was_training = net.training
     net.eval()
     with torch.no_grad():
         for name, layer in net.named_children():
             x = layer(x)
-            lines.append(f"{name}: {layer.__class__.__name__} → {'×'.join(str(n) for n in x.shape[1:])}")
+            rows.append(
+                {
+                    "name": name,
+                    "kind": layer.__class__.__name__,
+                    "kernel": " + ".join(map(_window, filter(_has_window, layer.modules()))),
+                    "output": "×".join(str(n) for n in x.shape[1:]),
+                    "parameters": parameters(layer),
+                }
+            )
     net.train(was_training)
-    return lines
+    return rows
+
+
+def _has_window(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)
+
+
+def _window(layer: Any) -> str:
+    """The window of a convolution or a pooling as text, with its stride where that is not the usual one."""
+    sides, strides = (n if isinstance(n, tuple) else (n, n) for n in (layer.kernel_size, layer.stride))
+    usual = (1, 1) if isinstance(layer, nn.Conv2d) else sides
+    return "×".join(map(str, sides)) + ("" if strides == usual else f", stride {strides[0]}")
