@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.kaggle import HEADER
+from inkdigit.report.submission import HEADER
 from inkdigit.model.recognizer import CHUNK, Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.photo.network import VERSION

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 
 from inkdigit.report.canvas import LIGHT
-from inkdigit.tune.pages import Content, TrialRow, draw, position, write_page
-from inkdigit.tune.space import Choices, Range, Space
-from inkdigit.tune.winner import Comparison
+from inkdigit.tuning.pages import Content, TrialRow, draw, position, write_page
+from inkdigit.tuning.space import Choices, Range, Space
+from inkdigit.tuning.winner import Comparison
 
 SPACE = Space(
     {
