@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.report.submission import HEADER
 from inkdigit.model.recognizer import CHUNK, Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.photo.network import VERSION
+from inkdigit.report.submission import HEADER
 
 from .conftest import assert_one_error, draw, run, write_kaggle
 

@@ -174,12 +174,24 @@ def in_pixels_of(size: tuple[int, int], reading: Reading, gray: Gray) -> Reading
     return reading if size == (h, w) else reading.placed(scale=(size[0] / h, size[1] / w))
 
 
-def read(pictures: Pictures, *, expect: str | None = None, alphabet: str | None = None) -> list[Reading]:
-    """Read the numbers of each picture with the bundled reader; see `Reader.read`."""
-    return _bundled().read(pictures, expect=expect, alphabet=alphabet)
+def read(
+    pictures: Pictures,
+    *,
+    model: Reader | str | Path = "default",
+    expect: str | None = None,
+    alphabet: str | None = None,
+) -> list[Reading]:
+    """Read the numbers of each picture, by default with the bundled reader; see `Reader.read`."""
+    return opened(model).read(pictures, expect=expect, alphabet=alphabet)
+
+
+def opened(model: Reader | str | Path) -> Reader:
+    """A reader; the bundled one is loaded for the first call alone."""
+    if model == "default":
+        return _bundled()
+    return Reader.load(model) if isinstance(model, str | Path) else model
 
 
 @cache
 def _bundled() -> Reader:
-    """The bundled reader, loaded for the first call of `read`."""
     return Reader.load()

@@ -1,4 +1,4 @@
-"""The submission for Kaggle's Digit Recognizer: test.csv → submission.csv, and beside it a page and a grid of the answers.
+"""The submission for Kaggle's Digit Recognizer: test.csv → submission.csv, with a page and a grid beside it.
 
 In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row for each image, ids from 1, checked before
 it is moved into place.
@@ -44,7 +44,7 @@ def submit(
     *,
     log: Log = silent,
 ) -> Submission:
-    """Predict every row of a Kaggle test.csv, write the submission to `out`, and a page and a grid of answers beside it.
+    """Predict every row of a Kaggle test.csv and write the submission to `out`, with a page and a grid beside it.
 
     Every row gets its most probable digit, even if the model would reject the image: Kaggle accepts no empty labels.
     A file that is at `out` is replaced.

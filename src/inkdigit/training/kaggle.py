@@ -52,7 +52,7 @@ def kaggle(
 
     Raises:
         MalformedFile: one of the files is not Kaggle's.
-        UsageError, TrainingError, OutputError: as `train` and `submit`; what can be found out is raised before training.
+        UsageError, TrainingError, OutputError: as `train` and `submit`; if possible before the training.
     """
     read_kaggle_test(Path(test_csv))  # whatever would fail after the training must fail before it
     check_place(Path(out), reads=[Path(train_csv), Path(test_csv)])
