@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,9 +24,6 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.pixels import scale_of_numbers
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Floats, Gray
-
-if TYPE_CHECKING:
-    from inkdigit.training.network import loop
 
 # What `fit` changes of a recipe: it trains on all rows, as scikit-learn expects, and reports nothing. A recipe that
 # watches a validation split keeps one.
@@ -256,9 +253,10 @@ def _seed(random_state: int | np.random.RandomState) -> int:
     return int(random_state)
 
 
-def _train(recipe: Recipe, dataset: Dataset, device: str) -> tuple[bytes, list[loop.Row]]:
+def _train(recipe: Recipe, dataset: Dataset, device: str) -> tuple[bytes, list[dict[str, float]]]:
     """Train without a run directory and a report; the model file, and a row for each epoch."""
     from inkdigit.training import environment, trial
+    from inkdigit.training.curves import EPOCH_COLUMNS
     from inkdigit.training.data import splits_of
     from inkdigit.training.device import choose_device
     from inkdigit.training.distill import open_teacher
@@ -269,7 +267,10 @@ def _train(recipe: Recipe, dataset: Dataset, device: str) -> tuple[bytes, list[l
     splits = splits_of(dataset, recipe)
     teacher = open_teacher(recipe, dataset)
     state = loop.start(trial.build(recipe, splits, len(dataset.classes)).to(target), recipe)
-    rows = list(trial.epochs(state, recipe, splits, target, teacher=teacher))
+    rows = [
+        {name: value for name in EPOCH_COLUMNS if (value := getattr(row, name)) is not None}
+        for row in trial.epochs(state, recipe, splits, target, teacher=teacher)
+    ]
     about = environment.describe(dataset, source=dataset.name, device=target)
     with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         return write_model(Job(Path(folder), recipe, dataset, splits, about, target, teacher), state), rows
