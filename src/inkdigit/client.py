@@ -135,14 +135,13 @@ class Client:
         return self._made(Reading.from_json, _ask(self._connection(), path, READINGS, _files(pictures)))
 
     @property
-    def models(self) -> dict[str, tuple[str, ...]]:
-        """The models for single digits that the server has loaded, its default first: name → its classes.
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of `Prediction.probs`.
 
         Raises:
             Unreachable, Unauthorized: as `predict`.
         """
-        with self._connection() as connection:
-            return connection.models()
+        return tuple(classes(self.server, self.model, token=self.token, timeout=self.timeout))
 
     def _connection(self) -> _Connection:
         return _Connection(self.server, token=self.token, timeout=self.timeout)
@@ -183,17 +182,22 @@ def _files(pictures: Pictures) -> list[Path | bytes | PictureError]:
     return [sent(picture) for picture in split_pictures(pictures)]
 
 
-def classes(server: str, model: str, *, token: str | None = None, timeout: float = TIMEOUT_S) -> list[str]:
+def classes(server: str, model: str | None, *, token: str | None = None, timeout: float = TIMEOUT_S) -> list[str]:
     """The names of the classes of a model that the server has loaded, in the order of an answer's `probs`.
+
+    None is the model that answers by default.
 
     Raises:
         InkdigitError: as `ask`.
     """
     with _Connection(server, token=token, timeout=timeout) as connection:
-        models = connection.models()
-        if model not in models:
-            raise connection.not_inkdigit("/models does not list the classes of the model")
-        return list(models[model])
+        models = connection.get("/models")
+        try:
+            name = models["default"] if model is None else model
+            (entry,) = [entry for entry in models["models"] if entry["name"] == name]
+            return [str(name) for name in entry["classes"]]
+        except (KeyError, TypeError, ValueError) as exc:
+            raise connection.not_inkdigit("/models does not list the classes of the model") from exc
 
 
 def _ask(
@@ -291,14 +295,6 @@ class _Connection:
         if status != 200:
             raise self._error(status, data)
         return data
-
-    def models(self) -> dict[str, tuple[str, ...]]:
-        """The loaded models: name → classes."""
-        models = self.get("/models")
-        try:
-            return {str(entry["name"]): tuple(map(str, entry["classes"])) for entry in models["models"]}
-        except (KeyError, TypeError) as exc:
-            raise self.not_inkdigit("/models does not list the classes of the model") from exc
 
     def answers(self, path: str, key: str, pictures: list[bytes]) -> list[Answer]:
         """One answer per image; where a request is too large or too slow, all later ones have half as many images."""

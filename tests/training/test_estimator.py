@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import pytest
 pytest.importorskip("sklearn", reason="scikit-learn is not installed")
 
 from sklearn.base import clone
+from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -77,9 +80,8 @@ def named() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def made(named) -> InkdigitClassifier:
     """Trained, without a run directory."""
-    return InkdigitClassifier(tiny(filters=(8, 16)), epochs=12, learning_rate=0.02, batch=16, random_state=7).fit(
-        *named
-    )
+    fields = {"epochs": 12, "learning_rate": 0.02, "batch": 16, "random_state": 7}
+    return InkdigitClassifier(tiny(filters=(8, 16)), **fields).fit(*named)
 
 
 def test_it_learns_words_and_answers_from_the_file_that_it_saves(made, named, tmp_path):
@@ -106,6 +108,8 @@ def test_a_run_directory_has_the_same_model(made, named, tmp_path, monkeypatch):
     there = clone(made).set_params(out=tmp_path / "run")
     assert there.fit(images / 255, labels) is there
     np.testing.assert_array_equal(made.predict_proba(images), there.predict_proba(images / 255))
+    assert made.history_[0].keys() == there.history_[0].keys()
+    assert made.history_[-1]["train_loss"] == there.history_[-1]["train_loss"]
     recipe = Recipe.load(tmp_path / "run")
     assert (recipe.seed, recipe.epochs, recipe.min_steps, recipe.protocol) == (7, 12, 0, "all")
     with pytest.raises(OutputError, match="run is taken"):
@@ -122,6 +126,17 @@ def test_cross_validation_grids_and_pipelines_take_it(named):
     assert set(grid.best_params_) == {"epochs", "learning_rate"}
     negative = make_pipeline(FunctionTransformer(lambda x: 255 - x), InkdigitClassifier())
     assert negative.fit(255 - images.reshape(90, -1), digits).score(255 - images.reshape(90, -1), digits) > 0.8
+
+
+@pytest.mark.usefixtures("untrained")
+def test_the_example_of_the_documentation_runs(tmp_path, monkeypatch):
+    text = (Path(__file__).parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    _, code = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    few = [column[:60] for column in load_digits(return_X_y=True)]
+    monkeypatch.setattr("sklearn.datasets.load_digits", lambda **_: few)
+    exec(compile(code, "python.md", "exec"), {})
+    assert load(tmp_path / "digits.onnx").classes == tuple("0123456789")
 
 
 def recipe_of(**params: object) -> Recipe:

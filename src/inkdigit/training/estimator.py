@@ -6,6 +6,7 @@ the only file whose class is made of scikit-learn's; `import inkdigit` does not 
 
 from __future__ import annotations
 
+import math
 import tempfile
 from pathlib import Path
 from typing import Any, Self
@@ -268,7 +269,7 @@ def _train(recipe: Recipe, dataset: Dataset, device: str) -> tuple[bytes, list[d
     teacher = open_teacher(recipe, dataset)
     state = loop.start(trial.build(recipe, splits, len(dataset.classes)).to(target), recipe)
     rows = [
-        {name: value for name in EPOCH_COLUMNS if (value := getattr(row, name)) is not None}
+        {name: math.nan if (value := getattr(row, name)) is None else value for name in EPOCH_COLUMNS}
         for row in trial.epochs(state, recipe, splits, target, teacher=teacher)
     ]
     about = environment.describe(dataset, source=dataset.name, device=target)
