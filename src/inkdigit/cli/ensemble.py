@@ -9,6 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
@@ -40,6 +41,8 @@ def ensemble(
 
     Example: inkdigit ensemble runs/a runs/b runs/c --out three.onnx
     """
+    if out.suffix != ".onnx":
+        raise UsageError("The output is a model file", expected="--out with a name that ends in .onnx", received=out)
     check_new(out, force=force)
     with talk.interruptible():
         with talk.requiring("Joining models needs"):

@@ -104,8 +104,6 @@ def ensemble(
         OutputError: the file cannot be written.
     """
     out = Path(out)
-    if out.suffix != ".onnx":
-        raise UsageError("The output is a model file", expected="a name that ends in .onnx", received=out)
     words = [models] if isinstance(models, str | Path) else models
     members = [member for word in words for member in _members(word)]
     if not members:
