@@ -43,7 +43,7 @@ def ensemble(
     """
     if out.suffix != ".onnx":
         raise UsageError("The output is a model file", expected="--out with a name that ends in .onnx", received=out)
-    check_new(out, force=force)
+    check_new(out, force=force, reads=map(Path, [*models, *([calibrated_as] if calibrated_as else [])]))
     with talk.interruptible():
         with talk.requiring("Joining models needs"):
             from inkdigit.training.convert.ensemble import ensemble as join

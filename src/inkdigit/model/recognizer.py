@@ -322,15 +322,15 @@ def load(model: str | Path = "default", *, accept_all: bool = False, min_confide
 
 def predict(pictures: Pictures, *, model: Recognizer | str | Path = "default") -> list[Prediction]:
     """Predict the class of each image; see `Recognizer.predict`. To reject more or less, `load` a model first."""
-    return opened(model).predict(pictures)
+    return _opened(model).predict(pictures)
 
 
 def predict_proba(pictures: Pictures, *, model: Recognizer | str | Path = "default") -> Floats:
     """The probability of each class for each image: float32 (N, K), rows sum to 1; see `Recognizer.predict_proba`."""
-    return opened(model).predict_proba(pictures)
+    return _opened(model).predict_proba(pictures)
 
 
-def opened(model: Recognizer | str | Path) -> Recognizer:
+def _opened(model: Recognizer | str | Path) -> Recognizer:
     """A model; the default one is loaded for the first call alone."""
     return _default() if model == "default" else Recognizer.of(model)
 

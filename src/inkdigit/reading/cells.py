@@ -16,12 +16,11 @@ import numpy as np
 from PIL import Image
 
 from inkdigit.errors import PictureError
-from inkdigit.model import recognizer
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.picture.photo.network import RULING, look
-from inkdigit.reading.reader import Reader, opened
+from inkdigit.reading.reader import Reader
 from inkdigit.types import DIGITS, NO_INK, OUTLIERS, Floats, Gray, Prediction
 
 GRID_SIDE_PX = 448  # the square root of the pixels with which a photo is searched for its grid
@@ -77,7 +76,7 @@ def read_grid(
     """
     gray = decode_page(picture)[0]
     seen = [cell for row in locate(gray, rows, columns).cells(gray, size_px=CELL_PX) for cell in row]
-    cells = iter(judge(seen, recognizer.opened(model), opened(reader)))
+    cells = iter(judge(seen, Recognizer.of(model), Reader.of(reader)))
     return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)))
 
 

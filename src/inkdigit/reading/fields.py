@@ -21,7 +21,7 @@ from inkdigit.page.sheet import flatten
 from inkdigit.parsing import parse_toml, read_text
 from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.reading.pattern import Pattern
-from inkdigit.reading.reader import Reader, opened
+from inkdigit.reading.reader import Reader
 from inkdigit.types import Gray, Reading
 
 PAGES = ("photo", "scan")
@@ -90,7 +90,7 @@ def read_form(picture: Picture, fields: str | Path, *, model: Reader | str | Pat
         PictureError: the picture cannot be read, or the page is not found in it.
         UsageError: the file does not describe a form, or there is no such model.
     """
-    return Form.load(Path(fields), opened(model)).read(decode_page(picture)[0])
+    return Form.load(Path(fields), Reader.of(model)).read(decode_page(picture)[0])
 
 
 def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:

@@ -58,6 +58,11 @@ class Reader:
         reader._test_itself()
         return reader
 
+    @classmethod
+    def of(cls, model: Reader | str | Path) -> Reader:
+        """`model` itself where it is loaded already, else what `load` opens."""
+        return cls.load(model) if isinstance(model, str | Path) else model
+
     def read(
         self,
         pictures: Pictures,
@@ -182,16 +187,11 @@ def read(
     alphabet: str | None = None,
 ) -> list[Reading]:
     """Read the numbers of each picture, by default with the bundled reader; see `Reader.read`."""
-    return opened(model).read(pictures, expect=expect, alphabet=alphabet)
-
-
-def opened(model: Reader | str | Path) -> Reader:
-    """A reader; the bundled one is loaded for the first call alone."""
-    if model == "default":
-        return _bundled()
-    return Reader.load(model) if isinstance(model, str | Path) else model
+    reader = _bundled() if model == "default" else Reader.of(model)
+    return reader.read(pictures, expect=expect, alphabet=alphabet)
 
 
 @cache
 def _bundled() -> Reader:
+    """The bundled reader, loaded for the first call of `read`."""
     return Reader.load()
