@@ -87,6 +87,11 @@ def test_the_public_names_are_these():
     assert dir(inkdigit) == sorted([*PUBLIC, "__version__"])
 
 
+def test_the_help_of_the_package_names_them_all():
+    words = set(re.findall(r"\w+", inkdigit.__doc__ or ""))
+    assert words >= PUBLIC
+
+
 def test_no_public_name_is_hidden_by_a_module():
     """Python sets `inkdigit.data` when `inkdigit.data.sources` is imported, and would set a public name likewise."""
     modules = {path.stem for path in Path(inkdigit.__file__).parent.iterdir()}

@@ -1,8 +1,16 @@
 """Inkdigit reads handwritten digits: train a small network from raw data, and answer with one file.
 
     import inkdigit
-    inkdigit.load().predict("photo.jpg")[0].label
+    inkdigit.predict("photo.jpg")[0].label
 
+    answers     predict, predict_proba, read, read_grid, read_form, explain, batch; load, Recognizer, Reader, Client
+    trainings   train, resume, train_seeds, tune, kaggle, adapt; Recipe, list_recipes, Run; InkdigitClassifier
+    figures     evaluate, evaluate_corruptions, compare, list_runs, benchmark; Metrics
+    data        open_data, open_arrays, fetch, check, audit; Dataset, Part
+    files       export, ensemble, submit; list_models
+    results     Prediction, Reading; errors: InkdigitError
+
+`help(inkdigit.train)` says what a function takes, returns and raises. Each command of the command line is one of them.
 Names are handed on lazily (PEP 562): importing this costs nothing, and answering never loads the training libraries.
 """
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import Tags, check_random_state
+from sklearn.utils import Tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, check_non_negative, validate_data
 
@@ -22,9 +22,9 @@ from inkdigit.data.readers.arrays import open_arrays
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.files import write_atomic, writing
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.pixels import scale_of_numbers
+from inkdigit.picture.pixels import MIN_WIDTH_PX, scale_of_numbers
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Dataset, Floats, Gray
+from inkdigit.types import Dataset, Floats, Gray, silent
 
 # What `fit` changes of a recipe: it trains on all rows, as scikit-learn expects, and reports nothing. A recipe that
 # watches a validation split keeps one.
@@ -63,11 +63,11 @@ ON_OTHER_ROWS = (
     "check_readonly_memmap_input",
     "check_supervised_y_2d",
 )
+# What `check_estimator(InkdigitClassifier(), expected_failed_checks=…)` takes: check → reason.
 EXPECTED_FAILED_CHECKS = dict.fromkeys(ON_OTHER_ROWS, NO_PICTURES) | {
     "check_classifiers_one_label": ONE_CLASS,
     "check_fit2d_1sample": ONE_CLASS,
 }
-"""What `check_estimator(InkdigitClassifier(), expected_failed_checks=…)` takes: check → reason."""
 
 
 class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -193,7 +193,9 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _recipe(self) -> Recipe:
         """The recipe with the parameters that are given, and with a split as `fit` needs it."""
         recipe = self.recipe if isinstance(self.recipe, Recipe) else Recipe.load(self.recipe)
-        fields = {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
+        given = {name: value for name in FIELDS if (value := getattr(self, name)) is not None}
+        # A grid may hold NumPy's numbers; a recipe takes those of Python.
+        fields = {name: value.item() if isinstance(value, np.generic) else value for name, value in given.items()}
         if self.epochs is not None:
             fields = {"min_steps": 0, **fields}
         if self.random_state is not None:
@@ -205,8 +207,8 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _pictures(self, rows: NDArray[Any], *, is_fit: bool = False) -> Gray:
         """Rows (N, H²) as pictures uint8 (N, H, H); what their values mean, 0 to 1 or 0 to 255, is decided by `fit`."""
         side = round(rows.shape[1] ** 0.5)
-        if side**2 != rows.shape[1] or side < MIN_SIDE_PX:
-            expected = f"(N, 784) or (N, 28, 28): a square of {MIN_SIDE_PX} pixels or more on each side"
+        if side**2 != rows.shape[1] or side < MIN_WIDTH_PX:
+            expected = f"(N, 784) or (N, 28, 28): a square of {MIN_WIDTH_PX} pixels or more on each side"
             raise UsageError("These rows are not pictures", expected=expected, received=rows.shape)
         if is_fit:
             self._scale = scale_of_numbers(rows.min(), rows.max(), is_float=rows.dtype.kind == "f")
@@ -241,7 +243,6 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
 OWN = {"recipe", "random_state", "device", "out"}
 FIELDS = tuple(name for name in InkdigitClassifier().get_params() if name not in OWN)  # those of a recipe
-MIN_SIDE_PX = 8  # of a picture, as of a batch in `picture.pixels`
 
 
 def _rows(pictures: Any) -> Any:
@@ -253,7 +254,7 @@ def _rows(pictures: Any) -> Any:
 
 def _seed(random_state: int | np.random.RandomState) -> int:
     if isinstance(random_state, np.random.RandomState):
-        return int(check_random_state(random_state).randint(SEEDS))
+        return int(random_state.randint(SEEDS))
     return int(random_state)
 
 
@@ -261,13 +262,14 @@ def _train(recipe: Recipe, dataset: Dataset, device: str) -> tuple[bytes, list[d
     """Train without a run directory and a report; the model file, and a row for each epoch."""
     from inkdigit.training import environment, trial
     from inkdigit.training.curves import EPOCH_COLUMNS
-    from inkdigit.training.data import splits_of
+    from inkdigit.training.data import open_for, splits_of
     from inkdigit.training.device import choose_device
     from inkdigit.training.distill import open_teacher
     from inkdigit.training.network import loop
     from inkdigit.training.results import Job, write_model
 
     target = choose_device(device)
+    dataset = open_for(recipe, dataset, log=silent)
     splits = splits_of(dataset, recipe)
     teacher = open_teacher(recipe, dataset)
     state = loop.start(trial.build(recipe, splits, len(dataset.classes)).to(target), recipe)
