@@ -212,7 +212,7 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             raise UsageError("These rows are not pictures", expected=expected, received=rows.shape)
         if is_fit:
             self._scale = scale_of_numbers(rows.min(), rows.max(), is_float=rows.dtype.kind == "f")
-        values = rows * self._scale if self._scale != 1 else rows
+        values = rows * float(self._scale) if self._scale != 1 else rows
         if (values > 255.5).sum() > (values > 0).sum() / 2:  # fewer are what a scaler of a pipeline had not seen
             expected, received = f"0 to {255 / self._scale:g}", f"{rows.min():g} to {rows.max():g}"
             raise PictureError(
