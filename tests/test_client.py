@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from inkdigit import client
 from inkdigit.errors import (
@@ -28,6 +31,7 @@ from inkdigit.errors import (
 
 INFO = {"limits": {"max_bytes": 4000, "max_files": 3}}
 SEEN = {"label": "7", "confidence": 0.5, "score": 1.0, "reason": None, "probs": [0.5, 0.5], "model": "tiny"}
+READ = {"text": "1", "confidence": 0.5, "reason": None, "numbers": [], "model": "line"}
 Reply = tuple[int, object, dict[str, str]]
 
 
@@ -335,3 +339,24 @@ def test_a_server_that_does_not_say_its_classes(server, models):
     server.replies = [(200, models, {})]
     with pytest.raises(Unreachable, match="does not list the classes"):
         client.classes(server.url, "tiny")
+
+
+def test_a_client_has_predictions_and_raises_what_the_command_line_prints(server, files):
+    asked = client.Client(server.url, token="sesame", model="tiny")
+    assert "sesame" not in repr(asked)
+    (first, second) = asked.predict([str(files("3", "4")[0]), b"5"])
+    assert (first.label, second.label, first.confidence) == ("3", "5", 0.5)
+    assert first.probs.dtype == "float32"
+    assert server.posted[0].path == "/predict?model=tiny"
+    server.replies = [(200, {"predictions": [SEEN]}, {})]
+    assert asked.predict(np.eye(28))[0].label == "7"
+    assert Image.open(io.BytesIO(server.posted[-1].pictures[0])).size == (28, 28)
+    bad = {"error": "the bytes: not an image.", "kind": "NotAPicture"}
+    server.replies = [(200, {"predictions": [SEEN, bad]}, {})]
+    with pytest.raises(NotAPicture, match="not an image"):
+        asked.predict([b"1", b"2"])
+    server.replies = [(200, {"readings": [{**READ, "numbers": [{"text": "1"}]}]}, {})]
+    with pytest.raises(Unreachable, match="an answer has another form"):
+        asked.read(b"1")
+    with pytest.raises(UsageError, match="not the address"):
+        client.Client("localhost:8000")

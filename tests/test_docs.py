@@ -22,7 +22,15 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *s
 COMMANDS = re.findall(r"^    (?:\$ )?(inkdigit .*?)(?:  +#.*)?$", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, re.DOTALL))
+def python(text: str) -> list[str]:
+    """The blocks of Python in a page."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+ON_PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")  # its second block trains: see test_estimator.py
+
+
+@pytest.mark.parametrize("code", [*python(README), python(ON_PYTHON)[0]])
 def test_the_python_of_the_readme_runs(code, tmp_path, monkeypatch):
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import inspect
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 
 import inkdigit
+from inkdigit.cli.app import app
 from inkdigit.errors import pip_install
 
 PUBLIC = {
+    "Client",
     "Dataset",
+    "InkdigitClassifier",
     "InkdigitError",
     "Metrics",
     "Part",
@@ -30,17 +37,35 @@ PUBLIC = {
     "Run",
     "adapt",
     "audit",
+    "batch",
+    "benchmark",
+    "check",
+    "compare",
+    "ensemble",
     "evaluate",
     "evaluate_corruptions",
+    "explain",
+    "export",
+    "fetch",
+    "kaggle",
+    "list_models",
+    "list_recipes",
+    "list_runs",
     "load",
     "open_arrays",
     "open_data",
+    "predict",
+    "predict_proba",
     "read",
+    "read_form",
+    "read_grid",
     "resume",
     "submit",
     "train",
+    "train_seeds",
+    "tune",
 }
-NEEDS_TORCH = {"Run", "adapt", "audit", "resume", "train"}
+NEEDS_TRAINING = {"InkdigitClassifier", "Run", "adapt", "audit", "ensemble", "kaggle", "resume", "train", "train_seeds"}
 HEAVY = {"numpy", "PIL", "onnxruntime", "torch", "polars", "sklearn", "matplotlib", "pydantic", "typer"}
 TRAINING = {"torch", "sklearn", "pandas", "polars", "matplotlib", "scipy", "onnx", "jinja2", "pooch"}
 
@@ -63,6 +88,17 @@ def test_the_public_names_are_these():
     assert dir(inkdigit) == sorted([*PUBLIC, "__version__"])
 
 
+def test_the_help_of_the_package_names_them_all():
+    words = set(re.findall(r"\w+", inkdigit.__doc__ or ""))
+    assert words >= PUBLIC
+
+
+def test_no_public_name_is_hidden_by_a_module():
+    """Python sets `inkdigit.data` when `inkdigit.data.sources` is imported, and would set a public name likewise."""
+    modules = {path.stem for path in Path(inkdigit.__file__).parent.iterdir()}
+    assert not PUBLIC & modules
+
+
 def typed() -> dict[str, str]:
     """Public name → the module that type checkers take it from: the imports under `if TYPE_CHECKING`."""
     tree = ast.parse(Path(inkdigit.__file__).read_text(encoding="utf-8"))
@@ -75,7 +111,7 @@ def test_type_checkers_see_the_same_names():
 
 
 def test_a_public_name_is_documented_and_comes_from_the_module_that_type_checkers_see():
-    names = PUBLIC if has_torch else PUBLIC - NEEDS_TORCH
+    names = PUBLIC if has_torch else PUBLIC - NEEDS_TRAINING
     things = {name: getattr(inkdigit, name) for name in names}
     assert {name: (thing.__name__, thing.__module__) for name, thing in things.items()} == {
         name: (name, module) for name, module in typed().items() if name in names
@@ -83,9 +119,63 @@ def test_a_public_name_is_documented_and_comes_from_the_module_that_type_checker
     assert [name for name, thing in things.items() if not inspect.getdoc(thing)] == []
 
 
+def commands(group: Any, words: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
+    """Every command that is shown: its words → the names and defaults of its parameters."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(command, (*words, name))
+        elif not command.hidden:
+            found[" ".join((*words, name))] = {param.name: param.default for param in command.params}
+    return found
+
+
+def test_every_command_has_a_line_in_the_table_of_python_and_what_is_named_there_exists():
+    text = (Path(__file__).parents[1] / "docs" / "python.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^\| `inkdigit ([^`]+)` \|", text, re.MULTILINE)
+    known = commands(typer.main.get_command(app))
+    assert [name for name in known if not any(f"{line} ".startswith(f"{name} ") for line in lines)] == []
+    named = set(re.findall(r"`inkdigit\.(\w+)\(", text)) | set(re.findall(r"`inkdigit\.(\w+)`", text))
+    assert named >= PUBLIC - {"InkdigitError", "Part"}
+    assert named <= PUBLIC
+    for module, name in re.findall(r"`inkdigit((?:\.\w+){2,})\.(\w+)", text):
+        assert hasattr(importlib.import_module(f"inkdigit{module}"), name)
+
+
+TWINS = (
+    "tune",
+    "batch",
+    "ensemble",
+    "export",
+    "explain",
+    "compare",
+    "submit",
+    "kaggle",
+    "read",
+    "adapt",
+    "audit",
+    "train",
+)
+OTHERWISE = {"kaggle.changes", "adapt.steps"}  # None on the command line stands for the function's default
+
+
+@pytest.mark.skipif(not has_torch, reason="PyTorch is not installed")
+def test_commands_and_functions_of_the_same_name_have_the_same_defaults():
+    known = commands(typer.main.get_command(app))
+    compared = 0
+    for name in TWINS:
+        for parameter in inspect.signature(getattr(inkdigit, name)).parameters.values():
+            if parameter.default is parameter.empty or f"{name}.{parameter.name}" in OTHERWISE:
+                continue
+            if parameter.name in known[name]:
+                compared += 1
+                assert str(known[name][parameter.name]) == str(parameter.default), f"{name}: {parameter.name}"
+    assert compared > 40
+
+
 def test_a_name_that_is_not_there():
-    with pytest.raises(AttributeError, match="module 'inkdigit' has no attribute 'predict'"):
-        _ = inkdigit.predict  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError, match="module 'inkdigit' has no attribute 'recognise'"):
+        _ = inkdigit.recognise  # type: ignore[attr-defined]
     assert not hasattr(inkdigit, "Recognise")
 
 

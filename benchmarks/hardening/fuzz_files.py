@@ -86,7 +86,7 @@ def recipes(folder: Path) -> Make:
 def spaces(folder: Path) -> Make:
     """Search spaces with words, numbers and values changed."""
     from inkdigit.training.recipe import Recipe
-    from inkdigit.tune.space import FOLDER, Space
+    from inkdigit.tuning.space import FOLDER, Space
 
     texts = [path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.toml"))]
     start = Recipe.load("fast")

@@ -36,7 +36,6 @@ from inkdigit.errors import PictureError
 from inkdigit.measure.reading import digits_of, metrics, read_labels
 from inkdigit.measure.stats import wilson
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.decode import decode_page
 from inkdigit.picture.prepare import tight
 from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.cells import read_grid
@@ -144,7 +143,7 @@ def of_sudokus(folder: str, *, quick: bool) -> Figures:
     for file in upright:
         truth = [str(label) if label else "" for label in truth_of(file).ravel().tolist()]
         try:
-            table = read_grid(decode_page(file)[0], ROWS, ROWS, recognizer(), reader())
+            table = read_grid(file, ROWS, ROWS, model=recognizer(), reader=reader())
         except PictureError:
             missed.append(file.stem)
             continue

@@ -1,8 +1,16 @@
 """Inkdigit reads handwritten digits: train a small network from raw data, and answer with one file.
 
     import inkdigit
-    inkdigit.load().predict("photo.jpg")[0].label
+    inkdigit.predict("photo.jpg")[0].label
 
+    answers     predict, predict_proba, read, read_grid, read_form, explain, batch; load, Recognizer, Reader, Client
+    trainings   train, resume, train_seeds, tune, kaggle, adapt; Recipe, list_recipes, Run; InkdigitClassifier
+    figures     evaluate, evaluate_corruptions, compare, list_runs, benchmark; Metrics
+    data        open_data, open_arrays, fetch, check, audit; Dataset, Part
+    files       export, ensemble, submit; list_models
+    results     Prediction, Reading; errors: InkdigitError
+
+`help(inkdigit.train)` says what a function takes, returns and raises. Each command of the command line is one of them.
 Names are handed on lazily (PEP 562): importing this costs nothing, and answering never loads the training libraries.
 """
 
@@ -23,22 +31,40 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 logging.getLogger("inkdigit").addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
+    from inkdigit.client import Client
+    from inkdigit.data.checks import check
+    from inkdigit.data.mirrors import fetch
     from inkdigit.data.readers.arrays import open_arrays
     from inkdigit.data.sources import open_data
     from inkdigit.errors import InkdigitError
-    from inkdigit.kaggle import submit
+    from inkdigit.measure.ledger import list_runs
     from inkdigit.measure.metrics import Metrics, evaluate
     from inkdigit.measure.robustness import evaluate_corruptions
-    from inkdigit.model.recognizer import Recognizer, load
+    from inkdigit.measure.speed import benchmark
+    from inkdigit.model.recognizer import Recognizer, list_models, load, predict, predict_proba
+    from inkdigit.reading.cells import read_grid
+    from inkdigit.reading.fields import read_form
     from inkdigit.reading.reader import Reader, read
+    from inkdigit.report.compare import compare
+    from inkdigit.report.submission import submit
+    from inkdigit.scale.batch import batch
     from inkdigit.training.adapt.adapt import adapt
     from inkdigit.training.audit import audit
-    from inkdigit.training.recipe import Recipe
+    from inkdigit.training.convert.ensemble import ensemble
+    from inkdigit.training.convert.export import export
+    from inkdigit.training.estimator import InkdigitClassifier
+    from inkdigit.training.explained import explain
+    from inkdigit.training.kaggle import kaggle
+    from inkdigit.training.recipe import Recipe, list_recipes
     from inkdigit.training.run import Run, resume, train
+    from inkdigit.training.seeds import train_seeds
+    from inkdigit.tuning.tune import tune
     from inkdigit.types import Dataset, Part, Prediction, Reading
 
 _ROOMS = {
+    "Client": "client",
     "Dataset": "types",
+    "InkdigitClassifier": "training.estimator",
     "InkdigitError": "errors",
     "Metrics": "measure.metrics",
     "Part": "types",
@@ -50,19 +76,39 @@ _ROOMS = {
     "Run": "training.run",
     "adapt": "training.adapt.adapt",
     "audit": "training.audit",
+    "batch": "scale.batch",
+    "benchmark": "measure.speed",
+    "check": "data.checks",
+    "compare": "report.compare",
+    "ensemble": "training.convert.ensemble",
     "evaluate": "measure.metrics",
     "evaluate_corruptions": "measure.robustness",
+    "explain": "training.explained",
+    "export": "training.convert.export",
+    "fetch": "data.mirrors",
+    "kaggle": "training.kaggle",
+    "list_models": "model.recognizer",
+    "list_recipes": "training.recipe",
+    "list_runs": "measure.ledger",
     "load": "model.recognizer",
     "open_arrays": "data.readers.arrays",
     "open_data": "data.sources",
+    "predict": "model.recognizer",
+    "predict_proba": "model.recognizer",
     "read": "reading.reader",
+    "read_form": "reading.fields",
+    "read_grid": "reading.cells",
     "resume": "training.run",
-    "submit": "kaggle",
+    "submit": "report.submission",
     "train": "training.run",
+    "train_seeds": "training.seeds",
+    "tune": "tuning.tune",
 }
 
 __all__ = [
+    "Client",
     "Dataset",
+    "InkdigitClassifier",
     "InkdigitError",
     "Metrics",
     "Part",
@@ -74,15 +120,33 @@ __all__ = [
     "Run",
     "adapt",
     "audit",
+    "batch",
+    "benchmark",
+    "check",
+    "compare",
+    "ensemble",
     "evaluate",
     "evaluate_corruptions",
+    "explain",
+    "export",
+    "fetch",
+    "kaggle",
+    "list_models",
+    "list_recipes",
+    "list_runs",
     "load",
     "open_arrays",
     "open_data",
+    "predict",
+    "predict_proba",
     "read",
+    "read_form",
+    "read_grid",
     "resume",
     "submit",
     "train",
+    "train_seeds",
+    "tune",
 ]
 
 

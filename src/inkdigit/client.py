@@ -1,7 +1,8 @@
-"""The client of a running `inkdigit serve`: files in, the answers of `predict --json` out.
+"""The client of a running `inkdigit serve`: images in, predictions and readings out.
 
-In: the address of a server, and files. Out: one answer per file, in their order. It needs only the standard library:
-no image is decoded on this side, and there are no arrays.
+In: the address of a server, and images. Out: one answer per image, in their order. `ask` gives those of
+`predict --json` and needs only the standard library: no image is decoded on this side, and there are no arrays.
+`Client` takes and returns what a loaded model does.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from io import BytesIO
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlsplit
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote, urlencode, urlsplit
 
 from inkdigit.errors import (
     Busy,
@@ -29,6 +32,10 @@ from inkdigit.errors import (
     interleave,
 )
 
+if TYPE_CHECKING:
+    from inkdigit.picture.decode import Pictures
+    from inkdigit.types import Prediction, Reading
+
 AT_A_TIME = 16  # images per request, if the server accepts as many: the answers keep coming, the overhead is small
 USUAL_BYTES = 2**20  # of the images of a request, at most: a fraction of a second of upload; a larger image goes alone
 FRAME_BYTES = 256  # around each image of a form: an upper limit of its boundary and headers
@@ -36,8 +43,12 @@ MAX_ANSWER_BYTES = 2**24  # no service of ours sends more
 TIMEOUT_S = 30.0  # three times the time limit of a service with default options
 MAX_RETRIES = 5  # of a request to a busy server
 MAX_WAIT_S = 10.0  # between two retries, whatever the server requests
-ANSWER = {"label", "confidence", "score", "reason", "probs", "model"}
-KINDS = {leaf.__name__ for leaf in (PictureError, NotAPicture, PictureTooLarge)}
+PREDICTIONS, READINGS = "predictions", "readings"  # the keys of a response
+ANSWER = {
+    PREDICTIONS: {"label", "confidence", "score", "reason", "probs", "model"},
+    READINGS: {"text", "confidence", "reason", "numbers", "model"},
+}
+KINDS = {leaf.__name__: leaf for leaf in (PictureError, NotAPicture, PictureTooLarge)}
 ERRORS: dict[int, type[InkdigitError]] = {
     400: UsageError,
     401: Unauthorized,
@@ -48,6 +59,7 @@ ERRORS: dict[int, type[InkdigitError]] = {
 }
 
 Answer = dict[str, Any]
+Thing = TypeVar("Thing")
 Batch = list[tuple[str | None, bytes | PictureError]]  # the name of each file, and its bytes or its error
 
 
@@ -71,14 +83,109 @@ def ask(
         Busy: the server was too busy, also after several retries.
         TooSlow: a request of one image took longer than the server allows.
     """
-    with _Connection(server, token=token, timeout=timeout) as connection:  # now, not with the first answer
-        max_bytes, max_files = connection.limits()
     path = "/predict" if model is None else f"/predict?model={quote(model, safe='')}"
-    return _answers(connection, path, _batches(files, max_bytes, min(max_files, AT_A_TIME)))
+    return _ask(_Connection(server, token=token, timeout=timeout), path, PREDICTIONS, files)
 
 
-def classes(server: str, model: str, *, token: str | None = None, timeout: float = TIMEOUT_S) -> list[str]:
+@dataclass(frozen=True)
+class Client:
+    """A running `inkdigit serve`, asked as a loaded model is; what it answers and rejects, the server decides.
+
+    `server` is an address as http://HOST:PORT; `model` is one of the models that it has loaded, by default its first
+    one; `timeout` is in seconds, for each wait for the server. Nothing is sent before the first question. Raises
+    UsageError for what is not an address, or a token that cannot be sent.
+    """
+
+    server: str
+    token: str | None = field(default=None, repr=False)
+    model: str | None = None
+    timeout: float = TIMEOUT_S
+
+    def __post_init__(self) -> None:
+        """Check address and token."""
+        self._connection()
+
+    def predict(self, pictures: Pictures) -> list[Prediction]:
+        """Predict the class of each image; `pictures` are what `Recognizer.predict` takes, always a list comes back.
+
+        Files are sent as they are, arrays and PIL images as gray PNG.
+
+        Raises:
+            PictureError: an image cannot be read; nothing is predicted then.
+            UsageError: the server does not have the model.
+            Unreachable, Unauthorized, Busy, TooSlow: as for `inkdigit predict --server`.
+        """
+        from inkdigit.types import Prediction
+
+        answers = ask(self.server, _files(pictures), token=self.token, model=self.model, timeout=self.timeout)
+        return self._made(Prediction.from_json, answers)
+
+    def read(self, pictures: Pictures, *, expect: str | None = None, alphabet: str | None = None) -> list[Reading]:
+        """Read the numbers of each picture; see `Reader.read`.
+
+        Raises:
+            PictureError: a picture cannot be read; nothing is read then.
+            UsageError: no number can fit `expect`, or the reader does not know a character of `alphabet`.
+            Unreachable, Unauthorized, Busy, TooSlow: as `predict`.
+        """
+        from inkdigit.types import Reading
+
+        limits = {name: value for name, value in (("expect", expect), ("alphabet", alphabet)) if value is not None}
+        path = f"/read?{urlencode(limits)}" if limits else "/read"
+        return self._made(Reading.from_json, _ask(self._connection(), path, READINGS, _files(pictures)))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes, in the order of `Prediction.probs`.
+
+        Raises:
+            Unreachable, Unauthorized: as `predict`.
+        """
+        return tuple(classes(self.server, self.model, token=self.token, timeout=self.timeout))
+
+    def _connection(self) -> _Connection:
+        return _Connection(self.server, token=self.token, timeout=self.timeout)
+
+    def _made(self, make: Callable[[Answer], Thing], answers: Iterable[Answer]) -> list[Thing]:
+        """What the answers say, as objects.
+
+        Raises:
+            PictureError: one of them is an error.
+            Unreachable: one of them has another form.
+        """
+        made = []
+        for answer in answers:
+            if "error" in answer:
+                raise KINDS.get(str(answer["kind"]), PictureError)(str(answer["error"]))
+            try:
+                made.append(make(answer))
+            except (KeyError, TypeError, ValueError) as exc:
+                raise self._connection().not_inkdigit("an answer has another form") from exc
+        return made
+
+
+def _files(pictures: Pictures) -> list[Path | bytes | PictureError]:
+    """What is sent of each image: its file, or a gray PNG of what is in memory."""
+    from PIL import Image
+
+    from inkdigit.picture.decode import decode, split_pictures
+
+    def sent(picture: Any) -> Path | bytes:
+        if isinstance(picture, str | Path):
+            return Path(picture)
+        if isinstance(picture, bytes | bytearray | memoryview):
+            return bytes(picture)
+        png = BytesIO()
+        Image.fromarray(decode(picture)).save(png, "PNG")
+        return png.getvalue()
+
+    return [sent(picture) for picture in split_pictures(pictures)]
+
+
+def classes(server: str, model: str | None, *, token: str | None = None, timeout: float = TIMEOUT_S) -> list[str]:
     """The names of the classes of a model that the server has loaded, in the order of an answer's `probs`.
+
+    None is the model that answers by default.
 
     Raises:
         InkdigitError: as `ask`.
@@ -86,18 +193,28 @@ def classes(server: str, model: str, *, token: str | None = None, timeout: float
     with _Connection(server, token=token, timeout=timeout) as connection:
         models = connection.get("/models")
         try:
-            (entry,) = [entry for entry in models["models"] if entry["name"] == model]
+            name = models["default"] if model is None else model
+            (entry,) = [entry for entry in models["models"] if entry["name"] == name]
             return [str(name) for name in entry["classes"]]
         except (KeyError, TypeError, ValueError) as exc:
             raise connection.not_inkdigit("/models does not list the classes of the model") from exc
 
 
-def _answers(connection: _Connection, path: str, batches: Iterator[Batch]) -> Iterator[Answer]:
+def _ask(
+    connection: _Connection, path: str, key: str, files: Iterable[Path | bytes | PictureError]
+) -> Iterator[Answer]:
+    """The answers of a path to files; `key` is what they are called."""
+    with connection:  # now, not with the first answer
+        max_bytes, max_files = connection.limits()
+    return _answers(connection, path, key, _batches(files, max_bytes, min(max_files, AT_A_TIME)))
+
+
+def _answers(connection: _Connection, path: str, key: str, batches: Iterator[Batch]) -> Iterator[Answer]:
     with connection:
         for batch in batches:
             pictures = [data for _, data in batch if isinstance(data, bytes)]
             errors = {i: data for i, (_, data) in enumerate(batch) if isinstance(data, PictureError)}
-            answers = connection.predict(path, pictures) if pictures else []
+            answers = connection.answers(path, key, pictures) if pictures else []
             for (name, _), answer in zip(batch, interleave(answers, errors), strict=True):
                 yield _entry(name, answer)
 
@@ -179,19 +296,19 @@ class _Connection:
             raise self._error(status, data)
         return data
 
-    def predict(self, path: str, pictures: list[bytes]) -> list[Answer]:
+    def answers(self, path: str, key: str, pictures: list[bytes]) -> list[Answer]:
         """One answer per image; where a request is too large or too slow, all later ones have half as many images."""
         answers: list[Answer] = []
         while batch := pictures[len(answers) :][: self._images_per_request]:
             try:
-                answers += self._predict(path, batch)
+                answers += self._answer(path, key, batch)
             except (RequestTooLarge, TooSlow):  # how many pixels they have is not known on this side
                 if len(batch) == 1:
                     raise
                 self._images_per_request = len(batch) // 2
         return answers
 
-    def _predict(self, path: str, pictures: list[bytes]) -> list[Answer]:
+    def _answer(self, path: str, key: str, pictures: list[bytes]) -> list[Answer]:
         """One answer per image, all of them in one request."""
         boundary = secrets.token_hex(16)
         body = b"".join(
@@ -206,9 +323,11 @@ class _Connection:
             return [data]  # the response to a single bad image is its error
         if status != 200:
             raise self._error(status, data)
-        answers = data.get("predictions") if isinstance(data, dict) else None
-        if not isinstance(answers, list) or len(answers) != len(pictures) or not all(map(_is_answer, answers)):
-            raise self.not_inkdigit("its predictions have another form")
+        answers = data.get(key) if isinstance(data, dict) else None
+        if not isinstance(answers, list) or len(answers) != len(pictures):
+            raise self.not_inkdigit(f"its {key} have another form")
+        if not all(_is_answer(answer, ANSWER[key]) for answer in answers):
+            raise self.not_inkdigit(f"its {key} have another form")
         return answers
 
     def not_inkdigit(self, why: str) -> Unreachable:
@@ -258,14 +377,14 @@ class _Connection:
         raise AssertionError("the second try returns or raises")
 
 
-def _is_answer(entry: Any) -> bool:
-    """Whether an entry of `predictions` is an answer or an error, as far as this side uses it."""
+def _is_answer(entry: Any, keys: set[str]) -> bool:
+    """Whether an entry of a response is an answer with `keys` or an error, as far as this side uses it."""
     if not isinstance(entry, dict):
         return False
     if entry.keys() >= {"error", "kind"}:
         return True
     confidence, probs = entry.get("confidence"), entry.get("probs")
-    return entry.keys() >= ANSWER and isinstance(confidence, float | int | None) and isinstance(probs, list | None)
+    return entry.keys() >= keys and isinstance(confidence, float | int | None) and isinstance(probs, list | None)
 
 
 def check_token(token: str | None) -> str | None:

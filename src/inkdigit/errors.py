@@ -42,6 +42,7 @@ A library's error is translated where the library is called (`raise NotAPicture(
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -328,6 +329,21 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
     near = difflib.get_close_matches(word, list(known), n=1)
     return f"Did you mean {near[0]}?" if near else None
+
+
+@contextmanager
+def requiring(phrase: str, extra: str = "train") -> Iterator[None]:
+    """Name the extra that installs a missing library; `phrase` begins the message, as in "Training needs".
+
+    Raises:
+        MissingExtra: the block imports a library that is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] == "inkdigit":
+            raise  # a bug of ours, not a missing library
+        raise MissingExtra(f"{phrase} {exc.name}", extra) from exc
 
 
 def interleave(answers: Sequence[Answer], errors: Mapping[int, PictureError]) -> Iterator[Answer | PictureError]:

@@ -5,7 +5,7 @@ An image is `uint8` everywhere: a raw one gray `(H, W)`, prepared ones `(N, 28, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -111,6 +111,12 @@ class Prediction:
             "reason": self.reason,
             "probs": None if self.probs is None else [round(float(p), 6) for p in self.probs],
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Prediction:
+        """The prediction that `to_json` made these fields of. Raises KeyError, TypeError or ValueError for others."""
+        probs = None if fields["probs"] is None else np.array(fields["probs"], np.float32)
+        return cls(fields["label"], fields["confidence"], probs, fields["score"], fields["reason"])
 
 
 def entry(file: str | None, answer: Prediction | PictureError, *, model: str, ink: int | None) -> dict[str, Any]:
@@ -270,6 +276,11 @@ def _check(name: str, column: Any, dtype: str, shape: tuple[int, ...]) -> None:
 Box = tuple[int, int, int, int]  # top, left, bottom, right in pixels of the picture; the last two exclusive
 
 
+def _box(sides: Sequence[int]) -> Box:
+    top, left, bottom, right = map(int, sides)
+    return top, left, bottom, right
+
+
 def _placed(box: Box, scale: tuple[float, float], offset: tuple[int, int]) -> Box:
     """A box of pixels of a larger picture that begin at `offset`, or are `scale` of them in height and width."""
     top, left, bottom, right = (
@@ -289,6 +300,11 @@ class Digit:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON types."""
         return {"label": self.label, "confidence": _rounded(self.confidence), "box": list(self.box)}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Digit:
+        """The character that `to_json` made these fields of; raises as `Prediction.from_json`."""
+        return cls(fields["label"], fields["confidence"], _box(fields["box"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +326,12 @@ class Number:
             "reason": self.reason,
             "digits": [digit.to_json() for digit in self.digits],
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Number:
+        """The number that `to_json` made these fields of; raises as `Prediction.from_json`."""
+        digits = tuple(map(Digit.from_json, fields["digits"]))
+        return cls(fields["text"], fields["confidence"], _box(fields["box"]), digits, fields["reason"])
 
     def placed(self, *, scale: tuple[float, float] = (1, 1), offset: tuple[int, int] = (0, 0)) -> Number:
         """The same with its boxes times `scale` in y and x, and `offset` pixels further down and to the right."""
@@ -355,6 +377,12 @@ class Reading:
             "reason": self.reason,
             "numbers": [number.to_json() for number in self.numbers],
         }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Reading:
+        """The reading that `to_json` made these fields of; raises as `Prediction.from_json`."""
+        numbers = tuple(map(Number.from_json, fields["numbers"]))
+        return cls(fields["text"], fields["confidence"], numbers, fields["reason"])
 
     def placed(self, *, scale: tuple[float, float] = (1, 1), offset: tuple[int, int] = (0, 0)) -> Reading:
         """The same with the boxes of its numbers in another picture; see `Number.placed`."""

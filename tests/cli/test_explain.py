@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.cli.explain import AGAINST, MARKS, drawing, places
+from inkdigit.cli.explain import AGAINST, MARKS, drawing
 from inkdigit.errors import pip_install
 from inkdigit.model.explain import Explanation
 from inkdigit.types import Prediction
@@ -183,11 +183,11 @@ def explained(fall: np.ndarray, columns: slice) -> Explanation:
 def test_the_places_name_where_it_is():
     fall = np.zeros((28, 28), np.float32)
     fall[4:9, 18:24] = 1
-    assert places(explained(fall, slice(4, 24))) == "the upper right: 100 % of what speaks for 7"
+    assert explained(fall, slice(4, 24)).decided_by == "the upper right: 100 % of what speaks for 7"
     fall[18:24, 4:9] = fall[12:14, 12:14] = 1
     both = "the upper right and the lower left: 94 % of what speaks for 7"
-    assert places(explained(fall, slice(4, 24))) == both
-    assert places(explained(-fall, slice(4, 24))) == "no part of it alone: none speaks for 7"
+    assert explained(fall, slice(4, 24)).decided_by == both
+    assert explained(-fall, slice(4, 24)).decided_by == "no part of it alone: none speaks for 7"
 
 
 def test_the_drawing_marks_ink_against_the_answer():

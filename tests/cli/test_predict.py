@@ -15,10 +15,10 @@ import pytest
 from PIL import Image
 
 from inkdigit.errors import pip_install
-from inkdigit.kaggle import HEADER
 from inkdigit.model.recognizer import CHUNK, Recognizer
 from inkdigit.picture.decode import decode
 from inkdigit.picture.photo.network import VERSION
+from inkdigit.report.submission import HEADER
 
 from .conftest import assert_one_error, draw, run, write_kaggle
 

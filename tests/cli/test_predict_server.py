@@ -7,13 +7,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.errors import Unauthorized, Unreachable
+from inkdigit.client import Client
+from inkdigit.errors import Unauthorized, Unreachable, UsageError
 from inkdigit.model.card import Calibration
+from inkdigit.reading.reader import read
 
-from ..conftest import Tiny
+from ..conftest import Tiny, drawn
 from ..serve.conftest import Served, make_server
 from .conftest import assert_one_error, run
 
@@ -116,3 +119,23 @@ def test_an_interruption_while_the_server_is_waited_for_is_one_line(inkdigit, pi
     monkeypatch.setattr("http.client.HTTPConnection.connect", pressed)
     output = inkdigit("predict", picture, "--server", "http://127.0.0.1:1", "--csv")
     assert (output.code, output.out, output.err) == (130, "", "\nInterrupted.\n")
+
+
+def test_a_client_in_python_answers_as_the_model_itself(served, tiny, picture):
+    asked = Client(served.url, token="sesame")
+    assert asked.classes == tiny.classes
+    files = sorted(picture.glob("[ab].*"))
+    here, there = tiny.predict(files), asked.predict(files)
+    assert [answer.to_json() for answer in there] == [answer.to_json() for answer in here]
+    gray = np.array(Image.open(files[0]).convert("L"))
+    assert asked.predict(gray)[0].to_json() == tiny.predict(gray)[0].to_json()
+    written = picture.parents[0] / "number.png"
+    Image.fromarray(np.hstack([draw_two(), draw_two()])).save(written)
+    (here,), (there,) = read(written, alphabet="0-9"), asked.read(written, alphabet="0-9")
+    assert there.to_json() == here.to_json()
+    with pytest.raises(UsageError, match="has no digit"):
+        asked.read(written, alphabet=",")
+
+
+def draw_two() -> np.ndarray:
+    return drawn(2, seed=1, size_px=48)

@@ -16,9 +16,9 @@ import pytest
 from inkdigit.cli.tune import _print
 from inkdigit.errors import pip_install
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune.study import DATABASE
-from inkdigit.tune.tune import PAGE, START, WINNER, Tuned
-from inkdigit.tune.winner import Comparison
+from inkdigit.tuning.study import DATABASE
+from inkdigit.tuning.tune import PAGE, START, WINNER, Tuned
+from inkdigit.tuning.winner import Comparison
 
 from .conftest import TINY, assert_one_error, command, environment
 

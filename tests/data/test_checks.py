@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from inkdigit.data.checks import check, check_source, shared_images
+from inkdigit.data.checks import check, check_dataset, shared_images
 from inkdigit.data.readers.arrays import open_arrays
 from inkdigit.data.sources import open_data
 from inkdigit.errors import MalformedFile
@@ -22,7 +22,7 @@ def with_images(part, images):
 
 
 def test_a_spotless_set_has_no_findings():
-    checked = check(make_dataset(make_part(list(range(10))), make_part(list(range(10)), seed=1)))
+    checked = check_dataset(make_dataset(make_part(list(range(10))), make_part(list(range(10)), seed=1)))
     assert checked.findings() == []
     assert (checked.train.n, checked.train.shape, checked.train.dtype) == (10, (10, 28, 28), "uint8")
     assert (checked.train.lowest, checked.train.highest) == (0, 255)
@@ -38,7 +38,7 @@ def test_planted_trouble_is_found():
     images[9] = images[0]  # the same label
     images[10] = images[6]  # another label
     images[5] = 0  # unreadable: neither blank nor duplicate
-    checked = check(make_dataset(with_images(part, images)))
+    checked = check_dataset(make_dataset(with_images(part, images)))
     train = checked.train
     assert (train.blank, train.first_blank) == (2, (3, 4))
     assert (train.unreadable, train.first_unreadable) == (1, ("5: broken",))
@@ -63,7 +63,7 @@ def test_leaks_between_the_parts_are_counted():
     train = with_images(train, np.concatenate((train.images[:8], np.zeros((1, 28, 28), np.uint8), train.images[9:])))
     test = with_images(test, images)
     assert shared_images(train, test) == [(9, 2), (1, 7)]
-    checked = check(make_dataset(train, test))
+    checked = check_dataset(make_dataset(train, test))
     assert checked.shared == 2
     assert "2 test images in the training split too: (9, 2), (1, 7)" in checked.findings()
 
@@ -75,7 +75,7 @@ def test_bad_cells_of_a_csv_are_reported_not_raised(tmp_path, log):
     path = write_rows(tmp_path / "train.csv", rows)
     with pytest.raises(MalformedFile):
         open_data(path)
-    checked = check_source(path, log=log)
+    checked = check(path, log=log)
     cells = checked.train.bad_cells
     assert (cells.missing, cells.not_numbers, cells.outside, cells.unknown_labels) == (1, 1, 2, 1)
     assert (cells.rows, cells.first_rows) == (4, (1, 2, 4, 5))
@@ -89,16 +89,16 @@ def test_the_size_in_the_source_is_that_of_the_files(tmp_path, log):
         wide = np.full((480, 640), 255, np.uint8)
         wide[100:300, 300:340] = 0
         write_picture(tmp_path / name / "1.png", wide)
-    assert check_source(tmp_path, log=log).sizes == "640 × 480"  # width × height, as cameras say it
+    assert check(tmp_path, log=log).sizes == "640 × 480"  # width × height, as cameras say it
     arrays = open_arrays([wide, wide], [0, 1])
-    assert check(arrays).sizes == "640 × 480"
+    assert check_dataset(arrays).sizes == "640 × 480"
 
 
 def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):
     write_picture(tmp_path / "a" / "1.png", draw(1, side=40)[0])
     write_picture(tmp_path / "b" / "1.png", draw(1, side=20)[0])
     (tmp_path / "b" / "2.png").write_bytes(b"")
-    checked = check_source(tmp_path, log=log)
+    checked = check(tmp_path, log=log)
     assert checked.raw_shapes == ((20, 20), (40, 40))
     assert checked.sizes == "20 × 20, 40 × 40"
     assert checked.train.first_unreadable[0].startswith("b/2.png: ")
@@ -107,7 +107,7 @@ def test_a_folder_of_photos_tells_what_came_in(tmp_path, log):
 def test_the_real_mnist_is_clean_and_checked_in_a_second(mnist):
     data = open_data(mnist)
     begin = time.process_time()
-    checked = check(data)
+    checked = check_dataset(data)
     assert time.process_time() - begin < 3  # usually a fifth of a second
     assert checked.findings() == []
     assert (checked.train.n, checked.test.n, checked.shared) == (60_000, 10_000, 0)

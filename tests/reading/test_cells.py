@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import PictureError
-from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import decode_page
 from inkdigit.reading.cells import read_grid
 
@@ -24,7 +23,7 @@ def test_the_sudoku_of_the_examples_is_read_with_its_empty_cells(reader, monkeyp
     puzzle = runpy.run_path(str(EXAMPLES / "draw_numbers.py"))["PUZZLE"]
     goal = [["" if c == "." else c if c.isdigit() else chr(ord(c) - 48) for c in row] for row in puzzle]
     gray, _ = decode_page(EXAMPLES / "numbers" / "sudoku.jpg")
-    table = read_grid(gray, 9, 9, Recognizer.load(), reader)
+    table = read_grid(gray, 9, 9, reader=reader)
     assert table.rows == goal
     content = json.loads(json.dumps(table.to_json()))
     assert [[cell is not None for cell in row] for row in content["confidences"]] == [
@@ -35,4 +34,4 @@ def test_the_sudoku_of_the_examples_is_read_with_its_empty_cells(reader, monkeyp
 @pytest.mark.parametrize("picture", [page((300, 300)), np.zeros((1, 1), np.uint8)])
 def test_without_a_grid_there_is_one_error(reader, picture):
     with pytest.raises(PictureError, match=r"The grid was not found.*9 rows and 9 columns.*no grid"):
-        read_grid(picture, 9, 9, Recognizer.load(), reader)
+        read_grid(picture, 9, 9, reader=reader)

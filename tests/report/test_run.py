@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.data.checks import check
+from inkdigit.data.checks import check_dataset
 from inkdigit.errors import MissingExtra, OutputError
 from inkdigit.measure.metrics import measure, stack_probs
 from inkdigit.report import run as run_page
@@ -64,7 +64,7 @@ def content(
         title="fast on drawn, seed 0",
         report_name=name,
         metrics=measure(predictions, labels, classes=classes, model="fast", data="drawn", split=name),
-        check=check(data),
+        check=check_dataset(data),
         history=[epoch(number + 1, validated=validated) for number in range(epochs)],
         steps=[{"step": i, "epoch": i / 40, "learning_rate": 0.1, "loss": 3.0 / (i + 1)} for i in range(40 * epochs)],
         images=images,

@@ -44,10 +44,10 @@ def compare(
 
 def _list(*, as_json: bool) -> None:
     from inkdigit.measure.ledger import group as group_runs
-    from inkdigit.measure.ledger import read_all
-    from inkdigit.runs import ROOT, list_runs
+    from inkdigit.measure.ledger import list_runs
+    from inkdigit.runs import ROOT
 
-    entries = read_all(list_runs())
+    entries = list_runs()
     groups = group_runs(entries)
     if as_json:
         listed = {"runs": [entry.to_json() for entry in entries], "groups": [group.to_json() for group in groups]}
@@ -64,28 +64,20 @@ def _list(*, as_json: bool) -> None:
 
 
 def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> None:
-    from inkdigit.measure.compare import compare as compare_runs
-    from inkdigit.measure.compare import open_pair
-    from inkdigit.report.compare import write_page
-    from inkdigit.runs import OWN, check_place, find
+    from inkdigit.measure.compare import Paired
+    from inkdigit.report.compare import compare as compare_runs
 
-    if (paired := open_pair(names)) is not None:
-        if out is not None:
-            raise UsageError("There is no page of two folders of seeds", hint="Omit --out, or name single runs.")
-        _print_pairs(paired, as_json=as_json)
+    compared = compare_runs(names, out=out)
+    if isinstance(compared, Paired):
+        _print_pairs(compared, as_json=as_json)
         return
-    folders = [find(name) for name in names]
-    if out is not None:
-        check_place(out, reads=[folder / name for folder in folders for name in OWN])
-    comparison = compare_runs(folders)
     if as_json:
-        talk.say(json.dumps(comparison.to_json(), ensure_ascii=False))
+        talk.say(json.dumps(compared.to_json(), ensure_ascii=False))
     else:
-        _print_runs(comparison.entries)
-        _print_tests(comparison)
-        _print_groups(comparison.groups)
+        _print_runs(compared.entries)
+        _print_tests(compared)
+        _print_groups(compared.groups)
     if out is not None:
-        write_page(out, comparison)
         talk.note(f"Page written to {out}")
 
 

@@ -52,10 +52,10 @@ def check(
 
     Example: inkdigit data check mnist
     """
-    from inkdigit.data.checks import check_source
+    from inkdigit.data.checks import check as check_data
 
     with talk.interruptible():
-        checked = check_source(source, log=talk.note)
+        checked = check_data(source, log=talk.note)
     if as_json:
         talk.say(json.dumps(checked.to_json()))
     else:

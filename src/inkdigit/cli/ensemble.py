@@ -12,8 +12,8 @@ from inkdigit.cli.outputs import Force, check_new
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
-    from inkdigit.measure.metrics import Metrics
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.training.convert.ensemble import Joined
 
 
 def ensemble(
@@ -43,39 +43,21 @@ def ensemble(
     """
     if out.suffix != ".onnx":
         raise UsageError("The output is a model file", expected="--out with a name that ends in .onnx", received=out)
-    from inkdigit.model.recognizer import Recognizer
-
-    members = [Recognizer.load(member) for model in models for member in _members(model)]
-    twin = None if calibrated_as is None else Recognizer.load(calibrated_as)
-    check_new(out, force=force, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
+    check_new(out, force=force, reads=map(Path, [*models, *([calibrated_as] if calibrated_as else [])]))
     with talk.interruptible():
         with talk.requiring("Joining models needs"):
-            from inkdigit.training.convert.ensemble import join, write
-            from inkdigit.training.convert.source import open_source, source_of_model
-        dataset = open_source(data or source_of_model(members[0]), members[0], named=data is not None, log=talk.note)
-        chosen = name or (members[0].name if len(members) == 1 else "ensemble")
-        joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
-        metrics = write(out, joined, dataset, log=talk.note)
-    _print(members, metrics, out)
+            from inkdigit.training.convert.ensemble import ensemble as join
+        joined = join(models, out, views=views, name=name, data=data, calibrated_as=calibrated_as, log=talk.note)
+    _print(joined)
     talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])
 
 
-def _members(model: str) -> list[str]:
-    """The models that a word names: those of a folder of seeds, else itself."""
-    from inkdigit.measure.seeds import open_seeds
-    from inkdigit.runs import find_seeds
-
-    if find_seeds(model) is None:
-        return [model]
-    seeds = open_seeds(model)
-    return [str(entry.folder) for entry in seeds.entries] if seeds is not None else [model]
-
-
-def _print(members: list[Recognizer], metrics: Metrics, out: Path) -> None:
+def _print(joined: Joined) -> None:
     """Print the accuracy of each member and of the ensemble."""
     from inkdigit.model.recognizer import Recognizer
 
-    for member in members:
+    out, metrics = joined.path, joined.metrics
+    for member in joined.members:
         talk.say(f"Member      {_accuracy(member)}, {member.card.parameters:,} parameters: {member.path}")
     talk.say(talk.reported(metrics.accuracy, metrics.accuracy_ci95, metrics.n, split=metrics.split))
     card = Recognizer.load(out).card

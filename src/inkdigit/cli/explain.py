@@ -9,19 +9,12 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.predict import Model
-from inkdigit.errors import InkdigitError
-from inkdigit.files import write_atomic
-from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
-    from inkdigit.model.explain import Explanation
-    from inkdigit.model.recognizer import Recognizer
-    from inkdigit.report.explain import Explained, Insight
     from inkdigit.types import Floats, Gray
 
 MARKS = ".:+#"  # ink that spoke for the answer, by its share of the strongest
 AGAINST = "-"  # ink that spoke against it, by more than a tenth of the strongest
-NEEDS_TRAINING = "Filters, feature maps and gradients are left out."
 
 
 def explain(
@@ -33,61 +26,20 @@ def explain(
 
     Example: inkdigit explain examples/7-pen-on-paper.png --out explained.html
     """
-    from inkdigit.model import explain as occlusion
-    from inkdigit.model.recognizer import Recognizer, find
-    from inkdigit.picture.decode import decode
+    from inkdigit.training.explained import explain as explained
 
-    if out is not None:
-        check_place(out, reads=[picture, find(model)])
     with talk.interruptible():
-        recognizer, given = Recognizer.load(model), decode(picture)
-        explanation = occlusion.explain(recognizer, given)
-        facts = _facts(explanation)
-        talk.say(f"{picture}  {explanation.answer}  {explanation.prediction.summary(explanation.classes)}")
-        for name, value in facts.items():
-            talk.say(f"{name:<12}{value}")
-        if explanation.occlusion is not None:
-            talk.say(drawing(explanation.image, explanation.occlusion))
-        if out is None:
-            if explanation.occlusion is not None:
-                chosen = [] if model == "default" else ["--model", model]
-                talk.next_steps(["inkdigit", "explain", str(picture), *chosen, "--out", "explained.html"])
-            return
-        from inkdigit.report.explain import Explained
-
-        explanation, insight = _insight(recognizer, explanation)
-        facts = {**facts, "model": recognizer.name}
-        _write_page(out, Explained(picture.name, given, explanation, facts, insight, recognizer.prepare))
-
-
-def _write_page(out: Path, explained: Explained) -> None:
-    """Write the page of an image, and say what is not on it."""
-    from inkdigit.report.explain import page
-
-    write_atomic(out, page(explained))
-    talk.say(f"\nPage        {out}")
-    if explained.insight is not None and explained.insight.left_out:
-        talk.note(explained.insight.left_out)
-
-
-def _facts(explanation: Explanation) -> dict[str, str]:
-    """What there is to say beside the answer: name → words."""
-    runner_up = explanation.prediction.runner_up(explanation.classes)
-    if runner_up is None:
-        return {"decided by": "nothing: there is no ink to explain"}
-    if explanation.occlusion is None:
-        return {"runner-up": runner_up, "decided by": "no part of it: the image is black all over"}
-    return {"runner-up": runner_up, "decided by": places(explanation)}
-
-
-def places(explanation: Explanation) -> str:
-    """The regions of the ink's box that hold most of what speaks for the answer, the largest share first."""
-    regions = explanation.regions()
-    if not regions:
-        return f"no part of it alone: none speaks for {explanation.class_name}"
-    largest = regions[: 1 if regions[0][1] >= 0.5 else 2]
-    names, share = " and the ".join(name for name, _ in largest), sum(share for _, share in largest)
-    return f"the {names}: {share * 100:.0f} % of what speaks for {explanation.class_name}"
+        explanation = explained(picture, model=model, out=out, log=talk.note)
+    talk.say(f"{picture}  {explanation.answer}  {explanation.prediction.summary(explanation.classes)}")
+    for name, value in explanation.facts.items():
+        talk.say(f"{name:<12}{value}")
+    if explanation.occlusion is not None:
+        talk.say(drawing(explanation.image, explanation.occlusion))
+    if out is not None:
+        talk.say(f"\nPage        {out}")
+    elif explanation.occlusion is not None:
+        chosen = [] if model == "default" else ["--model", model]
+        talk.next_steps(["inkdigit", "explain", str(picture), *chosen, "--out", "explained.html"])
 
 
 def drawing(image: Gray, fall: Floats) -> str:
@@ -113,26 +65,3 @@ def _without_margin(lines: list[str]) -> list[str]:
     inside = lines[full[0] : full[-1] + 1] if full else []
     margin = min((len(line) - len(line.lstrip()) for line in inside if line), default=0)
     return [f"  {line[margin:]}" for line in inside]
-
-
-def _insight(recognizer: Recognizer, explanation: Explanation) -> tuple[Explanation, Insight | None]:
-    """What the page shows; without PyTorch, or without weights in the file, occlusion and a sentence why."""
-    from inkdigit.report.explain import Example, Insight
-
-    if explanation.occlusion is None:
-        return explanation, None
-    try:
-        with talk.requiring("They need"):
-            from inkdigit.training.explain import explain_weights
-        (explanation,), internals = explain_weights(recognizer, [explanation])
-    except InkdigitError as exc:
-        left_out = f"{NEEDS_TRAINING} {exc}"
-        return explanation, Insight((Example(explanation),), left_out=left_out, prepare=recognizer.prepare)
-    insight = Insight(
-        (Example(explanation),),
-        filters=internals.filters,
-        maps=internals.maps,
-        left_out=internals.left_out,
-        prepare=recognizer.prepare,
-    )
-    return explanation, insight

@@ -10,12 +10,12 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
-from inkdigit.files import write_atomic
-from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert, left_out
+from inkdigit.training.convert.formats import INT8, SUFFIXES, check_format
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.training.convert.export import Exported
 
 
 def export(
@@ -35,37 +35,32 @@ def export(
     """
     check_format(format_, data=data)
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.training.convert.export import choose_target
+    from inkdigit.training.convert.export import export as convert
 
     recognizer = Recognizer.load(model)
     target = choose_target(out, format_, model=model, recognizer=recognizer)
     check_new(target, force=force)
     with talk.interruptible():
-        with talk.requiring("Exporting needs"):
-            written = _quantize(recognizer, data) if format_ == INT8 else convert(recognizer, format_)
-        write_atomic(target, written)
-    talk.say(f"Written     {target} ({len(written) / 1000:,.0f} kB)")
-    if (line := left_out(recognizer, format_)) is not None:
-        talk.note(line)
+        exported = convert(recognizer, format_, target, data=data, log=talk.note)
+    _print(exported, recognizer)
     _next(target, format_)
 
 
-def _quantize(recognizer: Recognizer, data: str | None) -> bytes:
-    """The bytes of the int8 file; the figures of both files are printed."""
-    from inkdigit.training.convert.int8 import quantize
-    from inkdigit.training.convert.source import open_same, source_of_model
-
-    source = data or source_of_model(recognizer)
-    talk.note(f"Ranges from {source}; then both files answer the split that the model reports on.")
-    made = quantize(recognizer, open_same(source, recognizer, named=data is not None, log=talk.note))
-    talk.say(f"{made.after.data} ({made.after.split}), {made.after.n:,} images")
-    for name, metrics, size in (
-        ("float32", made.before, recognizer.path.stat().st_size),
-        ("int8", made.after, len(made.data)),
-    ):
-        talk.say(f"{name:<12}{_figures(metrics)}, {size / 1000:,.0f} kB")
-    if len(made.data) >= recognizer.path.stat().st_size:
-        talk.note("The int8 file is not smaller: in so small a network the descriptions of the integers outweigh them.")
-    return made.data
+def _print(exported: Exported, recognizer: Recognizer) -> None:
+    """Print where the file is; of an int8 file the figures of both files, too."""
+    if exported.before is not None and exported.after is not None:
+        before, size = exported.before, recognizer.path.stat().st_size
+        talk.say(f"{before.data} ({before.split}), {before.n:,} images")
+        talk.say(f"float32     {_figures(before)}, {size / 1000:,.0f} kB")
+        talk.say(f"int8        {_figures(exported.after)}, {exported.bytes / 1000:,.0f} kB")
+        if exported.bytes >= size:
+            talk.note(
+                "The int8 file is not smaller: in so small a network the descriptions of the integers outweigh them."
+            )
+    talk.say(f"Written     {exported.path} ({exported.bytes / 1000:,.0f} kB)")
+    if exported.left_out is not None:
+        talk.note(exported.left_out)
 
 
 def _figures(metrics: Metrics) -> str:

@@ -13,10 +13,11 @@ import typer
 from inkdigit.cli import talk
 from inkdigit.cli.lines import PICTURES_HELP, Entry, Recursive, csv_line, entries_of, percent, say_left_out, six_places
 from inkdigit.cli.outputs import Force, check_new
-from inkdigit.errors import MissingExtra, PictureError, UsageError
+from inkdigit.errors import PictureError, UsageError
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.report.submission import Submission
     from inkdigit.types import Gray
 
 Answer = dict[str, Any]  # one line of --json
@@ -175,28 +176,16 @@ def submit(
 
     Example: inkdigit submit test.csv --model runs/my-run --out submission.csv
     """
+    from inkdigit.report.submission import submit as answer
+
     check_new(out, force=force, reads=[test_csv])
     with talk.interruptible():
-        write_submission(model, test_csv, out)
+        say_submission(answer(model, test_csv, out, log=talk.note))
 
 
-def write_submission(model: Recognizer | str, test_csv: Path, out: Path) -> None:
-    """Write the submission and, where the libraries for it are installed, a page and a grid of answers beside it."""
-    from inkdigit.kaggle import make_submission
-
-    submission = make_submission(model, test_csv, out, log=talk.note)
+def say_submission(submission: Submission) -> None:
+    """Print where a submission is, and what is beside it."""
     talk.say(f"Submission  {submission.path}")
-    if not out.is_file():
-        return  # a pipe or a device: there is no place beside it
-    from inkdigit.report import predictions
-
-    recognizer = submission.model
-    try:
-        page, grid = predictions.write(
-            out, submission.images, submission.predictions, classes=recognizer.classes, model=recognizer.name
-        )
-    except MissingExtra as exc:
-        talk.note(f"No page of the answers was written: {exc}")
-        return
-    talk.say(f"Answers     {page}")
-    talk.say(f"Grid        {grid}")
+    if submission.page is not None:
+        talk.say(f"Answers     {submission.page}")
+        talk.say(f"Grid        {submission.grid}")

@@ -144,14 +144,13 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, shown: list[I
 def _grids(size: tuple[int, int]) -> Answer:
     """What reads the cells of one file."""
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.picture.decode import decode_page
     from inkdigit.reading.cells import read_grid
     from inkdigit.reading.reader import Reader
 
     recognizer, reader = Recognizer.load(), Reader.load()
 
     def answer(file: Path | bytes) -> dict[str, Any]:
-        return {**read_grid(decode_page(file)[0], *size, recognizer, reader).to_json(), "model": recognizer.name}
+        return {**read_grid(file, *size, model=recognizer, reader=reader).to_json(), "model": recognizer.name}
 
     return answer
 

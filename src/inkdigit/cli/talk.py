@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from inkdigit.errors import MissingExtra, OutputError
+from inkdigit.errors import OutputError
+from inkdigit.errors import requiring as requiring  # beside `interruptible`, for the commands
 from inkdigit.report import numbers
 
 if TYPE_CHECKING:
@@ -124,17 +125,6 @@ def training_bar() -> Iterator[Callable[[Tick], None]]:
 
     with watching(visible=shows_progress()) as progress:
         yield progress.tick
-
-
-@contextmanager
-def requiring(phrase: str, extra: str = "train") -> Iterator[None]:
-    """Name the extra that installs a missing library; `phrase` begins the message, as in "Training needs"."""
-    try:
-        yield
-    except ModuleNotFoundError as exc:
-        if (exc.name or "").partition(".")[0] == "inkdigit":
-            raise  # a bug of ours, not a missing library
-        raise MissingExtra(f"{phrase} {exc.name}", extra) from exc
 
 
 @contextmanager

@@ -132,19 +132,27 @@ def kaggle(
 
     Example: inkdigit kaggle train.csv test.csv
     """
-    from inkdigit.cli.predict import write_submission
-    from inkdigit.data.readers.kaggle_csv import read_kaggle_test
-    from inkdigit.kaggle import ALL_ROWS, HELD_OUT
-    from inkdigit.training.recipe import Recipe
+    from inkdigit.cli.predict import say_submission
 
-    # Whatever would fail after the training must fail before it.
-    read_kaggle_test(test_csv)
     check_new(out, force=force, reads=[train_csv, test_csv])
-    division = ALL_ROWS if all_rows else HELD_OUT
-    run = _train(Recipe.load(recipe, {**division, **_changes(set_, seed)}), Where(device), data=str(train_csv))
-    _print_run(run, next_steps=False)
-    with talk.interruptible():
-        write_submission(run.model, test_csv, out)
+    with talk.interruptible(), talk.training_bar() as bar:
+        began = time.perf_counter()
+        with talk.requiring("Training needs"):
+            from inkdigit.training.kaggle import kaggle as enter
+        entered = enter(
+            train_csv,
+            test_csv,
+            recipe=recipe,
+            changes=_changes(set_, seed),
+            out=out,
+            all_rows=all_rows,
+            device=device,
+            import_seconds=time.perf_counter() - began,
+            log=talk.note,
+            on_tick=bar,
+        )
+    _print_run(entered.run, next_steps=False)
+    say_submission(entered.submission)
     talk.next_steps(["head", "-3", str(out)])
 
 

@@ -10,7 +10,7 @@ import typer
 from inkdigit.cli import talk
 
 if TYPE_CHECKING:
-    from inkdigit.tune.tune import Tuned
+    from inkdigit.tuning.tune import Tuned
 
 
 def tune(
@@ -38,7 +38,7 @@ def tune(
 
     Example: inkdigit tune classic --trials 20 --jobs 2
     """
-    from inkdigit.tune import tune as search
+    from inkdigit.tuning import tune as search
 
     with talk.interruptible():
         tuned = search.tune(
@@ -58,8 +58,8 @@ def tune(
 
 
 def _print(tuned: Tuned) -> None:
-    from inkdigit.tune.tune import PAGE, WINNER
-    from inkdigit.tune.winner import spread
+    from inkdigit.tuning.tune import PAGE, WINNER
+    from inkdigit.tuning.winner import spread
 
     start = "" if tuned.start is None else f"; the start {talk.percent(tuned.start)}"
     talk.say(
@@ -77,7 +77,7 @@ def _print(tuned: Tuned) -> None:
 
 def _next(tuned: Tuned) -> list[list[str]]:
     """What the verdict recommends: train the winner, or the start; train both with more seeds if it is open."""
-    from inkdigit.tune.tune import START, WINNER
+    from inkdigit.tuning.tune import START, WINNER
 
     start, winner = (["inkdigit", "train", str(tuned.folder / name)] for name in (START, WINNER))
     if tuned.comparison is None or tuned.comparison.gain <= 0:

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from inkdigit.data.readers.kaggle_csv import CellKind, CellProblem
-from inkdigit.data.sources import open_data
-from inkdigit.types import Dataset, Log, Part
+from inkdigit.data.sources import as_dataset, open_data
+from inkdigit.types import DataLike, Dataset, Log, Part, silent
 
 _SIZES = 3  # of images, in a cell of a table
 _SHOWN = 20  # indices, groups, pairs and rows in a list: enough to find the cause. The counts count all of them
@@ -92,8 +92,23 @@ class Check:
         return splits if self.test is None else [*splits, ("test", self.test)]
 
 
-def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
-    """Check a data set; `problems` are the bad cells of the CSV that its training split was read from."""
+def check(data: DataLike, *, prepare: str | None = None, log: Log = silent) -> Check:
+    """Count the images of a data set, and list its problems: missing cells, blanks, duplicates, leaks.
+
+    `data` is a data set, a SOURCE or arrays (images, labels). The bad cells of a CSV are reported, not raised.
+    `prepare` is the kind of preprocessing, by default that of the source.
+
+    Raises:
+        UsageError, DataError, PictureError: the data cannot be opened.
+    """
+    problems: list[CellProblem] = []
+    if isinstance(data, str | Path):
+        return check_dataset(open_data(data, prepare=prepare, problems=problems, log=log), problems=problems)
+    return check_dataset(as_dataset(data, prepare=prepare, log=log))
+
+
+def check_dataset(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
+    """Check an opened data set; `problems` are the bad cells of the CSV that its training split was read from."""
     pairs = shared_images(dataset.train, dataset.test) if dataset.test is not None else None
     return Check(
         name=dataset.name,
@@ -105,17 +120,6 @@ def check(dataset: Dataset, *, problems: Sequence[CellProblem] = ()) -> Check:
         shared=None if pairs is None else len(pairs),
         shared_pairs=tuple((pairs or [])[:_SHOWN]),
     )
-
-
-def check_source(source: str | Path, *, prepare: str | None = None, log: Log) -> Check:
-    """Open a source and check it; the bad cells of a CSV are reported, not raised.
-
-    Raises:
-        InkdigitError: all other errors of `sources.open_data`.
-    """
-    problems: list[CellProblem] = []
-    dataset = open_data(source, prepare=prepare, problems=problems, log=log)
-    return check(dataset, problems=problems)
 
 
 def shared_images(train: Part, test: Part) -> list[tuple[int, int]]:

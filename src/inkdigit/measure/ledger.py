@@ -233,6 +233,11 @@ def read_finished(folder: Path) -> Entry:
     return entry
 
 
+def list_runs() -> list[Entry]:
+    """Every run under `runs/`, finished or not, the oldest first; the state of each says what it is."""
+    return read_all(runs.list_runs())
+
+
 def read_all(folders: Iterable[Path]) -> list[Entry]:
     """Every run, in the given order; a run whose files cannot be read is "unreadable" and does not stop the others."""
     return [_read_or_not(folder) for folder in folders]

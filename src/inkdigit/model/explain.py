@@ -54,6 +54,26 @@ class Explanation:
         """The label, or — where the model does not answer."""
         return NO_ANSWER if self.prediction.label is None else self.prediction.label
 
+    @property
+    def decided_by(self) -> str:
+        """The regions of the ink that hold most of what speaks for the class, in words, the largest share first."""
+        if self.prediction.probs is None:
+            return "nothing: there is no ink to explain"
+        if self.occlusion is None:
+            return "no part of it: the image is black all over"
+        regions = self.regions()
+        if not regions:
+            return f"no part of it alone: none speaks for {self.class_name}"
+        largest = regions[: 1 if regions[0][1] >= 0.5 else 2]
+        names, share = " and the ".join(name for name, _ in largest), sum(share for _, share in largest)
+        return f"the {names}: {share * 100:.0f} % of what speaks for {self.class_name}"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What there is to say beside the answer: name → words."""
+        runner_up = self.prediction.runner_up(self.classes)
+        return {**({} if runner_up is None else {"runner-up": runner_up}), "decided by": self.decided_by}
+
     def regions(self) -> list[tuple[str, float]]:
         """Nine regions of the ink's box and their shares of what speaks for the class, the largest first.
 

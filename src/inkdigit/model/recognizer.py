@@ -10,6 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import chain, islice
 from numbers import Real  # NumPy's numbers too
 from pathlib import Path
@@ -166,6 +167,19 @@ class Recognizer:
             answers.append(_of(picture, answer))
         return answers
 
+    def predict_proba(self, pictures: Pictures) -> Floats:
+        """The probability of each class for each image: float32 (N, K), in the order of `classes`; rows sum to 1.
+
+        `pictures` are what `predict` takes. An image that the model would reject has the probabilities that it computed
+        all the same; where there is no ink, all classes are equally probable.
+
+        Raises:
+            PictureError: an image cannot be read.
+        """
+        even = np.full(len(self.classes), 1 / len(self.classes), np.float32)
+        rows = [even if answer.probs is None else answer.probs for answer in self.predict(pictures)]
+        return np.stack(rows) if rows else np.zeros((0, len(even)), np.float32)
+
     def predict_each(self, pictures: Iterable[Picture | PictureError]) -> Iterator[Prediction | PictureError]:
         """Predict single images as they come, in their order; one that cannot be read gives its error instead.
 
@@ -264,6 +278,11 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(ZOO.glob("*.onnx"))}
 
 
+def list_models() -> list[str]:
+    """The names of the models for single digits that ship with the package."""
+    return list(bundled())
+
+
 def readers() -> dict[str, Path]:
     """The line readers that ship with the package: name → file."""
     return {path.stem: path for path in sorted((ZOO / "readers").glob("*.onnx"))}
@@ -318,3 +337,23 @@ def _file_at(path: Path) -> Path | None:
 def load(model: str | Path = "default", *, accept_all: bool = False, min_confidence: float | None = None) -> Recognizer:
     """Open a model by bundled name, run directory or `.onnx` path; see `Recognizer.load`."""
     return Recognizer.load(model, accept_all=accept_all, min_confidence=min_confidence)
+
+
+def predict(pictures: Pictures, *, model: Recognizer | str | Path = "default") -> list[Prediction]:
+    """Predict the class of each image; see `Recognizer.predict`. To reject more or less, `load` a model first."""
+    return _opened(model).predict(pictures)
+
+
+def predict_proba(pictures: Pictures, *, model: Recognizer | str | Path = "default") -> Floats:
+    """The probability of each class for each image: float32 (N, K), rows sum to 1; see `Recognizer.predict_proba`."""
+    return _opened(model).predict_proba(pictures)
+
+
+def _opened(model: Recognizer | str | Path) -> Recognizer:
+    """A model; the default one is loaded for the first call alone."""
+    return _default() if model == "default" else Recognizer.of(model)
+
+
+@cache
+def _default() -> Recognizer:
+    return Recognizer.load()

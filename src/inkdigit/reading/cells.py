@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from PIL import Image
 from inkdigit.errors import PictureError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.page.grid import Grid, find_even_grid, find_grid
+from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.picture.photo.network import RULING, look
 from inkdigit.reading import cell_network
 from inkdigit.reading.reader import Reader
@@ -61,14 +63,23 @@ class Table:
         return {"rows": self.rows, "confidences": sure}
 
 
-def read_grid(gray: Gray, rows: int, columns: int, model: Recognizer, reader: Reader) -> Table:
-    """The digits of a grid in a photo.
+def read_grid(
+    picture: Picture,
+    rows: int,
+    columns: int,
+    *,
+    model: Recognizer | str | Path = "default",
+    reader: Reader | str | Path = "default",
+) -> Table:
+    """Read the digits of a grid in a photo, such as a sudoku, with a model for single digits and a line reader.
 
     Raises:
-        PictureError: there is no grid of so many rows and columns.
+        PictureError: the picture cannot be read, or there is no grid of so many rows and columns.
+        UsageError: there is no such model.
     """
-    grid = locate(gray, rows, columns)
-    cells = iter(judge([cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row], model, reader))
+    gray = decode_page(picture)[0]
+    seen = [cell for row in locate(gray, rows, columns).cells(gray, size_px=CELL_PX) for cell in row]
+    cells = iter(judge(seen, Recognizer.of(model), Reader.of(reader)))
     return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)))
 
 

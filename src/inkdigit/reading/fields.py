@@ -19,6 +19,7 @@ from typing import Any
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.page.sheet import flatten
 from inkdigit.parsing import parse_toml, read_text
+from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader
 from inkdigit.types import Gray, Reading
@@ -80,6 +81,16 @@ class Form:
         right, bottom = max(left + 1, round(field.box[2] * w)), max(top + 1, round(field.box[3] * h))
         reading = self.reader.read_gray(page[top:bottom, left:right], field.pattern)
         return reading.placed(offset=(top, left))
+
+
+def read_form(picture: Picture, fields: str | Path, *, model: Reader | str | Path = "default") -> dict[str, Reading]:
+    """Read the named boxes of a form, which the TOML file `fields` describes; the result has a reading for each name.
+
+    Raises:
+        PictureError: the picture cannot be read, or the page is not found in it.
+        UsageError: the file does not describe a form, or there is no such model.
+    """
+    return Form.load(Path(fields), Reader.of(model)).read(decode_page(picture)[0])
 
 
 def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:

@@ -59,6 +59,11 @@ class Reader:
         reader._test_itself()
         return reader
 
+    @classmethod
+    def of(cls, model: Reader | str | Path) -> Reader:
+        """`model` itself where it is loaded already, else what `load` opens."""
+        return cls.load(model) if isinstance(model, str | Path) else model
+
     def _repr_html_(self) -> str:
         """What a notebook shows: the card."""
         import inkdigit.markup as markup
@@ -183,9 +188,16 @@ def in_pixels_of(size: tuple[int, int], reading: Reading, gray: Gray) -> Reading
     return reading if size == (h, w) else reading.placed(scale=(size[0] / h, size[1] / w))
 
 
-def read(pictures: Pictures, *, expect: str | None = None, alphabet: str | None = None) -> list[Reading]:
-    """Read the numbers of each picture with the bundled reader; see `Reader.read`."""
-    return _bundled().read(pictures, expect=expect, alphabet=alphabet)
+def read(
+    pictures: Pictures,
+    *,
+    model: Reader | str | Path = "default",
+    expect: str | None = None,
+    alphabet: str | None = None,
+) -> list[Reading]:
+    """Read the numbers of each picture, by default with the bundled reader; see `Reader.read`."""
+    reader = _bundled() if model == "default" else Reader.of(model)
+    return reader.read(pictures, expect=expect, alphabet=alphabet)
 
 
 @cache

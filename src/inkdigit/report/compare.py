@@ -1,6 +1,6 @@
-"""The page of `inkdigit compare` with its curves, and the text about two recipes that are paired by their seeds.
+"""Runs side by side: the comparison with its page of curves, and the text about two recipes paired by their seeds.
 
-In: a `Comparison`, or a `Paired`. Out: an HTML page that needs no other file; text.
+In: runs, a `Comparison`, or a `Paired`. Out: the comparison, an HTML page that needs no other file; text.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from inkdigit.errors import UsageError
 from inkdigit.files import write_atomic
-from inkdigit.measure.compare import MIN_SEEDS, SIGNIFICANT, Comparison, Paired
+from inkdigit.measure.compare import MIN_SEEDS, SIGNIFICANT, Comparison, Paired, open_pair
+from inkdigit.measure.compare import compare as compare_folders
 from inkdigit.measure.ledger import Entry
 from inkdigit.measure.seeds import Seeds
 from inkdigit.report import template
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_axis, plane, png, points, short
 from inkdigit.report.numbers import percent, plural, signed
+from inkdigit.runs import OWN, check_place, find
 
 TEMPLATE = "compare.html.j2"
 WIDE = 8  # curves that span more than this factor get a logarithmic axis, so that their ends can be distinguished
@@ -32,6 +35,43 @@ _CURVES = {
     "train_accuracy": "wrong in training, %",
     "train_loss": "training loss",
 }
+
+
+class HasFolder(Protocol):
+    """A run, or the runs of several seeds, as training returns them."""
+
+    @property
+    def folder(self) -> Path:
+        """Its directory."""
+
+
+def compare(runs: Sequence[str | Path | HasFolder], *, out: str | Path | None = None) -> Comparison | Paired:
+    """Compare two or more runs, or two folders of seeds, and test whether one is more accurate.
+
+    `runs` are the results of `train` or `train_seeds`, their directories, or names as the command line takes them. Each
+    run is tested against the first one; two recipes with several seeds are paired by their seeds. A page with the
+    curves of runs is written to `out` if that is given; a file that is there is replaced.
+
+    Raises:
+        UsageError: there are fewer than two runs, a run is unfinished or not there, seeds that cannot be paired, or
+            `out` for two folders of seeds.
+        DataError: files of a run are missing or broken.
+        MissingExtra: a library for the page is not installed.
+        OutputError: the page cannot be written.
+    """
+    several = [runs] if isinstance(runs, str | Path) else runs
+    names = [str(run if isinstance(run, str | Path) else run.folder) for run in several]
+    if (paired := open_pair(names)) is not None:
+        if out is not None:
+            raise UsageError("There is no page of two folders of seeds", hint="Omit --out, or name single runs.")
+        return paired
+    folders = [find(name) for name in names]
+    if out is not None:
+        check_place(Path(out), reads=[folder / name for folder in folders for name in OWN])
+    comparison = compare_folders(folders)
+    if out is not None:
+        write_page(Path(out), comparison)
+    return comparison
 
 
 def write_page(path: Path, comparison: Comparison) -> None:

@@ -340,6 +340,11 @@ def bundled() -> dict[str, Path]:
     return {path.stem: path for path in sorted(FOLDER.glob("*.toml"))}
 
 
+def list_recipes() -> list[str]:
+    """The names of the recipes that ship with the package."""
+    return list(bundled())
+
+
 def find(recipe: str) -> Path:
     """The TOML file of a bundled name or a path.
 

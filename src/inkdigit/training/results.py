@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 import inkdigit.runs as runs
-from inkdigit.data.checks import Check, check
+from inkdigit.data.checks import Check, check_dataset
 from inkdigit.data.splits import Splits, set_aside
 from inkdigit.files import read_rows, write_atomic
 from inkdigit.measure.metrics import Metrics, measure, predict_part, stack_probs
@@ -166,7 +166,7 @@ def check_data(job: Job) -> Check:
     """The checks of the data that the run may look at: a `select` run leaves the test split out."""
     is_all = job.recipe.protocol == "all"
     dataset = job.dataset if is_all else set_aside(job.dataset, job.recipe.test_fraction)
-    return check(dataset if job.splits.report_name == "test" else replace(dataset, test=None))
+    return check_dataset(dataset if job.splits.report_name == "test" else replace(dataset, test=None))
 
 
 def augmented_glimpses(job: Job) -> Gray:

@@ -48,7 +48,7 @@ from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def train_seeds(
     recipe: Recipe | str | Path,
     seeds: Sequence[int],
     *,
-    data: Dataset | str | Path | None = None,
+    data: DataLike | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     engine: str = "local",
@@ -129,7 +129,7 @@ def train_seeds(
             tuple(sorted(seeds)),
             named=out is not None,
             dataset=dataset,
-            is_opened=isinstance(data, Dataset),
+            is_opened=isinstance(data, Dataset | tuple),
             identity=identity,
             device=device,
             gpus=gpus,
@@ -167,7 +167,7 @@ def _train_set(plan: _Plan, train: Callable[[], None]) -> None:
         train()
 
 
-def _check_trainable(recipes: Sequence[Recipe], data: Dataset | str | Path | None, device: str, *, log: Log) -> Dataset:
+def _check_trainable(recipes: Sequence[Recipe], data: DataLike | None, device: str, *, log: Log) -> Dataset:
     """Open the data and build a network, so that what cannot be trained is an error before anything is written."""
     first = recipes[0]
     choose_device(device)

@@ -9,9 +9,9 @@ import pytest
 
 from inkdigit.data.readers.csv_layouts import PIXELS, layout_of
 from inkdigit.data.readers.emnist import MERGED
+from inkdigit.data.readers.kaggle_csv import read_kaggle_test
 from inkdigit.data.sources import open_data
 from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.kaggle import read_kaggle_test
 from inkdigit.types import DIGITS
 
 from ..conftest import draw

@@ -9,7 +9,8 @@ import pytest
 
 from inkdigit.errors import UsageError
 from inkdigit.model.recognizer import Recognizer, bundled, load
-from inkdigit.training.convert.export import SUFFIXES, check_format, choose_target, left_out
+from inkdigit.training.convert.export import choose_target, left_out
+from inkdigit.training.convert.formats import SUFFIXES, check_format
 from inkdigit.training.convert.restore import TRAINED_IN, recipe_of
 from inkdigit.types import OUTLIERS
 

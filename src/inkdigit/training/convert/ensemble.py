@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from inkdigit.data.splits import Splits
 from inkdigit.errors import UsageError
 from inkdigit.files import write_atomic, writing
 from inkdigit.measure.metrics import Metrics
+from inkdigit.measure.seeds import open_seeds
 from inkdigit.model.card import Calibration
 from inkdigit.model.provenance import Member, ModelFile, Provenance
 from inkdigit.model.recognizer import Recognizer
@@ -29,12 +30,13 @@ from inkdigit.training import environment
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_held_out
 from inkdigit.training.convert.restore import recipe_of, recipes_of, restore
+from inkdigit.training.convert.source import open_source, source_of_model
 from inkdigit.training.data import splits_of
 from inkdigit.training.device import CPU
 from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.training.openings import log_opening
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, silent
 
 STEPS = (0, -1, 1)  # pixels: handwriting is centred to within one
 SHIFTS = {  # views → (down, right) of each: the image, its four neighbours, its eight
@@ -66,6 +68,61 @@ def shifted(x: Tensor, shifts: Sequence[tuple[int, int]]) -> Tensor:
     if len(shifts) == 1:
         return x
     return torch.cat([F.pad(x, (right, -right, down, -down)) for down, right in shifts])  # a negative number cuts off
+
+
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """An ensemble: its file, its members, and its figures on the split that they report on."""
+
+    path: Path
+    members: tuple[Recognizer, ...]
+    metrics: Metrics
+
+
+def ensemble(
+    models: Sequence[Recognizer | str | Path],
+    out: str | Path,
+    *,
+    views: int = 1,
+    name: str | None = None,
+    data: DataLike | None = None,
+    calibrated_as: Recognizer | str | Path | None = None,
+    log: Log = silent,
+) -> Joined:
+    """Join models in one file that answers with their mean; measure it on the split that they report on.
+
+    `models` are loaded ones, bundled names, runs, files, or folders of a training with several seeds. With 5 or 9
+    `views` the file also reads the image shifted by a pixel. `name` stands on its card, `data` is what the models
+    learned from if their cards do not lead to it, and `calibrated_as` an ensemble of their select twins, whose
+    calibration is taken over. A file that is at `out` is replaced.
+
+    Raises:
+        UsageError: models that cannot be joined, other data than they learned from, or a twin that is not one.
+        DataError: `data` cannot be used.
+        ModelFileError: a file cannot be used.
+        ParityError: the file does not predict what the networks do.
+        OutputError: the file cannot be written.
+    """
+    out = Path(out)
+    words = [models] if isinstance(models, str | Path) else models
+    members = [member for word in words for member in _members(word)]
+    if not members:
+        raise UsageError("There is nothing to join", expected="one model or more")
+    twin = None if calibrated_as is None else Recognizer.of(calibrated_as)
+    runs.check_place(out, reads=[read.path for read in (*members, *([] if twin is None else [twin]))])
+    source = source_of_model(members[0]) if data is None else data
+    dataset = open_source(source, members[0], named=data is not None, log=log)
+    chosen = name or (members[0].name if len(members) == 1 else "ensemble")
+    metrics = write(out, join(members, dataset, name=chosen, views=views, twin=twin, log=log), dataset, log=log)
+    return Joined(out, tuple(members), metrics)
+
+
+def _members(model: Recognizer | str | Path) -> list[Recognizer]:
+    """The models that a word names: those of a folder of seeds, else itself."""
+    if isinstance(model, str | Path) and runs.find_seeds(model) is not None:
+        seeds = open_seeds(str(model))
+        return [Recognizer.load(entry.folder) for entry in (seeds.entries if seeds is not None else ())]
+    return [Recognizer.of(model)]
 
 
 def join(

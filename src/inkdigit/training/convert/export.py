@@ -1,38 +1,80 @@
-"""The formats in which a model file can be exported: their names, the name of a new file, and its bytes.
+"""A model file in other formats: the name of a new file, and how it is written.
 
-In: a recogniser and the name of a format. Out: a path, bytes. Large libraries are imported when a file is converted.
+In: a recogniser and the name of a format. Out: a file. Large libraries are imported when a file is converted.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.errors import UsageError, requiring
+from inkdigit.files import write_atomic
+from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import MODEL, RECIPE, check_place
+from inkdigit.training.convert.formats import INT8, SUFFIXES, check_format
+from inkdigit.types import DataLike, Log, silent
 
 if TYPE_CHECKING:
-    from inkdigit.model.recognizer import Recognizer
-
-INT8 = "onnx-int8"  # the only format that needs data, see `int8.py`
-# Format → the end of the name of its file.
-SUFFIXES = {"keras": ".keras", INT8: "-int8.onnx", "safetensors": ".safetensors", "pt2": ".pt2"}
+    from inkdigit.measure.metrics import Metrics
+    from inkdigit.training.convert.int8 import Quantized
 
 
-def check_format(name: str, *, data: str | None) -> None:
-    """Check the name of a format, and that the format uses data if the user names some.
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A model in another format; an int8 file has the figures of the float file and of itself on the same images."""
+
+    path: Path
+    format: str
+    bytes: int
+    left_out: str | None  # what the file does not have of what the model file has, in one line
+    before: Metrics | None = None
+    after: Metrics | None = None
+
+
+def export(
+    model: Recognizer | str | Path,
+    format: str,
+    out: str | Path | None = None,
+    *,
+    data: DataLike | None = None,
+    log: Log = silent,
+) -> Exported:
+    """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
+
+    `format` is keras, safetensors, pt2 or onnx-int8. The file is `out`, else a new one here, named after the run or the
+    model; a file that is there is replaced. `data` give onnx-int8 its ranges, by default what the model learned from.
 
     Raises:
-        UsageError: the format is unknown, or uses no data.
+        UsageError: no such model, format or data, or a file without trainable weights.
+        DataError: `data` cannot be used.
+        MissingExtra: a library for the format is not installed.
+        OutputError: the file cannot be written.
     """
-    if name not in SUFFIXES:
-        hint = did_you_mean(name, SUFFIXES)
-        raise UsageError(f"Unknown format {name!r}", expected=", ".join(SUFFIXES), hint=hint)
-    if data is not None and name != INT8:
-        raise UsageError(f"--data has no meaning for {name}", expected=f"--data only with {INT8}")
+    check_format(format, data=data)
+    recognizer = Recognizer.of(model)
+    target = choose_target(None if out is None else Path(out), format, model=model, recognizer=recognizer)
+    with requiring("Exporting needs"):
+        made = _quantize(recognizer, data, log=log) if format == INT8 else None
+        written = convert(recognizer, format) if made is None else made.data
+    write_atomic(target, written)
+    exported = Exported(target, format, len(written), left_out(recognizer, format))
+    return exported if made is None else replace(exported, before=made.before, after=made.after)
 
 
-def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recognizer) -> Path:
+def _quantize(recognizer: Recognizer, data: DataLike | None, *, log: Log) -> Quantized:
+    """The int8 file, and the figures of both files."""
+    from inkdigit.training.convert.int8 import quantize
+    from inkdigit.training.convert.source import open_same, source_of_model
+
+    source = source_of_model(recognizer) if data is None else data
+    dataset = open_same(source, recognizer, named=data is not None, log=log)
+    log(f"Ranges from {dataset.name}; then both files answer the split that the model reports on.")
+    return quantize(recognizer, dataset)
+
+
+def choose_target(out: Path | None, name: str, *, model: Recognizer | str | Path, recognizer: Recognizer) -> Path:
     """Where the file in the format `name` is written: `out`, or a new file here, named after the run or the model.
 
     `model` is what the user named; a run directory or a file in it is called after the run, any other file after
@@ -51,9 +93,10 @@ def choose_target(out: Path | None, name: str, *, model: str, recognizer: Recogn
     return target
 
 
-def _new_file(model: str, path: Path, suffix: str) -> Path:
+def _new_file(model: Recognizer | str | Path, path: Path, suffix: str) -> Path:
     folder = path.parent
-    of_run = path.name == MODEL and (Path(model).is_dir() or (folder / RECIPE).is_file())
+    is_folder = isinstance(model, str | Path) and Path(model).is_dir()
+    of_run = path.name == MODEL and (is_folder or (folder / RECIPE).is_file())
     return Path(((folder.resolve().name if of_run else path.stem) or "model") + suffix)
 
 

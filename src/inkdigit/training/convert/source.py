@@ -5,13 +5,13 @@ In: a recogniser, and a SOURCE where the user names one. Out: a `Dataset` as the
 
 from __future__ import annotations
 
-from inkdigit.data.sources import open_data
+from inkdigit.data.sources import as_dataset
 from inkdigit.errors import DataError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import RECIPE
 from inkdigit.training.convert.restore import recipe_of
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import Dataset, Log
+from inkdigit.types import DataLike, Dataset, Log
 
 
 def source_of_model(recognizer: Recognizer) -> str:
@@ -28,7 +28,7 @@ def source_of_model(recognizer: Recognizer) -> str:
     return own.data if own.change({"data": recipe.data, "teacher": recipe.teacher}) == recipe else recipe.data
 
 
-def open_source(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> Dataset:
+def open_source(source: DataLike, recognizer: Recognizer, *, named: bool, log: Log) -> Dataset:
     """Open data as the model prepares images; `named` where the user named them.
 
     Raises:
@@ -36,14 +36,14 @@ def open_source(source: str, recognizer: Recognizer, *, named: bool, log: Log) -
         DataError: data that the user named cannot be used.
     """
     try:
-        return open_data(source, prepare=recognizer.prepare, log=log)
+        return as_dataset(source, prepare=recognizer.prepare, log=log)
     except (UsageError, DataError) as exc:
         if named:
             raise
         raise UsageError(f"The data that the model learned from cannot be opened: {exc}", hint="Use --data.") from exc
 
 
-def open_same(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> Dataset:
+def open_same(source: DataLike, recognizer: Recognizer, *, named: bool, log: Log) -> Dataset:
     """Open data as `open_source` does, and compare them with those that the model learned from.
 
     Other data are taken where the user named them, with a line in the log.
@@ -61,7 +61,7 @@ def open_same(source: str, recognizer: Recognizer, *, named: bool, log: Log) -> 
         log(f"{dataset.name} is not what the model learned from: ranges and figures are those of {dataset.name}.")
         return dataset
     raise UsageError(
-        f"{source} is not the data that the model learned from",
+        f"{dataset.name} is not the data that the model learned from",
         expected=f"SHA-256 {str(sha256)[:12]}…",
         received=f"{dataset.sha256[:12]}…",
         hint="Use --data.",

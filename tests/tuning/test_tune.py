@@ -12,10 +12,10 @@ from inkdigit.errors import OutputError, TrainingError, UsageError
 from inkdigit.files import LOCK
 from inkdigit.runs import ROOT
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune import pool
-from inkdigit.tune.pool import End
-from inkdigit.tune.study import DATABASE, REASON, sqlite_url
-from inkdigit.tune.tune import PAGE, START, WINNER, Tuned, tune
+from inkdigit.tuning import pool
+from inkdigit.tuning.pool import End
+from inkdigit.tuning.study import DATABASE, REASON, sqlite_url
+from inkdigit.tuning.tune import PAGE, START, WINNER, Tuned, tune
 
 from ..scale.conftest import local_ray
 
@@ -26,7 +26,7 @@ __all__ = ["local_ray"]
 def run(start, digits, space_file, tmp_path, request, monkeypatch):
     """Search with default arguments or others; the page is drawn only in tests that use `drawn_page`."""
     if "drawn_page" not in request.fixturenames:
-        monkeypatch.setattr("inkdigit.tune.tune.write_page", lambda *_: None)
+        monkeypatch.setattr("inkdigit.tuning.tune.write_page", lambda *_: None)
 
     def go(**changes: object) -> Tuned:
         options = {"trials": 6, "space": space_file, "data": digits, "out": tmp_path / "out", **changes}
@@ -196,8 +196,8 @@ def test_fields_that_do_not_go_together_are_pruned_before_they_are_trained(run, 
 
 
 def test_hopeless_trials_are_stopped_but_never_the_start(run, in_turn, monkeypatch):
-    monkeypatch.setattr("inkdigit.tune.study.STARTUP_TRIALS", 2)
-    monkeypatch.setattr("inkdigit.tune.study.WARMUP_EPOCHS", 0)
+    monkeypatch.setattr("inkdigit.tuning.study.STARTUP_TRIALS", 2)
+    monkeypatch.setattr("inkdigit.tuning.study.WARMUP_EPOCHS", 0)
     tuned = run(trials=12)
     states = [trial.state.name for trial in study(tuned.folder).trials]
     assert states[:2] == ["COMPLETE"] * 2

@@ -9,10 +9,10 @@ import signal
 import pytest
 
 from inkdigit.errors import TrainingError
-from inkdigit.tune import pool, ray_tune
-from inkdigit.tune.pool import End, TrainAll, Training
-from inkdigit.tune.space import Budget
-from inkdigit.tune.splits import divide
+from inkdigit.tuning import pool, ray_tune
+from inkdigit.tuning.pool import End, TrainAll, Training
+from inkdigit.tuning.space import Budget
+from inkdigit.tuning.splits import divide
 
 from ..scale.conftest import local_ray
 from ..training.conftest import ray_processes

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import UsageError
-from inkdigit.tune.space import Budget
-from inkdigit.tune.splits import divide
+from inkdigit.tuning.space import Budget
+from inkdigit.tuning.splits import divide
 from inkdigit.types import Dataset, Part
 
 from ..training.conftest import CLASSES, tiny

@@ -16,10 +16,10 @@ from inkdigit.files import write_atomic
 from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
 from inkdigit.report.numbers import signed
 from inkdigit.report.template import pictures, render
-from inkdigit.tune.search import Search
-from inkdigit.tune.space import Choices, Range, label
-from inkdigit.tune.study import IS_START, REASON, SECONDS, ended_trials, field_importances, start_trial
-from inkdigit.tune.winner import Comparison, spread, trial_size, why_no_comparison, winner_recipe
+from inkdigit.tuning.search import Search
+from inkdigit.tuning.space import Choices, Range, label
+from inkdigit.tuning.study import IS_START, REASON, SECONDS, ended_trials, field_importances, start_trial
+from inkdigit.tuning.winner import Comparison, spread, trial_size, why_no_comparison, winner_recipe
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,33 +1,40 @@
-"""The submission for Kaggle's Digit Recognizer: test.csv → submission.csv, checked before it is moved into place.
+"""The submission for Kaggle's Digit Recognizer: test.csv → submission.csv, with a page and a grid beside it.
 
-In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row for each image, ids from 1.
+In: a recogniser and a test.csv without labels. Out: `ImageId,Label`, one row for each image, ids from 1, checked before
+it is moved into place.
 """
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from inkdigit.data.readers.kaggle_csv import read_kaggle_test
-from inkdigit.errors import UsageError
+from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.files import write_atomic
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.report import predictions as answers
 from inkdigit.runs import check_place
 from inkdigit.types import Gray, Log, Prediction, silent
 
 HEADER = "ImageId,Label"
-HELD_OUT = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}  # of a recipe: a tenth of train.csv measures
-ALL_ROWS = {"protocol": "all", "validation": 0.0, "test_fraction": 0.0}  # nothing measures: all of it trains
 
 
 @dataclass(frozen=True, eq=False)
 class Submission:
-    """A written submission, with its images and predictions: image i of the test.csv has the id i + 1."""
+    """A written submission; image i of the test.csv has the id i + 1. Where a path is expected, it is its `path`."""
 
     path: Path
     model: Recognizer
     images: Gray  # (N, 28, 28), the raw images of the CSV
     predictions: list[Prediction]  # N
+    page: Path | None  # of the answers, beside it; None where the libraries for it are missing, or there is no place
+    grid: Path | None  # of fifteen of them
+
+    def __fspath__(self) -> str:
+        """Its path, so that `open`, `Path` and `numpy.loadtxt` take it."""
+        return os.fspath(self.path)
 
 
 def submit(
@@ -36,8 +43,8 @@ def submit(
     out: str | Path = "submission.csv",
     *,
     log: Log = silent,
-) -> Path:
-    """Predict every row of a Kaggle test.csv and write the submission to `out`.
+) -> Submission:
+    """Predict every row of a Kaggle test.csv and write the submission to `out`, with a page and a grid beside it.
 
     Every row gets its most probable digit, even if the model would reject the image: Kaggle accepts no empty labels.
     A file that is at `out` is replaced.
@@ -47,11 +54,6 @@ def submit(
         UsageError: the model's classes are not whole numbers.
         OutputError: the submission cannot be written.
     """
-    return make_submission(model, csv, out, log=log).path
-
-
-def make_submission(model: Recognizer | str | Path, csv: str | Path, out: str | Path, *, log: Log) -> Submission:
-    """Do what `submit` does, and return images and predictions too."""
     recognizer = Recognizer.of(model)
     names = [name for name in recognizer.classes if not name.isdecimal()]
     if names:
@@ -65,13 +67,28 @@ def make_submission(model: Recognizer | str | Path, csv: str | Path, out: str | 
             "Warning: this model was trained on MNIST, and Kaggle's test rows are part of MNIST: its score would not "
             "be honest. For an honest one: inkdigit kaggle train.csv test.csv"
         )
-    check_place(Path(out), reads=[Path(csv)])
+    out = Path(out)
+    check_place(out, reads=[Path(csv)])
     images = read_kaggle_test(Path(csv))
     predictions = recognizer.predict(images)
     text = "\n".join([HEADER, *(f"{i},{_label(recognizer, p)}" for i, p in enumerate(predictions, 1))]) + "\n"
     check(text, rows=len(predictions))
-    write_atomic(Path(out), text)
-    return Submission(Path(out), recognizer, images, predictions)
+    write_atomic(out, text)
+    page, grid = _show(out, recognizer, images, predictions, log=log)
+    return Submission(out, recognizer, images, predictions, page, grid)
+
+
+def _show(
+    out: Path, recognizer: Recognizer, images: Gray, predictions: list[Prediction], *, log: Log
+) -> tuple[Path | None, Path | None]:
+    """Write a page and a grid of the answers beside the submission, where that is possible."""
+    if not out.is_file():
+        return None, None  # a pipe or a device: there is no place beside it
+    try:
+        return answers.write(out, images, predictions, classes=recognizer.classes, model=recognizer.name)
+    except MissingExtra as exc:
+        log(f"No page of the answers was written: {exc}")
+        return None, None
 
 
 def saw_mnist(recognizer: Recognizer) -> bool:

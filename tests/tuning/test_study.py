@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from inkdigit.errors import OutputError, UsageError
-from inkdigit.tune.study import (
+from inkdigit.tuning.study import (
     ATTEMPT,
     DATABASE,
     IS_START,

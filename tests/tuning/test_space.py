@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe, bundled
-from inkdigit.tune.space import FOLDER, Budget, Choices, Range, Space
+from inkdigit.tuning.space import FOLDER, Budget, Choices, Range, Space
 
 START = Recipe(name="start")
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from inkdigit.data.splits import Splits
 from inkdigit.errors import MissingExtra
-from inkdigit.tune.pool import End, Epoch, Training, check_deaths, progress
+from inkdigit.tuning.pool import End, Epoch, Training, check_deaths, progress
 
 if TYPE_CHECKING:
     from ray import ObjectRef, tune

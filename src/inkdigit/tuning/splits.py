@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from inkdigit.data.splits import DEFAULT_DIVISOR, Splits, hold_out, set_aside, split
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune.space import Budget
+from inkdigit.tuning.space import Budget
 from inkdigit.types import Dataset
 
 SPLIT_SEED = 0  # draws the splits: fixed, so that searches with different random seeds are measured on the same images

@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import inkdigit.runs as runs
-from inkdigit.errors import MissingExtra, TrainingError, UsageError
+from inkdigit.errors import TrainingError, UsageError, requiring
 from inkdigit.files import check_free, locked, write_atomic
 from inkdigit.machine import cores
 from inkdigit.scale.cluster import connected, processors, uses_ray
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune import pool, ray_tune
-from inkdigit.tune.pages import content_of, write_page
-from inkdigit.tune.pool import TrainAll
-from inkdigit.tune.search import Search, run_trials
-from inkdigit.tune.space import Space
-from inkdigit.tune.splits import divide
-from inkdigit.tune.study import (
+from inkdigit.tuning import pool, ray_tune
+from inkdigit.tuning.pages import content_of, write_page
+from inkdigit.tuning.pool import TrainAll
+from inkdigit.tuning.search import Search, run_trials
+from inkdigit.tuning.space import Space
+from inkdigit.tuning.splits import divide
+from inkdigit.tuning.study import (
     DATABASE,
     REASON,
     best_trial,
@@ -38,9 +38,9 @@ from inkdigit.tune.study import (
     sqlite_url,
     storing,
 )
-from inkdigit.tune.study_checks import check_file, check_trials
-from inkdigit.tune.winner import Comparison, compare, winner_toml
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.tuning.study_checks import check_file, check_trials
+from inkdigit.tuning.winner import Comparison, compare, winner_toml
+from inkdigit.types import DataLike, Dataset, Log, silent
 
 START = "start.toml"
 WINNER = "winner.toml"
@@ -68,7 +68,7 @@ def tune(
     space: str | Path | None = None,
     storage: str | None = None,
     jobs: int | None = None,
-    data: str | Path | Dataset | None = None,
+    data: DataLike | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
     engine: str = "local",
@@ -95,10 +95,8 @@ def tune(
     _check_counts(trials, jobs)
     require_optuna()
     uses_ray(engine, address)
-    try:
+    with requiring("Tuning needs"):
         from inkdigit.training.data import open_for, source_of
-    except ModuleNotFoundError as exc:
-        raise MissingExtra(f"Tuning needs {exc.name}", "train") from exc
     dataset = open_for(start, start.data if data is None else data, log=log)
     start = start.change({"data": source_of(data, start)})
     division = divide(dataset, start, chosen.budget)

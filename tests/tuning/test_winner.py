@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from scipy import stats
 
-from inkdigit.tune.winner import Comparison, spread
+from inkdigit.tuning.winner import Comparison, spread
 
 
 def test_the_interval_is_that_of_a_paired_t_test():

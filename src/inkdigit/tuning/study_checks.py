@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from inkdigit.errors import MalformedFile, UsageError
-from inkdigit.tune.study import ATTEMPT, DATABASE, FIXED, REASON, SECONDS, one_line
+from inkdigit.tuning.study import ATTEMPT, DATABASE, FIXED, REASON, SECONDS, one_line
 
 if TYPE_CHECKING:
     from optuna import Study

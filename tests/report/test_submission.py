@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from inkdigit.errors import MalformedFile, MissingData, NotAModelFile, OutputError, UsageError
-from inkdigit.kaggle import check, saw_mnist, submit
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import Recognizer, load
+from inkdigit.report import submission
+from inkdigit.report.submission import check, saw_mnist, submit
 
-from .conftest import Tiny, template
+from ..conftest import Tiny, template
 
 pytest.importorskip("polars", reason="polars is not installed")
 
@@ -44,6 +45,12 @@ def out(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the page and the grid, which take longer than the submission."""
+    monkeypatch.setattr(submission, "_show", lambda *_, **__: (None, None))
+
+
 def assert_untouched(out: Path) -> None:
     assert out.read_text() == BEFORE
     assert [file.name for file in out.parent.iterdir()] == [out.name]
@@ -54,25 +61,33 @@ def model_that_saw_mnist(folder: Path) -> Recognizer:
 
 
 def test_a_submission_has_kaggles_form(tiny, test_csv, out):
-    assert submit(tiny, test_csv, out) == out
+    done = submit(tiny, test_csv, out)
+    assert Path(done) == done.path == out
+    assert [done.model.classes[prediction.best] for prediction in done.predictions] == list(map(str, LABELS))
+    assert done.images.shape == (len(LABELS), 28, 28)
+    assert done.page is not None
+    assert "tiny" in done.page.read_text(encoding="utf-8")
+    assert {file.name for file in out.parent.iterdir()} == {out.name, done.page.name, done.grid.name}
     header, *rows, end = out.read_text().split("\n")
     assert header == "ImageId,Label"
     assert rows == [f"{i},{label}" for i, label in enumerate(LABELS, 1)]
     assert end == ""
-    assert len(list(out.parent.iterdir())) == 1
 
 
+@pytest.mark.usefixtures("no_page")
 def test_the_model_may_be_named(tiny_file, test_csv, out):
     submit(str(tiny_file), str(test_csv), str(out))
     assert out.read_text().startswith("ImageId,Label\n1,3\n2,1\n")
 
 
+@pytest.mark.usefixtures("no_page")
 def test_without_a_name_it_is_called_submission(tiny, test_csv, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert submit(tiny, test_csv) == Path("submission.csv")
+    assert submit(tiny, test_csv).path == Path("submission.csv")
     assert (tmp_path / "submission.csv").is_file()
 
 
+@pytest.mark.usefixtures("no_page")
 def test_every_row_gets_a_digit_also_where_the_model_would_not_answer(tmp_path, out):
     strict = load(Tiny(calibration=Calibration(accept_score=1e9)).write(tmp_path / "strict.onnx"))
     blank = np.zeros((28, 28), np.uint8)
@@ -80,12 +95,14 @@ def test_every_row_gets_a_digit_also_where_the_model_would_not_answer(tmp_path, 
     assert out.read_text() == "ImageId,Label\n1,8\n2,0\n3,2\n"
 
 
+@pytest.mark.usefixtures("no_page")
 def test_labels_are_names_not_places(tmp_path, out):
     model = load(Tiny(classes=("7", "10", "3")).write(tmp_path / "m.onnx"))
     submit(model, write_csv(tmp_path / "a.csv", [template(0), template(1), template(2)]), out)
     assert out.read_text() == "ImageId,Label\n1,7\n2,10\n3,3\n"
 
 
+@pytest.mark.usefixtures("no_page")
 def test_a_model_that_saw_mnist_gets_a_warning(tiny, test_csv, out, tmp_path, log, lines):
     submit(tiny, test_csv, out, log=log)
     assert lines == []

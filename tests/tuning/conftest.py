@@ -12,8 +12,8 @@ from inkdigit.errors import InkdigitError
 from inkdigit.training import trial
 from inkdigit.training.network import loop
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune import pool
-from inkdigit.tune.pool import End, Training
+from inkdigit.tuning import pool
+from inkdigit.tuning.pool import End, Training
 from inkdigit.types import Dataset
 
 from ..training.conftest import CPU, draw, one_thread, tiny

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from inkdigit.report.canvas import LIGHT
-from inkdigit.tune import pages
-from inkdigit.tune.pages import Content, TrialRow, draw, position, write_page
-from inkdigit.tune.space import Choices, Range, Space
-from inkdigit.tune.winner import Comparison
+from inkdigit.tuning import pages
+from inkdigit.tuning.pages import Content, TrialRow, draw, position, write_page
+from inkdigit.tuning.space import Choices, Range, Space
+from inkdigit.tuning.winner import Comparison
 
 SPACE = Space(
     {

@@ -13,8 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from inkdigit.errors import InkdigitError, MalformedFile, UsageError
-from inkdigit.tune.study import DATABASE, SECONDS, best_trial, open_study, prune_trial, queue_first, sqlite_url, storing
-from inkdigit.tune.study_checks import check_file, check_trials
+from inkdigit.tuning.study import (
+    DATABASE,
+    SECONDS,
+    best_trial,
+    open_study,
+    prune_trial,
+    queue_first,
+    sqlite_url,
+    storing,
+)
+from inkdigit.tuning.study_checks import check_file, check_trials
 
 ABOUT = {"recipe": {"kernel": 3}, "space": {"x": "0 to 1"}, "data set": "drawn"}
 

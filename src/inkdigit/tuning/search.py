@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
-from inkdigit.tune.pool import End, TrainAll, Training
-from inkdigit.tune.space import Space
-from inkdigit.tune.splits import Division
-from inkdigit.tune.study import (
+from inkdigit.tuning.pool import End, TrainAll, Training
+from inkdigit.tuning.space import Space
+from inkdigit.tuning.splits import Division
+from inkdigit.tuning.study import (
     IS_START,
     OWNER,
     SECONDS,

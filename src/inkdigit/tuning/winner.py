@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from inkdigit.errors import TrainingError
 from inkdigit.measure.stats import Spread
 from inkdigit.report.numbers import mean_sd, signed
-from inkdigit.tune.pool import End, Training
-from inkdigit.tune.search import Search
-from inkdigit.tune.study import IS_START, ended_trials, start_trial
+from inkdigit.tuning.pool import End, Training
+from inkdigit.tuning.search import Search
+from inkdigit.tuning.study import IS_START, ended_trials, start_trial
 
 if TYPE_CHECKING:
     from optuna import Study

@@ -1,0 +1,25 @@
+"""The formats in which a model file can be exported, by their names. The help of the command line lists them.
+
+In: the name of a format. Out: the end of its file's name, or an error. This file imports no library.
+"""
+
+from __future__ import annotations
+
+from inkdigit.errors import UsageError, did_you_mean
+
+INT8 = "onnx-int8"  # the only format that needs data, see `int8.py`
+# Format → the end of the name of its file.
+SUFFIXES = {"keras": ".keras", INT8: "-int8.onnx", "safetensors": ".safetensors", "pt2": ".pt2"}
+
+
+def check_format(name: str, *, data: object) -> None:
+    """Check the name of a format, and that the format uses data if the user names some.
+
+    Raises:
+        UsageError: the format is unknown, or uses no data.
+    """
+    if name not in SUFFIXES:
+        hint = did_you_mean(name, SUFFIXES)
+        raise UsageError(f"Unknown format {name!r}", expected=", ".join(SUFFIXES), hint=hint)
+    if data is not None and name != INT8:
+        raise UsageError(f"--data has no meaning for {name}", expected=f"--data only with {INT8}")
