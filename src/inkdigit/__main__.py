@@ -5,6 +5,7 @@ In: `sys.argv`. Out: the output of the command, and its exit code. Nothing is im
 
 from __future__ import annotations
 
+import gc
 import sys
 
 from inkdigit.errors import InkdigitError, MissingExtra
@@ -21,6 +22,8 @@ def main() -> None:
             raise  # our own module: a bug
         sys.stderr.write(f"Error: {describe(exc)}\n")
         sys.exit(MissingExtra.exit_code)
+    finally:
+        gc.freeze()  # Python would look for garbage once more before it ends: a tenth of a short command
 
 
 def describe(exc: ImportError) -> InkdigitError:
