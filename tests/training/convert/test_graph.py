@@ -1,4 +1,4 @@
-"""Our own graph of a network: the numbers of PyTorch's exporter, bit for bit, and its names; other layers are left to it."""
+"""Our own graph of a network: the exporter's numbers, bit for bit, and its names; other layers are left to it."""
 
 from __future__ import annotations
 
