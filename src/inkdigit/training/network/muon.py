@@ -25,6 +25,8 @@ class Muon(torch.optim.SGD):
 
     # The methods without the wrappers that import torch._dynamo, a second, to say that it should leave them alone.
     add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
     _step = inspect.unwrap(torch.optim.SGD.step)
 
