@@ -22,8 +22,15 @@ from inkdigit.types import SIDE
 OPSET, IR_VERSION = 18, 10  # of ONNX: those that PyTorch's exporter writes
 PREFIX = "net."  # of the names of the weights: the network's name inside the exported graph
 # Layers without weights, as `nets` makes them: what prints otherwise has other settings.
-PLAIN = {type(layer): str(layer) for layer in (nn.MaxPool2d(2), nn.AvgPool2d(2), nn.Flatten(), nn.Identity())}
-PLAIN |= {kind: str(kind()) for kind in (GlobalMax, GlobalAverage, *ACTIVATIONS.values())}
+_LAYERS: tuple[nn.Module, ...] = (
+    nn.MaxPool2d(2),
+    nn.AvgPool2d(2),
+    nn.Flatten(),
+    nn.Identity(),
+    GlobalMax(),
+    GlobalAverage(),
+)
+PLAIN = {type(layer): str(layer) for layer in (*_LAYERS, *(activation() for activation in ACTIVATIONS.values()))}
 # Those of them that are one operator, with its attributes.
 OPERATORS: dict[type[nn.Module], tuple[str, dict[str, Any]]] = {
     nn.MaxPool2d: ("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
@@ -60,7 +67,7 @@ def model_of(net: nn.Module, temperature: float, *, classes: int) -> Any | None:
     names = (*OUTPUTS, OUTLIERS_OUTPUT) if widths[2] else OUTPUTS
     _add_outputs(graph, logits, classes, names)
     weights = {PREFIX + name: weight for name, weight in net.state_dict().items()}
-    shapes = [["n"] if width is None else ["n", width] for width in widths]
+    shapes: list[list[str | int | None]] = [["n"] if width is None else ["n", width] for width in widths]
     proto = helper.make_graph(
         graph.nodes,
         "main_graph",
