@@ -73,6 +73,7 @@ bench: $(TRAIN) $(PEERS)  ## measure everything on docs/benchmarks.md: an hour o
 	$(PY) -m benchmarks.speed.stages
 	$(PY) -m benchmarks.speed.loop
 	$(PY) -m benchmarks.speed.answering
+	$(PY) -m benchmarks.speed.whole
 	$(PY) -m benchmarks.speed.int8
 	$(PY) -m benchmarks.speed.page
 	$(PY) docs/generate.py

@@ -128,6 +128,56 @@ def test_a_module_loads_only_the_libraries_of_its_part():
     assert seen >= {"fastapi", "numpy"} | ({"torch"} if has_torch else set())  # else nothing was looked at
 
 
+TRAIN_AND_EXPORT = """
+import sys, torch
+
+from inkdigit.training.convert.graph import model_of
+from inkdigit.training.device import deterministic
+from inkdigit.training.network import loop, nets
+from inkdigit.training.recipe import Recipe
+
+recipe = Recipe.load("fast")
+net = nets.build(recipe, 10)
+optimizer = loop.start(net, recipe).optimizer
+with deterministic(torch.device("cpu")):
+    optimizer.zero_grad(set_to_none=True)
+    net(torch.zeros(2, 1, 28, 28)).sum().backward()
+    optimizer.step()
+optimizer.load_state_dict(optimizer.state_dict())
+assert model_of(net.eval(), 1.0, classes=10) is not None
+print(sorted({"torch._dynamo", "torch._inductor", "torch.onnx", "onnxscript", "sympy"} & set(sys.modules)))
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_a_run_loads_neither_the_compiler_nor_the_exporter_of_pytorch():
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    command = [sys.executable, "-c", TRAIN_AND_EXPORT]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "passive"), ("active", "active")])
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, used):
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    environment.pop("OMP_WAIT_POLICY", None)
+    code = "import inkdigit, os; print(os.environ['OMP_WAIT_POLICY'])"
+    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == used
+
+
+def test_a_command_imports_no_other_and_nothing_to_check_a_bundled_card_with():
+    picture = SRC.parent / "examples" / "0-mnist-like.png"
+    code = "import sys; from inkdigit.cli.app import main\n"
+    code += "try: main(['predict', sys.argv[1]])\nfinally: print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
+    done = subprocess.run([sys.executable, "-c", code, str(picture)], env=environment, capture_output=True, text=True)
+    loaded = set(done.stdout.split())
+    assert "inkdigit.cli.predict" in loaded
+    assert not loaded & {"inkdigit.cli.train", "inkdigit.cli.serve", "pydantic_core", "_hashlib", "rich"}
+
+
 def test_modules_import_each_other_by_their_full_names():
     """Neither `from . import card` nor `from inkdigit import load`: those names are for users."""
     offenders = [

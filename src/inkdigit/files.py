@@ -11,7 +11,6 @@ import io
 import logging
 import math
 import os
-import secrets
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -84,7 +83,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             path.write_bytes(content)
             return
         target = Path(os.path.realpath(path))
-        aside = target.with_name(f".{secrets.token_hex(6)}.part")
+        aside = target.with_name(f".{os.urandom(6).hex()}.part")
         try:
             with aside.open("xb") as file:
                 file.write(content)
@@ -107,7 +106,7 @@ def make_atomic(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.exists():
             check_free(out)
-        aside = out.resolve().with_name(f".{secrets.token_hex(6)}.part")
+        aside = out.resolve().with_name(f".{os.urandom(6).hex()}.part")
         aside.mkdir()
     try:
         yield aside

@@ -6,7 +6,9 @@ import pytest
 
 from inkdigit.data.sources import open_data
 from inkdigit.measure.metrics import evaluate
+from inkdigit.model.card import Card
 from inkdigit.model.recognizer import DEFAULT, ZOO, Recognizer, bundled, readers
+from inkdigit.model.session import open_model
 from inkdigit.picture.photo.network import INK
 from inkdigit.training import recipe
 from inkdigit.types import DIGITS
@@ -36,6 +38,12 @@ def test_it_loads_and_reads_digits(name):
     model = Recognizer.load(name)  # its self test passes
     assert (model.name, model.classes, model.prepare) == (name, DIGITS, "ink")
     assert [answer.best for answer in model.predict([template(i) for i in range(10)])] == list(range(10))
+
+
+@each
+def test_its_card_passes_the_check_that_loading_it_skips(name):
+    path = bundled()[name]
+    assert Card.from_json(open_model(path)[1], where=str(path)) is not None
 
 
 @pytest.fixture(scope="module")

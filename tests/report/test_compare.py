@@ -31,7 +31,7 @@ def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
     assert "<b>odd" not in text
     assert "another split (validation, not test)" in text
     assert 'class="worse"' in text
-    assert text.count("data:image/png;base64,") == 2 * 3  # in both themes: intervals, what is wrong, loss
+    assert text.count("data:image/png;base64,") == 3  # intervals, what is wrong, loss
     assert "https://" not in text
 
 

@@ -21,7 +21,7 @@ from inkdigit.errors import MissingExtra, OutputError
 from inkdigit.measure.metrics import measure, stack_probs
 from inkdigit.report import run as run_page
 from inkdigit.report import run_plots as plots
-from inkdigit.report.canvas import DARK, LIGHT
+from inkdigit.report.canvas import DARK, LIGHT, dark_colours
 from inkdigit.report.run import Content
 from inkdigit.types import Dataset, Gray, Part, Prediction
 
@@ -216,23 +216,37 @@ def test_the_page_needs_no_other_file(run: tuple[Path, dict[str, Any], str]) -> 
     html = run[2]
     tags = Tags(html)
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in tags.links())
-    assert not re.search(r"https?://|@import|url\(", html)
+    assert not re.search(r"https?://|@import|url\((?!#)", html)
     assert not {tag for tag, _ in tags.seen} & {"script", "link", "iframe"}
     anchors = {link[1:] for link in tags.links() if link.startswith("#")}
     assert anchors <= {attributes.get("id") for _, attributes in tags.seen}
     assert len(html) < 2_000_000
 
 
-def test_light_and_dark_figures_differ(run: tuple[Path, dict[str, Any], str]) -> None:
+def test_figures_follow_the_theme_and_images_keep_their_colours(run: tuple[Path, dict[str, Any], str]) -> None:
     folder, _, html = run
     figures = len(list((folder / "plots").iterdir()))
-    assert html.count('<img class="light"') == html.count('<img class="dark"') == figures
+    assert html.count('<img class="light"') == html.count('<img class="dark"') == 3  # grids of images
+    assert html.count('<img class="plot"') == figures - 3
+    assert html.count('<filter id="dark-colours"') == html.count("url(#dark-colours)") == 1
     for theme in (LIGHT, DARK):
         drawn = plots.learning_rate([], [{"epoch": 1.0, "learning_rate": 0.1}], theme=theme)
         with Image.open(io.BytesIO(drawn)) as image:
             corner = np.asarray(image.convert("RGB"))[0, 0].astype(int)
         assert np.abs(corner - list(bytes.fromhex(theme.panel[1:]))).max() <= 2
         assert f"--panel: {theme.panel};" in html
+
+
+def test_a_light_figure_in_dark_colours_is_nearly_the_dark_one() -> None:
+    rows = [{"epoch": float(i), "loss": 1 / i} for i in range(1, 9)]
+    light, dark = (
+        np.asarray(Image.open(io.BytesIO(plots.loss([], rows, theme=theme))).convert("RGB")) / 255
+        for theme in (LIGHT, DARK)
+    )
+    recoloured = (dark_colours() @ np.append(light.reshape(-1, 3), np.ones((light[..., 0].size, 1)), axis=1).T).T
+    difference = np.abs(recoloured.clip(0, 1).reshape(light.shape) - dark)
+    assert np.abs(light - dark).mean() > 0.5
+    assert difference.mean() < 0.02
 
 
 def test_hostile_names_are_text(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ DRAWN = 100  # images that are drawn and then repeated: ten of each digit
 WARM_UPS = 20  # calls that are not timed: the first are slower, until caches and threads are ready
 BUSY = 0.5  # waiting processes for each core: with more, times are not reliable
 
-LIBRARIES = "import inkdigit.cli.app, inkdigit.model.recognizer"  # what `inkdigit predict` loads before the model
+# What `inkdigit predict` loads before the model.
+LIBRARIES = "import inkdigit.cli.app, inkdigit.cli.predict, inkdigit.model.recognizer"
 
 Clock = Callable[[], float]  # seconds from any fixed time
 

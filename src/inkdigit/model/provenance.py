@@ -11,7 +11,6 @@ asks here: `data` is the set that trained it, `sources` every set that its weigh
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import chain
@@ -70,6 +69,8 @@ class ModelFile:
     @classmethod
     def of(cls, path: Path) -> ModelFile:
         """Name the file at `path`."""
+        import hashlib  # OpenSSL: some milliseconds that most commands need not spend
+
         sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
         return cls(f"{path.resolve().parent.name}/{path.name}", sha256)
 

@@ -88,7 +88,7 @@ class Recognizer:
             raise UsageError("This is not a confidence", expected="min_confidence from 0 to 1", received=min_confidence)
         path = find(model)
         session, text = open_model(path)
-        card = Card.from_json(text, where=str(path))
+        card = Card.from_json(text, where=str(path), check=path.parent != ZOO)
         if (len(session.get_outputs()) > len(OUTPUTS)) != bool(card.outliers):
             raise NotAModelFile(f"{path}: its card and its network do not agree on outliers")
         if card.prepare not in KINDS or card.prepare_version > VERSION:

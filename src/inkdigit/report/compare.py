@@ -17,7 +17,7 @@ from inkdigit.measure.compare import compare as compare_folders
 from inkdigit.measure.ledger import Entry
 from inkdigit.measure.seeds import Seeds
 from inkdigit.report import template
-from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, log_axis, plane, png, points, short
+from inkdigit.report.canvas import LIGHT, WIDTH_IN, Theme, drawing, log_axis, plane, png, points, short
 from inkdigit.report.numbers import percent, plural, signed
 from inkdigit.runs import OWN, check_place, find
 
@@ -81,13 +81,12 @@ def write_page(path: Path, comparison: Comparison) -> None:
         MissingExtra: matplotlib or Jinja is not installed.
         OutputError: the page cannot be written.
     """
-    figures = {theme.name: draw(comparison, theme=theme) for theme in (LIGHT, DARK)}
     values = {
         "comparison": comparison,
         "rows": [entry.to_json() for entry in comparison.entries],
         "differences": comparison.differences(),
         "numbers": {entry.name: number for number, entry in enumerate(comparison.entries, 1)},
-        **template.pictures(figures),
+        **template.pictures(draw(comparison, theme=LIGHT)),
         "curves": _CURVES,
     }
     write_atomic(path, template.render(TEMPLATE, values))

@@ -83,15 +83,16 @@ def write(folder: Path, content: Content) -> dict[str, Any]:
         OutputError: a file cannot be written.
     """
     began = time.perf_counter()
-    figures = {theme.name: draw(content, theme=theme) for theme in (LIGHT, DARK)}
+    figures = draw(content, theme=LIGHT)
+    dark = draw_grids(content, theme=DARK)
     plates = {} if content.insight is None else explain.draw(content.insight)
     content = replace(content, seconds={**content.seconds, "report": time.perf_counter() - began})
     report = summary(content)
     text = json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False)
-    html = _render(content, report, figures, plates)
+    html = _render(content, report, {**pictures(figures, dark), **explain.shown(content.insight, plates)})
     with writing(folder / PLOTS):
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
-    for name, drawn in (*figures[LIGHT.name].items(), *plates.items()):
+    for name, drawn in (*figures.items(), *plates.items()):
         write_atomic(folder / PLOTS / f"{name}.png", drawn)
     write_atomic(folder / REPORT, text + "\n")
     write_atomic(folder / PAGE, html)
@@ -131,8 +132,6 @@ def draw(content: Content, *, theme: Theme) -> dict[str, bytes]:
     classes, metrics = content.metrics.classes, content.metrics
     counts = {name: list(part.per_class.values()) for name, part in _splits(content.check).items()}
     drawn = {"class-distribution": run_plots.class_distribution(counts, content.check.classes, theme=theme)}
-    if content.glimpses:
-        drawn["glimpses"] = run_plots.glimpses(content.glimpses, content.augmented, classes, theme=theme)
     if content.history or content.steps:
         drawn["loss"] = run_plots.loss(content.history, content.steps, theme=theme)
         drawn["learning-rate"] = run_plots.learning_rate(content.history, content.steps, theme=theme)
@@ -140,12 +139,20 @@ def draw(content: Content, *, theme: Theme) -> dict[str, bytes]:
         reported = (content.report_name, metrics.accuracy)
         drawn["accuracy"] = run_plots.accuracy(content.history, content.steps, reported=reported, theme=theme)
     drawn["confusion"] = run_plots.confusion(metrics.confusion, classes, theme=theme)
-    if len(worst_mistakes(content.probs, content.labels, 1)):
-        drawn["worst-mistakes"] = run_plots.worst(content.images, content.labels, content.probs, classes, theme=theme)
-    drawn["answers"] = run_plots.answers(content.images, content.labels, content.predictions, classes, theme=theme)
     if metrics.reliability.count.any():
         drawn["reliability"] = run_plots.reliability(metrics.reliability, theme=theme)
         drawn["risk-coverage"] = run_plots.risk_coverage(metrics, theme=theme)
+    return drawn | draw_grids(content, theme=theme)
+
+
+def draw_grids(content: Content, *, theme: Theme) -> dict[str, bytes]:
+    """The figures that hold images, which keep their colours in any theme: file stem → PNG bytes."""
+    classes, drawn = content.metrics.classes, {}
+    if content.glimpses:
+        drawn["glimpses"] = run_plots.glimpses(content.glimpses, content.augmented, classes, theme=theme)
+    if len(worst_mistakes(content.probs, content.labels, 1)):
+        drawn["worst-mistakes"] = run_plots.worst(content.images, content.labels, content.probs, classes, theme=theme)
+    drawn["answers"] = run_plots.answers(content.images, content.labels, content.predictions, classes, theme=theme)
     return drawn
 
 
@@ -175,17 +182,14 @@ def _strict(value: Any) -> Any:
     return value if value is None or isinstance(value, str | int) else str(value)
 
 
-def _render(
-    content: Content, report: dict[str, Any], figures: dict[str, dict[str, bytes]], plates: dict[str, bytes]
-) -> str:
-    """The page as text; everything from outside is escaped."""
+def _render(content: Content, report: dict[str, Any], shown: dict[str, Any]) -> str:
+    """The page as text, with the figures as `shown`; everything from outside is escaped."""
     metrics = content.metrics
     values = {
         "report": report,
         "metrics": metrics,
         "right": int(metrics.confusion.trace()),
         "digits": 2 if metrics.n >= 5000 else 1,  # of a percentage: more would not be supported by the number of images
-        **pictures(figures),
         "recipe_toml": content.recipe_toml,
         "splits": list(_splits(content.check)),
         "checks": check_rows(content.check, content.trained, content.held_out),
@@ -195,7 +199,7 @@ def _render(
         "findings": content.check.findings(),
         "confusions": _confusions(metrics),
         "final_epoch": _final_epoch(content.history),
-        **explain.shown(content.insight, plates),
+        **shown,
     }
     return render(TEMPLATE, values)
 

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from inkdigit.errors import MissingExtra
-from inkdigit.report.canvas import DARK, LIGHT
+from inkdigit.report.canvas import DARK, LIGHT, dark_colours
 from inkdigit.report.numbers import byte_count, duration, number, percent, signed
 from inkdigit.types import Gray
 
@@ -49,7 +49,9 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         "figure": number,
         "signed": signed,
     }
-    return environment.get_template(template).render({**values, "light": LIGHT, "dark": DARK})
+    return environment.get_template(template).render(
+        {**values, "light": LIGHT, "dark": DARK, "dark_colours": dark_colours()}
+    )
 
 
 def require_jinja() -> None:
@@ -66,11 +68,16 @@ def _read(template: str) -> str:
     return resources.files("inkdigit.report").joinpath(template).read_text(encoding="utf-8")
 
 
-def pictures(figures: Mapping[str, Mapping[str, bytes]]) -> dict[str, Any]:
-    """Figures (theme → name → PNG, the same names in both themes) for a template: their sources and their sizes."""
+def pictures(figures: Mapping[str, bytes], dark: Mapping[str, bytes] | None = None) -> dict[str, Any]:
+    """Figures (name → PNG) in the light theme for a template: their sources and their sizes.
+
+    The page shows them in the colours of its theme. Those that hold images must not be recoloured: `dark` has them once
+    more, drawn in the dark theme.
+    """
     return {
-        "pictures": {theme: {name: data_uri(png) for name, png in drawn.items()} for theme, drawn in figures.items()},
-        "sizes": {name: size(png) for name, png in figures[LIGHT.name].items()},
+        "pictures": {name: data_uri(png) for name, png in figures.items()},
+        "dark_pictures": {name: data_uri(png) for name, png in (dark or {}).items()},
+        "sizes": {name: size(png) for name, png in figures.items()},
     }
 
 

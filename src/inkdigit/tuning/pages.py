@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from inkdigit.files import write_atomic
-from inkdigit.report.canvas import DARK, LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
+from inkdigit.report.canvas import LIGHT, WIDTH_IN, Theme, drawing, plane, png, short
 from inkdigit.report.numbers import signed
 from inkdigit.report.template import pictures, render
 from inkdigit.tuning.search import Search
@@ -131,7 +131,6 @@ def write_page(path: Path, content: Content) -> None:
         MissingExtra: matplotlib or Jinja is not installed.
         OutputError: the page cannot be written.
     """
-    figures = {theme.name: draw(content, theme=theme) for theme in (LIGHT, DARK)}
     counts = {state: sum(row.state == state for row in content.rows) for state in ("finished", "pruned", "failed")}
     values = {
         "content": content,
@@ -140,7 +139,7 @@ def write_page(path: Path, content: Content) -> None:
         "ranked": sorted(content.rows, key=_rank),
         "values": {row.number: [_cell(row, name) for name in content.dimensions] for row in content.rows},
         "comparison": None if content.comparison is None else _comparison_texts(content.comparison),
-        **pictures(figures),
+        **pictures(draw(content, theme=LIGHT)),
     }
     write_atomic(path, render(TEMPLATE, values))
 

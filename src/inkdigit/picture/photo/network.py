@@ -6,7 +6,6 @@ enlarged for it, large ones reduced. ONNX Runtime and the file `ink.onnx` are lo
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from math import sqrt
 from pathlib import Path
@@ -55,4 +54,6 @@ def _session() -> ort.InferenceSession:
 @cache
 def sha256() -> str:
     """The SHA-256 of the network's file."""
+    import hashlib  # OpenSSL: some milliseconds that most commands need not spend
+
     return hashlib.sha256(INK.read_bytes()).hexdigest()

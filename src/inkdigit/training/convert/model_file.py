@@ -26,6 +26,7 @@ from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import VERSION, prepare
 from inkdigit.synth.drawn import digit
+from inkdigit.training.convert import graph
 from inkdigit.training.network.nets import parameters
 from inkdigit.training.network.predict import Outputs
 from inkdigit.types import OUTLIERS, SIDE, Floats, Gray
@@ -33,7 +34,6 @@ from inkdigit.types import OUTLIERS, SIDE, Floats, Gray
 PARITY = 1e-4  # of a probability, between network and model file: float32 rounds to some 1e-6 over a network
 PARITY_IMAGES = 64  # that the outputs are compared on: a wrong export shows on the first, and 64 take milliseconds
 SELF_TEST_IMAGES = 10  # one of each digit: they are stored on the card, and answered at every load
-OPSET = 18  # of ONNX: the one that PyTorch's exporter is written for; it converts to others
 
 
 class Answering(nn.Module):
@@ -72,7 +72,7 @@ def model_bytes(
         ParityError: the file does not predict what the network does.
     """
     answering = Answering(net.cpu().float().eval(), calibration.temperature, classes=len(classes))
-    model = _to_onnx(answering)
+    model = graph.model_of(answering.net, calibration.temperature, classes=len(classes)) or _to_onnx(answering)
     drawn = drawn_pictures(kind)
     images = np.concatenate([drawn, samples[:PARITY_IMAGES]])
     with torch.no_grad():
@@ -188,7 +188,7 @@ def to_onnx(
                 (example,),
                 dynamo=True,
                 optimize=optimize,
-                opset_version=OPSET,
+                opset_version=graph.OPSET,
                 input_names=[input_name],
                 output_names=list(outputs),
                 dynamic_shapes=shapes,

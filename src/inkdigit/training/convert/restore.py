@@ -16,13 +16,13 @@ from inkdigit.errors import MissingExtra, NotAModelFile, UsageError
 from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.model.session import read_file
 from inkdigit.parsing import parse_toml
+from inkdigit.training.convert.graph import PREFIX
 from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.recipe import bundled as bundled_recipes
 
 # How long the recipe of a bundled model without float weights takes, with one thread: docs/accuracy.md.
 TRAINED_IN = {"best": "14 minutes"}
-PREFIX = "net."  # the network's name inside the exported graph
 
 
 def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:

@@ -8,6 +8,7 @@ convolution, which has one input channel) take plain SGD with Nesterov momentum,
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Any
@@ -21,6 +22,13 @@ ITERATIONS = 3  # enough for matrices as small as ours; the page takes 5
 
 class Muon(torch.optim.SGD):
     """SGD with orthogonal steps for convolutions; their weight decay is decoupled."""
+
+    # The methods without the wrappers that import torch._dynamo, a second, to say that it should leave them alone.
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    _step = inspect.unwrap(torch.optim.SGD.step)
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float, *, momentum: float, weight_decay: float) -> None:
         """Both kinds of weights have the same `momentum`."""
@@ -46,7 +54,7 @@ class Muon(torch.optim.SGD):
             moving = slots["moving"].mul_(self._momentum).add_(weight.grad)
             ahead = weight.grad.add(moving, alpha=self._momentum)  # Nesterov momentum
             weight.grad.copy_(orthogonal(ahead.flatten(1)).view_as(weight))
-        super().step(closure)
+        self._step(closure)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
