@@ -31,6 +31,8 @@ CELL_PX = 64  # the height to which a cell is cut
 EMPTY = (NO_INK, OUTLIERS[0])  # reasons for which a cell holds nothing, where no digit of the grid is sure
 SURE = 0.98  # the confidence of a digit to which the other cells are compared
 FAINT = 0.3  # of the usual ink of a digit: less is not one
+# The share of "empty" from which a cell is: one cell in eight was empty when the network learned, here every second is.
+HOLLOW = 0.12
 LIKELY = 0.5  # the confidence from which a digit is told: below it is more likely another one
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
 SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
@@ -94,7 +96,7 @@ def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]
     shares = cell_network.look(seen)
     return [
         Cell("")
-        if answer.probs is None or weight < faint or share[cell_network.EMPTY] > LIKELY
+        if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
         else _digit(np.sqrt(answer.probs * reader.digit(_within(cell, BORDER))) * share[: len(DIGITS)])
         for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
     ]
