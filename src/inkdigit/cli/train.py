@@ -25,12 +25,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The device and engine of a training, as the options of the command line say."""
+    """The device and engine of a training, its own network and where it is logged, as the options say."""
 
     device: str = "auto"
     engine: str = "local"
     address: str | None = None
     workers: int | None = None
+    net: str | None = None
+    log_to: tuple[str, ...] = ()
+
+    def build(self) -> Any:
+        """The function that builds the user's network, if there is one; torch is imported."""
+        if self.net is None:
+            return None
+        from inkdigit.training.own.source import load_function
+
+        return load_function(self.net, option="--net")
 
 
 LINE = "line"  # what trains the reader of whole numbers
@@ -65,6 +75,13 @@ def train(
     workers: Annotated[
         int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")
     ] = None,
+    net: Annotated[
+        str | None,
+        typer.Option(metavar="FILE.py:NAME", help="A function that builds your own network, in place of the recipe's."),
+    ] = None,
+    log: Annotated[
+        list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")
+    ] = None,
 ) -> None:
     """Train a model from raw data and write a model file and a report.
 
@@ -75,21 +92,23 @@ def train(
     if seeds is not None and (seed is not None or resume is not None):
         hint = "The same command with --seeds continues where it was stopped."
         raise UsageError("--seeds already names the runs", expected="no --seed and no --resume", hint=hint)
-    if resume is not None and (data or out or seed is not None or set_):
-        raise UsageError("--resume continues a run as it was begun", expected="no --data, --out, --seed or --set")
+    if resume is not None and (data or out or seed is not None or set_ or log):
+        expected = "no --data, --out, --seed, --set or --log"
+        raise UsageError("--resume continues a run as it was begun", expected=expected)
     _check_engine(engine, address, workers, seeds, resume)
     if recipe == LINE or (resume is not None and _is_line(resume)):
-        if seeds is not None or device != "auto" or engine != "local":
+        if seeds is not None or device != "auto" or engine != "local" or net or log:
             raise UsageError("The line reader is trained on the processor, with one seed", expected="no such options")
         _train_line(resume, set_, data=data, out=out, seed=seed)
         return
     from inkdigit.training.recipe import Recipe, parse_seeds
 
-    where = Where(device, engine, address, workers)
+    where = Where(device, engine, address, workers, net, tuple(log or ()))
     if resume is not None:
         _print_run(_resume(resume, where))
         return
     changes = _changes(set_, seed)
+    _check_net(net, changes)
     if seeds is None:
         _print_run(_train(Recipe.load(str(recipe), changes), where, data=data, out=out))
         return
@@ -113,6 +132,18 @@ def _check_engine(engine: str, address: str | None, workers: int | None, seeds: 
         raise UsageError("--workers share one run, and --seeds are several", expected="one of the two")
     if on_ray and seeds is None and workers is None and resume is None:
         raise UsageError("It is not clear what the cluster shall share", expected="--seeds 0-4, or --workers 2")
+
+
+def _check_net(net: str | None, changes: Mapping[str, Any]) -> None:
+    """Check that the network is described once.
+
+    Raises:
+        UsageError: --net names it, and --set changes it.
+    """
+    from inkdigit.training.recipe import NET_FIELDS
+
+    if net is not None and (both := [field for field in changes if field in NET_FIELDS]):
+        raise UsageError("--net is all of the network", expected="no --set of its layers", received=", ".join(both))
 
 
 def kaggle(
@@ -210,6 +241,8 @@ def _train(recipe: Recipe, where: Where, *, data: Dataset | str | None, out: Pat
         return train(
             recipe,
             data=data,
+            net=where.build(),
+            log_to=where.log_to,
             out=out,
             device=where.device,
             engine=where.engine,
@@ -230,6 +263,7 @@ def _resume(run: str, where: Where) -> Run:
         seconds = time.perf_counter() - began
         return resume(
             run,
+            net=where.build(),
             device=where.device,
             engine=where.engine,
             address=where.address,
@@ -246,15 +280,18 @@ def _train_seeds(recipe: Recipe, seeds: Sequence[int], where: Where, *, data: st
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.seeds import train_seeds
+        seconds = time.perf_counter() - began
         return train_seeds(
             recipe,
             seeds,
             data=data,
+            net=where.build(),
+            log_to=where.log_to,
             out=out,
             device=where.device,
             engine=where.engine,
             address=where.address,
-            import_seconds=time.perf_counter() - began,
+            import_seconds=seconds,
             log=talk.note,
             on_tick=bar,
         )
@@ -300,9 +337,11 @@ def _print_run(run: Run, *, next_steps: bool = True) -> None:
     if next_steps:
         folder = str(run.folder)
         step = submission_step(report["environment"].get("argv", []), run.folder, kaggle=kaggle)
+        logged = report["environment"].get("logged", {})
         talk.next_steps(
             *([] if step is None else [step]),
             ["inkdigit", "predict", "picture.png", "--model", folder],
             ["inkdigit", "evaluate", folder, "--data", report["recipe"]["data"]],
             ["inkdigit", "info", folder],
+            *([["tensorboard", "--logdir", folder]] if "tensorboard" in logged else []),
         )

@@ -28,6 +28,8 @@ from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import looking_up
 from inkdigit.parsing import check_plain, parse_toml, read_text
 from inkdigit.runs import RECIPE
+from inkdigit.training.network import layers
+from inkdigit.training.network.layers import Layer
 from inkdigit.training.network.size import (
     MAX_IN_A_LAYER,
     MAX_PARAMETERS,
@@ -47,6 +49,7 @@ Units = Annotated[int, Field(ge=1, le=65_536)]  # as many values as 83 filters a
 Share = Annotated[float, Field(ge=0, lt=1)]
 MAX_BLOCKS = 16  # of convolutions; an image can be halved four times
 MAX_DENSE = 16  # dense layers
+MAX_LAYERS = 256  # that are listed one by one
 MAX_PATH = 4096  # characters: Linux opens no longer path
 Pooling = Literal["max", "average", "stride", "none"]
 Padding = Literal["same", "valid"]
@@ -54,7 +57,15 @@ PER_BLOCK = ("kernel", "convs_per_block", "pooling", "padding", "dropout")  # on
 HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "seed")  # which images are held out
 # A twin is the same recipe that holds images out. They may differ in these fields: the split, the names, and the
 # calibration that one takes from the other.
-OF_THE_TWIN = {*HELD_OUT_BY, "name", "about", "data", "teacher", "temperature", "accept_score", "calibrated_on"}
+CALIBRATION = ("temperature", "accept_score", "calibrated_on")
+OF_THE_TWIN = {*HELD_OUT_BY, *CALIBRATION, "name", "about", "data", "teacher", "net_source", "augment_source"}
+# What describes a network by blocks, and in any way: another description takes the place of all of these.
+BLOCK_FIELDS = (
+    *("block", "filters", "kernel", "convs_per_block", "pooling", "pool_first", "padding", "whiten", "dropout"),
+    *("head", "dense", "dense_dropout"),
+)
+NET_FIELDS = (*BLOCK_FIELDS, "layers", "batch_norm", "activation", "initializer")
+EXTERNAL = "external"  # the `net` of a recipe whose network is the user's own
 FOLDER = Path(__file__).parent / "recipes"
 MAX_SEEDS = 1_000  # of one `--seeds`: so many runs of half a minute take a night
 SEED_DIGITS = 10  # a random seed is below 2**31
@@ -103,6 +114,13 @@ class Recipe(BaseModel):
     head: Literal["flatten", "global_average", "global_max"] = "flatten"
     dense: tuple[Units, ...] = Field((), max_length=MAX_DENSE)  # units of the dense layers before the output
     dense_dropout: float = Field(0.0, ge=0, lt=1)  # after each of them, and before the output
+    # In place of the blocks, the layers in any order, as in ["conv 32 3", "batch_norm", "relu", "max_pool", "flatten"];
+    # then the output. docs/own-network.md has them all; residual layers have the `batch_norm` and `activation` above.
+    layers: tuple[str, ...] = Field((), max_length=MAX_LAYERS)
+    # In place of all these, your own: `net=` in Python, --net on the command line. Training writes down which it was.
+    net: Literal["recipe", "external"] = "recipe"
+    net_source: str | None = Field(None, max_length=200)  # as in model.py:build
+    net_sha256: str | None = Field(None, max_length=64)  # of its source
 
     # Loss
     loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = "sparse_categorical_crossentropy"
@@ -147,6 +165,8 @@ class Recipe(BaseModel):
     elastic_sigma_px: float = Field(4.0, ge=0.1, le=100)  # its smoothness: from independent pixels to one shift of all
     thickness: float = Field(0.0, ge=0, le=1)  # of strokes: 1 is a pixel less or more on each side
     erase_px: int = Field(0, ge=0, le=28)  # side of one square that is set to 0
+    augment_source: str | None = Field(None, max_length=200)  # your own function after these, `augment=` in Python
+    augment_sha256: str | None = Field(None, max_length=64)
 
     # Calibration that a `final` run takes over from its `select` twin, and the data that it was fitted on
     temperature: float | None = Field(None, ge=0.001, le=1000)  # divides the logits; fitted ones are from 0.05 to 20
@@ -177,6 +197,10 @@ class Recipe(BaseModel):
 
     def _check_consistent(self) -> None:
         """Raise a ValueError for fields that exclude each other."""
+        if self.net == EXTERNAL and (field := self._first_set(NET_FIELDS)):
+            raise ValueError(f"net = 'external' is all of the network: leave out {field}")
+        if self.layers and (field := self._first_set(BLOCK_FIELDS)):
+            raise ValueError(f"layers are all of the network: leave out {field}")
         blocks = len(self.filters)
         for field in PER_BLOCK:
             value = getattr(self, field)
@@ -204,10 +228,24 @@ class Recipe(BaseModel):
         if problem := self.too_large():
             raise ValueError(problem)
 
+    def _first_set(self, fields: Iterable[str]) -> str | None:
+        """The first of `fields` that has not its default."""
+        return next((field for field in fields if getattr(self, field) != type(self).model_fields[field].default), None)
+
+    def listed(self) -> list[Layer]:
+        """The layers that are listed one by one."""
+        return layers.parse(self.layers)
+
+    def outputs(self, classes: int) -> int:
+        """The number of outputs of the network: one for each class and, with outliers, for each kind of them."""
+        return classes + (len(OUTLIERS) if self.outliers else 0)
+
     def too_large(self, classes: int = len(DIGITS)) -> str | None:
-        """Why the network is too large to train, with the keys to change; None where it is not."""
+        """Why the network is too large to train, with the keys to change; None where it is not, or where it is yours."""
+        if self.net == EXTERNAL:
+            return None
         net = self.size(classes)
-        shape = "filters, kernel, convs_per_block, pooling, padding, dense"
+        shape = "layers" if self.layers else "filters, kernel, convs_per_block, pooling, padding, dense"
         for keys, what, number, limit in (
             (shape, "parameters", net.parameters, MAX_PARAMETERS),
             (shape, "values in one layer", net.largest, MAX_IN_A_LAYER),
@@ -221,11 +259,13 @@ class Recipe(BaseModel):
 
     def size(self, classes: int = len(DIGITS)) -> Size:
         """The size of the network."""
+        if self.layers:
+            return layers.measure(self.listed(), outputs=self.outputs(classes), batch_norm=self.batch_norm)
         columns = (self.per_block(field) for field in ("kernel", "convs_per_block", "pooling", "padding"))
         return measure(
             [Block(*row) for row in zip(self.filters, *columns, strict=True)],
             self.dense,
-            outputs=classes + (len(OUTLIERS) if self.outliers else 0),
+            outputs=self.outputs(classes),
             residual=self.block == "residual",
             flatten=self.head == "flatten",
             batch_norm=self.batch_norm,
@@ -269,7 +309,7 @@ class Recipe(BaseModel):
             raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
         except ValueError as exc:
             raise UsageError(f"{path} is not a TOML file: {exc}") from exc
-        return cls.from_fields({"name": path.stem, **fields, **(changes or {})}, where=str(recipe))
+        return cls.from_fields({"name": path.stem, **_replaced(fields, changes or {})}, where=str(recipe))
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -282,14 +322,15 @@ class Recipe(BaseModel):
 
     def change(self, changes: Mapping[str, Any]) -> Recipe:
         """The same recipe with some fields changed, checked again."""
-        return self.from_fields({**self.model_dump(), **changes}, where=self.name)
+        return self.from_fields(_replaced(self.model_dump(), changes), where=self.name)
 
     def to_toml(self) -> str:
-        """Every field as TOML, one per line; a field that is None is left out.
+        """Every field as TOML, one per line; a field that is None, or does not count, is left out.
 
         TOML writes texts, numbers, booleans and lists as JSON does, with the exception of one character.
         """
-        fields = ((key, value) for key, value in self.model_dump().items() if value is not None)
+        unused = NET_FIELDS if self.net == EXTERNAL else BLOCK_FIELDS if self.layers else ()
+        fields = ((key, value) for key, value in self.model_dump(exclude={*unused}).items() if value is not None)
         text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields)
         return text.replace("\x7f", "\\u007f")
 
@@ -299,7 +340,8 @@ class Recipe(BaseModel):
 
         Of a teacher it holds only that there is one: the card has the SHA-256 of its file.
         """
-        fields = self.model_dump(exclude={"seed", "about"}, exclude_defaults=True, mode="json")
+        names = {"seed", "about", "net_source", "augment_source"}
+        fields = self.model_dump(exclude=names, exclude_defaults=True, mode="json")
         if self.teacher is not None:
             fields["teacher"] = True
         return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()
@@ -312,6 +354,15 @@ def _first_problem(exc: ValidationError, where: str) -> UsageError:
     # Of a field that may be a list, the innermost error says most.
     inner = max((error for error in errors if error["loc"][0] == name), key=lambda error: len(error["loc"]))
     return UsageError(f"{where}: {name}: {inner['msg']}", received=shorten(inner["input"]))
+
+
+def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` with `changes`; another network replaces all that was said of the one before, and its calibration."""
+    external = changes.get("net") == EXTERNAL
+    if not external and not changes.get("layers") or (external and fields.get("net") == EXTERNAL):
+        return {**fields, **changes}
+    gone = {*(NET_FIELDS if external else BLOCK_FIELDS), "about", *CALIBRATION}
+    return {**{key: value for key, value in fields.items() if key not in gone}, **changes}
 
 
 def _tuples(value: Any) -> Any:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,15 +33,18 @@ from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.scale.cluster import check_workers, connected
-from inkdigit.training import curves, environment, parallel, trial
+from inkdigit.training import curves, environment, parallel, tracking, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
 from inkdigit.training.device import choose_device, gpu_memory, use_threads
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint, loop
+from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.network import Build
+from inkdigit.training.own.own import Own
 from inkdigit.training.parallel import check_resumed, share_out
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.training.results import Job, write_model, write_report
-from inkdigit.training.trial import OnTick
+from inkdigit.training.trial import OnEpoch, OnTick
 from inkdigit.types import DataLike, Log, silent
 
 
@@ -71,6 +74,8 @@ def train(
     recipe: Recipe | str | Path,
     data: DataLike | None = None,
     *,
+    net: Build | None = None,
+    augment: Augment | None = None,
     source: str | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -81,6 +86,8 @@ def train(
     import_seconds: float | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
+    on_epoch: OnEpoch | None = None,
+    log_to: str | Sequence[str] = (),
 ) -> Run:
     """Train as `recipe` says and write a run directory: `out`, or a new one under `runs/`.
 
@@ -89,9 +96,14 @@ def train(
     cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
     spent on importing this file, for the report.
 
+    `net` builds a network of your own, float (N, 1, 28, 28) → (N, K), in place of the recipe's: its pixels come as the
+    recipe normalises them, and a parameter `outputs` of it is given their number. `augment` changes each batch, float
+    (B, 1, 28, 28) of 0–255, after the recipe's augmentation. `on_epoch` is called with the row of each epoch, and
+    `log_to` names where else rows go: tensorboard, mlflow, wandb. With workers both come after the training.
+
     Raises:
-        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or
-            another training is at work in `out`.
+        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher, a
+            network or augmentation that does not work; or another training is at work in `out`.
         EngineError: there is no cluster at the address, or its processes keep dying.
         DataError: the data cannot be used.
         ModelFileError: the teacher's file cannot be used.
@@ -101,8 +113,8 @@ def train(
     """
     if not isinstance(recipe, Recipe):
         recipe = Recipe.load(recipe)
-    if seed is not None:
-        recipe = recipe.change({"seed": seed})
+    own, places = Own(net, augment), tracking.check(log_to)
+    recipe = own.noted_in(recipe if seed is None else recipe.change({"seed": seed}))
     on_ray = check_workers(engine, address, workers)
     with connected(address, workers=workers) if on_ray else nullcontext():
         with _clock() as seconds:
@@ -110,7 +122,8 @@ def train(
             dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
             teacher = open_teacher(recipe, dataset)
             splits = splits_of(dataset, recipe)
-            net = trial.build(recipe, splits, len(dataset.classes))
+            built = trial.build(recipe, splits, len(dataset.classes), own=net)
+            own.check(built, dataset)
             recipe = recipe.change(sources_of(source or data, recipe))  # so that recipe.toml alone repeats the run
             about = environment.describe(dataset, source=recipe.data, device=target)
             about["teacher"] = None if teacher is None else teacher.describe().to_json()
@@ -120,19 +133,23 @@ def train(
         with locked(folder, "training"):
             check_free(folder)  # another training may have written here in the meantime
             write_atomic(folder / runs.RECIPE, recipe.to_toml())
+            own.write(folder)
+            about["logged"] = tracking.begin(places, folder)
             write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
             with gpu_memory("Train on the processor: --device cpu."):
-                state = loop.start(net.to(target), recipe)
+                state = loop.start(built.to(target), recipe)
             checkpoint.write(folder, state)
-            job = Job(folder, recipe, dataset, splits, about, target, teacher)
+            job = Job(folder, recipe, dataset, splits, about, target, teacher, own)
             spent = _before_training(import_seconds, seconds())
-            return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, log=log)
+            return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, on_epoch=on_epoch, log=log)
 
 
 def resume(
     run: str | Path,
     *,
     data: DataLike | None = None,
+    net: Build | None = None,
+    augment: Augment | None = None,
     device: str = "auto",
     engine: str = "local",
     address: str | None = None,
@@ -140,14 +157,17 @@ def resume(
     import_seconds: float | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Run:
     """Continue an interrupted run after its last finished epoch; it ends as if it had never been stopped.
 
     `data` is needed only if the run began with a data set or arrays that no source opens. A run that workers share goes
-    on with as many as it began with.
+    on with as many as it began with. `net` and `augment` are those that it began with, `on_epoch` is as for `train`; it
+    is logged where it was.
 
     Raises:
-        UsageError: no such run, it is finished, it began with other workers, or another training is at work on it.
+        UsageError: no such run, it is finished, it began with other workers, network or augmentation, or another
+            training is at work on it.
         DataError: data or teacher are not those that the run began with, or its files are damaged.
         TrainingError: the GPU's memory is full.
     """
@@ -158,10 +178,11 @@ def resume(
     with connected(address, workers=begun) if on_ray else nullcontext(), locked(folder, "training"):
         _check_unfinished(folder)  # another process may have finished it in the meantime
         with _clock() as seconds:
-            job, state = _reopen(folder, data, "auto" if on_ray and device == "cuda" else device, log)
+            here = "auto" if on_ray and device == "cuda" else device
+            job, state = _reopen(folder, data, Own(net, augment), here, log)
         log(f"Going on after epoch {state.epoch}.")
         spent = _before_training(import_seconds, seconds())
-        return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, log=log)
+        return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, on_epoch=on_epoch, log=log)
 
 
 def _check_unfinished(folder: Path) -> None:
@@ -169,13 +190,15 @@ def _check_unfinished(folder: Path) -> None:
         raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train again.")
 
 
-def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple[Job, loop.State]:
+def _reopen(folder: Path, data: DataLike | None, own: Own, device: str, log: Log) -> tuple[Job, loop.State]:
     """A run as it was after its last good checkpoint; rows of later epochs are cut off its curves.
 
     Raises:
+        UsageError: its network or augmentation is missing, or another one.
         DataError: data or teacher are not those that the run began with, or its files are damaged.
     """
     recipe = Recipe.load(folder / runs.RECIPE)
+    own.check_same(recipe, folder)
     about = environment.read(folder)
     target = choose_device(device)
     if threads := about.get("threads"):
@@ -191,27 +214,45 @@ def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple
     if teacher is not None and teacher.describe().to_json() != about.get("teacher"):
         raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
     splits = splits_of(dataset, recipe)
-    net = trial.build(recipe, splits, len(dataset.classes))
+    net = trial.build(recipe, splits, len(dataset.classes), own=own.net)
     with gpu_memory("Continue on the processor: --device cpu."):
         state = checkpoint.read(folder, net, recipe, device=target, log=log)
     curves.cut(folder, after_step=state.step)
-    return Job(folder, recipe, dataset, splits, about, target, teacher), state
+    return Job(folder, recipe, dataset, splits, about, target, teacher, own), state
 
 
 def _finish(
-    job: Job, state: loop.State, *, device: str, seconds: dict[str, float], on_tick: OnTick | None, log: Log
+    job: Job,
+    state: loop.State,
+    *,
+    device: str,
+    seconds: dict[str, float],
+    on_tick: OnTick | None,
+    on_epoch: OnEpoch | None,
+    log: Log,
 ) -> Run:
     """Train to the end; calibrate and export; evaluate and report. `seconds` are those of the stages before."""
-    state = _train(job, state, device, on_tick, log)
-    with _clock() as export_seconds:
-        data = write_model(job, state)
-    write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
+    logged = job.about.get("logged", {})  # absent before 0.3
+    with tracking.opened(logged, job.folder, job.recipe, after_step=state.step, log=log) as places:
+
+        def tell(row: loop.Row) -> None:
+            places.row(row)
+            if on_epoch is not None:
+                on_epoch(row)
+
+        state = _train(job, state, device, on_tick, tell, log)
+        with _clock() as export_seconds:
+            data = write_model(job, state)
+        write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
+        places.report(Run(job.folder).report)
     checkpoint.forget_previous(job.folder)
     runs.finish(job.folder)  # DONE comes last: without it the run is unfinished
     return Run(job.folder)
 
 
-def _train(job: Job, state: loop.State, device: str, on_tick: OnTick | None, log: Log) -> loop.State:
+def _train(
+    job: Job, state: loop.State, device: str, on_tick: OnTick | None, on_epoch: OnEpoch, log: Log
+) -> loop.State:
     """Run the loop, here or in the workers that share the run; after each epoch write its row and a checkpoint.
 
     Raises:
@@ -219,17 +260,30 @@ def _train(job: Job, state: loop.State, device: str, on_tick: OnTick | None, log
     """
     smaller = f"or train again with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
     again = f"inkdigit train --resume {job.folder}"
+    if job.recipe.net == EXTERNAL:
+        again += f" --net {job.recipe.net_source}"
     try:
         if parallel.WORKERS in job.about:
             again += f" --engine ray --workers {job.about[parallel.WORKERS]}"
-            return parallel.train(job, state, device=device, log=log)
+            before, state = state.step, parallel.train(job, state, device=device, log=log)
+            for row in curves.read(job.folder, after_step=before):
+                on_epoch(row)
+            return state
         with gpu_memory(f"Go on with: {again} --device cpu; {smaller}."):
             rows = trial.epochs(
-                state, job.recipe, job.splits, job.device, teacher=job.teacher, on_tick=on_tick, log=log
+                state,
+                job.recipe,
+                job.splits,
+                job.device,
+                teacher=job.teacher,
+                own_augment=job.own.changing,
+                on_tick=on_tick,
+                log=log,
             )
             for row in rows:
                 curves.append(job.folder, row)
                 checkpoint.write(job.folder, state)
+                on_epoch(row)
     except KeyboardInterrupt as exc:
         epoch = "" if parallel.WORKERS in job.about else f" in epoch {state.epoch + 1}"
         raise KeyboardInterrupt(f"Stopped{epoch}. Go on with: {again}") from exc
