@@ -9,6 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import Net, build_of
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def ensemble(
         str | None,
         typer.Option(metavar="MODEL", help="An ensemble of their select twins, whose calibration is copied."),
     ] = None,
+    net: Net = None,
     force: Force = False,
 ) -> None:
     """Join models in one file that answers with their mean; measure it on the split that they report on.
@@ -54,7 +56,7 @@ def ensemble(
             from inkdigit.training.convert.source import open_source, source_of_model
         dataset = open_source(data or source_of_model(members[0]), members[0], named=data is not None, log=talk.note)
         chosen = name or (members[0].name if len(members) == 1 else "ensemble")
-        joined = join(members, dataset, name=chosen, views=views, twin=twin, log=talk.note)
+        joined = join(members, dataset, name=chosen, views=views, twin=twin, net=build_of(net), log=talk.note)
         metrics = write(out, joined, dataset, log=talk.note)
     _print(members, metrics, out)
     talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.predict import Model
 from inkdigit.errors import InkdigitError
 from inkdigit.files import write_atomic
@@ -28,6 +29,7 @@ def explain(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The image to explain.")],
     model: Model = "default",
     out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page that shows it.")] = None,
+    net: Net = None,
 ) -> None:
     """Show which ink of an image decided its answer, and what the network made of it.
 
@@ -55,7 +57,7 @@ def explain(
             return
         from inkdigit.report.explain import Explained
 
-        explanation, insight = _insight(recognizer, explanation)
+        explanation, insight = _insight(recognizer, explanation, net)
         facts = {**facts, "model": recognizer.name}
         _write_page(out, Explained(picture.name, given, explanation, facts, insight, recognizer.prepare))
 
@@ -115,7 +117,7 @@ def _without_margin(lines: list[str]) -> list[str]:
     return [f"  {line[margin:]}" for line in inside]
 
 
-def _insight(recognizer: Recognizer, explanation: Explanation) -> tuple[Explanation, Insight | None]:
+def _insight(recognizer: Recognizer, explanation: Explanation, net: str | None) -> tuple[Explanation, Insight | None]:
     """What the page shows; without PyTorch, or without weights in the file, occlusion and a sentence why."""
     from inkdigit.report.explain import Example, Insight
 
@@ -124,7 +126,7 @@ def _insight(recognizer: Recognizer, explanation: Explanation) -> tuple[Explanat
     try:
         with talk.requiring("They need"):
             from inkdigit.training.explain import explain_weights
-        (explanation,), internals = explain_weights(recognizer, [explanation])
+        (explanation,), internals = explain_weights(recognizer, [explanation], net=build_of(net))
     except InkdigitError as exc:
         left_out = f"{NEEDS_TRAINING} {exc}"
         return explanation, Insight((Example(explanation),), left_out=left_out, prepare=recognizer.prepare)

@@ -10,6 +10,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import Net, build_of
 from inkdigit.files import write_atomic
 from inkdigit.training.convert.export import INT8, SUFFIXES, check_format, choose_target, convert, left_out
 
@@ -27,6 +28,7 @@ def export(
     data: Annotated[
         str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; by default what the model learned from.")
     ] = None,
+    net: Net = None,
     force: Force = False,
 ) -> None:
     """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
@@ -41,7 +43,10 @@ def export(
     check_new(target, force=force)
     with talk.interruptible():
         with talk.requiring("Exporting needs"):
-            written = _quantize(recognizer, data) if format_ == INT8 else convert(recognizer, format_)
+            import inkdigit.training.convert.restore  # noqa: F401
+
+            is_int8 = format_ == INT8
+            written = _quantize(recognizer, data) if is_int8 else convert(recognizer, format_, net=build_of(net))
         write_atomic(target, written)
     talk.say(f"Written     {target} ({len(written) / 1000:,.0f} kB)")
     if (line := left_out(recognizer, format_)) is not None:

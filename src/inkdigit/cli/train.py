@@ -12,6 +12,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import build_of
 from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
 from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
@@ -33,14 +34,6 @@ class Where:
     workers: int | None = None
     net: str | None = None
     log_to: tuple[str, ...] = ()
-
-    def build(self) -> Any:
-        """The function that builds the user's network, if there is one; torch is imported."""
-        if self.net is None:
-            return None
-        from inkdigit.training.own.source import load_function
-
-        return load_function(self.net, option="--net")
 
 
 LINE = "line"  # what trains the reader of whole numbers
@@ -241,7 +234,7 @@ def _train(recipe: Recipe, where: Where, *, data: Dataset | str | None, out: Pat
         return train(
             recipe,
             data=data,
-            net=where.build(),
+            net=build_of(where.net),
             log_to=where.log_to,
             out=out,
             device=where.device,
@@ -263,7 +256,7 @@ def _resume(run: str, where: Where) -> Run:
         seconds = time.perf_counter() - began
         return resume(
             run,
-            net=where.build(),
+            net=build_of(where.net),
             device=where.device,
             engine=where.engine,
             address=where.address,
@@ -285,7 +278,7 @@ def _train_seeds(recipe: Recipe, seeds: Sequence[int], where: Where, *, data: st
             recipe,
             seeds,
             data=data,
-            net=where.build(),
+            net=build_of(where.net),
             log_to=where.log_to,
             out=out,
             device=where.device,

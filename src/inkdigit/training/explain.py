@@ -41,9 +41,9 @@ def filters(net: nn.Module) -> Floats:
 def feature_maps(net: nn.Module, images: Gray, *, activated: bool = True) -> dict[str, Floats]:
     """The output of each convolution after its activation: name → float32 (N, C, H, W), in the order of the network.
 
-    `images` is uint8 (N, 28, 28). Without `activated` it is the output of the convolution itself: of a user's network it
-    is not known what follows. Inside a residual unit the second convolution's maps are those after the sum; the
-    1×1 convolution of the shortcut has no maps.
+    `images` is uint8 (N, 28, 28). Inside a residual unit the second convolution's maps are those after the sum; the
+    1×1 convolution of the shortcut has no maps. Without `activated` maps are the output of the convolution itself: of a
+    user's network it is not known what follows.
     """
     maps: dict[str, Floats] = {}
     waiting: list[str] = []  # convolutions whose activation has not run yet

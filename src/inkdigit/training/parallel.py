@@ -174,9 +174,17 @@ def _work(plan: dict[str, Any]) -> tuple[list[str], InkdigitError | None]:
         if (problem := _any(problem, share)) is not None:
             return lines, problem
     try:
-        for row in trial.epochs(
-            state, job.recipe, job.splits, job.device, teacher=job.teacher, own_augment=job.own.changing, share=share, log=lines.append
-        ):
+        rows = trial.epochs(
+            state,
+            job.recipe,
+            job.splits,
+            job.device,
+            teacher=job.teacher,
+            own_augment=job.own.changing,
+            share=share,
+            log=lines.append,
+        )
+        for row in rows:
             if share.is_first:
                 curves.append(job.folder, row)
                 checkpoint.write(job.folder, state)

@@ -232,6 +232,17 @@ class Recipe(BaseModel):
         """The first of `fields` that has not its default."""
         return next((field for field in fields if getattr(self, field) != type(self).model_fields[field].default), None)
 
+    def check_described(self, what: str) -> None:
+        """Check that the recipe says it all: `what` has no functions of the user's.
+
+        Raises:
+            UsageError: its network or a part of its augmentation is external.
+        """
+        own = self.net_source or self.augment_source
+        if self.net == EXTERNAL or own:
+            hint = "Describe the network in the recipe: its layers may be in any order, layers = […]."
+            raise UsageError(f"{what} takes no network or augmentation of your own", received=own, hint=hint)
+
     def listed(self) -> list[Layer]:
         """The layers that are listed one by one."""
         return layers.parse(self.layers)
@@ -241,7 +252,7 @@ class Recipe(BaseModel):
         return classes + (len(OUTLIERS) if self.outliers else 0)
 
     def too_large(self, classes: int = len(DIGITS)) -> str | None:
-        """Why the network is too large to train, with the keys to change; None where it is not, or where it is yours."""
+        """Why the network is too large to train, with the keys to change; None where it is not, or is external."""
         if self.net == EXTERNAL:
             return None
         net = self.size(classes)
@@ -359,7 +370,7 @@ def _first_problem(exc: ValidationError, where: str) -> UsageError:
 def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """`fields` with `changes`; another network replaces all that was said of the one before, and its calibration."""
     external = changes.get("net") == EXTERNAL
-    if not external and not changes.get("layers") or (external and fields.get("net") == EXTERNAL):
+    if not (external or changes.get("layers")) or (external and fields.get("net") == EXTERNAL):
         return {**fields, **changes}
     gone = {*(NET_FIELDS if external else BLOCK_FIELDS), "about", *CALIBRATION}
     return {**{key: value for key, value in fields.items() if key not in gone}, **changes}

@@ -250,9 +250,7 @@ def _finish(
     return Run(job.folder)
 
 
-def _train(
-    job: Job, state: loop.State, device: str, on_tick: OnTick | None, on_epoch: OnEpoch, log: Log
-) -> loop.State:
+def _train(job: Job, state: loop.State, device: str, on_tick: OnTick | None, on_epoch: OnEpoch, log: Log) -> loop.State:
     """Run the loop, here or in the workers that share the run; after each epoch write its row and a checkpoint.
 
     Raises:

@@ -11,12 +11,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 from inkdigit.errors import MissingExtra, UsageError, did_you_mean, first_line
+from inkdigit.training.curves import EPOCH_COLUMNS
 from inkdigit.training.network.loop import Row
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Log
@@ -50,7 +51,7 @@ class TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
 
         purged = after_step + 1 if after_step else None
-        self._writer: Any = SummaryWriter(str(folder), purge_step=purged)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(str(folder), purge_step=purged)
         if not after_step:
             code = "".join(f"    {line}\n" for line in recipe.to_toml().splitlines())  # Markdown
             self._writer.add_text("recipe", code)
@@ -122,13 +123,13 @@ class WandB:
         import wandb
 
         self.errors: tuple[type[Exception], ...] = (wandb.errors.Error,)
-        resume = "allow" if after_step and os.environ.get("WANDB_MODE") != "offline" else None
+        resumes = after_step and os.environ.get("WANDB_MODE") != "offline"
         try:
             self._run: Any = wandb.init(
                 project=os.environ.get("WANDB_PROJECT", PROJECT),
                 name=name,
                 id=run,
-                resume=resume,
+                resume="allow" if resumes else None,
                 config=recipe.model_dump(mode="json", exclude_none=True),
                 settings=wandb.Settings(console="off"),
             )
@@ -171,8 +172,12 @@ def begin(names: Sequence[str], folder: Path) -> dict[str, str]:
     Raises:
         UsageError: a place cannot be used.
     """
-    ids = {"tensorboard": lambda: "", "mlflow": lambda: MLflow.begin(folder.name), "wandb": lambda: uuid.uuid4().hex[:8]}
-    return {name: ids[name]() for name in names}
+    ids = dict.fromkeys(names, "")
+    if "mlflow" in ids:
+        ids["mlflow"] = MLflow.begin(folder.name)
+    if "wandb" in ids:
+        ids["wandb"] = uuid.uuid4().hex[:8]
+    return ids
 
 
 @dataclass(slots=True, eq=False)
@@ -214,8 +219,8 @@ def points(row: Row) -> dict[int, dict[str, float]]:
     for sample in row.samples:
         means = {"step_loss": sample.loss, "step_accuracy": sample.accuracy, "learning_rate": sample.learning_rate}
         found[sample.step] = means
-    figures = {name: value for name, value in asdict(row).items() if name not in ("samples", "step") and value is not None}
-    found[row.step] = found.get(row.step, {}) | figures
+    figures = {name: getattr(row, name) for name in EPOCH_COLUMNS if name != "step"}
+    found[row.step] = found.get(row.step, {}) | {name: value for name, value in figures.items() if value is not None}
     return found
 
 

@@ -33,6 +33,7 @@ from inkdigit.training.data import splits_of
 from inkdigit.training.device import CPU
 from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.training.openings import log_opening
+from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.types import Dataset, Log, silent
 
@@ -75,12 +76,14 @@ def join(
     name: str,
     views: int = 1,
     twin: Recognizer | None = None,
+    net: Build | None = None,
     log: Log = silent,
 ) -> bytes:
     """The bytes of the model file that predicts the mean of `models` over `views`; its figures are not measured.
 
     Temperature and threshold are taken over from `twin`, the ensemble of the members' twins that held images out; else
-    fitted on the images that all members held out; else there are none. The name says how many views there are.
+    fitted on the images that all members held out; else there are none. The name says how many views there are. `net`
+    builds the network of members that are the user's own.
 
     Raises:
         UsageError: models that cannot be joined, other data than they learned from, or a twin that is not one.
@@ -93,16 +96,16 @@ def join(
     if twin is not None:
         _check_twin(twin, recipes, dataset, views)
         temperatures = [member.temperature for member in twin.card.provenance.members]
-    net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
+    joined = Ensemble([restore(model, net=net)[0] for model in models], temperatures, views=views).eval()
     splits = splits_of(dataset, recipes[0])
     classes = models[0].classes
     log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each image.")
     if twin is not None:
         calibration = _taken_over(twin)
     else:
-        calibration = _fitted(net, recipes, splits, classes=len(classes), log=log)
+        calibration = _fitted(joined, recipes, splits, classes=len(classes), log=log)
     return model_file.model_bytes(
-        net,
+        joined,
         f"{name}-views{views}" if views > 1 else name,
         classes=classes,
         kind=models[0].prepare,

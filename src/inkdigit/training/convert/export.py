@@ -13,6 +13,7 @@ from inkdigit.runs import MODEL, RECIPE, check_place
 
 if TYPE_CHECKING:
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.training.own.network import Build
 
 INT8 = "onnx-int8"  # the only format that needs data, see `int8.py`
 # Format → the end of the name of its file.
@@ -67,8 +68,8 @@ def left_out(recognizer: Recognizer, name: str) -> str | None:
     return f"Left out: {outputs}. A Keras file has the probabilities alone: it answers every image, and rejects none."
 
 
-def convert(recognizer: Recognizer, name: str) -> bytes:
-    """The bytes of a file in a format that needs no data.
+def convert(recognizer: Recognizer, name: str, *, net: Build | None = None) -> bytes:
+    """The bytes of a file in a format that needs no data; `net` builds the network of a model that is the user's own.
 
     Raises:
         UsageError: the model has no trainable weights.
@@ -78,4 +79,5 @@ def convert(recognizer: Recognizer, name: str) -> bytes:
 
     if name == "keras":
         return keras.keras_bytes(recognizer)
-    return weights.pt2_bytes(recognizer) if name == "pt2" else weights.safetensors_bytes(recognizer)
+    to_bytes = weights.pt2_bytes if name == "pt2" else weights.safetensors_bytes
+    return to_bytes(recognizer, net=net)

@@ -25,8 +25,9 @@ from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.files import writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.model_file import verify
-from inkdigit.training.convert.restore import restore
+from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.network import nets
+from inkdigit.training.recipe import EXTERNAL
 from inkdigit.types import SIDE, Floats, Gray
 
 SUFFIX = ".keras"  # Keras opens no file without it
@@ -48,6 +49,9 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
         ParityError: the Keras file does not predict what the model file does.
         MissingExtra: Keras is not installed.
     """
+    if recipe_of(recognizer).net == EXTERNAL:
+        hint = "Its model file runs wherever ONNX does."
+        raise UsageError(f"{recognizer.path} is a network of your own, which Keras may not have layers for", hint=hint)
     net, recipe = restore(recognizer)
     if recipe.moments:
         raise UsageError(f"{recognizer.path} normalises moments, which no stock layer of Keras does", hint=NO_MOMENTS)
@@ -200,7 +204,7 @@ class _Chain:
         if self.flattened is None:
             return weight
         h, w, c = self.flattened
-        return weight.unflatten(-1, (c, h, w)).movedim(-3, -1).flatten(-3)
+        return weight.reshape(*weight.shape[:-1], c, h, w).movedim(-3, -1).flatten(-3)
 
     def _residual(self, x: Any, name: str, block: nets.Residual) -> Any:
         y, shortcut = x, x

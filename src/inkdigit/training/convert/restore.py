@@ -73,8 +73,8 @@ def _restore_own(recognizer: Recognizer, recipe: Recipe, own: Build | None) -> n
         net.load_state_dict(_weights(recognizer.path, net.state_dict().keys()), strict=False)
     except RuntimeError as exc:
         raise UsageError(f"net is not the network of {recognizer.path}: {first_line(exc)}", expected=expected) from exc
-    probs = predict(net, torch.tensor(test.images), classes=len(card.classes))
-    probs = probs.at(card.calibration.temperature).of_classes.softmax(1)
+    outputs = predict(net, torch.tensor(test.images), classes=len(card.classes)).at(card.calibration.temperature)
+    probs = outputs.of_classes.softmax(1)
     if not np.abs(probs.numpy() - test.probs).max() <= TOLERANCE[card.numbers]:
         raise UsageError(f"net with the weights of {recognizer.path} predicts something else", expected=expected)
     return net

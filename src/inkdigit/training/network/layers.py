@@ -107,7 +107,7 @@ def _read(text: str, number: int, before: Shape, *, normed: bool) -> Layer:
         size = size or 2
     valid = bool(numbers.get("valid"))
     if kernel and not valid and kernel % 2 == 0:
-        raise ValueError("an even kernel needs valid, which adds no padding" if kind == "conv" else "the kernel is even")
+        raise ValueError(f"its kernel must be odd{', or valid, which adds no padding' * (kind == 'conv')}")
     share = float(numbers.get("share") or 0)
     layer = Layer(number, kind, size, kernel, max(stride, 1), valid, share, before, before, normed)
     return _shaped(layer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from inkdigit.errors import UsageError
 from inkdigit.training.network.layers import Layer
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import OUTLIERS, SIDE
+from inkdigit.types import SIDE
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -374,22 +374,19 @@ def describe(net: nn.Sequential) -> list[str]:
     net.eval()
     with torch.no_grad():
         for name, layer in net.named_children():
-            inside = _describe_inside(layer) if name == OWN else nullcontext([])
-            with inside as further:
+            with _described(layer if name == OWN else nn.Identity()) as inside:
                 x = layer(x)
-            lines += [*further, _line(name, layer, x)]
+            lines += [*inside, _line(name, layer, x)]
     net.train(was_training)
     return lines
 
 
 @contextmanager
-def _describe_inside(own: nn.Module) -> Iterator[list[str]]:
+def _described(own: nn.Module) -> Iterator[list[str]]:
     """The lines of the layers that a network of the user's own calls within the block."""
     lines: list[str] = []
     hooks = [
-        layer.register_forward_hook(
-            lambda module, _, out, name=name: lines.append(_line(f"{OWN}.{name}", module, out))  # type: ignore[misc]
-        )
+        layer.register_forward_hook(lambda module, _, out, name=name: lines.append(_line(f"{OWN}.{name}", module, out)))
         for name, layer in own.named_modules()
         if not list(layer.children())
     ]

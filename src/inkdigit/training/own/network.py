@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable
+import io
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import torch
 import torch.nn.functional as F
@@ -47,7 +50,7 @@ def build(function: Build, outputs: int) -> nn.Module:
         raise UsageError("net cannot be called", expected="a function that returns an nn.Module", received=function)
     try:
         net = function(**({OUTPUTS: outputs} if _takes_outputs(function) else {}))
-    except Exception as exc:  # noqa: BLE001  the user's code may raise anything
+    except Exception as exc:  # the user's code may raise anything
         raise UsageError(f"The network cannot be built: {told(exc, file_of(function))}") from exc
     if not isinstance(net, nn.Module):
         raise UsageError("net returns no network", expected="an nn.Module", received=type(net).__name__)
@@ -81,10 +84,10 @@ def check(net: nn.Sequential, function: Build, images: Gray, *, outputs: int) ->
         loss = F.cross_entropy(trained(x), labels)
         if not loss.requires_grad:
             raise UsageError("The network's output does not depend on weights that can be trained")
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
     except InkdigitError:
         raise
-    except Exception as exc:  # noqa: BLE001  the user's code may raise anything
+    except Exception as exc:  # the user's code may raise anything
         size = " × ".join(map(str, x.shape))
         raise UsageError(
             f"The network cannot be trained: {told(exc, file_of(function))}",
@@ -102,7 +105,9 @@ def _check_outputs(given: object, images: int, outputs: int) -> None:
         hint = None
         if given.ndim == 2 and len(given) == images:
             hint = f"A function with a parameter {OUTPUTS!r} is given their number: the classes, and kinds of outliers."
-        raise UsageError("The network's output has another shape", expected=expected, received=tuple(given.shape), hint=hint)
+        raise UsageError(
+            "The network's output has another shape", expected=expected, received=tuple(given.shape), hint=hint
+        )
     if not given.is_floating_point():
         raise UsageError("The network's output is not of floats", expected=expected, received=given.dtype)
     if not bool(given.isfinite().all()):
@@ -113,11 +118,16 @@ def _check_weights(net: nn.Module) -> None:
     if not any(weight.requires_grad for weight in net.parameters()):
         raise UsageError("The network has no weights that can be trained", expected="parameters with requires_grad")
     if (count := parameters(net)) > MAX_PARAMETERS:
-        raise UsageError("The network is too large", expected=f"{MAX_PARAMETERS:,} weights at most", received=f"{count:,}")
+        raise UsageError(
+            "The network is too large", expected=f"{MAX_PARAMETERS:,} weights at most", received=f"{count:,}"
+        )
     for name, value in net.state_dict().items():
         if not isinstance(value, Tensor) or value.dtype not in TYPES.values() or value.layout != torch.strided:
-            received = f"{name.removeprefix('own.')}, {getattr(value, 'dtype', type(value).__name__)}"
-            raise UsageError("The network's state does not fit into a checkpoint", expected="plain tensors", received=received)
+            raise UsageError(
+                f"The network's state does not fit into a checkpoint: {name.removeprefix('own.')}",
+                expected="a tensor of a common type of numbers",
+                received=getattr(value, "dtype", type(value).__name__),
+            )
 
 
 def check_export(net: nn.Sequential, dataset: Dataset) -> None:
@@ -127,22 +137,35 @@ def check_export(net: nn.Sequential, dataset: Dataset) -> None:
         UsageError: it cannot be written as ONNX, or the file predicts something else.
     """
     try:
-        model_file.model_bytes(
-            copy.deepcopy(net),
-            "untrained",
-            classes=dataset.classes,
-            kind=dataset.prepare,
-            calibration=Calibration(),
-            samples=dataset.train.images,
-            provenance=Provenance(),
-        )
+        with _quiet():
+            model_file.model_bytes(
+                copy.deepcopy(net),
+                "untrained",
+                classes=dataset.classes,
+                kind=dataset.prepare,
+                calibration=Calibration(),
+                samples=dataset.train.images,
+                provenance=Provenance(),
+            )
     except InkdigitError as exc:
         raise UsageError(
             f"The network cannot be exported: {exc.problem}",
             hint="Does it draw random numbers in evaluation mode, or branch on the values of an image?",
         ) from exc
-    except Exception as exc:  # noqa: BLE001  PyTorch's exporter has many kinds of errors, and none in common
+    except Exception as exc:  # PyTorch's exporter has many kinds of errors, and none in common
         raise UsageError(f"The network cannot be written as ONNX: {_cause(exc)}") from exc
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing of what PyTorch prints of a network that it cannot export: pages, of which the error has the reason."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def _cause(exc: BaseException) -> str:

@@ -132,8 +132,8 @@ def missing_net(recipe: Recipe, file: Path | None = None) -> UsageError:
     """The error of a recipe, or a model file, whose network is external and not given."""
     it = f"{recipe.name} has a network" if file is None else f"{file} holds the weights of a network"
     named = f", {recipe.net_source}" if recipe.net_source else ""
-    call = "net=… in Python" + (", --net FILE.py:NAME on the command line" if file is None else "")
-    return UsageError(f"{it} of your own{named}, which is not in it", hint=f"Give the function that builds it: {call}.")
+    hint = "Give the function that builds it: net=… in Python, --net FILE.py:NAME on the command line."
+    return UsageError(f"{it} of your own{named}, which is not in it", hint=hint)
 
 
 def _difference(source: Source, stored: Path) -> str | None:
