@@ -112,10 +112,11 @@ def start(net: nn.Sequential, recipe: Recipe) -> State:
 def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer that the recipe names; its learning rate is set again before every step."""
     weights, rate, decay = list(net.parameters()), recipe.learning_rate, recipe.weight_decay
+    fused = recipe.net != EXTERNAL  # which wants a gradient for every weight in every step
     match recipe.optimizer:
         case "sgd":
             return torch.optim.SGD(
-                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=True
+                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=fused
             )
         case "adam":
             return torch.optim.Adam(weights, rate, betas=recipe.betas, weight_decay=decay)
@@ -126,7 +127,7 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         case "adadelta":
             return torch.optim.Adadelta(weights, rate, weight_decay=decay)
         case "muon":
-            return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay)
+            return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay, fused=fused)
 
 
 def length(recipe: Recipe, images: int) -> tuple[int, int]:

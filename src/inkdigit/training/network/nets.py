@@ -155,17 +155,17 @@ def _before(recipe: Recipe, mean: float, std: float) -> OrderedDict[str, nn.Modu
     return layers
 
 
-class FirstOutputs(nn.Module):
-    """The outputs of the classes alone, of a network that also has some for outliers."""
+class FirstOutputs(nn.Sequential):
+    """The outputs of the classes alone, of a network that may also have some for outliers."""
 
-    def __init__(self, net: nn.Module, classes: int) -> None:
+    def __init__(self, net: nn.Sequential, classes: int) -> None:
         """`net` gives (N, K + M), of which this keeps (N, K)."""
-        super().__init__()
-        self.net, self.classes = net, classes
+        super().__init__(OrderedDict(net.named_children()))
+        self.classes = classes
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, 1, 28, 28) → (N, K)."""
-        logits: Tensor = self.net(x)[:, : self.classes]
+        logits: Tensor = super().forward(x)[:, : self.classes]
         return logits
 
 
@@ -173,7 +173,7 @@ def only_classes(net: nn.Sequential, classes: int) -> nn.Sequential:
     """`net` without the outputs of outliers; `net` itself where there are none."""
     output = net[-1]
     if not isinstance(output, nn.Linear):  # a network of the user's own
-        return nn.Sequential(FirstOutputs(net, classes)).train(net.training)
+        return FirstOutputs(net, classes).train(net.training)
     if output.out_features == classes:
         return net
     inside = nn.Linear(output.in_features, classes)
