@@ -1,4 +1,4 @@
-"""A network, an augmentation and a listener of the user's own: a run with them, resumed and restored; and what is wrong."""
+"""A network, an augmentation and a listener of the user's own: trained, resumed, restored; and what is wrong."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 from inkdigit import runs
 from inkdigit.data.splits import Splits
@@ -50,10 +50,10 @@ class Net(nn.Module):
         self.register_buffer("mask", torch.ones(width, 1, 1, dtype=torch.bool))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.relu(self.conv(x))
+        x = functional.relu(self.conv(x))
         if not self.training or torch.rand(()) < 0.5:  # some weights have no gradient in some steps
-            x = F.relu(self.conv3(F.relu(self.conv2(x))))
-        x = F.max_pool2d(x * self.mask, 4)
+            x = functional.relu(self.conv3(functional.relu(self.conv2(x))))
+        x = functional.max_pool2d(x * self.mask, 4)
         return self.output(self.norm(x.view(-1, self.output.in_features)))
 
 
@@ -170,12 +170,12 @@ class Two(nn.Linear):
 
 class Fixed(Two):
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.reshape(2, 784), self.weight)
+        return functional.linear(x.reshape(2, 784), self.weight)
 
 
 class Chance(Two):
     def forward(self, x: Tensor) -> Tensor:
-        return F.linear(F.dropout(x.flatten(1)), self.weight)  # in evaluation mode, too
+        return functional.linear(functional.dropout(x.flatten(1)), self.weight)  # in evaluation mode, too
 
 
 def dense(outputs: int) -> nn.Module:
