@@ -68,9 +68,9 @@ def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, sou
     [
         ([], 2, "either a RECIPE or --resume RUN"),
         (["fast", "--resume", "x"], 2, "either a RECIPE or --resume RUN"),
-        (["--resume", "x", "--seed", "0"], 2, "no --data, --out, --seed, --set or --log"),
-        (["--resume", "x", "--set", "epochs=3"], 2, "no --data, --out, --seed, --set or --log"),
-        (["--resume", "x", "--log", "wandb"], 2, "no --data, --out, --seed, --set or --log"),
+        (["--resume", "x", "--seed", "0"], 2, "none of --data --out --seed --set --log"),
+        (["--resume", "x", "--set", "epochs=3"], 2, "none of --data --out --seed --set --log"),
+        (["--resume", "x", "--log", "wandb"], 2, "none of --data --out --seed --set --log"),
         (["fast", "--log", "tensorbord"], 2, "Did you mean tensorboard?"),
         (["fast", "--net", "none.py:build"], 2, "--net: there is no file none.py"),
         (["fast", "--net", "a.py:build", "--set", "filters=[3]"], 2, "--net is all of the network"),

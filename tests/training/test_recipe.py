@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkdigit.errors import UsageError
+from inkdigit.measure.seeds import parse_seeds
 from inkdigit.parsing import parse_toml
 from inkdigit.training.network.size import MAX_PARAMETERS, MAX_VALUES
-from inkdigit.training.recipe import Recipe, bundled, parse_changes, parse_seeds
+from inkdigit.training.recipe import Recipe, bundled, parse_changes
 
 OTHER = {  # for every field a value that is not its default
     "name": "other",

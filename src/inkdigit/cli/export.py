@@ -43,7 +43,7 @@ def export(
     check_new(target, force=force)
     with talk.interruptible():
         with talk.requiring("Exporting needs"):
-            import inkdigit.training.convert.restore  # noqa: F401
+            import inkdigit.training.convert.restore  # noqa: F401  with PyTorch, before a file of the user's needs it
 
             is_int8 = format_ == INT8
             written = _quantize(recognizer, data) if is_int8 else convert(recognizer, format_, net=build_of(net))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Net = Annotated[
     str | None,
-    typer.Option(metavar="FILE.py:NAME", help="A function that builds the model's network, if it is yours."),
+    typer.Option(metavar="FILE.py:NAME", help="A function that builds a network of your own."),
 ]
 
 

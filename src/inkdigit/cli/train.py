@@ -12,7 +12,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
-from inkdigit.cli.own import build_of
+from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
 from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
@@ -39,6 +39,7 @@ class Where:
 LINE = "line"  # what trains the reader of whole numbers
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
+LogTo = Annotated[list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe.")]
 
 
@@ -68,13 +69,8 @@ def train(
     workers: Annotated[
         int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")
     ] = None,
-    net: Annotated[
-        str | None,
-        typer.Option(metavar="FILE.py:NAME", help="A function that builds your own network, in place of the recipe's."),
-    ] = None,
-    log: Annotated[
-        list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")
-    ] = None,
+    net: Net = None,
+    log: LogTo = None,
 ) -> None:
     """Train a model from raw data and write a model file and a report.
 
@@ -86,29 +82,28 @@ def train(
         hint = "The same command with --seeds continues where it was stopped."
         raise UsageError("--seeds already names the runs", expected="no --seed and no --resume", hint=hint)
     if resume is not None and (data or out or seed is not None or set_ or log):
-        expected = "no --data, --out, --seed, --set or --log"
-        raise UsageError("--resume continues a run as it was begun", expected=expected)
+        raise UsageError("--resume continues a run as it was begun", expected="none of --data --out --seed --set --log")
     _check_engine(engine, address, workers, seeds, resume)
     if recipe == LINE or (resume is not None and _is_line(resume)):
         if seeds is not None or device != "auto" or engine != "local" or net or log:
             raise UsageError("The line reader is trained on the processor, with one seed", expected="no such options")
         _train_line(resume, set_, data=data, out=out, seed=seed)
         return
-    from inkdigit.training.recipe import Recipe, parse_seeds
+    from inkdigit.measure.seeds import parse_seeds
+    from inkdigit.training.recipe import Recipe
 
     where = Where(device, engine, address, workers, net, tuple(log or ()))
     if resume is not None:
         _print_run(_resume(resume, where))
         return
-    changes = _changes(set_, seed)
-    _check_net(net, changes)
+    changes = _changes(set_, seed, net)
+    loaded = Recipe.load(str(recipe), changes)
     if seeds is None:
-        _print_run(_train(Recipe.load(str(recipe), changes), where, data=data, out=out))
+        _print_run(_train(loaded, where, data=data, out=out))
         return
     if "seed" in changes:
         raise UsageError("--seeds already names the seeds", expected="no --set seed=…")
-    numbers = parse_seeds(seeds)
-    _print_seeds(_train_seeds(Recipe.load(str(recipe), changes), numbers, where, data=data, out=out))
+    _print_seeds(_train_seeds(loaded, parse_seeds(seeds), where, data=data, out=out))
 
 
 def _check_engine(engine: str, address: str | None, workers: int | None, seeds: str | None, resume: str | None) -> None:
@@ -125,18 +120,6 @@ def _check_engine(engine: str, address: str | None, workers: int | None, seeds: 
         raise UsageError("--workers share one run, and --seeds are several", expected="one of the two")
     if on_ray and seeds is None and workers is None and resume is None:
         raise UsageError("It is not clear what the cluster shall share", expected="--seeds 0-4, or --workers 2")
-
-
-def _check_net(net: str | None, changes: Mapping[str, Any]) -> None:
-    """Check that the network is described once.
-
-    Raises:
-        UsageError: --net names it, and --set changes it.
-    """
-    from inkdigit.training.recipe import NET_FIELDS
-
-    if net is not None and (both := [field for field in changes if field in NET_FIELDS]):
-        raise UsageError("--net is all of the network", expected="no --set of its layers", received=", ".join(both))
 
 
 def kaggle(
@@ -217,10 +200,17 @@ def _train_line(
     )
 
 
-def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
-    from inkdigit.training.recipe import parse_changes
+def _changes(assignments: list[str] | None, seed: int | None, net: str | None = None) -> dict[str, Any]:
+    """The fields that the options change.
+
+    Raises:
+        UsageError: --net names the network, and --set changes it.
+    """
+    from inkdigit.training.recipe import NET_FIELDS, parse_changes
 
     changes = parse_changes(assignments or [])
+    if net is not None and (both := [field for field in changes if field in NET_FIELDS]):
+        raise UsageError("--net is all of the network", expected="no --set of its layers", received=", ".join(both))
     return changes if seed is None else {**changes, "seed": seed}
 
 

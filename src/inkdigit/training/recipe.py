@@ -61,14 +61,22 @@ CALIBRATION = ("temperature", "accept_score", "calibrated_on")
 OF_THE_TWIN = {*HELD_OUT_BY, *CALIBRATION, "name", "about", "data", "teacher", "net_source", "augment_source"}
 # What describes a network by blocks, and in any way: another description takes the place of all of these.
 BLOCK_FIELDS = (
-    *("block", "filters", "kernel", "convs_per_block", "pooling", "pool_first", "padding", "whiten", "dropout"),
-    *("head", "dense", "dense_dropout"),
+    "block",
+    "filters",
+    "kernel",
+    "convs_per_block",
+    "pooling",
+    "pool_first",
+    "padding",
+    "whiten",
+    "dropout",
+    "head",
+    "dense",
+    "dense_dropout",
 )
 NET_FIELDS = (*BLOCK_FIELDS, "layers", "batch_norm", "activation", "initializer")
 EXTERNAL = "external"  # the `net` of a recipe whose network is the user's own
 FOLDER = Path(__file__).parent / "recipes"
-MAX_SEEDS = 1_000  # of one `--seeds`: so many runs of half a minute take a night
-SEED_DIGITS = 10  # a random seed is below 2**31
 
 
 class Recipe(BaseModel):
@@ -114,13 +122,11 @@ class Recipe(BaseModel):
     head: Literal["flatten", "global_average", "global_max"] = "flatten"
     dense: tuple[Units, ...] = Field((), max_length=MAX_DENSE)  # units of the dense layers before the output
     dense_dropout: float = Field(0.0, ge=0, lt=1)  # after each of them, and before the output
-    # In place of the blocks, the layers in any order, as in ["conv 32 3", "batch_norm", "relu", "max_pool", "flatten"];
-    # then the output. docs/own-network.md has them all; residual layers have the `batch_norm` and `activation` above.
+    # In place of the blocks, layers in any order: ["conv 32 3", "relu", "flatten"]; docs/own-network.md has them all.
     layers: tuple[str, ...] = Field((), max_length=MAX_LAYERS)
-    # In place of all these, your own: `net=` in Python, --net on the command line. Training writes down which it was.
-    net: Literal["recipe", "external"] = "recipe"
-    net_source: str | None = Field(None, max_length=200)  # as in model.py:build
-    net_sha256: str | None = Field(None, max_length=64)  # of its source
+    net: Literal["recipe", "external"] = "recipe"  # external: your own, `net=` in Python, --net on the command line
+    net_source: str | None = Field(None, max_length=200)  # as in model.py:build; training writes down which it was
+    net_sha256: str | None = Field(None, max_length=64)
 
     # Loss
     loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = "sparse_categorical_crossentropy"
@@ -197,10 +203,9 @@ class Recipe(BaseModel):
 
     def _check_consistent(self) -> None:
         """Raise a ValueError for fields that exclude each other."""
-        if self.net == EXTERNAL and (field := self._first_set(NET_FIELDS)):
-            raise ValueError(f"net = 'external' is all of the network: leave out {field}")
-        if self.layers and (field := self._first_set(BLOCK_FIELDS)):
-            raise ValueError(f"layers are all of the network: leave out {field}")
+        if given := [field for field in self._unused() if field in self.model_dump(exclude_defaults=True)]:
+            what = "net = 'external' is" if self.net == EXTERNAL else "layers are"
+            raise ValueError(f"{what} all of the network: leave out {given[0]}")
         blocks = len(self.filters)
         for field in PER_BLOCK:
             value = getattr(self, field)
@@ -228,20 +233,16 @@ class Recipe(BaseModel):
         if problem := self.too_large():
             raise ValueError(problem)
 
-    def _first_set(self, fields: Iterable[str]) -> str | None:
-        """The first of `fields` that has not its default."""
-        return next((field for field in fields if getattr(self, field) != type(self).model_fields[field].default), None)
+    def _unused(self) -> tuple[str, ...]:
+        """The fields that do not count, because another one is all of the network."""
+        return NET_FIELDS if self.net == EXTERNAL else BLOCK_FIELDS if self.layers else ()
 
     def check_described(self, what: str) -> None:
-        """Check that the recipe says it all: `what` has no functions of the user's.
-
-        Raises:
-            UsageError: its network or a part of its augmentation is external.
-        """
-        own = self.net_source or self.augment_source
-        if self.net == EXTERNAL or own:
-            hint = "Describe the network in the recipe: its layers may be in any order, layers = […]."
-            raise UsageError(f"{what} takes no network or augmentation of your own", received=own, hint=hint)
+        """Raise a UsageError if the network or the augmentation is the user's own, which `what` cannot use."""
+        if self.net == EXTERNAL or self.augment_sha256:
+            received = self.net_source or self.augment_source or EXTERNAL
+            hint = "Describe the network in the recipe: layers = […] has them in any order."
+            raise UsageError(f"{what} takes no network or augmentation of your own", received=received, hint=hint)
 
     def listed(self) -> list[Layer]:
         """The layers that are listed one by one."""
@@ -340,9 +341,8 @@ class Recipe(BaseModel):
 
         TOML writes texts, numbers, booleans and lists as JSON does, with the exception of one character.
         """
-        unused = NET_FIELDS if self.net == EXTERNAL else BLOCK_FIELDS if self.layers else ()
-        fields = ((key, value) for key, value in self.model_dump(exclude={*unused}).items() if value is not None)
-        text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields)
+        used = self.model_dump(exclude={*self._unused()}, exclude_none=True)
+        text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in used.items())
         return text.replace("\x7f", "\\u007f")
 
     @property
@@ -426,25 +426,6 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError as exc:
             raise UsageError(f"--set {shorten(key.strip())}: {exc}", received=shorten(text.strip())) from exc
     return changes
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read the random seeds of "0-4", "0,2,5" or "7".
-
-    Raises:
-        UsageError: anything else, or more than a thousand.
-    """
-    seeds: list[int] = []
-    for piece in text.split(","):
-        low, dash, high = (word.strip() for word in piece.partition("-"))
-        numbers = all(word.isdecimal() and len(word) <= SEED_DIGITS for word in ((low, high) if dash else (low,)))
-        if not numbers or int(high or low) < int(low):
-            expected = "numbers from 0 up, as in 0-4 or 0,2,5"
-            raise UsageError(f"--seeds {text[:80]!r} does not name random seeds", expected=expected)
-        if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
-            raise UsageError("These are too many random seeds", expected=f"{MAX_SEEDS:,} at most", received=text[:80])
-        seeds += range(int(low), int(high or low) + 1)
-    return seeds
 
 
 def shorten(value: Any) -> str:

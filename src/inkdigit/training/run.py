@@ -27,7 +27,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 import inkdigit.runs as runs
+from inkdigit.data.splits import Splits
 from inkdigit.errors import DataError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
@@ -36,7 +39,7 @@ from inkdigit.scale.cluster import check_workers, connected
 from inkdigit.training import curves, environment, parallel, tracking, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
 from inkdigit.training.device import choose_device, gpu_memory, use_threads
-from inkdigit.training.distill import open_teacher
+from inkdigit.training.distill import Teacher, open_teacher
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.network.augment import Augment
 from inkdigit.training.own.network import Build
@@ -45,7 +48,7 @@ from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnEpoch, OnTick
-from inkdigit.types import DataLike, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,14 +99,13 @@ def train(
     cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
     spent on importing this file, for the report.
 
-    `net` builds a network of your own, float (N, 1, 28, 28) → (N, K), in place of the recipe's: its pixels come as the
-    recipe normalises them, and a parameter `outputs` of it is given their number. `augment` changes each batch, float
-    (B, 1, 28, 28) of 0–255, after the recipe's augmentation. `on_epoch` is called with the row of each epoch, and
-    `log_to` names where else rows go: tensorboard, mlflow, wandb. With workers both come after the training.
+    `net` builds a network of your own, float (N, 1, 28, 28) → (N, K); a parameter `outputs` of it is given K. `augment`
+    changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `on_epoch` is given the row of each epoch, and
+    `log_to` names where else rows go: tensorboard, mlflow, wandb; with workers, when the training ends.
 
     Raises:
-        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher, a
-            network or augmentation that does not work; or another training is at work in `out`.
+        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher,
+            network or augmentation; or another training is at work in `out`.
         EngineError: there is no cluster at the address, or its processes keep dying.
         DataError: the data cannot be used.
         ModelFileError: the teacher's file cannot be used.
@@ -111,19 +113,15 @@ def train(
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = Recipe.load(recipe)
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     own, places = Own(net, augment), tracking.check(log_to)
     recipe = own.noted_in(recipe if seed is None else recipe.change({"seed": seed}))
     on_ray = check_workers(engine, address, workers)
     with connected(address, workers=workers) if on_ray else nullcontext():
         with _clock() as seconds:
             target = choose_device("auto" if on_ray and device == "cuda" else device)  # of this process
-            dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
-            teacher = open_teacher(recipe, dataset)
-            splits = splits_of(dataset, recipe)
-            built = trial.build(recipe, splits, len(dataset.classes), own=net)
-            own.check(built, dataset)
+            dataset, teacher, splits = _open(recipe, recipe.data if data is None else data, log)
+            built = _build(recipe, dataset, splits, own)
             recipe = recipe.change(sources_of(source or data, recipe))  # so that recipe.toml alone repeats the run
             about = environment.describe(dataset, source=recipe.data, device=target)
             about["teacher"] = None if teacher is None else teacher.describe().to_json()
@@ -132,16 +130,35 @@ def train(
             folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
         with locked(folder, "training"):
             check_free(folder)  # another training may have written here in the meantime
-            write_atomic(folder / runs.RECIPE, recipe.to_toml())
-            own.write(folder)
             about["logged"] = tracking.begin(places, folder)
-            write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
-            with gpu_memory("Train on the processor: --device cpu."):
-                state = loop.start(built.to(target), recipe)
-            checkpoint.write(folder, state)
             job = Job(folder, recipe, dataset, splits, about, target, teacher, own)
+            state = _begin(job, built)
             spent = _before_training(import_seconds, seconds())
             return _finish(job, state, device=device, seconds=spent, on_tick=on_tick, on_epoch=on_epoch, log=log)
+
+
+def _open(recipe: Recipe, data: DataLike, log: Log) -> tuple[Dataset, Teacher | None, Splits]:
+    """The data, the teacher and the splits of a recipe."""
+    dataset = open_for(recipe, data, log=log)
+    return dataset, open_teacher(recipe, dataset), splits_of(dataset, recipe)
+
+
+def _build(recipe: Recipe, dataset: Dataset, splits: Splits, own: Own) -> nn.Sequential:
+    """The network before its first step; the user's own functions are tried before anything is written."""
+    net = trial.build(recipe, splits, len(dataset.classes), own=own.net)
+    own.check(net, dataset)
+    return net
+
+
+def _begin(job: Job, net: nn.Sequential) -> loop.State:
+    """Write what a run begins with: recipe, environment, the state before its first step."""
+    write_atomic(job.folder / runs.RECIPE, job.recipe.to_toml())
+    job.own.write(job.folder)
+    write_atomic(job.folder / runs.ENVIRONMENT, json.dumps(job.about, indent=1))
+    with gpu_memory("Train on the processor: --device cpu."):
+        state = loop.start(net.to(job.device), job.recipe)
+    checkpoint.write(job.folder, state)
+    return state
 
 
 def resume(

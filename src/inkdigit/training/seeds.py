@@ -107,9 +107,8 @@ def train_seeds(
     """Train `recipe` with each of `seeds`; the runs are written to `out`, else under `runs/`.
 
     With the engine `local` they are trained one after the other. With `ray` each is a task of the cluster at `address`,
-    with one core and one thread; they end in any order, and `on_tick` is not called. A seed whose loss is no longer a
-    number, or whose file does not predict what its network does, does not stop the others. The other arguments are
-    those of `run.train`.
+    with one core and one thread; they end in any order, and `on_tick` is not called. A seed that diverges, or whose
+    file does not predict what its network does, does not stop the others. The other arguments are as for `run.train`.
 
     Raises:
         UsageError: no seed, a seed twice, an unknown recipe, source, device or engine, or the same is being trained
@@ -120,18 +119,16 @@ def train_seeds(
         OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
     on_ray = uses_ray(engine, address)
-    own = Own(net, augment)
-    recipe, logged = own.noted_in(recipe), tracking.check(log_to)
+    own, places = Own(net, augment), tracking.check(log_to)
+    recipe = own.noted_in(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe))
     here = "auto" if on_ray and device == "cuda" else device  # this machine need not have what the cluster has
     dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, own, here, log=log)
     recipe = recipe.change(sources_of(data, recipe))
     identity = _identity(recipe, dataset.sha256, recipe.teacher and ModelFile.of(find(recipe.teacher)).sha256)
     with connected(address) if on_ray else nullcontext():
-        gpus = on_ray and has_gpus(device)
         plan = _Plan(
             _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
             recipe,
@@ -141,16 +138,13 @@ def train_seeds(
             is_opened=isinstance(data, Dataset),
             identity=identity,
             device=device,
-            gpus=gpus,
+            gpus=on_ray and has_gpus(device),
             log=log,
             on_tick=on_tick,
             own=own,
-            log_to=logged,
+            log_to=places,
         )
-        if on_ray:
-            _train_set(plan, lambda: _train_on_ray(plan))
-        else:
-            _train_set(plan, lambda: _train_all(plan, import_seconds))
+        _train_set(plan, lambda: _train_on_ray(plan) if on_ray else _train_all(plan, import_seconds))
     if not plan.entries:
         raise TrainingError("No seed could be trained", received=next(iter(plan.missing.values())))
     return Trained(plan.folder, _seeds(plan))
@@ -332,13 +326,12 @@ def _end(plan: _Plan, seed: int, error: InkdigitError | None) -> None:
 
 
 def _train(plan: _Plan, seed: int, place: Path, import_seconds: float | None) -> None:
-    data = plan.dataset if plan.is_opened else None
-    more: dict[str, Any] = {"import_seconds": import_seconds, "log": plan.log, "on_tick": plan.on_tick}
-    more |= {"net": plan.own.net, "augment": plan.own.augment}
+    more: dict[str, Any] = {"data": plan.dataset if plan.is_opened else None, "device": plan.device, "log": plan.log}
+    more |= {"import_seconds": import_seconds, "on_tick": plan.on_tick} | plan.own.functions
     if (place / runs.RECIPE).is_file():
-        run.resume(place, data=data, device=plan.device, **more)
+        run.resume(place, **more)
     else:
-        run.train(plan.of_seed(seed), data=data, out=place, device=plan.device, log_to=plan.log_to, **more)
+        run.train(plan.of_seed(seed), out=place, log_to=plan.log_to, **more)
 
 
 def _train_on_ray(plan: _Plan) -> None:
@@ -414,7 +407,7 @@ def _train_apart(
     lines: list[str] = []
     sys.argv = argv  # for env.json: the command is that of the user
     use_threads(1)  # the core that the task has
-    more: dict[str, Any] = {"net": own.net, "augment": own.augment, "device": device, "log": lines.append}
+    more: dict[str, Any] = {"device": device, "log": lines.append} | own.functions
     try:
         check_shared(mark)
         if checkpoint.exists(place):

@@ -37,8 +37,16 @@ UNSIGNED = "0" * 64  # in the place of the checksum while it is computed
 LENGTH_BYTES = 8  # safetensors begins with the length of its header
 MAX_HEADER_BYTES = 2**22  # ours have a hundred bytes per tensor, and networks at most some thousand tensors
 TYPES = {  # of the tensors in networks and optimizers; ours have the first two, a user's may have the others
-    **{"F32": torch.float32, "I64": torch.int64, "F64": torch.float64, "F16": torch.float16, "BF16": torch.bfloat16},
-    **{"I32": torch.int32, "I16": torch.int16, "I8": torch.int8, "U8": torch.uint8, "BOOL": torch.bool},
+    "F32": torch.float32,
+    "I64": torch.int64,
+    "F64": torch.float64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
 }
 MAX_STEPS = 2**53  # whole numbers up to here are exact in the CSV's floats
 

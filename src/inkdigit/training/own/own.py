@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,11 @@ class Own:
         for what, source in self.sources():
             changes |= {f"{what}_source": source.name, f"{what}_sha256": source.sha256}
         return recipe.change(changes) if changes else recipe
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        """Both, as `train` and `resume` take them."""
+        return {NET: self.net, AUGMENT: self.augment}
 
     @property
     def changing(self) -> Augment | None:
