@@ -39,6 +39,7 @@ class Where:
 LINE = "line"  # what trains the reader of whole numbers
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
+Workers = Annotated[int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")]
 LogTo = Annotated[list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe.")]
 
@@ -66,9 +67,7 @@ def train(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster; by default Ray is started here.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")
-    ] = None,
+    workers: Workers = None,
     net: Net = None,
     log: LogTo = None,
 ) -> None:

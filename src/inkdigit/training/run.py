@@ -96,9 +96,7 @@ def train(
 
     `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
     data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
-    cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is the time that the caller
-    spent on importing this file, for the report.
-
+    cluster at `address` share each batch, and `on_tick` is not called; `import_seconds` is what the import took.
     `net` builds a network of your own, float (N, 1, 28, 28) → (N, K); a parameter `outputs` of it is given K. `augment`
     changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `on_epoch` is given the row of each epoch, and
     `log_to` names where else rows go: tensorboard, mlflow, wandb; with workers, when the training ends.
