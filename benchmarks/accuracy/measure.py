@@ -28,8 +28,9 @@ from benchmarks.common import machine, results
 from benchmarks.common.results import Record
 from benchmarks.common.runs import OPENINGS, add_openings, read_run
 from inkdigit.errors import InkdigitError, UsageError
+from inkdigit.measure.seeds import parse_seeds
 from inkdigit.runs import ENVIRONMENT, RECIPE, is_finished, model_path
-from inkdigit.training.recipe import Recipe, parse_seeds
+from inkdigit.training.recipe import Recipe
 
 LEDGER = "accuracy.jsonl"
 LIBRARIES = ("inkdigit", "torch", "numpy", "onnxruntime")

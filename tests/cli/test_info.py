@@ -6,6 +6,7 @@ import json
 
 import onnx
 
+from ..conftest import Tiny
 from .conftest import assert_one_error
 
 
@@ -50,3 +51,9 @@ def test_a_card_may_say_little_about_the_origin_of_its_model(inkdigit, model, tm
         result = inkdigit("info", tmp_path / "m.onnx")
         assert (result.code, result.err) == (0, ""), provenance
         assert "not measured" in result.out, provenance
+
+
+def test_an_external_network_is_named(inkdigit, tmp_path):
+    recipe = 'net = "external"\nnet_source = "model.py:build"\nnet_sha256 = "0123456789abcdef"\n'
+    file = Tiny(provenance={"recipe": recipe}).write(tmp_path / "m.onnx")
+    assert "network       external: model.py:build (SHA-256 0123456789ab)" in inkdigit("info", file).out

@@ -20,6 +20,7 @@ from inkdigit.errors import MissingData, pip_install
 from inkdigit.files import read_rows
 from inkdigit.training import run as training_run
 from inkdigit.training.network import checkpoint, loop
+from inkdigit.training.own import own
 from inkdigit.training.recipe import Recipe
 
 from ..training.conftest import one_thread, only_training
@@ -66,8 +67,18 @@ def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, sou
     [
         ([], 2, "either a RECIPE or --resume RUN"),
         (["fast", "--resume", "x"], 2, "either a RECIPE or --resume RUN"),
-        (["--resume", "x", "--seed", "0"], 2, "no --data, --out, --seed or --set"),
-        (["--resume", "x", "--set", "epochs=3"], 2, "no --data, --out, --seed or --set"),
+        (["--resume", "x", "--seed", "0"], 2, "none of --data --out --seed --set --log"),
+        (["--resume", "x", "--set", "epochs=3"], 2, "none of --data --out --seed --set --log"),
+        (["--resume", "x", "--log", "wandb"], 2, "none of --data --out --seed --set --log"),
+        (["fast", "--log", "tensorbord"], 2, "Did you mean tensorboard?"),
+        (["fast", "--net", "none.py:build"], 2, "--net: there is no file none.py"),
+        (["fast", "--net", "a.py:build", "--set", "filters=[3]"], 2, "--net is all of the network"),
+        (
+            ["fast", "--set", "layers=['conv 8 3', 'flaten']"],
+            2,
+            "layer 2, 'flaten': there is no such layer. Did you mean",
+        ),
+        (["fast", "--set", "net=external"], 2, "fast has a network of your own, which is not in it"),
         (["--resume", "no-such-run"], 2, "There is no run called 'no-such-run'"),
         (["fats"], 2, "Did you mean fast?"),
         (["none.toml"], 2, "There is no recipe 'none.toml'"),
@@ -310,3 +321,27 @@ def test_an_ensemble_of_seeds_makes_a_submission(inkdigit, recipe, kaggle_files)
     assert inkdigit("submit", test, "--model", "two.onnx").code == 0
     assert len(Path("submission.csv").read_text().splitlines()) == 9
     assert_one_error(inkdigit("ensemble", "two", "--out", "two.onnx"), 9, "two.onnx exists already")
+
+
+MODEL = """\
+from torch import nn
+
+def build(outputs):
+    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4, outputs))
+"""
+
+
+@pytest.mark.usefixtures("only_training")
+def test_a_network_of_a_file_is_trained_and_named(inkdigit, recipe, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "check_export", lambda *_: None)  # tested with the network itself
+    (tmp_path / "model.py").write_text(MODEL)
+    net = f"{tmp_path / 'model.py'}:build"
+    output = inkdigit(
+        "train", recipe, "--data", source, "--net", net, "--out", tmp_path / "run", "--log", "tensorboard"
+    )
+    assert output.code == 0, output.err
+    assert f"tensorboard --logdir {tmp_path / 'run'}" in output.err
+    written = Recipe.load(tmp_path / "run")
+    assert (written.net, written.net_source) == ("external", "model.py:build")
+    again = inkdigit("train", tmp_path / "run", "--data", source, "--out", tmp_path / "again")
+    assert_one_error(again, 2, "has a network of your own, model.py:build, which is not in it")

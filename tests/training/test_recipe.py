@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inkdigit.errors import UsageError
+from inkdigit.measure.seeds import parse_seeds
 from inkdigit.parsing import parse_toml
 from inkdigit.training.network.size import MAX_PARAMETERS, MAX_VALUES
-from inkdigit.training.recipe import Recipe, bundled, parse_changes, parse_seeds
+from inkdigit.training.recipe import Recipe, bundled, parse_changes
 
 OTHER = {  # for every field a value that is not its default
     "name": "other",
@@ -82,6 +83,12 @@ OTHER = {  # for every field a value that is not its default
     "temperature": 1.5,
     "accept_score": -2.5,
     "calibrated_on": "abc",
+    "layers": ("conv 4 3", "flatten"),
+    "net": "external",
+    "net_source": "model.py:build",
+    "net_sha256": "abc",
+    "augment_source": "model.py:salt",
+    "augment_sha256": "def",
 }
 
 
@@ -92,10 +99,12 @@ def test_every_field_has_another_value_here():
 
 # What a plain block may be, a residual one may not; and who learns from outliers has no teacher.
 RESIDUAL = Recipe(block="residual", convs_per_block=2, dropout=(0.0, 0.25), outliers=30)
-PLAIN = Recipe(**OTHER | {"block": "plain", "outliers": 0})
+PLAIN = Recipe(**OTHER | {"block": "plain", "outliers": 0, "layers": (), "net": "recipe"})
+LISTED = Recipe(layers=("conv 4 3", "flatten"), activation="gelu")
+EXTERNAL = PLAIN.change({"net": "external"})
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), PLAIN, RESIDUAL], ids=["defaults", "plain", "residual"])
+@pytest.mark.parametrize("recipe", [Recipe(), PLAIN, RESIDUAL, LISTED, EXTERNAL])
 def test_every_field_survives_toml(recipe, tmp_path):
     (tmp_path / "r.toml").write_text(recipe.to_toml(), encoding="utf-8")
     again = Recipe.load(tmp_path / "r.toml")

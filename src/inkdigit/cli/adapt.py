@@ -9,6 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import Net, build_of
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def adapt(
     ] = "auto",
     steps: Annotated[int | None, typer.Option(help="Steps of training; default: 120.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    net: Net = None,
     force: Force = False,
 ) -> None:
     """Adapt a model to a few dozen of your own images without forgetting the old ones; measure both.
@@ -51,6 +53,7 @@ def adapt(
             replay=replay,
             steps=adapting.STEPS if steps is None else steps,
             seed=seed,
+            net=build_of(net),
             log=talk.note,
             on_tick=bar,
         )

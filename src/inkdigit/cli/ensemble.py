@@ -9,6 +9,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import Net, build_of
 from inkdigit.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def ensemble(
         str | None,
         typer.Option(metavar="MODEL", help="An ensemble of their select twins, whose calibration is copied."),
     ] = None,
+    net: Net = None,
     force: Force = False,
 ) -> None:
     """Join models in one file that answers with their mean; measure it on the split that they report on.
@@ -47,7 +49,16 @@ def ensemble(
     with talk.interruptible():
         with talk.requiring("Joining models needs"):
             from inkdigit.training.convert.ensemble import ensemble as join
-        joined = join(models, out, views=views, name=name, data=data, calibrated_as=calibrated_as, log=talk.note)
+        joined = join(
+            models,
+            out,
+            views=views,
+            name=name,
+            data=data,
+            calibrated_as=calibrated_as,
+            net=build_of(net),
+            log=talk.note,
+        )
     _print(joined)
     talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(out)], ["inkdigit", "benchmark", str(out)])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.predict import Model
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def explain(
     picture: Annotated[Path, typer.Argument(metavar="PICTURE", help="The image to explain.")],
     model: Model = "default",
     out: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page that shows it.")] = None,
+    net: Net = None,
 ) -> None:
     """Show which ink of an image decided its answer, and what the network made of it.
 
@@ -29,7 +31,7 @@ def explain(
     from inkdigit.training.explained import explain as explained
 
     with talk.interruptible():
-        explanation = explained(picture, model=model, out=out, log=talk.note)
+        explanation = explained(picture, model=model, out=out, net=build_of(net), log=talk.note)
     talk.say(f"{picture}  {explanation.answer}  {explanation.prediction.summary(explanation.classes)}")
     for name, value in explanation.facts.items():
         talk.say(f"{name:<12}{value}")

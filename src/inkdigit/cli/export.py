@@ -10,6 +10,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import Net, build_of
 from inkdigit.training.convert.formats import INT8, SUFFIXES, check_format
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def export(
     data: Annotated[
         str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; by default what the model learned from.")
     ] = None,
+    net: Net = None,
     force: Force = False,
 ) -> None:
     """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
@@ -42,7 +44,7 @@ def export(
     target = choose_target(out, format_, model=model, recognizer=recognizer)
     check_new(target, force=force)
     with talk.interruptible():
-        exported = convert(recognizer, format_, target, data=data, log=talk.note)
+        exported = convert(recognizer, format_, target, data=data, net=build_of(net), log=talk.note)
     _print(exported, recognizer)
     _next(target, format_)
 

@@ -12,6 +12,7 @@ import typer
 
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
 from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
@@ -25,17 +26,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """The device and engine of a training, as the options of the command line say."""
+    """The device and engine of a training, its own network and where it is logged, as the options say."""
 
     device: str = "auto"
     engine: str = "local"
     address: str | None = None
     workers: int | None = None
+    net: str | None = None
+    log_to: tuple[str, ...] = ()
 
 
 LINE = "line"  # what trains the reader of whole numbers
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
+Workers = Annotated[int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")]
+LogTo = Annotated[list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")]
 Set = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a field of the recipe.")]
 
 
@@ -62,9 +67,9 @@ def train(
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster; by default Ray is started here.")
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")
-    ] = None,
+    workers: Workers = None,
+    net: Net = None,
+    log: LogTo = None,
 ) -> None:
     """Train a model from raw data and write a model file and a report.
 
@@ -75,28 +80,29 @@ def train(
     if seeds is not None and (seed is not None or resume is not None):
         hint = "The same command with --seeds continues where it was stopped."
         raise UsageError("--seeds already names the runs", expected="no --seed and no --resume", hint=hint)
-    if resume is not None and (data or out or seed is not None or set_):
-        raise UsageError("--resume continues a run as it was begun", expected="no --data, --out, --seed or --set")
+    if resume is not None and (data or out or seed is not None or set_ or log):
+        raise UsageError("--resume continues a run as it was begun", expected="none of --data --out --seed --set --log")
     _check_engine(engine, address, workers, seeds, resume)
     if recipe == LINE or (resume is not None and _is_line(resume)):
-        if seeds is not None or device != "auto" or engine != "local":
+        if seeds is not None or device != "auto" or engine != "local" or net or log:
             raise UsageError("The line reader is trained on the processor, with one seed", expected="no such options")
         _train_line(resume, set_, data=data, out=out, seed=seed)
         return
-    from inkdigit.training.recipe import Recipe, parse_seeds
+    from inkdigit.measure.seeds import parse_seeds
+    from inkdigit.training.recipe import Recipe
 
-    where = Where(device, engine, address, workers)
+    where = Where(device, engine, address, workers, net, tuple(log or ()))
     if resume is not None:
         _print_run(_resume(resume, where))
         return
-    changes = _changes(set_, seed)
+    changes = _changes(set_, seed, net)
+    loaded = Recipe.load(str(recipe), changes)
     if seeds is None:
-        _print_run(_train(Recipe.load(str(recipe), changes), where, data=data, out=out))
+        _print_run(_train(loaded, where, data=data, out=out))
         return
     if "seed" in changes:
         raise UsageError("--seeds already names the seeds", expected="no --set seed=…")
-    numbers = parse_seeds(seeds)
-    _print_seeds(_train_seeds(Recipe.load(str(recipe), changes), numbers, where, data=data, out=out))
+    _print_seeds(_train_seeds(loaded, parse_seeds(seeds), where, data=data, out=out))
 
 
 def _check_engine(engine: str, address: str | None, workers: int | None, seeds: str | None, resume: str | None) -> None:
@@ -201,10 +207,17 @@ def _train_line(
     )
 
 
-def _changes(assignments: list[str] | None, seed: int | None) -> dict[str, Any]:
-    from inkdigit.training.recipe import parse_changes
+def _changes(assignments: list[str] | None, seed: int | None, net: str | None = None) -> dict[str, Any]:
+    """The fields that the options change.
+
+    Raises:
+        UsageError: --net names the network, and --set changes it.
+    """
+    from inkdigit.training.recipe import NET_FIELDS, parse_changes
 
     changes = parse_changes(assignments or [])
+    if net is not None and (both := [field for field in changes if field in NET_FIELDS]):
+        raise UsageError("--net is all of the network", expected="no --set of its layers", received=", ".join(both))
     return changes if seed is None else {**changes, "seed": seed}
 
 
@@ -218,6 +231,8 @@ def _train(recipe: Recipe, where: Where, *, data: Dataset | str | None, out: Pat
         return train(
             recipe,
             data=data,
+            net=build_of(where.net),
+            log_to=where.log_to,
             out=out,
             device=where.device,
             engine=where.engine,
@@ -238,6 +253,7 @@ def _resume(run: str, where: Where) -> Run:
         seconds = time.perf_counter() - began
         return resume(
             run,
+            net=build_of(where.net),
             device=where.device,
             engine=where.engine,
             address=where.address,
@@ -254,15 +270,18 @@ def _train_seeds(recipe: Recipe, seeds: Sequence[int], where: Where, *, data: st
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.seeds import train_seeds
+        seconds = time.perf_counter() - began
         return train_seeds(
             recipe,
             seeds,
             data=data,
+            net=build_of(where.net),
+            log_to=where.log_to,
             out=out,
             device=where.device,
             engine=where.engine,
             address=where.address,
-            import_seconds=time.perf_counter() - began,
+            import_seconds=seconds,
             log=talk.note,
             progress=not talk.is_quiet(),
         )
@@ -308,9 +327,11 @@ def _print_run(run: Run, *, next_steps: bool = True) -> None:
     if next_steps:
         folder = str(run.folder)
         step = submission_step(report["environment"].get("argv", []), run.folder, kaggle=kaggle)
+        logged = report["environment"].get("logged", {})
         talk.next_steps(
             *([] if step is None else [step]),
             ["inkdigit", "predict", "picture.png", "--model", folder],
             ["inkdigit", "evaluate", folder, "--data", report["recipe"]["data"]],
             ["inkdigit", "info", folder],
+            *([["tensorboard", "--logdir", folder]] if "tensorboard" in logged else []),
         )

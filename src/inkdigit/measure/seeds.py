@@ -22,6 +22,8 @@ from inkdigit.errors import UsageError
 from inkdigit.measure.ledger import Entry, group_key, read_checked, read_finished, why_other_images
 from inkdigit.measure.stats import Spread
 
+MAX_SEEDS = 1_000  # of one `--seeds`: so many runs of half a minute take a night
+SEED_DIGITS = 10  # a random seed is below 2**31
 NOT_YET = "not trained yet"  # the reason in seeds.json for a seed whose training has not begun
 
 
@@ -188,3 +190,22 @@ def format_seeds(seeds: Sequence[int]) -> str:
     starts = [seeds[0], *(after for before, after in pairwise(seeds) if after != before + 1)]
     ends = [*(before for before, after in pairwise(seeds) if after != before + 1), seeds[-1]]
     return ",".join(f"{start}" if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True))
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read the random seeds of "0-4", "0,2,5" or "7".
+
+    Raises:
+        UsageError: anything else, or more than a thousand.
+    """
+    seeds: list[int] = []
+    for piece in text.split(","):
+        low, dash, high = (word.strip() for word in piece.partition("-"))
+        numbers = all(word.isdecimal() and len(word) <= SEED_DIGITS for word in ((low, high) if dash else (low,)))
+        if not numbers or int(high or low) < int(low):
+            expected = "numbers from 0 up, as in 0-4 or 0,2,5"
+            raise UsageError(f"--seeds {text[:80]!r} does not name random seeds", expected=expected)
+        if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
+            raise UsageError("These are too many random seeds", expected=f"{MAX_SEEDS:,} at most", received=text[:80])
+        seeds += range(int(low), int(high or low) + 1)
+    return seeds

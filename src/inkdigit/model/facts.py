@@ -22,6 +22,7 @@ def facts(card: Card) -> dict[str, str]:
         "classes": f"{len(card.classes)}: {' '.join(card.classes[:MAX_CLASSES])}"
         + (" …" if len(card.classes) > MAX_CLASSES else ""),
         "parameters": f"{card.parameters:,}",
+        **_own(card.provenance),
         "prepare": f"{card.prepare}, version {card.prepare_version}",
         **({"ink network": _ink(card.ink)} if card.ink is not None or card.prepare == "ink" else {}),
         "measured": _measured(card.figures),
@@ -55,6 +56,14 @@ def _ink(trained_with: Ink | None) -> str:
         return f"version {installed}"
     before = f"version {trained_with}" if trained_with else "none: rules found the ink"
     return f"version {installed}; the model was trained with {before}"
+
+
+def _own(provenance: Provenance) -> dict[str, str]:
+    """The networks that are the user's own, of the model or of its members."""
+    recipes = provenance.recipe_fields() or []
+    own = [fields for fields in recipes if fields.get("net") == "external"]
+    names = (f"{fields.get('net_source')} (SHA-256 {str(fields.get('net_sha256'))[:12]})" for fields in own)
+    return {"network": f"external: {', '.join(dict.fromkeys(names))}"} if own else {}
 
 
 def _members(provenance: Provenance) -> dict[str, str]:

@@ -77,6 +77,7 @@ def audit(
             expected="a recipe without a teacher",
             received=f"teacher = {chosen.teacher!r}",
         )
+    chosen.check_described("An audit")
     require_jinja()
     dataset = as_dataset(open_for(chosen, source, log=log), log=log)  # its test split too, whatever the protocol
     train = dataset.train.readable

@@ -7,7 +7,7 @@ again, after it has checked that the files have the columns and numbers that a r
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
@@ -42,6 +42,18 @@ def cut(folder: Path, *, after_step: int) -> None:
     for name, columns in ((runs.METRICS, EPOCH_COLUMNS), (runs.STEPS, STEP_COLUMNS)):
         rows = _read(folder / name, columns)
         truncate_rows(folder / name, sum(row["step"] <= after_step for row in rows))
+
+
+def read(folder: Path, *, after_step: int) -> Iterator[Row]:
+    """The epochs after a step, as the loop has yielded them, without the samples of their curves.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    for row in _read(folder / runs.METRICS, EPOCH_COLUMNS):
+        if row["step"] > after_step:
+            known = {name: None if math.isnan(value) else value for name, value in row.items()}
+            yield Row(**{**known, "epoch": int(row["epoch"]), "step": int(row["step"])})  # type: ignore[arg-type]
 
 
 def _read(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from inkdigit.errors import TrainingError, UsageError
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import EXTERNAL, Recipe
 
 CPU = torch.device("cpu")
 CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
@@ -36,7 +36,8 @@ def choose_device(name: str) -> torch.device:
 
 def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
     """Whether the recipe computes in bfloat16 on this device."""
-    return recipe.precision == "bfloat16" or (recipe.precision == "auto" and has_bfloat16(device))
+    automatic = recipe.precision == "auto" and recipe.net != EXTERNAL  # a user's network may not be written for it
+    return recipe.precision == "bfloat16" or (automatic and has_bfloat16(device))
 
 
 def has_bfloat16(device: torch.device, *, cpuinfo: Path = CPUINFO) -> bool:

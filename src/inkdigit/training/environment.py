@@ -84,6 +84,7 @@ class _Environment(BaseModel):
     libraries: dict[str, str | None]
     data: _Data
     teacher: _Teacher | None = None  # absent from a run that began before 0.3
+    logged: dict[str, str] = {}  # place → the run's ID there
 
 
 def read(folder: Path) -> dict[str, Any]:

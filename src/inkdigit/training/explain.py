@@ -23,6 +23,8 @@ from inkdigit.report.explain import Example, Insight
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.training.network.nets import ACTIVATIONS
+from inkdigit.training.own.network import Build
+from inkdigit.training.recipe import EXTERNAL
 from inkdigit.types import Floats, Gray, Part, Prediction
 
 PATH_STEPS = 32  # points from the blank image to the image, for the integral: its sum is right to a tenth
@@ -37,29 +39,32 @@ def filters(net: nn.Module) -> Floats:
     return np.zeros((0, 1, 1), np.float32) if first is None else first.weight.detach()[:, 0].float().cpu().numpy()
 
 
-def feature_maps(net: nn.Module, images: Gray) -> dict[str, Floats]:
+def feature_maps(net: nn.Module, images: Gray, *, activated: bool = True) -> dict[str, Floats]:
     """The output of each convolution after its activation: name → float32 (N, C, H, W), in the order of the network.
 
     `images` is uint8 (N, 28, 28). Inside a residual unit the second convolution's maps are those after the sum; the
-    1×1 convolution of the shortcut has no maps.
+    1×1 convolution of the shortcut has no maps. Without `activated` maps are the output of the convolution itself: of a
+    user's network it is not known what follows.
     """
     maps: dict[str, Floats] = {}
     waiting: list[str] = []  # convolutions whose activation has not run yet
 
-    def convolved(name: str) -> None:
+    def convolved(name: str, out: Tensor) -> None:
         if not name.endswith("project"):
             waiting.append(name)
+        if not activated:
+            store(out)
 
-    def activated(out: Tensor) -> None:
+    def store(out: Tensor) -> None:
         if waiting:
             maps[waiting.pop()] = out.detach().float().cpu().numpy()
 
     hooks = []
     for name, layer in net.named_modules():
         if isinstance(layer, nn.Conv2d):
-            hooks.append(layer.register_forward_hook(lambda *_, name=name: convolved(name)))
-        elif type(layer) in ACTIVATIONS.values():
-            hooks.append(layer.register_forward_hook(lambda *seen: activated(seen[-1])))
+            hooks.append(layer.register_forward_hook(lambda *seen, name=name: convolved(name, seen[-1])))
+        elif activated and type(layer) in ACTIVATIONS.values():
+            hooks.append(layer.register_forward_hook(lambda *seen: store(seen[-1])))
     try:
         with torch.no_grad():
             net(_tensor(images))
@@ -119,29 +124,36 @@ class Internals:
     left_out: str | None = None
 
 
-def explain_weights(recognizer: Recognizer, explanations: Sequence[Explanation]) -> tuple[list[Explanation], Internals]:
+def explain_weights(
+    recognizer: Recognizer, explanations: Sequence[Explanation], *, net: Build | None = None
+) -> tuple[list[Explanation], Internals]:
     """Add gradients to N explanations; return them, and the filters and feature maps for all.
 
-    Without Captum there are no gradients.
+    Without Captum there are no gradients. `net` builds the network of a model that is the user's own.
 
     Raises:
-        UsageError: the file was made from another one (int8, ensemble), and has no trainable weights.
+        UsageError: the file was made from another one (int8, ensemble), and has no trainable weights; or its network is
+            external, and there is no `net`.
         NotAModelFile: the weights of the recipe on its card are not in it.
         MissingExtra: onnx is not installed.
     """
-    net = nets.only_classes(restore(recognizer)[0], len(recognizer.classes))
+    restored, recipe = restore(recognizer, net=net)
+    inside = nets.only_classes(restored, len(recognizer.classes))
     images = np.stack([explanation.image for explanation in explanations])
     complete = list(explanations)
     left_out = None
     try:
-        values = gradients(net, images, [explanation.class_index for explanation in explanations])
+        values = gradients(inside, images, [explanation.class_index for explanation in explanations])
         complete = [replace(one, gradients=value) for one, value in zip(explanations, values, strict=True)]
     except MissingExtra as exc:
         left_out = str(exc)
-    return complete, Internals(filters(net), feature_maps(net, images), left_out)
+    maps = feature_maps(inside, images, activated=recipe.net != EXTERNAL)
+    return complete, Internals(filters(inside), maps, left_out)
 
 
-def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction]) -> Insight:
+def insight(
+    recognizer: Recognizer, part: Part, predictions: Sequence[Prediction], *, net: Build | None = None
+) -> Insight:
     """The examples that a run's report explains: a few clear ones and the worst mistakes among its `predictions`.
 
     The predicted class is explained: a mistake shows the evidence for the wrong class.
@@ -152,7 +164,7 @@ def insight(recognizer: Recognizer, part: Part, predictions: Sequence[Prediction
     if not len(index):
         return Insight(())
     explained = [explain_prediction(recognizer, part.images[i], predictions[i]) for i in index]
-    explained, internals = explain_weights(recognizer, explained)
+    explained, internals = explain_weights(recognizer, explained, net=net)
     labels = [recognizer.classes[label] for label in part.labels[index]]
     examples = tuple(map(Example, explained, labels))
     return Insight(

@@ -7,6 +7,7 @@ filters, feature maps and gradients need its weights and PyTorch, and are left o
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from inkdigit.errors import InkdigitError, requiring
 from inkdigit.files import write_atomic
@@ -18,6 +19,9 @@ from inkdigit.report.explain import Example, Explained, Insight, page
 from inkdigit.runs import check_place
 from inkdigit.types import Log, silent
 
+if TYPE_CHECKING:
+    from inkdigit.training.own.network import Build
+
 LEFT_OUT = "Filters, feature maps and gradients are left out."
 
 
@@ -26,12 +30,14 @@ def explain(
     *,
     model: Recognizer | str | Path = "default",
     out: str | Path | None = None,
+    net: Build | None = None,
     log: Log = silent,
 ) -> Explanation:
     """Predict one image, and show which ink decided; write a page of it to `out` if that is given.
 
     The page also shows the filters and feature maps of the network, and gradients, if PyTorch is installed and the file
-    has weights; the explanation has the gradients then, too. A file that is at `out` is replaced.
+    has weights; the explanation has the gradients then, too. `net` builds the network of a model that is your own. A
+    file that is at `out` is replaced.
 
     Raises:
         PictureError: the image cannot be read.
@@ -47,7 +53,7 @@ def explain(
     explanation = occlusion.explain(recognizer, given)
     if out is None:
         return explanation
-    explanation, insight = _look_inside(recognizer, explanation)
+    explanation, insight = _look_inside(recognizer, explanation, net)
     name = Path(picture).name if isinstance(picture, str | Path) else "the image"
     facts = {**explanation.facts, "model": recognizer.name}
     write_atomic(Path(out), page(Explained(name, given, explanation, facts, insight, recognizer.prepare)))
@@ -56,14 +62,16 @@ def explain(
     return explanation
 
 
-def _look_inside(recognizer: Recognizer, explanation: Explanation) -> tuple[Explanation, Insight | None]:
+def _look_inside(
+    recognizer: Recognizer, explanation: Explanation, net: Build | None
+) -> tuple[Explanation, Insight | None]:
     """What the page shows; without PyTorch, or without weights in the file, occlusion and a sentence why."""
     if explanation.occlusion is None:
         return explanation, None
     try:
         with requiring("They need"):
             from inkdigit.training.explain import explain_weights
-        (explanation,), internals = explain_weights(recognizer, [explanation])
+        (explanation,), internals = explain_weights(recognizer, [explanation], net=net)
     except InkdigitError as exc:
         left_out = f"{LEFT_OUT} {exc}"
         return explanation, Insight((Example(explanation),), left_out=left_out, prepare=recognizer.prepare)

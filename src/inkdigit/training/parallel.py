@@ -95,6 +95,7 @@ def train(job: Job, state: loop.State, *, device: str, log: Log) -> loop.State:
     log(f"Training with {workers} workers.")
     with marked(job.folder) as mark:
         plan = {"folder": job.folder.resolve(), "data": [ray.put(job.dataset)], "device": device, "mark": mark}
+        plan["own"] = job.own
         lines, error = _fit({**plan, "gpus": gpus}, workers, gpus=gpus)
     for line in lines:
         log(line)
@@ -173,9 +174,17 @@ def _work(plan: dict[str, Any]) -> tuple[list[str], InkdigitError | None]:
         if (problem := _any(problem, share)) is not None:
             return lines, problem
     try:
-        for row in trial.epochs(
-            state, job.recipe, job.splits, job.device, teacher=job.teacher, share=share, log=lines.append
-        ):
+        rows = trial.epochs(
+            state,
+            job.recipe,
+            job.splits,
+            job.device,
+            teacher=job.teacher,
+            own_augment=job.own.changing,
+            share=share,
+            log=lines.append,
+        )
+        for row in rows:
             if share.is_first:
                 curves.append(job.folder, row)
                 checkpoint.write(job.folder, state)
@@ -196,8 +205,8 @@ def _open(plan: dict[str, Any], share: Share, log: Log) -> tuple[Job, loop.State
     recipe = Recipe.load(folder / runs.RECIPE)
     device = choose_device(plan["device"])
     splits = splits_of(dataset, recipe)
-    job = Job(folder, recipe, dataset, splits, {}, device, open_teacher(recipe, dataset))
-    net = trial.build(recipe, splits, len(dataset.classes))
+    job = Job(folder, recipe, dataset, splits, {}, device, open_teacher(recipe, dataset), plan["own"])
+    net = trial.build(recipe, splits, len(dataset.classes), own=job.own.net)
     state = checkpoint.read(folder, net, recipe, device=device, log=log)
     if share.is_first:
         curves.cut(folder, after_step=state.step)

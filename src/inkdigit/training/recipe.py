@@ -28,6 +28,8 @@ from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import looking_up
 from inkdigit.parsing import check_plain, parse_toml, read_text
 from inkdigit.runs import RECIPE
+from inkdigit.training.network import layers
+from inkdigit.training.network.layers import Layer
 from inkdigit.training.network.size import (
     MAX_IN_A_LAYER,
     MAX_PARAMETERS,
@@ -47,6 +49,7 @@ Units = Annotated[int, Field(ge=1, le=65_536)]  # as many values as 83 filters a
 Share = Annotated[float, Field(ge=0, lt=1)]
 MAX_BLOCKS = 16  # of convolutions; an image can be halved four times
 MAX_DENSE = 16  # dense layers
+MAX_LAYERS = 256  # that are listed one by one
 MAX_PATH = 4096  # characters: Linux opens no longer path
 Pooling = Literal["max", "average", "stride", "none"]
 Padding = Literal["same", "valid"]
@@ -54,10 +57,26 @@ PER_BLOCK = ("kernel", "convs_per_block", "pooling", "padding", "dropout")  # on
 HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "seed")  # which images are held out
 # A twin is the same recipe that holds images out. They may differ in these fields: the split, the names, and the
 # calibration that one takes from the other.
-OF_THE_TWIN = {*HELD_OUT_BY, "name", "about", "data", "teacher", "temperature", "accept_score", "calibrated_on"}
+CALIBRATION = ("temperature", "accept_score", "calibrated_on")
+OF_THE_TWIN = {*HELD_OUT_BY, *CALIBRATION, "name", "about", "data", "teacher", "net_source", "augment_source"}
+# What describes a network by blocks, and in any way: another description takes the place of all of these.
+BLOCK_FIELDS = (
+    "block",
+    "filters",
+    "kernel",
+    "convs_per_block",
+    "pooling",
+    "pool_first",
+    "padding",
+    "whiten",
+    "dropout",
+    "head",
+    "dense",
+    "dense_dropout",
+)
+NET_FIELDS = (*BLOCK_FIELDS, "layers", "batch_norm", "activation", "initializer")
+EXTERNAL = "external"  # the `net` of a recipe whose network is the user's own
 FOLDER = Path(__file__).parent / "recipes"
-MAX_SEEDS = 1_000  # of one `--seeds`: so many runs of half a minute take a night
-SEED_DIGITS = 10  # a random seed is below 2**31
 
 
 class Recipe(BaseModel):
@@ -103,6 +122,11 @@ class Recipe(BaseModel):
     head: Literal["flatten", "global_average", "global_max"] = "flatten"
     dense: tuple[Units, ...] = Field((), max_length=MAX_DENSE)  # units of the dense layers before the output
     dense_dropout: float = Field(0.0, ge=0, lt=1)  # after each of them, and before the output
+    # In place of the blocks, layers in any order: ["conv 32 3", "relu", "flatten"]; docs/own-network.md has them all.
+    layers: tuple[str, ...] = Field((), max_length=MAX_LAYERS)
+    net: Literal["recipe", "external"] = "recipe"  # external: your own, `net=` in Python, --net on the command line
+    net_source: str | None = Field(None, max_length=200)  # as in model.py:build; training writes down which it was
+    net_sha256: str | None = Field(None, max_length=64)
 
     # Loss
     loss: Literal["sparse_categorical_crossentropy", "categorical_crossentropy"] = "sparse_categorical_crossentropy"
@@ -147,6 +171,8 @@ class Recipe(BaseModel):
     elastic_sigma_px: float = Field(4.0, ge=0.1, le=100)  # its smoothness: from independent pixels to one shift of all
     thickness: float = Field(0.0, ge=0, le=1)  # of strokes: 1 is a pixel less or more on each side
     erase_px: int = Field(0, ge=0, le=28)  # side of one square that is set to 0
+    augment_source: str | None = Field(None, max_length=200)  # your own function after these, `augment=` in Python
+    augment_sha256: str | None = Field(None, max_length=64)
 
     # Calibration that a `final` run takes over from its `select` twin, and the data that it was fitted on
     temperature: float | None = Field(None, ge=0.001, le=1000)  # divides the logits; fitted ones are from 0.05 to 20
@@ -194,6 +220,9 @@ class Recipe(BaseModel):
 
     def _check_consistent(self) -> None:
         """Raise a ValueError for fields that exclude each other."""
+        if given := [field for field in self._unused() if field in self.model_dump(exclude_defaults=True)]:
+            what = "net = 'external' is" if self.net == EXTERNAL else "layers are"
+            raise ValueError(f"{what} all of the network: leave out {given[0]}")
         blocks = len(self.filters)
         for field in PER_BLOCK:
             value = getattr(self, field)
@@ -221,10 +250,31 @@ class Recipe(BaseModel):
         if problem := self.too_large():
             raise ValueError(problem)
 
+    def _unused(self) -> tuple[str, ...]:
+        """The fields that do not count, because another one is all of the network."""
+        return NET_FIELDS if self.net == EXTERNAL else BLOCK_FIELDS if self.layers else ()
+
+    def check_described(self, what: str) -> None:
+        """Raise a UsageError if the network or the augmentation is the user's own, which `what` cannot use."""
+        if self.net == EXTERNAL or self.augment_sha256:
+            received = self.net_source or self.augment_source or EXTERNAL
+            hint = "Describe the network in the recipe: layers = […] has them in any order."
+            raise UsageError(f"{what} takes no network or augmentation of your own", received=received, hint=hint)
+
+    def listed(self) -> list[Layer]:
+        """The layers that are listed one by one."""
+        return layers.parse(self.layers)
+
+    def outputs(self, classes: int) -> int:
+        """The number of outputs of the network: one for each class and, with outliers, for each kind of them."""
+        return classes + (len(OUTLIERS) if self.outliers else 0)
+
     def too_large(self, classes: int = len(DIGITS)) -> str | None:
-        """Why the network is too large to train, with the keys to change; None where it is not."""
+        """Why the network is too large to train, with the keys to change; None where it is not, or is external."""
+        if self.net == EXTERNAL:
+            return None
         net = self.size(classes)
-        shape = "filters, kernel, convs_per_block, pooling, padding, dense"
+        shape = "layers" if self.layers else "filters, kernel, convs_per_block, pooling, padding, dense"
         for keys, what, number, limit in (
             (shape, "parameters", net.parameters, MAX_PARAMETERS),
             (shape, "values in one layer", net.largest, MAX_IN_A_LAYER),
@@ -238,11 +288,13 @@ class Recipe(BaseModel):
 
     def size(self, classes: int = len(DIGITS)) -> Size:
         """The size of the network."""
+        if self.layers:
+            return layers.measure(self.listed(), outputs=self.outputs(classes), batch_norm=self.batch_norm)
         columns = (self.per_block(field) for field in ("kernel", "convs_per_block", "pooling", "padding"))
         return measure(
             [Block(*row) for row in zip(self.filters, *columns, strict=True)],
             self.dense,
-            outputs=classes + (len(OUTLIERS) if self.outliers else 0),
+            outputs=self.outputs(classes),
             residual=self.block == "residual",
             flatten=self.head == "flatten",
             batch_norm=self.batch_norm,
@@ -286,7 +338,7 @@ class Recipe(BaseModel):
             raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
         except ValueError as exc:
             raise UsageError(f"{path} is not a TOML file: {exc}") from exc
-        return cls.from_fields({"name": path.stem, **fields, **(changes or {})}, where=str(recipe))
+        return cls.from_fields({"name": path.stem, **_replaced(fields, changes or {})}, where=str(recipe))
 
     @classmethod
     def from_fields(cls, fields: Mapping[str, Any], *, where: str = "recipe") -> Recipe:
@@ -299,15 +351,15 @@ class Recipe(BaseModel):
 
     def change(self, changes: Mapping[str, Any]) -> Recipe:
         """The same recipe with some fields changed, checked again."""
-        return self.from_fields({**self.model_dump(), **changes}, where=self.name)
+        return self.from_fields(_replaced(self.model_dump(), changes), where=self.name)
 
     def to_toml(self) -> str:
-        """Every field as TOML, one per line; a field that is None is left out.
+        """Every field as TOML, one per line; a field that is None, or does not count, is left out.
 
         TOML writes texts, numbers, booleans and lists as JSON does, with the exception of one character.
         """
-        fields = ((key, value) for key, value in self.model_dump().items() if value is not None)
-        text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in fields)
+        used = self.model_dump(exclude={*self._unused()}, exclude_none=True)
+        text = "".join(f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in used.items())
         return text.replace("\x7f", "\\u007f")
 
     @property
@@ -316,7 +368,8 @@ class Recipe(BaseModel):
 
         Of a teacher it holds only that there is one: the card has the SHA-256 of its file.
         """
-        fields = self.model_dump(exclude={"seed", "about"}, exclude_defaults=True, mode="json")
+        names = {"seed", "about", "net_source", "augment_source"}
+        fields = self.model_dump(exclude=names, exclude_defaults=True, mode="json")
         if self.teacher is not None:
             fields["teacher"] = True
         return hashlib.sha256(repr(sorted(fields.items())).encode()).hexdigest()
@@ -329,6 +382,15 @@ def _first_problem(exc: ValidationError, where: str) -> UsageError:
     # Of a field that may be a list, the innermost error says most.
     inner = max((error for error in errors if error["loc"][0] == name), key=lambda error: len(error["loc"]))
     return UsageError(f"{where}: {name}: {inner['msg']}", received=shorten(inner["input"]))
+
+
+def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`fields` with `changes`; another network replaces all that was said of the one before, and its calibration."""
+    external = changes.get("net") == EXTERNAL
+    if not (external or changes.get("layers")) or (external and fields.get("net") == EXTERNAL):
+        return {**fields, **changes}
+    gone = {*(NET_FIELDS if external else BLOCK_FIELDS), "about", *CALIBRATION}
+    return {**{key: value for key, value in fields.items() if key not in gone}, **changes}
 
 
 def _tuples(value: Any) -> Any:
@@ -386,25 +448,6 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError as exc:
             raise UsageError(f"--set {shorten(key.strip())}: {exc}", received=shorten(text.strip())) from exc
     return changes
-
-
-def parse_seeds(text: str) -> list[int]:
-    """Read the random seeds of "0-4", "0,2,5" or "7".
-
-    Raises:
-        UsageError: anything else, or more than a thousand.
-    """
-    seeds: list[int] = []
-    for piece in text.split(","):
-        low, dash, high = (word.strip() for word in piece.partition("-"))
-        numbers = all(word.isdecimal() and len(word) <= SEED_DIGITS for word in ((low, high) if dash else (low,)))
-        if not numbers or int(high or low) < int(low):
-            expected = "numbers from 0 up, as in 0-4 or 0,2,5"
-            raise UsageError(f"--seeds {text[:80]!r} does not name random seeds", expected=expected)
-        if int(high or low) - int(low) + len(seeds) >= MAX_SEEDS:
-            raise UsageError("These are too many random seeds", expected=f"{MAX_SEEDS:,} at most", received=text[:80])
-        seeds += range(int(low), int(high or low) + 1)
-    return seeds
 
 
 def shorten(value: Any) -> str:

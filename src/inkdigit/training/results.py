@@ -34,6 +34,7 @@ from inkdigit.training.distill import Teacher
 from inkdigit.training.network import loop, nets
 from inkdigit.training.network.augment import augment, changes
 from inkdigit.training.openings import log_opening
+from inkdigit.training.own.own import Own
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Prediction
 
@@ -51,6 +52,7 @@ class Job:
     about: dict[str, Any]  # env.json
     device: torch.device
     teacher: Teacher | None = None
+    own: Own = Own()  # noqa: RUF009  frozen, and without fields that could change
 
 
 def write_model(job: Job, state: loop.State) -> bytes:
@@ -89,7 +91,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     shipped = model_file.with_figures(data, model_file.figures_of(metrics))
     write_atomic(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size_bytes=len(shipped))
-    insight = explain.insight(model, job.splits.report, predictions)
+    insight = explain.insight(model, job.splits.report, predictions, net=job.own.net)
     seconds = {**seconds, "evaluate": time.perf_counter() - began}
     story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
     run_page.write(job.folder, story)
@@ -176,6 +178,9 @@ def augmented_glimpses(job: Job) -> Gray:
     prepared = np.stack([prepare(raw, job.dataset.prepare) for _, raw in job.dataset.glimpses])
     generator = torch.Generator().manual_seed(job.recipe.seed)
     changed = augment(torch.from_numpy(prepared), job.recipe, generator=generator)
+    if job.own.changing is not None:
+        torch.manual_seed(job.recipe.seed)
+        changed = job.own.changing(changed)
     return changed.squeeze(1).round().clamp(0, 255).to(torch.uint8).numpy()
 
 

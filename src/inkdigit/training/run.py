@@ -20,32 +20,38 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 import inkdigit.markup as markup
 import inkdigit.runs as runs
+from inkdigit.data.splits import Splits
 from inkdigit.errors import DataError, InkdigitError, UsageError
 from inkdigit.files import check_free, locked, read_rows, write_atomic
 from inkdigit.measure.ledger import read_report
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.report import numbers, run_curves
 from inkdigit.scale.cluster import check_workers, connected
-from inkdigit.training import curves, environment, parallel, trial
+from inkdigit.training import curves, environment, parallel, tracking, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
 from inkdigit.training.device import choose_device, gpu_memory, use_threads
-from inkdigit.training.distill import open_teacher
+from inkdigit.training.distill import Teacher, open_teacher
 from inkdigit.training.network import checkpoint, loop
+from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.network import Build
+from inkdigit.training.own.own import Own
 from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.progress import Progress, watching
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.training.results import Job, write_model, write_report
-from inkdigit.training.trial import OnTick
-from inkdigit.types import DataLike, Log, silent
+from inkdigit.training.trial import OnEpoch, OnTick
+from inkdigit.types import DataLike, Dataset, Log, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,6 +116,8 @@ def train(
     recipe: Recipe | str | Path,
     data: DataLike | None = None,
     *,
+    net: Build | None = None,
+    augment: Augment | None = None,
     source: str | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
@@ -121,35 +129,37 @@ def train(
     progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
+    on_epoch: OnEpoch | None = None,
+    log_to: str | Sequence[str] = (),
 ) -> Run:
     """Train as `recipe` says and write a run directory: `out`, or a new one under `runs/`.
 
     `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
     data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
-    cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is the time that the
-    caller spent on importing this file. `progress` is a line an epoch and a bar, in a notebook or on stderr.
+    cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is what the import took.
+    `net` builds a network of your own, float (N, 1, 28, 28) → (N, K); a parameter `outputs` of it is given K. `augment`
+    changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `progress` is a line an epoch and a bar, in a
+    notebook or on stderr. `on_epoch` is given the row of each epoch, and `log_to` names where else rows go:
+    tensorboard, mlflow, wandb; with workers, when the training ends.
 
     Raises:
-        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher; or
-            another training is at work in `out`.
+        UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher,
+            network or augmentation; or another training is at work in `out`.
         EngineError: there is no cluster at the address, or its processes keep dying.
         DataError, ModelFileError: the data, or the file of the teacher, cannot be used.
         Diverged: the loss is no longer a number.
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
     """
-    if not isinstance(recipe, Recipe):
-        recipe = Recipe.load(recipe)
-    if seed is not None:
-        recipe = recipe.change({"seed": seed})
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
+    own, places = Own(net, augment), tracking.check(log_to)
+    recipe = own.noted_in(recipe if seed is None else recipe.change({"seed": seed}))
     on_ray = check_workers(engine, address, workers)
     with connected(address, workers=workers) if on_ray else nullcontext():
         with _clock() as seconds:
             target = choose_device("auto" if on_ray and device == "cuda" else device)  # of this process
-            dataset = open_for(recipe, data if data is not None else recipe.data, log=log)
-            teacher = open_teacher(recipe, dataset)
-            splits = splits_of(dataset, recipe)
-            net = trial.build(recipe, splits, len(dataset.classes))
+            dataset, teacher, splits = _open(recipe, recipe.data if data is None else data, log)
+            built = _build(recipe, dataset, splits, own)
             recipe = recipe.change(sources_of(source or data, recipe))  # so that recipe.toml alone repeats the run
             about = environment.describe(dataset, source=recipe.data, device=target)
             about["teacher"] = None if teacher is None else teacher.describe().to_json()
@@ -158,20 +168,44 @@ def train(
             folder = runs.create(recipe.name, seed=recipe.seed, out=None if out is None else Path(out))
         with locked(folder, "training"):
             check_free(folder)  # another training may have written here in the meantime
-            write_atomic(folder / runs.RECIPE, recipe.to_toml())
-            write_atomic(folder / runs.ENVIRONMENT, json.dumps(about, indent=1))
-            with gpu_memory("Train on the processor: --device cpu."):
-                state = loop.start(net.to(target), recipe)
-            checkpoint.write(folder, state)
-            job = Job(folder, recipe, dataset, splits, about, target, teacher)
+            about["logged"] = tracking.begin(places, folder)
+            job = Job(folder, recipe, dataset, splits, about, target, teacher, own)
+            state = _begin(job, built)
             spent = _before_training(import_seconds, seconds())
-            return _finish(job, state, device=device, seconds=spent, progress=progress, on_tick=on_tick, log=log)
+            watched = watching(visible=progress, on_tick=on_tick)
+            return _finish(job, state, watched, device=device, seconds=spent, on_epoch=on_epoch, log=log)
+
+
+def _open(recipe: Recipe, data: DataLike, log: Log) -> tuple[Dataset, Teacher | None, Splits]:
+    """The data, the teacher and the splits of a recipe."""
+    dataset = open_for(recipe, data, log=log)
+    return dataset, open_teacher(recipe, dataset), splits_of(dataset, recipe)
+
+
+def _build(recipe: Recipe, dataset: Dataset, splits: Splits, own: Own) -> nn.Sequential:
+    """The network before its first step; the user's own functions are tried before anything is written."""
+    net = trial.build(recipe, splits, len(dataset.classes), own=own.net)
+    own.check(net, dataset)
+    return net
+
+
+def _begin(job: Job, net: nn.Sequential) -> loop.State:
+    """Write what a run begins with: recipe, environment, the state before its first step."""
+    write_atomic(job.folder / runs.RECIPE, job.recipe.to_toml())
+    job.own.write(job.folder)
+    write_atomic(job.folder / runs.ENVIRONMENT, json.dumps(job.about, indent=1))
+    with gpu_memory("Train on the processor: --device cpu."):
+        state = loop.start(net.to(job.device), job.recipe)
+    checkpoint.write(job.folder, state)
+    return state
 
 
 def resume(
     run: str | Path,
     *,
     data: DataLike | None = None,
+    net: Build | None = None,
+    augment: Augment | None = None,
     device: str = "auto",
     engine: str = "local",
     address: str | None = None,
@@ -180,14 +214,17 @@ def resume(
     progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
+    on_epoch: OnEpoch | None = None,
 ) -> Run:
     """Continue an interrupted run after its last finished epoch; it ends as if it had never been stopped.
 
     `data` is needed only if the run began with a data set or arrays that no source opens. A run that workers share goes
-    on with as many as it began with.
+    on with as many as it began with. `net` and `augment` are those that it began with, `on_epoch` is as for `train`; it
+    is logged where it was.
 
     Raises:
-        UsageError: no such run, it is finished, it began with other workers, or another training is at work on it.
+        UsageError: no such run, it is finished, it began with other workers, network or augmentation, or another
+            training is at work on it.
         DataError: data or teacher are not those that the run began with, or its files are damaged.
         TrainingError: the GPU's memory is full.
     """
@@ -198,10 +235,12 @@ def resume(
     with connected(address, workers=begun) if on_ray else nullcontext(), locked(folder, "training"):
         _check_unfinished(folder)  # another process may have finished it in the meantime
         with _clock() as seconds:
-            job, state = _reopen(folder, data, "auto" if on_ray and device == "cuda" else device, log)
+            here = "auto" if on_ray and device == "cuda" else device
+            job, state = _reopen(folder, data, Own(net, augment), here, log)
         log(f"Going on after epoch {state.epoch}.")
         spent = _before_training(import_seconds, seconds())
-        return _finish(job, state, device=device, seconds=spent, progress=progress, on_tick=on_tick, log=log)
+        watched = watching(visible=progress, on_tick=on_tick)
+        return _finish(job, state, watched, device=device, seconds=spent, on_epoch=on_epoch, log=log)
 
 
 def _check_unfinished(folder: Path) -> None:
@@ -209,13 +248,15 @@ def _check_unfinished(folder: Path) -> None:
         raise UsageError(f"{folder} is finished", hint=f"Look at {folder / runs.PAGE}, or train again.")
 
 
-def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple[Job, loop.State]:
+def _reopen(folder: Path, data: DataLike | None, own: Own, device: str, log: Log) -> tuple[Job, loop.State]:
     """A run as it was after its last good checkpoint; rows of later epochs are cut off its curves.
 
     Raises:
+        UsageError: its network or augmentation is missing, or another one.
         DataError: data or teacher are not those that the run began with, or its files are damaged.
     """
     recipe = Recipe.load(folder / runs.RECIPE)
+    own.check_same(recipe, folder)
     about = environment.read(folder)
     target = choose_device(device)
     if threads := about.get("threads"):
@@ -231,35 +272,44 @@ def _reopen(folder: Path, data: DataLike | None, device: str, log: Log) -> tuple
     if teacher is not None and teacher.describe().to_json() != about.get("teacher"):
         raise DataError(f"{teacher.model.path} is not the teacher that {folder} began with")
     splits = splits_of(dataset, recipe)
-    net = trial.build(recipe, splits, len(dataset.classes))
+    net = trial.build(recipe, splits, len(dataset.classes), own=own.net)
     with gpu_memory("Continue on the processor: --device cpu."):
         state = checkpoint.read(folder, net, recipe, device=target, log=log)
     curves.cut(folder, after_step=state.step)
-    return Job(folder, recipe, dataset, splits, about, target, teacher), state
+    return Job(folder, recipe, dataset, splits, about, target, teacher, own), state
 
 
 def _finish(
     job: Job,
     state: loop.State,
+    watched: AbstractContextManager[Progress],
     *,
     device: str,
     seconds: dict[str, float],
-    progress: bool,
-    on_tick: OnTick | None,
+    on_epoch: OnEpoch | None,
     log: Log,
 ) -> Run:
     """Train to the end; calibrate and export; evaluate and report. `seconds` are those of the stages before."""
-    with watching(visible=progress, on_tick=on_tick) as shown:
-        state = _train(job, state, device, shown, log)
-    with _clock() as export_seconds:
-        data = write_model(job, state)
-    write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
+    logged = job.about.get("logged", {})  # absent before 0.3
+    with tracking.opened(logged, job.folder, job.recipe, after_step=state.step, log=log) as places:
+
+        def tell(row: loop.Row) -> None:
+            places.row(row)
+            if on_epoch is not None:
+                on_epoch(row)
+
+        with watched as shown:
+            state = _train(job, state, device, shown, tell, log)
+        with _clock() as export_seconds:
+            data = write_model(job, state)
+        write_report(job, state, data, seconds={**seconds, "export": export_seconds()})
+        places.report(Run(job.folder).report)
     checkpoint.forget_previous(job.folder)
     runs.finish(job.folder)  # DONE comes last: without it the run is unfinished
     return Run(job.folder)
 
 
-def _train(job: Job, state: loop.State, device: str, shown: Progress, log: Log) -> loop.State:
+def _train(job: Job, state: loop.State, device: str, shown: Progress, tell: OnEpoch, log: Log) -> loop.State:
     """Run the loop, here or in the workers that share the run; after each epoch write its row and a checkpoint.
 
     Raises:
@@ -267,18 +317,31 @@ def _train(job: Job, state: loop.State, device: str, shown: Progress, log: Log) 
     """
     smaller = f"or train again with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
     again = f"inkdigit train --resume {job.folder}"
+    if job.recipe.net == EXTERNAL:
+        again += f" --net {job.recipe.net_source}"
     try:
         if parallel.WORKERS in job.about:
             again += f" --engine ray --workers {job.about[parallel.WORKERS]}"
-            return parallel.train(job, state, device=device, log=log)
+            before, state = state.step, parallel.train(job, state, device=device, log=log)
+            for row in curves.read(job.folder, after_step=before):
+                tell(row)
+            return state
         with gpu_memory(f"Go on with: {again} --device cpu; {smaller}."):
             rows = trial.epochs(
-                state, job.recipe, job.splits, job.device, teacher=job.teacher, on_tick=shown.tick, log=log
+                state,
+                job.recipe,
+                job.splits,
+                job.device,
+                teacher=job.teacher,
+                own_augment=job.own.changing,
+                on_tick=shown.tick,
+                log=log,
             )
             for row in rows:
                 curves.append(job.folder, row)
                 checkpoint.write(job.folder, state)
                 shown.row(row)
+                tell(row)
     except KeyboardInterrupt as exc:
         epoch = "" if parallel.WORKERS in job.about else f" in epoch {state.epoch + 1}"
         raise KeyboardInterrupt(f"Stopped{epoch}. Go on with: {again}") from exc

@@ -41,11 +41,14 @@ from inkdigit.report.numbers import percent
 from inkdigit.report.seeds import PAGE, to_markdown
 from inkdigit.scale.cluster import check_shared, connected, has_gpus, marked, require_ray, uses_ray
 from inkdigit.scale.engine import MAX_DEATHS
-from inkdigit.training import environment, run, trial
+from inkdigit.training import environment, run, tracking, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
 from inkdigit.training.device import choose_device, use_threads
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
+from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.network import Build
+from inkdigit.training.own.own import Own
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
 from inkdigit.types import DataLike, Dataset, Log, silent
@@ -75,6 +78,8 @@ class _Plan:
     progress: bool
     log: Log
     on_tick: OnTick | None
+    own: Own
+    log_to: tuple[str, ...]
     places: dict[int, Path] = field(default_factory=dict)  # seed → run directory, once it has a name
     entries: dict[int, Entry] = field(default_factory=dict)  # of the seeds that are finished
     missing: dict[int, str] = field(default_factory=dict)  # of the other seeds: the reason
@@ -89,6 +94,8 @@ def train_seeds(
     seeds: Sequence[int],
     *,
     data: DataLike | None = None,
+    net: Build | None = None,
+    augment: Augment | None = None,
     out: str | Path | None = None,
     device: str = "auto",
     engine: str = "local",
@@ -97,6 +104,7 @@ def train_seeds(
     progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
+    log_to: str | Sequence[str] = (),
 ) -> Trained:
     """Train `recipe` with each of `seeds`; the runs are written to `out`, else under `runs/`.
 
@@ -113,16 +121,16 @@ def train_seeds(
         OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
     """
-    recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
     on_ray = uses_ray(engine, address)
+    own, places = Own(net, augment), tracking.check(log_to)
+    recipe = own.noted_in(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe))
     here = "auto" if on_ray and device == "cuda" else device  # this machine need not have what the cluster has
-    dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, here, log=log)
+    dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, own, here, log=log)
     recipe = recipe.change(sources_of(data, recipe))
     identity = _identity(recipe, dataset.sha256, recipe.teacher and ModelFile.of(find(recipe.teacher)).sha256)
     with connected(address) if on_ray else nullcontext():
-        gpus = on_ray and has_gpus(device)
         plan = _Plan(
             _find_folder(recipe, identity, seeds, log=log) if out is None else Path(out),
             recipe,
@@ -132,15 +140,14 @@ def train_seeds(
             is_opened=isinstance(data, Dataset | tuple),
             identity=identity,
             device=device,
-            gpus=gpus,
+            gpus=on_ray and has_gpus(device),
             progress=progress,
             log=log,
             on_tick=on_tick,
+            own=own,
+            log_to=places,
         )
-        if on_ray:
-            _train_set(plan, lambda: _train_on_ray(plan))
-        else:
-            _train_set(plan, lambda: _train_all(plan, import_seconds))
+        _train_set(plan, lambda: _train_on_ray(plan) if on_ray else _train_all(plan, import_seconds))
     if not plan.entries:
         raise TrainingError("No seed could be trained", received=next(iter(plan.missing.values())))
     return Trained(plan.folder, _seeds(plan))
@@ -167,12 +174,12 @@ def _train_set(plan: _Plan, train: Callable[[], None]) -> None:
         train()
 
 
-def _check_trainable(recipes: Sequence[Recipe], data: DataLike | None, device: str, *, log: Log) -> Dataset:
+def _check_trainable(recipes: Sequence[Recipe], data: DataLike | None, own: Own, device: str, *, log: Log) -> Dataset:
     """Open the data and build a network, so that what cannot be trained is an error before anything is written."""
     first = recipes[0]
     choose_device(device)
     dataset = open_for(first, first.data if data is None else data, log=log)
-    trial.build(first, splits_of(dataset, first), len(dataset.classes))
+    own.check(trial.build(first, splits_of(dataset, first), len(dataset.classes), own=own.net), dataset)
     for recipe in recipes:
         open_teacher(recipe, dataset)
     return dataset
@@ -320,17 +327,19 @@ def _end(plan: _Plan, seed: int, error: InkdigitError | None) -> None:
 
 
 def _train(plan: _Plan, seed: int, place: Path, import_seconds: float | None) -> None:
-    data = plan.dataset if plan.is_opened else None
     more: dict[str, Any] = {
+        "data": plan.dataset if plan.is_opened else None,
+        "device": plan.device,
         "import_seconds": import_seconds,
         "progress": plan.progress,
         "log": plan.log,
         "on_tick": plan.on_tick,
+        **plan.own.functions,
     }
     if (place / runs.RECIPE).is_file():
-        run.resume(place, data=data, device=plan.device, **more)
+        run.resume(place, **more)
     else:
-        run.train(plan.of_seed(seed), data=data, out=place, device=plan.device, **more)
+        run.train(plan.of_seed(seed), out=place, log_to=plan.log_to, **more)
 
 
 def _train_on_ray(plan: _Plan) -> None:
@@ -350,7 +359,8 @@ def _train_on_ray(plan: _Plan) -> None:
                 if seed not in plan.entries:
                     place = _begin(plan, seed, number).resolve()
                     source = None if plan.is_opened else plan.recipe.data
-                    ref = task.remote(plan.of_seed(seed), place, dataset, source, plan.device, mark, sys.argv)
+                    own = (plan.own, plan.log_to)
+                    ref = task.remote(plan.of_seed(seed), place, dataset, source, plan.device, mark, sys.argv, *own)
                     waiting[ref] = seed
             while waiting:
                 done = ray.wait(list(waiting))[0][0]
@@ -391,21 +401,30 @@ def _result_of(ref: Any, seed: int) -> tuple[list[str], InkdigitError | None]:
 
 
 def _train_apart(
-    recipe: Recipe, place: Path, dataset: Dataset, source: str | None, device: str, mark: Path, argv: list[str]
+    recipe: Recipe,
+    place: Path,
+    dataset: Dataset,
+    source: str | None,
+    device: str,
+    mark: Path,
+    argv: list[str],
+    own: Own,
+    log_to: tuple[str, ...],
 ) -> tuple[list[str], InkdigitError | None]:
     """Train one seed, or go on with it, in a process of the cluster; what it has to say, and an error."""
     lines: list[str] = []
     sys.argv = argv  # for env.json: the command is that of the user
     use_threads(1)  # the core that the task has
+    more: dict[str, Any] = {"device": device, "progress": False, "log": lines.append} | own.functions
     try:
         check_shared(mark)
         if checkpoint.exists(place):
             if not runs.is_finished(place):  # else the process died just after
-                run.resume(place, data=dataset, device=device, progress=False, log=lines.append)
+                run.resume(place, data=dataset, **more)
         else:
             with writing(place), suppress(FileNotFoundError):
                 shutil.rmtree(place)  # of this task, if its process died before the first checkpoint
-            run.train(recipe, data=dataset, source=source, out=place, device=device, progress=False, log=lines.append)
+            run.train(recipe, data=dataset, source=source, out=place, log_to=log_to, **more)
     except InkdigitError as exc:
         return lines, exc
     return lines, None

@@ -14,25 +14,39 @@ from inkdigit.synth.generated import Amounts, extend
 from inkdigit.training.device import deterministic, uses_bfloat16
 from inkdigit.training.distill import Teacher
 from inkdigit.training.network import loop, nets
+from inkdigit.training.network.augment import Augment
 from inkdigit.training.network.share import ALONE, Share
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.own import network
+from inkdigit.training.own.network import Build
+from inkdigit.training.own.own import missing_net
+from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.types import Log, Part, silent
 
 WHITENING_IMAGES = 2000  # at most: they have a million patches, enough for the covariance of a few dozen pixels
 OnTick = Callable[[loop.Tick], None]
+OnEpoch = Callable[[loop.Row], None]
 
 
-def build(recipe: Recipe, splits: Splits, classes: int) -> torch.nn.Sequential:
+def build(recipe: Recipe, splits: Splits, classes: int, *, own: Build | None = None) -> torch.nn.Sequential:
     """The network before its first step; its weights are drawn from the recipe's random seed.
 
+    `own` builds that of an external recipe.
+
     Raises:
-        UsageError: the recipe describes no possible network.
+        UsageError: the recipe describes no possible network, or the user's own is none that can be trained.
     """
     torch.manual_seed(recipe.seed)
     images = splits.train.images
     mean, std = 0.0, 1.0
     if recipe.normalize == "standard":
         mean, std = float(images.mean() / 255), max(float(images.std() / 255), 1e-6)  # not 0: blank images train too
+    if recipe.net == EXTERNAL:
+        if own is None:
+            raise missing_net(recipe)
+        outputs = recipe.outputs(classes)
+        around = nets.around(network.build(own, outputs), recipe, mean=mean, std=std)
+        network.check(around, own, images, outputs=outputs)
+        return around
     net = nets.build(recipe, classes, mean=mean, std=std)
     if recipe.whiten:
         every = -(-len(images) // WHITENING_IMAGES)  # spread over the set, which may be sorted by class
@@ -47,6 +61,7 @@ def epochs(
     device: torch.device,
     *,
     teacher: Teacher | None = None,
+    own_augment: Augment | None = None,
     on_tick: OnTick | None = None,
     share: Share = ALONE,
     log: Log = silent,
@@ -67,6 +82,7 @@ def epochs(
         validation=None if splits.validation is None else loop.Tensors.of(splits.validation, device),
         bfloat16=uses_bfloat16(recipe, device),
         teacher=teacher,
+        own_augment=own_augment,
         on_tick=on_tick,
         share=share,
     )

@@ -153,6 +153,7 @@ def _start_from(recipe: Recipe | str | Path, seed: int | None) -> Recipe:
     """
     start = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     start = start if seed is None else start.change({"seed": seed})
+    start.check_described("A search")
     if start.teacher is not None:
         raise UsageError(
             "A search cannot use a teacher: it may have seen the images that trials are validated on",

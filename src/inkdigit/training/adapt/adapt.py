@@ -36,6 +36,7 @@ from inkdigit.training.device import CPU, deterministic, uses_bfloat16
 from inkdigit.training.network import loop
 from inkdigit.training.network.predict import predict
 from inkdigit.training.openings import log_opening
+from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
 from inkdigit.types import DataLike, Dataset, Log, Part, silent
@@ -84,16 +85,19 @@ def adapt(
     replay: DataLike = rehearse.AUTO,
     steps: int = STEPS,
     seed: int = 0,
+    net: Build | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Adapted:
     """Adapt a model to a user's samples, write it to `out`, and measure it before and after.
 
     `data` is a data set, a SOURCE or arrays (images, labels). `replay` is what to rehearse: the same, "drawn" for drawn
-    digits, or "auto" for the model's training data if they are available, else drawn digits. `seed` is the random seed.
+    digits, or "auto" for the model's training data if they are available, else drawn digits. `seed` is the random seed;
+    `net` builds the network of a model that is the user's own.
 
     Raises:
-        UsageError: no such model or data, a file without trainable weights, labels that the model does not know.
+        UsageError: no such model or data, a file without trainable weights, or with those of a network that is not
+            given, labels that the model does not know.
         DataError: the data cannot be used, or have too few samples.
         TrainingError: the model would forget too many of the old samples.
         OutputError: `out` cannot be written.
@@ -102,10 +106,10 @@ def adapt(
         raise UsageError("Bad steps or seed", expected="steps from 1, a seed from 0", received=f"{steps}, {seed}")
     recognizer, out = Recognizer.of(model), Path(out)
     runs.check_place(out, reads=[recognizer.path])
-    net, recipe = restore(recognizer)
+    before, recipe = restore(recognizer, net=net)
     own = rehearse.open_own(recognizer, data, log=log)
 
-    old = rehearse.open_old(recognizer, net, recipe, replay, seed=seed, log=log)
+    old = rehearse.open_old(recognizer, before, recipe, replay, seed=seed, log=log)
     own_count = round(steps * BATCH * OWN_SHARE)
     old_count = steps * BATCH - own_count
     rehearsed = rehearse.draw(old, recipe, old_count, seed=seed, log=log)
@@ -114,9 +118,9 @@ def adapt(
 
     def learn(samples: Part) -> Learned:
         mixture = rehearse.mix(samples, rehearsed, (own_count, old_count), seed=seed)
-        adapted = train(net, adapting, mixture, on_tick=on_tick)
-        fraction = interpolate(adapted, net, old)
-        return Learned(adapted, fraction, recalibrate(recognizer, net, adapted, old))
+        adapted = train(before, adapting, mixture, on_tick=on_tick)
+        fraction = interpolate(adapted, before, old)
+        return Learned(adapted, fraction, recalibrate(recognizer, before, adapted, old))
 
     crossed = cross_validate(learn, own, seed=seed, log=log) if own.test is None else None
     learned = learn(own.train)

@@ -35,6 +35,7 @@ from inkdigit.training.data import splits_of
 from inkdigit.training.device import CPU
 from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.training.openings import log_opening
+from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
 from inkdigit.types import DataLike, Dataset, Log, silent
 
@@ -87,6 +88,7 @@ def ensemble(
     name: str | None = None,
     data: DataLike | None = None,
     calibrated_as: Recognizer | str | Path | None = None,
+    net: Build | None = None,
     log: Log = silent,
 ) -> Joined:
     """Join models in one file that answers with their mean; measure it on the split that they report on.
@@ -94,7 +96,8 @@ def ensemble(
     `models` are loaded ones, bundled names, runs, files, or folders of a training with several seeds. With 5 or 9
     `views` the file also reads the image shifted by a pixel. `name` stands on its card, `data` is what the models
     learned from if their cards do not lead to it, and `calibrated_as` an ensemble of their select twins, whose
-    calibration is taken over. A file that is at `out` is replaced.
+    calibration is taken over. `net` builds the network of members that are your own. A file that is at `out` is
+    replaced.
 
     Raises:
         UsageError: models that cannot be joined, other data than they learned from, or a twin that is not one.
@@ -113,8 +116,8 @@ def ensemble(
     source = source_of_model(members[0]) if data is None else data
     dataset = open_source(source, members[0], named=data is not None, log=log)
     chosen = name or (members[0].name if len(members) == 1 else "ensemble")
-    metrics = write(out, join(members, dataset, name=chosen, views=views, twin=twin, log=log), dataset, log=log)
-    return Joined(out, tuple(members), metrics)
+    joined = join(members, dataset, name=chosen, views=views, twin=twin, net=net, log=log)
+    return Joined(out, tuple(members), write(out, joined, dataset, log=log))
 
 
 def _members(model: Recognizer | str | Path) -> list[Recognizer]:
@@ -132,12 +135,14 @@ def join(
     name: str,
     views: int = 1,
     twin: Recognizer | None = None,
+    net: Build | None = None,
     log: Log = silent,
 ) -> bytes:
     """The bytes of the model file that predicts the mean of `models` over `views`; its figures are not measured.
 
     Temperature and threshold are taken over from `twin`, the ensemble of the members' twins that held images out; else
-    fitted on the images that all members held out; else there are none. The name says how many views there are.
+    fitted on the images that all members held out; else there are none. The name says how many views there are. `net`
+    builds the network of members that are the user's own.
 
     Raises:
         UsageError: models that cannot be joined, other data than they learned from, or a twin that is not one.
@@ -150,16 +155,16 @@ def join(
     if twin is not None:
         _check_twin(twin, recipes, dataset, views)
         temperatures = [member.temperature for member in twin.card.provenance.members]
-    net = Ensemble([restore(model)[0] for model in models], temperatures, views=views).eval()
+    joined = Ensemble([restore(model, net=net)[0] for model in models], temperatures, views=views).eval()
     splits = splits_of(dataset, recipes[0])
     classes = models[0].classes
     log(f"Joining {len(models)} network{'s' * (len(models) > 1)}, {views} view{'s' * (views > 1)} of each image.")
     if twin is not None:
         calibration = _taken_over(twin)
     else:
-        calibration = _fitted(net, recipes, splits, classes=len(classes), log=log)
+        calibration = _fitted(joined, recipes, splits, classes=len(classes), log=log)
     return model_file.model_bytes(
-        net,
+        joined,
         f"{name}-views{views}" if views > 1 else name,
         classes=classes,
         kind=models[0].prepare,

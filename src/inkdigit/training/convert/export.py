@@ -19,6 +19,7 @@ from inkdigit.types import DataLike, Log, silent
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
     from inkdigit.training.convert.int8 import Quantized
+    from inkdigit.training.own.network import Build
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +40,14 @@ def export(
     out: str | Path | None = None,
     *,
     data: DataLike | None = None,
+    net: Build | None = None,
     log: Log = silent,
 ) -> Exported:
     """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
 
     `format` is keras, safetensors, pt2 or onnx-int8. The file is `out`, else a new one here, named after the run or the
     model; a file that is there is replaced. `data` give onnx-int8 its ranges, by default what the model learned from.
+    `net` builds the network of a model that is your own.
 
     Raises:
         UsageError: no such model, format or data, or a file without trainable weights.
@@ -57,7 +60,7 @@ def export(
     target = choose_target(None if out is None else Path(out), format, model=model, recognizer=recognizer)
     with requiring("Exporting needs"):
         made = _quantize(recognizer, data, log=log) if format == INT8 else None
-        written = convert(recognizer, format) if made is None else made.data
+        written = convert(recognizer, format, net=net) if made is None else made.data
     write_atomic(target, written)
     exported = Exported(target, format, len(written), left_out(recognizer, format))
     return exported if made is None else replace(exported, before=made.before, after=made.after)
@@ -110,8 +113,8 @@ def left_out(recognizer: Recognizer, name: str) -> str | None:
     return f"Left out: {outputs}. A Keras file has the probabilities alone: it answers every image, and rejects none."
 
 
-def convert(recognizer: Recognizer, name: str) -> bytes:
-    """The bytes of a file in a format that needs no data.
+def convert(recognizer: Recognizer, name: str, *, net: Build | None = None) -> bytes:
+    """The bytes of a file in a format that needs no data; `net` builds the network of a model that is the user's own.
 
     Raises:
         UsageError: the model has no trainable weights.
@@ -121,4 +124,5 @@ def convert(recognizer: Recognizer, name: str) -> bytes:
 
     if name == "keras":
         return keras.keras_bytes(recognizer)
-    return weights.pt2_bytes(recognizer) if name == "pt2" else weights.safetensors_bytes(recognizer)
+    to_bytes = weights.pt2_bytes if name == "pt2" else weights.safetensors_bytes
+    return to_bytes(recognizer, net=net)

@@ -127,7 +127,7 @@ def _quantized(path: Path, images: Gray) -> Any:
         out = Path(folder) / "int8.onnx"
         folded = _folded(onnx.load(path), Path(folder))
         nodes = list(folded.graph.node)
-        output = max(i for i, node in enumerate(nodes) if node.op_type == "Gemm")
+        output = max((i for i, node in enumerate(nodes) if node.op_type in WITH_WEIGHTS), default=0)
         if not any(node.op_type in WITH_WEIGHTS for node in nodes[:output]):
             raise UsageError(
                 f"{path} has no layer that can become integers",

@@ -25,8 +25,9 @@ from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.files import writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.model_file import verify
-from inkdigit.training.convert.restore import restore
+from inkdigit.training.convert.restore import recipe_of, restore
 from inkdigit.training.network import nets
+from inkdigit.training.recipe import EXTERNAL
 from inkdigit.types import SIDE, Floats, Gray
 
 SUFFIX = ".keras"  # Keras opens no file without it
@@ -48,6 +49,9 @@ def keras_bytes(recognizer: Recognizer) -> bytes:
         ParityError: the Keras file does not predict what the model file does.
         MissingExtra: Keras is not installed.
     """
+    if recipe_of(recognizer).net == EXTERNAL:
+        hint = "Its model file runs wherever ONNX does."
+        raise UsageError(f"{recognizer.path} is a network of your own, which Keras may not have layers for", hint=hint)
     net, recipe = restore(recognizer)
     if recipe.moments:
         raise UsageError(f"{recognizer.path} normalises moments, which no stock layer of Keras does", hint=NO_MOMENTS)
@@ -144,9 +148,10 @@ class _Chain:
                 return self._conv(x, name, module)
             case nn.Linear():
                 return self._dense(x, name, module)
-            case nn.BatchNorm2d(eps=eps, momentum=momentum):
+            case nn.BatchNorm2d(eps=eps, momentum=momentum) | nn.BatchNorm1d(eps=eps, momentum=momentum):
                 layer = k.BatchNormalization(epsilon=eps, momentum=1 - (momentum or 0), name=name)
-                return self.apply(x, layer, module.weight, module.bias, module.running_mean, module.running_var)
+                numbers = (module.weight, module.bias, module.running_mean, module.running_var)
+                return self.apply(x, layer, *(None if n is None else self._in_order(n) for n in numbers))
             case nets.Normalize():
                 mean, std = float(module.mean), float(module.std)
                 return self.apply(x, k.Rescaling(1 / (255 * std), offset=-mean / std, name=name))
@@ -190,12 +195,16 @@ class _Chain:
         return self.apply(x, layer, conv.weight.permute(2, 3, 1, 0), conv.bias)  # (O, I, H, W) → (H, W, I, O)
 
     def _dense(self, x: Any, name: str, linear: nn.Linear) -> Any:
-        weight = linear.weight  # (U, F)
-        if self.flattened is not None:
-            h, w, c = self.flattened
-            weight = weight.reshape(-1, c, h, w).permute(0, 2, 3, 1).flatten(1)  # PyTorch flattens (C, H, W)
-            self.flattened = None
+        weight = self._in_order(linear.weight)  # (U, F)
+        self.flattened = None
         return self.apply(x, self.layers.Dense(linear.out_features, name=name), weight.T, linear.bias)
+
+    def _in_order(self, weight: torch.Tensor) -> torch.Tensor:
+        """Weights (…, F) of features in the order of Keras, which flattens (H, W, C), and PyTorch (C, H, W)."""
+        if self.flattened is None:
+            return weight
+        h, w, c = self.flattened
+        return weight.reshape(*weight.shape[:-1], c, h, w).movedim(-3, -1).flatten(-3)
 
     def _residual(self, x: Any, name: str, block: nets.Residual) -> Any:
         y, shortcut = x, x

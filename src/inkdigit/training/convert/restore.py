@@ -12,38 +12,72 @@ import numpy as np
 import torch
 from torch import nn
 
-from inkdigit.errors import MissingExtra, NotAModelFile, UsageError
+from inkdigit.errors import MissingExtra, NotAModelFile, UsageError, first_line
+from inkdigit.model.card import TOLERANCE
 from inkdigit.model.recognizer import Recognizer, bundled
 from inkdigit.model.session import read_file
 from inkdigit.parsing import parse_toml
 from inkdigit.training.convert.graph import PREFIX
 from inkdigit.training.network import nets
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.network.predict import predict
+from inkdigit.training.own import network
+from inkdigit.training.own.network import Build
+from inkdigit.training.own.own import missing_net
+from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.training.recipe import bundled as bundled_recipes
 
 # How long the recipe of a bundled model without float weights takes, with one thread: docs/accuracy.md.
 TRAINED_IN = {"best": "14 minutes"}
 
 
-def restore(recognizer: Recognizer) -> tuple[nn.Sequential, Recipe]:
-    """Rebuild the network from the model file alone, in evaluation mode.
+def restore(recognizer: Recognizer, *, net: Build | None = None) -> tuple[nn.Sequential, Recipe]:
+    """Rebuild the network from the model file alone, in evaluation mode; `net` builds it if it is the user's own.
 
     Raises:
-        UsageError: the file was made from another model file, and has no trainable weights.
+        UsageError: the file was made from another model file, and has no trainable weights; or its network is external,
+            and there is no `net`, or another one.
         NotAModelFile: the file holds no trainable weights of the recipe on its card.
     """
     recipe = recipe_of(recognizer)
-    net = nets.build(recipe, len(recognizer.card.classes))
-    expected = net.state_dict()
+    if recipe.net == EXTERNAL:
+        return _restore_own(recognizer, recipe, net), recipe
+    restored = nets.build(recipe, len(recognizer.card.classes))
+    expected = restored.state_dict()
     weights = _weights(recognizer.path, expected.keys())
     missing = [name for name in expected if name not in weights and not name.endswith("num_batches_tracked")]
     if missing:
         raise NotAModelFile(f"{recognizer.path}: the weights {', '.join(missing[:3])} are not in it")
     try:
-        net.load_state_dict(weights, strict=False)
+        restored.load_state_dict(weights, strict=False)
     except RuntimeError as exc:
         raise NotAModelFile(f"{recognizer.path}: its weights are not those of the recipe on its card") from exc
-    return net.eval(), recipe
+    return restored.eval(), recipe
+
+
+def _restore_own(recognizer: Recognizer, recipe: Recipe, own: Build | None) -> nn.Sequential:
+    """The user's network with the weights of the file, after it has answered the self test as the file does.
+
+    The file has one name for weights that are shared, and none for those that do not count for its answers.
+
+    Raises:
+        UsageError: there is no `own`, or it builds another network.
+    """
+    if own is None:
+        raise missing_net(recipe, recognizer.path)
+    card = recognizer.card
+    net = nets.around(network.build(own, recipe.outputs(len(card.classes))), recipe)
+    test = card.self_test
+    network.check(net, own, test.images, outputs=recipe.outputs(len(card.classes)))
+    expected = f"{recipe.net_source}, SHA-256 {(recipe.net_sha256 or '')[:12]}…"
+    try:
+        net.load_state_dict(_weights(recognizer.path, net.state_dict().keys()), strict=False)
+    except RuntimeError as exc:
+        raise UsageError(f"net is not the network of {recognizer.path}: {first_line(exc)}", expected=expected) from exc
+    outputs = predict(net, torch.tensor(test.images), classes=len(card.classes)).at(card.calibration.temperature)
+    probs = outputs.of_classes.softmax(1)
+    if not np.abs(probs.numpy() - test.probs).max() <= TOLERANCE[card.numbers]:
+        raise UsageError(f"net with the weights of {recognizer.path} predicts something else", expected=expected)
+    return net
 
 
 def _weights(path: Path, names: Collection[str]) -> dict[str, torch.Tensor]:

@@ -7,6 +7,7 @@ probs (n, K) and score (n,).
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 
@@ -17,17 +18,17 @@ from inkdigit.errors import MissingExtra
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.model_file import Answering, verify
 from inkdigit.training.convert.restore import restore
-from inkdigit.training.network import nets
+from inkdigit.training.own.network import Build
 from inkdigit.types import SIDE, Floats, Gray
 
 
-def safetensors_bytes(recognizer: Recognizer) -> bytes:
+def safetensors_bytes(recognizer: Recognizer, *, net: Build | None = None) -> bytes:
     """The bytes of a safetensors file: `load_state_dict` of the same network takes what `load_file` returns.
 
     Before they are returned, a network with these weights is compared with the model file.
 
     Raises:
-        UsageError: the file has no float weights.
+        UsageError: the file has no float weights, or those of a network that `net` must build.
         ParityError: the network does not predict what the model file does.
         MissingExtra: safetensors is not installed.
     """
@@ -35,31 +36,32 @@ def safetensors_bytes(recognizer: Recognizer) -> bytes:
         from safetensors.torch import load, save
     except ModuleNotFoundError as exc:
         raise MissingExtra("Writing weights needs safetensors", "train") from exc
-    net, recipe = restore(recognizer)
+    restored, recipe = restore(recognizer, net=net)
     card = recognizer.card
     about = {
         "recipe": recipe.to_toml(),
         "classes": json.dumps(card.classes, ensure_ascii=False),
         "inkdigit.card": card.to_json(),
     }
-    data = bytes(save({name: value.contiguous() for name, value in net.state_dict().items()}, about))
-    written = nets.build(recipe, len(card.classes))
+    plain = torch.contiguous_format  # a copy: safetensors refuses weights that share memory
+    data = bytes(save({name: value.clone(memory_format=plain) for name, value in restored.state_dict().items()}, about))
+    written = copy.deepcopy(restored)
     written.load_state_dict(load(data))
     answering = Answering(written, card.calibration.temperature, classes=len(card.classes)).eval()
     verify(recognizer, lambda images: _probs(answering, images), what="safetensors file")
     return data
 
 
-def pt2_bytes(recognizer: Recognizer) -> bytes:
+def pt2_bytes(recognizer: Recognizer, *, net: Build | None = None) -> bytes:
     """The bytes of an exported program, after it was opened and compared with the model file.
 
     Raises:
-        UsageError: the file has no float weights.
+        UsageError: the file has no float weights, or those of a network that `net` must build.
         ParityError: the program does not predict what the model file does.
     """
-    net, _ = restore(recognizer)
+    restored, _ = restore(recognizer, net=net)
     card = recognizer.card
-    answering = Answering(net, card.calibration.temperature, classes=len(card.classes)).eval()
+    answering = Answering(restored, card.calibration.temperature, classes=len(card.classes)).eval()
     program = torch.export.export(
         answering,
         (torch.zeros(2, SIDE, SIDE, dtype=torch.uint8),),

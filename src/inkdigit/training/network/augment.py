@@ -9,12 +9,15 @@ may be erased.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from inkdigit.training.recipe import Recipe
+
+Augment = Callable[[Tensor], Tensor]  # the user's own, after that of the recipe: float (B, 1, 28, 28), 0–255 → the same
 
 
 def _moves(recipe: Recipe) -> bool:

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from inkdigit.errors import DataError, UsageError
 from inkdigit.files import write_atomic, writing
 from inkdigit.parsing import parse_json, read_bytes
-from inkdigit.training.network.loop import State, make_optimizer, start
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.network.loop import State, layout, make_optimizer, start
+from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.types import Log, silent
 
 FILE = "checkpoint/state.safetensors"
@@ -36,7 +36,18 @@ OURS = "inkdigit"  # the name of our text there
 UNSIGNED = "0" * 64  # in the place of the checksum while it is computed
 LENGTH_BYTES = 8  # safetensors begins with the length of its header
 MAX_HEADER_BYTES = 2**22  # ours have a hundred bytes per tensor, and networks at most some thousand tensors
-TYPES = {"F32": torch.float32, "I64": torch.int64}  # of the tensors in networks and optimizers
+TYPES = {  # of the tensors in networks and optimizers; ours have the first two, a user's may have the others
+    "F32": torch.float32,
+    "I64": torch.int64,
+    "F64": torch.float64,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 MAX_STEPS = 2**53  # whole numbers up to here are exact in the CSV's floats
 
 
@@ -70,6 +81,7 @@ class _Expected:
     weights: dict[str, Tensor]  # of the network, and of its average where the recipe averages
     best: dict[str, Tensor]  # once there is a best epoch
     optimizer: dict[str, Tensor]  # from the first step on
+    complete: bool  # whether the optimizer has moved every weight: of a user's network some may not have been used yet
     scalars: frozenset[str]
 
     @property
@@ -90,7 +102,8 @@ def write(run: Path, state: State) -> None:
         tensors.update({f"{group}/{name}": value for name, value in (weights or {}).items()})
     slots, scalars = _contents(state.optimizer)
     header = {name: getattr(state, name) for name in COUNTERS} | {"optimizer": scalars, "sha256": UNSIGNED}
-    flat = {name: value.detach().cpu().contiguous() for name, value in (tensors | slots).items()}
+    plain = torch.contiguous_format  # a copy, because weights may share memory, which safetensors refuses
+    flat = {name: value.detach().cpu().clone(memory_format=plain) for name, value in (tensors | slots).items()}
     data = save(flat, {OURS: json.dumps(header)})
     with writing(run / FILE):
         (run / FILE).parent.mkdir(exist_ok=True)
@@ -156,6 +169,7 @@ def _expect(net: nn.Sequential, recipe: Recipe) -> _Expected:
         weights={f"{group}/{name}": value for group in groups for name, value in weights.items()},
         best={f"best/{name}": value for name, value in weights.items()} if recipe.keep == "best" else {},
         optimizer=slots,
+        complete=recipe.net != EXTERNAL,
         scalars=frozenset(scalars),
     )
 
@@ -211,6 +225,8 @@ def checksum(data: bytes, place: str) -> str:
 def _difference(entries: dict[str, Any], header: Header, expected: _Expected) -> str | None:
     """How names, types and shapes differ from those of the network and its optimizer; None if they do not."""
     required = expected.weights | (expected.optimizer if header.step else {})
+    if not expected.complete:
+        required = {name: value for name, value in required.items() if name in entries or name in expected.weights}
     if expected.best and header.best_value < math.inf:
         required = required | expected.best
     if odd := sorted(set(required) ^ set(entries)):
@@ -239,18 +255,23 @@ def _fill(
         setattr(state, name, getattr(header, name))
     state.average = groups["average"] or None
     state.best = groups["best"] or None
-    _fill_optimizer(state.optimizer, groups["optimizer"], header.optimizer)
+    _fill_optimizer(state.optimizer, groups["optimizer"], header.optimizer, layout(recipe))
     return state
 
 
-def _fill_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, float]) -> None:
+def _fill_optimizer(
+    optimizer: torch.optim.Optimizer,
+    tensors: dict[str, Tensor],
+    scalars: dict[str, float],
+    memory_format: torch.memory_format,
+) -> None:
     """Restore the optimizer's running means."""
     slots: dict[int, dict[str, Any]] = {}
     for key, value in [*tensors.items(), *scalars.items()]:
         index, _, name = key.partition("/")
         if isinstance(value, Tensor) and value.ndim == 4:
             # The memory layout of the weights in training: a fused step pairs numbers by their place in memory.
-            value = value.contiguous(memory_format=torch.channels_last)
+            value = value.contiguous(memory_format=memory_format)
         slots.setdefault(int(index), {})[name] = value
     if slots:
         optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkdigit.errors import Diverged
-from inkdigit.training.network.augment import augment
+from inkdigit.training.network.augment import Augment, augment
 from inkdigit.training.network.muon import Muon
 from inkdigit.training.network.predict import EVALUATE_BATCH
 from inkdigit.training.network.share import ALONE, Share
-from inkdigit.training.recipe import Recipe
+from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.types import Part
 
 Weights = dict[str, Tensor]
@@ -113,10 +113,11 @@ def start(net: nn.Sequential, recipe: Recipe) -> State:
 def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer that the recipe names; its learning rate is set again before every step."""
     weights, rate, decay = list(net.parameters()), recipe.learning_rate, recipe.weight_decay
+    fused = recipe.net != EXTERNAL  # which wants a gradient for every weight in every step
     match recipe.optimizer:
         case "sgd":
             return torch.optim.SGD(
-                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=True
+                weights, rate, momentum=recipe.momentum, nesterov=recipe.momentum > 0, weight_decay=decay, fused=fused
             )
         case "adam":
             return torch.optim.Adam(weights, rate, betas=recipe.betas, weight_decay=decay)
@@ -127,7 +128,7 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         case "adadelta":
             return torch.optim.Adadelta(weights, rate, weight_decay=decay)
         case "muon":
-            return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay)
+            return Muon(weights, rate, momentum=recipe.momentum, weight_decay=decay, fused=fused)
 
 
 def length(recipe: Recipe, images: int) -> tuple[int, int]:
@@ -161,19 +162,21 @@ def train(
     validation: Tensors | None,
     bfloat16: bool,
     teacher: Callable[[Tensor], Tensor] | None = None,
+    own_augment: Augment | None = None,
     on_tick: Callable[[Tick], None] | None = None,
     share: Share = ALONE,
 ) -> Iterator[Row]:
     """Train `state.net` as the recipe says, from the epoch that `state` has reached; yield a row per epoch.
 
-    `teacher` predicts the same augmented images: float (B, 1, 28, 28), 0–255 → probabilities (B, K). Of every batch the
-    images of `share` are trained on here; B is their number.
+    `teacher` predicts the same augmented images: float (B, 1, 28, 28), 0–255 → probabilities (B, K). `own_augment`
+    changes them after the recipe's augmentation. Of every batch the images of `share` are trained on here; B is their
+    number.
 
     Raises:
         Diverged: the loss is no longer a number.
     """
     device = data.images.device
-    net = state.net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    net = state.net.to(device, memory_format=layout(recipe))  # type: ignore[call-overload]
     steps, epochs = length(recipe, len(data.images))
     batch = min(recipe.batch, len(data.images))
     rows = share.rows(batch)
@@ -182,7 +185,7 @@ def train(
     while state.epoch < epochs and not state.stopped:
         began = time.perf_counter()
         generator = torch.Generator(device).manual_seed(epoch_seed(recipe.seed, state.epoch))
-        torch.manual_seed(share.seed(epoch_seed(recipe.seed, state.epoch) + 1))  # dropout
+        torch.manual_seed(share.seed(epoch_seed(recipe.seed, state.epoch) + 1))  # dropout, and the user's augmentation
         order = torch.randperm(len(data.images), generator=generator, device=device)
         losses = torch.zeros(steps, device=device)
         hits = torch.zeros(steps, device=device)
@@ -191,7 +194,8 @@ def train(
         for i in range(steps):
             index = order[i * batch : (i + 1) * batch]
             x = augment(data.images[index], recipe, generator=generator)[rows]  # of all: each has its random numbers
-            x, y = x.contiguous(memory_format=torch.channels_last), data.labels[index][rows]
+            x = own_augment(x) if own_augment else x
+            x, y = x.contiguous(memory_format=layout(recipe)), data.labels[index][rows]
             rate = rate_at(recipe, state.step, steps_per_epoch=steps, epochs=epochs, plateau_scale=state.plateau_scale)
             for group in state.optimizer.param_groups:
                 group["lr"] = rate
@@ -222,15 +226,23 @@ def train(
         share.average_statistics(net)
         val_loss = val_accuracy = None
         if validation is not None:
-            with candidate(state, data, recipe) as net_now:
+            with candidate(state, data, recipe, own_augment) as net_now:
                 val_loss, val_accuracy = share.agree(*evaluate(net_now, validation, bfloat16=bfloat16))
                 last_accuracy = val_accuracy
                 decide(state, recipe, val_loss if recipe.monitor == "validation_loss" else -val_accuracy)
         if state.epoch == epochs or state.stopped:
-            _load_final(state, data, recipe)
+            _load_final(state, data, recipe, own_augment)
         seconds = time.perf_counter() - began
         mean, accuracy = float(losses.mean()), float(hits.mean())
         yield Row(state.epoch, state.step, rate, mean, accuracy, val_loss, val_accuracy, seconds, speed, samples)
+
+
+def layout(recipe: Recipe) -> torch.memory_format:
+    """How images and weights lie in memory: pixel by pixel, which is faster.
+
+    Not for a network of the user's own: `view(-1, 320)`, as many examples have it, fails on images that lie so.
+    """
+    return torch.contiguous_format if recipe.net == EXTERNAL else torch.channels_last
 
 
 def epoch_seed(seed: int, epoch: int) -> int:
@@ -293,35 +305,38 @@ def _move_average(average: Weights, net: nn.Module, decay: float) -> None:
 
 
 @contextmanager
-def candidate(state: State, data: Tensors, recipe: Recipe) -> Iterator[nn.Sequential]:
+def candidate(
+    state: State, data: Tensors, recipe: Recipe, own_augment: Augment | None = None
+) -> Iterator[nn.Sequential]:
     """The network that is validated: with averaged weights where the recipe averages, else as it is."""
     if state.average is None:
         yield state.net
         return
     current = {k: v.clone() for k, v in state.net.state_dict().items()}
     state.net.load_state_dict(state.average)
-    _recompute_statistics(state.net, data, recipe)
+    _recompute_statistics(state.net, data, recipe, own_augment)
     try:
         yield state.net
     finally:
         state.net.load_state_dict(current)
 
 
-def _load_final(state: State, data: Tensors, recipe: Recipe) -> None:
+def _load_final(state: State, data: Tensors, recipe: Recipe, own_augment: Augment | None) -> None:
     """Load the weights that the recipe asks for into the network."""
     if state.best is not None:
         state.net.load_state_dict(state.best)
     elif state.average is not None:
         state.net.load_state_dict(state.average)
-        _recompute_statistics(state.net, data, recipe)
+        _recompute_statistics(state.net, data, recipe, own_augment)
 
 
 @torch.no_grad()
-def _recompute_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None:
+def _recompute_statistics(net: nn.Module, data: Tensors, recipe: Recipe, own_augment: Augment | None) -> None:
     """Compute batch norm's means and variances for averaged weights: an average of old statistics would be far off."""
-    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+    norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     if not norms:
         return
+    momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over all batches
@@ -331,7 +346,8 @@ def _recompute_statistics(net: nn.Module, data: Tensors, recipe: Recipe) -> None
     for _ in range(min(STATISTICS_BATCHES, math.ceil(len(data.images) / STATISTICS_BATCH))):
         index = torch.randint(len(data.images), (STATISTICS_BATCH,), generator=generator, device=data.images.device)
         x = augment(data.images[index], recipe, generator=generator)
-        net(x.contiguous(memory_format=torch.channels_last))
+        x = own_augment(x) if own_augment else x
+        net(x.contiguous(memory_format=layout(recipe)))
     torch.set_rng_state(rng_state)
-    for norm in norms:
-        norm.momentum = 0.1
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum

@@ -30,8 +30,10 @@ class Muon(torch.optim.SGD):
     zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
     _step = inspect.unwrap(torch.optim.SGD.step)
 
-    def __init__(self, weights: Iterable[nn.Parameter], lr: float, *, momentum: float, weight_decay: float) -> None:
-        """Both kinds of weights have the same `momentum`."""
+    def __init__(
+        self, weights: Iterable[nn.Parameter], lr: float, *, momentum: float, weight_decay: float, fused: bool = True
+    ) -> None:
+        """Both kinds of weights have the same `momentum`; `fused` is that of SGD."""
         weights = list(weights)
         self._matrices = [w for w in weights if w.ndim == 4 and w.shape[1] > 1]
         others = [w for w in weights if w.ndim != 4 or w.shape[1] == 1]
@@ -40,7 +42,7 @@ class Muon(torch.optim.SGD):
             {"params": others, "momentum": momentum, "nesterov": momentum > 0},
             {"params": self._matrices},  # their momentum is stored by `step`
         ]
-        super().__init__([group for group in groups if group["params"]], lr, weight_decay=weight_decay, fused=True)
+        super().__init__([group for group in groups if group["params"]], lr, weight_decay=weight_decay, fused=fused)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]

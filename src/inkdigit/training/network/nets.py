@@ -1,13 +1,15 @@
 """The networks: from a recipe to a plain list of layers.
 
-In: a recipe, the number of classes, the mean and deviation of the pixels. Out: an `nn.Sequential` whose input is float
-(N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation is inside, so that the input is always
-the image as it is.
+In: a recipe, the number of classes, the mean and deviation of the pixels; or a network of the user's own. Out: an
+`nn.Sequential` whose input is float (N, 1, 28, 28) with values 0–255 and whose output is logits (N, K). Normalisation
+is inside, so that the input is always the image as it is.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -15,8 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkdigit.errors import UsageError
+from inkdigit.training.network.layers import Layer
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import OUTLIERS, SIDE
+from inkdigit.types import SIDE
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -29,6 +32,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 # One standard deviation of the ink's width after moment normalisation, as a share of half a side: 4 px. MNIST's digits
 # other than 1 have 0.26 on average.
 UPRIGHT_WIDTH = 0.28
+OWN = "own"  # the layer that is a network of the user's
 STRETCHES = (0.6, 1.6)  # limits of the change of width: a 1 must not become as wide as a 0
 MIN_VARIANCE = 1e-4  # below it there is no ink, or one row of it
 WHITENING_FLOOR = 5e-3  # added to the variances, so that directions with almost none do not dominate the filters
@@ -130,8 +134,62 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
     """
     if problem := recipe.too_large(classes):
         raise UsageError(f"{recipe.name}: {problem}", received=f"{classes} classes")
+    layers = _before(recipe, mean, std)
+    features = _add_listed(layers, recipe) if recipe.layers else _add_blocks(layers, recipe)
+    layers["output"] = nn.Linear(features, recipe.outputs(classes))  # (N, K), or (N, K + M) with M kinds of outliers
+    net = nn.Sequential(layers)
+    _initialize(net, recipe)
+    return net
+
+
+def around(own: nn.Module, recipe: Recipe, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
+    """A network of the user's own, with the normalisation that `recipe` describes before it."""
+    layers = _before(recipe, mean, std)
+    layers[OWN] = own
+    return nn.Sequential(layers)
+
+
+def _before(recipe: Recipe, mean: float, std: float) -> OrderedDict[str, nn.Module]:
+    """The layers that every network begins with."""
     layers: OrderedDict[str, nn.Module] = OrderedDict(moments=MomentNormalize()) if recipe.moments else OrderedDict()
     layers["normalize"] = Normalize(mean, std)
+    return layers
+
+
+class FirstOutputs(nn.Sequential):
+    """The outputs of the classes alone, of a network that may also have some for outliers."""
+
+    def __init__(self, net: nn.Sequential, classes: int) -> None:
+        """`net` gives (N, K + M), of which this keeps (N, K)."""
+        super().__init__(OrderedDict(net.named_children()))
+        self.classes = classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 1, 28, 28) → (N, K)."""
+        logits: Tensor = super().forward(x)[:, : self.classes]  # type: ignore[no-untyped-call]
+        return logits
+
+
+def only_classes(net: nn.Sequential, classes: int) -> nn.Sequential:
+    """`net` without the outputs of outliers; `net` itself where there are none."""
+    output = net[-1]
+    if not isinstance(output, nn.Linear):  # a network of the user's own
+        return FirstOutputs(net, classes).train(net.training)
+    if output.out_features == classes:
+        return net
+    inside = nn.Linear(output.in_features, classes)
+    inside.weight, inside.bias = nn.Parameter(output.weight[:classes]), nn.Parameter(output.bias[:classes])
+    layers = OrderedDict(net.named_children())
+    layers["output"] = inside
+    return nn.Sequential(layers).train(net.training)
+
+
+def _add_blocks(layers: OrderedDict[str, nn.Module], recipe: Recipe) -> int:
+    """Add the blocks of convolutions, the head and the dense layers; return the number of features.
+
+    Raises:
+        UsageError: the blocks shrink the image to nothing.
+    """
     width, side = 1, SIDE  # (N, 1, 28, 28)
     if recipe.block == "residual":
         kernel = recipe.per_block("kernel")[0]
@@ -147,25 +205,42 @@ def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) 
             raise UsageError(f"Block {b} leaves nothing of the image", hint="Use fewer blocks, or padding = 'same'.")
         if share := recipe.per_block("dropout")[b - 1]:
             layers[f"block{b}_dropout"] = nn.Dropout(share)
-    features = _add_head(layers, recipe, width, side)
-    outputs = classes + (len(OUTLIERS) if recipe.outliers else 0)
-    layers["output"] = nn.Linear(features, outputs)  # (N, K), or (N, K + M) with M kinds of outliers
-    net = nn.Sequential(layers)
-    _initialize(net, recipe)
-    return net
+    return _add_head(layers, recipe, width, side)
 
 
-def only_classes(net: nn.Sequential, classes: int) -> nn.Sequential:
-    """`net` without the outputs of outliers; `net` itself where there are none."""
-    output = net[-1]
-    assert isinstance(output, nn.Linear)
-    if output.out_features == classes:
-        return net
-    inside = nn.Linear(output.in_features, classes)
-    inside.weight, inside.bias = nn.Parameter(output.weight[:classes]), nn.Parameter(output.bias[:classes])
-    layers = OrderedDict(net.named_children())
-    layers["output"] = inside
-    return nn.Sequential(layers).train(net.training)
+def _add_listed(layers: OrderedDict[str, nn.Module], recipe: Recipe) -> int:
+    """Add the layers that the recipe lists; return the number of features."""
+    listed = recipe.listed()
+    for layer in listed:
+        layers[layer.name] = _of_kind(layer, recipe)
+    return listed[-1].after[0]
+
+
+def _of_kind(layer: Layer, recipe: Recipe) -> nn.Module:
+    inputs, is_image = layer.before[0], len(layer.before) > 1
+    match layer.kind:
+        case "conv":
+            shape = (inputs, layer.size, layer.kernel, layer.stride, layer.padding)
+            return nn.Conv2d(*shape, bias=not layer.normed)
+        case "residual":
+            return Residual(inputs, layer.size, layer.kernel, layer.stride, recipe)
+        case "batch_norm":
+            return nn.BatchNorm2d(inputs) if is_image else nn.BatchNorm1d(inputs)
+        case "max_pool":
+            return nn.MaxPool2d(layer.size)
+        case "average_pool":
+            return nn.AvgPool2d(layer.size)
+        case "dropout":
+            return nn.Dropout(layer.share)
+        case "flatten":
+            return nn.Flatten()
+        case "global_average":
+            return GlobalAverage()
+        case "global_max":
+            return GlobalMax()
+        case "dense":
+            return nn.Linear(inputs, layer.size, bias=not layer.normed)
+    return ACTIVATIONS[layer.kind]()
 
 
 def _add_convs(
@@ -300,18 +375,37 @@ def describe(net: nn.Sequential) -> list[dict[str, Any]]:
     net.eval()
     with torch.no_grad():
         for name, layer in net.named_children():
-            x = layer(x)
-            rows.append(
-                {
-                    "name": name,
-                    "kind": layer.__class__.__name__,
-                    "kernel": " + ".join(map(_window, filter(_has_window, layer.modules()))),
-                    "output": "×".join(str(n) for n in x.shape[1:]),
-                    "parameters": parameters(layer),
-                }
-            )
+            with _described(layer if name == OWN else nn.Identity()) as inside:
+                x = layer(x)
+            rows += [*inside, _row(name, layer, x)]
     net.train(was_training)
     return rows
+
+
+@contextmanager
+def _described(own: nn.Module) -> Iterator[list[dict[str, Any]]]:
+    """The rows of the layers that a network of the user's own calls within the block."""
+    rows: list[dict[str, Any]] = []
+    hooks = [
+        layer.register_forward_hook(lambda module, _, out, name=name: rows.append(_row(f"{OWN}.{name}", module, out)))
+        for name, layer in own.named_modules()
+        if not list(layer.children())
+    ]
+    try:
+        yield rows
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _row(name: str, layer: nn.Module, out: object) -> dict[str, Any]:
+    return {
+        "name": name,
+        "kind": layer.__class__.__name__,
+        "kernel": " + ".join(map(_window, filter(_has_window, layer.modules()))),
+        "output": "×".join(str(n) for n in out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__,
+        "parameters": parameters(layer),
+    }
 
 
 def _has_window(layer: nn.Module) -> bool:

@@ -54,7 +54,7 @@ class Share:
     @torch.no_grad()
     def average_statistics(self, net: nn.Module) -> None:
         """Batch norm's running mean and variance become the mean of all processes: each saw its own images only."""
-        norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
+        norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
         if self.of == 1 or not norms:
             return
         running = [value for m in norms for value in (m.running_mean, m.running_var) if value is not None]
