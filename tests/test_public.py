@@ -156,7 +156,8 @@ TWINS = (
     "audit",
     "train",
 )
-OTHERWISE = {"kaggle.changes", "adapt.steps"}  # None on the command line stands for the function's default
+# None on the command line stands for the function's default; `--log` is the function's `log_to`.
+OTHERWISE = {"kaggle.changes", "adapt.steps", "train.log"}
 
 
 @pytest.mark.skipif(not has_torch, reason="PyTorch is not installed")

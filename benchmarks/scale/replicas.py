@@ -51,6 +51,7 @@ ROUNDS = 5
 CALM_S = 2.0  # of load in each phase whose length is not given by a start or an end of a replica
 PATIENCE_S = 60.0  # for a start or an end
 LOOK_S = 0.02
+ASKED_AGAIN_S = 1.5  # nginx leaves a replica that failed alone for 1 s
 HANG_S = 15.0  # nginx waits for 12 s
 TIMEOUT_S = 30.0  # of a request: as long as Inkdigit's client waits
 SIZES_PX = (28, 112, 700)  # of the digits: as in MNIST, as from the page, and one that takes longer
@@ -305,14 +306,14 @@ def disturb(load: Load, first: Replica, second: Replica, *, calm_s: float) -> di
     first.start()
     started_s = first.wait()
     load.mark(RESTARTED)
-    time.sleep(calm_s)
+    time.sleep(max(calm_s, ASKED_AGAIN_S))
     load.mark(STOPPED)
     code, stopped_s = second.end(signal.SIGTERM)
     time.sleep(calm_s / 2)
     second.start()
     second.wait()
     load.mark(AFTER)
-    time.sleep(calm_s)
+    time.sleep(max(calm_s, ASKED_AGAIN_S))
     return {"exit_code_after_sigterm": code, "stopped_s": round(stopped_s, 3), "started_s": round(started_s, 2)}
 
 

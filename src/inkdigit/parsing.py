@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import reprlib
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -130,3 +131,15 @@ def check_plain(value: Any) -> None:
             return
         level = inner
     raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+
+
+def shorten(value: Any) -> str:
+    """A value as an error shows it: a few hundred characters at most, however large or nested it is."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = 120
+    short.maxlong = 40
+    short.maxlist = short.maxtuple = 12
+    try:
+        return short.repr(value)
+    except ValueError:  # Python does not print numbers of more than 4,300 digits
+        return "a number of too many digits"

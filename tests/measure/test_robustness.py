@@ -36,7 +36,7 @@ from ..conftest import Tiny, drawn
 RECIPE = "rotate_deg = 10.0\nshift_px = 0.0\nname = 'x'\n"
 
 
-def dataset(n: int = 20, **part: object) -> Dataset:
+def dataset(n: int = 10, **part: object) -> Dataset:
     images = np.stack([prepare(drawn(i % 10, seed=i)) for i in range(n)])
     test = Part(images, np.arange(n) % 10, **part)
     return Dataset("drawn", DIGITS, Part(images[:1], np.zeros(1, np.int64)), test)
@@ -56,8 +56,8 @@ def few_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_every_kind_at_every_level_is_measured(found):
     assert [(row.kind, len(row.levels)) for row in found.rows] == [(kind, len(kind.strengths)) for kind in KINDS]
-    assert all(metrics.n == 20 for row in found.rows for metrics in row.levels)
-    assert (found.clean.n, found.total, found.split, found.clean.data) == (20, 20, "test", "drawn")
+    assert all(metrics.n == 10 for row in found.rows for metrics in row.levels)
+    assert (found.clean.n, found.total, found.split, found.clean.data) == (10, 10, "test", "drawn")
     assert found.clean.accuracy > 0.5  # the model reads these digits
     assert found.mean < found.clean.accuracy
 
@@ -86,7 +86,7 @@ def test_the_means_are_over_kinds_at_the_named_levels(found):
 
 def test_json_has_the_figures(found):
     content = json.loads(json.dumps(found.to_json(), allow_nan=False))
-    assert (content["mean"], content["n"], content["unseen"]) == (found.mean, 20, 3)
+    assert (content["mean"], content["n"], content["unseen"]) == (found.mean, 10, 3)
     fog = next(row for row in content["kinds"] if row["kind"] == "fog")
     assert (fog["named_level"], fog["in_training"], fog["undone"]) == (5, False, UNDONE["fog"])
     assert len(fog["levels"]) == 5
@@ -97,7 +97,7 @@ def test_json_has_the_figures(found):
 @pytest.mark.usefixtures("few_kinds")
 def test_a_limit_takes_the_first_images_and_corrupts_them_in_the_same_way(tiny):
     full, some = evaluate_corruptions(tiny, dataset()), evaluate_corruptions(tiny, dataset(), limit=9)
-    assert (some.clean.n, some.total) == (9, 20)
+    assert (some.clean.n, some.total) == (9, 10)
     assert np.array_equal(some.rows[0].before, full.rows[0].before)
     assert evaluate_corruptions(tiny, dataset(), limit=1000).mean == full.mean
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,7 @@ from pydantic import (
 
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import looking_up
-from inkdigit.parsing import check_plain, parse_toml, read_text
+from inkdigit.parsing import check_plain, parse_toml, read_text, shorten
 from inkdigit.runs import RECIPE
 from inkdigit.training.network import layers
 from inkdigit.training.network.layers import Layer
@@ -448,15 +447,3 @@ def parse_changes(assignments: Sequence[str]) -> dict[str, Any]:
         except ValueError as exc:
             raise UsageError(f"--set {shorten(key.strip())}: {exc}", received=shorten(text.strip())) from exc
     return changes
-
-
-def shorten(value: Any) -> str:
-    """A value as an error shows it: a few hundred characters at most, however large or nested it is."""
-    short = reprlib.Repr()
-    short.maxstring = short.maxother = 120
-    short.maxlong = 40
-    short.maxlist = short.maxtuple = 12
-    try:
-        return short.repr(value)
-    except ValueError:  # Python does not print numbers of more than 4,300 digits
-        return "a number of too many digits"

@@ -138,9 +138,8 @@ def train(
     data set that was opened before; `device` is auto, cpu or cuda; with the engine `ray`, `workers` processes of the
     cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is what the import took.
     `net` builds a network of your own, float (N, 1, 28, 28) → (N, K); a parameter `outputs` of it is given K. `augment`
-    changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `progress` is a line an epoch and a bar, in a
-    notebook or on stderr. `on_epoch` is given the row of each epoch, and `log_to` names where else rows go:
-    tensorboard, mlflow, wandb; with workers, when the training ends.
+    changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `progress` is a line an epoch and a bar.
+    `on_epoch` is given each row, and `log_to` names where else they go: tensorboard, mlflow, wandb.
 
     Raises:
         UsageError: an unknown recipe, source, device or engine, splits that the data cannot give, an unfit teacher,
@@ -170,10 +169,9 @@ def train(
             check_free(folder)  # another training may have written here in the meantime
             about["logged"] = tracking.begin(places, folder)
             job = Job(folder, recipe, dataset, splits, about, target, teacher, own)
-            state = _begin(job, built)
             spent = _before_training(import_seconds, seconds())
             watched = watching(visible=progress, on_tick=on_tick)
-            return _finish(job, state, watched, device=device, seconds=spent, on_epoch=on_epoch, log=log)
+            return _finish(job, _begin(job, built), watched, device=device, seconds=spent, on_epoch=on_epoch, log=log)
 
 
 def _open(recipe: Recipe, data: DataLike, log: Log) -> tuple[Dataset, Teacher | None, Splits]:

@@ -11,10 +11,9 @@ the other, or by the processes of a cluster, which see the folder.
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,14 +22,11 @@ import inkdigit.runs as runs
 from inkdigit.errors import (
     DataError,
     Diverged,
-    EngineError,
     InkdigitError,
     OutputError,
     ParityError,
     TrainingError,
     UsageError,
-    WorkersDied,
-    first_line,
 )
 from inkdigit.files import check_unlocked, first_entry, locked, write_atomic, writing
 from inkdigit.measure.ledger import Entry, read_finished
@@ -39,17 +35,18 @@ from inkdigit.model.provenance import ModelFile
 from inkdigit.model.recognizer import find
 from inkdigit.report.numbers import percent
 from inkdigit.report.seeds import PAGE, to_markdown
-from inkdigit.scale.cluster import check_shared, connected, has_gpus, marked, require_ray, uses_ray
+from inkdigit.scale.cluster import connected, has_gpus, marked, require_ray, uses_ray
 from inkdigit.scale.engine import MAX_DEATHS
 from inkdigit.training import environment, run, tracking, trial
 from inkdigit.training.data import open_for, sources_of, splits_of
-from inkdigit.training.device import choose_device, use_threads
+from inkdigit.training.device import choose_device
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.network.augment import Augment
 from inkdigit.training.own.network import Build
 from inkdigit.training.own.own import Own
 from inkdigit.training.recipe import Recipe
+from inkdigit.training.seed_task import result_of, train_apart
 from inkdigit.training.trial import OnTick
 from inkdigit.types import DataLike, Dataset, Log, silent
 
@@ -113,10 +110,8 @@ def train_seeds(
     predict what its network does, does not stop the others. The other arguments are those of `run.train`.
 
     Raises:
-        UsageError: no seed, a seed twice, an unknown recipe, source, device or engine, or the same is being trained
-            already.
-        MissingExtra: Ray is not installed.
-        NoCluster: there is no cluster at the address.
+        UsageError: no seed, a seed twice, something unknown, or the same is being trained already.
+        MissingExtra, NoCluster: Ray is not installed, or there is no cluster at the address.
         DataError: the data cannot be used.
         OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
@@ -350,7 +345,7 @@ def _train_on_ray(plan: _Plan) -> None:
     """
     ray = require_ray()
     options = {"num_cpus": 1, "num_gpus": int(plan.gpus), "max_retries": MAX_DEATHS - 1}
-    task, dataset = ray.remote(**options)(_train_apart), ray.put(plan.dataset)
+    task, dataset = ray.remote(**options)(train_apart), ray.put(plan.dataset)
     waiting: dict[Any, int] = {}
     _write(plan)
     with marked(plan.folder) as mark:
@@ -365,7 +360,7 @@ def _train_on_ray(plan: _Plan) -> None:
             while waiting:
                 done = ray.wait(list(waiting))[0][0]
                 seed = waiting.pop(done)
-                lines, error = _result_of(done, seed)
+                lines, error = result_of(done, seed)
                 for line in lines:
                     plan.log(f"Seed {seed}: {line}")
                 _end(plan, seed, error)
@@ -376,58 +371,6 @@ def _train_on_ray(plan: _Plan) -> None:
         finally:
             for ref in waiting:
                 ray.cancel(ref, force=True)
-
-
-def _result_of(ref: Any, seed: int) -> tuple[list[str], InkdigitError | None]:
-    """What a task has to say, and why its seed failed, if it did.
-
-    Raises:
-        InkdigitError: what stops the other seeds, too.
-    """
-    ray = require_ray()
-    try:
-        lines, error = ray.get(ref)
-    except (ray.exceptions.WorkerCrashedError, ray.exceptions.NodeDiedError, ray.exceptions.OutOfMemoryError):
-        return [], WorkersDied(f"The process of seed {seed} died {MAX_DEATHS} times", hint="Is there enough memory?")
-    except ray.exceptions.RayTaskError:
-        raise  # a bug
-    except ray.exceptions.RayError as exc:
-        raise EngineError(
-            f"The cluster lost seed {seed}: {first_line(exc)}", hint="Go on with: the same command."
-        ) from exc
-    if error is not None and not isinstance(error, Diverged | ParityError):
-        raise error
-    return lines, error
-
-
-def _train_apart(
-    recipe: Recipe,
-    place: Path,
-    dataset: Dataset,
-    source: str | None,
-    device: str,
-    mark: Path,
-    argv: list[str],
-    own: Own,
-    log_to: tuple[str, ...],
-) -> tuple[list[str], InkdigitError | None]:
-    """Train one seed, or go on with it, in a process of the cluster; what it has to say, and an error."""
-    lines: list[str] = []
-    sys.argv = argv  # for env.json: the command is that of the user
-    use_threads(1)  # the core that the task has
-    more: dict[str, Any] = {"device": device, "progress": False, "log": lines.append} | own.functions
-    try:
-        check_shared(mark)
-        if checkpoint.exists(place):
-            if not runs.is_finished(place):  # else the process died just after
-                run.resume(place, data=dataset, **more)
-        else:
-            with writing(place), suppress(FileNotFoundError):
-                shutil.rmtree(place)  # of this task, if its process died before the first checkpoint
-            run.train(recipe, data=dataset, source=source, out=place, log_to=log_to, **more)
-    except InkdigitError as exc:
-        return lines, exc
-    return lines, None
 
 
 def _seeds(plan: _Plan) -> Seeds:

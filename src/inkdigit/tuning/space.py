@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import looking_up
-from inkdigit.parsing import parse_toml, read_text
-from inkdigit.training.recipe import Recipe, shorten
+from inkdigit.parsing import parse_toml, read_text, shorten
+from inkdigit.training.recipe import Recipe
 
 if TYPE_CHECKING:
     from optuna import Trial

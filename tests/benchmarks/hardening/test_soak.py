@@ -345,6 +345,7 @@ def test_one_failure_is_told_and_is_the_exit_code(tmp_path, monkeypatch, capsys)
     assert "half-written" in printed.err
 
 
+@pytest.mark.slow
 def test_the_short_drills_go_well(tmp_path):
     code, record = call(tmp_path, "--smoke", "--only", "serve", "commands without torch")
     assert [failure for drill in record["drills"] for failure in drill["failures"]] == []

@@ -30,7 +30,7 @@ def test_a_list_becomes_that_network_and_its_size_is_known_before():
     assert kinds == [text.split()[0] for text in MANY]
     assert net(torch.rand(2, 1, 28, 28)).shape == (2, 5)
     assert recipe.size(5).parameters == nets.parameters(net)
-    shapes = [line.rpartition(" ")[2] for line in nets.describe(net)]
+    shapes = [row["output"] for row in nets.describe(net)]
     expected = ["×".join(map(str, layer.after)) for layer in recipe.listed()]
     assert shapes == ["1×28×28", *expected, "5"]
 
