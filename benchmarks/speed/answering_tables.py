@@ -37,6 +37,9 @@ PREPROCESSING = (
 COMMAND = "`python -m benchmarks.speed.answering`"
 
 
+OVER_LIBRARIES = 1.35  # times: the bar of a cold `predict` of a clean image over what it must import
+
+
 def bars(answering: Record | None) -> list[str]:
     """The rows of the figures that have a bar."""
     rows = []
@@ -49,7 +52,17 @@ def bars(answering: Record | None) -> list[str]:
         measured = spread(taken[field], unit, 0 if unit == "MB" else 3)
         holds = MET[taken[field]["median"] <= bar]
         rows.append(row(figure, limit, measured, holds, taken["n"], f"`{taken['command']}`"))
-    return rows
+    return [*rows, _over_libraries(answering)]
+
+
+def _over_libraries(answering: Record | None) -> str:
+    """The row of a cold `predict` over an interpreter that only imports the libraries, both in each round."""
+    figure, limit = "cold `predict`, clean, over importing NumPy, Pillow and ONNX Runtime", f"≤ {OVER_LIBRARIES} times"
+    taken = None if answering is None else answering["processes"]["predict_clean"]
+    if taken is None or "wall_s_over_libraries" not in taken:
+        return row(figure, limit, NOT_MEASURED, "–", "–", COMMAND)
+    ratio = taken["wall_s_over_libraries"]
+    return row(figure, limit, spread(ratio, "times", 2), MET[ratio["median"] <= OVER_LIBRARIES], taken["n"], COMMAND)
 
 
 def unbarred(answering: Record) -> str:

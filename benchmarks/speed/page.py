@@ -1,8 +1,8 @@
 """Write `docs/benchmarks.md` and its figures from `benchmarks/results/`: nothing on that page is typed by hand.
 
-In: bench.jsonl, stages.json, loop.json, answering.json, int8.json, whichever are there; a smoke run counts as not
-measured. Out: the page and `docs/benchmarks/*.svg`; with `--check` nothing is written, and the exit code is 1 if they
-are not what the results say.
+In: bench.jsonl, whole.json, stages.json, loop.json, answering.json, int8.json, whichever are there; a smoke run counts
+as not measured. Out: the page and `docs/benchmarks/*.svg`; with `--check` nothing is written, and the exit code is 1 if
+they are not what the results say.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from benchmarks.speed import (
     choose_tables,
     loop_tables,
     stages_tables,
+    whole_tables,
 )
 from inkdigit.training.recipe import bundled
 
 PAGE = machine.ROOT / "docs" / "benchmarks.md"
 TITLES = {
+    "whole": "Whole commands",
     "stages": "Prediction, stage by stage",
     "loop": "The training loop",
     "answering": "Prediction",
@@ -45,9 +47,10 @@ def read_bench(folder: Path) -> list[Record]:
 def render(folder: Path, *, figures: str = "benchmarks") -> str:
     """The page; `figures` is the folder of its figures beside it."""
     lines, tried = read_bench(folder), results.read_lines(folder / choices.LEDGER)
-    records = {name: results.read(folder / f"{name}.json") for name in ("stages", "loop", "answering", "int8")}
+    records = {name: results.read(folder / f"{name}.json") for name in TITLES}
     sizes = {line["entrant"]: line["parameters"] for line in lines if line["kind"] == "recipe"}
     laid_out = {
+        "whole": whole_tables.section,
         "stages": stages_tables.section,
         "loop": loop_tables.section,
         "answering": answering_tables.unbarred,
@@ -57,7 +60,14 @@ def render(folder: Path, *, figures: str = "benchmarks") -> str:
     return pages.render(
         "speed/page.md.j2",
         {
-            "bars": table(header, [*bench_tables.bars(lines), *answering_tables.bars(records["answering"])]),
+            "bars": table(
+                header,
+                [
+                    *bench_tables.bars(lines),
+                    *whole_tables.bars(records["whole"]),
+                    *answering_tables.bars(records["answering"]),
+                ],
+            ),
             "training": bench_tables.training(lines, bench_plots.figures(lines, folder=figures), bench.entrants()),
             "gpu": bench_tables.gpu(lines),
             "gpu_command": bench_tables.GPU_COMMAND,
