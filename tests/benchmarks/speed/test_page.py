@@ -39,7 +39,7 @@ def test_the_page_shows_its_figures(results):
 
 def test_without_results_the_page_says_so_and_draws_nothing(tmp_path):
     (text,) = page.files(tmp_path, tmp_path / "page.md").values()
-    assert text.decode().count("not measured") == 13
+    assert text.decode().count("not measured") == 17
     assert "## Where and when" not in text.decode()
 
 
@@ -54,3 +54,16 @@ def test_the_loop_is_laid_out_with_its_bars(results, line):
     assert "| fast | 20,000 | 16,000 | 80 % [69–90] | ≥ 70 % | yes | 5 |" in text
     assert "(bar 1,500 MB, **not met**): `inkdigit train fast` 1,501 MB." in text
     assert "- The training loop: 2026-01-01" in text
+
+
+def test_whole_commands_have_bars_and_a_table_of_stages(results, line):
+    about = {key: line()[key] for key in ("date", "commit", "machine", "versions")}
+    seconds = {"median": 7.0, "min": 6.5, "max": 9.0}
+    part = {"wall_s": seconds, "cpu_s": seconds, "stages": {"train": seconds}}
+    ratio = {"median": 1.5, "min": 1.2, "max": 2.6}
+    record = {"smoke": False, "rounds": 5, "quiet": part, "beside": part, "first_run": part, "beside_over_quiet": ratio}
+    (results / "whole.json").write_text(json.dumps({**record, **about, "command": "python x.py"}))
+    text = page.render(results)
+    assert "the whole command | ≤ 8 s | 7.0 s [6.5–9.0] | yes | 5 |" in text
+    assert "the largest | ≤ 2.5 times | 1.5 times [1.2–2.6] | **no** | 5 |" in text
+    assert "| train | 7.00 s [6.50–9.00] | 7.00 s [6.50–9.00] |" in text
