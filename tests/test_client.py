@@ -344,7 +344,10 @@ def test_a_server_that_does_not_say_its_classes(server, models):
 def test_a_client_has_predictions_and_raises_what_the_command_line_prints(server, files):
     asked = client.Client(server.url, token="sesame", model="tiny")
     assert "sesame" not in repr(asked)
+    server.replies = [(200, {"models": [{"name": "tiny", "classes": list("0123456789")}]}, {})]
+    assert asked.classes == tuple("0123456789")
     (first, second) = asked.predict([str(files("3", "4")[0]), b"5"])
+    assert first.classes == asked.classes  # asked for once
     assert (first.label, second.label, first.confidence) == ("3", "5", 0.5)
     assert first.probs.dtype == "float32"
     assert server.posted[0].path == "/predict?model=tiny"

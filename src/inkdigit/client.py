@@ -11,7 +11,8 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from io import BytesIO
 from pathlib import Path
@@ -118,10 +119,11 @@ class Client:
         from inkdigit.types import Prediction
 
         answers = ask(self.server, _files(pictures), token=self.token, model=self.model, timeout=self.timeout)
-        return self._made(Prediction.from_json, answers)
+        made = self._made(Prediction.from_json, answers)
+        return [replace(one, classes=self.classes) for one in made]
 
     def read(self, pictures: Pictures, *, expect: str | None = None, alphabet: str | None = None) -> list[Reading]:
-        """Read the numbers of each picture; see `Reader.read`.
+        """Read the numbers of each picture; see `Reader.read`. The server has one reader, whatever `model` is.
 
         Raises:
             PictureError: a picture cannot be read; nothing is read then.
@@ -134,7 +136,7 @@ class Client:
         path = f"/read?{urlencode(limits)}" if limits else "/read"
         return self._made(Reading.from_json, _ask(self._connection(), path, READINGS, _files(pictures)))
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes, in the order of `Prediction.probs`.
 

@@ -97,7 +97,7 @@ def test_what_is_wrong_is_said_before_the_work(inkdigit, model, tmp_path):
 
     assert_one_error(export(model, "--format", "kears"), 2, "Did you mean keras?")
     assert_one_error(export("nope", "--format", "keras"), 2, "There is no model 'nope'")
-    assert_one_error(export(model, "--format", "pt2", "--data", "mnist"), 2, "--data has no meaning for pt2")
+    assert_one_error(export(model, "--format", "pt2", "--data", "mnist"), 2, "pt2 needs no data")
     missing = tmp_path / "none" / "m.pt2"
     assert_one_error(export(model, "--format", "pt2", "--out", missing), 9, "its folder does not exist")
     assert_one_error(export(model, "--format", "pt2", "--out", tmp_path), 9, "cannot be written")

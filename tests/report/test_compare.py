@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from inkdigit.errors import MissingExtra, OutputError
+import inkdigit.report.compare as report_compare
+from inkdigit.errors import MissingExtra, OutputError, UsageError
 from inkdigit.measure.compare import compare, pair
 from inkdigit.report.canvas import LIGHT
 from inkdigit.report.compare import draw, labels, scaled, sentences, table, write_page
@@ -33,6 +35,12 @@ def test_the_page_shows_runs_tests_and_curves(folders, tmp_path):
     assert 'class="worse"' in text
     assert text.count("data:image/png;base64,") == 3  # intervals, what is wrong, loss
     assert "https://" not in text
+
+
+def test_one_run_alone_is_one_error(folders):
+    alone = SimpleNamespace(folder=folders[0])
+    with pytest.raises(UsageError, match="two or more different runs"):
+        report_compare.compare(alone)
 
 
 def test_curves_are_drawn_if_a_run_has_them(folders, tmp_path):

@@ -21,6 +21,7 @@ from sklearn.utils.estimator_checks import check_estimator
 from inkdigit.errors import OutputError, PictureError, UsageError
 from inkdigit.model.recognizer import load
 from inkdigit.training import estimator, run
+from inkdigit.training.convert.export import export
 from inkdigit.training.estimator import EXPECTED_FAILED_CHECKS, FIELDS, ONE_CLASS, InkdigitClassifier
 from inkdigit.training.recipe import Recipe
 
@@ -85,6 +86,7 @@ def made(named) -> InkdigitClassifier:
 
 
 def test_it_learns_words_and_answers_from_the_file_that_it_saves(made, named, tmp_path):
+    assert export(made.model_, "safetensors", tmp_path / "weights.safetensors").bytes > 0  # its file is there
     images, labels = named
     assert made.classes_.tolist() == ["one", "two", "zero"]
     assert len(made.history_) == 12

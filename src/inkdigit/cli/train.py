@@ -141,7 +141,7 @@ def kaggle(
     from inkdigit.cli.predict import say_submission
 
     check_new(out, force=force, reads=[train_csv, test_csv])
-    with talk.interruptible(), talk.training_bar() as bar:
+    with talk.interruptible():
         began = time.perf_counter()
         with talk.requiring("Training needs"):
             from inkdigit.training.kaggle import kaggle as enter
@@ -154,8 +154,8 @@ def kaggle(
             all_rows=all_rows,
             device=device,
             import_seconds=time.perf_counter() - began,
+            progress=not talk.is_quiet(),
             log=talk.note,
-            on_tick=bar,
         )
     _print_run(entered.run, next_steps=False)
     say_submission(entered.submission)

@@ -7,7 +7,7 @@ starts quickly.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -116,11 +116,11 @@ class Metrics:
     n: int
     nll: float | None
     brier: float | None
-    reliability: Reliability
-    risk_coverage: RiskCoverage
+    reliability: Reliability = field(repr=False)
+    risk_coverage: RiskCoverage = field(repr=False)
     classes: tuple[str, ...]
-    per_class: dict[str, ClassFigures]
-    confusion: NDArray[np.int64]  # (K, K): rows are true classes, columns the most probable ones
+    per_class: dict[str, ClassFigures] = field(repr=False)
+    confusion: NDArray[np.int64] = field(repr=False)  # (K, K): rows are true classes, columns the most probable ones
     model: str
     data: str
     split: str

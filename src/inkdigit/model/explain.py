@@ -7,7 +7,7 @@ weights tell besides is added by `training.explain`; the command line, the servi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,11 +33,11 @@ class Explanation:
     the class, below 0 against it.
     """
 
-    image: Gray  # (28, 28), as the network saw it
+    image: Gray = field(repr=False)  # (28, 28), as the network saw it
     prediction: Prediction
     classes: tuple[str, ...]
-    occlusion: Floats | None  # (28, 28), in nats; None where there is nothing to hide, or it was not wanted
-    gradients: Floats | None = None  # (28, 28), in nats; they need the weights
+    occlusion: Floats | None = field(repr=False)  # (28, 28), in nats; None: nothing to hide, or not wanted
+    gradients: Floats | None = field(default=None, repr=False)  # (28, 28), in nats; they need the weights
 
     @property
     def class_index(self) -> int:

@@ -222,9 +222,9 @@ class Recognizer:
         best, confidences = probs.argmax(1).tolist(), probs.max(1).tolist()
         rows = zip(images, probs, best, confidences, scores.tolist(), outliers, inked, strict=True)
         return [
-            self._judge(seen, prob, k, confidence, score, outlier)
+            self._judge(seen.copy(), prob, k, confidence, score, outlier)  # a view would keep all images in memory
             if ink
-            else Prediction(None, reason=NO_INK, classes=self.classes, seen=seen)
+            else Prediction(None, reason=NO_INK, classes=self.classes, seen=seen.copy())
             for seen, prob, k, confidence, score, outlier, ink in rows
         ]
 

@@ -45,7 +45,10 @@ class HasFolder(Protocol):
         """Its directory."""
 
 
-def compare(runs: Sequence[str | Path | HasFolder], *, out: str | Path | None = None) -> Comparison | Paired:
+RunLike = str | Path | HasFolder
+
+
+def compare(runs: Sequence[RunLike] | RunLike, *, out: str | Path | None = None) -> Comparison | Paired:
     """Compare two or more runs, or two folders of seeds, and test whether one is more accurate.
 
     `runs` are the results of `train` or `train_seeds`, their directories, or names as the command line takes them. Each
@@ -59,11 +62,11 @@ def compare(runs: Sequence[str | Path | HasFolder], *, out: str | Path | None = 
         MissingExtra: a library for the page is not installed.
         OutputError: the page cannot be written.
     """
-    several = [runs] if isinstance(runs, str | Path) else runs
+    several = runs if isinstance(runs, Sequence) and not isinstance(runs, str) else [runs]
     names = [str(run if isinstance(run, str | Path) else run.folder) for run in several]
     if (paired := open_pair(names)) is not None:
         if out is not None:
-            raise UsageError("There is no page of two folders of seeds", hint="Omit --out, or name single runs.")
+            raise UsageError("There is no page of two folders of seeds", hint="Name single runs, or no page.")
         return paired
     folders = [find(name) for name in names]
     if out is not None:

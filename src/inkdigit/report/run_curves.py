@@ -61,7 +61,7 @@ def figure(history: Rows, steps: Rows) -> Figure:
         from matplotlib.figure import Figure
         from matplotlib.ticker import MaxNLocator
     except ModuleNotFoundError as exc:
-        raise MissingExtra("Drawing curves needs matplotlib", "train") from exc
+        raise MissingExtra("Drawing curves needs matplotlib", "report") from exc
 
     class Curves(Figure):
         """A figure that shows itself in a notebook."""

@@ -7,7 +7,9 @@ the only file whose class is made of scikit-learn's; `import inkdigit` does not 
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,6 +25,7 @@ from inkdigit.errors import PictureError, UsageError
 from inkdigit.files import write_atomic, writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.pixels import MIN_WIDTH_PX, scale_of_numbers
+from inkdigit.runs import MODEL
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset, Floats, Gray, silent
 
@@ -161,9 +164,9 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         else:
             from inkdigit.training.run import train
 
-            run = train(recipe, dataset, out=self.out, device=self.device)
+            run = train(recipe, dataset, out=self.out, device=self.device, progress=False)
             self._file, self.history_ = run.model.path.read_bytes(), run.history
-        self.model_ = _opened(self._file)
+        self.model_ = self._open()
         return self
 
     def predict(self, X: ArrayLike) -> NDArray[Any]:  # noqa: N803
@@ -221,6 +224,15 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         pixels: Gray = np.rint(values).clip(0, 255).astype(np.uint8).reshape(-1, side, side)
         return pixels
 
+    def _open(self) -> Recognizer:
+        """The model, whose file is there as long as this classifier is."""
+        with writing(Path(tempfile.gettempdir())):
+            folder = Path(tempfile.mkdtemp(prefix="inkdigit-"))
+            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            path = folder / MODEL
+            path.write_bytes(self._file)
+        return Recognizer.load(path)
+
     def __getstate__(self) -> dict[str, Any]:
         """Travel without the loaded model: its file is enough."""
         state = dict(super().__getstate__())
@@ -231,7 +243,7 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         """Load the model again."""
         super().__setstate__(state)
         if "_file" in state:
-            self.model_ = _opened(self._file)
+            self.model_ = self._open()
 
     def __sklearn_tags__(self) -> Tags:
         """What scikit-learn may give it."""
@@ -280,10 +292,3 @@ def _train(recipe: Recipe, dataset: Dataset, device: str) -> tuple[bytes, list[d
     about = environment.describe(dataset, source=dataset.name, device=target)
     with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
         return write_model(Job(Path(folder), recipe, dataset, splits, about, target, teacher), state), rows
-
-
-def _opened(file: bytes) -> Recognizer:
-    with writing(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        path.write_bytes(file)
-        return Recognizer.load(path)

@@ -41,6 +41,7 @@ def kaggle(
     all_rows: bool = False,
     device: str = "auto",
     import_seconds: float | None = None,
+    progress: bool = True,
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Entered:
@@ -63,6 +64,7 @@ def kaggle(
         seed=seed,
         device=device,
         import_seconds=import_seconds,
+        progress=progress,
         log=log,
         on_tick=on_tick,
     )

@@ -23,7 +23,7 @@ def test_a_format_is_known_and_needs_data_or_not():
     check_format("onnx-int8", data="mnist")
     with pytest.raises(UsageError, match="Did you mean keras"):
         check_format("kears", data=None)
-    with pytest.raises(UsageError, match="--data has no meaning for pt2"):
+    with pytest.raises(UsageError, match="pt2 needs no data"):
         check_format("pt2", data="mnist")
 
 

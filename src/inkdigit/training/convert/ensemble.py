@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 
@@ -77,7 +77,7 @@ class Joined:
 
     path: Path
     members: tuple[Recognizer, ...]
-    metrics: Metrics
+    metrics: Metrics = field(repr=False)
 
 
 def ensemble(

@@ -5,7 +5,7 @@ In: a recogniser and the name of a format. Out: a file. Large libraries are impo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,8 @@ class Exported:
     format: str
     bytes: int
     left_out: str | None  # what the file does not have of what the model file has, in one line
-    before: Metrics | None = None
-    after: Metrics | None = None
+    before: Metrics | None = field(default=None, repr=False)
+    after: Metrics | None = field(default=None, repr=False)
 
 
 def export(

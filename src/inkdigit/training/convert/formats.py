@@ -22,4 +22,4 @@ def check_format(name: str, *, data: object) -> None:
         hint = did_you_mean(name, SUFFIXES)
         raise UsageError(f"Unknown format {name!r}", expected=", ".join(SUFFIXES), hint=hint)
     if data is not None and name != INT8:
-        raise UsageError(f"--data has no meaning for {name}", expected=f"--data only with {INT8}")
+        raise UsageError(f"{name} needs no data", expected=f"data only with {INT8}")
