@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -40,14 +41,16 @@ print(f"{data.name}: {len(data.train):,} images, {np.bincount(data.train.labels)
 for finding in inkdigit.check(data).findings() or ["nothing is wrong with them"]:
     print(f"- {finding}")
 
-# %% Train. A tenth of the rows is held out: the network never sees them, and they say how good it is.
+# %% Train. A tenth of the rows is held out: the network never sees them, and they say how good it is. Each training has
+# a folder of its own, so that this cell can be run again with another recipe.
 recipe = inkdigit.Recipe.load("fast", {"protocol": "select", "validation": 0.1, "test_fraction": 0.0})
 if SHORT:
     recipe = recipe.change({"min_steps": 60})
-run = inkdigit.train(recipe, FOLDER / "train.csv", out=FOLDER / "run", seed=0)
+run = inkdigit.train(recipe, FOLDER / "train.csv", out=FOLDER / f"run-{time.strftime('%H%M%S')}", seed=0)
 print(f"{run.report['accuracy']:.2%} right of {run.report['n']:,} rows that were held out")
 
-# %% Look at the network: its curves, and what it confuses. The whole report is run/report.html.
+# %% Look at the network: its curves, and what it confuses. The whole report is a page in the folder of the run.
+print(f"Look at {run.folder / 'report.html'}")
 run.plot().savefig(FOLDER / "curves.png")
 metrics = inkdigit.evaluate(run.model, data)  # only the rows that were held out
 mistakes = metrics.confusion.copy()  # (10, 10): rows are true digits, columns the answers
@@ -55,7 +58,7 @@ np.fill_diagonal(mistakes, 0)
 for pair in np.argsort(-mistakes, axis=None)[:3]:
     true, answer = divmod(int(pair), len(metrics.classes))
     if mistakes[true, answer]:
-        print(f"{mistakes[true, answer]} × a {true} was taken for a {answer}")
+        print(f"{mistakes[true, answer]} × {true} taken for {answer}")
 
 # %% Does it read a photo of your own? It was trained on clean digits; `inkdigit.predict` asks a model that knows paper.
 for name, model in {"yours": run.model, "general": inkdigit.load("general")}.items():

@@ -62,7 +62,7 @@ print(f"mine against fast: {points:+.3f} points, p = {paired.p:.3g} (at best {pa
 rows = [("network", "weights", "seeds", "accuracy, %", "95 % interval", "trained in, s")]
 for name, several in trained.items():
     results, first = several.seeds, several.seeds.entries[0]
-    low, high = results.accuracy_ci95 or (results.accuracy.mean,) * 2  # equal accuracies have no interval
+    between = [f"{100 * end:.2f}" for end in results.accuracy_ci95 or []]  # equal accuracies have no interval
     accuracy = f"{100 * results.accuracy.mean:.2f} ± {100 * results.accuracy.sd:.2f}"
     seconds = f"{results.train_seconds.mean:.1f}"
     rows.append(

@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,8 +82,8 @@ class Entry:
 
     folder: Path
     state: str  # "finished", "unfinished" or "unreadable"
-    recipe: dict[str, Any]
-    report: dict[str, Any]
+    recipe: dict[str, Any] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
 
     @property
     def name(self) -> str:
