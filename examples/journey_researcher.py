@@ -62,12 +62,10 @@ print(f"mine against fast: {points:+.3f} points, p = {paired.p:.3g} (at best {pa
 rows = [("network", "weights", "seeds", "accuracy, %", "95 % interval", "trained in, s")]
 for name, several in trained.items():
     results, first = several.seeds, several.seeds.entries[0]
-    between = [f"{100 * end:.2f}" for end in results.accuracy_ci95 or []]  # equal accuracies have no interval
     accuracy = f"{100 * results.accuracy.mean:.2f} ± {100 * results.accuracy.sd:.2f}"
+    interval = "–".join(f"{100 * end:.2f}" for end in results.accuracy_ci95 or ())  # equal accuracies have none
     seconds = f"{results.train_seconds.mean:.1f}"
-    rows.append(
-        (name, f"{first.parameters:,}", str(len(SEEDS)), accuracy, f"{100 * low:.2f}–{100 * high:.2f}", seconds)
-    )
+    rows.append((name, f"{first.parameters:,}", str(len(results.seeds)), accuracy, interval, seconds))
 
 markdown = "\n".join(f"| {' | '.join(row)} |" for row in (rows[0], ["---"] * len(rows[0]), *rows[1:]))
 body = "".join(" & ".join(row) + " \\\\\n" for row in rows)
