@@ -1,4 +1,6 @@
-"""The examples run: `minimal.py` trains and predicts, `draw.py` and `draw_numbers.py` draw what lies beside them."""
+"""The examples run: `minimal.py` trains and predicts, three users go their ways, and `draw.py` and `draw_numbers.py`
+draw what lies beside them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from .training.conftest import single_thread
+from inkdigit.training.own import own
+
+from .training.conftest import only_training, single_thread  # noqa: F401  a fixture
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 MAX_LEVELS_OFF = 1.0  # in the mean: another release of Pillow or NumPy may round differently
@@ -87,3 +91,44 @@ def test_the_sudoku_of_the_examples_can_be_solved_as_it_is_filled_in(monkeypatch
     for group in (*cells, *cells.T, *blocks):
         known = [one for one in group.tolist() if one != "0"]
         assert len(known) == len(set(known))
+
+
+JOURNEYS = {
+    "learner": r"The submission would score 9\d\.\d\d%",
+    "engineer": r"cheque: 1\.250,-, [\s\S]*a 7, 14/03/2026\n.*refused: .*\n.*stored: [\s\S]*collected: 1 image",
+    "researcher": r"\(at best 0\.5\), no difference shown\n.*weights[\s\S]*\n\| mine \| [\d,]+ \| 2 \| \d\d\.\d\d ± ",
+}
+
+
+def walk(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Run a journey in short form; it says what it should, and writes nothing outside of its folder."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    with single_thread():
+        run(f"journey_{name}.py", tmp_path / name, "--short", monkeypatch=monkeypatch)
+    assert re.search(JOURNEYS[name], capsys.readouterr().out)
+    assert [*elsewhere.iterdir()] == []
+
+
+@pytest.mark.parametrize("name", ["learner", "engineer"])
+def test_a_journey_runs_in_short_form(name, tmp_path, monkeypatch, capsys):
+    walk(name, tmp_path, monkeypatch, capsys)
+
+
+@pytest.mark.usefixtures("only_training")
+def test_the_journey_of_a_researcher_runs_in_short_form(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own, "check_export", lambda *_: None)  # seconds each, as the export and the report of each run
+    walk("researcher", tmp_path, monkeypatch, capsys)
+    assert (tmp_path / "researcher" / "table.tex").read_text(encoding="utf-8").count(r"$\pm$") == 2
+
+
+@pytest.mark.slow
+def test_the_journey_of_a_researcher_runs_with_files_and_reports(tmp_path, monkeypatch, capsys):
+    walk("researcher", tmp_path, monkeypatch, capsys)
+
+
+def test_the_journeys_are_short():
+    lines = {path.name: path.read_text(encoding="utf-8").count("\n") for path in EXAMPLES.glob("journey_*.py")}
+    assert set(lines) == {f"journey_{name}.py" for name in JOURNEYS}
+    assert max(lines.values()) < 100

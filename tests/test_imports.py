@@ -157,11 +157,15 @@ def test_a_run_loads_neither_the_compiler_nor_the_exporter_of_pytorch():
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
-@pytest.mark.parametrize(("given", "used"), [(None, "passive"), ("active", "active")])
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, used):
+@pytest.mark.parametrize(
+    ("given", "before", "used"),
+    [(None, "", "passive"), ("active", "", "active"), (None, "sys.modules['torch'] = sys; ", "None")],
+    ids=["by default", "as the user says", "after torch, which has read it already"],
+)
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, before, used):
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     environment.pop("OMP_WAIT_POLICY", None)
-    code = "import inkdigit, os; print(os.environ['OMP_WAIT_POLICY'])"
+    code = f"import sys; {before}import inkdigit, os; print(os.environ.get('OMP_WAIT_POLICY'))"
     environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == used

@@ -19,6 +19,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
@@ -29,8 +30,9 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Threads of PyTorch that wait for each other sleep. By default they spin, and where other programs need the cores too,
 # those that spin keep off those they wait for: a training took up to 15 times as long. OpenMP reads it when PyTorch is
-# loaded, so `import inkdigit` must come first; who has set it keeps what they set.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# loaded, so `import inkdigit` must come first (else a training warns); who has set it keeps what they set.
+if "torch" not in sys.modules:
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 # A library says nothing by itself: who wants its messages gives "inkdigit" a handler. The command line does.
 logging.getLogger("inkdigit").addHandler(logging.NullHandler())

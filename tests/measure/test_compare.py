@@ -98,6 +98,7 @@ def test_a_clear_difference_has_a_direction(first, tmp_path):
     assert pair(six, other).p == 2 / 2**6
     assert pair(six, other).verdict == "worse"
     assert pair(other, six).verdict == "better"
+    assert "epochs" not in repr(pair(six, other))  # whole recipes and reports, where a notebook shows it
     assert pair(first, other).verdict == "no difference shown"  # with four seeds p is 0.125, however large it is
 
 

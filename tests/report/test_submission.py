@@ -65,6 +65,8 @@ def test_a_submission_has_kaggles_form(tiny, test_csv, out):
     assert Path(done) == done.path == out
     assert [done.model.classes[prediction.best] for prediction in done.predictions] == list(map(str, LABELS))
     assert done.images.shape == (len(LABELS), 28, 28)
+    assert str(done.path) in repr(done)
+    assert "Prediction(" not in repr(done)  # 28,000 of them, where a notebook shows it
     assert done.page is not None
     assert "tiny" in done.page.read_text(encoding="utf-8")
     assert {file.name for file in out.parent.iterdir()} == {out.name, done.page.name, done.grid.name}

@@ -124,6 +124,7 @@ def write_small_report(job: results.Job, state: loop.State, *_: object, **__: ob
         "train_seconds": 1.0,
         "environment": job.about,
         "recipe": {"data": job.dataset.name},
+        "model": {"parameters": sum(weights.numel() for weights in state.net.parameters())},
     }
     (job.folder / runs.REPORT).write_text(json.dumps(report))
     np.savez(job.folder / runs.PREDICTIONS, probs=probs, labels=part.labels)

@@ -18,6 +18,15 @@ def test_cuda_is_an_error_where_there_is_none(monkeypatch):
     assert choose_device("auto").type == "cpu"
 
 
+def test_a_processor_whose_threads_would_spin_is_warned_of(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    with pytest.warns(UserWarning, match="Write `import inkdigit` above `import torch`"):
+        choose_device("cpu")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    assert choose_device("cpu") == CPU  # pytest makes each warning an error
+
+
 @pytest.mark.parametrize(("precision", "uses"), [("auto", has_bfloat16(CPU)), ("float32", False), ("bfloat16", True)])
 def test_bfloat16_is_used_where_the_recipe_and_the_processor_have_it(precision, uses):
     assert uses_bfloat16(tiny(precision=precision), CPU) == uses

@@ -9,7 +9,7 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -82,8 +82,8 @@ class Entry:
 
     folder: Path
     state: str  # "finished", "unfinished" or "unreadable"
-    recipe: dict[str, Any]
-    report: dict[str, Any]
+    recipe: dict[str, Any] = field(repr=False)
+    report: dict[str, Any] = field(repr=False)
 
     @property
     def name(self) -> str:
@@ -302,13 +302,13 @@ def why_other_images(first: Entry, other: Entry) -> str | None:
         return "other images in the data" if same_name else f"other data ({other.data}, not {first.data})"
     if first.part != other.part:
         return f"another split ({other.part}, not {first.part})"
-    drawn_by = {"seed": 0, "validation_split": "auto"} if first.part == "validation" else {}  # field → its default
+    drawn_by = {"seed": 0, "validation_split": "auto"} if first.part == "validation" else {}  # key → its default
     if first.report.get("environment", {}).get("data", {}).get("test") is None:  # the recipe set the test split aside
         drawn_by["test_fraction"] = 0.2
-    for field, default in drawn_by.items():
-        ours, theirs = (entry.recipe.get(field, default) for entry in (first, other))
+    for key, default in drawn_by.items():
+        ours, theirs = (entry.recipe.get(key, default) for entry in (first, other))
         if ours != theirs:
-            return f"another {first.part} split ({field} {theirs}, not {ours})"
+            return f"another {first.part} split ({key} {theirs}, not {ours})"
     if not np.array_equal(_labels(first), _labels(other)):
         return "other labels in predictions.npz"
     return None

@@ -7,7 +7,7 @@ it is moved into place.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from inkdigit.data.readers.kaggle_csv import read_kaggle_test
@@ -27,8 +27,8 @@ class Submission:
 
     path: Path
     model: Recognizer
-    images: Gray  # (N, 28, 28), the raw images of the CSV
-    predictions: list[Prediction]  # N
+    images: Gray = field(repr=False)  # (N, 28, 28), the raw images of the CSV
+    predictions: list[Prediction] = field(repr=False)  # N
     page: Path | None  # of the answers, beside it; None where the libraries for it are missing, or there is no place
     grid: Path | None  # of fifteen of them
 

@@ -7,6 +7,7 @@ is deterministic or a full GPU is an error with a next step.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,11 +19,15 @@ from inkdigit.errors import TrainingError, UsageError
 from inkdigit.training.recipe import EXTERNAL, Recipe
 
 CPU = torch.device("cpu")
+SPINNING = (
+    "PyTorch was imported before inkdigit: its threads spin while they wait, and beside another program a training may "
+    "take many times as long. Write `import inkdigit` above `import torch`, or set OMP_WAIT_POLICY=passive."
+)
 CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means here.
+    """The device that `auto`, `cpu` or `cuda` means here; warns if it is the processor and its threads would spin.
 
     Raises:
         UsageError: another name, or CUDA where there is none.
@@ -31,7 +36,11 @@ def choose_device(name: str) -> torch.device:
         raise UsageError(f"Unknown device {name!r}", expected="auto, cpu or cuda")
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    if name != "cpu" and torch.cuda.is_available():
+        return torch.device("cuda")
+    if "OMP_WAIT_POLICY" not in os.environ and torch.get_num_threads() > 1:  # inkdigit sets it if it comes first
+        warnings.warn(SPINNING, stacklevel=2)
+    return CPU
 
 
 def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
