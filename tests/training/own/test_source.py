@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import linecache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from inkdigit.errors import UsageError
 from inkdigit.training.own.source import load_function, source_of
@@ -75,6 +77,70 @@ def test_it_is_the_same_by_path_and_by_import(tmp_path, monkeypatch):
     narrow, wide = (source_of(functools.partial(module.build, outputs), what="net") for outputs in (3, 4))
     assert narrow.sha256 != wide.sha256 != source_of(module.build, what="net").sha256
     assert wide.first_difference(narrow.text) == "Gone is the line: # with (3,), {}"
+
+
+PLAIN_CLASSES = """\
+from dataclasses import dataclass
+
+from torch import nn
+
+WIDTH = 3
+KINDS = ({"pen", "ink", "chalk"}, [frozenset({"a", "b"})])
+
+
+class Settings:
+    width = WIDTH
+
+
+@dataclass
+class Sizes:
+    height: int = 8
+
+
+class Base(nn.Linear):
+    @property
+    def sizes(self):
+        return Settings, Sizes, KINDS
+
+
+class Net(Base):
+    pass
+
+
+class Far(nn.Linear):
+    width = WIDTH
+"""
+
+
+def text_of(folder: Path, text: str, name: str) -> str:
+    folder.mkdir()
+    (folder / "model.py").write_text(text)
+    return source_of(load_function(f"{folder / 'model.py'}:{name}", option="--net"), what="net").text
+
+
+def test_classes_without_functions_are_part_of_it(tmp_path):
+    text = text_of(tmp_path / "net", PLAIN_CLASSES, "Net")
+    for line in ("class Net(Base):", "class Base(nn.Linear):", "width = WIDTH", "height: int = 8", "WIDTH = 3"):
+        assert line in text
+    assert text_of(tmp_path / "far", PLAIN_CLASSES, "Far") == "class Far(nn.Linear):\n    width = WIDTH\n\nwidth = 3\n"
+    linecache.cache["<cell 1>"] = (1, None, ["class Cell(nn.Linear):\n", "    width = 4\n"], "<cell 1>")
+    cell = type("Cell", (nn.Linear,), {"__module__": "__main__", "width": 4})
+    assert source_of(cell, what="net").text.startswith("class Cell(nn.Linear):\n    width = 4\n")
+
+
+def test_sets_are_written_in_order_whatever_the_process_stores_them_in(tmp_path):
+    text = text_of(tmp_path / "sets", PLAIN_CLASSES, "Net")
+    assert "KINDS = ({'chalk', 'ink', 'pen'}, [frozenset({'a', 'b'})])" in text
+    bound = source_of(functools.partial(text_of, {"b", "a", "c"}, folder={"y": {"x", "w"}}), what="net").text
+    assert "# with ({'a', 'b', 'c'},), {'folder': {'y': {'w', 'x'}}}" in bound
+
+
+def test_a_name_without_a_value_yet_is_left_out():
+    def build() -> object:
+        return later
+
+    assert source_of(build, what="net").text == "def build() -> object:\n    return later\n"
+    later = 1
 
 
 @pytest.mark.parametrize(
