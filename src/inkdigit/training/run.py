@@ -44,8 +44,8 @@ from inkdigit.training.device import choose_device, gpu_memory, use_threads
 from inkdigit.training.distill import Teacher, open_teacher
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.functions import Own
 from inkdigit.training.own.network import Build
-from inkdigit.training.own.own import Own
 from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.progress import Progress, watching
 from inkdigit.training.recipe import EXTERNAL, Recipe

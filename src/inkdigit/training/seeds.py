@@ -43,8 +43,8 @@ from inkdigit.training.device import choose_device
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.functions import Own
 from inkdigit.training.own.network import Build
-from inkdigit.training.own.own import Own
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seed_task import result_of, train_apart
 from inkdigit.training.trial import OnTick

@@ -19,9 +19,9 @@ from inkdigit.training.adapt import adapt
 from inkdigit.training.convert.int8 import quantize
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.data import splits_of
-from inkdigit.training.explain import explain_weights
+from inkdigit.training.internals import explain_weights
 from inkdigit.training.network import loop
-from inkdigit.training.own import own
+from inkdigit.training.own import functions
 from inkdigit.training.own.network import check_export
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import Run
@@ -72,7 +72,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("own") / "run"
     with single_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "write_report", write_small_report)
-        patch.setattr(own, "check_export", lambda *_: None)
+        patch.setattr(functions, "check_export", lambda *_: None)
         return run.train(RECIPE, data=drawn_digits(), net=Net, augment=jitter, out=out, device="cpu")
 
 
@@ -128,7 +128,7 @@ def test_gradients_and_feature_maps_need_the_function(done):
 
 @pytest.mark.usefixtures("only_training")
 def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(own, "check_export", lambda *_: None)
+    monkeypatch.setattr(functions, "check_export", lambda *_: None)
     data, rows, recipe = drawn_digits(), [], RECIPE.change({"optimizer": "muon"})
     mine = {"net": Net, "augment": jitter, "data": data}
     whole = run.train(recipe, **mine, out=tmp_path / "whole", on_epoch=rows.append)
