@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from inkdigit.errors import MissingExtra
+from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.model.explain import explain as explain_picture
 from inkdigit.training import internals
 from inkdigit.training.convert.restore import restore
@@ -72,6 +72,40 @@ def test_feature_maps_look_inside_residual_units():
             x = layer(x)
             if isinstance(layer, nets.Residual):
                 assert np.array_equal(maps[f"{name}.conv2"], x.numpy())  # after the sum
+
+
+class Odd(torch.nn.Module):
+    """Convolutions of the images, of its own weights and of four patches an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = torch.nn.Parameter(torch.randn(1, 1, 8, 8))
+        self.whole, self.of_own, self.of_patches = (torch.nn.Conv2d(1, 2, 3) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = x.unfold(2, 14, 14).unfold(3, 14, 14).reshape(-1, 1, 14, 14)
+        weight = self.of_own(self.own).mean() + self.of_patches(patches).mean()
+        return weight * self.whole(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_only_what_a_convolution_sees_of_each_image_is_a_map(count):
+    images = draw(count).images
+    net = Odd()
+    maps = internals.feature_maps(net, images, activated=False)
+    seen = net.whole(torch.from_numpy(images).unsqueeze(1).float()).detach().numpy()
+    assert list(maps) == ["whole"]
+    assert maps["whole"] == pytest.approx(seen, rel=1e-4, abs=1e-3)
+
+
+class Hard(torch.nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward((x > 99).float().flatten(1))
+
+
+def test_a_network_without_derivative_is_an_error():
+    with pytest.raises(UsageError, match="has no gradients for an image"):
+        internals.gradients(Hard(784, 3), draw(1).images, [0])
 
 
 @pytest.mark.parametrize("fields", [{"dense": (8,)}, {"block": "residual", "convs_per_block": 2, "padding": "same"}])

@@ -15,14 +15,12 @@ from inkdigit.model import explain as occlusion
 from inkdigit.model.explain import Explanation
 from inkdigit.model.recognizer import Recognizer, find
 from inkdigit.picture.decode import Picture, decode
-from inkdigit.report.explain import Example, Explained, Insight, page
+from inkdigit.report.explain import LEFT_OUT, Example, Explained, Insight, page
 from inkdigit.runs import check_place
 from inkdigit.types import Log, silent
 
 if TYPE_CHECKING:
     from inkdigit.training.own.network import Build
-
-LEFT_OUT = "Filters, feature maps and gradients are left out."
 
 
 def explain(
@@ -79,6 +77,7 @@ def _look_inside(
         (Example(explanation),),
         filters=internals.filters,
         maps=internals.maps,
+        activated=internals.activated,
         left_out=internals.left_out,
         prepare=recognizer.prepare,
     )

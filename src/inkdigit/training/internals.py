@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inkdigit.errors import MissingExtra
+from inkdigit.errors import InkdigitError, MissingExtra, UsageError, first_line
 from inkdigit.measure.metrics import stack_probs, worst_mistakes
 from inkdigit.model.explain import Explanation, explain_prediction
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.report.explain import Example, Insight
+from inkdigit.report.explain import LEFT_OUT, Example, Insight
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.training.network.nets import ACTIVATIONS
@@ -44,8 +44,12 @@ def feature_maps(net: nn.Module, images: Gray, *, activated: bool = True) -> dic
 
     `images` is uint8 (N, 28, 28). Inside a residual unit the second convolution's maps are those after the sum; the
     1×1 convolution of the shortcut has no maps. Without `activated` maps are the output of the convolution itself: of a
-    user's network it is not known what follows.
+    user's network it is not known what follows, and what is not a map for each image is left out: the convolution may
+    be of a tensor of its own, or of several patches an image.
     """
+    batch = _tensor(images)
+    if not activated:
+        batch = torch.cat([batch, batch[:1]])  # never one image: a tensor of the network's own is often a batch of one
     maps: dict[str, Floats] = {}
     waiting: list[str] = []  # convolutions whose activation has not run yet
 
@@ -56,8 +60,8 @@ def feature_maps(net: nn.Module, images: Gray, *, activated: bool = True) -> dic
             store(out)
 
     def store(out: Tensor) -> None:
-        if waiting:
-            maps[waiting.pop()] = out.detach().float().cpu().numpy()
+        if waiting and out.ndim == 4 and len(out) == len(batch):
+            maps[waiting.pop()] = out[: len(images)].detach().float().cpu().numpy()
 
     hooks = []
     for name, layer in net.named_modules():
@@ -67,7 +71,7 @@ def feature_maps(net: nn.Module, images: Gray, *, activated: bool = True) -> dic
             hooks.append(layer.register_forward_hook(lambda *seen: store(seen[-1])))
     try:
         with torch.no_grad():
-            net(_tensor(images))
+            net(batch)
     finally:
         for hook in hooks:
             hook.remove()
@@ -83,6 +87,7 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
 
     Raises:
         MissingExtra: Captum is not installed.
+        UsageError: a network of the user's own has no gradients.
     """
     try:
         with warnings.catch_warnings():  # in a notebook, tqdm misses the library of a bar that nobody sees
@@ -100,14 +105,18 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
 
     was_training = net.training
     net.eval()
-    values = IntegratedGradients(log_odds).attribute(
-        _tensor(images),
-        baselines=0.0,
-        additional_forward_args=torch.tensor(list(classes)),
-        n_steps=PATH_STEPS,
-        internal_batch_size=PATH_BATCH,
-    )
-    net.train(was_training)
+    try:
+        values = IntegratedGradients(log_odds).attribute(
+            _tensor(images),
+            baselines=0.0,
+            additional_forward_args=torch.tensor(list(classes)),
+            n_steps=PATH_STEPS,
+            internal_batch_size=PATH_BATCH,
+        )
+    except RuntimeError as exc:  # PyTorch's, of a step without derivative
+        raise UsageError(f"The network has no gradients for an image: {first_line(exc)}") from exc
+    finally:
+        net.train(was_training)
     out: Floats = values.detach().squeeze(1).float().cpu().numpy()
     return out
 
@@ -116,12 +125,13 @@ def gradients(net: nn.Module, images: Gray, classes: Sequence[int]) -> Floats:
 class Internals:
     """What the weights in a model file show: the first filters, and the feature maps of N images.
 
-    `left_out` is the reason why there are no gradients, and how to get them.
+    `left_out` says what is missing and how to get it; `activated`, whether the maps are those after the activation.
     """
 
-    filters: Floats  # (F, k, k)
-    maps: dict[str, Floats]  # convolution → (N, C, H, W)
+    filters: Floats | None = None  # (F, k, k)
+    maps: dict[str, Floats] = field(default_factory=dict)  # convolution → (N, C, H, W)
     left_out: str | None = None
+    activated: bool = True
 
 
 def explain_weights(
@@ -129,7 +139,8 @@ def explain_weights(
 ) -> tuple[list[Explanation], Internals]:
     """Add gradients to N explanations; return them, and the filters and feature maps for all.
 
-    Without Captum there are no gradients. `net` builds the network of a model that is the user's own.
+    Without Captum there are no gradients, nor of a network that has none. `net` builds the network of a model that is
+    the user's own.
 
     Raises:
         UsageError: the file was made from another one (int8, ensemble), and has no trainable weights; or its network is
@@ -145,10 +156,10 @@ def explain_weights(
     try:
         values = gradients(inside, images, [explanation.class_index for explanation in explanations])
         complete = [replace(one, gradients=value) for one, value in zip(explanations, values, strict=True)]
-    except MissingExtra as exc:
+    except (MissingExtra, UsageError) as exc:
         left_out = str(exc)
-    maps = feature_maps(inside, images, activated=recipe.net != EXTERNAL)
-    return complete, Internals(filters(inside), maps, left_out)
+    activated = recipe.net != EXTERNAL
+    return complete, Internals(filters(inside), feature_maps(inside, images, activated=activated), left_out, activated)
 
 
 def insight(
@@ -156,7 +167,8 @@ def insight(
 ) -> Insight:
     """The examples that a run's report explains: a few clear ones and the worst mistakes among its `predictions`.
 
-    The predicted class is explained: a mistake shows the evidence for the wrong class.
+    The predicted class is explained: a mistake shows the evidence for the wrong class. Of a network that cannot be
+    restored there is occlusion, which needs the file alone.
     """
     wrong = worst_mistakes(stack_probs(predictions, len(recognizer.classes)), part.labels, MISTAKES)
     clear = clear_examples(predictions, part.labels, recognizer.classes)
@@ -164,7 +176,10 @@ def insight(
     if not len(index):
         return Insight(())
     explained = [explain_prediction(recognizer, part.images[i], predictions[i]) for i in index]
-    explained, internals = explain_weights(recognizer, explained, net=net)
+    try:
+        explained, internals = explain_weights(recognizer, explained, net=net)
+    except InkdigitError as exc:
+        internals = Internals(left_out=f"{LEFT_OUT} {exc}")
     labels = [recognizer.classes[label] for label in part.labels[index]]
     examples = tuple(map(Example, explained, labels))
     return Insight(
@@ -172,6 +187,7 @@ def insight(
         mistakes=examples[len(clear) :],
         filters=internals.filters,
         maps={name: maps[: len(clear)] for name, maps in internals.maps.items()},
+        activated=internals.activated,
         left_out=internals.left_out,
         prepare=recognizer.prepare,
     )
