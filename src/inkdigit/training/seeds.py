@@ -174,7 +174,7 @@ def _check_trainable(recipes: Sequence[Recipe], data: DataLike | None, own: Own,
     first = recipes[0]
     choose_device(device)
     dataset = open_for(first, first.data if data is None else data, log=log)
-    own.check(trial.build(first, splits_of(dataset, first), len(dataset.classes), own=own.net), dataset)
+    own.check(trial.build(first, splits_of(dataset, first), len(dataset.classes), own=own.net), first, dataset)
     for recipe in recipes:
         open_teacher(recipe, dataset)
     return dataset

@@ -11,7 +11,7 @@ import pytest
 from torch import nn
 
 from inkdigit.errors import UsageError
-from inkdigit.training.own.source import load_function, source_of
+from inkdigit.training.own.source import load_function, option_of, source_of
 
 MODEL = """\
 from torch import nn
@@ -163,6 +163,17 @@ def test_what_names_no_function_is_one_error(tmp_path, named, problem):
     with pytest.raises(UsageError) as caught:
         load_function(str(tmp_path / named), option="--net")
     assert problem in str(caught.value)
+
+
+def test_the_option_loads_the_same_function_or_is_none(tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "model.py").write_text(MODEL)
+    function = load_function(f"{tmp_path / 'a b' / 'model.py'}:build", option="--net")
+    monkeypatch.chdir(tmp_path)
+    assert option_of(function, "--net") == ["--net", str(Path("a b") / "model.py:build")]
+    assert source_of(load_function("a b/model.py:build", option="--net"), what="net") == source_of(function, what="net")
+    for other in (functools.partial(function, 3), lambda: function(3), load_function, function(3)):
+        assert option_of(other, "--net") is None
 
 
 def test_a_function_without_source_is_one_error():

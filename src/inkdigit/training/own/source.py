@@ -228,6 +228,18 @@ def file_of(function: Function) -> Path:
         return Path()
 
 
+def option_of(function: Function, option: str) -> list[str] | None:
+    """The option from which `load_function` loads the same function; None if there is none.
+
+    Only a name at the top of a file can be loaded; a script would run, and a module of a package misses its package.
+    """
+    path, name = file_of(function), getattr(function, "__qualname__", "")
+    if not path.is_file() or not name.isidentifier() or function.__module__ == "__main__" or "." in function.__module__:
+        return None
+    here = Path.cwd()
+    return [option, f"{path.relative_to(here) if path.is_relative_to(here) else path}:{name}"]
+
+
 def load_function(text: str, *, option: str) -> Function:
     """The function that FILE.py:NAME names, from running that file; `option` had the text.
 
