@@ -138,14 +138,24 @@ def _family(thing: Any) -> list[Any]:
 def _functions(thing: Any) -> list[FunctionType]:
     """A function itself; the methods and properties that the text of a class defines, without their decorators."""
     members = list(vars(thing).values()) if inspect.isclass(thing) else [thing]
-    inside = [inspect.unwrap(getattr(member, "fget", getattr(member, "__func__", member))) for member in members]
+    functions = [inspect.unwrap(inner) for inner in map(_undecorated, members) if inspect.isfunction(inner)]
     return [
         function
-        for function in inside
-        if inspect.isfunction(function)
-        and function.__module__ == thing.__module__
-        and function.__code__.co_filename != GENERATED
+        for function in functions
+        if function.__module__ == thing.__module__ and function.__code__.co_filename != GENERATED
     ]
+
+
+def _undecorated(member: object) -> object:
+    """The function in a member of a class that is a property or a static method, for example; else the member."""
+    match member:
+        case property():
+            return member.fget
+        case functools.cached_property():
+            return member.func
+        case staticmethod() | classmethod():
+            return member.__func__
+    return member
 
 
 def _is_defined_in(module: str, value: Any) -> bool:
