@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from inkdigit.training.convert.ensemble import ensemble
     from inkdigit.training.convert.export import export
     from inkdigit.training.estimator import InkdigitClassifier
-    from inkdigit.training.explained import explain
+    from inkdigit.training.explain import explain
     from inkdigit.training.kaggle import kaggle
     from inkdigit.training.recipe import Recipe, list_recipes
     from inkdigit.training.run import Run, resume, train
@@ -90,7 +90,7 @@ _ROOMS = {
     "ensemble": "training.convert.ensemble",
     "evaluate": "measure.metrics",
     "evaluate_corruptions": "measure.robustness",
-    "explain": "training.explained",
+    "explain": "training.explain",
     "export": "training.convert.export",
     "fetch": "data.mirrors",
     "kaggle": "training.kaggle",

@@ -95,7 +95,7 @@ def test_without_captum_only_gradients_are_left_out(inkdigit, model, one, tmp_pa
 
 
 def test_without_torch_the_page_says_what_is_left_out(inkdigit, model, one, tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("inkdigit.training.explain")]:
+    for name in [name for name in sys.modules if name.startswith("inkdigit.training.internals")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     output = inkdigit("explain", one, "--model", model, "--out", tmp_path / "page.html")

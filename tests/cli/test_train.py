@@ -20,7 +20,7 @@ from inkdigit.errors import MissingData, pip_install
 from inkdigit.files import read_rows
 from inkdigit.training import run as training_run
 from inkdigit.training.network import checkpoint, loop
-from inkdigit.training.own import own
+from inkdigit.training.own import functions
 from inkdigit.training.recipe import Recipe
 
 from ..training.conftest import one_thread, only_training
@@ -334,7 +334,7 @@ def build(outputs):
 
 @pytest.mark.usefixtures("only_training")
 def test_a_network_of_a_file_is_trained_and_named(inkdigit, recipe, source, tmp_path, monkeypatch):
-    monkeypatch.setattr(own, "check_export", lambda *_: None)  # tested with the network itself
+    monkeypatch.setattr(functions, "check_export", lambda *_: None)  # tested with the network itself
     (tmp_path / "model.py").write_text(MODEL)
     net = f"{tmp_path / 'model.py'}:build"
     output = inkdigit(

@@ -153,6 +153,14 @@ def test_the_page_of_a_picture_stands_alone():
     assert len(html) < 1_000_000
 
 
+def test_the_page_says_of_which_layer_maps_are():
+    insight = page_data().insight
+    assert "After its activation; the image" in explain.page(page_data())
+    html = explain.page(page_data(insight=replace(insight, activated=False)))
+    assert "Before its activation; the image" in html
+    assert "After its activation" not in html
+
+
 def test_without_weights_the_page_says_what_is_left_out():
     html = explain.page(page_data(insight=Insight((example(gradients=False),), left_out="Gradients: pip install more")))
     assert "Gradients: pip install more" in html
@@ -216,13 +224,16 @@ def test_a_report_shows_what_it_is_given(tmp_path, monkeypatch):
     pixel = explain.montage([[ink()]], side=28)
     monkeypatch.setattr(run, "draw", lambda _story, *, theme: {"confusion": pixel})  # noqa: ARG005
     hostile = Example(explained(), HOSTILE[0])
-    shown = replace(several(layers=("a.conv1", "b.conv2")), mistakes=(hostile,), left_out="Captum is not here.")
+    shown = replace(several(layers=("a.conv1", "b.3/4")), mistakes=(hostile,), left_out="Captum is not here.")
     run.write(tmp_path, replace(content(), insight=shown))
     html = (tmp_path / "report.html").read_text(encoding="utf-8")
     tags = Tags(html)
     assert "script" not in {tag for tag, _ in tags.seen}
     assert 'href="#insight"' in html
-    assert all(text in html for text in ("a.conv1", "b.conv2", "Captum is not here."))
-    assert {path.stem for path in (tmp_path / "plots").iterdir()} == {"confusion", *explain.draw(shown)}
+    assert all(text in html for text in ("a.conv1", "b.3/4", "Captum is not here."))
+    assert {path.stem for path in (tmp_path / "plots").iterdir()} == {
+        "confusion",
+        *(stem.replace("/", "-") for stem in explain.draw(shown)),
+    }
     run.write(tmp_path, content())
     assert 'id="insight"' not in (tmp_path / "report.html").read_text(encoding="utf-8")

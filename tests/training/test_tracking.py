@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from inkdigit import runs
-from inkdigit.errors import MissingExtra, UsageError, pip_install
+from inkdigit.errors import MissingExtra, OutputError, UsageError, pip_install
 from inkdigit.training import run, tracking
 from inkdigit.training.network.loop import Row, Sample
 
@@ -60,6 +61,23 @@ def test_a_place_that_stops_answering_does_not_stop_the_training(log, lines):
     places.close(finished=True)
     assert deaf.calls == 1
     assert lines == ["wandb does not answer, and is left out from here on: no answer"]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # tensorboard's own thread
+def test_a_full_disk_leaves_out_tensorboard(tmp_path, log, lines):
+    pytest.importorskip("tensorboard")
+    with tracking.opened({"tensorboard": ""}, tmp_path / "run", tiny(), after_step=0, log=log) as places:
+        shutil.rmtree(tmp_path / "run")  # for its writer the same as no room: an OSError
+        places.row(ROW)
+        places.row(ROW)
+    (line,) = lines
+    assert line.startswith("tensorboard does not answer, and is left out from here on: ")
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(OutputError),
+        tracking.opened({"tensorboard": ""}, tmp_path / "file", tiny(), after_step=0, log=log),
+    ):
+        pass
 
 
 def stop(row: Row) -> None:

@@ -28,10 +28,10 @@ def explain(
 
     Example: inkdigit explain examples/7-pen-on-paper.png --out explained.html
     """
-    from inkdigit.training.explained import explain as explained
+    from inkdigit.training.explain import explain as explain_picture
 
     with talk.interruptible():
-        explanation = explained(picture, model=model, out=out, net=build_of(net), log=talk.note)
+        explanation = explain_picture(picture, model=model, out=out, net=build_of(net), log=talk.note)
     talk.say(f"{picture}  {explanation.answer}  {explanation.prediction.summary(explanation.classes)}")
     for name, value in explanation.facts.items():
         talk.say(f"{name:<12}{value}")

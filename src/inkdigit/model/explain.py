@@ -2,7 +2,7 @@
 
 In: a recogniser and an image. Out: an `Explanation` with a map of how much the evidence for a class falls where ink is
 hidden (occlusion: Zeiler, Fergus 2014). Only the model file is needed, whatever kind of network is in it. What the
-weights tell besides is added by `training.explain`; the command line, the service and the pages only show it.
+weights tell besides is added by `training.internals`; the command line, the service and the pages only show it.
 """
 
 from __future__ import annotations

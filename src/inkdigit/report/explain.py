@@ -25,6 +25,7 @@ SHOWN_FILTERS = 64
 SHOWN_CHANNELS = 24  # of each convolution, in the order of the network
 COLUMNS = 8  # feature maps in a row at most, beside the picture: they are large enough to be seen on a phone
 GIVEN_SIDE = 448  # pixels: the picture as it was given may be a photo
+LEFT_OUT = "Filters, feature maps and gradients are left out."  # and then why
 NEITHER, FOR, AGAINST = "#58585c", "#ff9e40", "#5ca0ff"  # ink on black
 WEIGHT_COLOURS = ("#f7f6f2", "#c2410c", "#1d4fbf")  # of a weight: 0, above 0, below 0
 EDGE = 128  # gray around a tile
@@ -62,7 +63,8 @@ class Insight:
     examples: tuple[Example, ...]
     mistakes: tuple[Example, ...] = ()
     filters: Floats | None = None  # (F, k, k): the first convolution's
-    maps: Mapping[str, Floats] = field(default_factory=dict)  # convolution → (examples, C, H, W), after its activation
+    maps: Mapping[str, Floats] = field(default_factory=dict)  # convolution → (examples, C, H, W)
+    activated: bool = True  # whether maps are those after the activation; of a user's network it is not known
     left_out: str | None = None
     prepare: str = "ink"
 

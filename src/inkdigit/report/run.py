@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from inkdigit.data.checks import Check, SplitCheck
 
 PLOTS = "plots"
+MAX_STEM = 100  # characters of the name of a plot
 TEMPLATE = "run.html.j2"
 
 
@@ -93,7 +95,8 @@ def write(folder: Path, content: Content) -> dict[str, Any]:
     with writing(folder / PLOTS):
         (folder / PLOTS).mkdir(parents=True, exist_ok=True)
     for name, drawn in (*figures.items(), *plates.items()):
-        write_atomic(folder / PLOTS / f"{name}.png", drawn)
+        stem = re.sub(r"[^\w.-]", "-", name)[-MAX_STEM:]  # a user's layer may have any name
+        write_atomic(folder / PLOTS / f"{stem}.png", drawn)
     write_atomic(folder / REPORT, text + "\n")
     write_atomic(folder / PAGE, html)
     return report

@@ -27,14 +27,14 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare
 from inkdigit.report import run as run_page
 from inkdigit.report.explain import Insight
-from inkdigit.training import environment, explain
+from inkdigit.training import environment, internals
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_run
 from inkdigit.training.distill import Teacher
 from inkdigit.training.network import loop, nets
 from inkdigit.training.network.augment import augment, changes
 from inkdigit.training.openings import log_opening
-from inkdigit.training.own.own import Own
+from inkdigit.training.own.functions import Own
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import SIDE, Dataset, Floats, Gray, Prediction
 
@@ -91,7 +91,7 @@ def write_report(job: Job, state: loop.State, data: bytes, *, seconds: dict[str,
     shipped = model_file.with_figures(data, model_file.figures_of(metrics))
     write_atomic(runs.model_path(job.folder), shipped)
     about_model = _about_model(model, state, size_bytes=len(shipped))
-    insight = explain.insight(model, job.splits.report, predictions, net=job.own.net)
+    insight = internals.insight(model, job.splits.report, predictions, net=job.own.net)
     seconds = {**seconds, "evaluate": time.perf_counter() - began}
     story = _story(job, metrics, predictions, about_model=about_model, insight=insight, seconds=seconds)
     run_page.write(job.folder, story)

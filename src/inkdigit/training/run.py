@@ -19,12 +19,15 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from subprocess import list2cmdline
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
@@ -44,11 +47,11 @@ from inkdigit.training.device import choose_device, gpu_memory, use_threads
 from inkdigit.training.distill import Teacher, open_teacher
 from inkdigit.training.network import checkpoint, loop
 from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.functions import Own
 from inkdigit.training.own.network import Build
-from inkdigit.training.own.own import Own
 from inkdigit.training.parallel import check_resumed, share_out
 from inkdigit.training.progress import Progress, watching
-from inkdigit.training.recipe import EXTERNAL, Recipe
+from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnEpoch, OnTick
 from inkdigit.types import DataLike, Dataset, Log, silent
@@ -183,7 +186,7 @@ def _open(recipe: Recipe, data: DataLike, log: Log) -> tuple[Dataset, Teacher | 
 def _build(recipe: Recipe, dataset: Dataset, splits: Splits, own: Own) -> nn.Sequential:
     """The network before its first step; the user's own functions are tried before anything is written."""
     net = trial.build(recipe, splits, len(dataset.classes), own=own.net)
-    own.check(net, dataset)
+    own.check(net, recipe, dataset)
     return net
 
 
@@ -314,17 +317,13 @@ def _train(job: Job, state: loop.State, device: str, shown: Progress, tell: OnEp
         TrainingError: the GPU's memory is full.
     """
     smaller = f"or train again with a smaller batch, as with --set batch={max(1, job.recipe.batch // 2)}"
-    again = f"inkdigit train --resume {job.folder}"
-    if job.recipe.net == EXTERNAL:
-        again += f" --net {job.recipe.net_source}"
     try:
         if parallel.WORKERS in job.about:
-            again += f" --engine ray --workers {job.about[parallel.WORKERS]}"
             before, state = state.step, parallel.train(job, state, device=device, log=log)
             for row in curves.read(job.folder, after_step=before):
                 tell(row)
             return state
-        with gpu_memory(f"Go on with: {again} --device cpu; {smaller}."):
+        with gpu_memory(f"Go on with: {_again(job, device='cpu')}; {smaller}."):
             rows = trial.epochs(
                 state,
                 job.recipe,
@@ -342,8 +341,21 @@ def _train(job: Job, state: loop.State, device: str, shown: Progress, tell: OnEp
                 tell(row)
     except KeyboardInterrupt as exc:
         epoch = "" if parallel.WORKERS in job.about else f" in epoch {state.epoch + 1}"
-        raise KeyboardInterrupt(f"Stopped{epoch}. Go on with: {again}") from exc
+        raise KeyboardInterrupt(f"Stopped{epoch}. Go on with: {_again(job)}") from exc
     return state
+
+
+def _again(job: Job, *, device: str | None = None) -> str:
+    """How a run is continued, as a command; in Python where no command can give its functions."""
+    options = {"engine": "ray", "workers": job.about[parallel.WORKERS]} if parallel.WORKERS in job.about else {}
+    options |= {} if device is None else {"device": device}
+    if job.own.option is None:
+        given = [f"{name}=…" for name, function in job.own.functions.items() if function is not None]
+        given += [f"{name}={value!r}" for name, value in options.items()]
+        return f"inkdigit.resume({', '.join([repr(str(job.folder)), *given])})"
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    command = ["inkdigit", "train", "--resume", str(job.folder), *job.own.option, *words]
+    return list2cmdline(command) if os.name == "nt" else shlex.join(command)
 
 
 @contextmanager

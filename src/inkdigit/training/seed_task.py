@@ -19,7 +19,7 @@ from inkdigit.scale.engine import MAX_DEATHS
 from inkdigit.training import run
 from inkdigit.training.device import use_threads
 from inkdigit.training.network import checkpoint
-from inkdigit.training.own.own import Own
+from inkdigit.training.own.functions import Own
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 

@@ -43,8 +43,8 @@ from inkdigit.training.device import choose_device
 from inkdigit.training.distill import open_teacher
 from inkdigit.training.network import checkpoint
 from inkdigit.training.network.augment import Augment
+from inkdigit.training.own.functions import Own
 from inkdigit.training.own.network import Build
-from inkdigit.training.own.own import Own
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seed_task import result_of, train_apart
 from inkdigit.training.trial import OnTick
@@ -174,7 +174,7 @@ def _check_trainable(recipes: Sequence[Recipe], data: DataLike | None, own: Own,
     first = recipes[0]
     choose_device(device)
     dataset = open_for(first, first.data if data is None else data, log=log)
-    own.check(trial.build(first, splits_of(dataset, first), len(dataset.classes), own=own.net), dataset)
+    own.check(trial.build(first, splits_of(dataset, first), len(dataset.classes), own=own.net), first, dataset)
     for recipe in recipes:
         open_teacher(recipe, dataset)
     return dataset

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from inkdigit.errors import MissingExtra, UsageError, did_you_mean, first_line
+from inkdigit.files import writing
 from inkdigit.training.curves import EPOCH_COLUMNS
 from inkdigit.training.network.loop import Row
 from inkdigit.training.recipe import Recipe
@@ -44,7 +45,7 @@ class Tracker(Protocol):
 class TensorBoard:
     """Event files in the run directory, for `tensorboard --logdir runs`."""
 
-    errors: tuple[type[Exception], ...] = ()
+    errors: tuple[type[Exception], ...] = (OSError,)  # of its writer, for which the disk may be full
 
     def __init__(self, folder: Path, recipe: Recipe, after_step: int) -> None:
         """Begin, or go on after a step: what was logged of later ones is struck out."""
@@ -231,13 +232,15 @@ def opened(logged: Mapping[str, str], folder: Path, recipe: Recipe, *, after_ste
     Raises:
         MissingExtra: a library is not installed.
         UsageError: a place cannot be used.
+        OutputError: nothing can be written in `folder`.
     """
     check(tuple(logged))
     tracking = Tracking(log, last_step=after_step)
     finished = False
     try:
         if "tensorboard" in logged:
-            tracking.places["tensorboard"] = TensorBoard(folder, recipe, after_step)
+            with writing(folder):
+                tracking.places["tensorboard"] = TensorBoard(folder, recipe, after_step)
         if "mlflow" in logged:
             tracking.places["mlflow"] = MLflow(logged["mlflow"], recipe, after_step)
         if "wandb" in logged:

@@ -17,8 +17,7 @@ from inkdigit.training.network import loop, nets
 from inkdigit.training.network.augment import Augment
 from inkdigit.training.network.share import ALONE, Share
 from inkdigit.training.own import network
-from inkdigit.training.own.network import Build
-from inkdigit.training.own.own import missing_net
+from inkdigit.training.own.network import Build, missing_net
 from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.types import Log, Part, silent
 

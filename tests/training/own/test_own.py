@@ -14,15 +14,16 @@ from torch.nn import functional
 from inkdigit import runs
 from inkdigit.data.splits import Splits
 from inkdigit.errors import UsageError
+from inkdigit.measure.metrics import predict_part
 from inkdigit.training import run, trial
 from inkdigit.training.adapt import adapt
 from inkdigit.training.convert.int8 import quantize
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.data import splits_of
-from inkdigit.training.explain import explain_weights
+from inkdigit.training.internals import explain_weights, insight
 from inkdigit.training.network import loop
-from inkdigit.training.own import own
-from inkdigit.training.own.network import check_export
+from inkdigit.training.own import functions
+from inkdigit.training.own.round_trip import check_export
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import Run
 from inkdigit.types import OUTLIERS, Dataset
@@ -72,7 +73,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Run:
     out = tmp_path_factory.mktemp("own") / "run"
     with single_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "write_report", write_small_report)
-        patch.setattr(own, "check_export", lambda *_: None)
+        patch.setattr(functions, "check_export", lambda *_: None)
         return run.train(RECIPE, data=drawn_digits(), net=Net, augment=jitter, out=out, device="cpu")
 
 
@@ -128,12 +129,12 @@ def test_gradients_and_feature_maps_need_the_function(done):
 
 @pytest.mark.usefixtures("only_training")
 def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(own, "check_export", lambda *_: None)
+    monkeypatch.setattr(functions, "check_export", lambda *_: None)
     data, rows, recipe = drawn_digits(), [], RECIPE.change({"optimizer": "muon"})
     mine = {"net": Net, "augment": jitter, "data": data}
     whole = run.train(recipe, **mine, out=tmp_path / "whole", on_epoch=rows.append)
     assert [row.epoch for row in rows] == [1, 2, 3]
-    with pytest.raises(KeyboardInterrupt, match=r"--net test_own\.py:Net"):
+    with pytest.raises(KeyboardInterrupt, match=r"Go on with: inkdigit.resume\(.*run', net=…, augment=…\)$"):
         run.train(recipe, **mine, out=tmp_path / "run", on_epoch=stop)
     for other, problem in [
         ({}, "has a network of your own, test_own.py:Net"),
@@ -226,7 +227,46 @@ def test_a_network_that_cannot_be_trained_is_one_error(net, problem, drawn):
 def test_a_network_that_cannot_be_exported_is_one_error_before_it_is_trained(drawn):
     net = trial.build(RECIPE.change({"net": "external"}), parts_of(drawn), 3, own=Chance)
     with pytest.raises(UsageError, match=r"cannot be exported: .*Does it draw random numbers in evaluation mode"):
-        check_export(net, drawn)
+        check_export(net, Chance, RECIPE.change({"net": "external"}), drawn)
+
+
+class Features(nn.Module):
+    """Random features, which no file has; and at first its answers do not depend on them."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.drawn = torch.randn(784, 16)
+        self.output = nn.Linear(16, outputs)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(torch.tanh(x.flatten(1) @ self.drawn))
+
+
+SHARED = dense(3)
+
+
+@pytest.mark.parametrize(
+    ("own", "problem"),
+    [
+        (Features, "cannot be restored from its weights.*register_buffer"),
+        (lambda: SHARED, "returns weights that it has returned before"),
+    ],
+)
+def test_a_network_that_cannot_be_built_again_is_one_error_before_it_is_trained(own, problem, drawn):
+    recipe = RECIPE.change({"net": "external"})
+    with pytest.raises(UsageError, match=problem):
+        check_export(trial.build(recipe, parts_of(drawn), 3, own=own), own, recipe, drawn)
+
+
+def test_a_network_that_cannot_be_restored_does_not_cost_the_report(done):
+    part = drawn_digits().test
+    predictions = predict_part(done.model, part)
+    shown = insight(done.model, part, predictions, net=functools.partial(Net, width=5))
+    assert shown.left_out.startswith("Filters, feature maps and gradients are left out. net is not the network of")
+    assert all(example.explanation.occlusion.any() for example in (*shown.examples, *shown.mistakes))
+    complete = insight(done.model, part, predictions, net=Net)
+    assert (complete.left_out, complete.activated, len(complete.maps)) == (None, False, 3)
 
 
 def test_outputs_for_outliers_are_asked_for(drawn):
@@ -249,6 +289,11 @@ def test_an_augmentation_that_gives_no_batch_is_one_error(augment, received, tmp
     with pytest.raises(UsageError, match=f"augment does not return a batch.*Received: {received}"):
         run.train(tiny(), data=drawn_digits(), augment=augment, out=tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_augmentation_that_fails_is_one_error(tmp_path):
+    with pytest.raises(UsageError, match=r"augment cannot be used: AttributeError in line \d+ of test_own.py: .*blur"):
+        run.train(tiny(), data=drawn_digits(), augment=lambda x: x.blur(), out=tmp_path / "run")
 
 
 def test_env_json_has_no_places_without_log_to(done):

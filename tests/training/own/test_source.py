@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import linecache
 from importlib import import_module
 from pathlib import Path
 
 import pytest
+from torch import nn
 
 from inkdigit.errors import UsageError
-from inkdigit.training.own.source import load_function, source_of
+from inkdigit.training.own.source import load_function, option_of, source_of
 
 MODEL = """\
 from torch import nn
@@ -77,6 +79,70 @@ def test_it_is_the_same_by_path_and_by_import(tmp_path, monkeypatch):
     assert wide.first_difference(narrow.text) == "Gone is the line: # with (3,), {}"
 
 
+PLAIN_CLASSES = """\
+from dataclasses import dataclass
+
+from torch import nn
+
+WIDTH = 3
+KINDS = ({"pen", "ink", "chalk"}, [frozenset({"a", "b"})])
+
+
+class Settings:
+    width = WIDTH
+
+
+@dataclass
+class Sizes:
+    height: int = 8
+
+
+class Base(nn.Linear):
+    @property
+    def sizes(self):
+        return Settings, Sizes, KINDS
+
+
+class Net(Base):
+    pass
+
+
+class Far(nn.Linear):
+    width = WIDTH
+"""
+
+
+def text_of(folder: Path, text: str, name: str) -> str:
+    folder.mkdir()
+    (folder / "model.py").write_text(text)
+    return source_of(load_function(f"{folder / 'model.py'}:{name}", option="--net"), what="net").text
+
+
+def test_classes_without_functions_are_part_of_it(tmp_path):
+    text = text_of(tmp_path / "net", PLAIN_CLASSES, "Net")
+    for line in ("class Net(Base):", "class Base(nn.Linear):", "width = WIDTH", "height: int = 8", "WIDTH = 3"):
+        assert line in text
+    assert text_of(tmp_path / "far", PLAIN_CLASSES, "Far") == "class Far(nn.Linear):\n    width = WIDTH\n\nwidth = 3\n"
+    linecache.cache["<cell 1>"] = (1, None, ["class Cell(nn.Linear):\n", "    width = 4\n"], "<cell 1>")
+    cell = type("Cell", (nn.Linear,), {"__module__": "__main__", "width": 4})
+    assert source_of(cell, what="net").text.startswith("class Cell(nn.Linear):\n    width = 4\n")
+
+
+def test_sets_are_written_in_order_whatever_the_process_stores_them_in(tmp_path):
+    text = text_of(tmp_path / "sets", PLAIN_CLASSES, "Net")
+    assert "KINDS = ({'chalk', 'ink', 'pen'}, [frozenset({'a', 'b'})])" in text
+    bound = source_of(functools.partial(text_of, {"b", "a", "c"}, folder={"y": {"x", "w"}}), what="net").text
+    assert "# with ({'a', 'b', 'c'},), {'folder': {'y': {'w', 'x'}}}" in bound
+
+
+def test_a_name_without_a_value_yet_is_left_out():
+    def build() -> object:
+        return later
+
+    assert source_of(build, what="net").text == "def build() -> object:\n    return later\n"
+    later = 1
+
+
 @pytest.mark.parametrize(
     ("named", "problem"),
     [
@@ -97,6 +163,17 @@ def test_what_names_no_function_is_one_error(tmp_path, named, problem):
     with pytest.raises(UsageError) as caught:
         load_function(str(tmp_path / named), option="--net")
     assert problem in str(caught.value)
+
+
+def test_the_option_loads_the_same_function_or_is_none(tmp_path, monkeypatch):
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b" / "model.py").write_text(MODEL)
+    function = load_function(f"{tmp_path / 'a b' / 'model.py'}:build", option="--net")
+    monkeypatch.chdir(tmp_path)
+    assert option_of(function, "--net") == ["--net", str(Path("a b") / "model.py:build")]
+    assert source_of(load_function("a b/model.py:build", option="--net"), what="net") == source_of(function, what="net")
+    for other in (functools.partial(function, 3), lambda: function(3), load_function, function(3)):
+        assert option_of(other, "--net") is None
 
 
 def test_a_function_without_source_is_one_error():

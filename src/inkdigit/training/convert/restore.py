@@ -21,8 +21,7 @@ from inkdigit.training.convert.graph import PREFIX
 from inkdigit.training.network import nets
 from inkdigit.training.network.predict import predict
 from inkdigit.training.own import network
-from inkdigit.training.own.network import Build
-from inkdigit.training.own.own import missing_net
+from inkdigit.training.own.network import Build, missing_net
 from inkdigit.training.recipe import EXTERNAL, Recipe
 from inkdigit.training.recipe import bundled as bundled_recipes
 

@@ -1,36 +1,40 @@
 """A network of the user's own: built by their function, checked before it is trained.
 
 In: a function that builds any `nn.Module`, float (N, 1, 28, 28) → (N, K). Out: the module, or one error that says what
-is wrong with it. All that training, checkpoints and the model file need of a network is tried here on a few images, so
-that nothing fails after hours.
+is wrong with it. What training and checkpoints need of a network is tried here on a few images, so that nothing fails
+after hours; `round_trip` tries the model file.
 """
 
 from __future__ import annotations
 
 import copy
 import inspect
-import io
-import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inkdigit.errors import InkdigitError, UsageError
-from inkdigit.model.card import Calibration
-from inkdigit.model.provenance import Provenance
-from inkdigit.training.convert import model_file
 from inkdigit.training.network.checkpoint import TYPES
 from inkdigit.training.network.nets import parameters
 from inkdigit.training.network.size import MAX_PARAMETERS
 from inkdigit.training.own.source import file_of, told
-from inkdigit.types import Dataset, Gray
+from inkdigit.training.recipe import Recipe
+from inkdigit.types import Gray
 
 Build = Callable[..., nn.Module]  # takes nothing, or the number of `outputs`
 OUTPUTS = "outputs"  # the name by which it is given that number
 TRIED = 3  # images that go through the network: no fixed number of its own, as 1 or a power of 2 may be
+
+
+def missing_net(recipe: Recipe, file: Path | None = None) -> UsageError:
+    """The error of a recipe, or a model file, whose network is external and not given."""
+    it = f"{recipe.name} has a network" if file is None else f"{file} holds the weights of a network"
+    named = f", {recipe.net_source}" if recipe.net_source else ""
+    hint = "Give the function that builds it: net=… in Python, --net FILE.py:NAME on the command line."
+    return UsageError(f"{it} of your own{named}, which is not in it", hint=hint)
 
 
 def build(function: Build, outputs: int) -> nn.Module:
@@ -128,49 +132,3 @@ def _check_weights(net: nn.Module) -> None:
                 expected="a tensor of a common type of numbers",
                 received=getattr(value, "dtype", type(value).__name__),
             )
-
-
-def check_export(net: nn.Sequential, dataset: Dataset) -> None:
-    """Write the untrained network as a model file, and compare both: what cannot be exported is not trained.
-
-    Raises:
-        UsageError: it cannot be written as ONNX, or the file predicts something else.
-    """
-    try:
-        with _quiet():
-            model_file.model_bytes(
-                copy.deepcopy(net),
-                "untrained",
-                classes=dataset.classes,
-                kind=dataset.prepare,
-                calibration=Calibration(),
-                samples=dataset.train.images,
-                provenance=Provenance(),
-            )
-    except InkdigitError as exc:
-        raise UsageError(
-            f"The network cannot be exported: {exc.problem}",
-            hint="Does it draw random numbers in evaluation mode, or branch on the values of an image?",
-        ) from exc
-    except Exception as exc:  # PyTorch's exporter has many kinds of errors, and none in common
-        raise UsageError(f"The network cannot be written as ONNX: {_cause(exc)}") from exc
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Nothing of what PyTorch prints of a network that it cannot export: pages, of which the error has the reason."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        logging.disable(before)
-
-
-def _cause(exc: BaseException) -> str:
-    """The first line of the innermost error: those around it quote the whole network."""
-    while exc.__cause__ is not None:
-        exc = exc.__cause__
-    lines = [line for line in str(exc).strip().splitlines() if line.strip()]
-    return f"{type(exc).__name__}: {(lines or ['it says nothing'])[0][:200]}"

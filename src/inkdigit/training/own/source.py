@@ -11,12 +11,15 @@ import difflib
 import functools
 import hashlib
 import inspect
+import linecache
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from reprlib import recursive_repr
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
@@ -24,6 +27,8 @@ from inkdigit.errors import UsageError, did_you_mean, first_line
 from inkdigit.files import looking_up
 
 Function = Callable[..., Any]
+FILE = "__inkdigit_file__"  # of a class that was loaded by its path: a class without functions does not know it
+GENERATED = "<string>"  # where Python says that the functions of a dataclass are
 PLAIN = (bool, int, float, str, bytes, tuple, list, dict, set, frozenset, type(None))
 
 
@@ -55,7 +60,7 @@ def source_of(function: Function, *, what: str) -> Source:
         UsageError: it is not to be found.
     """
     start, bound = _unwrapped(function)
-    scope = _scope(start)
+    scope, path = _scope(start), file_of(start)
     texts: dict[str, str] = {"": bound} if bound else {}
     waiting: list[Any] = [start]
     while waiting:
@@ -63,18 +68,18 @@ def source_of(function: Function, *, what: str) -> Source:
         if thing.__qualname__ in texts:
             continue
         try:
-            texts[thing.__qualname__] = _text(thing)
+            texts[thing.__qualname__] = _text(thing, path)
         except (OSError, TypeError, SyntaxError) as exc:
             raise UsageError(
                 f"The source of {what}={getattr(function, '__qualname__', function)} cannot be read: {exc}",
                 expected="a function or class that is defined in a file or a notebook",
             ) from exc
-        for name in _names(thing):
-            value = scope.get(name, scope)  # itself: nothing of that name
+        for name in filter(scope.__contains__, _names(thing, texts[thing.__qualname__])):
+            value = scope[name]
             if _is_defined_in(start.__module__, value):
                 waiting.append(value)
-            elif type(value) in PLAIN and " at 0x" not in repr(value):
-                texts[name] = f"{name} = {value!r}\n"
+            elif type(value) in PLAIN and " at 0x" not in (written := _written(value)):
+                texts[name] = f"{name} = {written}\n"
     return Source(_place(start), "\n".join(texts[name] for name in sorted(texts)))
 
 
@@ -82,7 +87,7 @@ def _unwrapped(function: Function) -> tuple[Any, str]:
     """The function or class itself, and what `functools.partial` has bound of its arguments."""
     if isinstance(function, functools.partial):
         inner, bound = _unwrapped(function.func)
-        return inner, f"{bound}# with {function.args!r}, {function.keywords!r}\n"
+        return inner, f"{bound}# with {_written(function.args)}, {_written(function.keywords)}\n"
     if inspect.ismethod(function):
         return function.__func__, ""
     if inspect.isfunction(function) or inspect.isclass(function):
@@ -90,28 +95,89 @@ def _unwrapped(function: Function) -> tuple[Any, str]:
     return type(function), ""  # an object that can be called
 
 
+@recursive_repr()
+def _written(value: object) -> str:
+    """A value as `repr` writes it, but the members of a set in order: as they are stored, it is another each time."""
+    match value:
+        case set() | frozenset() if value and type(value) in PLAIN:
+            members = f"{{{', '.join(sorted(map(_written, value)))}}}"
+            return members if type(value) is set else f"frozenset({members})"
+        case list() if type(value) in PLAIN:
+            return f"[{', '.join(map(_written, value))}]"
+        case tuple() if type(value) in PLAIN:
+            return f"({', '.join(map(_written, value))}{',' if len(value) == 1 else ''})"
+        case dict() if type(value) in PLAIN:
+            return f"{{{', '.join(f'{_written(key)}: {_written(item)}' for key, item in value.items())}}}"
+    return repr(value)
+
+
 def _scope(start: Any) -> dict[str, Any]:
-    """The names that a function, or a class, can use: those of its file, and of the functions around it."""
-    functions = [start] if inspect.isfunction(start) else [*filter(inspect.isfunction, vars(start).values())]
-    if not functions:
-        return dict(vars(sys.modules[start.__module__])) if start.__module__ in sys.modules else {}
-    scope = dict(functions[0].__globals__)
+    """The names that a function, or a class, can use: its bases, those of its file, and of the functions around it.
+
+    Of a class without functions its file's names are not known, but its attributes, which they have become.
+    """
+    classes = inspect.getmro(start) if inspect.isclass(start) else ()
+    scope = {cls.__name__: cls for cls in reversed(classes)}
+    functions = [function for each in _family(start) for function in _functions(each)]
+    if functions:
+        scope |= functions[0].__globals__
+    elif classes:
+        scope |= vars(start)
     for function in functions:
-        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
-        scope |= {name: cell.cell_contents for name, cell in cells if name != "__class__"}
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            with suppress(ValueError):  # it has no value yet
+                scope |= {name: cell.cell_contents} if name != "__class__" else {}
     return scope
+
+
+def _family(thing: Any) -> list[Any]:
+    """A function or class, and the bases of a class that are of the same file."""
+    return [thing, *(base for base in getattr(thing, "__mro__", ())[1:] if base.__module__ == thing.__module__)]
+
+
+def _functions(thing: Any) -> list[FunctionType]:
+    """A function itself; the methods and properties that the text of a class defines, without their decorators."""
+    members = list(vars(thing).values()) if inspect.isclass(thing) else [thing]
+    functions = [inspect.unwrap(inner) for inner in map(_undecorated, members) if inspect.isfunction(inner)]
+    return [
+        function
+        for function in functions
+        if function.__module__ == thing.__module__ and function.__code__.co_filename != GENERATED
+    ]
+
+
+def _undecorated(member: object) -> object:
+    """The function in a member of a class that is a property or a static method, for example; else the member."""
+    match member:
+        case property():
+            return member.fget
+        case functools.cached_property():
+            return member.func
+        case staticmethod() | classmethod():
+            return member.__func__
+    return member
 
 
 def _is_defined_in(module: str, value: Any) -> bool:
     return (inspect.isfunction(value) or inspect.isclass(value)) and value.__module__ == module
 
 
-def _names(thing: Any) -> list[str]:
-    """The names that the code of a function, or of the functions and bases of a class, uses."""
-    if inspect.isfunction(thing):
-        return sorted({name for code in _codes(thing.__code__) for name in (*code.co_names, *code.co_freevars)})
-    inside = [name for member in vars(thing).values() if inspect.isfunction(member) for name in _names(member)]
-    return sorted({*inside, *(base.__name__ for base in thing.__bases__)})
+def _names(thing: Any, text: str) -> list[str]:
+    """The names that the code of a function, or the functions, attributes and bases of a class, use."""
+    codes = [code for function in _functions(thing) for code in _codes(function.__code__)]
+    names = {name for code in codes for name in (*code.co_names, *code.co_freevars)}
+    if inspect.isclass(thing):
+        names |= {base.__name__ for base in thing.__bases__} | _names_in_body(text)
+    return sorted(names)
+
+
+def _names_in_body(text: str) -> set[str]:
+    """The names that a class uses outside of its functions."""
+    with suppress(SyntaxError):  # of a text within another, with a string of several lines
+        nodes = [node for cls in ast.parse(text).body for node in getattr(cls, "body", [])]
+        inside = [part for node in nodes if not isinstance(node, ast.FunctionDef) for part in ast.walk(node)]
+        return {part.id for part in inside if isinstance(part, ast.Name)}
+    return set()
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -122,24 +188,37 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(constant)
 
 
-def _text(thing: Any) -> str:
-    """The lines that define a function or a class.
+def _text(thing: Any, path: Path) -> str:
+    """The lines that define a function, or a class that is in the file `path` if its functions do not say where.
 
     Raises:
         OSError: they are not to be found.
     """
-    if inspect.isclass(thing):
-        for member in filter(inspect.isfunction, vars(thing).values()):
-            lines = inspect.findsource(member)[0]  # Python finds no class of a notebook, but the functions in it
-            for node in ast.walk(ast.parse("".join(lines))):
-                if isinstance(node, ast.ClassDef) and _holds(node, thing, member):
+    if inspect.isclass(thing):  # Python itself finds no class of a notebook, nor of a file that is not imported
+        functions = [function.__code__ for function in _functions(thing)]
+        for file in [code.co_filename for code in functions] or _files(path):
+            lines, nodes = _classes(file, thing.__name__)
+            starts = [code.co_firstlineno for code in functions if code.co_filename == file]
+            for node in nodes:
+                if not starts or any(node.lineno <= start <= (node.end_lineno or 0) for start in starts):
                     return textwrap.dedent("".join(lines[node.lineno - 1 : node.end_lineno]))
     return textwrap.dedent(inspect.getsource(thing))
 
 
-def _holds(node: ast.ClassDef, cls: type, member: FunctionType) -> bool:
-    first = member.__code__.co_firstlineno
-    return node.name == cls.__name__ and node.lineno <= first <= (node.end_lineno or 0)
+def _files(path: Path) -> list[str]:
+    """Where a class without functions may be: the file, or the cells of a notebook, the last one first."""
+    return [str(path), *(file for file in reversed(linecache.cache) if not Path(file).is_file())]
+
+
+def _classes(file: str, name: str) -> tuple[list[str], list[ast.ClassDef]]:
+    """The lines of a file or cell, and the classes of that name in it, the last one first."""
+    linecache.checkcache(file)
+    lines = linecache.getlines(file)
+    try:
+        nodes = list(ast.walk(ast.parse("".join(lines))))
+    except SyntaxError:  # a cell that was never run
+        return lines, []
+    return lines, [node for node in reversed(nodes) if isinstance(node, ast.ClassDef) and node.name == name]
 
 
 def _place(thing: Any) -> str:
@@ -151,8 +230,24 @@ def _place(thing: Any) -> str:
 def file_of(function: Function) -> Path:
     """The file, or cell of a notebook, that defines a function or a class; an empty path if it is not known."""
     thing, _ = _unwrapped(function)
-    code = [member.__code__ for member in (thing, *vars(thing).values()) if inspect.isfunction(member)]
-    return Path(code[0].co_filename if code else "")
+    for member in (member for each in _family(thing) for member in _functions(each)):
+        return Path(member.__code__.co_filename)
+    try:
+        return Path(vars(thing).get(FILE) or inspect.getfile(thing))
+    except (TypeError, OSError):
+        return Path()
+
+
+def option_of(function: Function, option: str) -> list[str] | None:
+    """The option from which `load_function` loads the same function; None if there is none.
+
+    Only a name at the top of a file can be loaded; a script would run, and a module of a package misses its package.
+    """
+    path, name = file_of(function), getattr(function, "__qualname__", "")
+    if not path.is_file() or not name.isidentifier() or function.__module__ == "__main__" or "." in function.__module__:
+        return None
+    here = Path.cwd()
+    return [option, f"{path.relative_to(here) if path.is_relative_to(here) else path}:{name}"]
 
 
 def load_function(text: str, *, option: str) -> Function:
@@ -170,12 +265,15 @@ def load_function(text: str, *, option: str) -> Function:
     with looking_up(place):
         if not path.is_file():
             raise UsageError(f"{option}: there is no file {place}", expected="FILE.py:NAME, as in model.py:build")
-    known = vars(_run(path, option))
+    module = _run(path, option)
+    known = vars(module)
     function = known.get(name)
     if not callable(function):
-        own = [key for key, value in known.items() if _is_defined_in(known["__name__"], value)]
+        own = [key for key, value in known.items() if _is_defined_in(module.__name__, value)]
         wrong = f"has no {name!r}" if name not in known else f"has {name!r}, which cannot be called"
         raise UsageError(f"{option}: {path} {wrong}", hint=did_you_mean(name, own) or f"It has {', '.join(own[:8])}.")
+    if inspect.isclass(function) and function.__module__ == module.__name__:
+        setattr(function, FILE, str(path.resolve()))
     loaded: Function = function
     return loaded
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from inkdigit.errors import MissingExtra
+from inkdigit.errors import MissingExtra, UsageError
 from inkdigit.model.explain import explain as explain_picture
-from inkdigit.training import explain
+from inkdigit.training import internals
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
 from inkdigit.types import Part, Prediction
@@ -32,22 +32,22 @@ def evidence(net: torch.nn.Module, images: np.ndarray, chosen: int) -> np.ndarra
 
 def test_filters_are_the_first_convolution():
     net = built(kernel=(5, 3))
-    result = explain.filters(net)
+    result = internals.filters(net)
     assert (result.shape, result.dtype) == ((4, 5, 5), np.float32)
     assert np.array_equal(result, net.get_submodule("block1_conv1").weight.detach().numpy()[:, 0])
 
 
 def test_a_network_without_convolutions_has_neither_filters_nor_maps():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 4), torch.nn.ReLU(), torch.nn.Linear(4, 3))
-    assert len(explain.filters(net)) == 0
-    assert explain.feature_maps(net, draw(2).images) == {}
-    assert explain.gradients(net, draw(2).images, [0, 1]).shape == (2, 28, 28)
+    assert len(internals.filters(net)) == 0
+    assert internals.feature_maps(net, draw(2).images) == {}
+    assert internals.gradients(net, draw(2).images, [0, 1]).shape == (2, 28, 28)
 
 
 @pytest.mark.parametrize("activation", sorted(nets.ACTIVATIONS))
 def test_feature_maps_are_what_leaves_the_activation(activation):
     net, images = built(convs_per_block=2, activation=activation, dense=(5,)), draw(2).images
-    maps = explain.feature_maps(net, images)
+    maps = internals.feature_maps(net, images)
     assert list(maps) == ["block1_conv1", "block1_conv2", "block2_conv1", "block2_conv2"]
     x = torch.from_numpy(images).unsqueeze(1).float()
     with torch.no_grad():
@@ -63,7 +63,7 @@ def test_feature_maps_are_what_leaves_the_activation(activation):
 def test_feature_maps_look_inside_residual_units():
     net = built(block="residual", convs_per_block=2, padding="same")
     images = draw(2).images
-    maps = explain.feature_maps(net, images)
+    maps = internals.feature_maps(net, images)
     units = [f"block{b}_residual1.conv{c}" for b in (1, 2) for c in (1, 2)]
     assert list(maps) == ["stem_conv", *units]
     x = torch.from_numpy(images).unsqueeze(1).float()
@@ -74,11 +74,45 @@ def test_feature_maps_look_inside_residual_units():
                 assert np.array_equal(maps[f"{name}.conv2"], x.numpy())  # after the sum
 
 
+class Odd(torch.nn.Module):
+    """Convolutions of the images, of its own weights and of four patches an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own = torch.nn.Parameter(torch.randn(1, 1, 8, 8))
+        self.whole, self.of_own, self.of_patches = (torch.nn.Conv2d(1, 2, 3) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        patches = x.unfold(2, 14, 14).unfold(3, 14, 14).reshape(-1, 1, 14, 14)
+        weight = self.of_own(self.own).mean() + self.of_patches(patches).mean()
+        return weight * self.whole(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_only_what_a_convolution_sees_of_each_image_is_a_map(count):
+    images = draw(count).images
+    net = Odd()
+    maps = internals.feature_maps(net, images, activated=False)
+    seen = net.whole(torch.from_numpy(images).unsqueeze(1).float()).detach().numpy()
+    assert list(maps) == ["whole"]
+    assert maps["whole"] == pytest.approx(seen, rel=1e-4, abs=1e-3)
+
+
+class Hard(torch.nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward((x > 99).float().flatten(1))
+
+
+def test_a_network_without_derivative_is_an_error():
+    with pytest.raises(UsageError, match="has no gradients for an image"):
+        internals.gradients(Hard(784, 3), draw(1).images, [0])
+
+
 @pytest.mark.parametrize("fields", [{"dense": (8,)}, {"block": "residual", "convs_per_block": 2, "padding": "same"}])
 def test_gradients_share_out_the_evidence(fields):
     net, part = built(activation="gelu", **fields), draw(3)
     net.train()
-    result = explain.gradients(net, part.images, [2, 2, 2])
+    result = internals.gradients(net, part.images, [2, 2, 2])
     assert net.training
     net.eval()
     assert (result.shape, result.dtype) == ((3, 28, 28), np.float32)
@@ -91,29 +125,29 @@ def test_gradients_share_out_the_evidence(fields):
 
 def test_an_image_may_have_a_class_of_its_own_explained():
     net, images = built(), draw(1).images
-    both = explain.gradients(net, np.repeat(images, 2, axis=0), [0, 1])
-    assert np.array_equal(both[1], explain.gradients(net, images, [1])[0])
+    both = internals.gradients(net, np.repeat(images, 2, axis=0), [0, 1])
+    assert np.array_equal(both[1], internals.gradients(net, images, [1])[0])
     assert not np.array_equal(both[0], both[1])
 
 
 def test_gradients_without_captum_are_an_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
     with pytest.raises(MissingExtra, match=r"captum.*\[train\]") as caught:
-        explain.gradients(built(), draw(1).images, [0])
+        internals.gradients(built(), draw(1).images, [0])
     assert caught.value.exit_code == 7
 
 
 def test_the_weights_add_gradients_to_explanations(finished):
     images = draw(2).images
     before = [explain_picture(finished.model, image) for image in images]
-    after, internals = explain.explain_weights(finished.model, before)
+    after, inside = internals.explain_weights(finished.model, before)
     net, _ = restore(finished.model)
-    assert np.array_equal(internals.filters, explain.filters(net))
-    assert list(internals.maps) == ["block1_conv1", "block2_conv1"]
+    assert np.array_equal(inside.filters, internals.filters(net))
+    assert list(inside.maps) == ["block1_conv1", "block2_conv1"]
     classes = [one.class_index for one in before]
-    assert np.array_equal(np.stack([one.gradients for one in after]), explain.gradients(net, images, classes))
+    assert np.array_equal(np.stack([one.gradients for one in after]), internals.gradients(net, images, classes))
     assert [one.occlusion.tobytes() for one in after] == [one.occlusion.tobytes() for one in before]
-    assert internals.left_out is None
+    assert inside.left_out is None
 
 
 def predictions(predicted: list[int], scores: list[float]) -> list[Prediction]:
@@ -127,7 +161,7 @@ def predictions(predicted: list[int], scores: list[float]) -> list[Prediction]:
 def test_the_insight_of_a_run_takes_clear_examples_and_the_worst_mistakes(finished):
     part = draw(9)  # 0 1 2 0 1 2 0 1 2
     predicted = predictions([0, 1, 2, 0, 1, 2, 0, 1, 0], [1, 1, 1, 3, 1, 1, 2, 4, 9])
-    result = explain.insight(finished.model, part, predicted)
+    result = internals.insight(finished.model, part, predicted)
     pictures = [example.explanation.image for example in result.examples]
     assert all(np.array_equal(a, b) for a, b in zip(pictures, part.images[[3, 7, 2]], strict=True))
     assert [example.title for example in (*result.examples, *result.mistakes)] == ["0", "1", "2", "2 → 0"]
@@ -143,18 +177,18 @@ def test_examples_are_spread_over_the_classes_that_were_read_right():
     labels = np.arange(256, dtype=np.int64)
     predicted = [Prediction(classes[i], 0.9, np.eye(256, dtype=np.float32)[i], 1.0) for i in range(256)]
     predicted[255] = Prediction(None, reason="no ink")
-    assert explain.clear_examples(predicted, labels, classes).tolist() == [0, 127, 254]
-    assert explain.clear_examples(predicted[:2], labels[1::-1], classes).tolist() == []
+    assert internals.clear_examples(predicted, labels, classes).tolist() == [0, 127, 254]
+    assert internals.clear_examples(predicted[:2], labels[1::-1], classes).tolist() == []
 
 
 def test_a_model_that_never_answered_has_no_insight(finished):
-    result = explain.insight(finished.model, draw(3), [Prediction(None, reason="no ink")] * 3)
+    result = internals.insight(finished.model, draw(3), [Prediction(None, reason="no ink")] * 3)
     assert (result.examples, result.mistakes, result.filters) == ((), (), None)
 
 
 def test_a_library_that_is_missing_does_not_cost_the_training(finished, monkeypatch):
     monkeypatch.setitem(sys.modules, "captum.attr", None)
-    result = explain.insight(finished.model, draw(3), predictions([0, 1, 2], [1, 1, 1]))
+    result = internals.insight(finished.model, draw(3), predictions([0, 1, 2], [1, 1, 1]))
     assert "Gradients need captum" in (result.left_out or "")
     assert len(result.filters) == 4  # these need PyTorch alone
     assert list(result.maps) == ["block1_conv1", "block2_conv1"]
@@ -171,5 +205,5 @@ def test_the_report_of_a_run_shows_it(finished):
 
 def test_splits_of_one_image_are_enough(finished):
     part: Part = draw(1)
-    result = explain.insight(finished.model, part, predictions([1], [1.0]))
+    result = internals.insight(finished.model, part, predictions([1], [1.0]))
     assert (len(result.examples), [example.title for example in result.mistakes]) == (0, ["0 → 1"])

@@ -14,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inkdigit.errors import UsageError
+from inkdigit.errors import InkdigitError, UsageError
 from inkdigit.files import write_atomic
 from inkdigit.parsing import read_text
 from inkdigit.training.network.augment import Augment
-from inkdigit.training.own.network import TRIED, Build, check_export
-from inkdigit.training.own.source import Source, source_of
+from inkdigit.training.own.network import TRIED, Build, missing_net
+from inkdigit.training.own.round_trip import check_export
+from inkdigit.training.own.source import Source, file_of, option_of, source_of, told
 from inkdigit.training.recipe import EXTERNAL, Recipe
-from inkdigit.types import Dataset
+from inkdigit.types import SIDE, Dataset
 
 NET, AUGMENT = "net", "augment"
 FILES = {NET: "net.py", AUGMENT: "augment.py"}  # their sources in the run directory, to read and to compare
@@ -80,20 +81,37 @@ class Own:
         return {NET: self.net, AUGMENT: self.augment}
 
     @property
+    def option(self) -> list[str] | None:
+        """What gives a command the same: ["--net", "model.py:build"]; None where only Python can."""
+        if self.augment is not None:
+            return None
+        return [] if self.net is None else option_of(self.net, "--net")
+
+    @property
     def changing(self) -> Augment | None:
         """The augmentation, which checks what it gives."""
         return None if self.augment is None else _Checked(self.augment)
 
-    def check(self, net: nn.Sequential, dataset: Dataset) -> None:
+    def check(self, net: nn.Sequential, recipe: Recipe, dataset: Dataset) -> None:
         """Try both on a few images, before anything is written.
 
         Raises:
-            UsageError: `net`, as it was built, cannot become a model file, or the augmentation gives no batch.
+            UsageError: `net`, as it was built, cannot become a model file and come back, or the augmentation gives no
+                batch.
         """
         if self.net is not None:
-            check_export(net, dataset)
-        if self.changing is not None:
+            check_export(net, self.net, recipe, dataset)
+        if self.augment is None or self.changing is None:
+            return
+        try:
             self.changing(torch.tensor(dataset.train.images[:TRIED]).unsqueeze(1).float())
+        except InkdigitError:
+            raise
+        except Exception as exc:  # the user's code may raise anything
+            raise UsageError(
+                f"augment cannot be used: {told(exc, file_of(self.augment))}",
+                expected=f"a function of a batch, here float32 {TRIED} × 1 × {SIDE} × {SIDE} of 0 to 255",
+            ) from exc
 
     def write(self, folder: Path) -> None:
         """Write the sources into a run directory.
@@ -132,14 +150,6 @@ def _check_given(own: Own, recipe: Recipe) -> None:
             f"{recipe.name} is trained with an augmentation of your own, {recipe.augment_source}",
             hint="Give the function in Python: augment=…",
         )
-
-
-def missing_net(recipe: Recipe, file: Path | None = None) -> UsageError:
-    """The error of a recipe, or a model file, whose network is external and not given."""
-    it = f"{recipe.name} has a network" if file is None else f"{file} holds the weights of a network"
-    named = f", {recipe.net_source}" if recipe.net_source else ""
-    hint = "Give the function that builds it: net=… in Python, --net FILE.py:NAME on the command line."
-    return UsageError(f"{it} of your own{named}, which is not in it", hint=hint)
 
 
 def _difference(source: Source, stored: Path) -> str | None:
