@@ -157,16 +157,23 @@ def test_a_run_loads_neither_the_compiler_nor_the_exporter_of_pytorch():
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
+AFTER = "sys.modules['torch'] = sys; "
+
+
 @pytest.mark.parametrize(
     ("given", "before", "used"),
-    [(None, "", "passive"), ("active", "", "active"), (None, "sys.modules['torch'] = sys; ", "None")],
-    ids=["by default", "as the user says", "after torch, which has read it already"],
+    [
+        ({}, "", "300"),
+        ({"GOMP_SPINCOUNT": "9"}, "", "9"),
+        ({"OMP_WAIT_POLICY": "active"}, "", "None"),
+        ({}, AFTER, "None"),
+    ],
+    ids=["by default", "as the user says", "a policy of the user", "after torch, which has read it already"],
 )
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(given, before, used):
-    environment = {**os.environ, "PYTHONPATH": str(SRC)}
-    environment.pop("OMP_WAIT_POLICY", None)
-    code = f"import sys; {before}import inkdigit, os; print(os.environ.get('OMP_WAIT_POLICY'))"
-    environment |= {} if given is None else {"OMP_WAIT_POLICY": given}
+def test_threads_spin_briefly_unless_the_user_says_otherwise(given, before, used):
+    bare = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    environment = {**bare, "PYTHONPATH": str(SRC), **given}
+    code = f"import sys; {before}import inkdigit, os; print(os.environ.get('GOMP_SPINCOUNT'))"
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout.strip() == used
 

@@ -20,10 +20,11 @@ def test_cuda_is_an_error_where_there_is_none(monkeypatch):
 
 def test_a_processor_whose_threads_would_spin_is_warned_of(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        monkeypatch.delenv(name, raising=False)
     with pytest.warns(UserWarning, match="Write `import inkdigit` above `import torch`"):
         choose_device("cpu")
-    monkeypatch.setenv("OMP_WAIT_POLICY", "passive")
+    monkeypatch.setenv("GOMP_SPINCOUNT", "300")
     assert choose_device("cpu") == CPU  # pytest makes each warning an error
 
 

@@ -19,9 +19,10 @@ from inkdigit.errors import TrainingError, UsageError
 from inkdigit.training.recipe import EXTERNAL, Recipe
 
 CPU = torch.device("cpu")
+OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}  # inkdigit sets the second if it is imported before PyTorch
 SPINNING = (
-    "PyTorch was imported before inkdigit: its threads spin while they wait, and beside another program a training may "
-    "take many times as long. Write `import inkdigit` above `import torch`, or set OMP_WAIT_POLICY=passive."
+    "PyTorch was imported before inkdigit: its threads spin long while they wait, and beside another program a training may "
+    "take many times as long. Write `import inkdigit` above `import torch`, or set GOMP_SPINCOUNT=300."
 )
 CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
 
@@ -38,7 +39,7 @@ def choose_device(name: str) -> torch.device:
         raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
     if name != "cpu" and torch.cuda.is_available():
         return torch.device("cuda")
-    if "OMP_WAIT_POLICY" not in os.environ and torch.get_num_threads() > 1:  # inkdigit sets it if it comes first
+    if not OPENMP & os.environ.keys() and torch.get_num_threads() > 1:
         warnings.warn(SPINNING, stacklevel=2)
     return CPU
 
