@@ -117,10 +117,16 @@ def files(drill: Drill, task: Task) -> None:
     """Write one file twice at once: exports, pages, sheets, submissions."""
     material, place, n = task.material, task.place, task.n
     commands: list[tuple[str, list[Words]]] = [
-        ("weights.safetensors", [["export", model, "--format", "safetensors", "--out"] for model in ("fast", "tiny")]),
+        (
+            "weights.safetensors",
+            [["export", model, "--format", "safetensors", "--force", "--out"] for model in ("fast", "tiny")],
+        ),
         ("seen.png", [["predict", material.own / k, "--show"] for k in "07"]),
         ("explained.html", [["explain", material.own / k / "0.png", "--out"] for k in "07"]),
-        ("submission.csv", [["submit", material.test_csv, "--model", model, "--out"] for model in ("fast", "tiny")]),
+        (
+            "submission.csv",
+            [["submit", material.test_csv, "--model", model, "--force", "--out"] for model in ("fast", "tiny")],
+        ),
     ]
     for name, pair in commands:
         folder = place / name.replace(".", "-")

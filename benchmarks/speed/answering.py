@@ -70,7 +70,7 @@ def cases(model: str | None, *, csv: Path) -> list[Case]:
         Case(
             "submit",
             f"inkdigit submit {csv.name} --model {name}",
-            (inkdigit, "submit", str(csv), "--model", path or "fast", "--out", submission),
+            (inkdigit, "submit", str(csv), "--model", path or "fast", "--force", "--out", submission),
             "Submission",
         ),
     ]

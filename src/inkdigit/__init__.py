@@ -29,9 +29,9 @@ __version__ = "0.2.0"
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 # Threads of PyTorch that wait for each other spin for some microseconds, and then sleep. By default they spin for
-# milliseconds, and where other programs need the cores too, those that spin keep off those they wait for: a training took
-# up to 15 times as long. If they never spin, one alone takes 1.4 times as long. OpenMP reads it when PyTorch is loaded,
-# so `import inkdigit` must come first (else a training warns); who has set either variable keeps what they set.
+# milliseconds, and where other programs need the cores too, those that spin keep off those they wait for: a training
+# took up to 15 times as long. If they never spin, one alone takes 1.4 times as long. OpenMP reads it when PyTorch is
+# loaded, so `import inkdigit` must come first (else a training warns); who has set either variable keeps what they set.
 if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
 

@@ -21,8 +21,8 @@ from inkdigit.training.recipe import EXTERNAL, Recipe
 CPU = torch.device("cpu")
 OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}  # inkdigit sets the second if it is imported before PyTorch
 SPINNING = (
-    "PyTorch was imported before inkdigit: its threads spin long while they wait, and beside another program a training may "
-    "take many times as long. Write `import inkdigit` above `import torch`, or set GOMP_SPINCOUNT=300."
+    "PyTorch was imported before inkdigit: its threads spin long while they wait, and beside another program a "
+    "training may take many times as long. Write `import inkdigit` above `import torch`, or set GOMP_SPINCOUNT=300."
 )
 CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
 
