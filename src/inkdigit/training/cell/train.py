@@ -40,11 +40,7 @@ def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent)
     for step in range(first + 1, steps + 1):
         cells, labels = scenes.draw(bank, BATCH, torch.Generator().manual_seed(seed * 10**6 + step))
         loss = functional.cross_entropy(net(cells.float()), labels)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        stepping.descend(loss, net, optimizer, schedule)
         losses.add(step, loss)
         if step % SAVE_STEPS == 0 or step == steps:
             stepping.save(folder / CHECKPOINT, step, net, optimizer)

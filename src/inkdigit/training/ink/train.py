@@ -85,11 +85,7 @@ def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent)
         with torch.autocast("cpu", torch.bfloat16):
             logits = net(gray[:, None].float().contiguous(memory_format=torch.channels_last))
         loss = loss_of(logits.float(), truth)
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
+        stepping.descend(loss, net, optimizer, schedule)
         losses.add(step, loss)
         if step % SAVE_STEPS == 0 or step == steps:
             stepping.save(folder / CHECKPOINT, step, net, optimizer)

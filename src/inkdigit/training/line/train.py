@@ -117,11 +117,7 @@ def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: L
             with torch.autocast("cpu", torch.bfloat16):
                 log_probs = net(batch.views.contiguous(memory_format=torch.channels_last))
             loss = loss_of(log_probs, batch)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-            optimizer.step()
-            schedule.step()
+            stepping.descend(loss, net, optimizer, schedule, max_norm=2.0)
             step += 1
             losses.add(step, loss)
             if step % SAVE_STEPS == 0 or step == epochs * each:

@@ -1,4 +1,4 @@
-"""Checkpoints and losses of a training that counts steps and not epochs: of the ink network and of the line reader.
+"""Steps, checkpoints and losses of a training that counts steps and not epochs: of all networks but those for digits.
 
 In: a path, a network and its optimizer. Out: a safetensors file with both, and the number of steps in its header; a CSV
 of the losses.
@@ -28,6 +28,22 @@ def save(path: Path, step: int, net: nn.Module, optimizer: torch.optim.Optimizer
     for i, state in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": value.contiguous() for name, value in state.items()}
     write_atomic(path, pack(tensors, {"counters": json.dumps({"step": step})}))
+
+
+def descend(
+    loss: Tensor,
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+    *,
+    max_norm: float = 1.0,
+) -> None:
+    """Take one step down the gradient of `loss`, which is shortened to `max_norm`, and the next learning rate."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(net.parameters(), max_norm)
+    optimizer.step()
+    schedule.step()
 
 
 def read_net(path: Path, net: nn.Module) -> int:
