@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit.training.own import own
+from inkdigit.training.own import functions
 
 from .training.conftest import only_training, single_thread  # noqa: F401  a fixture
 
@@ -118,7 +118,9 @@ def test_a_journey_runs_in_short_form(name, tmp_path, monkeypatch, capsys):
 
 @pytest.mark.usefixtures("only_training")
 def test_the_journey_of_a_researcher_runs_in_short_form(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(own, "check_export", lambda *_: None)  # seconds each, as the export and the report of each run
+    monkeypatch.setattr(
+        functions, "check_export", lambda *_: None
+    )  # seconds each, as the export and the report of each run
     walk("researcher", tmp_path, monkeypatch, capsys)
     assert (tmp_path / "researcher" / "table.tex").read_text(encoding="utf-8").count(r"$\pm$") == 2
 

@@ -41,7 +41,7 @@ def made(tmp_path_factory) -> Path:
     (folder / "recipes" / "tiny.toml").write_text(recipe.to_toml(), encoding="utf-8")
     with single_thread(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(calibrate, "MIN_IMAGES", 30)
-        patch.setattr(results.explain, "insight", lambda *_, **__: None)
+        patch.setattr(results.internals, "insight", lambda *_, **__: None)
         patch.setattr(results.run_page, "write", write_report)  # the page alone would take longer than all else
         train_seeds(recipe, [0, 1], out=folder / "seeds", device="cpu")
         train(recipe.change({"protocol": "select"}), out=folder / "twin", device="cpu")
