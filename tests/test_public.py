@@ -95,7 +95,8 @@ def test_the_help_of_the_package_names_them_all():
 
 def test_no_public_name_is_hidden_by_a_module():
     """Python sets `inkdigit.data` when `inkdigit.data.sources` is imported, and would set a public name likewise."""
-    modules = {path.stem for path in Path(inkdigit.__file__).parent.iterdir()}
+    inside = Path(inkdigit.__file__).parent.iterdir()
+    modules = {path.stem for path in inside if path.suffix == ".py" or [*path.glob("*.py")]}
     assert not PUBLIC & modules
 
 
