@@ -216,3 +216,15 @@ def test_of_several_runs_of_one_recipe_and_seed_the_newest_is_taken_and_told(tmp
     assert f"3 runs are called fast-s1: the newest is taken, {Path('runs') / names[2]}" in caplog.text
     assert runs.is_called("fast-s1")
     assert not runs.is_called("fast")
+
+
+def test_of_several_runs_of_a_name_a_finished_one_is_taken_where_one_is_needed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("20261120-101502-fast-s0", "20261121-101502-fast-s0"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / runs.RECIPE).touch()
+    old, new = sorted(Path("runs").iterdir())
+    runs.finish(old)
+    os.utime(old / runs.RECIPE, (1, 1))
+    assert runs.find("fast-s0") == new
+    assert runs.find("fast-s0", finished=True) == old

@@ -105,10 +105,11 @@ def list_runs(root: Path = ROOT) -> list[Path]:
     return [recipe.parent for _, recipe in sorted(recipes)]
 
 
-def find(text: str | Path, *, root: Path = ROOT) -> Path:
+def find(text: str | Path, *, root: Path = ROOT, finished: bool = False) -> Path:
     """The run that `text` names: its directory, its name under `root`, or a part of its name.
 
-    Of several runs of the same recipe and random seed the newest is taken, and the log of the library says so.
+    Of several runs of the same recipe and random seed the newest is taken, and the log of the library says so; with
+    `finished` one that is, if there is any.
 
     Raises:
         UsageError: no run has that name, or runs of several recipes or random seeds have it.
@@ -120,6 +121,8 @@ def find(text: str | Path, *, root: Path = ROOT) -> Path:
     known = list_runs(root)
     matches = _called(str(text), known)
     if matches and len({label_of(run) for run in matches}) == 1:
+        if finished:
+            matches = [run for run in matches if is_finished(run)] or matches
         if len(matches) > 1:
             LOG.warning("%d runs are called %s: the newest is taken, %s", len(matches), text, matches[-1])
         return matches[-1]

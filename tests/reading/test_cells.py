@@ -31,6 +31,13 @@ def test_the_sudoku_of_the_examples_is_read_with_its_empty_cells(reader, monkeyp
     ]
 
 
+@pytest.mark.parametrize("size", [(8, 8), (9, 8), (4, 4)])
+def test_a_part_of_a_grid_is_not_one(reader, size):
+    gray, _ = decode_page(EXAMPLES / "numbers" / "sudoku.jpg")
+    with pytest.raises(PictureError, match=r"Received: 9 rows and 9 columns"):
+        read_grid(gray, *size, reader=reader)
+
+
 @pytest.mark.parametrize("picture", [page((300, 300)), np.zeros((1, 1), np.uint8)])
 def test_without_a_grid_there_is_one_error(reader, picture):
     with pytest.raises(PictureError, match=r"The grid was not found.*9 rows and 9 columns.*no grid"):

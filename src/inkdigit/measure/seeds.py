@@ -126,7 +126,7 @@ def open_seeds(text: str) -> Seeds | None:
         missing = {row["seed"]: row["reason"] for row in rows if row["state"] != "finished"}
         return gather(str(folder), [read_finished(resolve(folder, row["run"])) for row in finished], missing)
     if "," in text and not Path(text).exists():
-        entries = [read_finished(runs.find(name)) for name in text.split(",") if name]
+        entries = [read_finished(runs.find(name, finished=True)) for name in text.split(",") if name]
         _check_together(entries)
         return gather(text, entries)
     return None

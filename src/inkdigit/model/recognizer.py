@@ -306,7 +306,11 @@ def find(model: str | Path) -> Path:
     with looking_up(name):
         if (file := _file_at(Path(model))) is not None:
             return file
-        if isinstance(model, str) and runs.is_called(name) and (file := _file_at(runs.find(name))) is not None:
+        if (
+            isinstance(model, str)
+            and runs.is_called(name)
+            and (file := _file_at(runs.find(name, finished=True))) is not None
+        ):
             return file
     raise UsageError(
         f"There is no model {str(model)!r}",

@@ -134,13 +134,16 @@ def _within(cell: Gray, border: float) -> Gray:
 def locate(gray: Gray, rows: int, columns: int) -> Grid:
     """The grid of so many rows and columns: of equal cells, or as its lines are.
 
+    Lines may be broken or missing, but not more than are asked for: a part of a grid is not one.
+
     Raises:
         PictureError: there is none.
     """
     shares = look(gray, side_px=GRID_SIDE_PX)
-    if (grid := find_even_grid(shares[RULING:].sum(axis=0), rows, columns)) is not None:
-        return grid
     grid = find_grid(shares[RULING])
+    fits = grid is None or (grid.rows <= rows and grid.columns <= columns)
+    if fits and (even := find_even_grid(shares[RULING:].sum(axis=0), rows, columns)) is not None:
+        return even
     if grid is None or (grid.rows, grid.columns) != (rows, columns):
         raise PictureError(
             "The grid was not found",

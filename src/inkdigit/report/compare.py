@@ -68,7 +68,7 @@ def compare(runs: Sequence[RunLike] | RunLike, *, out: str | Path | None = None)
         if out is not None:
             raise UsageError("There is no page of two folders of seeds", hint="Name single runs, or no page.")
         return paired
-    folders = [find(name) for name in names]
+    folders = [find(name, finished=True) for name in names]
     if out is not None:
         check_place(Path(out), reads=[folder / name for folder in folders for name in OWN])
     comparison = compare_folders(folders)

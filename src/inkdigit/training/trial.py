@@ -74,10 +74,13 @@ def epochs(
         DataError: a process that draws has failed.
     """
     amounts = Amounts(round(recipe.stressed * len(splits.train)), recipe.drawn, recipe.outliers)
+    part = extend(splits.train, amounts, seed=recipe.seed, log=log)
+    if (planned := loop.length(recipe, len(part))[1]) > recipe.epochs:
+        log(f"{planned} epochs, not {recipe.epochs}: the recipe takes {recipe.min_steps} steps or more (min_steps).")
     rows = loop.train(
         state,
         recipe,
-        loop.Tensors.of(extend(splits.train, amounts, seed=recipe.seed, log=log), device),
+        loop.Tensors.of(part, device),
         validation=None if splits.validation is None else loop.Tensors.of(splits.validation, device),
         bfloat16=uses_bfloat16(recipe, device),
         teacher=teacher,
