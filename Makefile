@@ -38,7 +38,7 @@ run: $(TRAIN)  ## train the fast recipe, write its report, read examples/*.png
 	@.venv/bin/inkdigit first-run examples
 
 test: lint scale  ## lint, types, import contracts, tests
-	$(PY) -m pytest -n 3 --dist worksteal
+	$(PY) -m pytest -n 2 --dist worksteal
 
 scale: $(DEV)  # may fail: then the tests that need it are skipped
 	@test -e $(SCALE) || { echo "Installing what inkdigit batch and --engine ray need" && \
@@ -53,7 +53,7 @@ lint: $(DEV)  ## lint, format, types, import contracts
 
 coverage: $(DEV)  ## which lines no test runs, those of started processes counted: twice as long as the tests
 	@rm -rf .coverage
-	-$(PY) -m coverage run -m pytest -n 3 --dist worksteal
+	-$(PY) -m coverage run -m pytest -n 2 --dist worksteal
 	@$(PY) -m coverage combine -q
 	$(PY) -m coverage report
 

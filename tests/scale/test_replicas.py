@@ -93,6 +93,7 @@ def behind(tmp_path: Path) -> Iterator[Callable[..., Proxy]]:
         yield start
 
 
+@pytest.mark.slow
 def test_a_replica_may_end_under_load_without_a_lost_request(tmp_path):
     record = replicas.measure(tmp_path, rounds=1, threads=3, calm_s=0.3, hang_s=0)
     assert replicas.problems(record) == []

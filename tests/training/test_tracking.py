@@ -20,7 +20,9 @@ from inkdigit.training.network.loop import Row, Sample
 from .conftest import drawn_digits, only_training, tiny
 
 __all__ = ["only_training"]
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # of these libraries
+pytestmark = pytest.mark.filterwarnings(  # of these libraries; a thread of TensorBoard's goes on where its disk is full
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
 ROW = Row(2, 40, 0.1, 0.5, 0.9, None, None, 1.0, 90.0, [Sample(20, 0.2, 0.7, 0.8), Sample(40, 0.1, 0.4, 0.95)])
 
 

@@ -22,7 +22,7 @@ __all__ = ["local_ray"]
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.slow)])  # test_tune has a cluster, too
 def train_all(request) -> TrainAll:
     """Both implementations."""
     if request.param == "local":

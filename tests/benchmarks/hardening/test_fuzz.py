@@ -16,6 +16,8 @@ from benchmarks.common import machine
 from benchmarks.hardening import fuzz, fuzz_mutate
 from inkdigit.errors import UsageError
 
+TRAINING = {"checkpoints", "run directories"}  # inputs that are trained on: seconds each
+
 
 def outcome_of(call) -> dict:
     return fuzz.attempt(lambda _: call, Random(0))
@@ -74,7 +76,9 @@ def test_every_kind_has_its_share():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # what a refused input left open
-@pytest.mark.parametrize("kind", fuzz.KINDS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind in TRAINING)) for kind in fuzz.KINDS]
+)
 def test_some_inputs_of_each_kind_without_a_fault(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(logging.root.manager, "disable", 0)  # the service is fuzzed without its log: only here

@@ -68,6 +68,7 @@ def test_both_pictures_are_read_rightly(default_model):
     assert serving.PHOTO_SIDES[0] * serving.PHOTO_SIDES[1] == pytest.approx(2e6, rel=0.01)
 
 
+@pytest.mark.slow
 def test_a_smoke_run_asks_a_real_service_and_counts_as_not_measured(tmp_path):
     serving.main(["--smoke", "--only", "digit", "overload", "--results", str(tmp_path)])
     steady, crowd = (json.loads(text) for text in (tmp_path / serving.LEDGER).read_text().splitlines())
