@@ -103,12 +103,16 @@ def test_lists_in_a_bucket_and_odd_keys(tiny_file, tmp_path):
     assert rows(batch("s3://forms/odd", tmp_path / "all", model=tiny_file, workers=1).out)[0]["label"] == "1"
 
 
-def test_a_bucket_that_is_not_there_or_does_not_answer_is_one_error(tiny_file, tmp_path, monkeypatch):
+def test_a_bucket_that_is_not_there_is_one_error(tiny_file, tmp_path):
     with pytest.raises(MissingData, match="nothing at s3://nowhere/x"):
         batch("s3://nowhere/x", tmp_path / "1", model=tiny_file)
     with pytest.raises(UsageError, match="without a key") as caught:
         batch("s3://name:secret@forms/x", tmp_path / "2", model=tiny_file)
     assert "secret@" not in str(caught.value)
+
+
+@pytest.mark.slow  # pyarrow asks again for six seconds
+def test_a_service_that_does_not_answer_is_one_error(tiny_file, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     with pytest.raises(DataError, match="AWS_ENDPOINT_URL"):
         batch("s3://forms/x", tmp_path / "3", model=tiny_file)

@@ -149,6 +149,7 @@ def test_digits_drawn_are_digits_read(page):
         answer(page, "")
 
 
+@pytest.mark.slow
 def test_how_soon_it_answers_is_told(browser, server):
     data = drawing.times(browser, server, [4, 7])
     assert (data["n"], data["right"]) == (2, 2)
