@@ -7,7 +7,6 @@ first.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ from inkdigit.synth.drawn import digit
 from inkdigit.training.cell.net import CellNet
 from inkdigit.training.cell.train import CHECKPOINT
 from inkdigit.training.convert.model_file import to_onnx
-from inkdigit.training.convert.packed import fold, pack
+from inkdigit.training.convert.packed import fold, packed_bytes
 from inkdigit.training.network.steps import read_net
 
 PARITY = 0.05  # of a share: what one byte a weight may change
@@ -52,9 +51,7 @@ def export(folder: Path) -> bytes:
     example = torch.zeros(2, SIDE_PX, SIDE_PX, dtype=torch.uint8)
     shapes = ({0: torch.export.Dim("n")},)
     model = to_onnx(answering, example, input_name="cells", outputs=["shares"], shapes=shapes, optimize=True)
-    pack(model)
-    model.metadata_props.add(key=METADATA_KEY, value=json.dumps({"version": VERSION, "step": step}))
-    data = bytes(model.SerializeToString())
+    data = packed_bytes(model, key=METADATA_KEY, version=VERSION, step=step)
     _check(data, answering)
     return data
 

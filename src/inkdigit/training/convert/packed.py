@@ -5,6 +5,8 @@ ONNX Runtime makes float32 of the weights when it loads the file.
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import onnx
 from onnx import numpy_helper
@@ -43,3 +45,10 @@ def pack(model: onnx.ModelProto) -> None:
     nodes = [*before, *model.graph.node]
     del model.graph.node[:]
     model.graph.node.extend(nodes)
+
+
+def packed_bytes(model: onnx.ModelProto, *, key: str, version: int, step: int) -> bytes:
+    """The bytes of a packed file; under `key` it says its version, and how many steps it was trained for."""
+    pack(model)
+    model.metadata_props.add(key=key, value=json.dumps({"version": version, "step": step}))
+    return bytes(model.SerializeToString())

@@ -7,7 +7,6 @@ Runtime turns into float32 when it loads the file. Parity with the network is ch
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from inkdigit.errors import ParityError
 from inkdigit.picture.photo.network import METADATA_KEY, VERSION
 from inkdigit.training.convert.model_file import to_onnx
-from inkdigit.training.convert.packed import fold, pack
+from inkdigit.training.convert.packed import fold, packed_bytes
 from inkdigit.training.ink.net import InkNet
 from inkdigit.training.ink.train import CHECKPOINT
 from inkdigit.training.network.steps import read_net
@@ -51,9 +50,7 @@ def export(folder: Path) -> bytes:
     example = torch.randint(0, 256, (96, 128), dtype=torch.uint8)
     sides = {0: torch.export.Dim("rows", min=1, max=64) * 16, 1: torch.export.Dim("columns", min=1, max=64) * 16}
     model = to_onnx(answering, example, input_name="gray", outputs=["shares"], shapes=(sides,), optimize=True)
-    pack(model)
-    model.metadata_props.add(key=METADATA_KEY, value=json.dumps({"version": VERSION, "step": step}))
-    data = bytes(model.SerializeToString())
+    data = packed_bytes(model, key=METADATA_KEY, version=VERSION, step=step)
     _check(data, answering)
     return data
 
