@@ -79,6 +79,14 @@ def test_a_grid_of_known_size_is_found_among_writing_and_broken_lines(side: bool
     assert_is(find_even_grid(marks, 9, 9), corners, SUDOKU, SUDOKU)
 
 
+def test_a_grid_of_known_size_is_found_out_of_focus() -> None:
+    sharp = Image.fromarray((255 * draw(SQUARE, SUDOKU, SUDOKU)).astype(np.uint8))
+    marks = np.asarray(sharp.filter(ImageFilter.GaussianBlur(1.7)), np.float32)
+    marks /= marks.max()
+    assert find_grid(marks) is None
+    assert_is(find_even_grid(marks, 9, 9), SQUARE, SUDOKU, SUDOKU)
+
+
 @pytest.mark.parametrize(("row", "column"), [(-1, 0), (1, 0), (0, -1), (0, 1)])
 def test_a_line_of_something_else_beside_the_grid_does_not_move_it(row: int, column: int) -> None:
     marks = draw(SQUARE, SUDOKU, SUDOKU).copy()

@@ -24,7 +24,7 @@ from inkdigit.types import Gray, Part
 INK_PX = 64  # the side of an ink in the bank
 CANVAS_PX = 96  # the side with which cells are drawn
 EMPTY_SHARE = 0.12
-PRINT_SHARE = 0.4  # of the digits
+PRINT_SHARE = 0.3  # of the digits
 PHOTO_PX = (11, 56)  # of a cell in its photo
 SHRUNK = (0.28, 0.8)  # the height of a digit, in shares of the cell's
 BLUR = (0.15, 2.6)  # the standard deviation, in pixels of 32 a side: 2.6 is what a reader with sharp eyes still reads
@@ -121,6 +121,7 @@ class _Uniform:
 
 _ALONG = torch.linspace(-1, 1, CANVAS_PX)
 _ACROSS, _DOWN = _ALONG[None, None, None, :], _ALONG[None, None, :, None]
+_CENTRES = (2 * torch.arange(CANVAS_PX) + 1) / CANVAS_PX - 1  # of the pixels, as `grid_sample` counts
 
 
 def _weight(inks: Tensor, uniform: _Uniform) -> Tensor:
@@ -131,14 +132,13 @@ def _weight(inks: Tensor, uniform: _Uniform) -> Tensor:
 
 def _placed(inks: Tensor, uniform: _Uniform, *, size: Range, shift: float) -> Tensor:
     """Inks on canvases, of some size, turned, slanted, stretched, and up to `shift` off the middle (1 is the edge)."""
-    scale, stretch = uniform(*size)[:, :, 0, 0], uniform.log(0.75, 1.35)[:, :, 0, 0]
-    turn, slant = uniform(-0.12, 0.12)[:, :, 0, 0], uniform(-0.15, 0.15)[:, :, 0, 0]
-    x, y = (uniform(-shift, shift)[:, :, 0, 0] for _ in range(2))
+    scale, stretch = uniform(*size)[:, 0], uniform.log(0.75, 1.35)[:, 0]  # (N, 1, 1)
+    turn, slant = uniform(-0.12, 0.12)[:, 0], uniform(-0.15, 0.15)[:, 0]
+    x, y = (uniform(-shift, shift)[:, 0] for _ in range(2))
     cos, sin = torch.cos(turn) / scale, torch.sin(turn) / scale
-    rows = [cos / stretch, (sin + slant * cos) / stretch, x / scale, -sin, cos, y / scale]
-    theta = torch.stack([row[:, 0] for row in rows], 1).view(-1, 2, 3)
-    grid = functional.affine_grid(theta, [len(inks), 1, CANVAS_PX, CANVAS_PX], align_corners=False)
-    return functional.grid_sample(inks, grid, mode="bilinear", align_corners=False)
+    from_x = (cos * _CENTRES + (sin + slant * cos) * _CENTRES[:, None]) / stretch + x / scale
+    from_y = cos * _CENTRES[:, None] - sin * _CENTRES + y / scale
+    return functional.grid_sample(inks, torch.stack([from_x, from_y], 3), mode="bilinear", align_corners=False)
 
 
 def _stains(uniform: _Uniform) -> Tensor:

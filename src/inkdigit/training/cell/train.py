@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from inkdigit.training.cell import scenes
 from inkdigit.training.cell.net import CellNet
+from inkdigit.training.device import CPU, has_bfloat16
 from inkdigit.training.network import steps as stepping
 from inkdigit.types import Log, Part, silent
 
@@ -30,7 +31,7 @@ def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent)
     `part` holds digits 28×28 by hand.
     """
     torch.manual_seed(seed)
-    net = CellNet()
+    net = CellNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=WARM_SHARE)
     first = stepping.resume(folder / CHECKPOINT, net, optimizer, schedule)
@@ -39,7 +40,9 @@ def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent)
     net.train()
     for step in range(first + 1, steps + 1):
         cells, labels = scenes.draw(bank, BATCH, torch.Generator().manual_seed(seed * 10**6 + step))
-        loss = functional.cross_entropy(net(cells.float()), labels)
+        with torch.autocast("cpu", torch.bfloat16, enabled=has_bfloat16(CPU)):
+            logits = net(cells.float().contiguous(memory_format=torch.channels_last))
+        loss = functional.cross_entropy(logits.float(), labels)
         stepping.descend(loss, net, optimizer, schedule)
         losses.add(step, loss)
         if step % SAVE_STEPS == 0 or step == steps:
