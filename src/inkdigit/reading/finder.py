@@ -70,7 +70,8 @@ class _Line:
     def __post_init__(self) -> None:
         """Take the height from the things that are no signs."""
         tallest = max(thing.height for thing in self.things)
-        self.height = float(np.median([thing.height for thing in self.things if thing.height >= TALL * tallest]))
+        heights = sorted(thing.height for thing in self.things if thing.height >= TALL * tallest)
+        self.height = (heights[len(heights) // 2] + heights[(len(heights) - 1) // 2]) / 2  # np.median loads numpy.ma
 
     @property
     def box(self) -> Box:

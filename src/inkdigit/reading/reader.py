@@ -17,6 +17,7 @@ import onnxruntime as ort
 from inkdigit.errors import ModelFileError, PictureError, SelfTestFailed, UsageError
 from inkdigit.model.card import Card
 from inkdigit.model.recognizer import find as find_model
+from inkdigit.model.recognizer import is_of_package
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.decode import Picture, Pictures, decode_page, split_pictures
@@ -55,7 +56,7 @@ class Reader:
         """
         path = find_model(DEFAULT if model == "default" else model)
         session, text = open_model(path, task=LINE)
-        reader = cls(session, Card.from_json(text, where=str(path)), path=path)
+        reader = cls(session, Card.from_json(text, where=str(path), check=not is_of_package(path)), path=path)
         reader._test_itself()
         return reader
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from inkdigit.picture.photo.groups import ink_of
 from inkdigit.picture.photo.network import fit, look
-from inkdigit.types import Gray
+from inkdigit.types import Floats, Gray
 
 VERSION = 2  # rises when the view of a line changes
 HEIGHT_PX = 48
@@ -27,11 +27,17 @@ def view(gray: Gray) -> Gray:
     side_px = HEIGHT_PX * sqrt(w / h)
     ink = np.clip(ink_of(look(gray, side_px=side_px)), 0, 1)
     seen = fit(gray, side_px=side_px).astype(np.float32)
-    low, high = np.percentile(seen, (EXTREME, 100 - EXTREME))
+    low, high = _percentiles(seen, EXTREME, 100 - EXTREME)
     level = np.clip((seen - (low + high) / 2) / max(float(high - low), MIN_SPAN) + 0.5, 0, 1)
     if float((ink * (level - level.mean())).sum()) < 0:  # dark ink
         level = 1 - level
     return np.asarray(np.rint(255 * np.stack([level, ink])), np.uint8)
+
+
+def _percentiles(values: Floats, *percent: float) -> Floats:
+    """As `np.percentile`, which would load numpy.ma: 13 ms of a cold start."""
+    ordered = np.sort(values, axis=None)
+    return np.interp(np.array(percent) / 100 * (ordered.size - 1), np.arange(ordered.size), ordered)
 
 
 def zoomed(seen: Gray) -> Gray:
