@@ -78,6 +78,12 @@ def ring(side: int, thickness: int) -> Pixels:
     return out
 
 
+def rough(height: int, width: int) -> Pixels:
+    """A full box of levels from 200 on, chosen so that one sum is near the middle between two whole numbers."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.asarray(200 + (47 * rows + 19 * columns) % 56, np.uint8)
+
+
 def bottom_heavy() -> Pixels:
     """A thin line, 20 px high, with a foot: its centre of mass would lift it out of the image."""
     out = full(20, 12, 0)
@@ -126,12 +132,11 @@ def of_ink() -> list[tuple[str, str, Pixels]]:
         ("margins", "zeros around a picture change nothing: as 16x16", on(27, 30, (seven, 9, 16))),
         ("inverted", "black on white", 255 - np.pad(five, 1)),
         ("dim", "dim ink is made as strong as any", np.pad(dimmed(five, 96), 1)),
-        ("dim-moved", "dim, and only moved", np.pad(dimmed(three, 150), 1)),
         ("strongest-199", "the strongest that is dim", np.pad(dimmed(ink(1, 12), 199), 2)),
         ("strongest-200", "the weakest that is not, and needs no scaling", np.pad(dimmed(ink(1, 20), 200), 2)),
         ("one-pixel", "a single pixel becomes a square", on(3, 4, (full(1, 1), 1, 2))),
         ("wide", "a line: 32×5", np.pad(full(5, 32), 1)),
-        ("tall", "a line: 2×31", np.pad(full(31, 2, 220), 1)),
+        ("tall", "a line, 25×5: columns before rows give another level", np.pad(rough(25, 5), 1)),
         ("half-down", "1×8 becomes 2×20: 2.5 is rounded to the even number", np.pad(full(8, 1), 1)),
         ("half-up", "3×8 becomes 8×20: 7.5 is, too", np.pad(full(8, 3), 1)),
         ("touched", "a pixel that ink only touches is 1, not 0", np.pad(touching(), 1)),
