@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from base64 import b64decode
@@ -16,10 +17,11 @@ from PIL import Image
 
 from inkdigit.model.recognizer import bundled, load
 from inkdigit.picture.decode import decode
-from inkdigit.picture.prepare import KINDS, VERSION, is_clean, prepare, prepare_all
+from inkdigit.picture.prepare import KINDS, VERSION, ink_box, is_clean, prepare, prepare_all
 from inkdigit.types import Gray
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "draw_vectors.py"
+PAGE = Path(__file__).parents[2] / "docs" / "preprocessing.md"
 STORED = files("inkdigit.picture").joinpath("vectors.json")
 VECTORS = json.loads(STORED.read_text(encoding="utf-8"))["vectors"]
 MAX_BYTES = 60_000
@@ -76,6 +78,39 @@ def test_the_vectors_are_small_have_names_and_show_each_kind_of_picture():
     assert [vector["name"] for vector in VECTORS if vector["expected"] is None] == [
         name for name in names if name.startswith("not-")
     ]
+
+
+def test_the_page_that_specifies_preprocessing_is_about_these_vectors(capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(code, "preprocessing.md", "exec"), {})
+    assert capsys.readouterr().out == f"{VERSION} {len(VECTORS)}\n"
+    assert f"This\npage is **version {VERSION}**" in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_worked_example_is_that_of_its_vector():
+    steps = runpy.run_path(str(SCRIPT.with_name("draw_steps.py")))
+    gray, ink, _, scaled, placed = steps["steps"]()
+    (dim,) = [vector for vector in VECTORS if vector["name"] == steps["NAME"]]
+    assert np.array_equal(placed, expected(dim))
+    rows, columns = (scaled.sum(axis, dtype=int) for axis in (1, 0))
+    moments = [int(mass @ np.arange(mass.size)) for mass in (rows, columns)]
+    box = ink_box(placed)
+    facts = [
+        f"a picture of {gray.shape[1]} × {gray.shape[0]}",
+        f"{ink.shape[1]} × {ink.shape[0]} pixels, from column 1 and row 1 on",
+        f"255 / {ink.max()} = {255 / int(ink.max())}",
+        f"T = {rows.sum()}, M = {moments[0]}, centre {moments[0] / rows.sum():.4f}",
+        f"M = {moments[1]}, centre {moments[1] / rows.sum():.4f}",
+        f"{scaled.shape[1]} × {scaled.shape[0]} pixels at column {box[1].start} and row {box[0].start} of 28 × 28",
+    ]
+    page = PAGE.read_text(encoding="utf-8")
+    assert [fact for fact in facts if fact not in page] == []
+
+
+def test_the_picture_of_the_steps_is_the_one_that_is_drawn():
+    drawn = runpy.run_path(str(SCRIPT.with_name("draw_steps.py")))["drawn"]()
+    with Image.open(PAGE.parent / "preprocessing" / "steps.png") as stored:
+        assert np.array_equal(np.asarray(stored), np.asarray(drawn))
 
 
 def test_the_order_of_rows_and_columns_shows_in_a_vector(monkeypatch):
