@@ -1,8 +1,8 @@
 """Compare the preprocessing of the examples with that of the package, picture by picture: a minute or two.
 
 In: MNIST and USPS (INKDIGIT_DATA), scikit-learn's digits, node and g++. Out: a line a set, and
-`results/preprocessing.json`: how many pictures there are, how many are clean, and in how many another program gave other
-pixels, or another answer to whether they are clean. docs/preprocessing.md quotes the sums.
+`results/preprocessing.json`: how many pictures there are, how many are clean, and in how many another program gave
+other pixels, or another answer to whether they are clean. docs/preprocessing.md quotes the sums.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 // Recognise a digit: `predict MODEL.onnx PICTURE.pgm ...`. A line for each picture: its label and confidence, or why
 // there is none. The pictures are clean ones as binary PGM (P5, 8 bits); MODEL is any Inkdigit model file for digits.
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fstream>
@@ -65,7 +66,8 @@ class Recognizer {
     Prediction predict(const Gray& gray) {
         const std::string kind = card_["prepare"]["kind"];
         Gray image = inkdigit::prepare(gray, kind);
-        if (kind == "ink" && !inkdigit::detail::ink_box(image)) return {"", "no ink"};
+        const bool blank = *std::max_element(image.data.begin(), image.data.end()) == 0;
+        if (kind == "ink" && blank) return {"", "no ink"};
         const auto outputs = run(image);
         const std::vector<float>&probs = outputs[0], &score = outputs[1];
         const auto most = [](const std::vector<float>& some) { return std::max_element(some.begin(), some.end()) - some.begin(); };
