@@ -1,1 +1,1 @@
-"""How the preprocessing of the examples, in JavaScript and C++, compares with that of the package."""
+"""The examples in JavaScript and C++ beside the package, and what the page of the first looks like."""

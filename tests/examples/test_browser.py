@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import shutil
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from benchmarks.preprocessing.screenshot import served
 from benchmarks.serving import drawing
 from inkdigit.model.recognizer import bundled, load, readers
 from inkdigit.model.session import open_model
@@ -85,29 +83,13 @@ console.log(JSON.stringify(process.argv.slice(1).map(read)));
 # In a browser ---------------------------------------------------------------------------------------------------------
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Files of a folder, without a log."""
-
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
-
-
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address() -> Iterator[str]:
     """Where the page is served, with a model beside it, as its README says."""
     if not RUNTIME.is_dir():
         pytest.skip("onnxruntime-web is not installed: run `npm ci` in examples/browser")
-    folder = tmp_path_factory.mktemp("page")
-    for path in BROWSER.iterdir():
-        (folder / path.name).symlink_to(path)
-    (folder / "model.onnx").unlink(missing_ok=True)
-    shutil.copy(bundled()[MODEL], folder / "model.onnx")
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder))) as server:
-        thread = Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
-        thread.join()
+    with served(bundled()[MODEL]) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
