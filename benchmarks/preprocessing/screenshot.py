@@ -21,7 +21,7 @@ from inkdigit.model.recognizer import bundled
 PAGE = machine.ROOT / "examples" / "browser"
 OUT = machine.ROOT / "docs" / "runtimes"
 MODEL = "fast"
-SIZE = {"width": 960, "height": 640}
+SIZE = {"width": 960, "height": 690}
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -58,7 +58,7 @@ def main() -> None:
             page.goto(address)
             page.wait_for_selector("body[data-state=ready]")
             drawing.draw(page, drawing.strokes(5))
-            page.wait_for_function("document.getElementById('label').textContent === '5'")
+            page.wait_for_selector("#label:text-is('5')")
             page.screenshot(path=OUT / f"browser-{scheme}.png")
             page.close()
             print(OUT / f"browser-{scheme}.png")
