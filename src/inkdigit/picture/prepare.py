@@ -11,6 +11,7 @@ MNIST was made like this (LeCun, Bottou, Bengio, Haffner 1998, section III.A), s
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,7 +189,7 @@ def _scale(ink: Gray) -> Gray:
     if longest in (INK_SIDE_PX - 1, INK_SIDE_PX):
         return ink
     size = (max(1, round(w * INK_SIDE_PX / longest)), max(1, round(h * INK_SIDE_PX / longest)))
-    scaled = np.asarray(Image.fromarray(ink.astype(np.float32)).resize(size, Image.Resampling.BILINEAR))
+    scaled = _resize(ink.astype(np.float32), size)
     scaled = scaled * (255 / scaled.max())  # thin strokes fade when they shrink
     # A pixel that the ink only touches stays ink: the box must still be 20 px when it is prepared again.
     return np.where(scaled > 0, np.maximum(np.rint(scaled), 1), 0).astype(np.uint8)
@@ -259,9 +260,18 @@ def _fit(gray: Gray) -> Gray:
     if (h, w) != (SIDE, SIDE):
         longest = max(h, w)
         size = (max(1, round(w * SIDE / longest)), max(1, round(h * SIDE / longest)))
-        gray = np.asarray(Image.fromarray(gray).resize(size, Image.Resampling.BILINEAR))
+        gray = _resize(gray, size)
         h, w = gray.shape
     out = np.zeros((SIDE, SIDE), np.uint8)
     top, left = (SIDE - h) // 2, (SIDE - w) // 2
     out[top : top + h, left : left + w] = gray
     return out
+
+
+def _resize(pixels: NDArray[Any], size: tuple[int, int]) -> NDArray[Any]:
+    """Resize `pixels` (h, w) to `size` (width, height): each row first, then each column.
+
+    In one call the order would depend on the size and on Pillow's release (from 13 on), and with it the last bit.
+    """
+    rows = Image.fromarray(pixels).resize((size[0], pixels.shape[0]), Image.Resampling.BILINEAR)
+    return np.asarray(rows.resize(size, Image.Resampling.BILINEAR))
