@@ -212,6 +212,16 @@ class Steps:
         ]
         return cls(tuple(steps), constants, shapes, tuple(output.name for output in graph.output))
 
+    def told(self, step: Step, index: int) -> Array:
+        """An input that says what a step does, or its weights: it must be a constant.
+
+        Raises:
+            UsageError: the network computes it.
+        """
+        if step.inputs[index] not in self.constants:
+            raise UsageError(f"{step.operator} cannot be translated where the network computes how it is done")
+        return self.constants[step.inputs[index]]
+
     def check(self, known: frozenset[str], recognizer: Recognizer, *, what: str) -> None:
         """Check that all operators are known, and all shapes fixed.
 
@@ -231,3 +241,35 @@ class Steps:
 def floats(step: Step) -> bool:
     """Whether a Cast makes float32: the only one that a network for images needs."""
     return bool(step.attributes["to"] == TensorProto.FLOAT)
+
+
+def sliced(step: Step, graph: Steps) -> tuple[list[int], list[int], list[int]]:
+    """Where a Slice begins and ends along each axis, and its step; counted from 0, and within the value.
+
+    Raises:
+        UsageError: it goes backwards, or other values say where it begins.
+    """
+    shape = graph.shapes[step.inputs[0]]
+    told = [graph.told(step, i).tolist() for i in range(1, len(step.inputs))]
+    starts, ends = told[:2]
+    axes = told[2] if len(told) > 2 else list(range(len(starts)))
+    strides = told[3] if len(told) > 3 else [1] * len(starts)
+    parts = [(0, size, 1) for size in shape]
+    for axis, start, end, stride in zip(axes, starts, ends, strides, strict=True):
+        parts[axis % len(shape)] = slice(start, end, stride).indices(shape[axis % len(shape)])
+    if any(stride < 1 for _, _, stride in parts):
+        raise UsageError("A Slice that goes backwards cannot be translated")
+    begin, end, by = ([part[i] for part in parts] for i in range(3))
+    return begin, end, by
+
+
+def padded(step: Step, graph: Steps) -> tuple[list[int], list[int]]:
+    """What a Pad adds before all axes and after them, and what it cuts off there instead.
+
+    Raises:
+        UsageError: it adds other than one number.
+    """
+    if step.attributes.get("mode", b"constant") != b"constant" or len(step.inputs) > 3:
+        raise UsageError("A Pad that adds other than one number cannot be translated")
+    amounts = graph.told(step, 1).tolist()
+    return [max(0, amount) for amount in amounts], [max(0, -amount) for amount in amounts]

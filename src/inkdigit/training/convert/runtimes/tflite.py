@@ -135,13 +135,6 @@ class _Translation:
         """An operator whose result is the value `output` of the plain graph."""
         return self.file.add(operator, inputs, self.stored(self.shape(output)), options)
 
-    def of_constants(self, step: Step, index: int) -> Array:
-        """An input that says what to do, which is not computed by the network."""
-        name = step.inputs[index]
-        if name not in self.steps.constants:
-            raise UsageError(f"{step.operator} cannot be translated where it is told what to do by other values")
-        return self.steps.constants[name]
-
     def axis(self, axis: int, rank: int) -> int:
         """Where an axis of the plain graph is stored."""
         return LAST.index(axis % rank) if rank == 4 else axis % rank
@@ -181,7 +174,7 @@ def _clip(to: _Translation, step: Step) -> int:
     x = to.value(step.inputs[0])
     for index, operator in ((1, "MAXIMUM"), (2, "MINIMUM")):
         if len(step.inputs) > index and step.inputs[index]:
-            x = to.scaled(operator, x, float(to.of_constants(step, index)))
+            x = to.scaled(operator, x, float(to.steps.told(step, index)))
     return x
 
 
@@ -238,7 +231,7 @@ def _pads(step: Step) -> list[int]:
 
 
 def _conv(to: _Translation, step: Step) -> int:
-    x, pads, weight = to.value(step.inputs[0]), _pads(step), to.of_constants(step, 1)
+    x, pads, weight = to.value(step.inputs[0]), _pads(step), to.steps.told(step, 1)
     if weight.ndim != 4:
         raise UsageError("A convolution of other than two dimensions cannot be translated")
     group, (strides, dilations) = step.attributes.get("group", 1), _steps_of(step)
@@ -246,7 +239,7 @@ def _conv(to: _Translation, step: Step) -> int:
     same = pads == [size[0] // 2, size[1] // 2, size[0] - size[0] // 2, size[1] - size[1] // 2] and strides == [1, 1]
     if not same:
         x = _padded(to, x, pads)
-    bias = to.of_constants(step, 2) if len(step.inputs) > 2 else np.zeros(len(weight), np.float32)
+    bias = to.steps.told(step, 2) if len(step.inputs) > 2 else np.zeros(len(weight), np.float32)
     options = {
         "padding": 0 if same else 1,
         "strideH": strides[0],
@@ -285,7 +278,7 @@ def _global_pool(to: _Translation, step: Step) -> int:
 
 
 def _batch_norm(to: _Translation, step: Step) -> int:
-    weight, bias, mean, var = (to.of_constants(step, i).astype(np.float64) for i in range(1, 5))
+    weight, bias, mean, var = (to.steps.told(step, i).astype(np.float64) for i in range(1, 5))
     scale = weight / np.sqrt(var + step.attributes.get("epsilon", 1e-5))
     shape = (1, 1, 1, -1) if len(to.shape(step.output)) == 4 else (1, -1)
     if len(to.shape(step.output)) not in (2, 4):
@@ -298,9 +291,9 @@ def _batch_norm(to: _Translation, step: Step) -> int:
 def _gemm(to: _Translation, step: Step) -> int:
     if step.attributes.get("transA") or {step.attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}:
         raise UsageError("Gemm with transA, alpha or beta cannot be translated")
-    weight = to.of_constants(step, 1)
+    weight = to.steps.told(step, 1)
     weight = weight if step.attributes.get("transB") else weight.T
-    bias = to.of_constants(step, 2).reshape(-1) if len(step.inputs) > 2 else np.zeros(1, np.float32)
+    bias = to.steps.told(step, 2).reshape(-1) if len(step.inputs) > 2 else np.zeros(1, np.float32)
     bias = np.broadcast_to(bias, len(weight))
     return to.add(
         "FULLY_CONNECTED",
@@ -311,14 +304,14 @@ def _gemm(to: _Translation, step: Step) -> int:
 
 
 def _matmul(to: _Translation, step: Step) -> int:
-    if step.inputs[1] in to.steps.constants and len(to.shape(step.output)) < 4 and to.of_constants(step, 1).ndim == 2:
+    if step.inputs[1] in to.steps.constants and len(to.shape(step.output)) < 4 and to.steps.told(step, 1).ndim == 2:
         return _gemm(to, step)
     raise UsageError("MatMul of two computed values cannot be translated")
 
 
 def _axes(to: _Translation, step: Step, rank: int) -> list[int]:
     if len(step.inputs) > 1:
-        axes = to.of_constants(step, 1).tolist()
+        axes = to.steps.told(step, 1).tolist()
     else:
         axes = step.attributes.get("axes", list(range(rank)))
     return [to.axis(axis, rank) for axis in axes]
@@ -349,23 +342,14 @@ def _softmax(to: _Translation, step: Step) -> int:
 
 
 def _slice(to: _Translation, step: Step) -> int:
-    shape = to.shape(step.inputs[0])
-    rank = len(shape)
-    starts, ends = (to.of_constants(step, i).tolist() for i in (1, 2))
-    axes = to.of_constants(step, 3).tolist() if len(step.inputs) > 3 else list(range(len(starts)))
-    by = to.of_constants(step, 4).tolist() if len(step.inputs) > 4 else [1] * len(starts)
-    parts = [slice(0, size, 1) for size in shape]
-    for axis, start, end, stride in zip(axes, starts, ends, by, strict=True):
-        parts[axis % rank] = slice(*slice(start, end, stride).indices(shape[axis % rank]))
-    order = LAST if rank == 4 else tuple(range(rank))
-    begin, stop, strides = (np.array([getattr(parts[i], at) for i in order], np.int32) for at in ("start", "stop", "step"))
-    if (strides < 1).any():
-        raise UsageError("Slice that goes backwards cannot be translated")
-    return to.add(
-        "STRIDED_SLICE",
-        [to.value(step.inputs[0]), *(to.file.constant(array) for array in (begin, stop, strides))],
-        step.output,
-    )
+    parts = [to.stored(part) for part in plain.sliced(step, to.steps)]
+    return _cut(to, to.value(step.inputs[0]), *parts)
+
+
+def _cut(to: _Translation, x: int, begin: Sequence[int], end: Sequence[int], by: Sequence[int]) -> int:
+    shape = tuple(len(range(*part)) for part in zip(begin, end, by, strict=True))
+    arrays = [to.file.constant(np.array(part, np.int32)) for part in (begin, end, by)]
+    return to.file.add("STRIDED_SLICE", [x, *arrays], shape)
 
 
 def _concat(to: _Translation, step: Step) -> int:
@@ -375,21 +359,16 @@ def _concat(to: _Translation, step: Step) -> int:
 
 
 def _pad(to: _Translation, step: Step) -> int:
-    pads, rank = to.of_constants(step, 1).tolist(), len(to.shape(step.output))
-    value = float(to.of_constants(step, 2)) if len(step.inputs) > 2 and step.inputs[2] else 0.0
-    if step.attributes.get("mode", b"constant") != b"constant" or rank != 4 or pads[:2] + pads[4:6] != [0] * 4:
-        raise UsageError("Pad other than with a number around images cannot be translated")
-    top, left, bottom, right = pads[2], pads[3], pads[6], pads[7]
+    pads, cut = plain.padded(step, to.steps)
+    rank = len(to.shape(step.output))
+    value = float(to.steps.told(step, 2)) if len(step.inputs) > 2 and step.inputs[2] else 0.0
+    if rank != 4 or any(pads[:2] + pads[4:6] + cut[:2] + cut[4:6]):
+        raise UsageError("A Pad other than around images cannot be translated")
     x = to.value(step.inputs[0])
-    height, width = to.file.shape(x)[1:3]
-    if min(pads) < 0:  # it cuts off first
-        begin = [0, max(0, -top), max(0, -left), 0]
-        end = [*to.file.shape(x)]
-        end[1], end[2] = height - max(0, -bottom), width - max(0, -right)
-        shape = tuple(b - a for a, b in zip(begin, end, strict=True))
-        arrays = [to.file.constant(np.array(values, np.int32)) for values in (begin, end, [1, 1, 1, 1])]
-        x = to.file.add("STRIDED_SLICE", [x, *arrays], shape)
-    return _padded(to, x, [max(0, pad) for pad in (top, left, bottom, right)], value)
+    if any(cut):
+        ends = [size - away for size, away in zip(to.shape(step.inputs[0]), cut[4:], strict=True)]
+        x = _cut(to, x, to.stored(cut[:4]), to.stored(ends), (1, 1, 1, 1))
+    return _padded(to, x, (*pads[2:4], *pads[6:8]), value)
 
 
 _WRITERS: dict[str, Callable[[_Translation, Step], int]] = {
