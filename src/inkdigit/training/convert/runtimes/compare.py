@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from inkdigit.errors import ParityError
-from inkdigit.model.card import TOLERANCE
+from inkdigit.model.card import OUTLIERS_OUTPUT, OUTPUTS, TOLERANCE
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.model_file import PARITY, PARITY_IMAGES, drawn_pictures, run_bytes
 from inkdigit.types import Floats, Gray
@@ -20,6 +20,11 @@ from inkdigit.types import Floats, Gray
 def tolerance(recognizer: Recognizer) -> float:
     """How far probabilities may differ: where integers become floats, as far as an int8 file may."""
     return PARITY if recognizer.card.numbers == "float32" else TOLERANCE[recognizer.card.numbers]
+
+
+def output_names(count: int) -> tuple[str, ...]:
+    """The names of the outputs of a model file that has so many."""
+    return (*OUTPUTS, OUTLIERS_OUTPUT)[:count]
 
 
 def differences(recognizer: Recognizer, run: Callable[[Gray], Sequence[Floats]], images: Gray) -> list[float]:

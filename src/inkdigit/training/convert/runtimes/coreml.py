@@ -11,12 +11,13 @@ they say, operator by operator.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,6 @@ REDUCTIONS = {
     "ReduceMin": "reduce_min",
     "ReduceMean": "reduce_mean",
     "ReduceSum": "reduce_sum",
-    "ReduceLogSumExp": "reduce_log_sum_exp",
 }
 DESCRIPTION = "Recognises handwritten digits and other small drawings. Written by Inkdigit."
 INPUT = "One prepared image, 28 × 28, ink 255 on 0: see Inkdigit's specification of preprocessing."
@@ -86,12 +86,12 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what coremltools says of the runtime that this system does not have, and of versions."""
+    """Hide what coremltools says of versions and of the runtime that this system does not have, and its progress bars."""
     logger = logging.getLogger("coremltools")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")
             yield
     finally:

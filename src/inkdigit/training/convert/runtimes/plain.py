@@ -71,6 +71,7 @@ def plain_model(recognizer: Recognizer, *, batch: int | None = None) -> Any:
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = batch
     model = _folded(model)
+    _spell_out(model.graph)
     _lower(model)
     model.producer_name, model.producer_version = "inkdigit", ""
     del model.graph.value_info[:], model.metadata_props[:]
@@ -126,6 +127,32 @@ def _folded(model: Any) -> Any:
             continue
         raise UsageError(f"The graph has an operator that is not standard ONNX: {node.domain}.{node.op_type}")
     return folded
+
+
+def _spell_out(graph: Any) -> None:
+    """Write ReduceLogSumExp as the operators that it stands for.
+
+    OpenVINO 2026.4 sums over all axes at the opsets before 18, and few other runtimes have it at all.
+    """
+    nodes = []
+    for node in graph.node:
+        if node.op_type != "ReduceLogSumExp" or len(node.input) != 2:
+            nodes.append(node)
+            continue
+        (x, axes), y = node.input, node.output[0]
+        keep = next((a.i for a in node.attribute if a.name == "keepdims"), 1)
+        parts = [
+            ("ReduceMax", [x, axes], f"{y}.largest"),
+            ("Sub", [x, f"{y}.largest"], f"{y}.below"),
+            ("Exp", [f"{y}.below"], f"{y}.exp"),
+            ("ReduceSum", [f"{y}.exp", axes], f"{y}.sum"),
+            ("Log", [f"{y}.sum"], f"{y}.log"),
+            ("Add", [f"{y}.log", f"{y}.largest"], y if keep else f"{y}.kept"),
+            *([] if keep else [("Squeeze", [f"{y}.kept", axes], y)]),
+        ]
+        nodes += [helper.make_node(operator, inputs, [output], output) for operator, inputs, output in parts]
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _lower(model: Any) -> None:

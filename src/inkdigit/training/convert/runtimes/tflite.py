@@ -23,7 +23,7 @@ from inkdigit.errors import UsageError, requiring
 from inkdigit.model.card import METADATA_KEY
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.runtimes import plain
-from inkdigit.training.convert.runtimes.compare import compare
+from inkdigit.training.convert.runtimes.compare import compare, output_names
 from inkdigit.training.convert.runtimes.flatbuffer import Writer, open_file
 from inkdigit.training.convert.runtimes.plain import Array, Step, Steps
 from inkdigit.types import Floats, Gray
@@ -78,7 +78,7 @@ def tflite_bytes(recognizer: Recognizer) -> bytes:
 def runner(data: bytes) -> Callable[[Gray], list[Floats]]:
     """What LiteRT computes with the bytes of a file: uint8 (N, 28, 28) → its outputs in the order of the model file."""
     signature = open_file(data)
-    names = ("probs", "score", "outliers")[: len(signature.get_output_details())]
+    names = output_names(len(signature.get_output_details()))
 
     def run(images: Gray) -> list[Floats]:
         answers = [signature(image=image[None]) for image in images]
@@ -322,16 +322,8 @@ def _reduce(to: _Translation, step: Step) -> int:
     x, axes = to.value(step.inputs[0]), _axes(to, step, rank)
     if rank == 4 and not keep and len(axes) < 2:
         raise UsageError(f"{step.operator} that makes three dimensions of four cannot be translated")
-    if step.operator != "ReduceLogSumExp":
-        operator = REDUCTIONS[step.operator]
-        return to.add(operator, [x, to.file.constant(np.array(axes, np.int32))], step.output, {"keepDims": keep})
     where = to.file.constant(np.array(axes, np.int32))
-    shape = to.file.shape(x)
-    kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
-    largest = to.file.add("REDUCE_MAX", [x, where], kept, {"keepDims": True})
-    exps = to.file.add("EXP", [to.file.add("SUB", [x, largest], shape)], shape)
-    logs = to.file.add("LOG", [to.file.add("SUM", [exps, where], kept, {"keepDims": True})], kept)
-    return to.file.reshape(to.file.add("ADD", [logs, largest], kept), to.stored(to.shape(step.output)))
+    return to.add(REDUCTIONS[step.operator], [x, where], step.output, {"keepDims": keep})
 
 
 def _softmax(to: _Translation, step: Step) -> int:
@@ -374,7 +366,7 @@ def _pad(to: _Translation, step: Step) -> int:
 _WRITERS: dict[str, Callable[[_Translation, Step], int]] = {
     **dict.fromkeys(OF_ONE, _one),
     **dict.fromkeys(ELEMENTWISE, _two),
-    **dict.fromkeys((*REDUCTIONS, "ReduceLogSumExp"), _reduce),
+    **dict.fromkeys(REDUCTIONS, _reduce),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
     **dict.fromkeys(("MaxPool", "AveragePool"), _pool),
     **dict.fromkeys(("GlobalMaxPool", "GlobalAveragePool"), _global_pool),
