@@ -1,12 +1,13 @@
 """From a model file to a Core ML package, for iPhone, iPad and Mac.
 
 In: a recogniser. Out: the files of an `.mlpackage`, which is a folder: an ML program for iOS 15 and macOS 12 or newer,
-in float32. `image: float32 [1, 28, 28]`, 0–255 (Core ML has no inputs of bytes) → `probs: float32 [1, K]`, `score: float32
-[1]` and `outliers: float32 [1, M]` where there are any. The card is in its metadata, with the names of the classes.
+in float32. `image: float32 [1, 28, 28]`, 0–255 (Core ML has no inputs of bytes) → `probs: float32 [1, K]`, `score:
+float32 [1]` and `outliers: float32 [1, M]` where there are any. The card is in its metadata, with the names of the
+classes.
 
-coremltools builds it from a plain graph by its own builder. Its reader of PyTorch networks is of 2.7 and takes no bytes.
-Core ML runs only on Apple's systems: here the saved files are read again by coremltools, and `coreml_run` computes what
-they say, operator by operator.
+coremltools builds it from a plain graph by its own builder, which needs no PyTorch: its reader of PyTorch networks is
+tested up to 2.7. Core ML runs only on Apple's systems: here the saved files are read again by coremltools, and
+`coreml_run` computes what they say, operator by operator.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
@@ -29,10 +30,26 @@ from inkdigit.model.card import METADATA_KEY, Card
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.runtimes import plain
 from inkdigit.training.convert.runtimes.compare import compare
-from inkdigit.training.convert.runtimes.plain import Array, Step, Steps
+from inkdigit.training.convert.runtimes.plain import Step, Steps
 
-ELEMENTWISE = {"Add": "add", "Sub": "sub", "Mul": "mul", "Div": "real_div", "Pow": "pow", "Max": "maximum", "Min": "minimum"}
-OF_ONE = {"Relu": "relu", "Tanh": "tanh", "Sigmoid": "sigmoid", "Exp": "exp", "Sqrt": "sqrt", "Abs": "abs", "Erf": "erf"}
+ELEMENTWISE = {
+    "Add": "add",
+    "Sub": "sub",
+    "Mul": "mul",
+    "Div": "real_div",
+    "Pow": "pow",
+    "Max": "maximum",
+    "Min": "minimum",
+}
+OF_ONE = {
+    "Relu": "relu",
+    "Tanh": "tanh",
+    "Sigmoid": "sigmoid",
+    "Exp": "exp",
+    "Sqrt": "sqrt",
+    "Abs": "abs",
+    "Erf": "erf",
+}
 REDUCTIONS = {
     "ReduceMax": "reduce_max",
     "ReduceMin": "reduce_min",
@@ -86,7 +103,7 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide what coremltools says of versions and of the runtime that this system does not have, and its progress bars."""
+    """Hide what coremltools says of versions and of the runtime that is not here, and its progress bars."""
     logger = logging.getLogger("coremltools")
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -120,17 +137,17 @@ def _describe(model: Any, card: Card) -> None:
 def _program(steps: Steps) -> Any:
     """The ML program of a plain graph."""
     import coremltools as ct
-    from coremltools.converters.mil import Builder as mb
+    from coremltools.converters.mil import Builder
     from coremltools.converters.mil.mil import types
 
     def main(image: Any) -> Any:
-        translation = _Translation(mb, steps, image)
+        translation = _Translation(Builder, steps, image)
         for step in steps.steps:
             translation.values[step.output] = _WRITERS[step.operator](translation, step)
-        return tuple(mb.identity(x=translation.values[name], name=name) for name in steps.outputs)
+        return tuple(Builder.identity(x=translation.values[name], name=name) for name in steps.outputs)
 
-    image = mb.TensorSpec(shape=steps.shapes["image"], dtype=types.fp32)
-    program: Any = mb.program(input_specs=[image], opset_version=ct.target.iOS15)(main)
+    image = Builder.TensorSpec(shape=steps.shapes["image"], dtype=types.fp32)
+    program: Any = Builder.program(input_specs=[image], opset_version=ct.target.iOS15)(main)
     return program
 
 
@@ -169,7 +186,7 @@ def _two(to: _Translation, step: Step) -> Any:
 
 
 def _log(to: _Translation, step: Step) -> Any:
-    return to.mb.log(x=to.value(step.inputs[0]), epsilon=1e-45)  # the smallest float above 0; the default is 1e-45 too
+    return to.mb.log(x=to.value(step.inputs[0]), epsilon=1e-45)  # which is added: the smallest float above 0
 
 
 def _neg(to: _Translation, step: Step) -> Any:

@@ -154,7 +154,8 @@ def _of_two(compute: Callable[[Any, Any], Tensor]) -> Callable[[Values], Tensor]
 
 def _matmul(v: Values) -> Tensor:
     x, y = (v[name].mT if bool(v.get(f"transpose_{name}", False)) else v[name] for name in ("x", "y"))
-    return x @ y
+    product: Tensor = x @ y
+    return product
 
 
 OPERATORS: dict[str, Callable[[Values], Tensor]] = {

@@ -5,13 +5,16 @@ In: operators by the names of the schema, with their inputs. Out: the file, and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from inkdigit.training.convert.runtimes.plain import Array
 
+STDERR = 2  # its number
 IDENTIFIER = b"TFL3"
 VERSION = 3  # of the schema
 SIGNATURE = "serving_default"  # the name that converters give the one function of a model
@@ -160,4 +163,23 @@ def open_file(data: bytes) -> Any:
     """The function of a file as LiteRT runs it: it takes and returns arrays by name."""
     from ai_edge_litert.interpreter import Interpreter
 
-    return Interpreter(model_content=data, num_threads=1).get_signature_runner(SIGNATURE)
+    with _without_notice():
+        return Interpreter(model_content=data, num_threads=1).get_signature_runner(SIGNATURE)
+
+
+@contextmanager
+def _without_notice() -> Iterator[None]:
+    """Hide the line that LiteRT, which is C++, writes to stderr about the kernels that it takes."""
+    try:
+        saved = os.dup(STDERR)
+    except OSError:  # there is no stderr
+        yield
+        return
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, STDERR)
+        yield
+    finally:
+        os.dup2(saved, STDERR)
+        os.close(saved)
+        os.close(nothing)

@@ -1,9 +1,9 @@
 """From any model file to a plain ONNX graph: float32, batch norm folded, old and common operators only.
 
-In: a recogniser. Out: an ONNX model that is a model file itself, for tools that read ONNX; the other runtimes start from
-the same graph, so that single networks, int8 files, ensembles and networks of the user's own all take one path. ONNX
-Runtime's optimiser folds batch norm and computes what is constant. Integers become the floats that they stand for: the
-ranges of the activations stay, as limits, but no longer round.
+In: a recogniser. Out: an ONNX model that is a model file itself, for tools that read ONNX; the other runtimes start
+from the same graph, so that single networks, int8 files, ensembles and networks of the user's own all take one path.
+ONNX Runtime's optimiser folds batch norm and computes what is constant. Integers become the floats that they stand for:
+the ranges of the activations stay, as limits, but no longer round.
 """
 
 from __future__ import annotations
@@ -177,7 +177,8 @@ def _lower(model: Any) -> None:
 
 
 def _is_reduction(node: Any) -> bool:
-    return node.op_type.startswith("Reduce") and node.op_type != "ReduceSum"
+    operator: str = node.op_type
+    return operator.startswith("Reduce") and operator != "ReduceSum"
 
 
 def _oldest_opset(node: Any) -> int:

@@ -1,18 +1,17 @@
 """From a model file to a LiteRT (TensorFlow Lite) file, for Android and small devices.
 
 In: a recogniser. Out: the bytes of a `.tflite` file: `image: uint8 [1, 28, 28]` → `probs: float32 [1, K]`, `score:
-float32 [1]` and `outliers: float32 [1, M]` where there are any, by the signature `serving_default`. The card is in a zip
-archive at its end, where TensorFlow's own metadata put their files: `zipfile` opens the model file and finds it.
+float32 [1]` and `outliers: float32 [1, M]` where there are any, by the signature `serving_default`. The card is in a
+zip archive at its end, where TensorFlow's metadata put their files too: `zipfile` opens the model file and finds it.
 
-Google's converter (litert-torch) takes a gigabyte of libraries and does not install beside the versions that Inkdigit is
-tested with. The format is a documented list of operators, so a plain graph is written node by node, as `convert/graph`
-writes ONNX. Images are channels last there: a value of four dimensions (N, C, H, W) is stored as (N, H, W, C).
+Google's converter (litert-torch) takes a gigabyte of libraries and does not install beside the versions that Inkdigit
+is tested with. The format is a documented list of operators, so a plain graph is written node by node, as
+`convert/graph` writes ONNX. Images are channels last there: a value (N, C, H, W) is stored as (N, H, W, C).
 """
 
 from __future__ import annotations
 
 import io
-import math
 import zipfile
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,7 +24,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.runtimes import plain
 from inkdigit.training.convert.runtimes.compare import compare, output_names
 from inkdigit.training.convert.runtimes.flatbuffer import Writer, open_file
-from inkdigit.training.convert.runtimes.plain import Array, Step, Steps
+from inkdigit.training.convert.runtimes.plain import Step, Steps
 from inkdigit.types import Floats, Gray
 
 CARD_FILE = f"{METADATA_KEY}.json"  # in the zip archive
@@ -385,4 +384,3 @@ _WRITERS: dict[str, Callable[[_Translation, Step], int]] = {
     "Concat": _concat,
     "Pad": _pad,
 }
-assert math.isclose(sum(ERF_A), 1.0, abs_tol=1e-6)  # erf(0) = 0
