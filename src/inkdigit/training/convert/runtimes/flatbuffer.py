@@ -164,7 +164,9 @@ def open_file(data: bytes) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     with _without_notice():
-        return Interpreter(model_content=data, num_threads=1).get_signature_runner(SIGNATURE)
+        interpreter = Interpreter(model_content=data, num_threads=1)
+        interpreter.allocate_tensors()
+    return interpreter.get_signature_runner(SIGNATURE)
 
 
 @contextmanager

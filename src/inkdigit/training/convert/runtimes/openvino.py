@@ -1,8 +1,8 @@
 """From a model file to OpenVINO's own format, for processors and graphics of Intel, and ARM.
 
 In: a recogniser. Out: two files, `.xml` (the graph) and `.bin` (the weights): `image: uint8 [n, 28, 28]` → the outputs
-of the model file. The card is in the runtime information of the graph. OpenVINO reads the plain graph itself; its Python
-converter, which sends usage statistics, is not called.
+of the model file. The card is in the runtime information of the graph. OpenVINO reads the plain graph itself; its
+Python converter, which sends usage statistics, is not called.
 """
 
 from __future__ import annotations

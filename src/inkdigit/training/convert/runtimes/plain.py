@@ -158,13 +158,14 @@ def _spell_out(graph: Any) -> None:
 def _lower(model: Any) -> None:
     """State the oldest opset, of OPSET or younger, in which the graph means the same."""
     graph = model.graph
+    constants = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
     for node in graph.node:
-        kept = [a for a in node.attribute if not (a.name in ADDED_LATER and not a.i)]
+        whole = node.op_type == "Reshape" and np.all(constants.get(node.input[1], 0))  # no size 0, allowed or not
+        kept = [a for a in node.attribute if not (a.name in ADDED_LATER and (whole or not a.i))]
         del node.attribute[:]
         node.attribute.extend(kept)
     opset = max(map(_oldest_opset, graph.node))
     if opset < NEWEST_OPSET:
-        constants = {weight.name: numpy_helper.to_array(weight) for weight in graph.initializer}
         for node in filter(_is_reduction, graph.node):
             if len(node.input) == 2:
                 node.attribute.append(helper.make_attribute("axes", constants[node.input[1]].tolist()))
@@ -183,7 +184,8 @@ def _is_reduction(node: Any) -> bool:
 
 def _oldest_opset(node: Any) -> int:
     """The oldest opset, of OPSET or younger, that has this node."""
-    if node.op_type in SAME or _is_reduction(node):
+    younger = any(attribute.name in ADDED_LATER for attribute in node.attribute)
+    if (node.op_type in SAME and not younger) or _is_reduction(node):
         return OPSET
     if node.op_type == "Pad" and len(node.input) < 4:  # without axes
         return OPSET
