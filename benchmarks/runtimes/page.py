@@ -25,6 +25,12 @@ from inkdigit.report.numbers import byte_count
 PAGE = machine.ROOT / "docs" / "runtimes.md"
 BEGIN = "<!-- measured by benchmarks/runtimes: python -m benchmarks.runtimes.page -->\n"
 END = "<!-- end -->"
+ABOUT = """\
+The largest difference from the model file over {images:,} drawn digits, for each output; of the score, which has no
+bound, relative where it is above 1. *Other labels* is how many of the images another class is likeliest for. A file is
+refused above 0.0001, or 0.05 if its model has 8-bit integers, as `best` has: they become the floats that they stand
+for.
+"""
 
 
 def measured(record: Record | None) -> str:
@@ -44,12 +50,7 @@ def measured(record: Record | None) -> str:
             )
         )
     rows += [row(f"`{name}`", NOT_MEASURED, *["–"] * 5) for name in bundled() if name not in ships]
-    about = (
-        f"The largest difference from the model file over {record['images']:,} drawn digits, for each output; of the\n"
-        "score, which has no bound, relative where it is above 1. *Other labels* is how many of the images another class\n"
-        "is likeliest for. Every file is refused above 0.0001, or 0.05 if its model has 8-bit integers, as `best` has:\n"
-        "they become the floats that they stand for.\n"
-    )
+    about = ABOUT.format(images=record["images"])
     return f"{about}\n{table(header, rows)}\n\n{machine_line('Measured', record)}\n"
 
 

@@ -71,6 +71,7 @@ def plain_model(recognizer: Recognizer, *, batch: int | None = None) -> Any:
         for value in (*model.graph.input, *model.graph.output):
             value.type.tensor_type.shape.dim[0].dim_value = batch
     model = _folded(model)
+    _cast_constants(model.graph)
     _spell_out(model.graph)
     _lower(model)
     model.producer_name, model.producer_version = "inkdigit", ""
@@ -127,6 +128,16 @@ def _folded(model: Any) -> Any:
             continue
         raise UsageError(f"The graph has an operator that is not standard ONNX: {node.domain}.{node.op_type}")
     return folded
+
+
+def _cast_constants(graph: Any) -> None:
+    """Cast constants here: ONNX Runtime leaves the limits that PyTorch's exporter gives a Clip in another type."""
+    values = {weight.name: weight for weight in graph.initializer}
+    for node in [node for node in graph.node if node.op_type == "Cast" and node.input[0] in values]:
+        dtype = helper.tensor_dtype_to_np_dtype(node.attribute[0].i)
+        array = numpy_helper.to_array(values[node.input[0]]).astype(dtype)
+        graph.initializer.append(numpy_helper.from_array(array, node.output[0]))
+        graph.node.remove(node)
 
 
 def _spell_out(graph: Any) -> None:
