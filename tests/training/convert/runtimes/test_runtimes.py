@@ -38,6 +38,10 @@ NAMES = [
     pytest.param(name, marks=pytest.mark.skipif(not importlib.util.find_spec(module), reason=f"{module} is missing"))
     for name, module in LIBRARIES.items()
 ]
+QUICK = [  # coremltools takes seconds for each network
+    pytest.param(*param.values, marks=[*param.marks, *([pytest.mark.slow] if param.values == ("coreml",) else [])])
+    for param in NAMES
+]
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the libraries: they are in a state of flux
 
 
@@ -80,7 +84,7 @@ def layers(tmp_path_factory) -> list[Recognizer]:
     return [fresh(Recipe.from_fields({**SMALL, **shape}), folder / f"{i}.onnx") for i, shape in enumerate(SHAPES)]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK)
 def test_every_kind_of_layer(name, layers, tmp_path):
     for recognizer in layers:
         files = convert(recognizer, name)  # it compares the two itself: see the next tests
@@ -88,7 +92,7 @@ def test_every_kind_of_layer(name, layers, tmp_path):
         assert max(differences(recognizer, run, drawn_pictures("ink", 20)[10:])) < 1e-5, recognizer.path.stem
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", QUICK)
 @pytest.mark.parametrize(("model", "allowed"), [("general", 1e-5), ("best", 0.05)])
 def test_bundled_models_with_outliers_and_with_integers(name, model, allowed, tmp_path):
     recognizer = load(model)
@@ -159,7 +163,7 @@ def make(kind: str, path: Path) -> Recognizer:
     return written(Recurrent(), path)
 
 
-@pytest.mark.parametrize("name", ["onnx", *NAMES])
+@pytest.mark.parametrize("name", ["onnx", *QUICK])
 @pytest.mark.parametrize("kind", ["an unusual network", "an ensemble with views", "plain images of two classes"])
 def test_networks_that_only_pytorch_s_exporter_writes(name, kind, of_kind, tmp_path):
     recognizer = of_kind(kind)
