@@ -28,7 +28,7 @@ def record() -> dict:
 
 def test_only_files_that_ship_have_figures(record):
     part = page.measured(record)
-    assert "| `general` | `tflite` | 2.0 MB | 2.5e-07 | 0 | – | 1 |" in part
+    assert "| `general` | `tflite` | 2.00 MB | 2.5e-07 | 0 | – | 1 |" in part
     assert "| `fast` | not measured |" in part
     assert "`fast` | `tflite`" not in part
     assert "over 1,000 drawn digits" in part

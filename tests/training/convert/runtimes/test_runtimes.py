@@ -184,7 +184,10 @@ class Recurrent(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["onnx", *NAMES])
-@pytest.mark.parametrize(("kind", "unknown"), [("normalised moments", "GridSample"), ("recurrent rows", "LSTM")])
+@pytest.mark.parametrize(
+    ("kind", "unknown"),
+    [("normalised moments", "GridSample"), pytest.param("recurrent rows", "LSTM", marks=pytest.mark.slow)],
+)
 def test_what_cannot_be_translated_is_one_error(name, kind, unknown, of_kind):
     recognizer = of_kind(kind)
     if name in ("onnx", "openvino"):
