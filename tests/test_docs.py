@@ -81,7 +81,19 @@ def test_the_generated_pages_are_what_the_code_says():
 
 @pytest.mark.parametrize(
     "room",
-    ["accuracy", "hardening", "mistakes", "models", "notebooks", "reading", "robustness", "scale", "serving", "speed"],
+    [
+        "accuracy",
+        "hardening",
+        "mistakes",
+        "models",
+        "notebooks",
+        "reading",
+        "robustness",
+        "runtimes",
+        "scale",
+        "serving",
+        "speed",
+    ],
 )
 def test_the_pages_of_figures_are_what_was_measured(room, capsys):
     assert importlib.import_module(f"benchmarks.{room}.page").main(["--check"]) == 0, capsys.readouterr().out

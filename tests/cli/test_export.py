@@ -65,6 +65,59 @@ def test_a_keras_file(inkdigit, model, tmp_path):
     assert "Left out: the score. A Keras file has the probabilities alone" in output.err
 
 
+def test_a_plain_onnx_file_is_a_model(inkdigit, model, tmp_path):
+    out = tmp_path / "plain.onnx"
+    output = inkdigit("export", model, "--format", "onnx", "--out", out)
+    assert output.code == 0, output.err
+    assert "predict picture.png --model" in output.err
+    assert Recognizer.load(out).card.provenance.made_from[0].file == "run/model.onnx"
+    assert_one_error(inkdigit("export", out, "--format", "pt2"), 2, "no trainable weights")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="OpenVINO is not installed")
+def test_openvino_s_two_files_replace_nothing(inkdigit, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("export", model, "--format", "openvino")
+    Path("run.bin").write_text("mine")
+    assert_one_error(inkdigit(*words), 9, "run.bin exists already")
+    output = inkdigit(*words, "--force")
+    assert output.code == 0, output.err
+    size = sum(Path(name).stat().st_size for name in ("run.xml", "run.bin"))
+    assert output.out == f"Written     run.xml ({size / 1000:,.0f} kB)\n"
+    assert "openvino.Core().read_model" in output.err
+    assert_one_error(inkdigit(*words, "--out", "run.onnx"), 2, "OpenVINO cannot open a file of that name")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ai_edge_litert") is None, reason="LiteRT is not installed")
+def test_a_litert_file(inkdigit, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    output = inkdigit("export", model, "--format", "tflite")
+    assert output.code == 0, output.err
+    assert output.out.startswith("Written     run.tflite (")
+    assert "get_signature_list" in output.err
+
+
+@pytest.mark.skipif(importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed")
+@pytest.mark.filterwarnings("ignore")  # of coremltools
+def test_a_core_ml_package_is_a_folder(inkdigit, model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ("export", model, "--format", "coreml")
+    output = inkdigit(*words)
+    assert output.code == 0, output.err
+    assert output.out.startswith("Written     run.mlpackage (")
+    assert "Core ML itself was not run" in output.err
+    assert (tmp_path / "run.mlpackage" / "Manifest.json").is_file()
+    assert_one_error(inkdigit(*words, "--force"), 9, "run.mlpackage is taken")
+    Path("file.mlpackage").write_text("mine")
+    assert_one_error(inkdigit(*words, "--out", "file.mlpackage"), 9, "Expected: a new name, or an empty directory")
+    assert_one_error(inkdigit(*words, "--out", "folder"), 2, "ends in .mlpackage")
+
+
+@pytest.mark.parametrize("name", ["onnx", "tflite", "openvino", "coreml"])
+def test_a_line_reader_has_no_other_format(inkdigit, name):
+    assert_one_error(inkdigit("export", "line", "--format", name), 2, "reads whole numbers")
+
+
 def test_an_int8_file_is_a_model_and_both_accuracies_are_told(inkdigit, model, drawn, tmp_path):
     out = tmp_path / "small.onnx"
     output = inkdigit("export", model, "--format", "onnx-int8", "--data", drawn, "--out", out)

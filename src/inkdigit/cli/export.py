@@ -11,7 +11,7 @@ import typer
 from inkdigit.cli import talk
 from inkdigit.cli.outputs import Force, check_new
 from inkdigit.cli.own import Net, build_of
-from inkdigit.training.convert.formats import INT8, SUFFIXES, check_format
+from inkdigit.training.convert.formats import INT8, ONNX, SUFFIXES, check_format
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
@@ -31,18 +31,19 @@ def export(
     net: Net = None,
     force: Force = False,
 ) -> None:
-    """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
+    """Write a model for another runtime, for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
 
     Example: inkdigit export fast --format keras --out fast.keras
     """
     check_format(format_, data=data)
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.training.convert.export import choose_target
+    from inkdigit.training.convert.export import choose_target, places
     from inkdigit.training.convert.export import export as convert
 
     recognizer = Recognizer.load(model)
     target = choose_target(out, format_, model=model, recognizer=recognizer)
-    check_new(target, force=force)
+    for place in places(target, format_):
+        check_new(place, force=force)
     with talk.interruptible():
         exported = convert(recognizer, format_, target, data=data, net=build_of(net), log=talk.note)
     _print(exported, recognizer)
@@ -63,6 +64,8 @@ def _print(exported: Exported, recognizer: Recognizer) -> None:
     talk.say(f"Written     {exported.path} ({exported.bytes / 1000:,.0f} kB)")
     if exported.left_out is not None:
         talk.note(exported.left_out)
+    if exported.unchecked is not None:
+        talk.note(exported.unchecked)
 
 
 def _figures(metrics: Metrics) -> str:
@@ -74,10 +77,13 @@ def _next(target: Path, format_: str) -> None:
     file = json.dumps(str(target), ensure_ascii=False)  # in double quotes, since the shell's are single
     code = {
         "keras": f"import keras; keras.models.load_model({file}).summary()",
+        "tflite": f"from ai_edge_litert.interpreter import Interpreter as I; print(I({file}).get_signature_list())",
+        "openvino": f"import openvino; print(openvino.Core().read_model({file}))",
+        "coreml": f"import coremltools; print(coremltools.utils.load_spec({file}).description)",
         "safetensors": f"from safetensors.torch import load_file; print(load_file({file}).keys())",
         "pt2": f"import torch; print(torch.export.load({file}))",
     }
-    if format_ == INT8:
+    if format_ in (INT8, ONNX):
         talk.next_steps(["inkdigit", "predict", "picture.png", "--model", str(target)])
     else:
         backend = ["KERAS_BACKEND=torch"] if format_ == "keras" else []  # by default Keras looks for TensorFlow

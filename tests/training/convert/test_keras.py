@@ -13,19 +13,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from inkdigit.errors import MissingExtra, ParityError, UsageError
-from inkdigit.model.card import Calibration
-from inkdigit.model.provenance import Provenance
-from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert import model_file
 from inkdigit.training.convert.keras import keras_bytes
 from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
-from inkdigit.types import DIGITS
 
 from ..conftest import draw
+from .conftest import SHAPES, SMALL, fresh
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
 
@@ -42,28 +37,6 @@ print(*(name for name in sys.modules if name.startswith("inkdigit")))
 """
 
 
-def fresh(recipe: Recipe, path: Path, *, temperature: float = 1.7) -> Recognizer:
-    """The model file of a network that has seen a few images, so that its batch norms are not what they begin as."""
-    torch.manual_seed(0)
-    net = nets.build(recipe, 10, mean=0.13, std=0.31)
-    pictures = model_file.drawn_pictures("ink", 32)
-    with torch.no_grad():
-        for _ in range(30):
-            net.train()(torch.from_numpy(pictures).unsqueeze(1).float())
-    path.write_bytes(
-        model_file.model_bytes(
-            net,
-            recipe.name,
-            classes=DIGITS,
-            kind="ink",
-            calibration=Calibration(temperature),
-            samples=pictures,
-            provenance=Provenance(recipe=recipe.to_toml()),
-        )
-    )
-    return Recognizer.load(path)
-
-
 def opened(images: np.ndarray, *paths: Path) -> list[tuple[np.ndarray, str]]:
     """What plain Keras in a fresh process makes of files: probabilities of each, and what it says of the model."""
     given = paths[0].with_suffix(".given.npy")
@@ -75,17 +48,6 @@ def opened(images: np.ndarray, *paths: Path) -> list[tuple[np.ndarray, str]]:
     *about, ours = done.stdout.removesuffix("\n").split("\n")
     assert ours == ""  # opened without a line of ours
     return [(np.load(f"{path}.npy"), line) for path, line in zip(paths, about, strict=True)]
-
-
-SMALL = {"filters": [4, 6], "dense": [8], "precision": "float32"}
-SHAPES = [
-    {"pooling": ["stride", "max"], "kernel": [5, 3], "activation": "leaky_relu", "normalize": "standard"},
-    {"pooling": ["stride", "none"], "padding": "valid", "batch_norm": False, "activation": "gelu", "head": "flatten"},
-    {"pooling": "average", "activation": "elu", "head": "global_average", "dense": [], "dense_dropout": 0.2},
-    {"convs_per_block": 2, "activation": "silu", "head": "global_max", "dropout": 0.1, "dense_dropout": 0.3},
-    {"block": "residual", "convs_per_block": [4, 2], "pooling": ["none", "stride"], "head": "global_average"},
-    {"block": "residual", "convs_per_block": 2, "pooling": "max", "batch_norm": False, "activation": "tanh"},
-]
 
 
 @pytest.mark.parametrize("fields", SHAPES, ids=lambda fields: " ".join(map(str, fields.values())))

@@ -9,11 +9,20 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from inkdigit.errors import UsageError, requiring
-from inkdigit.files import write_atomic
+from inkdigit.errors import OutputError, UsageError, requiring
+from inkdigit.files import check_free, make_atomic, write_atomic, writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import MODEL, RECIPE, check_place
-from inkdigit.training.convert.formats import INT8, SUFFIXES, check_format
+from inkdigit.training.convert.formats import (
+    CORE_ML,
+    INT8,
+    LITERT,
+    ONNX,
+    OPENVINO,
+    PARTICULAR,
+    SUFFIXES,
+    check_format,
+)
 from inkdigit.types import DataLike, Log, silent
 
 if TYPE_CHECKING:
@@ -30,6 +39,7 @@ class Exported:
     format: str
     bytes: int
     left_out: str | None  # what the file does not have of what the model file has, in one line
+    unchecked: str | None = None  # what could not be checked on this machine, in one line
     before: Metrics | None = field(default=None, repr=False)
     after: Metrics | None = field(default=None, repr=False)
 
@@ -43,15 +53,17 @@ def export(
     net: Build | None = None,
     log: Log = silent,
 ) -> Exported:
-    """Write a model for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
+    """Write a model for another runtime, for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
 
-    `format` is keras, safetensors, pt2 or onnx-int8. The file is `out`, else a new one here, named after the run or the
-    model; a file that is there is replaced. `data` give onnx-int8 its ranges, by default what the model learned from.
-    `net` builds the network of a model that is your own.
+    `format` is keras, onnx, onnx-int8, tflite, openvino, coreml, safetensors or pt2. The file is `out`, else a new one
+    here, named after the run or the model. A file that is there is replaced; the folder of coreml must be new or empty.
+    `data` give onnx-int8 its ranges, by default what the model learned from. `net` builds the network of a model that
+    is your own, for safetensors and pt2.
 
     Raises:
-        UsageError: no such model, format or data, or a file without trainable weights.
+        UsageError: no such model, format or data, or a model that the format cannot hold.
         DataError: `data` cannot be used.
+        ParityError: the new file does not predict what the model file does.
         MissingExtra: a library for the format is not installed.
         OutputError: the file cannot be written.
     """
@@ -60,10 +72,30 @@ def export(
     target = choose_target(None if out is None else Path(out), format, model=model, recognizer=recognizer)
     with requiring("Exporting needs"):
         made = _quantize(recognizer, data, log=log) if format == INT8 else None
-        written = convert(recognizer, format, net=net) if made is None else made.data
-    write_atomic(target, written)
-    exported = Exported(target, format, len(written), left_out(recognizer, format))
+        files = convert(recognizer, format, net=net) if made is None else {"": made.data}
+    _write(target, format, files)
+    size = sum(map(len, files.values()))
+    exported = Exported(target, format, size, left_out(recognizer, format), UNCHECKED.get(format))
     return exported if made is None else replace(exported, before=made.before, after=made.after)
+
+
+def _write(target: Path, name: str, files: dict[str, bytes]) -> None:
+    """Write what `convert` returns: a folder of files, or a file with others beside it, which come before it."""
+    if name == CORE_ML:
+        with make_atomic(target) as aside, writing(target):
+            for inside, data in files.items():
+                (aside / inside).parent.mkdir(parents=True, exist_ok=True)
+                (aside / inside).write_bytes(data)
+        return
+    for place, data in zip(reversed(places(target, name)), reversed(files.values()), strict=True):
+        write_atomic(place, data)
+
+
+def places(target: Path, name: str) -> list[Path]:
+    """The files that are written in a format, `target` first; none of them for the format that is a folder."""
+    if name == CORE_ML:
+        return []
+    return [target, target.with_suffix(".bin")] if name == OPENVINO else [target]
 
 
 def _quantize(recognizer: Recognizer, data: DataLike | None, *, log: Log) -> Quantized:
@@ -85,15 +117,34 @@ def choose_target(out: Path | None, name: str, *, model: Recognizer | str | Path
 
     Raises:
         OutputError: the path cannot or must not be written.
-        UsageError: Keras cannot open a file of that name.
+        UsageError: the program that the format is for opens no file of that name.
     """
     target = out or _new_file(model, recognizer.path, SUFFIXES[name])
-    check_place(target, reads=[recognizer.path])
-    if name == "keras" and not target.name.endswith(SUFFIXES["keras"]):
+    if name in PARTICULAR and not target.name.endswith(SUFFIXES[name]):
         raise UsageError(
-            "Keras cannot open a file of that name", expected="a name that ends in .keras", received=target
+            f"{PARTICULAR[name]} cannot open a file of that name",
+            expected=f"a name that ends in {SUFFIXES[name]}",
+            received=target,
         )
+    for place in places(target, name):
+        check_place(place, reads=[recognizer.path])
+    if name == CORE_ML:
+        _check_folder(target)
     return target
+
+
+def _check_folder(target: Path) -> None:
+    """Check that a folder can be made at `target`.
+
+    Raises:
+        OutputError: the path is taken, or cannot be written.
+    """
+    if target.is_dir():
+        check_free(target)
+    elif target.exists():
+        raise OutputError(f"{target} is taken", expected="a new name, or an empty directory", received="a file")
+    else:
+        check_place(target)
 
 
 def _new_file(model: Recognizer | str | Path, path: Path, suffix: str) -> Path:
@@ -105,24 +156,49 @@ def _new_file(model: Recognizer | str | Path, path: Path, suffix: str) -> Path:
 
 def left_out(recognizer: Recognizer, name: str) -> str | None:
     """What the file in a format does not have of what the model file has, in one line; None if it has all."""
-    if name != "keras":
-        return None
-    outputs = "the score" + (
-        f" and the outliers ({', '.join(recognizer.card.outliers)})" if recognizer.card.outliers else ""
-    )
-    return f"Left out: {outputs}. A Keras file has the probabilities alone: it answers every image, and rejects none."
+    if name == "keras":
+        outputs = "the score" + (
+            f" and the outliers ({', '.join(recognizer.card.outliers)})" if recognizer.card.outliers else ""
+        )
+        return (
+            f"Left out: {outputs}. A Keras file has the probabilities alone: it answers every image, and rejects none."
+        )
+    if name in (ONNX, LITERT, OPENVINO, CORE_ML) and recognizer.card.numbers != "float32":
+        return f"Left out: the {recognizer.card.numbers} numbers. The file has floats, four times as large."
+    return None
 
 
-def convert(recognizer: Recognizer, name: str, *, net: Build | None = None) -> bytes:
-    """The bytes of a file in a format that needs no data; `net` builds the network of a model that is the user's own.
+# What cannot be checked on any machine but Apple's.
+UNCHECKED = {
+    CORE_ML: "Core ML itself was not run: Apple's systems alone have it. The written files were read again and "
+    "computed operator by operator, and predict what the model file does."
+}
+
+
+def convert(recognizer: Recognizer, name: str, *, net: Build | None = None) -> dict[str, bytes]:
+    """The files in a format that needs no data, by the ends of their names, or by their paths where it is a folder.
+
+    `net` builds the network of a model that is the user's own.
 
     Raises:
-        UsageError: the model has no trainable weights.
+        UsageError: the format cannot hold the model.
+        ParityError: the new file does not predict what the model file does.
         MissingExtra: a library for it is not installed.
     """
     from inkdigit.training.convert import keras, weights
+    from inkdigit.training.convert.runtimes import coreml, openvino, plain, tflite
 
-    if name == "keras":
-        return keras.keras_bytes(recognizer)
-    to_bytes = weights.pt2_bytes if name == "pt2" else weights.safetensors_bytes
-    return to_bytes(recognizer, net=net)
+    match name:
+        case "onnx":
+            return {"": plain.onnx_bytes(recognizer)}
+        case "tflite":
+            return {"": tflite.tflite_bytes(recognizer)}
+        case "openvino":
+            return openvino.openvino_files(recognizer)
+        case "coreml":
+            return coreml.coreml_files(recognizer)
+        case "keras":
+            return {"": keras.keras_bytes(recognizer)}
+        case "pt2":
+            return {"": weights.pt2_bytes(recognizer, net=net)}
+    return {"": weights.safetensors_bytes(recognizer, net=net)}

@@ -12,6 +12,7 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -152,6 +153,12 @@ def verify(recognizer: Recognizer, predict: Callable[[Gray], Floats], *, what: s
 
 def drawn_pictures(kind: str, count: int = SELF_TEST_IMAGES) -> Gray:
     """Drawn digits, 0 to 9 in turn: uint8 (count, 28, 28). The first ten are the images of the self test."""
+    return _drawn(kind, count).copy()
+
+
+@cache
+def _drawn(kind: str, count: int) -> Gray:
+    """They take 10 ms each."""
     rng = np.random.default_rng(0)
     return np.stack([prepare(digit(i % 10, rng=rng), kind) for i in range(count)])
 
