@@ -49,8 +49,8 @@ def step(name: str, do: Callable[[], str]) -> None:
 
 def version() -> str:
     """The version of the checkout, read without importing it."""
-    found = [line for line in (packages.SOURCE / "__init__.py").read_text(encoding="utf-8").splitlines()]
-    (line,) = [line for line in found if line.startswith("__version__ = ")]
+    lines = (packages.SOURCE / "__init__.py").read_text(encoding="utf-8").splitlines()
+    (line,) = [line for line in lines if line.startswith("__version__ = ")]
     return line.partition("=")[2].strip().strip('"')
 
 

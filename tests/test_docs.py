@@ -87,6 +87,10 @@ def test_the_pages_of_figures_are_what_was_measured(room, capsys):
     assert importlib.import_module(f"benchmarks.{room}.page").main(["--check"]) == 0, capsys.readouterr().out
 
 
+def test_the_cards_of_the_networks_are_what_the_files_say(capsys):
+    assert importlib.import_module("benchmarks.models.cards").main(["--check"]) == 0, capsys.readouterr().out
+
+
 def test_links_lead_to_files_and_headings():
     broken = []
     for page in PAGES:
