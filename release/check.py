@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from release import packages, sbom, usage
+from release import files, packages, sbom, usage
 from release.environment import ROOT, CheckFailed, Environment, run
 
 OLDEST_PYTHON = "3.11"
@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     started = time.perf_counter()
     try:
         with scratch() as folder:
+            step("files", files.check)
             built: list[Path] = []
             step(
                 "build",

@@ -8,9 +8,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
-
 from release.environment import ROOT, CheckFailed, Environment, run, tool
 
 # Packages whose metadata declare no licence → the licence in the file that they ship.
@@ -23,6 +20,9 @@ def write(env: Environment, path: Path) -> str:
     Raises:
         CheckFailed: a package has no licence that is known, or the document is not valid.
     """
+    from cyclonedx.schema import SchemaVersion  # of .venv-release: the tests import this file without it
+    from cyclonedx.validation.json import JsonStrictValidator
+
     made = path.with_name("made.json")
     words = ("--pyproject", ROOT / "pyproject.toml", "--mc-type", "library", "--output-reproducible", "--of", "JSON")
     run([tool("cyclonedx-py"), "environment", env.program("python"), *words, "-o", made])
