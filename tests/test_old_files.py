@@ -92,9 +92,9 @@ def test_it_is_exported(small, tmp_path, format):
 
 
 def test_it_is_adapted_to_a_hand(small, tmp_path):
-    images, labels = np.stack([drawn(k % 10, seed=k, size_px=28) for k in range(40)]), [k % 10 for k in range(40)]
+    images, labels = np.stack([drawn(k % 10, seed=k, size_px=28) for k in range(20)]), [k % 10 for k in range(20)]
     with single_thread():
-        inkdigit.adapt(small, (images, labels), out=tmp_path / "mine.onnx", steps=20)
+        inkdigit.adapt(small, (images, labels), out=tmp_path / "mine.onnx", replay=(images, labels), steps=4)
     adapted = inkdigit.load(tmp_path / "mine.onnx")
     assert [step.settings["from"]["name"] for step in adapted.card.provenance.adaptations] == ["small"]
 
