@@ -10,7 +10,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 RUN python -m venv /opt/inkdigit
 # Wheels alone: what would have to be compiled fails here.
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt README.md LICENSE THIRD_PARTY.md ./
 COPY src src
 RUN /opt/inkdigit/bin/pip install --only-binary :all: -c constraints.txt '.[serve]'
 

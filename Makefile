@@ -22,13 +22,17 @@ SCALE_TESTS := moto[s3] flask flask-cors
 # The peers live apart, so that neither side sees the other's libraries.
 PEERS := .venv-peers/.done-$(shell { cat benchmarks/requirements-peers.txt; echo '$(TORCH)'; } | cksum | cut -d ' ' -f 1)
 
-.PHONY: help run test scale lint coverage fuzz soak bench clean venv
+# The tools of a release live apart, too.
+RELEASE_PY := .venv-release/bin/python
+RELEASE := .venv-release/.done-$(shell cksum < release/requirements.txt | cut -d ' ' -f 1)
+
+.PHONY: help run test scale lint coverage fuzz soak bench release-check clean venv
 .NOTPARALLEL:
 
 help:  ## say what there is to make (the default)
 	@echo "Inkdigit reads handwritten digits. Targets:"
-	@sed -n 's/^\([a-z]*\):.*  ## /\1 /p' Makefile | while read -r name text; do \
-	  printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@sed -n 's/^\([a-z-]*\):.*  ## /\1 /p' Makefile | while read -r name text; do \
+	  printf '  make %-13s %s\n' "$$name" "$$text"; done
 	@echo "Variables:"
 	@echo "  TORCH          another PyTorch, as pip takes it (now: $$TORCH)"
 	@echo "  PYTHON         another interpreter (now the first of: $(PYTHON))"
@@ -78,8 +82,11 @@ bench: $(TRAIN) $(PEERS)  ## measure everything on docs/benchmarks.md: an hour o
 	$(PY) -m benchmarks.speed.page
 	$(PY) docs/generate.py
 
-clean:  ## remove .venv, .venv-peers, caches and builds; runs/ and data/ stay
-	@rm -rf .venv .venv-peers dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+release-check: $(RELEASE)  ## build wheel and sdist; install them bare and with the oldest dependencies, and use them
+	$(RELEASE_PY) -m release.check
+
+clean:  ## remove .venv, .venv-peers, .venv-release, caches and builds; runs/ and data/ stay
+	@rm -rf .venv .venv-peers .venv-release dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 venv:
@@ -115,6 +122,12 @@ $(PEERS): | $(TRAIN)
 	@echo "Installing the peers of the benchmarks, TensorFlow among them: minutes on a slow line"
 	@$(PY) -m venv --clear .venv-peers
 	@.venv-peers/bin/python -m pip install -q --disable-pip-version-check $$TORCH -r benchmarks/requirements-peers.txt
+	@touch $@
+
+$(RELEASE): | .venv/.torch-$(KEY)
+	@echo "Installing what checks a release"
+	@$(PY) -m venv --clear .venv-release
+	@$(RELEASE_PY) -m pip install -q --disable-pip-version-check -r release/requirements.txt
 	@touch $@
 
 # $(call quietly,ARGUMENTS): pip install, heard only when it fails. pip writes INSTALLER when a package is complete: one

@@ -88,7 +88,7 @@ def test_what_is_not_needed_is_not_sent(name):
 
 
 def test_what_building_the_project_reads_is_copied():
-    assert {PROJECT["readme"], *PROJECT["license-files"], "pyproject.toml", "src"} <= set(copied())
+    assert {"README.md", *PROJECT["license-files"], "pyproject.toml", "src"} <= set(copied())
 
 
 def test_what_pip_is_told_to_install_is_there_and_holds_no_training_library():

@@ -18,7 +18,7 @@ from inkdigit.cli.app import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / ".github").glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 COMMANDS = re.findall(r"^    (?:\$ )?(inkdigit .*?)(?:  +#.*)?$", README, re.MULTILINE)
 
 
@@ -97,6 +97,10 @@ def test_the_generated_pages_are_what_the_code_says():
 )
 def test_the_pages_of_figures_are_what_was_measured(room, capsys):
     assert importlib.import_module(f"benchmarks.{room}.page").main(["--check"]) == 0, capsys.readouterr().out
+
+
+def test_the_cards_of_the_networks_are_what_the_files_say(capsys):
+    assert importlib.import_module("benchmarks.models.cards").main(["--check"]) == 0, capsys.readouterr().out
 
 
 def test_links_lead_to_files_and_headings():

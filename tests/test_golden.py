@@ -14,21 +14,23 @@ import inspect
 import json
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime as ort
 import pytest
 import torch
 import typer
+from typer.testing import CliRunner
 
 import inkdigit
 from inkdigit import errors
 from inkdigit.cli.app import app
 from inkdigit.model.explain import occlusion
-from inkdigit.model.recognizer import Recognizer, bundled, load
+from inkdigit.model.recognizer import Recognizer, bundled, load, readers
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import letter, scribble
 from inkdigit.training.recipe import Recipe
@@ -39,6 +41,7 @@ from .conftest import drawn, on_paper
 from .training.conftest import draw, finish, fit, single_thread, tiny
 
 FOLDER = Path(__file__).parent / "golden"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 ANSWERS, SURFACE = FOLDER / "answers.npz", FOLDER / "surface.json"
 WRITE = "WRITE_GOLDEN" in os.environ
 CLOSE = 2e-4  # of a probability, a weight, or a nat: the rounding of another processor
@@ -182,6 +185,34 @@ def service() -> dict[str, Any]:
     }
 
 
+def json_of(*words: str) -> Any:
+    """The keys of what a command prints with --json."""
+    done = CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return keys(json.loads(done.stdout))
+
+
+def printed(run: Run) -> dict[str, Any]:
+    """What commands print with --json: their keys."""
+    seven, date = (str(EXAMPLES / name) for name in ("7-pen-on-paper.png", "numbers/date.png"))
+    return {
+        "predict": json_of("predict", seven),
+        "read": json_of("read", date),
+        "models": json_of("models"),
+        "info": json_of("info", "general"),
+        "info, a reader": json_of("info", "line"),
+        "info, a run": json_of("info", str(run.folder)),
+        "evaluate": json_of("evaluate", "tiny", "--data", "sklearn-digits"),
+        "data check": json_of("data", "check", "sklearn-digits"),
+    }
+
+
+def graph(path: Path) -> dict[str, Any]:
+    """The inputs and outputs of a model file, with their types and shapes."""
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return {entry.name: [entry.type, entry.shape] for entry in [*session.get_inputs(), *session.get_outputs()]}
+
+
 def surface(run: Run) -> dict[str, Any]:
     """Every name that other scripts, files and programs may use."""
     tree = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.InkdigitError)]
@@ -198,6 +229,8 @@ def surface(run: Run) -> dict[str, Any]:
         "recipe": {name: repr(field.default) for name, field in Recipe.model_fields.items()},
         "recipes": {name: Recipe.load(name).sha256 for name in bundled_recipes()},
         "prediction": sorted(load("tiny").predict(np.zeros((28, 28), np.uint8))[0].to_json()),
+        "printed": printed(run),
+        "model files": {name: graph(path) for name, path in {**bundled(), **readers()}.items()},
         "run": run_files(run),
         "service": service(),
     }
@@ -208,6 +241,29 @@ def test_every_name_that_others_use_is_still_there(tmp_path_factory):
     if WRITE:
         SURFACE.write_text(json.dumps(now, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     assert now == json.loads(SURFACE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("release", ["0.2.0", "1.0.0"])
+def test_nothing_that_a_release_had_is_gone(release):
+    """What was there keeps its name; what was added since is new. Only a major release may drop it."""
+    then = json.loads((FOLDER / release / "surface.json").read_text(encoding="utf-8"))
+    now = json.loads(SURFACE.read_text(encoding="utf-8"))
+    assert list(missing(then, now)) == []
+
+
+def missing(then: Any, now: Any, where: str = "") -> Iterator[str]:
+    """Where an entry of `then` is not in `now`: keys of objects, entries of lists. Values may differ."""
+    if isinstance(then, dict) and isinstance(now, dict):
+        for key, value in then.items():
+            if key in now:
+                yield from missing(value, now[key], f"{where}/{key}")
+            else:
+                yield f"{where}/{key}"
+    elif isinstance(then, list) and isinstance(now, list):
+        nested = [entry for entry in then if isinstance(entry, dict | list)]
+        yield from (f"{where}: {entry}" for entry in then if entry not in nested and entry not in now)
+        for old, new in zip(nested, [entry for entry in now if isinstance(entry, dict | list)], strict=False):
+            yield from missing(old, new, where)
 
 
 def test_the_golden_answers_cover_every_bundled_model():

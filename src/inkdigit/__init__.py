@@ -22,7 +22,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.2.0"
+__version__ = "1.0.0"
 
 # ONNX Runtime's official builds tell their makers that they are used, unless this is set before they are loaded. Here
 # nothing leaves the machine; who wants otherwise sets it to 0.

@@ -1,0 +1,1 @@
+"""What is done before a release: `python -m release.check`, which is `make release-check`."""
