@@ -45,7 +45,8 @@ def with_names(nav: list[object]) -> list[object]:
         elif entry == "api/":
             found += names.nav()
         elif entry == "commands/":
-            found += [f"commands/{page.name}" for page in sorted((ROOT / "docs" / "commands").glob("*.md"))]
+            pages = sorted((ROOT / "docs" / "commands").glob("*.md"))
+            found += [{page.stem.replace("-", " "): f"commands/{page.name}"} for page in pages]
         else:
             found.append(entry)
     return found

@@ -6,6 +6,13 @@ the navigation. They are made while the site is built: in the repository, `pytho
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+ERRORS = re.findall(r"^class (\w+)\(", (ROOT / "src" / "inkdigit" / "errors.py").read_text(encoding="utf-8"), re.MULTILINE)
+
 # Each group: the names of a page, the first one public; what follows is what it returns, or takes.
 GROUPS: dict[str, list[list[str]]] = {
     "Digits": [
@@ -51,7 +58,13 @@ GROUPS: dict[str, list[list[str]]] = {
     ],
     "Measuring": [
         ["evaluate"],
-        ["Metrics", "measure.metrics.ClassFigures", "measure.metrics.Reliability", "measure.metrics.RiskCoverage"],
+        [
+            "Metrics",
+            "measure.metrics.measure",
+            "measure.metrics.ClassFigures",
+            "measure.metrics.Reliability",
+            "measure.metrics.RiskCoverage",
+        ],
         ["evaluate_corruptions", "measure.robustness.Robustness"],
         ["measure.reading.evaluate", "measure.reading.ReadingMetrics"],
         ["compare", "measure.compare.Comparison", "measure.compare.Paired"],
@@ -65,8 +78,10 @@ GROUPS: dict[str, list[list[str]]] = {
         ["data.readers.corrections.export"],
         ["data.readers.corrections.delete"],
     ],
-    "Errors": [["InkdigitError"]],
-    "Card": [["model.card.Card", "model.card.Calibration", "model.card.SelfTest"]],
+    "Errors and cards": [
+        ["InkdigitError", *(f"errors.{name}" for name in ERRORS if name != "InkdigitError")],
+        ["model.card.Card", "model.card.Calibration", "model.card.SelfTest"],
+    ],
 }
 # What stands in signatures for several types, or for a function of yours.
 TYPES = {
@@ -96,22 +111,30 @@ def pages() -> dict[str, str]:
     return {**made, f"{FOLDER}/types.md": types()}
 
 
-def nav() -> list[dict[str, list[str] | str]]:
-    """The pages in the order of the navigation."""
-    groups = {title: [f"{FOLDER}/{names[0]}.md" for names in group] for title, group in GROUPS.items()}
-    sections = [{title: files if len(files) > 1 else files[0]} for title, files in groups.items()]
-    return [*sections, {"Types": f"{FOLDER}/types.md"}]
+def nav() -> list[dict[str, object]]:
+    """The pages in the order of the navigation, by their groups."""
+    groups = {title: [{names[0]: f"{FOLDER}/{names[0]}.md"} for names in group] for title, group in GROUPS.items()}
+    return [*({title: pages} for title, pages in groups.items()), {"Types": f"{FOLDER}/types.md"}]
 
 
 def page(names: list[str]) -> str:
     """The page of a name, and of what belongs to it."""
-    first, *others = (f"::: inkdigit.{name}\n    options:\n      heading_level: " for name in names)
-    return "\n\n".join([f"{first}1", *(f"{other}2" for other in others)]) + "\n"
+    return "\n\n".join(object_(name, level=1 if name == names[0] else 2) for name in names) + "\n"
 
 
 def types() -> str:
     """The page of the types that signatures name."""
     parts = ["# Types", "What stands in signatures for several types, or for a function of yours."]
     for name, meaning in TYPES.items():
-        parts += [f"::: inkdigit.{name}\n    options:\n      heading_level: 2", meaning]
+        parts += [object_(name, level=2, show_root_full_path=False), meaning]
     return "\n\n".join(parts) + "\n"
+
+
+def object_(name: str, *, level: int, **options: object) -> str:
+    """What mkdocstrings replaces by the signature and the docstring of a name."""
+    if name.startswith("errors."):
+        options |= {"members": False, "show_signature": False}  # as those of the root; errors.md has their codes
+    if name == "Recipe":
+        options |= {"show_if_no_docstring": True}  # its signature is that of pydantic: nothing else has the fields
+    lines = [f"{key}: {json.dumps(value)}" for key, value in {"heading_level": level, **options}.items()]
+    return "\n      ".join([f"::: inkdigit.{name}\n    options:", *lines])

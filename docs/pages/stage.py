@@ -115,14 +115,15 @@ def linked_code(code: str, here: str) -> str:
 
 @cache
 def documented() -> set[str]:
-    """Every name that has a place on the pages of names: those of the pages, and the members of classes."""
+    """Every name that has a place on the pages of names: those of the pages, and the methods of classes."""
     import griffe
 
     package = griffe.load("inkdigit", search_paths=[str(ROOT / "src")])
     found = set()
     for path in [name for group in names.GROUPS.values() for page in group for name in page] + list(names.TYPES):
         found.add(path)
-        found |= {f"{path}.{name}" for name in package[path].members if not name.startswith("_")}
+        members = package[path].members.items() if package[path].is_class else ()
+        found |= {f"{path}.{name}" for name, member in members if not name.startswith("_") and member.has_docstring}
     return found
 
 
