@@ -67,7 +67,7 @@ def page(name: str, command: Any) -> str:
         parts += [f"```sh\n{example.strip()}\n```"]
     if arguments:
         rows = [[f"`{label(one)}`", value(one), plain(one.help or "")] for one in arguments]
-        parts += ["## Arguments", table(["argument", "", "meaning"], rows)]
+        parts += ["## Arguments", table(["argument", "needed", "meaning"], rows)]
     parts += ["## Options", options(command)]
     parts += ["Exit codes are those of the [command line](../command-line.md#exit-codes)."]
     return "\n\n".join(parts) + "\n"

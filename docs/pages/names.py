@@ -32,7 +32,7 @@ GROUPS: dict[str, list[list[str]]] = {
         ["read_form"],
     ],
     "Data": [
-        ["open_data"],
+        ["open_data", "data.readers.kaggle_csv.CellProblem"],
         ["open_arrays"],
         ["Dataset"],
         ["Part"],

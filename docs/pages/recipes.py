@@ -12,6 +12,7 @@ def pages() -> dict[str, str]:
     source = inspect.getsource(recipe.Recipe)
     fields = source[source.index("    name: str") : source.index("    @model_validator")]
     lines = [line.removeprefix("    ") for line in fields.rstrip().splitlines()]
+    files = {name: path.read_text(encoding="utf-8") for name, path in recipe.bundled().items()}
     parts = [
         "# Recipes",
         "A recipe is a flat TOML file; what it leaves out has the default below. `inkdigit train NAME --set key=value` "
@@ -20,6 +21,6 @@ def pages() -> dict[str, str]:
         "<!-- not run: these are the fields of a class -->",
         "```python\n" + "\n".join(lines) + "\n```",
         "## The bundled recipes",
-        *(f"### `{name}`\n\n```toml\n{path.read_text().strip()}\n```" for name, path in recipe.bundled().items()),
+        *(f"### `{name}`\n\n```toml\n{text.strip()}\n```" for name, text in files.items()),
     ]
     return {"recipes.md": "\n\n".join(parts) + "\n"}
