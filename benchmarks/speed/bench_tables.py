@@ -160,7 +160,14 @@ def training(lines: Sequence[Record], figures: Sequence[str], entrants: Iterable
     groups = latest(lines, device="cpu")
     if not groups:
         return None
-    header = ["trained", "parameters", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in TARGETS)]
+    header = [
+        "trained",
+        "parameters",
+        "test accuracy",
+        "n",
+        "training",
+        *(f"to {_percent(target)}" for target in TARGETS),
+    ]
     header += ["10,000 predictions", "peak memory, MB", "command"]
     rows = [
         row(

@@ -11,7 +11,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-ERRORS = re.findall(r"^class (\w+)\(", (ROOT / "src" / "inkdigit" / "errors.py").read_text(encoding="utf-8"), re.MULTILINE)
+ERRORS = re.findall(
+    r"^class (\w+)\(", (ROOT / "src" / "inkdigit" / "errors.py").read_text(encoding="utf-8"), re.MULTILINE
+)
 
 # Each group: the names of a page, the first one public; what follows is what it returns, or takes.
 GROUPS: dict[str, list[list[str]]] = {

@@ -29,7 +29,15 @@ FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?(\))")
 CODE = re.compile(r"(?<![`\[])`(inkdigit[ .][^`\n]+)`(?![`\]])")
 PICTURE = re.compile(r'<picture><source [^>]*srcset="([^"]+)"><img alt="([^"]*)" src="([^"]+)"></picture>')
-LANGUAGES = {".py": "python", ".toml": "toml", ".sh": "sh", ".yaml": "yaml", ".yml": "yaml", ".conf": "nginx", "": "text"}
+LANGUAGES = {
+    ".py": "python",
+    ".toml": "toml",
+    ".sh": "sh",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+    ".conf": "nginx",
+    "": "text",
+}
 
 
 def write(folder: Path) -> None:

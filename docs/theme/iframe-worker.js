@@ -1,7 +1,8 @@
 // The search in a page that is opened from a disk: no browser starts a worker there, so a hidden frame does its work.
 // Material's plugin `offline` would take such a script from another host; this one has the part that the search needs.
 if (location.protocol === "file:") {
-  window.Worker = class extends EventTarget {
+  // The search looks for the second name, to know where it is.
+  window.Worker = window.IFrameWorker = class extends EventTarget {
     constructor(url) {
       super();
       const frame = document.createElement("iframe");

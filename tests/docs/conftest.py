@@ -30,7 +30,7 @@ class Site:
 
     def url(self, page: str) -> str:
         """The address of a page, which a browser opens without a server."""
-        return (self.folder / page).as_uri()
+        return f"{self.folder.as_uri()}/{page}"
 
 
 @pytest.fixture(scope="session")

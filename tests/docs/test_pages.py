@@ -18,7 +18,9 @@ LARGEST_KB = 300  # of a picture
 
 
 def test_the_generated_pages_are_what_the_code_says():
-    done = subprocess.run([sys.executable, DOCS / "generate.py", "--check"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, DOCS / "generate.py", "--check"], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 

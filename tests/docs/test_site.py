@@ -88,7 +88,9 @@ def _page(site, name: str) -> str:
 
 def test_the_results_that_the_table_of_names_has_are_on_their_pages(site):
     table = text_of(DOCS / "python.md")
-    results = {name for row in re.findall(r"^\|(.*)\|$", table, re.MULTILINE) for name in re.findall(r"`([A-Z]\w+)`", row)}
+    results = {
+        name for row in re.findall(r"^\|(.*)\|$", table, re.MULTILINE) for name in re.findall(r"`([A-Z]\w+)`", row)
+    }
     known = {path.rpartition(".")[2] for path in stage.documented()}
     assert results - known == set()
     assert len(results) > 15
