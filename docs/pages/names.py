@@ -1,7 +1,7 @@
 """`api/NAME.md`: a page for every public name of Python, and for what it returns.
 
-In: nothing. Out: pages for mkdocstrings, which writes signatures and docstrings where it finds `:::`, and their order in
-the navigation. They are made while the site is built: in the repository, `python.md` is the table of the names.
+In: nothing. Out: pages for mkdocstrings, which writes signatures and docstrings where it finds `:::`, and their order
+in the navigation. They are made while the site is built: in the repository, `python.md` is the table of the names.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ GROUPS: dict[str, list[list[str]]] = {
 }
 # What stands in signatures for several types, or for a function of yours.
 TYPES = {
-    "picture.decode.Picture": "One image: a path, the bytes of a file, a PIL image, an array, a tensor or nested lists.",
+    "picture.decode.Picture": "One image: a path, the bytes of a file, a PIL image, an array, a tensor, nested lists.",
     "picture.decode.Pictures": "One image, or several in a list, a tuple or an array.",
     "types.DataLike": "A data set, its name or path, or arrays (images, labels).",
     "data.readers.arrays.Labels": "A label for each image: whole numbers or names.",

@@ -177,7 +177,8 @@ def _shown(output: dict[str, object]) -> str:
 
 def _as_page(source: Path, body: str) -> str:
     """A page with the text of a file, which the search leaves out."""
-    return f"---\nsearch:\n  exclude: true\n---\n\n# {source.relative_to(ROOT).as_posix()}\n\n{_download(source)}\n\n{body}\n"
+    title = f"# {source.relative_to(ROOT).as_posix()}"
+    return "\n\n".join(["---\nsearch:\n  exclude: true\n---", title, _download(source), body]) + "\n"
 
 
 def _download(source: Path) -> str:

@@ -28,7 +28,7 @@ WAIT_MS = 30_000  # far above what a busy machine takes
 
 
 @pytest.fixture(scope="module")
-def page(site, browser) -> Iterator[Any]:
+def page(browser) -> Iterator[Any]:
     context = browser.new_context(viewport=DESKTOP, color_scheme="light")
     opened = context.new_page()
     opened.asked = []
@@ -49,7 +49,7 @@ def content(page: Path) -> str:
 
 
 def found(page: Any, site: Any, words: str) -> list[str]:
-    """The first pages that the search of the site finds; it answers keys that are released, once its index is loaded."""
+    """The first pages that the search finds; it answers keys that are released, once its index is loaded."""
     if not page.is_visible(QUERY):
         page.goto(site.url("index.html"))
     page.fill(QUERY, "")
