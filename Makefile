@@ -16,6 +16,8 @@ HEALTHY := $(shell grep -qsF '$(CURDIR)/.venv/' .venv/bin/pip && $(PY) -m pip --
 DEV := .venv/.dev-$(KEY)
 # The dev extra holds the train extra.
 TRAIN := $(or $(wildcard $(DEV)),.venv/.train-$(KEY))
+# The dev extra holds the docs extra, too; alone it needs no PyTorch.
+DOCS := $(or $(wildcard $(DEV)),.venv/.docs-$(KEY))
 # Ray and pyarrow, and a server of S3's protocol to test with: large, and nothing else needs them.
 SCALE := .venv/.scale-$(KEY)
 SCALE_TESTS := moto[s3] flask flask-cors
@@ -26,7 +28,7 @@ PEERS := .venv-peers/.done-$(shell { cat benchmarks/requirements-peers.txt; echo
 RELEASE_PY := .venv-release/bin/python
 RELEASE := .venv-release/.done-$(shell cksum < release/requirements.txt | cut -d ' ' -f 1)
 
-.PHONY: help run test scale lint coverage fuzz soak bench release-check clean venv
+.PHONY: help run test scale lint docs coverage fuzz soak bench release-check clean venv
 .NOTPARALLEL:
 
 help:  ## say what there is to make (the default)
@@ -54,6 +56,9 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+
+docs: $(DOCS)  ## build the documentation site: open site/index.html
+	@$(PY) docs/build.py
 
 coverage: $(DEV)  ## which lines no test runs, those of started processes counted: twice as long as the tests
 	@rm -rf .coverage
@@ -86,7 +91,7 @@ release-check: $(RELEASE)  ## build wheel and sdist; install them bare and with 
 	$(RELEASE_PY) -m release.check
 
 clean:  ## remove .venv, .venv-peers, .venv-release, caches and builds; runs/ and data/ stay
-	@rm -rf .venv .venv-peers .venv-release dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
+	@rm -rf .venv .venv-peers .venv-release dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage
 	@find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
 
 venv:
@@ -103,7 +108,7 @@ venv:
 # torch comes first and alone, so that whichever build TORCH names satisfies the project; from then on it stays.
 .venv/.torch-$(KEY): $(if $(HEALTHY),,venv)
 	@echo "Installing $$TORCH: the largest part, minutes on a slow line"
-	@rm -f .venv/.torch-* .venv/.train-* .venv/.dev-* .venv/.scale-*
+	@rm -f .venv/.torch-* .venv/.train-* .venv/.dev-* .venv/.docs-* .venv/.scale-*
 	@$(call quietly,$$TORCH)
 	@$(PY) -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > .venv/torch.txt
 	@touch $@
@@ -116,6 +121,11 @@ venv:
 $(DEV): .venv/.torch-$(KEY)
 	@echo "Installing Inkdigit with what training and testing need"
 	@$(call quietly,-c constraints.txt -c .venv/torch.txt -e '.[dev]')
+	@touch $@
+
+.venv/.docs-$(KEY): $(if $(HEALTHY),,venv)
+	@echo "Installing what the documentation site is built with"
+	@$(call quietly,-c constraints.txt -e '.[docs]')
 	@touch $@
 
 $(PEERS): | $(TRAIN)

@@ -60,7 +60,7 @@ def before(folder: Path) -> str | None:
             commits = ", ".join(dict.fromkeys(f"`{line['commit'][:8]}`" for line in lines))
             days = span(sorted({line["date"][:10] for line in lines}))
             rows.append(row(f"`{name}`", made_of, commits, days, *cells(lines)))
-    return table(["", "made of", "commit", "when", *CELLS], rows) if rows else None
+    return table(["network", "made of", "commit", "when", *CELLS], rows) if rows else None
 
 
 def openings(folder: Path) -> dict[str, Any] | None:

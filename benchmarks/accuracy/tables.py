@@ -117,7 +117,7 @@ def recipes(groups: Groups) -> dict[str, Any]:
     names = [*FROM_BENCH, *(name for name, entry in entries().items() if entry.group != "curve")]
     rows = [row(f"`{name}`", *cells(groups[name]), command(name)) for name in names if name in groups]
     return {
-        "table": table(["", *CELLS, "command"], rows) if rows else "",
+        "table": table(["recipe", *CELLS, "command"], rows) if rows else "",
         "missing": ", ".join(f"`{name}`" for name in names if name not in groups),
         "made_of": [_about(entry) for entry in entries().values() if entry.group not in ("recipes", "curve")],
     }

@@ -160,7 +160,14 @@ def training(lines: Sequence[Record], figures: Sequence[str], entrants: Iterable
     groups = latest(lines, device="cpu")
     if not groups:
         return None
-    header = ["", "parameters", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in TARGETS)]
+    header = [
+        "trained",
+        "parameters",
+        "test accuracy",
+        "n",
+        "training",
+        *(f"to {_percent(target)}" for target in TARGETS),
+    ]
     header += ["10,000 predictions", "peak memory, MB", "command"]
     rows = [
         row(
@@ -203,7 +210,7 @@ def gpu(lines: Sequence[Record]) -> str | None:
     groups = latest(lines, device="cuda")
     if not groups:
         return None
-    header = ["", "GPU", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in GPU_TARGETS)]
+    header = ["trained", "GPU", "test accuracy", "n", "training", *(f"to {_percent(target)}" for target in GPU_TARGETS)]
     header += ["import", "data and network", "export", "from start to model file", "command"]
     rows = [
         row(

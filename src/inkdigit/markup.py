@@ -80,8 +80,12 @@ def table(rows: Iterable[Sequence[object]], *, head: Sequence[object] = (), left
 
 
 def _row(name: str, cells: Sequence[object], left: int) -> Html:
-    aligned = enumerate(cells)
-    return _tag("tr", *(_tag(name, cell, style=f"{CELL}{'left' if i < left else 'right'}") for i, cell in aligned))
+    """A row of cells; an empty one is the head of nothing, so that nobody who listens to a page is told of it."""
+    names = [name if cell != "" else "td" for cell in cells]
+    aligned = enumerate(zip(names, cells, strict=True))
+    return _tag(
+        "tr", *(_tag(kind, cell, style=f"{CELL}{'left' if i < left else 'right'}") for i, (kind, cell) in aligned)
+    )
 
 
 def facts(pairs: Mapping[str, object]) -> Html:

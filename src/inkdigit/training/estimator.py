@@ -76,23 +76,17 @@ EXPECTED_FAILED_CHECKS = dict.fromkeys(ON_OTHER_ROWS, NO_PICTURES) | {
 class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A network for handwritten digits, letters or signs, as a classifier of scikit-learn.
 
-    Parameters
-    ----------
-    recipe : a bundled recipe, the path of a TOML file, or an `inkdigit.Recipe`: all other choices of the training.
-    epochs, min_steps, batch, learning_rate, optimizer, weight_decay, label_smoothing, filters, dense, dropout,
-    dense_dropout, rotate_deg, shift_px, zoom, prepare : fields of the recipe; None is what the recipe says. Where
-        `epochs` is given, it is exact: `min_steps` is 0 unless it is given, too.
-    random_state : the random seed; None is the recipe's, so that `fit` repeats itself.
-    device : auto, cpu or cuda.
-    out : a run directory to write, with its report; None writes nothing. Only for a single `fit`: a directory that is
-        taken is refused.
+    `recipe` is a bundled one, the path of a TOML file, or an `inkdigit.Recipe`: all other choices of the training. From
+    `epochs` to `prepare` the parameters are fields of the recipe; None is what the recipe says. Where `epochs` is
+    given, it is exact: `min_steps` is 0 unless it is given, too. `random_state` is the random seed; None is the
+    recipe's, so that `fit` repeats itself. `device` is auto, cpu or cuda. `out` is a run directory to write, with its
+    report; None writes nothing. It is only for a single `fit`: a directory that is taken is refused.
 
-    Attributes
-    ----------
-    classes_ : the labels (K,), sorted.
-    model_ : the `Recognizer` that answers. `save` writes its file.
-    history_ : a row for each epoch: losses, accuracies, learning rate, seconds.
-    n_features_in_ : the pixels of a picture.
+    Attributes:
+        classes_: The labels (K,), sorted.
+        model_: The `Recognizer` that answers. `save` writes its file.
+        history_: A row for each epoch: losses, accuracies, learning rate, seconds.
+        n_features_in_: The pixels of a picture.
     """
 
     def __init__(
