@@ -30,7 +30,10 @@ def recipes() -> str:
         "## Every field",
         "```python\n" + "\n".join(lines) + "\n```",
         "## The bundled recipes",
-        *(f"### `{name}`\n\n```toml\n{path.read_text().strip()}\n```" for name, path in recipe.bundled().items()),
+        *(
+            f"### `{name}`\n\n```toml\n{path.read_text(encoding='utf-8').strip()}\n```"
+            for name, path in recipe.bundled().items()
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -30,13 +30,15 @@ from .serve.conftest import make_server, served, server, start_server
 __all__ = ["make_server", "served", "server", "start_server"]  # fixtures
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PORT = str(Settings().port)
 
 
 def instructions() -> list[tuple[str, str]]:
     """The Dockerfile, an instruction and its words an entry."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
+    lines = [
+        line for line in (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+    ]
     text = "\n".join(lines).replace("\\\n", " ")
     return [(line.split()[0], line.split(maxsplit=1)[1].strip()) for line in text.splitlines() if line.strip()]
 
@@ -47,14 +49,14 @@ def last(name: str) -> str:
 
 def compose() -> dict[str, Any]:
     yaml = pytest.importorskip("yaml")
-    (service,) = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values()
+    (service,) = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
     return dict(service)
 
 
 def is_sent(path: str) -> bool:
     """Whether `.dockerignore` lets a file into the build: the last pattern that fits it or a folder above it says."""
     sent = True
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
+    for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines():
         if not line or line.startswith("#"):
             continue
         pattern = line.removeprefix("!")
@@ -154,7 +156,9 @@ def health(command: Path, *, default: int | str = PORT) -> int:
 
 def written(path: Path, *words: object) -> Path:
     """A file like /proc/1/cmdline."""
-    path.write_text("".join(f"{word}\0" for word in ("/opt/inkdigit/bin/python", "inkdigit", "serve", *words)))
+    path.write_text(
+        "".join(f"{word}\0" for word in ("/opt/inkdigit/bin/python", "inkdigit", "serve", *words)), encoding="utf-8"
+    )
     return path
 
 

@@ -74,7 +74,7 @@ def test_every_command_has_its_section_in_the_docs():
 
 def test_the_generated_pages_are_what_the_code_says():
     done = subprocess.run(
-        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, check=False
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -133,7 +133,7 @@ def test_a_path_gets_the_reader_of_its_kind(tmp_path):
     for k in range(4):
         write_picture(tmp_path / "pictures" / str(k) / "1.png", draw(4)[k])
     write_picture(tmp_path / "listed" / "1.png", draw(1)[0])
-    (tmp_path / "listed" / "labels.csv").write_text("file,label\n1.png,2\n")
+    (tmp_path / "listed" / "labels.csv").write_text("file,label\n1.png,2\n", encoding="utf-8")
     opened = [
         open_data(source)
         for source in (

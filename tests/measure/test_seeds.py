@@ -70,7 +70,7 @@ def test_seeds_are_written_as_they_are_given():
 
 def write_summary(folder: Path, rows: list) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / runs.SEEDS).write_text(json.dumps({"runs": rows}))
+    (folder / runs.SEEDS).write_text(json.dumps({"runs": rows}), encoding="utf-8")
 
 
 def test_a_folder_of_seeds_is_opened_by_its_path_or_name_and_so_is_a_list(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ NOT_SUMMARIES = (
 
 def refusal(folder: Path, summary: str) -> str:
     """The message about a folder with this seeds.json."""
-    (folder / runs.SEEDS).write_text(summary)
+    (folder / runs.SEEDS).write_text(summary, encoding="utf-8")
     with pytest.raises(MalformedFile) as caught:
         open_seeds(str(folder))
     assert caught.value.exit_code == 4

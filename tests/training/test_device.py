@@ -40,7 +40,7 @@ def test_bfloat16_is_used_where_the_recipe_and_the_processor_have_it(precision, 
 def test_a_processor_has_bfloat16_where_its_flags_name_it(tmp_path, flags, has):
     cpuinfo = tmp_path / "cpuinfo"
     if flags is not None:  # as on macOS
-        cpuinfo.write_text(f"processor : 0\nflags : {flags}\n")
+        cpuinfo.write_text(f"processor : 0\nflags : {flags}\n", encoding="utf-8")
     assert has_bfloat16(CPU, cpuinfo=cpuinfo) is has
 
 

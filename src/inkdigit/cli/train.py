@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.device import Device
 from inkdigit.cli.outputs import Force, check_new
 from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.resumed import submission_step
@@ -37,7 +38,6 @@ class Where:
 
 
 LINE = "line"  # what trains the reader of whole numbers
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
 Workers = Annotated[int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")]
 LogTo = Annotated[list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")]

@@ -83,7 +83,7 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     dense_dropout, rotate_deg, shift_px, zoom, prepare : fields of the recipe; None is what the recipe says. Where
         `epochs` is given, it is exact: `min_steps` is 0 unless it is given, too.
     random_state : the random seed; None is the recipe's, so that `fit` repeats itself.
-    device : auto, cpu or cuda.
+    device : auto, cpu, cuda or mps.
     out : a run directory to write, with its report; None writes nothing. Only for a single `fit`: a directory that is
         taken is refused.
 
