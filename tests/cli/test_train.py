@@ -252,6 +252,17 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
     assert f"{picture / 'b.png'}  " in output.out
 
 
+def test_the_first_run_needs_no_examples(inkdigit, model, tmp_path, monkeypatch):
+    """As after `pip install`, in a folder of one's own: it draws what it reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "open_mnist_or_bundled", lambda **_: sources.open_data("sklearn-digits"))
+    monkeypatch.setattr(training_run, "train", lambda *_, **__: training_run.Run(model))
+    output = inkdigit("first-run")
+    assert output.code == 0, output.err
+    answers = [line.split() for line in output.out.splitlines() if ".png" in line]
+    assert [(Path(name).stem, label) for name, label, *_ in answers] == [(str(i), str(i)) for i in range(10)]
+
+
 def test_the_recipe_of_the_first_run_fits_the_small_set_too():
     recipe = Recipe.load("fast")
     parts = SplitRule.from_recipe(recipe.model_dump()).split(sources.open_data("sklearn-digits"))

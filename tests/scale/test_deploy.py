@@ -55,8 +55,10 @@ each_container = pytest.mark.parametrize("container", [container for _, containe
 
 
 def serve(words: list[str]) -> dict[str, Any]:
-    """The options of `inkdigit serve`; an error if it does not accept these words."""
-    return typer.main.get_command(app).commands["serve"].make_context("serve", list(words)).params
+    """The options of the command; an error if it is not `serve`, or does not accept them."""
+    command, *options = words
+    assert command == "serve"
+    return typer.main.get_command(app).commands[command].make_context(command, options).params
 
 
 def number(text: str) -> float:
