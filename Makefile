@@ -49,6 +49,7 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	$(PY) -m mypy --platform win32
 	.venv/bin/lint-imports
 
 coverage: $(DEV)  ## which lines no test runs, those of started processes counted: twice as long as the tests

@@ -200,6 +200,7 @@ def test_the_health_check_fails_where_nothing_is_ready(unready, tmp_path):
     assert health(written(tmp_path / "cmdline", "--port", 1)) == 1
 
 
+@pytest.mark.posix
 def test_it_starts_and_answers_where_nothing_can_be_written(start_server, tmp_path):
     """Its home is below a file, where even root can make nothing; what it wrote beside it would be seen."""
     variables = dict(pair.split("=") for pair in last("ENV").split() if not pair.startswith("PATH="))

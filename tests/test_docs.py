@@ -30,6 +30,7 @@ def python(text: str) -> list[str]:
 ON_PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")  # its second block trains: see test_estimator.py
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("code", [*python(README), python(ON_PYTHON)[0]])
 def test_the_python_of_the_readme_runs(code, tmp_path, monkeypatch):
     (tmp_path / "examples").symlink_to(ROOT / "examples")

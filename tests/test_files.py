@@ -50,6 +50,7 @@ def test_a_written_file_has_the_usual_permissions(tmp_path):
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
+@pytest.mark.posix
 def test_a_link_is_followed(tmp_path):
     (tmp_path / "real").write_text("old", encoding="utf-8")
     (tmp_path / "link").symlink_to("real")
@@ -146,6 +147,7 @@ def test_a_row_that_cannot_be_written_is_said(tmp_path):
         append_row(tmp_path / "none" / runs.METRICS, {"epoch": 1})
 
 
+@pytest.mark.posix
 def test_a_pipe_is_written_straight():
     read, write = os.pipe()
     write_atomic(Path(f"/dev/fd/{write}"), "through")

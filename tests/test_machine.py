@@ -59,6 +59,7 @@ def test_the_processor_has_a_name(tmp_path):
     assert machine.processor(tmp_path / "cpuinfo") == "Some CPU @ 2: GHz, 2 threads"
 
 
+@pytest.mark.posix
 def test_where_the_system_says_little_the_rest_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")

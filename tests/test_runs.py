@@ -130,6 +130,7 @@ def test_a_place_that_will_do_is_left_as_it_was(tmp_path):
     assert (tmp_path / "old.html").read_text(encoding="utf-8") == "old"
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "place", ["folder", "nowhere/new.html", "read.csv", "link.csv", "run/model.onnx", "x" * 300 + ".html"]
 )
@@ -196,6 +197,7 @@ def test_whatever_a_recipe_is_called_its_runs_have_a_directory(tmp_path, name):
     assert run.parent == tmp_path
 
 
+@pytest.mark.posix
 def test_a_pipe_is_not_a_run(tmp_path):
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / runs.RECIPE)

@@ -91,6 +91,7 @@ def test_what_cannot_be_compared_is_one_error(inkdigit):
     assert not Path("page.html").exists()
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("root")
 def test_the_page_does_not_replace_a_file_of_a_run_and_its_name_is_checked_first(inkdigit):
     predictions = Path("runs/1-tiny-s0/predictions.npz")

@@ -246,6 +246,7 @@ def test_without_the_drawing_libraries_the_submission_is_written_all_the_same(
     assert len((tmp_path / "mine.csv").read_text(encoding="utf-8").splitlines()) == 8
 
 
+@pytest.mark.posix
 def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv):
     output = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/null")
     assert (output.code, output.out) == (0, "Submission  /dev/null\n")

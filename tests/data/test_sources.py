@@ -51,6 +51,7 @@ def test_when_inkdigit_data_holds_none_the_log_says_where_it_was_found(nowhere, 
     assert lines == [f"INKDIGIT_DATA does not hold mnist; using {nowhere / 'data' / 'mnist'}"]
 
 
+@pytest.mark.posix
 def test_files_right_in_a_data_folder_are_not_taken_for_another_set(nowhere):
     put(nowhere / "data")
     assert has("mnist")

@@ -252,6 +252,7 @@ def one_and_other(tmp_path_factory):
     return make_run(folder / "one"), make_run(folder / "other", seed=1)
 
 
+@pytest.mark.posix
 def test_a_pipe_in_place_of_a_report_does_not_block(tmp_path):
     run = make_run(tmp_path / "run")
     (run / runs.REPORT).unlink()

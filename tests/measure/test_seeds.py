@@ -131,6 +131,7 @@ def test_a_file_that_is_not_a_summary_of_seeds_is_an_error(tmp_path):
     assert {text: m for text, m in messages.items() if "seeds.json: This is not a summary of seeds" not in m} == {}
 
 
+@pytest.mark.posix
 def test_a_summary_whose_path_is_not_of_a_run_is_an_error(tmp_path):
     paths = ("", "x" * 5000, "\\u0000", "../nowhere", "/dev/null", "seeds.json")
     summaries = {path: f'{{"runs": [{{"seed": 0, "state": "finished", "run": "{path}"}}]}}' for path in paths}

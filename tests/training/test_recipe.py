@@ -322,6 +322,7 @@ def test_toml_that_is_too_deep_or_too_long_is_an_error_at_once(tmp_path, text):
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.posix
 def test_a_file_without_an_end_is_not_a_recipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(UsageError, match="There is no recipe"):

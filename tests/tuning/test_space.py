@@ -193,6 +193,7 @@ def test_toml_that_is_too_deep_or_too_long_is_rejected_at_once(tmp_path):
         assert len(message) < 400, text[:30]
 
 
+@pytest.mark.posix
 def test_a_file_without_an_end_is_not_a_space(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(UsageError, match="not a regular file"):

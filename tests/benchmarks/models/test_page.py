@@ -136,6 +136,7 @@ def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
     assert not any(model.speed for model in models_page.read_models(tmp_path))
 
 
+@pytest.mark.posix
 def test_the_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", models_page.render(models_page.read_models(tmp_path), None), re.DOTALL)
     (tmp_path / "examples").symlink_to(ROOT / "examples")
