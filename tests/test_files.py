@@ -152,7 +152,7 @@ def test_a_pipe_is_written_straight():
     read, write = os.pipe()
     write_atomic(Path(f"/dev/fd/{write}"), "through")
     os.close(write)
-    with os.fdopen(read) as pipe:
+    with os.fdopen(read, encoding="utf-8") as pipe:
         assert pipe.read() == "through"
 
 

@@ -78,7 +78,7 @@ def cases(model: str | None, *, csv: Path) -> list[Case]:
 
 def sample(case: Case) -> Sample:
     """Run the command once; stop everything if it fails or does not print what it must."""
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+") as err:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
         began = time.perf_counter()
         # Compiled modules are kept, as a user's are: to compile ours anew would be a fifth of a cold answer.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
