@@ -55,6 +55,7 @@ lint: $(DEV)  ## lint, format, types, import contracts
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
 	$(PY) -m mypy
+	$(PY) -m mypy --platform win32
 	.venv/bin/lint-imports
 
 docs: $(DOCS)  ## build the documentation site: open site/index.html

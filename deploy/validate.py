@@ -176,7 +176,9 @@ def compose_problems(path: Path) -> list[str]:
     program = shutil.which("docker-compose")
     if program is None:
         raise Missing("Compose is not installed; Debian has it: apt-get install docker-compose")
-    done = subprocess.run([program, "-f", str(path), "config", "-q"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [program, "-f", str(path), "config", "-q"], capture_output=True, encoding="utf-8", check=False
+    )
     return [] if done.returncode == 0 else [done.stderr.strip()]
 
 

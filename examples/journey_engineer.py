@@ -49,7 +49,7 @@ def predict_folder(folder: Path) -> None:
 def service(*options: object) -> Iterator[str]:
     """`inkdigit serve` on a free port: its address. Its log is on stderr; one that stays needs a file for it."""
     command = [sys.executable, "-m", "inkdigit", "serve", "--port", "0", *map(str, options)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as process:
         try:
             yield next(line.split()[1] for line in process.stderr if line.startswith("Open "))
         finally:

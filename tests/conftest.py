@@ -175,12 +175,27 @@ def mnist() -> Path:
     pytest.skip("MNIST is not on this machine: set INKDIGIT_DATA to the folder that holds mnist/")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On Windows the tests of what it has not are skipped."""
+    if os.name == "nt":
+        for item in items:
+            if item.get_closest_marker("posix"):
+                item.add_marker(pytest.mark.skip(reason="Windows has no such thing"))
+
+
+# These measure with what Linux counts, and start processes as it does.
+collect_ignore_glob = (
+    ["benchmarks/hardening/*", "benchmarks/scale/*", "scale/test_replicas.py"] if os.name == "nt" else []
+)
+
+
 def pytest_configure() -> None:
     """One thread for each process that trains: tests run side by side, and waiting threads are slow.
 
     Tests can press Ctrl-C also where a shell has started them in the background, with that signal ignored.
     """
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is loaded
+    os.environ.setdefault("PYTHONIOENCODING", "utf-8")  # of the commands that tests start, also on Windows
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

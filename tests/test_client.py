@@ -122,7 +122,7 @@ def files(tmp_path: Path) -> Callable[..., list[Path]]:
 
     def write(*words: str) -> list[Path]:
         for number, word in enumerate(words):
-            (tmp_path / f"{number}.png").write_text(word)
+            (tmp_path / f"{number}.png").write_text(word, encoding="utf-8")
         return [tmp_path / f"{number}.png" for number in range(len(words))]
 
     return write

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path, PurePosixPath
 from threading import Thread
@@ -25,44 +24,19 @@ from packaging.specifiers import SpecifierSet
 from inkdigit.cli.app import app
 from inkdigit.serve.settings import Settings
 
+from .dockerfile import ROOT, instructions, is_sent, last
 from .serve.conftest import make_server, served, server, start_server
 
 __all__ = ["make_server", "served", "server", "start_server"]  # fixtures
 
-ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PORT = str(Settings().port)
-
-
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile, an instruction and its words an entry."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.startswith("#")]
-    text = "\n".join(lines).replace("\\\n", " ")
-    return [(line.split()[0], line.split(maxsplit=1)[1].strip()) for line in text.splitlines() if line.strip()]
-
-
-def last(name: str) -> str:
-    return [words for instruction, words in instructions() if instruction == name][-1]
 
 
 def compose() -> dict[str, Any]:
     yaml = pytest.importorskip("yaml")
-    (service,) = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values()
+    (service,) = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"].values()
     return dict(service)
-
-
-def is_sent(path: str) -> bool:
-    """Whether `.dockerignore` lets a file into the build: the last pattern that fits it or a folder above it says."""
-    sent = True
-    for line in (ROOT / ".dockerignore").read_text().splitlines():
-        if not line or line.startswith("#"):
-            continue
-        pattern = line.removeprefix("!")
-        names = [path, *map(str, PurePosixPath(path).parents)][:-1] or [path]
-        deep = pattern.removeprefix("**/")
-        if any(fnmatch(name, pattern) or (deep != pattern and fnmatch(Path(name).name, deep)) for name in names):
-            sent = line.startswith("!")
-    return sent
 
 
 def copied() -> list[str]:
@@ -101,12 +75,25 @@ def test_what_pip_is_told_to_install_is_there_and_holds_no_training_library():
     assert not names & {"inkdigit", "torch", "matplotlib", "scikit-learn", "polars"}
 
 
-def test_every_stage_is_of_one_plain_image_whose_python_the_project_takes():
-    images = {words.split()[0] for name, words in instructions() if name == "FROM"}
-    (image,) = images
-    found = re.fullmatch(r"python:(3\.\d+)-slim", image)  # no host of a registry before it
+def test_every_stage_is_of_one_image_that_stays_the_same_and_whose_python_the_project_takes():
+    first, *others = [words for name, words in instructions() if name == "FROM"]
+    # No host of a registry before it; the digest is what counts, the tag says what it is.
+    found = re.fullmatch(r"python:(3\.\d+)-slim@sha256:[0-9a-f]{64} AS base", first)
     assert found
     assert SpecifierSet(PROJECT["requires-python"]).contains(found[1])
+    assert [each.split()[0] for each in others] == ["base", "base"]
+
+
+def test_the_image_says_what_it_is():
+    labels = dict(part.split("=", 1) for part in shlex.split(last("LABEL")))
+    names = {name.removeprefix("org.opencontainers.image.") for name in labels}
+    assert names == {"title", "description", "licenses", "vendor", "version", "revision"}
+    assert labels["org.opencontainers.image.licenses"] == PROJECT["license"]
+    assert labels["org.opencontainers.image.vendor"] == PROJECT["authors"][0]["name"]
+    given = {words.split("=")[0] for name, words in instructions() if name == "ARG"}
+    for name in ("version", "revision"):
+        assert labels[f"org.opencontainers.image.{name}"] == f"${{{name.upper()}}}"
+        assert name.upper() in given
 
 
 @pytest.mark.parametrize("words", [json.loads(last("CMD").split("CMD")[-1]), compose()["command"]])
@@ -154,7 +141,9 @@ def health(command: Path, *, default: int | str = PORT) -> int:
 
 def written(path: Path, *words: object) -> Path:
     """A file like /proc/1/cmdline."""
-    path.write_text("".join(f"{word}\0" for word in ("/opt/inkdigit/bin/python", "inkdigit", "serve", *words)))
+    path.write_text(
+        "".join(f"{word}\0" for word in ("/opt/inkdigit/bin/python", "inkdigit", "serve", *words)), encoding="utf-8"
+    )
     return path
 
 
@@ -211,6 +200,7 @@ def test_the_health_check_fails_where_nothing_is_ready(unready, tmp_path):
     assert health(written(tmp_path / "cmdline", "--port", 1)) == 1
 
 
+@pytest.mark.posix
 def test_it_starts_and_answers_where_nothing_can_be_written(start_server, tmp_path):
     """Its home is below a file, where even root can make nothing; what it wrote beside it would be seen."""
     variables = dict(pair.split("=") for pair in last("ENV").split() if not pair.startswith("PATH="))

@@ -95,10 +95,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.new("L", (28, 28)).save(tmp_path / "blank.png")
     np.savez(tmp_path / "digits.npz", X=images, y=np.arange(60) % 2)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "broken.csv").write_text("label,pixel0\n1,x\n")
-    (tmp_path / "test.csv").write_text("\n".join([",".join(f"pixel{i}" for i in range(784)), ",".join(["0"] * 784)]))
-    (tmp_path / "diverging.toml").write_text(DIVERGING)
-    (tmp_path / "text.onnx").write_text("no model")
+    (tmp_path / "broken.csv").write_text("label,pixel0\n1,x\n", encoding="utf-8")
+    (tmp_path / "test.csv").write_text(
+        "\n".join([",".join(f"pixel{i}" for i in range(784)), ",".join(["0"] * 784)]), encoding="utf-8"
+    )
+    (tmp_path / "diverging.toml").write_text(DIVERGING, encoding="utf-8")
+    (tmp_path / "text.onnx").write_text("no model", encoding="utf-8")
     Tiny().write(tmp_path / "changed.onnx", weight=1.05)
     Tiny().write(tmp_path / "future.onnx", text=json.dumps({**json.loads(Tiny().card().to_json()), "format": 99}))
     write_with_another_temperature(tmp_path / "other-temperature.onnx")

@@ -38,7 +38,7 @@ def inside(folder: Path) -> list[str]:
 @pytest.mark.parametrize("data", [b"\x00\r\n", "é\n", b"", ""])
 def test_a_file_is_written_whole(tmp_path, data):
     path = tmp_path / "out.bin"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
     write_atomic(path, data)
     assert path.read_bytes() == (data.encode() if isinstance(data, str) else data)
     assert inside(tmp_path) == ["out.bin"]
@@ -46,16 +46,17 @@ def test_a_file_is_written_whole(tmp_path, data):
 
 def test_a_written_file_has_the_usual_permissions(tmp_path):
     write_atomic(tmp_path / "a", "x")
-    (tmp_path / "b").write_text("x")
+    (tmp_path / "b").write_text("x", encoding="utf-8")
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
+@pytest.mark.posix
 def test_a_link_is_followed(tmp_path):
-    (tmp_path / "real").write_text("old")
+    (tmp_path / "real").write_text("old", encoding="utf-8")
     (tmp_path / "link").symlink_to("real")
     write_atomic(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_text() == "new"
+    assert (tmp_path / "real").read_text(encoding="utf-8") == "new"
 
 
 def test_a_device_is_written_straight():
@@ -86,7 +87,7 @@ def test_a_full_disk_is_said():
 )
 def test_a_failure_in_mid_write_keeps_the_old_file(tmp_path, monkeypatch, number, text):
     path = tmp_path / "out"
-    path.write_text("old")
+    path.write_text("old", encoding="utf-8")
 
     def fail(_: int) -> None:
         raise OSError(number, os.strerror(number))
@@ -95,7 +96,7 @@ def test_a_failure_in_mid_write_keeps_the_old_file(tmp_path, monkeypatch, number
     with pytest.raises(OutputError, match=text) as caught:
         write_atomic(path, "new")
     assert (caught.value.exit_code, caught.value.http_status) == (9, 507)
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert inside(tmp_path) == ["out"]
 
 
@@ -118,7 +119,7 @@ def test_rows_come_back_as_they_went(tmp_path):
     assert (first["epoch"], first["loss"]) == (1.0, 0.1 + 0.2)
     assert math.isnan(first["val_accuracy"])
     assert second == {"epoch": 2.0, "loss": 1e-9, "val_accuracy": 0.99}
-    assert path.read_text().startswith("epoch,loss,val_accuracy\n1,")
+    assert path.read_text(encoding="utf-8").startswith("epoch,loss,val_accuracy\n1,")
 
 
 @pytest.mark.parametrize(("keep", "epochs"), [(0, []), (1, [1]), (2, [1, 2]), (9, [1, 2])])
@@ -126,7 +127,7 @@ def test_a_resumed_run_keeps_the_rows_up_to_its_checkpoint(tmp_path, keep, epoch
     path = tmp_path / runs.METRICS
     truncate_rows(path, keep)
     assert not path.exists()
-    path.write_text("epoch,loss\n1,0.5\n2,0.4\n3,0.")  # killed while it wrote the third row
+    path.write_text("epoch,loss\n1,0.5\n2,0.4\n3,0.", encoding="utf-8")  # killed while it wrote the third row
     truncate_rows(path, keep)
     assert [row["epoch"] for row in read_rows(path)] == epochs
     append_row(path, {"epoch": keep + 1, "loss": 0.3})
@@ -146,18 +147,19 @@ def test_a_row_that_cannot_be_written_is_said(tmp_path):
         append_row(tmp_path / "none" / runs.METRICS, {"epoch": 1})
 
 
+@pytest.mark.posix
 def test_a_pipe_is_written_straight():
     read, write = os.pipe()
     write_atomic(Path(f"/dev/fd/{write}"), "through")
     os.close(write)
-    with os.fdopen(read) as pipe:
+    with os.fdopen(read, encoding="utf-8") as pipe:
         assert pipe.read() == "through"
 
 
 def test_a_lock_that_is_left_over_takes_no_directory(tmp_path):
-    (tmp_path / LOCK).write_text("")
+    (tmp_path / LOCK).write_text("", encoding="utf-8")
     assert runs.create("fast", seed=0, out=tmp_path) == tmp_path
-    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     with locked(tmp_path, "training"), pytest.raises(OutputError, match="is taken"):
         check_free(tmp_path)
 
@@ -176,9 +178,9 @@ def test_whatever_a_file_of_rows_holds_it_is_read_or_an_error(tmp_path, content)
 def test_rows_without_an_end_are_an_error(tmp_path, monkeypatch):
     path = tmp_path / runs.METRICS
     monkeypatch.setattr(files, "MAX_ROWS", 49)
-    path.write_text("a,b\n" + "1,2\n" * 49)
+    path.write_text("a,b\n" + "1,2\n" * 49, encoding="utf-8")
     assert len(read_rows(path)) == 49
-    path.write_text("a,b\n" + "1,2\n" * 50)
+    path.write_text("a,b\n" + "1,2\n" * 50, encoding="utf-8")
     with pytest.raises(MalformedFile, match="more than 49 rows"):
         read_rows(path)
     os.truncate(path, files.MAX_ROWS_BYTES + 1)  # zeros that take no space
@@ -215,7 +217,7 @@ def test_checking_for_a_lock_leaves_nothing(tmp_path):
 
 def test_a_lock_dies_with_its_process(tmp_path):
     holder = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
     )
     with holder:
         assert holder.stdout is not None

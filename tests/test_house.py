@@ -72,7 +72,7 @@ def test_the_licence_is_the_one_that_is_declared():
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
 def test_make_help_names_every_target_that_a_user_calls():
     (phony,) = re.findall(r"^\.PHONY: (.*)$", text("Makefile"), re.MULTILINE)
-    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
     described = re.findall(r"^  make ([\w-]+) +\w+", done.stdout, re.MULTILINE)
     assert set(phony.split()) - {"venv", "scale"} == set(described) >= {"help", "run", "test", "lint", "bench", "clean"}
     mentioned = set(re.findall(r"`make ([\w-]+)", text("README.md") + text("CONTRIBUTING.md")))

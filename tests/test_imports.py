@@ -115,7 +115,7 @@ def test_a_module_loads_only_the_libraries_of_its_part():
         parts.append((training, set()))
 
     command = [sys.executable, "-W", "error", "-c", IMPORT_IN_TURN, *(name for names, _ in parts for name in names)]
-    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SRC)}, capture_output=True, text=True)
+    done = subprocess.run(command, env={**os.environ, "PYTHONPATH": str(SRC)}, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     added = {name: set(libraries) for name, libraries in json.loads(done.stdout).items()}
     assert none(
@@ -153,7 +153,7 @@ print(sorted({"torch._dynamo", "torch._inductor", "torch.onnx", "onnxscript", "s
 def test_a_run_loads_neither_the_compiler_nor_the_exporter_of_pytorch():
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     command = [sys.executable, "-c", TRAIN_AND_EXPORT]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
     assert (done.stdout, done.stderr) == ("[]\n", "")
 
 
@@ -174,7 +174,7 @@ def test_threads_spin_briefly_unless_the_user_says_otherwise(given, before, used
     bare = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
     environment = {**bare, "PYTHONPATH": str(SRC), **given}
     code = f"import sys; {before}import inkdigit, os; print(os.environ.get('GOMP_SPINCOUNT'))"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, encoding="utf-8")
     assert done.stdout.strip() == used
 
 
@@ -183,7 +183,7 @@ def test_a_command_imports_no_other_and_nothing_to_check_a_bundled_card_with(com
     code = "import sys; from inkdigit.cli.app import main\n"
     code += "try: main(sys.argv[1:])\nfinally: print(*sys.modules)"
     words, environment = [command, str(SRC.parent / "examples" / picture)], {**os.environ, "PYTHONPATH": str(SRC)}
-    done = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, *words], env=environment, capture_output=True, encoding="utf-8")
     loaded = set(done.stdout.split())
     assert f"inkdigit.cli.{command}" in loaded
     unneeded = {"inkdigit.cli.train", "inkdigit.cli.serve", "pydantic_core", "_hashlib", "rich", "numpy.ma"}

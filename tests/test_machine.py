@@ -48,17 +48,18 @@ def test_what_a_process_prints_is_not_taken_for_the_figures():
 
 
 def test_a_file_here_that_is_called_as_a_library_is_left_alone(tmp_path, monkeypatch):
-    (tmp_path / "json.py").write_text("raise SystemExit('taken for the library')")
+    (tmp_path / "json.py").write_text("raise SystemExit('taken for the library')", encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     assert python("import json").wall_s > 0
 
 
 def test_the_processor_has_a_name(tmp_path):
     assert machine.processor()
-    (tmp_path / "cpuinfo").write_text("model name\t: Some CPU @ 2: GHz\nx\nmodel name : other\n")
+    (tmp_path / "cpuinfo").write_text("model name\t: Some CPU @ 2: GHz\nx\nmodel name : other\n", encoding="utf-8")
     assert machine.processor(tmp_path / "cpuinfo") == "Some CPU @ 2: GHz, 2 threads"
 
 
+@pytest.mark.posix
 def test_where_the_system_says_little_the_rest_is_said(monkeypatch, tmp_path):
     monkeypatch.setattr(platform, "processor", lambda: "")
     monkeypatch.setattr(platform, "machine", lambda: "riscv64")
@@ -86,5 +87,5 @@ def test_processors_are_those_that_this_process_may_use(monkeypatch):
 )
 def test_a_container_may_use_fewer_cores_than_there_are(text, expected, tmp_path):
     quota = tmp_path / "cpu.max"
-    quota.write_text(text)
+    quota.write_text(text, encoding="utf-8")
     assert machine.cores(quota) == (expected or machine.cores(tmp_path / "nothing"))

@@ -63,6 +63,7 @@ def test_depth_is_counted(value):
         check_plain(value)
 
 
+@pytest.mark.posix
 def test_only_regular_files_are_read(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero", tmp_path):

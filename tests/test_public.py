@@ -76,7 +76,7 @@ def loaded_after(code: str) -> set[str]:
     """The packages in `sys.modules` after a fresh process has run `code`."""
     env = {**os.environ, "PYTHONPATH": str(Path(inkdigit.__file__).parents[1])}
     code = f"import sys\n{code}\nprint('loaded:', *sys.modules)"
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], env=env, capture_output=True, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return {name.partition(".")[0] for name in done.stdout.partition("loaded:")[2].split()}

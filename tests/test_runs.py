@@ -17,7 +17,7 @@ from inkdigit.files import locked
 def made(root: Path, name: str) -> Path:
     run = root / name
     run.mkdir(parents=True)
-    (run / runs.RECIPE).write_text("epochs = 1\n")
+    (run / runs.RECIPE).write_text("epochs = 1\n", encoding="utf-8")
     return run
 
 
@@ -70,8 +70,8 @@ def test_out_names_the_directory_itself(tmp_path):
 
 def test_out_that_is_taken_is_an_error(tmp_path):
     (tmp_path / "full").mkdir()
-    (tmp_path / "full" / "thesis.tex").write_text("mine")
-    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full" / "thesis.tex").write_text("mine", encoding="utf-8")
+    (tmp_path / "file").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match=r"full is taken.*thesis\.tex.*nothing is overwritten"):
         runs.create("fast", seed=0, out=tmp_path / "full")
     with pytest.raises(OutputError, match="there is a file with that name"):
@@ -80,7 +80,7 @@ def test_out_that_is_taken_is_an_error(tmp_path):
         runs.create("fast", seed=0, out=tmp_path / "file" / "run")
     with pytest.raises(OutputError, match="there is a file with that name"):
         runs.create("fast", seed=0, root=tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "mine"
+    assert (tmp_path / "file").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_run_is_finished_once_done_is_there(tmp_path):
@@ -122,14 +122,15 @@ def test_a_run_is_found_by_path_name_or_part_of_the_name(tmp_path, monkeypatch):
 
 
 def test_a_place_that_will_do_is_left_as_it_was(tmp_path):
-    (tmp_path / "old.html").write_text("old")
+    (tmp_path / "old.html").write_text("old", encoding="utf-8")
     for name in ("new.html", "old.html"):
         runs.check_place(tmp_path / name, reads=[tmp_path / "read.csv"])
     runs.check_place(Path(os.devnull))
     assert [path.name for path in tmp_path.iterdir()] == ["old.html"]
-    assert (tmp_path / "old.html").read_text() == "old"
+    assert (tmp_path / "old.html").read_text(encoding="utf-8") == "old"
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(
     "place", ["folder", "nowhere/new.html", "read.csv", "link.csv", "run/model.onnx", "x" * 300 + ".html"]
 )
@@ -137,11 +138,15 @@ def test_a_place_that_will_not_do_is_known_before_the_work(tmp_path, place):
     (tmp_path / "folder").mkdir()
     (tmp_path / "run").mkdir()
     for name in ("read.csv", "run/recipe.toml", "run/model.onnx"):
-        (tmp_path / name).write_text("kept")
+        (tmp_path / name).write_text("kept", encoding="utf-8")
     (tmp_path / "link.csv").symlink_to(tmp_path / "read.csv")
     with pytest.raises(OutputError):
         runs.check_place(tmp_path / place, reads=[tmp_path / "read.csv"])
-    assert (tmp_path / "run" / "model.onnx").read_text() == (tmp_path / "read.csv").read_text() == "kept"
+    assert (
+        (tmp_path / "run" / "model.onnx").read_text(encoding="utf-8")
+        == (tmp_path / "read.csv").read_text(encoding="utf-8")
+        == "kept"
+    )
 
 
 @pytest.mark.usefixtures("same_second")
@@ -155,7 +160,7 @@ def test_seeds_are_found_by_path_name_or_part_of_it_but_a_run_comes_first(tmp_pa
     root = Path("runs")
     for folder in (root / "1-fast-seeds", root / "2-wide-seeds", Path("mine")):
         folder.mkdir(parents=True)
-        (folder / runs.SEEDS).write_text("{}")
+        (folder / runs.SEEDS).write_text("{}", encoding="utf-8")
     for name in ("1-fast-s0", "2-wide-s0", "2-wide-s1"):
         made(root, name)
     assert runs.find_seeds("runs/1-fast-seeds") == runs.find_seeds("1-fast-seeds") == root / "1-fast-seeds"
@@ -164,14 +169,14 @@ def test_seeds_are_found_by_path_name_or_part_of_it_but_a_run_comes_first(tmp_pa
     assert runs.find_seeds("fast") is None  # one run is
     assert runs.find_seeds("seeds") is None  # two folders are
     assert runs.find_seeds("1-fast-s0") is None
-    (root / "2-wide-seeds" / runs.RECIPE).write_text("")
+    (root / "2-wide-seeds" / runs.RECIPE).write_text("", encoding="utf-8")
     assert runs.find_seeds("2-wide-seeds") is None
     with pytest.raises(UsageError, match="cannot be looked up"):
         runs.find_seeds(300 * "x")
 
 
 def test_a_directory_in_use_is_told_apart_from_one_that_is_taken(tmp_path):
-    (tmp_path / runs.RECIPE).write_text("")
+    (tmp_path / runs.RECIPE).write_text("", encoding="utf-8")
     with locked(tmp_path, "training"), pytest.raises(UsageError, match="is running in"):
         runs.create("fast", seed=0, out=tmp_path)
     with pytest.raises(OutputError, match="is taken"):
@@ -192,6 +197,7 @@ def test_whatever_a_recipe_is_called_its_runs_have_a_directory(tmp_path, name):
     assert run.parent == tmp_path
 
 
+@pytest.mark.posix
 def test_a_pipe_is_not_a_run(tmp_path):
     (tmp_path / "pipe").mkdir()
     os.mkfifo(tmp_path / "pipe" / runs.RECIPE)

@@ -78,7 +78,7 @@ def settle(entry: Entry, seed: int, bench: Bench, *, needed: bool = False) -> Re
         InkdigitError: a recipe or a model cannot be used.
     """
     place = bench.place(entry, seed)
-    with results.locked(place.with_name(f".{place.name}.lock")):
+    with results.locked(place):
         line_there = bench.line(entry, seed)
         if line_there is not None and (bench.has_model(entry, seed) or not needed):
             return line_there

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from inkdigit.machine import cores
+from inkdigit import machine
 
 ROOT = Path(__file__).resolve().parents[2]
 INKDIGIT = Path(sys.executable).with_name("inkdigit")
@@ -24,16 +24,16 @@ BUSY = 0.5  # waiting processes in the last minute: more, and times are not to b
 
 def describe(libraries: Sequence[str]) -> dict[str, Any]:
     """Machine, versions of `libraries`, commit and date of a measurement that begins now."""
-    load = round(os.getloadavg()[0], 2)
-    if load > BUSY:
+    load = None if (waiting := machine.load()) is None else round(waiting, 2)
+    if load is not None and load > BUSY:
         print(f"The machine is busy (load {load}): the times will be too long.", file=sys.stderr)
     return {
         "date": f"{datetime.now():%Y-%m-%d %H:%M:%S}",
         "commit": _commit(),
         "machine": {
             "processor": _processor(),
-            "cores": cores(),
-            "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
+            "cores": machine.cores(),
+            "memory_gb": _memory_gb(),
             "platform": f"{platform.system()} {'.'.join(platform.release().split('.')[:2])} {platform.machine()}",
             "load_before": load,
         },
@@ -49,6 +49,13 @@ def script(module: str, *words: object) -> list[str]:
 def environment() -> dict[str, str]:
     """The environment of a script that another one starts: it finds `benchmarks` whatever folder it runs in."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))}
+
+
+def _memory_gb() -> float | None:
+    """The memory of the machine; None on Windows, whose systems Python does not ask."""
+    if sys.platform == "win32":
+        return None
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1)
 
 
 def _processor() -> str:
@@ -69,9 +76,11 @@ def _commit() -> str | None:
     """The commit of the code that is measured, with a `+` if src/ or the scripts hold changes beyond it."""
     git = ["git", "-C", str(ROOT)]
     try:
-        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, encoding="utf-8", check=True
+        )
         changed = subprocess.run(
-            [*git, "status", "--porcelain", "src", "benchmarks/*.py"], capture_output=True, text=True, check=True
+            [*git, "status", "--porcelain", "src", "benchmarks/*.py"], capture_output=True, encoding="utf-8", check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None

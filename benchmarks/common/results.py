@@ -8,7 +8,6 @@ parent.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
@@ -16,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, TypeVar
+
+from filelock import FileLock
 
 from benchmarks.common import machine
 from inkdigit.files import write_atomic
@@ -76,10 +77,9 @@ def latest(lines: Iterable[Record], key: Callable[[Record], Key]) -> dict[Key, R
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold `path`, made if need be, once every other process has released it; a process that ends releases it."""
+    """Hold the lock of `path`, a file beside it, once every other process has released it, or has ended."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(path.with_name(f".{path.name}.lock")):
         yield
 
 

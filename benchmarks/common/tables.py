@@ -71,12 +71,13 @@ def machine_line(what: str, *records: Record) -> str:
     """One sentence: when, on what, with which versions; `records` differ in nothing but when, and the load then."""
     box = records[0]["machine"]
     days = sorted({record["date"][:10] for record in records})
-    loads = sorted({record["machine"]["load_before"] for record in records})
+    memory = "" if box["memory_gb"] is None else f" {box['memory_gb']:.0f} GB,"
+    loads = sorted({load for record in records if (load := record["machine"]["load_before"]) is not None})
+    load = f", load {span(loads)} before" if loads else ""
     libraries = ", ".join(f"{name} {version}" for name, version in records[0]["versions"].items() if version)
     return (
         f"- {what}: {span(days)}, commit {records[0]['commit'] or 'unknown'}; {box['processor']}, "
-        f"{box['cores']} cores, {box['memory_gb']:.0f} GB, {box['platform']}, load {span(loads)} before; "
-        f"{libraries}."
+        f"{box['cores']} cores,{memory} {box['platform']}{load}; {libraries}."
     )
 
 

@@ -101,7 +101,7 @@ def child(name: str, seed: int, first: int, count: int) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         os.chdir(folder)
         make = KINDS[name].prepare(Path(folder))
-        out = os.fdopen(os.dup(1), "w")  # an input may print
+        out = os.fdopen(os.dup(1), "w", encoding="utf-8")  # an input may print
         sys.stdout = io.StringIO()
         for number in range(WARM):
             attempt(make, random.Random(f"{seed} {name} warm {number}"))
@@ -172,9 +172,9 @@ def _lines(name: str, seed: int, first: int, count: int) -> Iterator[dict[str, A
     """The lines of one process, until it is done, or silent for too long, or dead."""
     command = machine.script("hardening.fuzz", "--child", name, seed, first, count)
     with (
-        tempfile.TemporaryFile("w+") as errors,  # a pipe that nobody empties would block the writer
+        tempfile.TemporaryFile("w+", encoding="utf-8") as errors,  # a pipe that nobody empties would block the writer
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=errors, text=True, env=machine.environment()
+            command, stdout=subprocess.PIPE, stderr=errors, encoding="utf-8", env=machine.environment()
         ) as process,
     ):
         lines: queue.SimpleQueue[str] = queue.SimpleQueue()

@@ -33,7 +33,7 @@ COUNTS = {"calls": ("array", "calls"), "batch": ("batch", "batch"), "rounds": ("
 def benchmark(names: list[str]) -> list[dict[str, Any]]:
     """The report of one process on each model."""
     command = [sys.executable, "-m", "inkdigit", "benchmark", *names, "--json"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True)
     models: list[dict[str, Any]] = json.loads(done.stdout)["models"]
     return models
 

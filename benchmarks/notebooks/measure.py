@@ -80,14 +80,14 @@ def train(row: Row, seed: int, *, threads: int, kaggle: Path, changes: dict[str,
         data = find("mnist" if row.data == "kaggle" else row.data)
         if data is not None:
             env["INKDIGIT_DATA"] = str(data.resolve())
-        done = subprocess.run(argv, capture_output=True, text=True, env=env, cwd=folder)
+        done = subprocess.run(argv, capture_output=True, encoding="utf-8", env=env, cwd=folder)
         if done.returncode:
             raise RuntimeError(f"{' '.join(argv)} ended with {done.returncode}:\n{done.stderr[-3000:]}")
         (run,) = (path for path in (folder / "runs").iterdir() if path.is_dir())
         line = read(run)
         if row.data == "mnist" and line["part"] == "validation":  # for scale: the claim is about the validation split
             command = [str(machine.INKDIGIT), "evaluate", str(run), "--data", "mnist", "--json"]
-            done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+            done = subprocess.run(command, capture_output=True, encoding="utf-8", env=env, check=True)
             line["test_accuracy"] = json.loads(done.stdout)["accuracy"]
         if row.data == "kaggle":
             right, wrong = kaggle_split.score(folder / "submission.csv", kaggle / "solution.csv")

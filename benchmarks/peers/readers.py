@@ -19,7 +19,6 @@ import argparse
 import csv
 import json
 import os
-import resource
 import shutil
 import subprocess
 import time
@@ -73,12 +72,12 @@ def tesseract() -> tuple[str, Read]:
     environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
 
     def read(path: Path) -> str:
-        done = subprocess.run([program, str(path), *options], capture_output=True, text=True, env=environment)
+        done = subprocess.run([program, str(path), *options], capture_output=True, encoding="utf-8", env=environment)
         if done.returncode:
             raise RuntimeError(f"tesseract failed: {done.stderr.strip()}")
         return done.stdout.strip()
 
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    told = subprocess.run([program, "--version"], capture_output=True, encoding="utf-8", check=True).stdout
     return told.split()[1], read
 
 
@@ -141,6 +140,8 @@ def _on_one_core() -> None:
 
 def _cpu_s() -> float:
     """Processor time of this process and of those that it waited for."""
+    import resource  # not on Windows, where the rest of this file can be imported
+
     used = [resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 

@@ -249,7 +249,10 @@ def of_picture(make: Callable[[], Drawn], *, quick: bool) -> Figures:
         file = Path(folder) / "picture"
         file.write_bytes(drawn.data)
         command = [sys.executable, "-c", FRESH, str(file)]
-        peaks = [float(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout) for _ in range(3)]
+        peaks = [
+            float(subprocess.run(command, stdout=subprocess.PIPE, encoding="utf-8", check=True).stdout)
+            for _ in range(3)
+        ]
     with Image.open(BytesIO(drawn.data)) as image:
         size = image.size
     return {

@@ -79,7 +79,7 @@ def kill_worker(job: Job, rng: Random) -> str | None:
 def _is_worker(pid: int, job: Job) -> bool:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        parent = int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
     except OSError:
         return False
     if job.cluster is None and "spawn_main" in words:
@@ -118,7 +118,9 @@ def cluster_of(nodes: int) -> Iterator[tuple[Any, list[Any]]]:
 
 def run(words: list[str], kind: Kind | None, rng: Random, *, seconds: float, cluster: Any = None) -> tuple[int, bool]:
     """Run a job, and kill something after a random part of `seconds`; its exit code, and whether it was killed."""
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment())
+    process = subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", env=environment()
+    )
     job = Job(process, *(cluster or (None, None)))
     moment, killed = time.monotonic() + rng.uniform(0.1, 0.9) * seconds, False
     end = time.monotonic() + TIMEOUT_S

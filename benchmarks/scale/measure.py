@@ -20,7 +20,9 @@ from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.common import machine, results
+from inkdigit.machine import PEAK_UNIT
 
+MB = PEAK_UNIT / 1e6  # of what the system counts as the peak of a process
 RESULT = "scale.json"
 LIBRARIES = ("inkdigit", "numpy", "pillow", "onnxruntime", "pyarrow", "ray")
 KINDS = {"digit": 4_000, "crop": 400, "photo": 24}  # pictures that are timed
@@ -197,7 +199,7 @@ def part_memory(folder: Path) -> dict[str, Any]:
                 material.write_tar(shard, material.digits(), count)
             words = [sys.executable, "-m", "benchmarks.scale.measure", "--job", engine, str(shard)]
             done = subprocess.run(
-                words, capture_output=True, text=True, check=True, env=machine.environment(), cwd=machine.ROOT
+                words, capture_output=True, encoding="utf-8", check=True, env=machine.environment(), cwd=machine.ROOT
             )
             found[f"{engine} {count}"] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -211,12 +213,11 @@ def job_memory(engine: str, shard: Path) -> dict[str, float]:
         began = time.perf_counter()
         done = batch(shard, Path(out) / "out", engine=engine, workers=2)
         seconds = time.perf_counter() - began
-    unit = 1024 / 1e6
     return {
         "rows": done.rows,
         "seconds": seconds,
-        "driver_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-        "worker_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit,
+        "driver_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MB,
+        "worker_mb": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * MB,
     }
 
 
@@ -229,7 +230,7 @@ def part_listing(folder: Path) -> dict[str, Any]:
             (root / f"{i:04}" / f"scan-of-a-form-{k:04}.png").touch()
     words = [sys.executable, "-m", "benchmarks.scale.measure", "--job", "list", str(root)]
     done = subprocess.run(
-        words, capture_output=True, text=True, check=True, env=machine.environment(), cwd=machine.ROOT
+        words, capture_output=True, encoding="utf-8", check=True, env=machine.environment(), cwd=machine.ROOT
     )
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -245,7 +246,7 @@ def job_list(root: Path) -> dict[str, float]:
     writer = Writer(root.parent / "listed")
     seconds = once(lambda: list_inputs([Place.of(str(root))], writer, rows=PART_ROWS))
     rows = writer.finish({}).rows
-    return {"rows": rows, "seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+    return {"rows": rows, "seconds": seconds, "mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * MB}
 
 
 PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {

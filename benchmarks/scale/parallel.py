@@ -8,7 +8,6 @@ that matters. The accuracy is that on the validation split; no test split is ope
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,7 @@ from benchmarks.common import results
 from benchmarks.common.machine import INKDIGIT, environment
 from benchmarks.common.results import Record
 from benchmarks.common.runs import read_run
+from inkdigit.machine import load
 
 RESULT = "parallel.json"
 LIBRARIES = ("inkdigit", "torch", "ray")
@@ -37,7 +37,7 @@ def train(side: str, seed: int, folder: Path, *, smoke: bool) -> Record:
     threads, options = SIDES[side]
     data, changes = ("sklearn-digits", ["--set", "min_steps=0"]) if smoke else (DATA, [])
     out = folder / f"{side.replace(' ', '-')}-{seed}"
-    began, load = time.perf_counter(), os.getloadavg()[0]
+    began, waiting = time.perf_counter(), load() or 0.0
     subprocess.run(
         [
             *(INKDIGIT, "train", RECIPE, "--data", data, "--seed", str(seed), "--set", "protocol=select", *changes),
@@ -56,7 +56,7 @@ def train(side: str, seed: int, folder: Path, *, smoke: bool) -> Record:
         "n": report["n"],
         "train_s": round(report["train_seconds"], 2),
         "command_s": round(time.perf_counter() - began, 2),
-        "load_before": round(load, 2),
+        "load_before": round(waiting, 2),
     }
     print(measured, flush=True)
     return measured

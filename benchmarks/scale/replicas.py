@@ -256,13 +256,13 @@ def proxy(replicas: Sequence[int], folder: Path) -> Iterator[int]:
     (port,) = free_ports(1)
     text = CONFIGURATION.read_text(encoding="utf-8")
     own = folder / "nginx.conf"
-    own.write_text(configuration(text, replicas=replicas, port=port, folder=folder))
+    own.write_text(configuration(text, replicas=replicas, port=port, folder=folder), encoding="utf-8")
     command = [program, "-e", f"{folder}/error.log", "-c", str(own), "-g", "daemon off;"]
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
     try:
         _wait(lambda: process.poll() is not None or _status(port) != 0, what="nginx")
         if process.poll() is not None:
-            sys.exit(f"nginx does not start:\n{(folder / 'error.log').read_text()}")
+            sys.exit(f"nginx does not start:\n{(folder / 'error.log').read_text(encoding='utf-8')}")
         yield port
     finally:
         process.send_signal(signal.SIGQUIT)  # it finishes its requests
@@ -424,7 +424,7 @@ def nginx_version() -> str:
     program = shutil.which("nginx")
     if program is None:
         sys.exit(NO_NGINX)
-    done = subprocess.run([program, "-v"], capture_output=True, text=True, check=True)
+    done = subprocess.run([program, "-v"], capture_output=True, encoding="utf-8", check=True)
     return done.stderr.strip().rpartition("/")[2]
 
 

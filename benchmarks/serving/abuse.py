@@ -158,7 +158,7 @@ def by_schema(at: service.Service, examples: int, *, folder: Path) -> Tally:
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{at.url}/openapi.json", f"--seed={SEED}"]
     command += [f"--max-examples={examples}", "--checks=not_a_server_error", "--mode=all", "--continue-on-failure"]
     command += ["--generation-database=none", "--report=har", f"--report-har-path={report}", "--output-sanitize=false"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=folder, capture_output=True, encoding="utf-8", check=False)
     if not report.exists():
         sys.exit(f"schemathesis failed:\n{(done.stdout + done.stderr)[-2000:]}\nInstall it: pip install schemathesis")
     tally = Tally()

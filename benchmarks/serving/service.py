@@ -104,7 +104,7 @@ def _family(pid: int) -> list[int]:
     for parent in family:  # grows during the loop
         for children in Path(f"/proc/{parent}/task").glob("*/children"):
             try:
-                family += map(int, children.read_text().split())
+                family += map(int, children.read_text(encoding="utf-8").split())
             except OSError:  # it has ended
                 continue
     return family

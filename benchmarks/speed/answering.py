@@ -78,7 +78,7 @@ def cases(model: str | None, *, csv: Path) -> list[Case]:
 
 def sample(case: Case) -> Sample:
     """Run the command once; stop everything if it fails or does not print what it must."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as out, tempfile.TemporaryFile("w+", encoding="utf-8") as err:
         began = time.perf_counter()
         # Compiled modules are kept, as a user's are: to compile ours anew would be a fifth of a cold answer.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
@@ -139,7 +139,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         subprocess.run(machine.script("speed.inside", "csv", csv, *rows), env=machine.environment(), check=True)
         processes = measure(cases(options.model, csv=csv), runs=1 if options.smoke else options.runs)
     prepared = subprocess.run(
-        machine.script("speed.inside", "prepare"), env=machine.environment(), check=True, capture_output=True, text=True
+        machine.script("speed.inside", "prepare"),
+        env=machine.environment(),
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
     )
     results.write(
         options.results / "answering.json", {**about, "processes": processes, "door": json.loads(prepared.stdout)}

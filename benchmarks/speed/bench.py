@@ -136,7 +136,7 @@ def train(entrant: Entrant, seed: int, options: argparse.Namespace) -> dict[str,
         env["CUDA_VISIBLE_DEVICES"] = "-1"  # hides every GPU
     began = time.perf_counter()
     try:
-        done = subprocess.run(argv, capture_output=True, text=True, env=env)
+        done = subprocess.run(argv, capture_output=True, encoding="utf-8", env=env)
     except OSError as exc:
         raise RuntimeError(f"{argv[0]} does not start: {exc.strerror}") from exc
     seconds = time.perf_counter() - began

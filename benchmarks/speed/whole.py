@@ -45,7 +45,7 @@ def run_command(words: Sequence[str], folder: Path) -> dict[str, float]:
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     environment["INKDIGIT_DATA"] = str(Path(os.environ.get("INKDIGIT_DATA", machine.ROOT / "data")).resolve())
     began = time.perf_counter()
-    with tempfile.TemporaryFile("w+") as err:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as err:
         process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=err)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - began

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import shutil
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import islice
@@ -110,7 +111,9 @@ def make_atomic(out: Path) -> Iterator[Path]:
         aside.mkdir()
     try:
         yield aside
-        aside.rename(out)  # this replaces an empty directory, but nothing else
+        if sys.platform == "win32" and out.is_dir():
+            out.rmdir()  # if it is empty; Windows renames to a free name only
+        aside.rename(out)  # elsewhere this replaces an empty directory, but nothing else
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

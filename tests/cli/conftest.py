@@ -92,7 +92,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def recipe(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.toml"
-    path.write_text(TINY)
+    path.write_text(TINY, encoding="utf-8")
     return path
 
 
@@ -121,7 +121,7 @@ def picture(tmp_path: Path) -> Path:
         Image.fromarray(255 - image).save(folder / name)
     Image.new("L", (40, 40), 255).save(folder / "c.png")
     (folder / "d.png").write_bytes(b"no picture")
-    (folder / "notes.txt").write_text("no picture, and not called one")
+    (folder / "notes.txt").write_text("no picture, and not called one", encoding="utf-8")
     (folder / "sub.png").mkdir()
     Image.fromarray(images[0]).save(folder / "sub.png" / "deep.png")
     return folder
@@ -131,7 +131,7 @@ def write_kaggle(path: Path, images: np.ndarray, labels: np.ndarray | None) -> P
     """Kaggle's train.csv, or test.csv without labels."""
     header = [*([] if labels is None else [LABEL]), *PIXELS]
     rows = images.reshape(len(images), -1).tolist()
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *(rows if labels is None else map(_row, labels.tolist(), rows))])
     return path
 

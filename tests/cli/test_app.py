@@ -126,15 +126,17 @@ def test_an_error_in_a_process_of_its_own():
 @pytest.mark.parametrize("words", ["recipes", "--version", "--help", "info"])
 def test_answers_onto_a_full_disk_are_an_error(words):
     plain = {name: value for name, value in environment().items() if name != "PYTHONUNBUFFERED"}
-    with Path("/dev/full").open("w") as full:
-        done = subprocess.run(command(words), env=plain, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        done = subprocess.run(
+            command(words), env=plain, stdout=full, stderr=subprocess.PIPE, encoding="utf-8", check=False
+        )
     assert done.returncode == 9
     assert done.stderr == "Error: The answer cannot be written to stdout: No space left on device.\n"
 
 
 def test_a_reader_that_has_enough_is_no_traceback():
     with subprocess.Popen(
-        command("recipes"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("recipes"), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8"
     ) as process:
         assert process.stdout is not None
         process.stdout.close()
@@ -143,7 +145,7 @@ def test_a_reader_that_has_enough_is_no_traceback():
 
 
 def test_the_command_is_the_module():
-    text = (Path(__file__).parents[2] / "pyproject.toml").read_text()
+    text = (Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert 'inkdigit = "inkdigit.__main__:main"' in text
     assert {found.attr for found in entry_points(group="console_scripts", name="inkdigit")} <= {"main"}
 
@@ -267,7 +269,7 @@ def test_quiet_leaves_the_answers_and_errors(inkdigit):
 
 def test_the_library_says_nothing_by_itself():
     code = "import inkdigit; inkdigit.load('tiny'); import logging; print(logging.getLogger('inkdigit').handlers)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     assert done.stderr == ""
     assert "NullHandler" in done.stdout
 

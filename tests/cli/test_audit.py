@@ -53,6 +53,6 @@ def test_without_torch_the_extra_is_named():
         "import sys; sys.modules['torch'] = None; sys.argv = ['inkdigit', 'audit', 'mnist']; "
         "from inkdigit.cli.app import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 7
     assert done.stderr == f"Error: An audit needs torch. Install it with: {pip_install('train')}\n"

@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     for i in range(5):
         (root / "sub" / f"{i}.png").write_bytes(png(drawn(i)))
     (root / "bad.png").write_bytes(b"nothing")
-    (root / "notes.txt").write_text("nothing")
+    (root / "notes.txt").write_text("nothing", encoding="utf-8")
     return root
 
 
@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_finished_parts_and_no_process(tmp_path, tiny_file):
         [sys.executable, "-m", "inkdigit", *map(str, words)],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
     end = time.monotonic() + 60

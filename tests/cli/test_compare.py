@@ -21,7 +21,7 @@ def root(tmp_path, monkeypatch) -> Path:
     make_run(Path("runs/3-bad-s0"), wrong=tuple(range(10, 25)), name="bad")
     make_run(Path("runs/4-stopped-s0"), finished=False, name="stopped")
     damaged = make_run(Path("runs/5-damaged-s0"))
-    (damaged / "report.json").write_text("{")
+    (damaged / "report.json").write_text("{", encoding="utf-8")
     return tmp_path
 
 
@@ -91,6 +91,7 @@ def test_what_cannot_be_compared_is_one_error(inkdigit):
     assert not Path("page.html").exists()
 
 
+@pytest.mark.posix
 @pytest.mark.usefixtures("root")
 def test_the_page_does_not_replace_a_file_of_a_run_and_its_name_is_checked_first(inkdigit):
     predictions = Path("runs/1-tiny-s0/predictions.npz")
@@ -116,7 +117,7 @@ def sets(tmp_path, monkeypatch) -> Path:
         for seed, n in enumerate(wrong):
             make_run(Path(name, f"s{seed}"), wrong=tuple(range(n)), seed=seed, name=name, epochs=epochs)
         rows = [{"seed": seed, "run": f"s{seed}", "state": "finished"} for seed in range(3)]
-        Path(name, "seeds.json").write_text(json.dumps({"runs": rows}))
+        Path(name, "seeds.json").write_text(json.dumps({"runs": rows}), encoding="utf-8")
     return tmp_path
 
 
@@ -148,7 +149,7 @@ def test_folders_of_seeds_that_cannot_be_compared_are_one_error(inkdigit):
     make_run(Path("other/s0"), data="usps", sha256="b")
     make_run(Path("other/s1"), data="usps", sha256="b", seed=1)
     assert_one_error(inkdigit("compare", "fast", "other/s0,other/s1"), 2, "report on different images")
-    Path("wide/seeds.json").write_text("{")
+    Path("wide/seeds.json").write_text("{", encoding="utf-8")
     assert_one_error(inkdigit("compare", "fast", "wide"), 4, "seeds.json")
 
 

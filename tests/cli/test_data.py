@@ -23,11 +23,11 @@ def good(tmp_path: Path) -> Path:
 def bad(tmp_path: Path) -> Path:
     """Row 2 lacks a cell's content, row 3 holds text, row 4 holds 300, row 5 holds −5."""
     path = write_kaggle(tmp_path / "bad.csv", *draw(12))
-    header, *rows = path.read_text().splitlines()
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
     for row, text in ((1, ""), (2, "abc"), (3, "300"), (4, "-5")):
         cells = rows[row].split(",")
         rows[row] = ",".join([*cells[:7], text, *cells[8:]])
-    path.write_text("\n".join([header, *rows]) + "\n")
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
 
 

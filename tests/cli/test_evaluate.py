@@ -100,7 +100,7 @@ def write_idx(folder: Path, part: Part, before: str) -> None:
 
 def test_images_that_trained_a_run_have_a_warning(inkdigit, model, tmp_path):
     data = drawn_digits()
-    (tmp_path / "classes.txt").write_text("\n".join(data.classes))
+    (tmp_path / "classes.txt").write_text("\n".join(data.classes), encoding="utf-8")
     write_idx(tmp_path, data.train, "train")
     for split in ("test", "train"):  # the run reported on a test split that is missing here
         result = inkdigit("evaluate", model, "--data", tmp_path, "--split", split, "--json")
@@ -146,7 +146,7 @@ def test_the_same_is_true_for_corrupted_images(inkdigit, learnt, source, tmp_pat
     words = ("evaluate", learnt, "--data", source, "--split", "train", "--corruptions", "--limit", 9, "--out", tmp_path)
     result = inkdigit(*words)
     assert result.err.startswith("Warning: These images trained the model (digits, SHA-256 ")
-    assert "These images trained the model (digits" in (tmp_path / "corruptions.html").read_text()
+    assert "These images trained the model (digits" in (tmp_path / "corruptions.html").read_text(encoding="utf-8")
 
 
 def test_unreadable_and_blank_images_count_as_wrong(inkdigit, model, tmp_path):
@@ -214,7 +214,7 @@ def test_corrupted_images_as_json_and_as_a_page(inkdigit, model, two_splits, tmp
     content = json.loads(result.out)
     assert (content["model"], content["data"], content["n"]) == ("tiny", "two", 6)
     assert [len(row["levels"]) for row in content["kinds"]] == [5, 5, 1]
-    assert json.loads((out / "corruptions.json").read_text()) == content
+    assert json.loads((out / "corruptions.json").read_text(encoding="utf-8")) == content
     assert f"Page written to {out / 'corruptions.html'}" in result.err
 
 

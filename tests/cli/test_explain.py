@@ -119,8 +119,10 @@ def test_without_a_page_torch_is_not_loaded(one):
     code += "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
     code += "print('loaded', {'torch', 'matplotlib', 'captum', 'jinja2'} & set(sys.modules))"
     script = one.parent / "run.py"
-    script.write_text(code)
-    done = subprocess.run([sys.executable, script], env=environment(), capture_output=True, text=True, check=False)
+    script.write_text(code, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, script], env=environment(), capture_output=True, encoding="utf-8", check=False
+    )
     assert done.stdout.splitlines()[-1] == "loaded set()", done.stderr
 
 

@@ -38,9 +38,9 @@ def test_a_format_is_written_under_the_run_s_name(inkdigit, model, tmp_path, mon
 def test_a_default_name_that_is_taken_is_not_replaced(inkdigit, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("export", model / "model.onnx", "--format", "safetensors")  # a run's file goes by the run's name
-    Path("run.safetensors").write_text("mine")
+    Path("run.safetensors").write_text("mine", encoding="utf-8")
     assert_one_error(inkdigit(*words), 9, "run.safetensors exists already")
-    assert Path("run.safetensors").read_text() == "mine"
+    assert Path("run.safetensors").read_text(encoding="utf-8") == "mine"
     assert_one_error(inkdigit(*words, "--out", "run.safetensors"), 9, "Use --force to replace it")
     assert inkdigit(*words, "--force").code == 0
     assert Path("run.safetensors").read_bytes() != b"mine"

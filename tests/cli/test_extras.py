@@ -14,7 +14,7 @@ from inkdigit.errors import MissingExtra
 from .conftest import environment
 
 ROOT = Path(__file__).parents[2]
-EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
 MODULES = {"scikit-learn": "sklearn"}  # the name that is imported, where it is another one
 WITHOUT = """
 import sys
@@ -40,7 +40,7 @@ def test_train_installs_what_report_needs():
 
 def test_pages_and_submissions_are_written_without_the_libraries_of_training(tmp_path):
     rows = [",".join(f"pixel{i}" for i in range(784)), *(",".join(["0"] * 400 + ["255"] * 384) for _ in range(2))]
-    (tmp_path / "test.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "test.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     picture = str(ROOT / "examples" / "7-pen-on-paper.png")
     commands = [
         ["explain", picture, "--model", "tiny", "--out", "explained.html"],
@@ -48,7 +48,12 @@ def test_pages_and_submissions_are_written_without_the_libraries_of_training(tmp
     ]
     code = WITHOUT.format(blocked=sorted(libraries("train")), commands=commands)
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert f"They need torch. {MissingExtra('', 'train').args[0].removeprefix('. ')}" in done.stderr

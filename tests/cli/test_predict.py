@@ -216,7 +216,7 @@ def test_a_submission_has_a_row_for_every_picture(inkdigit, model, test_csv, tmp
     assert output.code == 0
     assert str(out) in output.out
     assert output.err == ""  # not trained on MNIST: no warning
-    header, *rows = out.read_text().splitlines()
+    header, *rows = out.read_text(encoding="utf-8").splitlines()
     assert header == HEADER == "ImageId,Label"
     assert [row.split(",")[0] for row in rows] == [str(i) for i in range(1, 8)]
     images, _ = draw(7, seed=3)
@@ -243,9 +243,10 @@ def test_without_the_drawing_libraries_the_submission_is_written_all_the_same(
     (line,) = output.err.splitlines()
     assert line.startswith("No page of the answers was written: ")
     assert pip_install("report") in line
-    assert len((tmp_path / "mine.csv").read_text().splitlines()) == 8
+    assert len((tmp_path / "mine.csv").read_text(encoding="utf-8").splitlines()) == 8
 
 
+@pytest.mark.posix
 def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv):
     output = inkdigit("submit", test_csv, "--model", model, "--out", "/dev/null")
     assert (output.code, output.out) == (0, "Submission  /dev/null\n")
@@ -254,15 +255,15 @@ def test_a_submission_to_stdout_has_nothing_beside_it(inkdigit, model, test_csv)
 def test_a_submission_that_is_there_is_replaced_only_with_force(inkdigit, model, test_csv, tmp_path):
     out = tmp_path / "submission.csv"
     words = ("submit", test_csv, "--model", model, "--out", out)
-    out.write_text("my best one")
+    out.write_text("my best one", encoding="utf-8")
     assert_one_error(inkdigit(*words), 9, f"{out} exists already. Expected: a new name. Use --force to replace it.")
-    assert out.read_text() == "my best one"
+    assert out.read_text(encoding="utf-8") == "my best one"
     assert inkdigit(*words, "--force").code == 0
-    assert out.read_text().startswith(HEADER)
-    text = test_csv.read_text()
+    assert out.read_text(encoding="utf-8").startswith(HEADER)
+    text = test_csv.read_text(encoding="utf-8")
     words = ("submit", test_csv, "--model", model, "--out", test_csv, "--force")
     assert_one_error(inkdigit(*words), 9, "is a file that is read")
-    assert test_csv.read_text() == text
+    assert test_csv.read_text(encoding="utf-8") == text
 
 
 def test_a_submission_needs_a_model(inkdigit, test_csv):
@@ -295,11 +296,11 @@ def test_an_old_submission_survives_a_full_disk(inkdigit, model, test_csv, tmp_p
 
     out = tmp_path / "sub" / "submission.csv"
     out.parent.mkdir()
-    out.write_text("old")
+    out.write_text("old", encoding="utf-8")
     monkeypatch.setattr(os, "fsync", full)
     assert_one_error(inkdigit("submit", test_csv, "--model", model, "--out", out, "--force"), 9, "the disk is full")
     assert [path.name for path in out.parent.iterdir()] == ["submission.csv"]
-    assert out.read_text() == "old"
+    assert out.read_text(encoding="utf-8") == "old"
 
 
 def test_a_folder_without_permission_is_said(inkdigit, model, test_csv, tmp_path):

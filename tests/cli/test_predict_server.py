@@ -107,7 +107,7 @@ def test_neither_arrays_nor_pictures_nor_networks_are_loaded(picture, server):
         f"app(['predict', {str(picture / 'a.PNG')!r}, '--server', {server!r}], standalone_mode=False)\n"
         f"assert not sys.modules.keys() & {{'numpy', 'PIL', 'onnxruntime', 'pydantic', 'fastapi'}}"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     assert run("predict", picture / "a.PNG", "--server", server).out == done.stdout
 

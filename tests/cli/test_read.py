@@ -70,7 +70,7 @@ def test_the_drawing_shows_the_pictures(inkdigit, picture, tmp_path):
 
 def test_fields_are_values_by_name(inkdigit, picture, tmp_path):
     fields = tmp_path / "fields.toml"
-    fields.write_text("page = \"scan\"\n[code]\nbox = [0, 0, 1, 1]\nexpect = '\\d{5}'\n")
+    fields.write_text("page = \"scan\"\n[code]\nbox = [0, 0, 1, 1]\nexpect = '\\d{5}'\n", encoding="utf-8")
     assert f"{picture}\n  code  20417  " in inkdigit("read", picture, "--fields", fields).out
     answer = json.loads(inkdigit("read", picture, "--fields", fields, "--json").out)
     assert answer["fields"]["code"]["text"] == "20417"

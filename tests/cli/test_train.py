@@ -32,7 +32,12 @@ __all__ = ["one_thread", "only_training"]  # a run repeats bit for bit with the 
 def start(*words: object, cwd: Path) -> subprocess.Popen[str]:
     """Start a training in a process of its own."""
     return subprocess.Popen(
-        command("train", *words), cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command("train", *words),
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
     )
 
 
@@ -49,7 +54,7 @@ def test_a_run_says_what_it_came_to_and_what_may_come_next(inkdigit, recipe, sou
     out = tmp_path / "my run"
     output = inkdigit("train", recipe, "--data", source, "--out", out, "--seed", 3, "--set", "filters=[4, 6]")
     assert output.code == 0, output.err
-    report = json.loads((out / "report.json").read_text())
+    report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     first, seconds, model, page = output.out.splitlines()
     right = round(report["accuracy"] * 12)
     assert first.startswith(f"Accuracy    {report['accuracy'] * 100:.2f} % on the test split ({right} of 12; 95 %")
@@ -103,13 +108,13 @@ def test_a_recipe_with_nonsense_is_one_error(inkdigit, tmp_path, source):
         ("epochs = 'three'", "epochs: Input should be a valid integer"),
         ("epochs = ", "is not a TOML file"),
     ]:
-        (tmp_path / "r.toml").write_text(text)
+        (tmp_path / "r.toml").write_text(text, encoding="utf-8")
         assert_one_error(inkdigit("train", tmp_path / "r.toml", "--data", source), 2, problem)
 
 
 def test_an_out_that_is_taken_is_one_error(inkdigit, recipe, source, tmp_path):
     (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "thesis.tex").write_text("mine")
+    (tmp_path / "taken" / "thesis.tex").write_text("mine", encoding="utf-8")
     output = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "taken")
     assert_one_error(output, 9, "taken is taken")
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["thesis.tex"]
@@ -118,7 +123,7 @@ def test_an_out_that_is_taken_is_one_error(inkdigit, recipe, source, tmp_path):
 def test_broken_data_is_one_error_and_leaves_no_run(inkdigit, recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     csv = write_kaggle(tmp_path / "train.csv", *draw(3))
-    csv.write_text(csv.read_text().replace(",0\n", ",300\n", 1))
+    csv.write_text(csv.read_text(encoding="utf-8").replace(",0\n", ",300\n", 1), encoding="utf-8")
     assert_one_error(inkdigit("train", recipe, "--data", csv), 4, "300")
     assert not (tmp_path / "runs").exists()
 
@@ -128,7 +133,7 @@ def test_without_torch_the_extra_is_named():
         "import sys; sys.modules['torch'] = None; sys.argv = ['inkdigit', 'train', 'fast']; "
         "from inkdigit.cli.app import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 7
     assert done.stderr == f"Error: Training needs torch. Install it with: {pip_install('train')}\n"
 
@@ -143,7 +148,7 @@ def test_changes_on_the_command_line_are_in_the_recipe_of_the_run(inkdigit, reci
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 def test_ctrl_c_in_mid_epoch_is_one_line_and_the_run_can_be_resumed(inkdigit, recipe, source, tmp_path, only_training):  # noqa: ARG001
-    recipe.write_text(TINY.replace("epochs = 2", "epochs = 100_000"))
+    recipe.write_text(TINY.replace("epochs = 2", "epochs = 100_000"), encoding="utf-8")
     process = start(recipe, "--data", source, "--out", "run", cwd=tmp_path)
     wait_for_rows(tmp_path / "run", 1, process)
     process.send_signal(signal.SIGINT)
@@ -155,14 +160,14 @@ def test_ctrl_c_in_mid_epoch_is_one_line_and_the_run_can_be_resumed(inkdigit, re
     assert line.startswith("Stopped in epoch ")
     assert line.endswith("Go on with: inkdigit train --resume run")
     assert not runs.is_finished(tmp_path / "run")
-    (tmp_path / "run" / "recipe.toml").write_text(TINY)  # two epochs: it has come far enough
+    (tmp_path / "run" / "recipe.toml").write_text(TINY, encoding="utf-8")  # two epochs: it has come far enough
     assert inkdigit("train", "--resume", tmp_path / "run").code == 0
     assert runs.is_finished(tmp_path / "run")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 def test_a_killed_run_resumes_to_the_weights_of_one_never_stopped(inkdigit, recipe, source, tmp_path, only_training):  # noqa: ARG001
-    recipe.write_text(TINY.replace("epochs = 2", "epochs = 40\nshift_px = 2\ndropout = 0.1"))
+    recipe.write_text(TINY.replace("epochs = 2", "epochs = 40\nshift_px = 2\ndropout = 0.1"), encoding="utf-8")
     process = start(recipe, "--data", source, "--out", "killed", cwd=tmp_path)
     wait_for_rows(tmp_path / "killed", 3, process)
     process.kill()
@@ -207,20 +212,20 @@ def test_kaggle_trains_measures_and_submits_in_one_go(inkdigit, recipe, tmp_path
     assert Path("mine-answers.html").is_file()
     assert Path("mine-answers.png").is_file()
     assert "Warning" not in output.err
-    header, *rows = Path("mine.csv").read_text().splitlines()
+    header, *rows = Path("mine.csv").read_text(encoding="utf-8").splitlines()
     assert header == "ImageId,Label"
     assert [row.split(",")[0] for row in rows] == [str(i) for i in range(1, 9)]
     (folder,) = Path("runs").iterdir()
     assert runs.is_finished(folder)
     again = inkdigit("submit", test, "--model", folder, "--out", "again.csv")
     assert again.code == 0
-    assert Path("again.csv").read_text() == Path("mine.csv").read_text()
+    assert Path("again.csv").read_text(encoding="utf-8") == Path("mine.csv").read_text(encoding="utf-8")
 
 
 def test_a_broken_test_csv_is_known_before_the_training(inkdigit, recipe, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     train = write_kaggle(tmp_path / "train.csv", *draw(9))
-    (tmp_path / "test.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "test.csv").write_text("a,b\n1,2\n", encoding="utf-8")
     assert_one_error(inkdigit("kaggle", train, "test.csv", "--recipe", recipe), 4, "test.csv")
     assert not (tmp_path / "runs").exists()
 
@@ -245,6 +250,17 @@ def test_the_first_run_falls_back_to_the_digits_of_scikit_learn(inkdigit, model,
     assert "MNIST cannot be fetched: training on the 1,797 digits" in output.err
     assert "read by the bundled model" in output.err
     assert f"{picture / 'b.png'}  " in output.out
+
+
+def test_the_first_run_needs_no_examples(inkdigit, model, tmp_path, monkeypatch):
+    """As after `pip install`, in a folder of one's own: it draws what it reads."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources, "open_mnist_or_bundled", lambda **_: sources.open_data("sklearn-digits"))
+    monkeypatch.setattr(training_run, "train", lambda *_, **__: training_run.Run(model))
+    output = inkdigit("first-run")
+    assert output.code == 0, output.err
+    answers = [line.split() for line in output.out.splitlines() if ".png" in line]
+    assert [(Path(name).stem, label) for name, label, *_ in answers] == [(str(i), str(i)) for i in range(10)]
 
 
 def test_the_recipe_of_the_first_run_fits_the_small_set_too():
@@ -288,11 +304,11 @@ def test_a_resumed_run_of_kaggle_says_how_to_get_the_submission(inkdigit, recipe
     step = f"inkdigit submit {kaggle_files[1]} --model {folder} --out mine.csv"
     assert step in resumed.err
     assert inkdigit(*step.split()[1:]).code == 0
-    assert len(Path("mine.csv").read_text().splitlines()) == 9
+    assert len(Path("mine.csv").read_text(encoding="utf-8").splitlines()) == 9
 
 
 def test_a_kaggle_submission_is_not_replaced_after_minutes_of_training(inkdigit, recipe, kaggle_files):
-    Path("submission.csv").write_text("my best one")
+    Path("submission.csv").write_text("my best one", encoding="utf-8")
     assert_one_error(inkdigit("kaggle", *kaggle_files, "--recipe", recipe), 9, "submission.csv exists already")
     assert not Path("runs").exists()
 
@@ -320,7 +336,7 @@ def test_an_ensemble_of_seeds_makes_a_submission(inkdigit, recipe, kaggle_files)
     assert joined.code == 0, joined.err
     assert joined.out.count("Member ") == 2
     assert inkdigit("submit", test, "--model", "two.onnx").code == 0
-    assert len(Path("submission.csv").read_text().splitlines()) == 9
+    assert len(Path("submission.csv").read_text(encoding="utf-8").splitlines()) == 9
     assert_one_error(inkdigit("ensemble", "two", "--out", "two.onnx"), 9, "two.onnx exists already")
 
 
@@ -335,7 +351,7 @@ def build(outputs):
 @pytest.mark.usefixtures("only_training")
 def test_a_network_of_a_file_is_trained_and_named(inkdigit, recipe, source, tmp_path, monkeypatch):
     monkeypatch.setattr(functions, "check_export", lambda *_: None)  # tested with the network itself
-    (tmp_path / "model.py").write_text(MODEL)
+    (tmp_path / "model.py").write_text(MODEL, encoding="utf-8")
     net = f"{tmp_path / 'model.py'}:build"
     output = inkdigit(
         "train", recipe, "--data", source, "--net", net, "--out", tmp_path / "run", "--log", "tensorboard"

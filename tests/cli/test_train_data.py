@@ -99,7 +99,7 @@ def many_rows(folder: Path, images: np.ndarray) -> str:
     (folder / "listed").mkdir()
     Image.fromarray(images[0]).save(folder / "listed" / "a.png")
     rows = "".join(f"a.png,class {i}\n" for i in range(300))
-    (folder / "listed" / "labels.csv").write_text(f"file,label\n{rows}")
+    (folder / "listed" / "labels.csv").write_text(f"file,label\n{rows}", encoding="utf-8")
     return "listed"
 
 

@@ -39,7 +39,12 @@ def test_a_reader_is_trained_and_goes_on(inkdigit, digits, tmp_path, monkeypatch
     output = inkdigit("train", "--resume", folder)
     assert output.code == 0, output.err
     assert "of 8 composed lines that trained nothing" in output.out
-    assert json.loads((folder / "line.json").read_text()) == {"data": str(digits), "lines": 8, "epochs": 1, "seed": 3}
+    assert json.loads((folder / "line.json").read_text(encoding="utf-8")) == {
+        "data": str(digits),
+        "lines": 8,
+        "epochs": 1,
+        "seed": 3,
+    }
     assert "whole numbers" in inkdigit("info", folder).out
     assert_one_error(inkdigit("train", "--resume", folder), 2, "is finished")
     assert inkdigit(*words).code == 9  # the folder is taken

@@ -70,7 +70,7 @@ def test_what_excludes_the_seeds_is_one_error(inkdigit, tmp_path, monkeypatch, w
 
 def test_a_seed_that_is_taken_is_one_error_before_the_training(inkdigit, recipe, source, tmp_path):
     (tmp_path / "out" / "s1").mkdir(parents=True)
-    (tmp_path / "out" / "s1" / "thesis.tex").write_text("mine")
+    (tmp_path / "out" / "s1" / "thesis.tex").write_text("mine", encoding="utf-8")
     output = inkdigit("train", recipe, "--data", source, "--out", tmp_path / "out", "--seeds", "0-1")
     assert_one_error(output, 9, "s1 is taken")
     assert [path.name for path in Path(tmp_path / "out").iterdir()] == ["s1"]

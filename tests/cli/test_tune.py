@@ -28,15 +28,15 @@ SPACE = "learning_rate = { low = 1e-3, high = 1e-1, log = true }\n[budget]\nepoc
 @pytest.fixture
 def space(tmp_path: Path) -> Path:
     path = tmp_path / "space.toml"
-    path.write_text(SPACE)
+    path.write_text(SPACE, encoding="utf-8")
     return path
 
 
 def test_what_cannot_be_tuned_is_one_error(inkdigit, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "typo.toml").write_text("learning_rat = { low = 0.1, high = 1.0 }")
-    (tmp_path / "type.toml").write_text("batch = { low = 0.1, high = 1.0 }")
-    (tmp_path / "empty.toml").write_text("learning_rate = { low = 0.2, high = 0.1 }")
+    (tmp_path / "typo.toml").write_text("learning_rat = { low = 0.1, high = 1.0 }", encoding="utf-8")
+    (tmp_path / "type.toml").write_text("batch = { low = 0.1, high = 1.0 }", encoding="utf-8")
+    (tmp_path / "empty.toml").write_text("learning_rate = { low = 0.2, high = 0.1 }", encoding="utf-8")
     digits = ["fast", "--data", "sklearn-digits"]
     for words, code, text in (
         (["fats"], 2, "Did you mean fast?"),
@@ -59,7 +59,7 @@ def test_without_a_library_the_extra_is_named(module, extra):
         f"import sys; sys.modules['{module}'] = None; sys.argv = ['inkdigit', 'tune', 'fast']; "
         "from inkdigit.cli.app import main; main()"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 7
     assert done.stderr == f"Error: Tuning needs {module}. Install it with: {pip_install(extra)}\n"
 
@@ -77,7 +77,7 @@ def states(folder: Path) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="no such signals on Windows")
 def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, space, tmp_path):
-    recipe.write_text(TINY.replace("epochs = 2", "epochs = 40"))
+    recipe.write_text(TINY.replace("epochs = 2", "epochs = 40"), encoding="utf-8")
     out = tmp_path / "out"
     words = command("tune", recipe, "--space", space, "--data", source, "--trials", 4, "--jobs", 1, "--out", out)
 
@@ -89,7 +89,7 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
+            encoding="utf-8",
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
         )
         until = time.monotonic() + 240
@@ -112,7 +112,7 @@ def test_a_search_survives_ctrl_c_and_a_kill_and_ends_as_one(recipe, source, spa
     assert code == -signal.SIGKILL
     assert stderr.startswith("Continuing after ")
 
-    done = subprocess.run(words, env=environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(words, env=environment(), capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     assert "interrupted trials run again" in done.stderr
     best, *_, winner, page = done.stdout.splitlines()

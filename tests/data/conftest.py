@@ -39,7 +39,7 @@ def write_idx_part(folder: Path, prefix: str, images: np.ndarray, labels: np.nda
 
 
 def write_rows(path: Path, rows: list[list[object]], header: list[str] = HEADER) -> Path:
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     return path
 

@@ -159,7 +159,7 @@ def test_what_is_there_is_not_fetched_again(tmp_path, log):
 
 
 def test_a_folder_that_cannot_be_made(tmp_path, log):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(OutputError, match="Cannot make the folder") as caught:
         fetch("tiny", to=tmp_path / "file" / "tiny", mirrors=[], log=log)
     assert caught.value.exit_code == 9

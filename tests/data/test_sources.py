@@ -51,6 +51,7 @@ def test_when_inkdigit_data_holds_none_the_log_says_where_it_was_found(nowhere, 
     assert lines == [f"INKDIGIT_DATA does not hold mnist; using {nowhere / 'data' / 'mnist'}"]
 
 
+@pytest.mark.posix
 def test_files_right_in_a_data_folder_are_not_taken_for_another_set(nowhere):
     put(nowhere / "data")
     assert has("mnist")
@@ -133,7 +134,7 @@ def test_a_path_gets_the_reader_of_its_kind(tmp_path):
     for k in range(4):
         write_picture(tmp_path / "pictures" / str(k) / "1.png", draw(4)[k])
     write_picture(tmp_path / "listed" / "1.png", draw(1)[0])
-    (tmp_path / "listed" / "labels.csv").write_text("file,label\n1.png,2\n")
+    (tmp_path / "listed" / "labels.csv").write_text("file,label\n1.png,2\n", encoding="utf-8")
     opened = [
         open_data(source)
         for source in (

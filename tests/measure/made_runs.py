@@ -30,8 +30,10 @@ def make_run(
     """A run that is wrong on the pictures at `wrong`, where a negative one gets no answer; more fields: its recipe."""
     fields = {"name": "tiny", "data": "drawn", "seed": 0, "protocol": "final", **recipe}
     folder.mkdir(parents=True)
-    (folder / runs.RECIPE).write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()))
-    (folder / runs.METRICS).write_text(history)
+    (folder / runs.RECIPE).write_text(
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()), encoding="utf-8"
+    )
+    (folder / runs.METRICS).write_text(history, encoding="utf-8")
     if not finished:
         return folder
     probs = np.eye(3, dtype=np.float32)[labels]
@@ -50,9 +52,9 @@ def make_run(
         "model": {"parameters": 1234},
         "environment": {"data": {"sha256": sha256, "test": test}},
     }
-    (folder / "report.json").write_text(json.dumps(report))
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
     np.savez(folder / "predictions.npz", probs=probs, logits=probs, labels=labels)
-    (folder / runs.DONE).write_text("now\n")
+    (folder / runs.DONE).write_text("now\n", encoding="utf-8")
     return folder
 
 

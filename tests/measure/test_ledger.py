@@ -98,7 +98,7 @@ def test_a_run_whose_files_are_damaged_is_unreadable_and_does_not_stop_the_other
         [*((runs.REPORT, text) for text in NOT_REPORTS), *((runs.RECIPE, text) for text in NOT_RECIPES)]
     ):
         bad = make_run(tmp_path / f"bad{i}")
-        (bad / name).write_text(content)
+        (bad / name).write_text(content, encoding="utf-8")
         assert [entry.state for entry in read_all([bad, good])] == ["unreadable", "finished"], content[:80]
         with pytest.raises(MalformedFile, match=name) as caught:
             compare([good, bad])
@@ -108,7 +108,7 @@ def test_a_run_whose_files_are_damaged_is_unreadable_and_does_not_stop_the_other
 
 def test_a_broken_recipe(tmp_path):
     folder = make_run(tmp_path / "one")
-    (folder / runs.RECIPE).write_text("name = ")
+    (folder / runs.RECIPE).write_text("name = ", encoding="utf-8")
     with pytest.raises(MalformedFile, match="This is not a recipe"):
         read(folder)
 
@@ -229,21 +229,21 @@ FIELDS = ("accuracy", "accuracy_ci95", "n", "data", "report_name", "train_second
 @given(changes=st.dictionaries(st.sampled_from(FIELDS), JUNK, min_size=1, max_size=2), inside=st.booleans())
 def test_any_report_is_shown_or_an_error(one_and_other, changes, inside):
     one, other = one_and_other
-    report = json.loads((one / runs.REPORT).read_text())
+    report = json.loads((one / runs.REPORT).read_text(encoding="utf-8"))
     before = dict(report)
     if inside:
         report["environment"]["data"].update(changes)
         report["model"].update(changes)
     else:
         report.update(changes)
-    (one / runs.REPORT).write_text(json.dumps(report))
+    (one / runs.REPORT).write_text(json.dumps(report), encoding="utf-8")
     listed, _ = read_all([one, other])
     json.dumps(listed.to_json())
     with suppress(DataError):
         json.dumps(compare([one, other]).to_json())
         json.dumps([each.to_json() for each in group(read_all([one, other]))])
         assert listed.state == "finished"
-    (one / runs.REPORT).write_text(json.dumps(before))
+    (one / runs.REPORT).write_text(json.dumps(before), encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -252,6 +252,7 @@ def one_and_other(tmp_path_factory):
     return make_run(folder / "one"), make_run(folder / "other", seed=1)
 
 
+@pytest.mark.posix
 def test_a_pipe_in_place_of_a_report_does_not_block(tmp_path):
     run = make_run(tmp_path / "run")
     (run / runs.REPORT).unlink()
@@ -275,6 +276,6 @@ def test_curves_that_cannot_be_drawn_are_an_error(tmp_path):
 
 def test_predictions_for_another_number_of_images_than_in_the_report_are_an_error(tmp_path):
     one, other = make_run(tmp_path / "one"), make_run(tmp_path / "other", labels=LABELS[:20])
-    (other / runs.REPORT).write_text((one / runs.REPORT).read_text())
+    (other / runs.REPORT).write_text((one / runs.REPORT).read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(MalformedFile, match="20 of 40 images"):
         compare([one, other])

@@ -48,9 +48,9 @@ def test_nothing_to_measure_is_an_error():
 
 def test_a_list_has_files_and_labels(tmp_path):
     path = tmp_path / "labels.csv"
-    path.write_text("file,label\na.png,1.5\n")
+    path.write_text("file,label\na.png,1.5\n", encoding="utf-8")
     assert read_labels(path) == [(tmp_path / "a.png", "1.5")]
-    path.write_text("name,text\na.png,1.5\n")
+    path.write_text("name,text\na.png,1.5\n", encoding="utf-8")
     with pytest.raises(DataError, match="is not a list"):
         read_labels(path)
     with pytest.raises(DataError, match="cannot be read"):

@@ -70,7 +70,7 @@ def test_seeds_are_written_as_they_are_given():
 
 def write_summary(folder: Path, rows: list) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / runs.SEEDS).write_text(json.dumps({"runs": rows}))
+    (folder / runs.SEEDS).write_text(json.dumps({"runs": rows}), encoding="utf-8")
 
 
 def test_a_folder_of_seeds_is_opened_by_its_path_or_name_and_so_is_a_list(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ NOT_SUMMARIES = (
 
 def refusal(folder: Path, summary: str) -> str:
     """The message about a folder with this seeds.json."""
-    (folder / runs.SEEDS).write_text(summary)
+    (folder / runs.SEEDS).write_text(summary, encoding="utf-8")
     with pytest.raises(MalformedFile) as caught:
         open_seeds(str(folder))
     assert caught.value.exit_code == 4
@@ -131,6 +131,7 @@ def test_a_file_that_is_not_a_summary_of_seeds_is_an_error(tmp_path):
     assert {text: m for text, m in messages.items() if "seeds.json: This is not a summary of seeds" not in m} == {}
 
 
+@pytest.mark.posix
 def test_a_summary_whose_path_is_not_of_a_run_is_an_error(tmp_path):
     paths = ("", "x" * 5000, "\\u0000", "../nowhere", "/dev/null", "seeds.json")
     summaries = {path: f'{{"runs": [{{"seed": 0, "state": "finished", "run": "{path}"}}]}}' for path in paths}

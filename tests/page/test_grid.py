@@ -253,7 +253,7 @@ def test_photos_of_sudokus(sudokus: Path, number: int) -> None:
     grid = find_grid(ruling_of(image))
     assert grid is not None
     assert (grid.rows, grid.columns) == (9, 9)
-    lines = (sudokus / f"image{number}.txt").read_text().split("\n")
+    lines = (sudokus / f"image{number}.txt").read_text(encoding="utf-8").split("\n")
     holds = np.array([[value != "0" for value in line.split()] for line in lines if line])
     cells = grid.cells(image, size_px=32, margin=-0.2)
     contrast = np.ptp([[np.percentile(cell, (3, 90)) for cell in row] for row in cells], axis=2)

@@ -414,7 +414,7 @@ def test_a_directory_and_a_missing_file(tmp_path):
         decode("n" * 5000)
     with pytest.raises(PictureError, match="not a file name"):
         decode("a\0b.png")
-    (tmp_path / "plain").write_text("")
+    (tmp_path / "plain").write_text("", encoding="utf-8")
     with pytest.raises(PictureError):
         decode(tmp_path / "plain" / "inside.png")
 

@@ -125,7 +125,7 @@ print((peak_kb() - before) // 1024)
 def test_a_file_of_16_megapixels_takes_little_more_than_its_pixels(tmp_path, mode, most_mb):
     path = tmp_path / "large.png"
     sheet(mode, (4000, 4000), (1800, 800, 2200, 3200)).save(path, compress_level=1)
-    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", MEASURE, path], capture_output=True, encoding="utf-8", check=True)
     assert int(done.stdout) <= most_mb
 
 

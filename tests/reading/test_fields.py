@@ -38,7 +38,7 @@ def sheet():
 @pytest.fixture
 def path(tmp_path):
     path = tmp_path / "fields.toml"
-    path.write_text(FIELDS)
+    path.write_text(FIELDS, encoding="utf-8")
     return path
 
 
@@ -56,7 +56,7 @@ def test_the_page_is_found_on_a_desk(reader, path, sheet):
     photo = _on_desk(sheet)
     values = Form.load(path, reader).read(photo)
     assert [value.text for value in values.values()] == ["8305", "20417", ""]
-    path.write_text('page = "scan"\n' + FIELDS)
+    path.write_text('page = "scan"\n' + FIELDS, encoding="utf-8")
     assert [value.text for value in Form.load(path, reader).read(photo).values()] != ["8305", "20417", ""]
 
 
@@ -81,7 +81,7 @@ def test_the_page_is_found_on_a_desk(reader, path, sheet):
 )
 def test_a_bad_file_of_fields_is_one_error(reader, tmp_path, text, problem):
     path = tmp_path / "fields.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     with pytest.raises(UsageError, match=problem):
         Form.load(path, reader)
 

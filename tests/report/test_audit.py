@@ -110,7 +110,7 @@ def test_the_prediction_for_every_image_is_stored(audited, tmp_path):
         assert stored["train_labels"].tolist() == audited.dataset.train.labels[stored["train_index"]].tolist()
         assert stored["test_probs"].shape == (6, 3)
         assert stored["train_probs"].dtype == np.float32
-    assert (tmp_path / audit.ISSUES).read_text() == audit.to_csv(audited)
+    assert (tmp_path / audit.ISSUES).read_text(encoding="utf-8") == audit.to_csv(audited)
 
 
 def test_the_page_shows_images_labels_and_readings(audited, tmp_path):
@@ -140,7 +140,7 @@ def test_the_page_shows_only_the_worst_and_the_list_shows_all(audited, tmp_path)
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
     assert "The 1 worst of 3" in html
     assert html.count("data:image/png;base64,") == 1 + 2
-    assert len((tmp_path / audit.ISSUES).read_text().splitlines()) == 1 + 5
+    assert len((tmp_path / audit.ISSUES).read_text(encoding="utf-8").splitlines()) == 1 + 5
 
 
 def test_a_data_set_without_issues_says_so(tmp_path):
@@ -153,7 +153,7 @@ def test_a_data_set_without_issues_says_so(tmp_path):
     html = (tmp_path / audit.PAGE).read_text(encoding="utf-8")
     assert "Every image is read as it is labelled." in html
     assert "No image repeats another" in html
-    assert len((tmp_path / audit.ISSUES).read_text().splitlines()) == 1
+    assert len((tmp_path / audit.ISSUES).read_text(encoding="utf-8").splitlines()) == 1
 
 
 def test_without_jinja_everything_except_the_page_is_written(audited, tmp_path, monkeypatch):

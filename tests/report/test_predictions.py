@@ -75,9 +75,9 @@ def test_a_single_image_without_ink_makes_a_page(tmp_path):
 
 def test_the_page_does_not_replace_the_submission(tmp_path):
     for name in ("submission.html", "submission.png", "no-suffix", "v1.2"):
-        (tmp_path / name).write_text("mine")
+        (tmp_path / name).write_text("mine", encoding="utf-8")
         write(tmp_path / name)
-        assert (tmp_path / name).read_text() == "mine"
+        assert (tmp_path / name).read_text(encoding="utf-8") == "mine"
         assert (tmp_path / f"{name}-answers.html").is_file()
 
 

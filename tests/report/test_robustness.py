@@ -51,7 +51,9 @@ def test_the_page_and_its_figures_are_written(tmp_path):
     text = write(tmp_path / "new" / "folder", measured)
     folder = tmp_path / "new" / "folder"
     assert sorted(path.name for path in folder.iterdir()) == ["corruptions.html", "corruptions.json"]
-    assert json.loads((folder / "corruptions.json").read_text()) == json.loads(json.dumps(measured.to_json()))
+    assert json.loads((folder / "corruptions.json").read_text(encoding="utf-8")) == json.loads(
+        json.dumps(measured.to_json())
+    )
     assert "<script" not in text
     assert "&lt;tiny&gt; on drawn (test)" in text
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)  # it needs no other file
@@ -113,7 +115,7 @@ def test_images_that_trained_the_model_have_a_warning_on_the_page(tmp_path):
 
 
 def test_a_place_that_cannot_be_written_is_known_before_the_work(tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
     with pytest.raises(OutputError):
         robustness.claim(tmp_path / "file")
     (tmp_path / "corruptions.json").mkdir()

@@ -343,7 +343,7 @@ def test_a_second_report_replaces_the_first(tmp_path: Path) -> None:
 def test_a_failure_to_write_leaves_no_partial_file(tmp_path: Path, taken: str) -> None:
     in_the_way = tmp_path / taken
     if taken == "plots":
-        in_the_way.write_text("a file where a folder should be")
+        in_the_way.write_text("a file where a folder should be", encoding="utf-8")
     else:
         in_the_way.mkdir(parents=True)
     with pytest.raises(OutputError, match=Path(taken).name) as caught:

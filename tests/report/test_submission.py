@@ -27,7 +27,7 @@ BEFORE = "ImageId,Label\n1,7\n"
 
 def write_csv(path: Path, images: list[np.ndarray], *, header: str = PIXELS) -> Path:
     rows = [",".join(map(str, image.ravel())) for image in images]
-    path.write_text("\n".join([header, *rows]) + "\n")
+    path.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
     return path
 
 
@@ -41,7 +41,7 @@ def out(tmp_path: Path) -> Path:
     """The path of an older submission."""
     path = tmp_path / "out" / "submission.csv"
     path.parent.mkdir()
-    path.write_text(BEFORE)
+    path.write_text(BEFORE, encoding="utf-8")
     return path
 
 
@@ -52,7 +52,7 @@ def no_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def assert_untouched(out: Path) -> None:
-    assert out.read_text() == BEFORE
+    assert out.read_text(encoding="utf-8") == BEFORE
     assert [file.name for file in out.parent.iterdir()] == [out.name]
 
 
@@ -70,7 +70,7 @@ def test_a_submission_has_kaggles_form(tiny, test_csv, out):
     assert done.page is not None
     assert "tiny" in done.page.read_text(encoding="utf-8")
     assert {file.name for file in out.parent.iterdir()} == {out.name, done.page.name, done.grid.name}
-    header, *rows, end = out.read_text().split("\n")
+    header, *rows, end = out.read_text(encoding="utf-8").split("\n")
     assert header == "ImageId,Label"
     assert rows == [f"{i},{label}" for i, label in enumerate(LABELS, 1)]
     assert end == ""
@@ -79,7 +79,7 @@ def test_a_submission_has_kaggles_form(tiny, test_csv, out):
 @pytest.mark.usefixtures("no_page")
 def test_the_model_may_be_named(tiny_file, test_csv, out):
     submit(str(tiny_file), str(test_csv), str(out))
-    assert out.read_text().startswith("ImageId,Label\n1,3\n2,1\n")
+    assert out.read_text(encoding="utf-8").startswith("ImageId,Label\n1,3\n2,1\n")
 
 
 @pytest.mark.usefixtures("no_page")
@@ -94,14 +94,14 @@ def test_every_row_gets_a_digit_also_where_the_model_would_not_answer(tmp_path, 
     strict = load(Tiny(calibration=Calibration(accept_score=1e9)).write(tmp_path / "strict.onnx"))
     blank = np.zeros((28, 28), np.uint8)
     submit(strict, write_csv(tmp_path / "a.csv", [template(8), blank, template(2)]), out)
-    assert out.read_text() == "ImageId,Label\n1,8\n2,0\n3,2\n"
+    assert out.read_text(encoding="utf-8") == "ImageId,Label\n1,8\n2,0\n3,2\n"
 
 
 @pytest.mark.usefixtures("no_page")
 def test_labels_are_names_not_places(tmp_path, out):
     model = load(Tiny(classes=("7", "10", "3")).write(tmp_path / "m.onnx"))
     submit(model, write_csv(tmp_path / "a.csv", [template(0), template(1), template(2)]), out)
-    assert out.read_text() == "ImageId,Label\n1,7\n2,10\n3,3\n"
+    assert out.read_text(encoding="utf-8") == "ImageId,Label\n1,7\n2,10\n3,3\n"
 
 
 @pytest.mark.usefixtures("no_page")
@@ -149,7 +149,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_a_csv_that_is_not_kaggles(tiny, tmp_path, out, name):
-    (tmp_path / "bad.csv").write_text(BAD[name])
+    (tmp_path / "bad.csv").write_text(BAD[name], encoding="utf-8")
     with pytest.raises(MalformedFile, match=r"bad\.csv") as caught:
         submit(tiny, tmp_path / "bad.csv", out)
     assert caught.value.exit_code == 4

@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     (root / "bad.png").write_bytes(b"nothing")
-    (root / "notes.md").write_text("left out")
+    (root / "notes.md").write_text("left out", encoding="utf-8")
     (root / ".hidden.png").write_bytes(DIGITS[0])
     return root
 
@@ -103,7 +103,7 @@ def test_tar_shards(name, tiny_file, tmp_path):
 @pytest.mark.usefixtures("shard")
 def test_lists_of_files_and_several_inputs(folder, tiny_file, tmp_path):
     names = tmp_path / "list.txt"
-    names.write_text(f"# a comment\nin/a/01.png\n{folder}/b/c/02.png\n\nshard.tar\n")
+    names.write_text(f"# a comment\nin/a/01.png\n{folder}/b/c/02.png\n\nshard.tar\n", encoding="utf-8")
     done = batch([names, folder / "a"], tmp_path / "out", model=tiny_file, workers=1)
     ids = [row["id"] for row in rows(done.out)]
     assert ids[:30] == [f"list.txt/shard.tar/{i:03}.png" for i in range(30)]
@@ -138,7 +138,8 @@ def test_a_csv_of_pixels(label, tiny_file, tmp_path):
     bad = ["1,2,3", ",".join(["256"] * 784), ",".join(["x"] * 784)]
     path = tmp_path / "test.csv"
     path.write_text(
-        "\n".join([f"label,{header}" if label else header, *(f"9,{x}" if label else x for x in lines + bad)])
+        "\n".join([f"label,{header}" if label else header, *(f"9,{x}" if label else x for x in lines + bad)]),
+        encoding="utf-8",
     )
     found = rows(batch(path, tmp_path / "out", model=tiny_file, part_rows=2, workers=1).out)
     assert [row["label"] for row in found] == ["3", "1", "4", None, None, None]
@@ -178,7 +179,7 @@ def test_a_job_goes_on_with_what_is_missing_or_damaged(shard, tiny_file, tmp_pat
     (out / "part-000001.parquet").unlink()
     (out / "part-000003.parquet").write_bytes(b"cut")
     (out / ".0123456789ab.part").write_bytes(b"left by a killed call")
-    with (out / "_manifest/done.jsonl").open("a") as file:
+    with (out / "_manifest/done.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"part": 4, "ro')
     log: list[str] = []
     done = batch(shard, out, model=tiny_file, workers=1, log=log.append)
@@ -192,7 +193,7 @@ def test_a_job_goes_on_with_what_is_missing_or_damaged(shard, tiny_file, tmp_pat
 def test_a_listing_that_was_interrupted_begins_again(shard, tiny_file, tmp_path):
     out = tmp_path / "out"
     (out / "_manifest").mkdir(parents=True)
-    (out / "_manifest/parts.jsonl").write_text("{")
+    (out / "_manifest/parts.jsonl").write_text("{", encoding="utf-8")
     assert batch(shard, out, model=tiny_file, workers=1).rows == 30
 
 
@@ -262,10 +263,10 @@ def test_damaged_inputs_and_wrong_ones_are_one_error(shard, tiny_file, tmp_path)
         batch(tmp_path / "empty", tmp_path / "3", model=tiny_file)
     with pytest.raises(DataError, match="nothing at"):
         batch(tmp_path / "nowhere", tmp_path / "4", model=tiny_file)
-    (tmp_path / "list.txt").write_text("a.doc\n")
+    (tmp_path / "list.txt").write_text("a.doc\n", encoding="utf-8")
     with pytest.raises(MalformedFile, match="line 1"):
         batch(tmp_path / "list.txt", tmp_path / "5", model=tiny_file)
-    (tmp_path / "a.doc").write_text("x")
+    (tmp_path / "a.doc").write_text("x", encoding="utf-8")
     with pytest.raises(UsageError, match="is not an input"):
         batch(tmp_path / "a.doc", tmp_path / "6", model=tiny_file)
     for options in ({"task": "red"}, {"workers": 0}, {"batch": 0}, {"part_rows": 0}, {"expect": "1"}):
@@ -276,12 +277,12 @@ def test_damaged_inputs_and_wrong_ones_are_one_error(shard, tiny_file, tmp_path)
 
 def test_the_manifest_says_what_the_job_is(shard, tiny_file, tmp_path):
     out = batch(shard, tmp_path / "out", model=tiny_file, part_rows=20, workers=1).out
-    job = json.loads((out / "_manifest/job.json").read_text())
+    job = json.loads((out / "_manifest/job.json").read_text(encoding="utf-8"))
     assert (job["format"], job["parts"], job["rows"], job["skipped"]) == (1, 2, 30, 30)
     assert job["about"]["inputs"] == [str(shard)]
-    parts = [json.loads(line) for line in (out / "_manifest/parts.jsonl").read_text().splitlines()]
+    parts = [json.loads(line) for line in (out / "_manifest/parts.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(part["kind"], part["rows"], part["before"]) for part in parts] == [("tar", 20, 0), ("tar", 10, 20)]
-    done = [json.loads(line) for line in (out / "_manifest/done.jsonl").read_text().splitlines()]
+    done = [json.loads(line) for line in (out / "_manifest/done.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["sha256"] for line in sorted(done, key=lambda line: line["part"])] == hashes(out)
 
 
@@ -318,7 +319,7 @@ def test_relative_names_are_those_of_the_folder_where_the_job_began(tiny_file, t
 @pytest.mark.parametrize("content", ["", "[[[[" * 10_000, "{}\n", '{"format": 1, "about": []}'])
 def test_a_damaged_manifest_is_one_error(name, content, shard, tiny_file, tmp_path):
     out = batch(shard, tmp_path / "out", model=tiny_file, part_rows=10, workers=1).out
-    (out / "_manifest" / name).write_text(content)
+    (out / "_manifest" / name).write_text(content, encoding="utf-8")
     (out / "part-000001.parquet").unlink()
     with pytest.raises(MalformedFile, match=name):
         batch(shard, out, model=tiny_file, workers=1)
@@ -327,7 +328,7 @@ def test_a_damaged_manifest_is_one_error(name, content, shard, tiny_file, tmp_pa
 def test_a_manifest_that_lost_its_last_lines_loses_no_rows(shard, tiny_file, tmp_path):
     out = batch(shard, tmp_path / "out", model=tiny_file, part_rows=10, workers=1).out
     path = out / "_manifest/parts.jsonl"
-    path.write_text("".join(path.read_text().splitlines(keepends=True)[:2]))
+    path.write_text("".join(path.read_text(encoding="utf-8").splitlines(keepends=True)[:2]), encoding="utf-8")
     (out / "part-000000.parquet").unlink()
     with pytest.raises(MalformedFile, match="the manifest is incomplete"):
         batch(shard, out, model=tiny_file, workers=1)
@@ -357,7 +358,7 @@ def test_odd_files_of_a_folder(folder, tiny_file, tmp_path):
 
 def test_a_list_on_a_machine_that_lacks_the_folder_is_an_error(folder, tiny_file, tmp_path):
     names = tmp_path / "list.txt"
-    names.write_text("in/a/01.png\nin/a/missing.png\n")
+    names.write_text("in/a/01.png\nin/a/missing.png\n", encoding="utf-8")
     first, second = rows(batch(names, tmp_path / "out", model=tiny_file, workers=1).out)
     assert (first["label"], second["label"]) == ("1", None)
     assert "nothing at" in second["error"]
@@ -391,7 +392,7 @@ def test_headers_of_csv(tiny_file, tmp_path):
         (row,) = rows(batch(path, tmp_path / str(number), model=tiny_file, workers=1).out)
         assert row["label"] == (None if number == 3 else "3")
     for header in (cells, "label,pixel1", ",".join(f"pixel{i}" for i in range(784, 0, -1))):
-        path.write_text(f"{header}\n{cells}\n")
+        path.write_text(f"{header}\n{cells}\n", encoding="utf-8")
         with pytest.raises(MalformedFile, match="does not name the pixels"):
             batch(path, tmp_path / "no", model=tiny_file, workers=1)
 

@@ -26,8 +26,8 @@ yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
-NGINX = (DEPLOY / "nginx.conf").read_text()
-COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+NGINX = (DEPLOY / "nginx.conf").read_text(encoding="utf-8")
+COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
 REPLICAS = [service for name, service in COMPOSE.items() if name.startswith("replica-")]
 DRAIN_S = server._options(Settings())["timeout_graceful_shutdown"]
 TOKEN = "INKDIGIT_TOKEN"
@@ -37,7 +37,7 @@ UNITS = {"": 1, "ms": 0.001, "s": 1, "k": 2**10, "m": 2**20, "g": 2**30, "Mi": 2
 
 def documents(name: str) -> dict[str, dict[str, Any]]:
     """The documents of a manifest by their kind."""
-    return {document["kind"]: document for document in yaml.safe_load_all((DEPLOY / name).read_text())}
+    return {document["kind"]: document for document in yaml.safe_load_all((DEPLOY / name).read_text(encoding="utf-8"))}
 
 
 KUBERNETES = documents("kubernetes/inkdigit.yaml")
@@ -55,8 +55,10 @@ each_container = pytest.mark.parametrize("container", [container for _, containe
 
 
 def serve(words: list[str]) -> dict[str, Any]:
-    """The options of `inkdigit serve`; an error if it does not accept these words."""
-    return typer.main.get_command(app).commands["serve"].make_context("serve", list(words)).params
+    """The options of the command; an error if it is not `serve`, or does not accept them."""
+    command, *options = words
+    assert command == "serve"
+    return typer.main.get_command(app).commands[command].make_context(command, options).params
 
 
 def number(text: str) -> float:
@@ -103,7 +105,9 @@ def test_a_wrong_field_deep_inside_a_document_of_kserve_is_found():
 def test_compose_is_valid(tmp_path):
     assert needed(lambda: validate.compose_problems(DEPLOY / "compose.yaml")) == []
     wrong = tmp_path / "compose.yaml"
-    wrong.write_text((DEPLOY / "compose.yaml").read_text().replace("read_only:", "readonly:"))
+    wrong.write_text(
+        (DEPLOY / "compose.yaml").read_text(encoding="utf-8").replace("read_only:", "readonly:"), encoding="utf-8"
+    )
     assert validate.compose_problems(wrong)
 
 
@@ -144,7 +148,7 @@ def test_a_pod_has_the_time_to_finish_its_requests(pod, container):
 
 @each_pod
 def test_a_pod_may_do_nothing_that_it_need_not(pod, container):
-    user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    user = re.search(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
     assert user
     assert pod["securityContext"] == {
         "runAsNonRoot": True,
@@ -202,7 +206,11 @@ def test_the_metric_of_the_queue_is_one_of_the_service_and_the_rule_of_the_adapt
     name = QUEUE["spec"]["metrics"][1]["pods"]["metric"]["name"]
     assert re.search(rf"^{name} 0\.0$", Counts().text().decode(), re.MULTILINE)
     assert int(QUEUE["spec"]["metrics"][1]["pods"]["target"]["averageValue"]) < defaults.QUEUE
-    comment = [line for line in (DEPLOY / "kubernetes/hpa-queue.yaml").read_text().splitlines() if line[:3] == "#  "]
+    comment = [
+        line
+        for line in (DEPLOY / "kubernetes/hpa-queue.yaml").read_text(encoding="utf-8").splitlines()
+        if line[:3] == "#  "
+    ]
     text = "\n".join(line.removeprefix("#") for line in comment if "kubectl" not in line)
     (rule,) = yaml.safe_load(text)["rules"]
     assert rule["seriesQuery"].startswith(f"{name}{{")
@@ -223,7 +231,7 @@ def test_the_inference_service_uses_the_runtime_and_names_the_model_that_is_ther
     assert supported.items() >= model["modelFormat"].items()
     assert [model["protocolVersion"]] == spec["protocolVersions"] == ["v2"]
     assert spec["containers"][0]["name"] == "kserve-container"
-    text = (DEPLOY / "kserve/inkdigit.yaml").read_text()
+    text = (DEPLOY / "kserve/inkdigit.yaml").read_text(encoding="utf-8")
     assert f"/v2/models/{Recognizer.load(Settings().models[0]).name}/infer" in text
     assert any(route.startswith("/v2/models/") and route.endswith("/infer") for route in ROUTES)
 
@@ -305,7 +313,7 @@ def readme_block(first: str) -> str:
 
 
 def readme() -> str:
-    return (DEPLOY / "README.md").read_text()
+    return (DEPLOY / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_readme_names_every_file_and_files_that_there_are():

@@ -129,7 +129,7 @@ def test_so_is_that_of_a_cluster():
 
 def _is_gone(pid: int) -> bool:
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except OSError:
         return True
     return state == "Z"
@@ -152,9 +152,10 @@ def test_the_processes_end_when_their_parent_is_killed(tmp_path):
         "    def __call__(self, job):\n"
         "        print(os.getpid(), flush=True); time.sleep(60)\n"
         "if __name__ == '__main__':\n"
-        "    list(Local(2).run(Slow, range(2)))\n"
+        "    list(Local(2).run(Slow, range(2)))\n",
+        encoding="utf-8",
     )
-    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, encoding="utf-8")
     assert parent.stdout is not None
     children = [int(parent.stdout.readline()) for _ in range(2)]
     parent.kill()

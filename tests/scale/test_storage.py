@@ -81,7 +81,7 @@ def test_a_shard_of_a_bucket_is_read_from_the_middle(tiny_file, tmp_path):
 def test_a_picture_that_was_deleted_is_a_row(tiny_file, tmp_path):
     write("some/1.png", DIGITS[1])
     names = tmp_path / "list.txt"
-    names.write_text("s3://forms/some/1.png\ns3://forms/some/2.png\n")
+    names.write_text("s3://forms/some/1.png\ns3://forms/some/2.png\n", encoding="utf-8")
     found = rows(batch(names, tmp_path / "out", model=tiny_file, workers=1).out)
     assert found[0]["label"] == "1"
     assert found[1]["error"] == "There is nothing at s3://forms/some/2.png."
@@ -91,7 +91,7 @@ def test_the_address_of_a_bucket_is_not_part_of_the_job(tiny_file, tmp_path):
     out = tmp_path / "out"
     batch("s3://forms/pictures", out, model=tiny_file, workers=1)
     assert batch("S3://forms/pictures/", out, model=tiny_file, workers=1).done == 0
-    assert "127.0.0.1" not in (out / "_manifest/job.json").read_text()
+    assert "127.0.0.1" not in (out / "_manifest/job.json").read_text(encoding="utf-8")
 
 
 def test_lists_in_a_bucket_and_odd_keys(tiny_file, tmp_path):

@@ -52,7 +52,7 @@ class Served:
         """Seconds of processor time that it has taken, whatever else the machine does; 0 where there is no /proc."""
         if not Path("/proc/self/stat").exists():
             return 0.0
-        text = Path(f"/proc/{self.process.pid}/stat").read_text()
+        text = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="utf-8")
         user, system = text.rpartition(")")[2].split()[11:13]
         return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
@@ -80,7 +80,7 @@ def start(*options: object, env: dict[str, str] | None = None, cwd: Path | None 
         cwd=cwd,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
     )
     served = Served("", process, [])
     Thread(target=_listen, args=(served,), daemon=True).start()  # a full pipe would stop it

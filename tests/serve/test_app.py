@@ -48,7 +48,7 @@ def files(tmp_path_factory: pytest.TempPathFactory, seven: bytes) -> list[Path]:
 def printed(files: list[Path]) -> dict[Path, dict]:
     """What `predict --json` prints of each file."""
     command = [sys.executable, "-m", "inkdigit", "predict", "--json", *map(str, files)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     return dict(zip(files, map(json.loads, done.stdout.splitlines()), strict=True))
 
 

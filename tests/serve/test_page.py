@@ -325,7 +325,7 @@ def test_it_shows_how_each_digit_is_drawn(page):
 
 
 def test_its_glyphs_are_those_of_the_package():
-    shown = re.findall(r'^  "(.*)",$', (WEB / "glyphs.js").read_text(), re.MULTILINE)
+    shown = re.findall(r'^  "(.*)",$', (WEB / "glyphs.js").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(shown) == 10
     assert all(glyph in DIGIT_GLYPHS[digit] for digit, glyph in enumerate(shown))
 
@@ -563,7 +563,7 @@ _PAPER = "Number(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)
 def test_axe_finds_nothing_to_mend(other_page):
     axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
     page = other_page
-    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
 
     def check() -> None:
         for scheme, only in (("light", {}), ("dark", {"runOnly": ["color-contrast"]})):  # the rest is the same
@@ -838,7 +838,7 @@ def test_number_mode_fits_a_phone(phone):
 
 def test_axe_finds_nothing_to_mend_in_number_mode(page):
     axe = pytest.importorskip("axe_playwright_python", reason="axe-core is not installed")
-    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text())
+    page.evaluate((Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8"))
 
     def check() -> None:
         for scheme in ("light", "dark"):

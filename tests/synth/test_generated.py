@@ -97,7 +97,7 @@ CHILDREN = Path(f"/proc/self/task/{os.getpid()}/children")
 @pytest.mark.skipif(not CHILDREN.exists(), reason="this system does not list the children of a process")
 def test_an_interruption_leaves_no_process_behind():
     def children() -> set[str]:
-        return set(CHILDREN.read_text().split())
+        return set(CHILDREN.read_text(encoding="utf-8").split())
 
     def press() -> None:
         while len(children() - before) < 2:
@@ -126,10 +126,15 @@ def test_only_digits_can_be_drawn(classes, kind):
         check_digits(Dataset("others", classes, Part(DIGITS.images[:2], np.zeros(2, np.int64)), prepare=kind))
 
 
-def test_a_process_whose_parent_was_killed_draws_no_further(tmp_path):
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_process_draws_as_long_as_its_parent_lives(tmp_path, stays):
     np.savez(tmp_path / generated.GIVEN, images=DIGITS.images, labels=DIGITS.labels)
-    (tmp_path / generated.PLAN).write_text(json.dumps({"seed": 0, "blocks": [("drawn", 0, 1)]}))
-    generated.draw_blocks(tmp_path, 0, 1, parent=-1)
-    assert not list(tmp_path.glob("*.made.npz"))
-    generated.draw_blocks(tmp_path, 0, 1, parent=os.getppid())
-    assert [path.name for path in tmp_path.glob("*.made.npz")] == ["0.made.npz"]
+    blocks = [("drawn", i, 1) for i in range(1 if stays else 20_000)]  # minutes
+    (tmp_path / generated.PLAN).write_text(json.dumps({"seed": 0, "blocks": blocks}), encoding="utf-8")
+    process = generated._begin(tmp_path, 0, 1)
+    if stays:
+        assert process.wait(60) == 0
+    assert process.stdin is not None
+    process.stdin.close()  # as when this process is killed
+    assert process.wait(60) == (0 if stays else 1)
+    assert (tmp_path / "0.made.npz").exists() or not stays

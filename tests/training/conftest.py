@@ -126,7 +126,7 @@ def write_small_report(job: results.Job, state: loop.State, *_: object, **__: ob
         "recipe": {"data": job.dataset.name},
         "model": {"parameters": sum(weights.numel() for weights in state.net.parameters())},
     }
-    (job.folder / runs.REPORT).write_text(json.dumps(report))
+    (job.folder / runs.REPORT).write_text(json.dumps(report), encoding="utf-8")
     np.savez(job.folder / runs.PREDICTIONS, probs=probs, labels=part.labels)
 
 
@@ -152,7 +152,7 @@ def ray_processes() -> list[int]:
     parents, names = {}, {}
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
-            stat = (entry / "stat").read_text()
+            stat = (entry / "stat").read_text(encoding="utf-8")
             parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
             names[int(entry.name)] = (entry / "cmdline").read_bytes().split(b"\0")[0]
 

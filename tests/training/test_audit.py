@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_issues(tmp_path, drawn):
     texts = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         made = audit.audit(drawn, recipe=tiny(epochs=1), folds=2, seed=seed, out=tmp_path / name)
-        texts.append((made.folder / page.ISSUES).read_text())
+        texts.append((made.folder / page.ISSUES).read_text(encoding="utf-8"))
     assert texts[0] == texts[1] != texts[2]
 
 
@@ -147,7 +147,7 @@ def test_an_empty_page_is_an_error(drawn):
 
 
 def test_what_would_fail_after_the_training_fails_before_it(tmp_path, drawn, monkeypatch, lines, log):
-    (tmp_path / "taken.txt").write_text("taken")
+    (tmp_path / "taken.txt").write_text("taken", encoding="utf-8")
     with pytest.raises(OutputError, match="is taken"):
         audit.audit(drawn, recipe=READER, out=tmp_path, log=log)
     monkeypatch.setitem(sys.modules, "jinja2", None)

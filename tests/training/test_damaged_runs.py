@@ -221,7 +221,7 @@ def test_a_checkpoint_without_a_checksum_is_read(stopped):
     ],
 )
 def test_a_run_with_a_damaged_file_is_an_error_in_one_line(drawn, stopped, file, content):
-    (stopped / file).write_text(content)
+    (stopped / file).write_text(content, encoding="utf-8")
     with pytest.raises((DataError, UsageError), match=file) as caught:
         run.resume(stopped, data=drawn, device="cpu")
     assert len(str(caught.value)) < 1000
@@ -230,7 +230,7 @@ def test_a_run_with_a_damaged_file_is_an_error_in_one_line(drawn, stopped, file,
 @pytest.mark.parametrize("field", ["started", "commit", "libraries", "data", "threads", "teacher"])
 @pytest.mark.parametrize("value", [-1, [], {"x": 1}, 10**9])
 def test_env_json_is_checked_before_anything_is_trained(drawn, stopped, field, value):
-    about = json.loads((stopped / runs.ENVIRONMENT).read_text())
-    (stopped / runs.ENVIRONMENT).write_text(json.dumps({**about, field: value}))
+    about = json.loads((stopped / runs.ENVIRONMENT).read_text(encoding="utf-8"))
+    (stopped / runs.ENVIRONMENT).write_text(json.dumps({**about, field: value}), encoding="utf-8")
     with pytest.raises(DataError, match=rf"env\.json cannot be read \({field}"):
         run.resume(stopped, data=drawn)

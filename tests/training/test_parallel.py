@@ -45,7 +45,7 @@ def test_two_workers_compute_what_one_process_does(drawn, tmp_path):
     recipe = tiny(batch_norm=False, batch=33, epochs=2, rotate_deg=10, validation=0.25, optimizer="muon", ema_decay=0.9)
     alone = run.train(recipe, data=drawn, out=tmp_path / "alone", device="cpu")
     both = run.train(recipe, data=drawn, out=tmp_path / "both", device="cpu", engine="ray", workers=2)
-    about = json.loads((both.folder / runs.ENVIRONMENT).read_text())
+    about = json.loads((both.folder / runs.ENVIRONMENT).read_text(encoding="utf-8"))
     assert (about[WORKERS], about["threads"]) == (2, 1)
     for ours, theirs in zip(read_rows(both.folder / runs.METRICS), read_rows(alone.folder / runs.METRICS), strict=True):
         for name in ("epoch", "step", "learning_rate", "train_loss", "train_accuracy", "validation_loss"):
@@ -96,8 +96,8 @@ def test_a_run_goes_on_with_the_workers_that_it_began_with(drawn, tmp_path):
         run.train(tiny(), data=drawn, out=tmp_path / "out", device="cpu", on_tick=stop_at(1))
     with pytest.raises(UsageError, match="was begun without workers"):
         run.resume(tmp_path / "out", data=drawn, engine="ray", workers=2)
-    about = json.loads((tmp_path / "out" / runs.ENVIRONMENT).read_text())
-    (tmp_path / "out" / runs.ENVIRONMENT).write_text(json.dumps({**about, WORKERS: 2}))
+    about = json.loads((tmp_path / "out" / runs.ENVIRONMENT).read_text(encoding="utf-8"))
+    (tmp_path / "out" / runs.ENVIRONMENT).write_text(json.dumps({**about, WORKERS: 2}), encoding="utf-8")
     expected = r"was begun with 2 workers\. Expected: --engine ray --workers 2"
     with pytest.raises(UsageError, match=expected):
         run.resume(tmp_path / "out", data=drawn)

@@ -136,7 +136,7 @@ def test_the_default_recipe_is_bundled():
 
 
 def test_a_recipe_is_found_by_path_and_by_run_directory(tmp_path):
-    (tmp_path / "recipe.toml").write_text("epochs = 7\n")
+    (tmp_path / "recipe.toml").write_text("epochs = 7\n", encoding="utf-8")
     assert Recipe.load(tmp_path).epochs == 7
     assert Recipe.load(tmp_path / "recipe.toml").name == "recipe"
 
@@ -316,12 +316,13 @@ def test_residual_units_have_same_padding_and_pool_last():
     ],
 )
 def test_toml_that_is_too_deep_or_too_long_is_an_error_at_once(tmp_path, text):
-    (tmp_path / "r.toml").write_text(text, errors="surrogateescape")
+    (tmp_path / "r.toml").write_text(text, errors="surrogateescape", encoding="utf-8")
     with pytest.raises(UsageError, match=r"r\.toml is not a TOML file: ") as caught:
         Recipe.load(tmp_path / "r.toml")
     assert len(str(caught.value)) < 400
 
 
+@pytest.mark.posix
 def test_a_file_without_an_end_is_not_a_recipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(UsageError, match="There is no recipe"):

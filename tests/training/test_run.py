@@ -151,12 +151,12 @@ def test_a_run_called_like_a_bundled_model_answers_with_its_own(finished, tmp_pa
 
 
 def test_an_out_that_is_taken_is_left_alone(drawn, tmp_path):
-    (tmp_path / "thesis.tex").write_text("mine")
+    (tmp_path / "thesis.tex").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="is taken") as caught:
         run.train(tiny(), data=drawn, out=tmp_path)
     assert caught.value.exit_code == 9
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-    assert (tmp_path / "thesis.tex").read_text() == "mine"
+    assert (tmp_path / "thesis.tex").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_run_can_be_resumed_from_any_folder(tmp_path, monkeypatch, only_traini
     np.savez(tmp_path / "d.npz", X=part.images, y=part.labels)
     monkeypatch.chdir(tmp_path)
     run.train(tiny(epochs=1), data="d.npz", out="run", device="cpu")
-    assert json.loads(Path("run/env.json").read_text())["data"]["source"] == str(tmp_path / "d.npz")
+    assert json.loads(Path("run/env.json").read_text(encoding="utf-8"))["data"]["source"] == str(tmp_path / "d.npz")
     Path("run/DONE").unlink()
     monkeypatch.chdir("/")
     run.resume(tmp_path / "run", device="cpu")

@@ -160,9 +160,9 @@ def test_anything_else_in_the_way_is_an_error_before_anything_is_trained(go, dra
     other.train.images[0] = 0
     run.train(tiny(epochs=1), data=other, out="data/s1", seed=1, device="cpu")
     Path("thesis/s1").mkdir(parents=True)
-    Path("thesis/s1/thesis.tex").write_text("mine")
+    Path("thesis/s1/thesis.tex").write_text("mine", encoding="utf-8")
     Path("file").mkdir()
-    Path("file/s1").write_text("mine")
+    Path("file/s1").write_text("mine", encoding="utf-8")
     trained.clear()
     for name in ("recipe", "seed", "data", "thesis", "file"):
         with pytest.raises(OutputError, match=f"{name}/s1 is taken") as caught:
@@ -183,7 +183,7 @@ def test_a_folder_of_seeds_is_of_one_recipe_and_no_seed_is_forgotten(go):
         go(7, out="out", recipe=tiny(epochs=2))
     with pytest.raises(OutputError, match=r"out holds other seeds too\. Received: 0\. Name them all: --seeds 0-2\."):
         go(1, 2, out="out")
-    (Path("out") / runs.SEEDS).write_text("{")
+    (Path("out") / runs.SEEDS).write_text("{", encoding="utf-8")
     with pytest.raises(DataError, match="not a summary of seeds"):
         go(0, 1, out="out")
     (Path("out") / runs.SEEDS).write_bytes(before)

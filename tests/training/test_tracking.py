@@ -91,7 +91,7 @@ def logged(folder: Path, place: str) -> dict[str, str]:
     """A run of three epochs that is stopped after two of them and resumed; its names in the places."""
     with pytest.raises(KeyboardInterrupt):
         run.train(tiny(epochs=3), data=drawn_digits(), out=folder, on_epoch=stop, log_to=place)
-    names = json.loads((folder / runs.ENVIRONMENT).read_text())["logged"]
+    names = json.loads((folder / runs.ENVIRONMENT).read_text(encoding="utf-8"))["logged"]
     run.resume(folder, data=drawn_digits())
     return names
 
@@ -111,7 +111,7 @@ def test_tensorboard_reads_one_run_with_every_epoch_once(tmp_path):
     assert [(point.step, point.value) for point in events.Scalars("train_loss")] == expected(
         tmp_path / "run", "train_loss"
     )
-    report = json.loads((tmp_path / "run" / runs.REPORT).read_text())
+    report = json.loads((tmp_path / "run" / runs.REPORT).read_text(encoding="utf-8"))
     assert events.Scalars("test_accuracy")[-1].value == pytest.approx(report["accuracy"])
     assert len(events.Scalars("epoch")) == 3
     (text,) = events.Tensors("recipe/text_summary")

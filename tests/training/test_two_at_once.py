@@ -45,7 +45,7 @@ run.train(tiny(epochs=3, batch=20), data=drawn_digits(), out=Path(sys.argv[2]), 
 def training(out: Path) -> Iterator[None]:
     """Another process is in the middle of a training into `out`; at the end of the block it is killed."""
     words = [sys.executable, "-c", TRAIN, str(Path(__file__).parents[2]), str(out)]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8") as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "in the middle\n"
         yield

@@ -37,7 +37,7 @@ def start() -> Recipe:
 @pytest.fixture
 def space_file(tmp_path: Path) -> Path:
     path = tmp_path / "space.toml"
-    path.write_text(SPACE)
+    path.write_text(SPACE, encoding="utf-8")
     return path
 
 

@@ -56,7 +56,7 @@ CONTENT = Content(
 
 def page(content: Content, tmp_path) -> str:
     write_page(tmp_path / "study.html", content)
-    return (tmp_path / "study.html").read_text()
+    return (tmp_path / "study.html").read_text(encoding="utf-8")
 
 
 def test_all_trials_are_on_the_page_with_their_state(tmp_path):

@@ -67,6 +67,7 @@ def test_each_training_reports_its_epochs_and_its_end(trainings, train_all):
     assert multiprocessing.active_children() == []
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("train_all", ["local", pytest.param("ray", marks=pytest.mark.slow)], indirect=True)
 def test_a_worker_that_dies_loses_one_training_and_several_in_a_row_are_an_error(trainings, train_all, monkeypatch):
     monkeypatch.setattr(pool, "MAX_DEATHS_IN_A_ROW", 2)  # a process of Ray takes seconds to start

@@ -19,7 +19,7 @@ START = Recipe(name="start")
 
 def read(text: str, tmp_path, start: Recipe = START) -> Space:
     path = tmp_path / "space.toml"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return Space.load(path, start)
 
 
@@ -193,6 +193,7 @@ def test_toml_that_is_too_deep_or_too_long_is_rejected_at_once(tmp_path):
         assert len(message) < 400, text[:30]
 
 
+@pytest.mark.posix
 def test_a_file_without_an_end_is_not_a_space(tmp_path):
     os.mkfifo(tmp_path / "pipe.toml")
     with pytest.raises(UsageError, match="not a regular file"):
@@ -200,7 +201,7 @@ def test_a_file_without_an_end_is_not_a_space(tmp_path):
 
 
 def test_a_name_is_not_the_path_of_a_space(tmp_path):
-    (tmp_path / "mine.toml").write_text("learning_rate = { low = 0.1, high = 0.2 }")
+    (tmp_path / "mine.toml").write_text("learning_rate = { low = 0.1, high = 0.2 }", encoding="utf-8")
     assert Space.load(None, Recipe(name=str(tmp_path / "mine"))).describe() == Space.load(None, START).describe()
 
 

@@ -83,7 +83,7 @@ def test_a_storage_that_cannot_be_opened_is_one_error_without_its_password(url):
 
 
 def test_a_file_that_is_not_a_database_is_one_error(tmp_path):
-    (tmp_path / DATABASE).write_text("no database" * 100)
+    (tmp_path / DATABASE).write_text("no database" * 100, encoding="utf-8")
     with pytest.raises(UsageError, match="file is not a database"):
         opened(tmp_path)
 

@@ -114,6 +114,7 @@ def test_a_damaged_study_is_rejected_in_one_line(stored, tmp_path):
         assert "\n" not in message, damage
 
 
+@pytest.mark.posix
 def test_a_pipe_or_a_directory_is_not_a_study(tmp_path):
     os.mkfifo(tmp_path / DATABASE)
     with pytest.raises(MalformedFile, match="This is not a study"):

@@ -64,7 +64,7 @@ def test_a_search_writes_a_winner_that_train_reads_and_a_page(run, start, in_tur
     assert tuned.best > (tuned.start or 0)
     assert winner.learning_rate == best.params["learning_rate"]
     assert winner.name == "tiny-tuned"
-    header = (tuned.folder / WINNER).read_text()
+    header = (tuned.folder / WINNER).read_text(encoding="utf-8")
     assert f"# Trial {best.number} of a search of 6 trials from tiny." in header
     assert f"# {tuned.verdict}" in header
 
@@ -74,7 +74,7 @@ def test_a_search_writes_a_winner_that_train_reads_and_a_page(run, start, in_tur
     ]
     assert {t.recipe.epochs for t in full} == {start.epochs}
     assert tuned.comparison.images == 24
-    page = (tuned.folder / PAGE).read_text()
+    page = (tuned.folder / PAGE).read_text(encoding="utf-8")
     assert tuned.verdict in page
     assert "60 of 100 images, 2 epochs" in page
     assert any(line.startswith("Trial 0") and "(the start)" in line for line in lines)
@@ -124,7 +124,7 @@ def test_a_search_that_is_stopped_in_its_trials_or_its_comparison_continues(run,
 
 @pytest.mark.usefixtures("local_ray")
 def test_a_search_that_was_begun_here_goes_on_on_a_cluster_and_the_reverse(run, in_turn, space_file):
-    space_file.write_text(space_file.read_text().replace("epochs = 2", "epochs = 1"))
+    space_file.write_text(space_file.read_text(encoding="utf-8").replace("epochs = 2", "epochs = 1"), encoding="utf-8")
     run(trials=2)
     here = len(in_turn)
     there = run(trials=4, engine="ray", jobs=1)
@@ -158,18 +158,19 @@ def test_a_start_outside_the_space_is_a_trial_too(run, start, tmp_path):
     first = study(tuned.folder).trials[0]
     assert first.params == {"filters": "[4, 8]"}
     assert tuned.start == first.value
-    assert "0.5" in (tmp_path / "out" / PAGE).read_text()
+    assert "0.5" in (tmp_path / "out" / PAGE).read_text(encoding="utf-8")
 
 
 def test_impossible_trials_are_pruned_with_the_reason(run, tmp_path, in_turn, lines, log):
     space = tmp_path / "deep.toml"
     space.write_text(
         "filters = { choices = [[4, 8], [4, 4, 4, 4, 4, 4]] }\npadding = { choices = ['same', 'valid'] }\n"
-        "kernel = { choices = [3, 4] }\n[budget]\nepochs = 1"
+        "kernel = { choices = [3, 4] }\n[budget]\nepochs = 1",
+        encoding="utf-8",
     )
     with pytest.raises(UsageError, match="kernel = 4 does not go"):
         run(space=space)
-    space.write_text(space.read_text().replace("[3, 4]", "[3, 5]"))
+    space.write_text(space.read_text(encoding="utf-8").replace("[3, 4]", "[3, 5]"), encoding="utf-8")
     tuned = run(space=space, trials=8, log=log)
     reasons = [trial.user_attrs.get(REASON, "") for trial in study(tuned.folder).trials]
     assert sum("leaves nothing of the image" in reason for reason in reasons) >= 1
@@ -179,12 +180,15 @@ def test_impossible_trials_are_pruned_with_the_reason(run, tmp_path, in_turn, li
 
 def test_fields_that_do_not_go_together_are_pruned_before_they_are_trained(run, tmp_path, in_turn):
     space = tmp_path / "mixed.toml"
-    space.write_text("kernel = { choices = [3, 5] }\nkeep = { choices = ['last', 'best'] }\n[budget]\nepochs = 1")
+    space.write_text(
+        "kernel = { choices = [3, 5] }\nkeep = { choices = ['last', 'best'] }\n[budget]\nepochs = 1", encoding="utf-8"
+    )
     start = Recipe(name="bare", filters=(4, 8), head="global_max", batch=32, precision="float32")
     with pytest.raises(UsageError, match="keep = best does not go with the recipe bare"):
         run(recipe=start, space=space)
     space.write_text(
-        "filters = { choices = [[4, 8], [4, 4, 4]] }\nkernel = { choices = [[3, 3], 5] }\n[budget]\nepochs = 1"
+        "filters = { choices = [[4, 8], [4, 4, 4]] }\nkernel = { choices = [[3, 3], 5] }\n[budget]\nepochs = 1",
+        encoding="utf-8",
     )
     tuned = run(recipe=start.change({"kernel": 5}), space=space, trials=8)
     trials = study(tuned.folder).trials
@@ -272,7 +276,7 @@ def test_another_search_in_the_same_directory_is_an_error(run, start, space_file
         run(trials=1, seed=5)
     with pytest.raises(UsageError, match="another data set"):
         run(trials=1, data="sklearn-digits")
-    space_file.write_text("learning_rate = { low = 1e-3, high = 1e-2 }")
+    space_file.write_text("learning_rate = { low = 1e-3, high = 1e-2 }", encoding="utf-8")
     with pytest.raises(UsageError, match=r"another space. Expected: learning_rate: 0.001 to 0.1"):
         run(trials=1)
 
@@ -298,7 +302,7 @@ def test_without_a_name_a_new_directory_is_made_under_runs(run, tmp_path, monkey
 
 def test_obstacles_are_errors_before_anything_is_trained(run, tmp_path, in_turn):
     (tmp_path / "taken").mkdir()
-    (tmp_path / "taken" / "thesis.tex").write_text("mine")
+    (tmp_path / "taken" / "thesis.tex").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="taken is taken"):
         run(out=tmp_path / "taken")
     with pytest.raises(UsageError, match="cannot be opened"):
@@ -322,15 +326,15 @@ def test_a_directory_that_changes_before_it_is_locked(run, start, tmp_path, in_t
 
     def create_and_wait(*arguments, **options):
         folder = create(*arguments, **options)
-        (out / left).write_text(start.change({"name": "other"}).to_toml())
+        (out / left).write_text(start.change({"name": "other"}).to_toml(), encoding="utf-8")
         return folder
 
     monkeypatch.setattr(runs, "create", create_and_wait)
     if left == START:
         run(trials=1)
-        assert 'name = "tiny"' in (out / START).read_text()
+        assert 'name = "tiny"' in (out / START).read_text(encoding="utf-8")
     else:
         with pytest.raises(OutputError, match="is taken"):
             run(trials=1)
-        assert 'name = "other"' in (out / left).read_text()
+        assert 'name = "other"' in (out / left).read_text(encoding="utf-8")
     assert len(in_turn) == (left == START)

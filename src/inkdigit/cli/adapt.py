@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.device import Device
 from inkdigit.cli.outputs import Force, check_new
 from inkdigit.cli.own import Net, build_of
 from inkdigit.errors import UsageError
@@ -33,6 +34,7 @@ def adapt(
     ] = "auto",
     steps: Annotated[int | None, typer.Option(help="Steps of training; default: 120.")] = None,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
+    device: Device = "auto",
     net: Net = None,
     force: Force = False,
 ) -> None:
@@ -53,6 +55,7 @@ def adapt(
             replay=replay,
             steps=adapting.STEPS if steps is None else steps,
             seed=seed,
+            device=device,
             net=build_of(net),
             log=talk.note,
             on_tick=bar,

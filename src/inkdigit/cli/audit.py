@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.device import Device
 
 if TYPE_CHECKING:
     from inkdigit.training.audit import Audited
@@ -24,6 +25,7 @@ def audit(
     seed: Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="The directory to write; by default a new one in audits/.")] = None,
     top: Annotated[int, typer.Option(help="How many labels, and how many copies, the page shows.")] = 200,
+    device: Device = "auto",
 ) -> None:
     """Find labels that are likely wrong and images that repeat another, and write a page to look through.
 
@@ -33,7 +35,7 @@ def audit(
         with talk.requiring("An audit needs"):
             from inkdigit.training.audit import audit as audit_data
         audited = audit_data(
-            source, recipe=recipe, folds=folds, seed=seed, out=out, top=top, log=talk.note, on_tick=bar
+            source, recipe=recipe, folds=folds, seed=seed, out=out, top=top, device=device, log=talk.note, on_tick=bar
         )
     _print(audited)
 

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import groupby, takewhile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -99,10 +100,17 @@ def table(rows: Sequence[Sequence[str]], *, left: int) -> None:
 def next_steps(*commands: list[str]) -> None:
     """End a long command with the likely next ones."""
     note("\nNext:")
-    own_path = os.path.relpath(sys.argv[0])  # in a fresh checkout the command is in .venv, and not on the PATH
-    program = own_path if not shutil.which("inkdigit") and own_path.startswith(".venv") else "inkdigit"
+    program = _program()
     for command, *words in commands:
         note(f"  {_line([program if command == 'inkdigit' else command, *words])}")
+
+
+def _program() -> str:
+    """The command as it can be called from here: in a fresh checkout it is in .venv, and not on the PATH."""
+    own = Path(sys.argv[0]).absolute()
+    if shutil.which("inkdigit") or not own.is_relative_to(Path.cwd() / ".venv"):
+        return "inkdigit"
+    return str(own.relative_to(Path.cwd()))
 
 
 def _line(words: list[str]) -> str:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.device import Device
 from inkdigit.cli.outputs import Force, check_new
 from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
+from inkdigit.files import write_atomic, writing
 from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ class Where:
     log_to: tuple[str, ...] = ()
 
 
+EXAMPLES = Path("examples")  # in the sources; a wheel has none
+DRAWN = "first-run-digits"  # beside the run: what is read where there are no examples
 LINE = "line"  # what trains the reader of whole numbers
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Seed = Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")]
 Workers = Annotated[int | None, typer.Option(help="With --engine ray: processes that share each batch of one run.")]
 LogTo = Annotated[list[str] | None, typer.Option(metavar="PLACE", help="Log also to tensorboard, mlflow or wandb.")]
@@ -163,7 +166,10 @@ def kaggle(
 
 
 def first_run(
-    examples: Annotated[Path, typer.Argument(help="The folder of example images.")] = Path("examples"),
+    examples: Annotated[
+        Path | None,
+        typer.Argument(help="The folder of example images; default: examples, or ten digits that are drawn."),
+    ] = None,
 ) -> None:
     """Train `fast` on MNIST, or on scikit-learn's digits if MNIST is missing, and read the example images.
 
@@ -179,9 +185,32 @@ def first_run(
     run = _train(recipe, Where(), data=dataset)
     _print_run(run, next_steps=False)
     small = dataset.name == SKLEARN_DIGITS  # a model of these few cannot read photographs
+    examples = examples or (EXAMPLES if EXAMPLES.is_dir() else _draw_examples(run.folder.with_name(DRAWN)))
     talk.note(f"\nThe images in {examples}, read by {'the bundled model' if small else 'the new model'}:")
     predict([examples], model="default" if small else str(run.folder))
     talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
+
+
+def _draw_examples(folder: Path) -> Path:
+    """A folder with a drawn digit of each class, dark on paper, as PNG files.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    from io import BytesIO
+
+    import numpy as np
+    from PIL import Image
+
+    from inkdigit.synth.drawn import digit
+
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for label in range(10):
+        ink, file = digit(label, rng=np.random.default_rng(label), size_px=112), BytesIO()
+        Image.fromarray((235 - ink * 0.75).astype(np.uint8)).save(file, "PNG")
+        write_atomic(folder / f"{label}.png", file.getvalue())
+    return folder
 
 
 def _is_line(run: str) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
+from inkdigit.cli.device import Device
 
 if TYPE_CHECKING:
     from inkdigit.tuning.tune import Tuned
@@ -23,12 +24,15 @@ def tune(
     storage: Annotated[
         str | None, typer.Option(metavar="URL", help="The database of the study; default: study.db in the directory.")
     ] = None,
-    jobs: Annotated[int | None, typer.Option(min=1, help="Processes at once; default: one for each processor.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Processes at once; default: one for each core; on a GPU, one.")
+    ] = None,
     data: Annotated[str | None, typer.Option(help="SOURCE to train on; default: the recipe's data.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="The directory of the search; if it has a search, that one continues.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed, in place of the recipe's.")] = None,
+    device: Device = "auto",
     engine: Annotated[str, typer.Option(help="local: processes of this machine. ray: of a cluster.")] = "local",
     address: Annotated[
         str | None, typer.Option(metavar="HOST:PORT", help="The cluster; by default Ray is started here.")
@@ -50,6 +54,7 @@ def tune(
             data=data,
             out=out,
             seed=seed,
+            device=device,
             engine=engine,
             address=address,
             log=talk.note,

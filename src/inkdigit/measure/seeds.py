@@ -176,8 +176,11 @@ def read_summary(folder: Path) -> dict[str, Any]:
 
 
 def relative(folder: Path, run: Path) -> str:
-    """The path of a run from the folder of its summary, so that both can be moved together."""
-    return Path(os.path.relpath(run, folder)).as_posix()
+    """The path of a run from the folder of its summary, so that both can be moved together; or from its drive."""
+    try:
+        return Path(os.path.relpath(run, folder)).as_posix()
+    except ValueError:  # on Windows: another drive
+        return run.absolute().as_posix()
 
 
 def resolve(folder: Path, path: str) -> Path:

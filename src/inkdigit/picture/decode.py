@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 import struct
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -263,7 +264,7 @@ def _read(path: Path) -> bytes:
             raise NotAPicture(f"{path} is a directory", expected="an image file")
         # `open` waits for the writer of a pipe, unless a flag says otherwise.
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | NOT_WAITING)) as file:
-            if NOT_WAITING:
+            if NOT_WAITING and sys.platform != "win32":
                 os.set_blocking(file.fileno(), True)
             # A device has no size and no end. To allocate MAX_BYTES for every small image would be slow.
             data = file.read(USUAL_BYTES)

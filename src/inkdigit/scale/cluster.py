@@ -96,12 +96,12 @@ def processors() -> int:
 
 
 def has_gpus(device: str) -> bool:
-    """Whether work on `device` (auto, cpu or cuda) gets a GPU for each of its processes: where the cluster has any.
+    """Whether work on `device` gets a GPU of CUDA for each of its processes: where the cluster has any.
 
     Raises:
         UsageError: it must, and the cluster has none.
     """
-    found = device != "cpu" and require_ray().cluster_resources().get("GPU", 0) >= 1
+    found = device in ("auto", "cuda") and require_ray().cluster_resources().get("GPU", 0) >= 1
     if device == "cuda" and not found:
         raise UsageError("CUDA is not available on this cluster", hint="Use --device cpu, or a cluster with GPUs.")
     return bool(found)

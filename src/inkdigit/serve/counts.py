@@ -6,7 +6,6 @@ In: requests and answers. Out: the text of `/metrics`.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -77,7 +76,7 @@ class Counts:
 
 def _forget_the_dead(folder: Path) -> None:
     """Remove the queue of processes that were killed; their other counts stay."""
-    if sys.platform == "win32":
+    if os.name == "nt":
         return  # signal 0 is Ctrl-C there
     for path in folder.glob("gauge_live*_*.db"):
         pid = int(path.stem.rpartition("_")[2])

@@ -110,7 +110,7 @@ def _run_one(config: Config, listener: socket.socket) -> None:
 
 
 def _run_several(config: Config, settings: Settings, listener: socket.socket) -> None:
-    with tempfile.TemporaryDirectory(prefix="inkdigit-metrics-") as folder:
+    with tempfile.TemporaryDirectory(prefix="inkdigit-metrics-", ignore_cleanup_errors=True) as folder:
         os.environ |= {ENVIRONMENT: settings.to_json(), counts.FOLDER: folder}
         workers = Workers(config, sockets=[listener])
         workers.run()
@@ -160,7 +160,8 @@ def _listen(host: str, port: int) -> socket.socket:
         if exc.errno == errno.EADDRNOTAVAIL:
             problem = f"{host} is not an address of this machine"
             raise UsageError(problem, hint="127.0.0.1 and 0.0.0.0 always are.") from exc
-        reason = os.strerror(exc.errno) if exc.errno else "there is no such address"
+        # Python adds the address; `os.strerror` does not know the numbers of Windows.
+        reason = (exc.strerror or "there is no such address").partition(" (while attempting")[0]
         hint = "Choose another port: --port 0 is any free one."
         raise OutputError(f"The service cannot listen at {host} port {port}: {reason}", hint=hint) from exc
 

@@ -16,6 +16,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -223,7 +224,7 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, processes: int, lo
         (folder / PLAN).write_text(json.dumps({"seed": seed, "blocks": blocks}), encoding="utf-8")
         workers = []
         for first in range(processes):
-            worker = _begin(folder, first, processes)
+            worker = stack.enter_context(_begin(folder, first, processes))
             workers.append(worker)
             stack.callback(worker.wait)  # after the kill, before the folder is removed: callbacks run in reverse order
             stack.callback(worker.kill)
@@ -242,8 +243,10 @@ def _in_processes(part: Part, blocks: list[Block], seed: int, processes: int, lo
 def _begin(folder: Path, first: int, step: int) -> subprocess.Popen[bytes]:
     """Start a process that draws every `step`-th block from the `first` one."""
     one_thread = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # the other cores are for the other processes
-    argv = [sys.executable, "-m", "inkdigit.synth.generated", str(folder), str(first), str(step), str(os.getpid())]
-    return subprocess.Popen(argv, env={**os.environ, **one_thread}, stdout=subprocess.DEVNULL)
+    argv = [sys.executable, "-m", "inkdigit.synth.generated", str(folder), str(first), str(step)]
+    # Its stdin ends when this process does.
+    environment = {**os.environ, **one_thread}
+    return subprocess.Popen(argv, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
 
 
 def _read(path: Path) -> Made:
@@ -251,13 +254,11 @@ def _read(path: Path) -> Made:
         return stored["images"], stored["labels"]
 
 
-def draw_blocks(folder: Path, first: int, step: int, *, parent: int) -> None:
-    """The work of such a process: every `step`-th block from the `first` one, as long as its `parent` runs."""
+def draw_blocks(folder: Path, first: int, step: int) -> None:
+    """The work of such a process: every `step`-th block from the `first` one."""
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     part = Part(*_read(folder / GIVEN))
     for i in range(first, len(plan["blocks"]), step):
-        if os.getppid() != parent:
-            return  # it was killed: the rest is not needed
         kind, begin, count = plan["blocks"][i]
         images, labels = draw(part, (kind, begin, count), plan["seed"])
         with (folder / f"{i}.part").open("wb") as file:
@@ -265,5 +266,15 @@ def draw_blocks(folder: Path, first: int, step: int, *, parent: int) -> None:
         (folder / f"{i}.part").rename(folder / f"{i}.made.npz")
 
 
+def _end_with_parent() -> None:
+    """End this process when its parent does, even if that was killed.
+
+    The number of the parent does not tell: in a virtual environment on Windows another program stands between them.
+    """
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
 if __name__ == "__main__":
-    draw_blocks(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), parent=int(sys.argv[4]))
+    Thread(target=_end_with_parent, daemon=True).start()
+    draw_blocks(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

@@ -55,13 +55,15 @@ def audit(
     seed: int | None = None,
     out: str | Path | None = None,
     top: int = 200,
+    device: str = "auto",
     log: Log = silent,
     on_tick: OnTick | None = None,
 ) -> Audited:
     """Look for wrong labels and repeated images in every split of `source`; the page shows `top` of each.
 
     Raises:
-        UsageError: an unknown recipe or source, folds that the data cannot be divided into, a recipe with a teacher.
+        UsageError: an unknown recipe, source or device, folds that the data cannot be divided into, a recipe with a
+            teacher.
         DataError: the data cannot be used.
         Diverged: the loss is no longer a number.
         MissingExtra: Jinja is not installed.
@@ -78,6 +80,7 @@ def audit(
             received=f"teacher = {chosen.teacher!r}",
         )
     chosen.check_described("An audit")
+    target = choose_device(device)
     require_jinja()
     dataset = as_dataset(open_for(chosen, source, log=log), log=log)  # its test split too, whatever the protocol
     train = dataset.train.readable
@@ -89,7 +92,7 @@ def audit(
         check_free(folder)  # another audit may have written here in the meantime
         division = "whole writers in each" if by_writer else "the same share of each class in each"
         how = f"recipe {chosen.name}, seed {chosen.seed}, {folds} folds, {division}"
-        results = Audit(dataset, _judge(dataset, train, known, fold_of, chosen, log=log, on_tick=on_tick), how)
+        results = Audit(dataset, _judge(dataset, train, known, fold_of, chosen, target, log=log, on_tick=on_tick), how)
         log("Looking for copies.")
         write(folder, results, top=top)
         remove_lock(folder)
@@ -102,6 +105,7 @@ def _judge(
     known: Part,
     fold_of: NDArray[np.int64],
     chosen: Recipe,
+    device: torch.device,
     *,
     log: Log,
     on_tick: OnTick | None,
@@ -110,7 +114,7 @@ def _judge(
     test = None if dataset.test is None else dataset.test.readable
     unseen = None if dataset.test is None or test is None or not len(test) else dataset.test.take(test)
     probs, test_probs = _predict_by_folds(
-        replace(dataset, train=known), unseen, fold_of, chosen, log=log, on_tick=on_tick
+        replace(dataset, train=known), unseen, fold_of, chosen, device, log=log, on_tick=on_tick
     )
     audited = [AuditedSplit("train", dataset.train, train, Doubts(known.labels, probs))]
     if dataset.test is not None and test is not None and unseen is not None:
@@ -180,6 +184,7 @@ def _predict_by_folds(
     unseen: Part | None,
     fold_of: NDArray[np.int64],
     recipe: Recipe,
+    device: torch.device,
     *,
     log: Log,
     on_tick: OnTick | None,
@@ -189,7 +194,6 @@ def _predict_by_folds(
     One temperature for all is fitted on the training images, each as the network predicts it that did not train on it.
     """
     classes = len(dataset.classes)
-    device = choose_device("auto")
     logits = torch.zeros(len(dataset.train), classes, dtype=torch.float64)
     test_logits = []
     folds = int(fold_of.max()) + 1

@@ -2,11 +2,20 @@
 
 In: the name of a device, a recipe. Out: a `torch.device`, whether to compute in bfloat16, and blocks in which PyTorch
 is deterministic or a full GPU is an error with a next step.
+
+    device   chosen by                             precision `auto`                          the same seed gives
+    cpu      cpu; auto where there is no CUDA      bfloat16 where the processor has it       the same bits, same threads
+    cuda     cuda; auto where there is one         bfloat16 where the GPU has it             the same bits, same GPU
+    mps      mps, never auto: nobody has measured  float32                                   the same bits, same machine
+
+Another device draws other random numbers: with the same seed its network is another one, as with another seed. An
+operation that PyTorch cannot repeat bit for bit is an error on every device, not a silent difference.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +28,8 @@ from inkdigit.errors import TrainingError, UsageError
 from inkdigit.training.recipe import EXTERNAL, Recipe
 
 CPU = torch.device("cpu")
+DEVICES = ("auto", "cpu", "cuda", "mps")
+DEVICE_NAMES = "auto, cpu, cuda or mps"
 OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}  # inkdigit sets the second if it is imported before PyTorch
 SPINNING = (
     "PyTorch was imported before inkdigit: its threads spin long while they wait, and beside another program a "
@@ -28,20 +39,31 @@ CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `auto`, `cpu` or `cuda` means here; warns if it is the processor and its threads would spin.
+    """The device that a name of `DEVICES` means here; warns if it is the processor and its threads would spin.
 
     Raises:
-        UsageError: another name, or CUDA where there is none.
+        UsageError: another name, or a device that this machine or this PyTorch does not have.
     """
-    if name not in ("auto", "cpu", "cuda"):
-        raise UsageError(f"Unknown device {name!r}", expected="auto, cpu or cuda")
+    if name not in DEVICES:
+        raise UsageError(f"Unknown device {name!r}", expected=DEVICE_NAMES)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
+    if name == "mps" and not torch.backends.mps.is_available():
+        hint = "Use --device cpu; MPS needs a Mac with an Apple processor and its own PyTorch."
+        raise UsageError("MPS is not available here", hint=hint)
+    if name == "mps":
+        return torch.device("mps")
     if name != "cpu" and torch.cuda.is_available():
         return torch.device("cuda")
-    if not OPENMP & os.environ.keys() and torch.get_num_threads() > 1:
+    # Only the OpenMP of GCC, which PyTorch has on Linux, spins so.
+    if sys.platform == "linux" and not OPENMP & os.environ.keys() and torch.get_num_threads() > 1:
         warnings.warn(SPINNING, stacklevel=2)
     return CPU
+
+
+def name_of(device: torch.device) -> str:
+    """What a report says of a device: the name of a GPU of CUDA, else cpu or mps."""
+    return torch.cuda.get_device_name() if device.type == "cuda" else device.type
 
 
 def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
@@ -53,7 +75,9 @@ def uses_bfloat16(recipe: Recipe, device: torch.device) -> bool:
 def has_bfloat16(device: torch.device, *, cpuinfo: Path = CPUINFO) -> bool:
     """Whether the device multiplies bfloat16 in hardware; emulation is slower than float32."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "mps":
+        return False  # some have it, and PyTorch does not tell which
     try:
         flags = cpuinfo.read_text(encoding="ascii", errors="ignore")
     except OSError:
@@ -91,7 +115,7 @@ def gpu_memory(next_step: str) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, torch.AcceleratorError) as exc:
+    except RuntimeError as exc:  # that of MPS has no class of its own
         if "out of memory" not in str(exc):
             raise
         raise TrainingError("The memory of the GPU is full", hint=next_step) from exc

@@ -23,6 +23,7 @@ from inkdigit.machine import processor
 from inkdigit.model.provenance import Data, Provenance, read_teacher
 from inkdigit.parsing import parse_json, read_text
 from inkdigit.runs import ENVIRONMENT
+from inkdigit.training.device import name_of
 from inkdigit.training.recipe import Recipe
 from inkdigit.types import Dataset
 
@@ -40,7 +41,7 @@ def describe(dataset: Dataset, *, source: str, device: torch.device) -> dict[str
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": processor(),
-        "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
+        "device": name_of(device),
         "threads": torch.get_num_threads(),
         "libraries": versions(LIBRARIES),
         "data": {
@@ -154,7 +155,9 @@ def _commit() -> str | None:
     outputs = []
     for arguments in (["ls-files", here.name], ["rev-parse", "HEAD"]):  # the checkout may be of another project
         try:
-            done = subprocess.run([*git, *arguments], capture_output=True, text=True, timeout=5, check=False)
+            done = subprocess.run(
+                [*git, *arguments], capture_output=True, encoding="ascii", errors="replace", timeout=5, check=False
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
         outputs.append(done.stdout.strip())

@@ -35,6 +35,7 @@ class Training:
     recipe: Recipe
     splits: Splits
     classes: int
+    device: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class TrainAll(Protocol):
 @dataclass(slots=True, eq=False)
 class _Worker:
     process: BaseProcess
-    pipe: Connection
+    pipe: Connection | Any  # on Windows a PipeConnection, which other systems do not have
     training: Training | None = None
 
 
@@ -219,7 +220,7 @@ def progress(training: Training) -> Iterator[Epoch | End]:
     from inkdigit.training.network import loop
 
     recipe, splits, seconds = training.recipe, training.splits, 0.0
-    device = choose_device("auto")
+    device = choose_device(training.device)
     try:
         state = loop.start(trial.build(recipe, splits, training.classes).to(device), recipe)
         for row in trial.epochs(state, recipe, splits, device):

@@ -46,8 +46,12 @@ def train_all(
     jobs: int,
     on_epoch: Callable[[Training, int, float], bool],
     on_end: Callable[[Training, End], None],
+    gpus: bool = False,
 ) -> None:
-    """See `pool.TrainAll`; the workers are processes of the cluster that is connected, with one core each."""
+    """See `pool.TrainAll`; the workers are processes of the cluster that is connected, each with a core.
+
+    With `gpus` each has a GPU, too, and as many work at once as there are.
+    """
     try:
         from ray import tune
         from ray.tune.error import TuneError
@@ -56,7 +60,7 @@ def train_all(
     ask, tell, trainable = _parts(_Trainings(next_training, jobs, on_epoch, on_end))
     with _settings(jobs), tempfile.TemporaryDirectory(prefix="inkdigit-tune-") as folder:
         tuner = tune.Tuner(
-            tune.with_resources(trainable, {"CPU": 1}),
+            tune.with_resources(trainable, {"CPU": 1, "GPU": int(gpus)}),
             tune_config=tune.TuneConfig(search_alg=ask, scheduler=tell, num_samples=-1, reuse_actors=True),
             run_config=tune.RunConfig(
                 name="search",

@@ -42,6 +42,7 @@ class Search:
     study: Study
     trials: int
     jobs: int
+    device: str
     train_all: TrainAll
     log: Log
 
@@ -70,7 +71,8 @@ def run_trials(search: Search) -> None:
                 log(f"Trial {trial.number:<3} pruned: {exc}")
                 continue
             running[trial.number] = trial
-            return Training(trial.number, recipe, search.division.trial, search.division.classes)
+            division = search.division
+            return Training(trial.number, recipe, division.trial, division.classes, search.device)
         return None
 
     def on_epoch(training: Training, epoch: int, accuracy: float) -> bool:

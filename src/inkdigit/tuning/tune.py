@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import inkdigit.runs as runs
 from inkdigit.errors import TrainingError, UsageError, requiring
 from inkdigit.files import check_free, locked, write_atomic
 from inkdigit.machine import cores
-from inkdigit.scale.cluster import connected, processors, uses_ray
+from inkdigit.scale.cluster import connected, has_gpus, processors, uses_ray
 from inkdigit.training.recipe import Recipe
 from inkdigit.tuning import pool, ray_tune
 from inkdigit.tuning.pages import content_of, write_page
@@ -71,6 +72,7 @@ def tune(
     data: DataLike | None = None,
     out: str | Path | None = None,
     seed: int | None = None,
+    device: str = "auto",
     engine: str = "local",
     address: str | None = None,
     log: Log = silent,
@@ -78,12 +80,13 @@ def tune(
     """Search `space` for a recipe with a higher validation accuracy than `recipe`.
 
     If `out`, or the study of its name in `storage`, already has a search, the search continues until it has `trials`
-    trials in total. Workers are `jobs` separate processes, by default one for each core, of this machine or with the
-    engine `ray` of the cluster at `address`: a script that calls this needs `if __name__ == "__main__":`.
+    trials in total. Workers are `jobs` separate processes, by default one for each core, or one where `device` (auto,
+    cpu, cuda or mps) is a GPU; of this machine or with the engine `ray` of the cluster at `address`: a script that
+    calls this needs `if __name__ == "__main__":`.
 
     Raises:
-        UsageError: an unknown recipe or engine, an impossible space, a storage that cannot be opened, a study of
-            another search.
+        UsageError: an unknown recipe, engine or device, an impossible space, a storage that cannot be opened, a study
+            of another search.
         MissingExtra: a library is not installed.
         NoCluster: there is no cluster at the address.
         DataError: the data cannot be used.
@@ -101,7 +104,7 @@ def tune(
     start = start.change({"data": source_of(data, start)})
     division = divide(dataset, start, chosen.budget)
     about = _about(start, chosen, dataset)
-    with _workers(engine, address, jobs) as (train_all, most):
+    with _workers(engine, address, jobs, device) as (train_all, most):
         named = None if out is None else Path(out)
         if storage is not None:  # opened first: if that fails, no directory is made
             named = named or runs.ROOT / f"tune-{start.name}"
@@ -113,7 +116,7 @@ def tune(
                 check_file(folder)
                 study = open_study(sqlite_url(folder), "search", about=about, seed=start.seed)
             check_trials(study, fits=chosen.fits)
-            search = Search(folder, start, chosen, division, study, trials, min(most, trials), train_all, log)
+            search = Search(folder, start, chosen, division, study, trials, min(most, trials), device, train_all, log)
             with storing():
                 return _run(search)
 
@@ -131,18 +134,21 @@ def _check_counts(trials: int, jobs: int | None) -> None:
 
 
 @contextmanager
-def _workers(engine: str, address: str | None, jobs: int | None) -> Iterator[tuple[TrainAll, int]]:
-    """What runs the trainings, and how many at once: `jobs`, else one for each core.
+def _workers(engine: str, address: str | None, jobs: int | None, device: str) -> Iterator[tuple[TrainAll, int]]:
+    """What runs the trainings, and how many at once: `jobs`, else one for each core, or one on a GPU of this machine.
 
     Raises:
         MissingExtra: a library of Ray is not installed.
         NoCluster: there is no cluster at the address.
+        UsageError: an unknown device, or one that is not there.
     """
     if engine == "local":
-        yield pool.train_all, jobs or cores()
+        from inkdigit.training.device import CPU, choose_device
+
+        yield pool.train_all, jobs or (cores() if choose_device(device) == CPU else 1)
         return
     with connected(address, workers=jobs):
-        yield ray_tune.train_all, jobs or processors()
+        yield partial(ray_tune.train_all, gpus=has_gpus(device)), jobs or processors()
 
 
 def _start_from(recipe: Recipe | str | Path, seed: int | None) -> Recipe:

@@ -92,7 +92,7 @@ def compare(search: Search, best: FrozenTrial) -> Comparison | None:
         side, seed = waiting.pop(0)
         recipe = sides[side].change({"seed": seed})
         splits = search.division.comparison_splits(recipe)
-        return Training((side, seed), recipe, splits, search.division.classes)
+        return Training((side, seed), recipe, splits, search.division.classes, search.device)
 
     def on_end(training: Training, end: End) -> None:
         side, seed = training.key

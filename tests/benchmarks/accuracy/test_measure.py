@@ -48,16 +48,18 @@ def calls(monkeypatch):
             changes = parse_changes([word.removeprefix("--set=") for word in argv if word.startswith("--set=")])
             recipe = Recipe.load(argv[1], {**changes, "seed": int(argv[argv.index("--seed") + 1])})
             folder.mkdir(parents=True)
-            (folder / RECIPE).write_text(recipe.to_toml())
+            (folder / RECIPE).write_text(recipe.to_toml(), encoding="utf-8")
             teacher = recipe.teacher and asdict(ModelFile.of(Path(recipe.teacher)))
-            (folder / ENVIRONMENT).write_text(json.dumps({"threads": 1, "device": "cpu", "teacher": teacher}))
+            (folder / ENVIRONMENT).write_text(
+                json.dumps({"threads": 1, "device": "cpu", "teacher": teacher}), encoding="utf-8"
+            )
         figures = {"n": 4, "accuracy": 0.75, "accuracy_ci95": [0.3, 0.95], "nll": 0.1, "ece": 0.01}
         report = {**figures, "model": {"parameters": 10}, "train_seconds": 2.04, "epochs": 3}
-        (folder / REPORT).write_text(json.dumps(report))
+        (folder / REPORT).write_text(json.dumps(report), encoding="utf-8")
         np.savez(folder / PREDICTIONS, probs=np.eye(4), labels=np.array([0, 1, 2, 2]))
         (folder / MODEL).write_bytes(b"model")
         (folder / DONE).touch()
-        with (folder.parent / accuracy.OPENINGS).open("a") as log:
+        with (folder.parent / accuracy.OPENINGS).open("a", encoding="utf-8") as log:
             log.write(("" if log.tell() else HEADER) + f"{len(called)},mnist,{folder.parent.name},x,0,{folder.name}\n")
 
     result = {"parameters": 20, "bytes": 6, "n": 4, "accuracy": 1.0, "wrong": []}
@@ -67,7 +69,7 @@ def calls(monkeypatch):
 
 
 def ledger(bench: accuracy.Bench) -> list[dict]:
-    return [json.loads(text) for text in (bench.results / accuracy.LEDGER).read_text().splitlines()]
+    return [json.loads(text) for text in (bench.results / accuracy.LEDGER).read_text(encoding="utf-8").splitlines()]
 
 
 def settle(name: str, seed: int, bench: accuracy.Bench) -> dict:
@@ -137,10 +139,10 @@ def test_a_run_that_learns_from_another_file_than_the_ensemble_is_now_is_not_tak
     settle("distilled", 0, bench)
     run, result = bench.runs / "distilled" / "s0", ledger(bench)
     lines = [json.dumps(line) for line in result if line["name"] != "distilled"]
-    (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]))
+    (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]), encoding="utf-8")
     settle("distilled", 0, bench)
     assert ledger(bench) == result
-    (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]))
+    (bench.results / accuracy.LEDGER).write_text("\n".join([*lines, ""]), encoding="utf-8")
     (bench.runs / "ensemble" / "s0.onnx").write_bytes(b"joined anew")
     if stopped:
         (run / DONE).unlink()
@@ -173,7 +175,7 @@ def test_an_opening_is_kept_whatever_fails_after_it(calls, bench):
     with pytest.raises(FileNotFoundError, match=PREDICTIONS):
         settle("tiny", 0, bench)
     assert len(calls) == 1
-    assert (bench.results / accuracy.OPENINGS).read_text() == HEADER + "1,mnist,tiny,x,0,s0\n"
+    assert (bench.results / accuracy.OPENINGS).read_text(encoding="utf-8") == HEADER + "1,mnist,tiny,x,0,s0\n"
     assert not (bench.results / accuracy.LEDGER).exists()
 
 
@@ -181,7 +183,7 @@ def test_openings_are_added_once(calls, bench):
     settle("tiny", 0, bench)
     settle("member-5x5", 0, bench)
     settle("tiny", 1, bench)
-    logged = (bench.results / accuracy.OPENINGS).read_text()
+    logged = (bench.results / accuracy.OPENINGS).read_text(encoding="utf-8")
     assert logged == HEADER + "1,mnist,tiny,x,0,s0\n2,mnist,member-5x5,x,0,s0\n3,mnist,tiny,x,0,s1\n"
     assert len(calls) == 3
 
@@ -238,5 +240,5 @@ def test_smoke_trains_for_real_and_keeps_apart(tmp_path, capsys):
     run = tmp_path / "curve-1k" / "s3"
     assert line["bytes"] == (run / MODEL).stat().st_size
     assert "curve-1k, seed 3: " in capsys.readouterr().out
-    log = (tmp_path / accuracy.OPENINGS).read_text().splitlines()
+    log = (tmp_path / accuracy.OPENINGS).read_text(encoding="utf-8").splitlines()
     assert len(log) == 2

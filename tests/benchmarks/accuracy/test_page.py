@@ -77,7 +77,7 @@ def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
 
 def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line):
     lines = [line("minute", seed=1, recipe_sha256=Recipe.load("minute").sha256), line("zoo_cnn", kind="peer")]
-    (results.folder / bench.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (results.folder / bench.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
     groups = accuracy_page.read(results.folder)
     assert list(groups) == ["minute"]
     (row,) = accuracy_tables.recipes(groups)["table"].splitlines()[2:]

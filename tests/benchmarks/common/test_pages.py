@@ -35,7 +35,7 @@ def test_a_page_its_figures_and_recipes_are_written_once_and_checked(run, tmp_pa
     assert run("one") == 0
     assert run("one", "--check") == 0
     assert capsys.readouterr().out.splitlines()[-1] == "a.md: up to date"
-    assert (tmp_path / "docs" / "a.md").read_text() == f"one {tmp_path.name}"
+    assert (tmp_path / "docs" / "a.md").read_text(encoding="utf-8") == f"one {tmp_path.name}"
     assert (tmp_path / "docs" / "a" / "a.svg").read_bytes() == b"<svg/>"
     assert Recipe.load(tmp_path / "fast.toml") == Recipe.load("fast")
     assert (tmp_path / "fast.toml").read_text(encoding="utf-8").startswith("# Claim. Measured.\n")

@@ -44,11 +44,11 @@ def test_openings_are_added_once(tmp_path):
     logged, log = tmp_path / "run.csv", tmp_path / "all.csv"
     runs.add_openings(logged, log)
     assert not log.exists()
-    logged.write_text("date,seed\nmonday,0\n")
+    logged.write_text("date,seed\nmonday,0\n", encoding="utf-8")
     runs.add_openings(logged, log)
-    logged.write_text("date,seed\nmonday,0\ntuesday,1\n")
+    logged.write_text("date,seed\nmonday,0\ntuesday,1\n", encoding="utf-8")
     runs.add_openings(logged, log)
-    assert log.read_text() == "date,seed\nmonday,0\ntuesday,1\n"
+    assert log.read_text(encoding="utf-8") == "date,seed\nmonday,0\ntuesday,1\n"
 
 
 def test_what_one_holds_another_waits_for(tmp_path):

@@ -96,6 +96,8 @@ def test_some_inputs_of_each_kind_without_a_fault(kind, tmp_path, monkeypatch):
 @pytest.mark.timeout(280)
 def test_a_kind_has_a_process_and_a_time(tmp_path):
     command = machine.script("hardening.fuzz", "--smoke", "--seconds=1", "--only", next(iter(fuzz.KINDS)))
-    done = subprocess.run(command, cwd=tmp_path, env=machine.environment(), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=machine.environment(), capture_output=True, encoding="utf-8", check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["n"] >= 1

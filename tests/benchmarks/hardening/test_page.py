@@ -41,6 +41,6 @@ def test_every_kind_and_every_drill_has_its_row(fuzzed, soaked):
 
 
 def test_a_smoke_run_is_no_measurement(tmp_path, fuzzed):
-    (tmp_path / fuzz.RESULTS).write_text(json.dumps({**fuzzed, "smoke": True}))
+    (tmp_path / fuzz.RESULTS).write_text(json.dumps({**fuzzed, "smoke": True}), encoding="utf-8")
     (page,) = hardening_page.files(tmp_path, tmp_path / "page.md").values()
     assert page.decode().count("Not measured yet") == 4

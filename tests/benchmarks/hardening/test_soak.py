@@ -60,13 +60,16 @@ def write(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         match path.suffix:
             case ".json":
-                path.write_text(json.dumps({"accuracy": values[0], "n": 10, "title": "a run"}))
+                path.write_text(json.dumps({"accuracy": values[0], "n": 10, "title": "a run"}), encoding="utf-8")
             case ".toml":
-                path.write_text(f'name = "soak"\nseed = {seed}\nabout = "as before"\n')
+                path.write_text(f'name = "soak"\nseed = {seed}\nabout = "as before"\n', encoding="utf-8")
             case ".csv":
-                path.write_text("epoch,train_loss,seconds\n" + "".join(f"{i},{values[i]},1\n" for i in range(1, 4)))
+                path.write_text(
+                    "epoch,train_loss,seconds\n" + "".join(f"{i},{values[i]},1\n" for i in range(1, 4)),
+                    encoding="utf-8",
+                )
             case ".html":
-                path.write_text("<html><body>a page</body></html>\n")
+                path.write_text("<html><body>a page</body></html>\n", encoding="utf-8")
             case ".png":
                 Image.fromarray((values * 255).astype(np.uint8).reshape(50, 80)).save(path)
             case ".npz":
@@ -83,7 +86,7 @@ def write(tmp_path):
             case ".onnx":
                 shutil.copyfile(find("tiny" if seed == 0 else "fast"), path)
             case _:
-                path.write_text("2026-01-01 00:00:00\n")
+                path.write_text("2026-01-01 00:00:00\n", encoding="utf-8")
         return path
 
     return make
@@ -97,7 +100,9 @@ def a_run(write, tmp_path):
         for file in (*soak_checks.OF_A_RUN, str(soak_checks.CHECKPOINT), "plots/loss.png"):
             write(f"{name}/{file}", seed)
         metrics = tmp_path / name / runs.METRICS
-        metrics.write_text(metrics.read_text().replace(",1\n", f",{time.monotonic()}\n"))
+        metrics.write_text(
+            metrics.read_text(encoding="utf-8").replace(",1\n", f",{time.monotonic()}\n"), encoding="utf-8"
+        )
         return tmp_path / name
 
     return make
@@ -124,7 +129,7 @@ def test_a_half_written_file_is_a_failure(write, suffix, share):
 
 def test_a_row_that_is_cut_off_is_a_failure(write):
     path = write("a.csv")
-    path.write_text(path.read_text()[:-4])
+    path.write_text(path.read_text(encoding="utf-8")[:-4], encoding="utf-8")
     assert "cut off" in soak_checks.broken(path)
 
 
@@ -139,7 +144,7 @@ def test_a_file_that_is_absent_old_or_whole_is_well(write):
 
 
 def test_rows_that_grow_and_temporary_files_are_no_failure(write, tmp_path):
-    write("run/metrics.csv").write_text("epoch,loss\n1,0.")
+    write("run/metrics.csv").write_text("epoch,loss\n1,0.", encoding="utf-8")
     (tmp_path / "run" / ".abc.part").write_bytes(b"half")
     assert soak_checks.half_written(tmp_path) == []
     assert [path.name for path in soak_checks.left_aside(tmp_path)] == [".abc.part"]
@@ -171,7 +176,7 @@ def test_a_run_with_a_file_of_another_is_a_failure(a_run, name):
 
 def test_rows_of_two_trainings_are_a_failure(a_run):
     run, reference = a_run("one"), a_run("other")
-    with (run / runs.METRICS).open("a") as file:
+    with (run / runs.METRICS).open("a", encoding="utf-8") as file:
         file.write("3,0.5,1\n")
     (problem,) = soak_checks.compare_runs(run, reference)
     assert runs.METRICS in problem
@@ -237,7 +242,7 @@ def test_files_say_how_far_a_training_is(tmp_path):
         (runs.METRICS, "epoch\n" + soak_material.EPOCHS * "1\n"),
         (runs.MODEL, "x"),
     ):
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
         seen.append(phase({}))
     assert seen == ["start", "training", "export", "report"]
     before = soak_material.files_of(tmp_path)
@@ -256,7 +261,9 @@ def test_a_kill_reaches_what_the_command_has_started(tmp_path):
     )
 
     def phase() -> str:
-        return "late" if (tmp_path / "worker").exists() and (tmp_path / "worker").read_text() else "early"
+        return (
+            "late" if (tmp_path / "worker").exists() and (tmp_path / "worker").read_text(encoding="utf-8") else "early"
+        )
 
     struck = soak_commands.strike(
         [source],
@@ -268,8 +275,8 @@ def test_a_kill_reaches_what_the_command_has_started(tmp_path):
         program=PYTHON,
     )
     assert struck.code == soak_commands.KILLED == -signal.SIGKILL
-    state = Path(f"/proc/{(tmp_path / 'worker').read_text()}/stat")
-    assert not state.exists() or state.read_text().split()[2] == "Z"
+    state = Path(f"/proc/{(tmp_path / 'worker').read_text(encoding='utf-8')}/stat")
+    assert not state.exists() or state.read_text(encoding="utf-8").split()[2] == "Z"
 
 
 def test_a_command_that_is_over_before_its_moment_is_not_killed(tmp_path):
@@ -326,7 +333,7 @@ def test_where_nothing_can_be_mounted_files_are_limited(tmp_path, monkeypatch):
 
 def call(folder: Path, *words: str) -> tuple[int, dict]:
     code = soak.main(["--results", str(folder), *words])
-    return code, json.loads((folder / soak.RESULTS).read_text())
+    return code, json.loads((folder / soak.RESULTS).read_text(encoding="utf-8"))
 
 
 def test_one_failure_is_told_and_is_the_exit_code(tmp_path, monkeypatch, capsys):

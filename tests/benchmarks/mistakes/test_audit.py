@@ -18,7 +18,7 @@ test,6,1,,0.990000,,copy,train,4,1,0.000000,
 
 
 def test_places_and_probabilities_are_published_and_no_files(tmp_path):
-    (tmp_path / "issues.csv").write_text(ROWS)
+    (tmp_path / "issues.csv").write_text(ROWS, encoding="utf-8")
     text = audit.publish(audit.read_issues(tmp_path))
     assert text.splitlines()[0] == ",".join(audit.COLUMNS)
     assert text.splitlines()[1:] == [
@@ -29,7 +29,7 @@ def test_places_and_probabilities_are_published_and_no_files(tmp_path):
 
 
 def test_ranks_count_the_test_pictures_alone(tmp_path):
-    (tmp_path / "issues.csv").write_text(ROWS)
+    (tmp_path / "issues.csv").write_text(ROWS, encoding="utf-8")
     assert audit.ranks(audit.read_issues(tmp_path), [5, 6, 947]) == {5: 2, 6: None, 947: 1}
 
 

@@ -31,7 +31,9 @@ def make_run(folder: Path, answers: np.ndarray, labels: np.ndarray, **recipe: An
     """A finished run that answers so, as training leaves it."""
     fields = {"name": "tiny", "data": "mnist", "seed": 0, "protocol": "final", **recipe}
     folder.mkdir(parents=True)
-    (folder / runs.RECIPE).write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()))
+    (folder / runs.RECIPE).write_text(
+        "".join(f"{key} = {json.dumps(value)}\n" for key, value in fields.items()), encoding="utf-8"
+    )
     report = {
         "report_name": "validation" if fields["protocol"] == "select" else "test",
         "accuracy": float((answers == labels).mean()),
@@ -43,7 +45,7 @@ def make_run(folder: Path, answers: np.ndarray, labels: np.ndarray, **recipe: An
         "model": {"parameters": 1234, "temperature": 1.1, "calibrated_on": "3,000 held-out training pictures"},
         "environment": {"data": {"sha256": "a", "test": 10000}},
     }
-    (folder / runs.REPORT).write_text(json.dumps(report))
+    (folder / runs.REPORT).write_text(json.dumps(report), encoding="utf-8")
     probs = np.full((len(labels), 10), 0.01, np.float32)
     probs[np.arange(len(labels)), answers] = 0.91
     np.savez(folder / runs.PREDICTIONS, probs=probs, labels=labels)

@@ -54,7 +54,7 @@ def text(record):
 @pytest.mark.parametrize("stored", [None, {"smoke": True}])
 def test_without_results_or_after_a_try_the_page_says_so_and_draws_nothing(tmp_path, stored):
     if stored:
-        (tmp_path / mistakes.NAME).write_text(json.dumps(stored))
+        (tmp_path / mistakes.NAME).write_text(json.dumps(stored), encoding="utf-8")
     (page,) = mistakes_page.files(tmp_path, tmp_path / "left.md").values()
     assert page.decode().endswith("Not measured yet.\n")
 

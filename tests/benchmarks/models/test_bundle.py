@@ -49,7 +49,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def write_report(folder: Path, story: run_page.Story) -> None:
-    (folder / runs.REPORT).write_text(json.dumps(run_page.summary(story)))
+    (folder / runs.REPORT).write_text(json.dumps(run_page.summary(story)), encoding="utf-8")
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +81,7 @@ def test_a_run_becomes_the_model_of_its_recipe(made, zoo):
 
 
 def test_of_several_seeds_the_first_is_taken_whatever_the_others_show_and_all_are_told(made, zoo, capsys):
-    summary = json.loads((made / "seeds" / runs.SEEDS).read_text())
+    summary = json.loads((made / "seeds" / runs.SEEDS).read_text(encoding="utf-8"))
     card = Recognizer.load(bundle.bundle("tiny", str(made / "seeds"), zoo=zoo)).card
     assert card.provenance.seed == 0
     spread = {key: summary["accuracy"][key] for key in ("mean", "sd")}
@@ -193,21 +193,21 @@ def test_what_another_recipe_or_other_pictures_made_is_refused(made, dataset, re
 
 def test_seeds_that_are_not_all_finished_are_refused(made, tmp_path):
     folder = shutil.copytree(made / "seeds", tmp_path / "seeds")
-    summary = json.loads((folder / runs.SEEDS).read_text())
+    summary = json.loads((folder / runs.SEEDS).read_text(encoding="utf-8"))
     summary["runs"][1] |= {"state": "unfinished", "reason": "Diverged: the loss is nan"}
-    (folder / runs.SEEDS).write_text(json.dumps(summary))
+    (folder / runs.SEEDS).write_text(json.dumps(summary), encoding="utf-8")
     with pytest.raises(UsageError, match=r"is not complete.*none of seed 1"):
         bundle.open_models(str(folder))
-    (folder / runs.SEEDS).write_text("{}")
+    (folder / runs.SEEDS).write_text("{}", encoding="utf-8")
     with pytest.raises(DataError):
         bundle.open_models(str(folder))
 
 
 def test_a_single_seed_says_nothing_of_a_spread(made, tmp_path):
     folder = shutil.copytree(made / "seeds", tmp_path / "seeds")
-    summary = json.loads((folder / runs.SEEDS).read_text())
+    summary = json.loads((folder / runs.SEEDS).read_text(encoding="utf-8"))
     del summary["runs"][1]
-    (folder / runs.SEEDS).write_text(json.dumps(summary))
+    (folder / runs.SEEDS).write_text(json.dumps(summary), encoding="utf-8")
     models, over_seeds = bundle.open_models(str(folder))
     assert (len(models), over_seeds) == (1, {})
 

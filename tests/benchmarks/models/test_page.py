@@ -118,24 +118,25 @@ def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
 
 
 def test_figures_of_another_file_do_not_count(record, tmp_path):
-    (tmp_path / "models.json").write_text(json.dumps(record))
+    (tmp_path / "models.json").write_text(json.dumps(record), encoding="utf-8")
     assert all(model.speed for model in models_page.read_models(tmp_path))
     for measurements in record["models"]:
         measurements["sha256"] = "another"
-    (tmp_path / "models.json").write_text(json.dumps(record))
+    (tmp_path / "models.json").write_text(json.dumps(record), encoding="utf-8")
     assert not any(model.speed for model in models_page.read_models(tmp_path))
 
 
 def test_a_smoke_run_is_written_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr(models, "benchmark", lambda names: [report(5000.0) for _ in names])
     models.main(["--smoke", "--results", str(tmp_path)])
-    measurements = json.loads((tmp_path / "models.json").read_text())
+    measurements = json.loads((tmp_path / "models.json").read_text(encoding="utf-8"))
     assert (measurements["smoke"], measurements["runs"]) == (True, 1)
     assert [model["model"] for model in measurements["models"]] == list(bundled())
     assert measurements["models"][0]["array_p50_ms"] == {"median": 0.0812, "min": 0.0812, "max": 0.0812}
     assert not any(model.speed for model in models_page.read_models(tmp_path))
 
 
+@pytest.mark.posix
 def test_the_python_of_the_page_runs(tmp_path, monkeypatch, capsys):
     (code,) = re.findall(r"```python\n(.*?)```", models_page.render(models_page.read_models(tmp_path), None), re.DOTALL)
     (tmp_path / "examples").symlink_to(ROOT / "examples")

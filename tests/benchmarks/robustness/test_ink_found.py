@@ -89,7 +89,7 @@ def test_boxes_of_amounts_are_told_apart_by_their_neighbours(tmp_path):
     Image.fromarray(np.full((40, 200), 200, np.uint8)).save(tmp_path / "a.png")
     boxes = [[0, 5, 10, 20], [60, 5, 10, 20], [72, 5, 10, 20], [110, 5, 10, 20], [118, 5, 10, 20]]
     amounts = {"a.png": {"label": "12345", "boxes_xywh": boxes}, "b.png": {"label": "1", "boxes_xywh": None}}
-    (tmp_path / "boxes.json").write_text(results.json.dumps(amounts))
+    (tmp_path / "boxes.json").write_text(results.json.dumps(amounts), encoding="utf-8")
     kinds = [one.source.removeprefix("ORAND, ") for one in tight.orand(tmp_path)]
     assert kinds == ["apart", "beside", "beside", "overlapping", "overlapping"]
 
@@ -158,7 +158,7 @@ def test_cases_are_measured_and_stored_only_as_something(tmp_path, monkeypatch, 
     for folder, label in (("photos/single", "3"), ("cases/single", "3"), ("cases/hard", "none")):
         (tmp_path / folder).mkdir(parents=True)
         Image.fromarray(on_paper(drawn(3))).save(tmp_path / folder / "0.png")
-        (tmp_path / folder / "labels.csv").write_text(f"file,label\n0.png,{label}\n")
+        (tmp_path / folder / "labels.csv").write_text(f"file,label\n0.png,{label}\n", encoding="utf-8")
     monkeypatch.setattr(cases, "FOLDERS", ("photos/single", "cases/single", "cases/hard"))
     monkeypatch.setenv("INKDIGIT_DATA", str(tmp_path))
     monkeypatch.setattr(cases.Recognizer, "load", lambda _: default_model)

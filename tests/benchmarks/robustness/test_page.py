@@ -132,9 +132,9 @@ def test_what_is_not_known_is_left_out(record):
 
 
 def test_what_adapting_gave_and_cost(record, adapted, tmp_path):
-    (tmp_path / "robustness.json").write_text(json.dumps(record))
+    (tmp_path / "robustness.json").write_text(json.dumps(record), encoding="utf-8")
     again = [*adapted, {**adapted[1], "smoke": True, "seconds": 1.0}, {**adapted[1], "model": "fast", "seconds": 1.0}]
-    (tmp_path / adapting.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in again))
+    (tmp_path / adapting.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in again), encoding="utf-8")
     (text,) = robustness_page.files(tmp_path, tmp_path / "robustness.md").values()
     cells = "70.00 ± 0.00 % → 90.00 ± 0.00 % | 50.00 ± 0.00 % → 80.00 ± 0.00 % | 7.00 ± 0.00 % → 6.90"
     assert f"| drawn digits, turned by 60° | 2 | {cells}" in text.decode()
@@ -163,7 +163,7 @@ def test_lines_are_as_long_as_a_page_has_them(record, compared):
 def test_a_measurement_that_only_chooses_or_tries_is_not_shown(record, field, tmp_path):
     page = tmp_path / "docs" / "robustness.md"
     for flag, shown in ((False, True), (True, False)):
-        (tmp_path / "robustness.json").write_text(json.dumps({**record, field: flag}))
+        (tmp_path / "robustness.json").write_text(json.dumps({**record, field: flag}), encoding="utf-8")
         assert (b"Not measured" not in robustness_page.files(tmp_path, page)[page]) is shown
 
 
@@ -175,7 +175,7 @@ def test_a_measurement_on_held_out_pictures_is_written_as_one(tmp_path, monkeypa
     out = tmp_path / "r.json"
     assert robustness.main(["--model", "tiny", "--held-out", "--out", str(out)]) == 0
     assert calls == [{"choosing": True, "limit": None, "of_each": None}]
-    fields = json.loads(out.read_text())
+    fields = json.loads(out.read_text(encoding="utf-8"))
     assert (fields["smoke"], fields["held_out"]) == (False, True)
 
 

@@ -22,5 +22,5 @@ def test_rates_and_costs_are_those_of_the_results(tmp_path):
     seconds = {"whole": 0.01, "decode": 0.002, "ink": 0.005, "network": 0.002, "rest": 0.001}
     about = results.stamp(("numpy",))
     record = {"smoke": False, "parts": {"kinds": {**about, "figures": {"crop read": seconds}}}}
-    (tmp_path / measure.RESULT).write_text(json.dumps(record))
+    (tmp_path / measure.RESULT).write_text(json.dumps(record), encoding="utf-8")
     assert "| crop of a form, PNG | `read` | 100 | 20 % | 50 % | 20 % | 10 % | 2,778 |" in text(tmp_path)

@@ -29,6 +29,6 @@ def test_a_part_that_is_stored_twice_is_noticed(tmp_path, monkeypatch):
 
 def test_rows_that_are_there_twice_are_noticed(tmp_path):
     for number in range(2):
-        (tmp_path / f"part-{number:06}.parquet").write_text(json.dumps(["shard", 0, 10]))
+        (tmp_path / f"part-{number:06}.parquet").write_text(json.dumps(["shard", 0, 10]), encoding="utf-8")
     with pytest.raises(AssertionError, match="there twice"):
         simulate.rows_of(tmp_path)

@@ -49,9 +49,9 @@ def abused(about) -> dict:
 @pytest.fixture
 def results(tmp_path):
     def write(*lines: dict, abused: dict | None = None):
-        (tmp_path / serving.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in lines))
+        (tmp_path / serving.LEDGER).write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
         if abused:
-            (tmp_path / abuse.RESULTS).write_text(json.dumps(abused))
+            (tmp_path / abuse.RESULTS).write_text(json.dumps(abused), encoding="utf-8")
         return tmp_path
 
     return write
@@ -71,7 +71,7 @@ def test_both_pictures_are_read_rightly(default_model):
 @pytest.mark.slow
 def test_a_smoke_run_asks_a_real_service_and_counts_as_not_measured(tmp_path):
     serving.main(["--smoke", "--only", "digit", "overload", "--results", str(tmp_path)])
-    steady, crowd = (json.loads(text) for text in (tmp_path / serving.LEDGER).read_text().splitlines())
+    steady, crowd = (json.loads(text) for text in (tmp_path / serving.LEDGER).read_text(encoding="utf-8").splitlines())
     assert (steady["case"], crowd["case"]) == ("digit", "digit overload")
     assert steady["smoke"]
     assert steady["n"] > 10

@@ -33,7 +33,7 @@ def mnist(tmp_path, monkeypatch):
 def run(tmp_path):
     """Run the script with a peer interpreter that answers at once."""
     peer = tmp_path / "python"
-    peer.write_text(PEER)
+    peer.write_text(PEER, encoding="utf-8")
     peer.chmod(0o755)
 
     def run(*words: str) -> int:
@@ -45,7 +45,7 @@ def run(tmp_path):
 @pytest.fixture
 def ledger(tmp_path):
     def read() -> list[dict]:
-        return [json.loads(text) for text in (tmp_path / bench.LEDGER).read_text().splitlines()]
+        return [json.loads(text) for text in (tmp_path / bench.LEDGER).read_text(encoding="utf-8").splitlines()]
 
     return read
 

@@ -130,7 +130,7 @@ def test_two_that_share_the_work_join_each_company_once_its_members_are_there(tr
 
 def test_a_member_whose_answers_are_elsewhere_is_trained_again_and_told_once(trained, run, tmp_path):
     stored = run()
-    (tmp_path / choices.LEDGER).write_text("".join(f"{json.dumps(one)}\n" for one in stored[:4]))
+    (tmp_path / choices.LEDGER).write_text("".join(f"{json.dumps(one)}\n" for one in stored[:4]), encoding="utf-8")
     shutil.rmtree(tmp_path / "runs")
     assert [(one["candidate"], one["accuracy"]) for one in run()] == [
         (one["candidate"], one["accuracy"]) for one in stored

@@ -13,7 +13,7 @@ def results(tmp_path, line):
     folder = tmp_path / "results"
     folder.mkdir()
     lines = [line(recipe_sha256="as it was"), line(accuracy=0.991, recipe_sha256=Recipe.load("fast").sha256)]
-    (folder / "bench.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (folder / "bench.jsonl").write_text("".join(json.dumps(one) + "\n" for one in lines), encoding="utf-8")
     return folder
 
 
@@ -49,7 +49,7 @@ def test_the_loop_is_laid_out_with_its_bars(results, line):
     row = {"recipe": "fast", "n": 5, "bare_images_per_s": 20_000.4, "loop_images_per_s": 16_000.0, "share": share}
     peaks = {"fast": 1501.0, "y": None}
     record = {"smoke": False, "command": "python x.py", "recipes": [row], "peak_mb": peaks, **about}
-    (results / "loop.json").write_text(json.dumps(record))
+    (results / "loop.json").write_text(json.dumps(record), encoding="utf-8")
     text = page.render(results)
     assert "| fast | 20,000 | 16,000 | 80 % [69–90] | ≥ 70 % | yes | 5 |" in text
     assert "(bar 1,500 MB, **not met**): `inkdigit train fast` 1,501 MB." in text
@@ -62,7 +62,7 @@ def test_whole_commands_have_bars_and_a_table_of_stages(results, line):
     part = {"wall_s": seconds, "cpu_s": seconds, "stages": {"train": seconds}}
     ratio = {"median": 1.5, "min": 1.2, "max": 2.6}
     record = {"smoke": False, "rounds": 5, "quiet": part, "beside": part, "first_run": part, "beside_over_quiet": ratio}
-    (results / "whole.json").write_text(json.dumps({**record, **about, "command": "python x.py"}))
+    (results / "whole.json").write_text(json.dumps({**record, **about, "command": "python x.py"}), encoding="utf-8")
     text = page.render(results)
     assert "the whole command | ≤ 8 s | 7.0 s [6.5–9.0] | yes | 5 |" in text
     assert "the largest | ≤ 2.5 times | 1.5 times [1.2–2.6] | **no** | 5 |" in text

@@ -78,6 +78,6 @@ def test_bars_are_met_or_not(record):
 def test_a_smoke_run_is_written_as_one(mnist, tmp_path, monkeypatch, tiny_file):
     monkeypatch.setenv("INKDIGIT_DATA", str(mnist.parent))
     stages.main(["--smoke", "--model", str(tiny_file), "--results", str(tmp_path)])
-    written = json.loads((tmp_path / "stages.json").read_text())
+    written = json.loads((tmp_path / "stages.json").read_text(encoding="utf-8"))
     assert (written["smoke"], written["rounds"], written["model"]) == (True, 1, "tiny")
     assert stages_tables.section(written)["model"] == "tiny"

@@ -15,7 +15,7 @@ from inkdigit.errors import MalformedFile
 
 def test_classes_are_the_lines_of_the_file_without_blank_ones(tmp_path):
     assert read_classes(tmp_path) is None
-    (tmp_path / "classes.txt").write_text(" b\n\na \n")
+    (tmp_path / "classes.txt").write_text(" b\n\na \n", encoding="utf-8")
     assert read_classes(tmp_path) == ("b", "a")
 
 

@@ -160,7 +160,7 @@ def test_text_in_place_of_an_image_opens_no_file(three, tmp_path):
     execute(three, f"UPDATE corrections SET picture = '{tmp_path / 'secret.png'}' WHERE id = 1")
     assert set(read_corrections(three).train.faults) == {0}
     export(three, tmp_path / "out")
-    assert (tmp_path / "out" / "1").read_text() == str(tmp_path / "secret.png")
+    assert (tmp_path / "out" / "1").read_text(encoding="utf-8") == str(tmp_path / "secret.png")
 
 
 def test_an_export_is_the_same_source(path, tmp_path):
@@ -176,7 +176,7 @@ def test_an_export_is_the_same_source(path, tmp_path):
     assert data.train.files[-2:] == ("11.jpg", "12.tif")
     assert (tmp_path / "out" / "3.png").read_bytes() == encode(2)
     assert (tmp_path / "out" / "none" / "13.png").read_bytes() == encode(30)
-    header, *_, last = (tmp_path / "out" / "labels.csv").read_text().splitlines()
+    header, *_, last = (tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines()
     assert header == "file,label,answered,model,time"
     assert last.startswith("12.tif,4,,tiny,20")
 

@@ -198,6 +198,7 @@ def test_an_image_larger_than_any_that_is_read_is_not_kept(path):
     assert len(read_list(path)) == 12
 
 
+@pytest.mark.posix
 @POSIX
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("kind", ["wal", "shm", "journal"])
@@ -251,6 +252,7 @@ def test_a_write_ahead_log_that_a_kill_left_counts(tmp_path):
     assert [one.id for one in read_list(tmp_path / "c.db")] == [1, 2, 3]
 
 
+@pytest.mark.posix
 @POSIX
 def test_a_file_is_neither_a_pipe_nor_a_device(tmp_path):
     (tmp_path / "c.db").symlink_to("/dev/zero")

@@ -27,7 +27,7 @@ def write(
     if labels is not None:
         rows = [[label, *row] for label, row in zip(labels.tolist(), rows, strict=True)]
     lines = [*([header] if header else []), *rows]
-    path.write_text("\n".join(",".join(map(str, line)) for line in lines) + "\n")
+    path.write_text("\n".join(",".join(map(str, line)) for line in lines) + "\n", encoding="utf-8")
     return path
 
 
@@ -76,7 +76,7 @@ def test_letters_without_a_header_are_a_to_z(tmp_path):
     named = write(tmp_path / "named.csv", HEADERS["Kaggle"], labels=letters)
     with pytest.raises(MalformedFile, match=r"25.*Labels above 9 need a classes\.txt"):
         open_data(named)
-    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijklmnopqrstuvwxyz"))
+    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijklmnopqrstuvwxyz"), encoding="utf-8")
     assert open_data(named).classes == tuple("abcdefghijklmnopqrstuvwxyz")
 
 
@@ -109,7 +109,7 @@ def test_what_is_no_table_of_images_keeps_its_names():
 
 
 def test_a_file_with_too_few_columns_of_numbers_is_an_error(tmp_path):
-    (tmp_path / "few.csv").write_text("1,2,3\n4,5,6\n")
+    (tmp_path / "few.csv").write_text("1,2,3\n4,5,6\n", encoding="utf-8")
     with pytest.raises(MalformedFile, match="785 columns of numbers, the label first"):
         open_data(tmp_path / "few.csv")
 

@@ -30,7 +30,7 @@ def folder(tmp_path):
     write_picture(tmp_path / "10" / "b.PNG", A)
     write_picture(tmp_path / "10" / "a.png", B)
     write_picture(tmp_path / "2" / "c.bmp", C)
-    (tmp_path / "2" / "notes.txt").write_text("no image")
+    (tmp_path / "2" / "notes.txt").write_text("no image", encoding="utf-8")
     write_picture(tmp_path / "2" / ".hidden.png", D)
     (tmp_path / ".git").mkdir()
     (tmp_path / "__MACOSX").mkdir()
@@ -86,7 +86,7 @@ def test_train_and_test_are_parts(tmp_path):
 def test_train_and_test_may_be_lists(tmp_path):
     for part, gray in (("train", A), ("test", B)):
         write_picture(tmp_path / part / "1.png", gray)
-        (tmp_path / part / "labels.csv").write_text("file,label\n1.png,7\n")
+        (tmp_path / part / "labels.csv").write_text("file,label\n1.png,7\n", encoding="utf-8")
     data = read_image_folder(tmp_path)
     assert data.classes == DIGITS
     assert data.test.labels.tolist() == [7]
@@ -142,18 +142,18 @@ def test_a_folder_without_images(tmp_path):
 
 
 def test_classes_txt_rules_over_sub_folders(folder):
-    (folder / "classes.txt").write_text("10\n2\n")
+    (folder / "classes.txt").write_text("10\n2\n", encoding="utf-8")
     data = read_image_folder(folder)
     assert [data.classes[k] for k in data.train.labels] == [file.split("/")[0] for file in data.train.files]
     assert data.classes == ("10", "2")
-    (folder / "classes.txt").write_text("2\n3\n")
+    (folder / "classes.txt").write_text("2\n3\n", encoding="utf-8")
     with pytest.raises(MalformedFile, match="does not list the class '10'"):
         read_image_folder(folder)
 
 
 @pytest.fixture
 def listed(folder):
-    (folder / "labels.csv").write_text("label,source,file\n7,me,2/c.bmp\n3,you,10/a.png\n\n")
+    (folder / "labels.csv").write_text("label,source,file\n7,me,2/c.bmp\n3,you,10/a.png\n\n", encoding="utf-8")
     return folder / "labels.csv"
 
 
@@ -166,16 +166,16 @@ def test_a_list_names_files_and_labels(listed):
 
 
 def test_a_list_may_name_other_classes(listed):
-    listed.write_text("file,label\n2/c.bmp, cat\n10/a.png,dog \n")
+    listed.write_text("file,label\n2/c.bmp, cat\n10/a.png,dog \n", encoding="utf-8")
     assert read_labels_csv(listed).classes == ("cat", "dog")
-    (listed.parent / "classes.txt").write_text("dog\ncat\nbird\n")
+    (listed.parent / "classes.txt").write_text("dog\ncat\nbird\n", encoding="utf-8")
     data = read_labels_csv(listed)
     assert data.classes == ("dog", "cat", "bird")
     assert data.train.labels.tolist() == [1, 0]
 
 
 def test_a_list_may_name_a_file_that_is_not_there(listed):
-    listed.write_text("file,label\n2/c.bmp,1\nabsent.png,2\n")
+    listed.write_text("file,label\n2/c.bmp,1\nabsent.png,2\n", encoding="utf-8")
     assert set(read_labels_csv(listed).train.faults) == {1}
 
 
@@ -190,7 +190,7 @@ def test_a_list_may_name_a_file_that_is_not_there(listed):
     ],
 )
 def test_a_broken_list(listed, text, message):
-    listed.write_text(text)
+    listed.write_text(text, encoding="utf-8")
     with pytest.raises(MalformedFile, match=rf"labels\.csv, {message}"):
         read_labels_csv(listed)
 
@@ -205,7 +205,7 @@ def test_a_list_names_files_anywhere(listed, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     write_picture(elsewhere / "d.png", D)
     relative = os.path.relpath(elsewhere, listed.parent)
-    listed.write_text(f"file,label\n{elsewhere}/d.png,1\n{relative}/d.png,2\n2/../2/c.bmp,3\n")
+    listed.write_text(f"file,label\n{elsewhere}/d.png,1\n{relative}/d.png,2\n2/../2/c.bmp,3\n", encoding="utf-8")
     data = read_labels_csv(listed)
     assert data.train.faults == {}
     assert np.array_equal(data.train.images, np.stack([prepare(gray) for gray in (D, D, C)]))
@@ -217,7 +217,9 @@ def test_what_is_not_a_file_is_a_fault(listed):
     os.mkfifo(listed.parent / "10" / "pipe.png")
     (listed.parent / "10" / "zero.png").symlink_to("/dev/zero")
     (listed.parent / "10" / "folder.png").mkdir()
-    listed.write_text("file,label\n/dev/zero,0\n10/pipe.png,1\n.,2\n2/c.bmp,3\n10/zero.png,4\n10/a\0.png,5\n")
+    listed.write_text(
+        "file,label\n/dev/zero,0\n10/pipe.png,1\n.,2\n2/c.bmp,3\n10/zero.png,4\n10/a\0.png,5\n", encoding="utf-8"
+    )
     part = read_labels_csv(listed).train
     assert sorted(part.faults) == [0, 1, 2, 4, 5]
     assert all("not a regular file" in part.faults[i] for i in (0, 1, 2, 4))
@@ -229,7 +231,7 @@ def test_what_is_not_a_file_is_a_fault(listed):
 def test_a_file_that_is_listed_often_is_read_once(listed, monkeypatch):
     read: list[object] = []
     monkeypatch.setattr(arrays, "read_each", lambda paths, kind: read_each(map(recorded(read), paths), kind))
-    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 500 + "absent.png,2\n" * 500 + "10/a.png,1\n")
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 500 + "absent.png,2\n" * 500 + "10/a.png,1\n", encoding="utf-8")
     part = read_labels_csv(listed).train
     assert len(read) == 3
     assert sorted(part.faults) == list(range(500, 1000))
@@ -246,7 +248,7 @@ def recorded(seen: list[object]) -> Callable[[object], object]:
 
 def test_a_list_has_a_bound(listed, monkeypatch):
     monkeypatch.setattr(folders, "MAX_LIST_ROWS", 3)
-    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 4)
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 4, encoding="utf-8")
     with pytest.raises(MalformedFile, match=r"too many rows.*at most 3"):
         read_labels_csv(listed)
     os.truncate(listed, folders.MAX_LIST_BYTES + 1)  # zeros that take no space
@@ -256,7 +258,7 @@ def test_a_list_has_a_bound(listed, monkeypatch):
 
 def test_a_list_does_not_repeat_one_file_for_ever(listed, monkeypatch):
     monkeypatch.setattr(bounded, "MIN_LIMIT_BYTES", 784_000)
-    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 1_100)
+    listed.write_text("file,label\n" + "2/c.bmp,1\n" * 1_100, encoding="utf-8")
     with pytest.raises(MalformedFile, match=r"more images.*at most 1,000.*Received: 1,099"):
         read_labels_csv(listed)
 

@@ -176,10 +176,10 @@ def test_images_and_labels_that_do_not_go_together(tmp_path, images, labels, mes
 
 def test_classes_txt_names_more_classes(tmp_path):
     write_idx_part(tmp_path, "", draw(3), np.array([0, 10, 11]))
-    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijkl") + "\n\n")
+    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijkl") + "\n\n", encoding="utf-8")
     data = read_idx_folder(tmp_path)
     assert data.classes == tuple("abcdefghijkl")
-    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijk"))
+    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijk"), encoding="utf-8")
     with pytest.raises(MalformedFile, match=r"0–10. Received: 11"):
         read_idx_folder(tmp_path)
 
@@ -233,7 +233,7 @@ def test_as_many_classes_as_images_are_an_error_soon(tmp_path):
 
 
 def test_npz_follows_classes_txt(tmp_path):
-    (tmp_path / "classes.txt").write_text("yes\nno\n")
+    (tmp_path / "classes.txt").write_text("yes\nno\n", encoding="utf-8")
     np.savez(tmp_path / "a.npz", X=draw(2), y=np.array(["no", "yes"]))
     assert read_npz(tmp_path / "a.npz").train.labels.tolist() == [1, 0]
     np.savez(tmp_path / "b.npz", X=draw(2), y=np.array(["no", "maybe"]))

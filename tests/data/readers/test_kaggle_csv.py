@@ -57,9 +57,9 @@ def test_columns_are_found_by_name(tmp_path, rows):
 )
 def test_other_spellings_of_the_same_numbers(tmp_path, rows, spelling):
     path = write_rows(tmp_path / "train.csv", rows)
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     if spelling == "quoted":
-        with path.open("w", newline="") as file:
+        with path.open("w", encoding="utf-8", newline="") as file:
             csv.writer(file, quoting=csv.QUOTE_ALL).writerows([HEADER, *rows])
     elif spelling == "floats":
         write_rows(path, [[float(cell) for cell in row] for row in rows])
@@ -110,7 +110,7 @@ def test_a_bad_label_is_named_by_its_row(tmp_path, rows, cell, message):
 
 def test_classes_txt_allows_labels_above_9(tmp_path, rows):
     rows[0][0] = 11
-    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijkl"))
+    (tmp_path / "classes.txt").write_text("\n".join("abcdefghijkl"), encoding="utf-8")
     data = read_kaggle_csv(write_rows(tmp_path / "train.csv", rows))
     assert data.classes == tuple("abcdefghijkl")
     assert data.train.labels[0] == 11
@@ -240,7 +240,7 @@ def test_any_csv_is_a_data_set_or_one_error(changes, collected):
 @pytest.mark.parametrize("line", ["", ",", "1", "x", "," * 783, "\r"])
 def test_thousands_of_bad_rows_take_no_minute(tmp_path, line):
     path = tmp_path / "a.csv"
-    path.write_text(",".join(HEADER) + "\n" + f"{line}\n" * 1_000 + "1" + ",0" * 784, newline="")
+    path.write_text(",".join(HEADER) + "\n" + f"{line}\n" * 1_000 + "1" + ",0" * 784, newline="", encoding="utf-8")
     problems: list[CellProblem] = []
     begin = time.process_time()
     data = read_kaggle_csv(path, problems=problems)
@@ -250,7 +250,7 @@ def test_thousands_of_bad_rows_take_no_minute(tmp_path, line):
 
 def test_blank_rows_are_not_taken_by_the_million(tmp_path):
     path = tmp_path / "a.csv"
-    path.write_text(",".join(HEADER) + "\n" + "\n" * 90_000 + "1")
+    path.write_text(",".join(HEADER) + "\n" + "\n" * 90_000 + "1", encoding="utf-8")
     with pytest.raises(MalformedFile, match=r"more images.*Received: 90,000"):
         read_kaggle_csv(path)
     os.truncate(path, kaggle_csv.MAX_BYTES + 1)  # zeros that take no space

@@ -43,7 +43,7 @@ def opened(images: np.ndarray, *paths: Path) -> list[tuple[np.ndarray, str]]:
     np.save(given, images)
     env = {**os.environ, "KERAS_BACKEND": "torch", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-c", OPEN, str(given), *map(str, paths)]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=env, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     *about, ours = done.stdout.removesuffix("\n").split("\n")
     assert ours == ""  # opened without a line of ours

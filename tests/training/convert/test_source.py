@@ -25,7 +25,7 @@ def moved(finished, tmp_path: Path) -> Path:
 
 def write_recipe(folder: Path, finished, **changes: object) -> None:
     """A recipe.toml beside the model: that of the run, changed."""
-    (folder / "recipe.toml").write_text(Recipe.load(str(finished.folder)).change(changes).to_toml())
+    (folder / "recipe.toml").write_text(Recipe.load(str(finished.folder)).change(changes).to_toml(), encoding="utf-8")
 
 
 def write_data(path: Path, *, seed: int) -> str:
@@ -41,7 +41,7 @@ def test_only_the_run_s_own_recipe_names_the_data(finished, moved):
     on_card = Recipe.load(str(finished.folder)).data
     write_recipe(moved, finished, data="/elsewhere", epochs=99)
     assert source_of_model(recognizer) == on_card
-    (moved / "recipe.toml").write_text("epochz = ")
+    (moved / "recipe.toml").write_text("epochz = ", encoding="utf-8")
     assert source_of_model(recognizer) == on_card
 
 

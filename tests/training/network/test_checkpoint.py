@@ -105,8 +105,10 @@ def test_rows_written_after_the_checkpoint_are_written_again(drawn, tmp_path):
     complete = begin(RECIPES["adam"], drawn, tmp_path / "whole")
     stopped = begin(RECIPES["adam"], drawn, tmp_path / "stopped", stop=2 * STEPS_PER_EPOCH + 1)
     for file in (runs.METRICS, runs.STEPS):
-        with (stopped / file).open("a") as text:  # killed after the row, before the checkpoint; and in mid-row
-            text.write((complete / file).read_text().splitlines()[-1] + "\n3,7")
+        with (stopped / file).open(
+            "a", encoding="utf-8"
+        ) as text:  # killed after the row, before the checkpoint; and in mid-row
+            text.write((complete / file).read_text(encoding="utf-8").splitlines()[-1] + "\n3,7")
     run.resume(stopped, data=drawn, device="cpu")
     for file in (runs.METRICS, runs.STEPS):
         assert rows(stopped / file) == rows(complete / file)
@@ -159,7 +161,7 @@ def test_a_run_without_checkpoint_is_an_error(drawn, stopped):
 def test_a_run_without_its_environment_is_an_error(drawn, stopped, content):
     (stopped / runs.ENVIRONMENT).unlink()
     if content is not None:
-        (stopped / runs.ENVIRONMENT).write_text(content)
+        (stopped / runs.ENVIRONMENT).write_text(content, encoding="utf-8")
     with pytest.raises(DataError, match=r"env\.json cannot be read"):
         run.resume(stopped, data=drawn)
 

@@ -88,7 +88,7 @@ def test_the_recipe_of_the_card_says_what_it_was(done):
     assert len(fields["net_sha256"]) == 64
     assert "filters" not in fields
     assert card.parameters == sum(p.numel() for p in Net(3).parameters())
-    assert "class Net(nn.Module):" in (done.folder / "net.py").read_text()
+    assert "class Net(nn.Module):" in (done.folder / "net.py").read_text(encoding="utf-8")
 
 
 def test_the_file_alone_predicts_and_becomes_integers(done):
@@ -297,4 +297,4 @@ def test_an_augmentation_that_fails_is_one_error(tmp_path):
 
 
 def test_env_json_has_no_places_without_log_to(done):
-    assert json.loads((done.folder / runs.ENVIRONMENT).read_text())["logged"] == {}
+    assert json.loads((done.folder / runs.ENVIRONMENT).read_text(encoding="utf-8"))["logged"] == {}

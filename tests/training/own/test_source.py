@@ -43,7 +43,7 @@ def other():
 
 def sha256(folder: Path, text: str, name: str = "build") -> str:
     path = folder / "model.py"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     source = source_of(load_function(f"{path}:{name}", option="--net"), what="net")
     assert source.name == f"model.py:{name}"
     return source.sha256
@@ -69,7 +69,7 @@ def test_the_hash_is_of_what_the_function_uses(tmp_path, before, after, same):
 
 
 def test_it_is_the_same_by_path_and_by_import(tmp_path, monkeypatch):
-    (tmp_path / "imported_model.py").write_text(MODEL)
+    (tmp_path / "imported_model.py").write_text(MODEL, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     module = import_module("imported_model")
     by_path = load_function(f"{tmp_path / 'imported_model.py'}:build", option="--net")
@@ -114,7 +114,7 @@ class Far(nn.Linear):
 
 def text_of(folder: Path, text: str, name: str) -> str:
     folder.mkdir()
-    (folder / "model.py").write_text(text)
+    (folder / "model.py").write_text(text, encoding="utf-8")
     return source_of(load_function(f"{folder / 'model.py'}:{name}", option="--net"), what="net").text
 
 
@@ -159,7 +159,7 @@ def test_a_name_without_a_value_yet_is_left_out():
 def test_what_names_no_function_is_one_error(tmp_path, named, problem):
     files = {"model.py": MODEL, "broken.py": "\ndef x(:", "needs.py": "import nothing_of_this_name", "data.txt": "1"}
     for name, text in {**files, "leaves.py": "import sys\n\nsys.exit(3)"}.items():
-        (tmp_path / name).write_text(text)
+        (tmp_path / name).write_text(text, encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         load_function(str(tmp_path / named), option="--net")
     assert problem in str(caught.value)
@@ -167,7 +167,7 @@ def test_what_names_no_function_is_one_error(tmp_path, named, problem):
 
 def test_the_option_loads_the_same_function_or_is_none(tmp_path, monkeypatch):
     (tmp_path / "a b").mkdir()
-    (tmp_path / "a b" / "model.py").write_text(MODEL)
+    (tmp_path / "a b" / "model.py").write_text(MODEL, encoding="utf-8")
     function = load_function(f"{tmp_path / 'a b' / 'model.py'}:build", option="--net")
     monkeypatch.chdir(tmp_path)
     assert option_of(function, "--net") == ["--net", str(Path("a b") / "model.py:build")]

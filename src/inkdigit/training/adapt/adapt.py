@@ -32,7 +32,7 @@ from inkdigit.training.adapt.rehearse import OldSamples
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import MIN_IMAGES, calibrate
 from inkdigit.training.convert.restore import restore
-from inkdigit.training.device import CPU, deterministic, uses_bfloat16
+from inkdigit.training.device import CPU, choose_device, deterministic, gpu_memory, uses_bfloat16
 from inkdigit.training.network import loop
 from inkdigit.training.network.predict import predict
 from inkdigit.training.openings import log_opening
@@ -85,6 +85,7 @@ def adapt(
     replay: DataLike = rehearse.AUTO,
     steps: int = STEPS,
     seed: int = 0,
+    device: str = "auto",
     net: Build | None = None,
     log: Log = silent,
     on_tick: OnTick | None = None,
@@ -93,18 +94,18 @@ def adapt(
 
     `data` is a data set, a SOURCE or arrays (images, labels). `replay` is what to rehearse: the same, "drawn" for drawn
     digits, or "auto" for the model's training data if they are available, else drawn digits. `seed` is the random seed;
-    `net` builds the network of a model that is the user's own.
+    `device` is auto, cpu, cuda or mps; `net` builds the network of a model that is the user's own.
 
     Raises:
-        UsageError: no such model or data, a file without trainable weights, or with those of a network that is not
-            given, labels that the model does not know.
+        UsageError: no such model, data or device, a file without trainable weights, or with those of a network that is
+            not given, labels that the model does not know.
         DataError: the data cannot be used, or have too few samples.
         TrainingError: the model would forget too many of the old samples.
         OutputError: `out` cannot be written.
     """
     if steps < 1 or seed < 0:
         raise UsageError("Bad steps or seed", expected="steps from 1, a seed from 0", received=f"{steps}, {seed}")
-    recognizer, out = Recognizer.of(model), Path(out)
+    recognizer, out, target = Recognizer.of(model), Path(out), choose_device(device)
     runs.check_place(out, reads=[recognizer.path])
     before, recipe = restore(recognizer, net=net)
     own = rehearse.open_own(recognizer, data, log=log)
@@ -118,7 +119,7 @@ def adapt(
 
     def learn(samples: Part) -> Learned:
         mixture = rehearse.mix(samples, rehearsed, (own_count, old_count), seed=seed)
-        adapted = train(before, adapting, mixture, on_tick=on_tick)
+        adapted = train(before, adapting, mixture, device=target, on_tick=on_tick)
         fraction = interpolate(adapted, before, old)
         return Learned(adapted, fraction, recalibrate(recognizer, before, adapted, old))
 
@@ -146,15 +147,17 @@ def adapting_recipe(recipe: Recipe, seed: int) -> Recipe:
     return recipe.change(changes)
 
 
-def train(net: nn.Sequential, recipe: Recipe, part: Part, *, on_tick: OnTick | None) -> nn.Sequential:
-    """Train a copy of `net` on `part`."""
-    trained = copy.deepcopy(net)
-    state, data = loop.start(trained, recipe), loop.Tensors.of(part, CPU)
-    bfloat16 = uses_bfloat16(recipe, CPU)
-    with deterministic(CPU):
+def train(
+    net: nn.Sequential, recipe: Recipe, part: Part, *, device: torch.device = CPU, on_tick: OnTick | None
+) -> nn.Sequential:
+    """Train a copy of `net` on `part`; it comes back on the processor, where all the rest is computed."""
+    bfloat16 = uses_bfloat16(recipe, device)
+    with deterministic(device), gpu_memory("Adapt on the processor: --device cpu."):
+        trained = copy.deepcopy(net).to(device)
+        state, data = loop.start(trained, recipe), loop.Tensors.of(part, device)
         for _ in loop.train(state, recipe, data, validation=None, bfloat16=bfloat16, on_tick=on_tick):
             pass
-    return trained
+    return trained.to(CPU)
 
 
 def interpolate(adapted: nn.Module, net: nn.Module, old: OldSamples) -> float:

@@ -58,7 +58,7 @@ class Outputs:
 
     def precise(self) -> Outputs:
         """The same outputs in double precision on the processor, to fit a temperature or to take a quantile."""
-        return replace(self, logits=self.logits.double().cpu())
+        return replace(self, logits=self.logits.cpu().double())
 
     def accepted(self, calibration: Calibration) -> Tensor:
         """Which images a file with this calibration answers, for outputs at its temperature: bool (N,)."""

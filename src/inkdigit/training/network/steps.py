@@ -89,5 +89,5 @@ class Losses:
             return
         mean, seconds = float(np.mean(self._losses[-self._every :])), time.perf_counter() - self._begun
         self._log(f"Step {step:,} of {self._steps:,}: loss {mean:.4f}, {seconds:,.0f} s")
-        with self._path.open("a", newline="") as file:
+        with self._path.open("a", encoding="ascii", newline="") as file:
             csv.writer(file).writerow([step, f"{mean:.5f}", round(seconds)])

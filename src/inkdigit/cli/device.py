@@ -1,0 +1,9 @@
+"""The option --device: where a training computes, for the commands that train; `training.device` has the rules."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
