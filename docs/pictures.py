@@ -315,7 +315,7 @@ def with_margin(window: Any) -> None:
 def tune_study(studio: Studio) -> None:
     """The page of a search."""
     digits = studio.hands("digits")
-    words = ("tune", "fast", "--data", digits, "--trials", "6", "--out", "study")
+    words = ("tune", "fast", "--data", digits, "--trials", "4", "--out", "study")
     page = studio.command(*words, leaves="study/study.html")
     studio.shoot("tune-study", page, height=900)
 
