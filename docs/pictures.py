@@ -12,7 +12,6 @@ import argparse
 import base64
 import html
 import io
-import re
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,8 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks`, whose script draws on the page of the service
+
+from drawings import DRAWINGS  # noqa: E402
 
 import inkdigit  # noqa: E402
 from benchmarks.serving.drawing import browser, draw, strokes  # noqa: E402
@@ -50,7 +51,7 @@ STYLE = """
 * { box-sizing: border-box; margin: 0; }
 body { background: var(--page); color: var(--text); font: 16px/1.35 sans-serif; }
 #all { display: inline-block; padding: 20px; }
-.row { display: flex; align-items: center; gap: 14px; }
+.row { display: flex; align-items: center; gap: 10px; }
 .row + .row { margin-top: 22px; }
 figure { text-align: center; }
 figure img { display: block; border: 1px solid var(--line); border-radius: 6px; }
@@ -98,7 +99,7 @@ class Studio:
         name: str,
         page: str | Path,
         *,
-        width: int = 960,
+        width: int = 800,
         height: int = 620,
         select: str | None = None,
         full: bool = False,
@@ -156,10 +157,12 @@ def embedded(picture: Path | Gray, *, height: int, pixels: bool = False, clip: b
 
 
 def figure(picture: str, caption: str) -> str:
+    """A picture with a caption below it."""
     return f"<figure>{picture}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
 def answer(text: str, below: str) -> str:
+    """What was read, large, and how sure it is."""
     long = " long" if len(text) > 2 else ""
     return f'<div class="answer{long}"><b>{html.escape(text)}</b><span>{html.escape(below)}</span></div>'
 
@@ -167,7 +170,9 @@ def answer(text: str, below: str) -> str:
 ARROW = '<span class="arrow">→</span>'
 
 
-def steps(path: Path, titles: tuple[str, str, str] = ("a photo", "its ink", "28 × 28 pixels"), *, side: int = 150) -> str:
+def steps(
+    path: Path, titles: tuple[str, str, str] = ("a photo", "its ink", "28 × 28 pixels"), *, side: int = 128
+) -> str:
     """A photo, its ink, what the network sees, and the answer, side by side."""
     gray = decode(path)
     (prediction,) = inkdigit.predict(path)
@@ -186,7 +191,7 @@ def steps(path: Path, titles: tuple[str, str, str] = ("a photo", "its ink", "28 
 def what_it_does(studio: Studio) -> None:
     """The picture of README and home page: a photo of a digit and of a number, and what comes out."""
     (reading,) = inkdigit.read(NUMBERS / "amount.png")
-    number = figure(embedded(NUMBERS / "amount.png", height=124), "a number on a cheque")
+    number = figure(embedded(NUMBERS / "amount.png", height=110), "a number on a cheque")
     said = answer(reading.text, f"{100 * (reading.confidence or 0):.0f} % sure")
     rows = (steps(EXAMPLES / "7-pen-on-paper.png"), f"{number}{ARROW}{said}")
     studio.compose("what-it-does", "".join(f'<div class="row">{row}</div>' for row in rows))
@@ -246,7 +251,9 @@ def numbers_form(studio: Studio) -> None:
         for name, (left, top, right, bottom) in ((field.name, field.box) for field in form.fields)
     )
     page = f'<div class="marked">{embedded(flatten(decode(photo)), height=300)}{boxes}</div>'
-    row = figure(embedded(photo, height=300), "the photo") + ARROW + figure(page, "its page, with the boxes of form.toml")
+    row = (
+        figure(embedded(photo, height=300), "the photo") + ARROW + figure(page, "its page, with the boxes of form.toml")
+    )
     studio.compose("numbers-form", f'<div class="row">{row}</div>', scale=1.25)
 
 
@@ -256,7 +263,9 @@ def numbers_grid(studio: Studio) -> None:
     rows = inkdigit.read_grid(photo, 9, 9).rows
     lines = ("".join(f"<td class=cell>{one or ''}</td>" for one in row) for row in rows)
     table = "".join(f"<tr>{line}</tr>" for line in lines)
-    row = figure(embedded(photo, height=300), "the photo") + ARROW + figure(f"<table>{table}</table>", "read --grid 9x9")
+    row = (
+        figure(embedded(photo, height=300), "the photo") + ARROW + figure(f"<table>{table}</table>", "read --grid 9x9")
+    )
     studio.compose("numbers-grid", f'<div class="row">{row}</div>', scale=1.25)
 
 
@@ -286,7 +295,7 @@ def data_audit(studio: Studio) -> None:
     """The page of an audit of drawn digits, twelve of which have a wrong label."""
     digits = studio.hands("strays", "--wrong", "12")
     audited = studio.command("audit", digits, "--folds", "3", "--out", "audited", leaves="audited/audit.html")
-    studio.shoot("data-audit", audited, height=900)
+    studio.shoot("data-audit", audited, height=1000, scale=1.2)
 
 
 def recipe_compare(studio: Studio) -> None:
@@ -330,7 +339,10 @@ def adapt_before_after(studio: Studio) -> None:
     head = "".join(f"<td>{embedded(one, height=84)}</td>" for one in pictures)
     rows = "".join(
         f"<tr><th>{names[model]}</th>"
-        + "".join(f"<td><b>{one.label or '–'}</b><br><small>{one.sureness if one.label else one.reason}</small></td>" for one in answers)
+        + "".join(
+            f"<td><b>{one.label or '–'}</b><br><small>{one.sureness if one.label else one.reason}</small></td>"
+            for one in answers
+        )
         + "</tr>"
         for model, answers in said.items()
     )
@@ -361,134 +373,6 @@ def page_of_service(studio: Studio) -> None:
         studio.shoot("adapt-correction", url, width=1180, height=880, before=write, select="#correction", scale=1.6)
 
 
-# Drawings, which need no browser: SVG whose colours are those of the theme.
-
-THEMES = {
-    "light": {"text": "#1c2027", "quiet": "#666d79", "line": "#c4c9d1", "blue": "#2f5fd0", "soft": "#e6edfb", "orange": "#c2570c", "warm": "#fdeee0"},
-    "dark": {"text": "#e8e6e1", "quiet": "#9aa1ad", "line": "#4a505c", "blue": "#86a8ff", "soft": "#1d2740", "orange": "#ff9d5c", "warm": "#3a2616"},
-}
-FONT = "font-family='Inter, Segoe UI, Roboto, Helvetica, Arial, sans-serif'"
-
-
-def svg(name: str, width: int, height: int, body: Callable[[dict[str, str]], str]) -> dict[str, str]:
-    """A drawing in both themes: file name → text."""
-    return {
-        f"{name}-{theme}.svg": f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {height}' width='{width}' height='{height}' "
-        f"{FONT} font-size='15'>\n{body(colours)}\n</svg>\n"
-        for theme, colours in THEMES.items()
-    }
-
-
-def text(x: float, y: float, words: str, colour: str, *, anchor: str = "start", weight: int = 400, size: int = 15) -> str:
-    shown = html.escape(words, quote=False)
-    return f"<text x='{x:g}' y='{y:g}' fill='{colour}' text-anchor='{anchor}' font-weight='{weight}' font-size='{size}'>{shown}</text>"
-
-
-def box(x: float, y: float, width: float, height: float, fill: str, edge: str) -> str:
-    return f"<rect x='{x:g}' y='{y:g}' width='{width:g}' height='{height:g}' rx='7' fill='{fill}' stroke='{edge}' stroke-width='1.5'/>"
-
-
-def arrow(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
-    """A straight arrow, to the right or down."""
-    head = f"M{x2 - 8:g},{y2 - 5:g} L{x2:g},{y2:g} L{x2 - 8:g},{y2 + 5:g}" if y1 == y2 else f"M{x2 - 5:g},{y2 - 8:g} L{x2:g},{y2:g} L{x2 + 5:g},{y2 - 8:g}"
-    return f"<path d='M{x1:g},{y1:g} L{x2:g},{y2:g} {head}' fill='none' stroke='{colour}' stroke-width='1.8'/>"
-
-
-def protocol() -> dict[str, str]:
-    """Which samples `select` and `final` learn from, and which they report on."""
-
-    def body(c: dict[str, str]) -> str:
-        parts = []
-        rows = (
-            ("select", "to choose", (("learns from these", 290, "soft", "blue"), ("reports on these", 110, "warm", "orange")), "never read"),
-            ("final", "once, at the end", (("learns from these", 400, "soft", "blue"),), "reports on these"),
-        )
-        parts.append(text(330, 24, "training split", c["quiet"], anchor="middle"))
-        parts.append(text(615, 24, "test split", c["quiet"], anchor="middle"))
-        for row, (name, why, pieces, test) in enumerate(rows):
-            y, x = 40 + row * 76, 130
-            parts += [text(10, y + 24, name, c["text"], weight=600), text(10, y + 43, why, c["quiet"], size=13)]
-            for words, width, fill, edge in pieces:
-                parts += [box(x, y, width - 6, 54, c[fill], c[edge]), text(x + width / 2 - 3, y + 32, words, c["text"], anchor="middle", size=14)]
-                x += width
-            used = test != "never read"
-            parts += [
-                box(550, y, 130, 54, c["warm"] if used else "none", c["orange"] if used else c["line"]),
-                text(615, y + 32, test, c["text"] if used else c["quiet"], anchor="middle", size=14),
-            ]
-        return "\n".join(parts)
-
-    return svg("recipe-protocol", 700, 186, body)
-
-
-def replicas() -> dict[str, str]:
-    """Clients, a proxy, and replicas that share nothing."""
-
-    def body(c: dict[str, str]) -> str:
-        parts = [
-            box(10, 76, 150, 58, "none", c["line"]), text(85, 101, "clients", c["text"], anchor="middle", weight=600),
-            text(85, 121, "page, curl, Client", c["quiet"], anchor="middle", size=13),
-            arrow(160, 105, 236, 105, c["quiet"]), text(198, 96, "HTTPS", c["quiet"], anchor="middle", size=12),
-            box(238, 76, 150, 58, c["soft"], c["blue"]), text(313, 101, "nginx or Service", c["text"], anchor="middle", weight=600),
-            text(313, 121, "fewest requests first", c["quiet"], anchor="middle", size=13),
-        ]
-        for row, y in enumerate((12, 76, 140)):
-            parts += [
-                f"<path d='M388,105 L440,{y + 29}' stroke='{c['quiet']}' stroke-width='1.8' fill='none'/>",
-                box(440, y, 250, 58, c["soft"], c["blue"]),
-                text(565, y + 25, f"replica {row + 1}: inkdigit serve", c["text"], anchor="middle", weight=600),
-                text(565, y + 45, "own models, own queue, read-only", c["quiet"], anchor="middle", size=13),
-            ]
-        return "\n".join(parts)
-
-    return svg("deploy-replicas", 700, 210, body)
-
-
-MEASURED = re.compile(r"^\| `([a-z0-9-]+)` \| ([\d.]+) ± ([\d.]+) % \| [^|]+\| [^|]+\| (\d+) \|", re.MULTILINE)
-SHOWN = ("fast", "tiny", "minute", "distilled", "best", "ensemble")
-
-
-def recipes_measured() -> dict[str, str]:
-    """Mean and standard deviation of each recipe over random seeds, as `docs/accuracy.md` has them."""
-    page = (ROOT / "docs" / "accuracy.md").read_text(encoding="utf-8")
-    rows = {name: (float(mean), float(sd), int(n)) for name, mean, sd, n in MEASURED.findall(page)}
-    records = {"one network, published": 99.65, "fifteen networks, published": 99.745}
-    low, high, left, right = 99.2, 99.85, 110, 560
-
-    def place(percent: float) -> float:
-        return left + (right - left) * (percent - low) / (high - low)
-
-    def body(c: dict[str, str]) -> str:
-        parts = []
-        bottom = 40 + 36 * len(SHOWN)
-        for tick in (99.2, 99.4, 99.6, 99.8):
-            x = place(tick)
-            parts += [f"<path d='M{x:g},34 L{x:g},{bottom}' stroke='{c['line']}' stroke-width='1'/>", text(x, bottom + 20, f"{tick:.1f} %", c["quiet"], anchor="middle", size=13)]
-        for name, percent in records.items():
-            x = place(percent)
-            parts += [
-                f"<path d='M{x:g},34 L{x:g},{bottom}' stroke='{c['orange']}' stroke-width='1.5' stroke-dasharray='5 4'/>",
-                text(x, 14 if percent < 99.7 else 28, name, c["orange"], anchor="end" if percent < 99.7 else "start", size=12),
-            ]
-        for row, name in enumerate(SHOWN):
-            mean, sd, n = rows[name]
-            y, x = 58 + 36 * row, place(mean)
-            parts += [
-                text(10, y + 5, name, c["text"], weight=600),
-                f"<path d='M{place(mean - sd):g},{y} L{place(mean + sd):g},{y}' stroke='{c['blue']}' stroke-width='3'/>",
-                f"<circle cx='{x:g}' cy='{y}' r='6' fill='{c['blue']}'/>",
-                text(575, y + 5, f"{mean:.3f} ± {sd:.3f}, n = {n}", c["text"], size=13),
-            ]
-        return "\n".join(parts)
-
-    return svg("accuracy-recipes", 720, 290, body)
-
-
-DRAWINGS: dict[str, Callable[[], dict[str, str]]] = {
-    "recipe-protocol": protocol,
-    "deploy-replicas": replicas,
-    "accuracy-recipes": recipes_measured,
-}
 SHOTS: dict[str, Callable[[Studio], None]] = {
     "what-it-does": what_it_does,
     "glossary-words": glossary_words,
@@ -512,7 +396,9 @@ def main(names: list[str], work: Path) -> None:
     """Draw the pictures with these names."""
     wanted = names or [*DRAWINGS, *SHOTS]
     if unknown := set(wanted) - {*DRAWINGS, *SHOTS}:
-        sys.exit(f"There are no such pictures: {', '.join(sorted(unknown))}. Expected: {', '.join([*DRAWINGS, *SHOTS])}.")
+        sys.exit(
+            f"There are no such pictures: {', '.join(sorted(unknown))}. Expected: {', '.join([*DRAWINGS, *SHOTS])}."
+        )
     for name in wanted:
         for file, content in DRAWINGS[name]().items() if name in DRAWINGS else ():
             (OUT / file).write_text(content, encoding="utf-8")

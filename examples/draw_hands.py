@@ -1,4 +1,4 @@
-"""Draw a data set to practise with: `python examples/draw_hands.py FOLDER [--writers N] [--each N] [--seed N] [--wrong N]`.
+"""Draw a data set to practise with: `python examples/draw_hands.py FOLDER`; `--help` names the options.
 
 In: how many invented writers, and how many of each digit each of them writes. Out: FOLDER with one sub-folder for each
 digit, as `inkdigit train --data FOLDER` takes it; small scans of ink on paper. The first `--wrong` of them lie in

@@ -1,4 +1,4 @@
-"""The guides are true: sessions print what they show, figures are those of the measured pages, pictures are in place."""
+"""The guides are true: sessions print what they show, figures are those of the measured pages, pictures are there."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ def test_the_guides_have_sessions_that_are_run():
 def rows() -> list[tuple[str, list[str], Path]]:
     """The rows of the table of figures: what it is, its figures, and the page that has them."""
     table = re.findall(
-        r"^\| (.+?) \| (.+?) \| (.+?) \| \[[^\]]+\]\(([^)#]+)[^)]*\) \|$", read(DOCS / "guides" / "accuracy.md"), re.MULTILINE
+        r"^\| (.+?) \| (.+?) \| (.+?) \| \[[^\]]+\]\(([^)#]+)[^)]*\) \|$",
+        read(DOCS / "guides" / "accuracy.md"),
+        re.MULTILINE,
     )
     return [(what, [figure, n], DOCS / "guides" / page) for what, figure, n, page in table]
 
@@ -80,7 +82,7 @@ def test_the_guide_has_its_figures():
 
 
 def test_drawings_are_what_their_script_draws():
-    drawings = runpy.run_path(str(DOCS / "pictures.py"))["DRAWINGS"]
+    drawings = runpy.run_path(str(DOCS / "drawings.py"))["DRAWINGS"]
     drawn = {file: content for draw in drawings.values() for file, content in draw().items()}
     assert {file: (DOCS / "pictures" / file).read_text(encoding="utf-8") for file in drawn} == drawn
 
@@ -90,6 +92,8 @@ def test_every_picture_is_shown_and_every_guide_shows_one():
     assert [page.name for page in PAGES if not re.search(r"\.(png|svg)\b", read(page))] == []
     files = [path for path in (DOCS / "pictures").iterdir() if path.suffix in {".png", ".svg"}]
     others = "".join(read(page) for page in sorted(DOCS.glob("*.md")) if page not in PAGES)
-    assert [path.name for path in files if path.name not in {*set().union(*shown.values())} and path.name not in others] == []
+    assert [
+        path.name for path in files if path.name not in {*set().union(*shown.values())} and path.name not in others
+    ] == []
     assert set().union(*shown.values()) - {path.name for path in files} == set()
     assert sum(path.stat().st_size for path in files) <= MAX_PICTURES_BYTES
