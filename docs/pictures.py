@@ -42,7 +42,7 @@ NUMBERS = EXAMPLES / "numbers"
 OUT = ROOT / "docs" / "pictures"
 COLOURS = 128  # of a screenshot: its shades need no more, and the file is a third as large
 MAX_WIDTH_PX = 1600
-SLANTED = ("--writers", "1", "--each", "6", "--seed", "92")  # an invented writer whom `general` often reads wrongly
+SLANTED = ("--writers", "1", "--each", "6", "--seed", "92")  # an invented writer whom the models often read wrongly
 STYLE = """
 :root { --page: #ffffff; --text: #1c2027; --quiet: #666d79; --line: #d5d9df; --strong: #2f5fd0; --soft: #eef2fb; }
 @media (prefers-color-scheme: dark) {
@@ -131,13 +131,15 @@ class Studio:
         self.shoot(name, page, width=1500, height=900, select="#all", scale=scale)
 
 
-def save(name: str, png: bytes | Image.Image, *, colours: int = COLOURS) -> None:
-    """Write a PNG with a palette."""
+def save(name: str, png: bytes | Image.Image, *, colours: int = COLOURS, rare: bool = False) -> None:
+    """Write a PNG with a palette; `rare` keeps colours that few pixels have, such as those of thin lines."""
     image = png if isinstance(png, Image.Image) else Image.open(io.BytesIO(png))
     image = image.convert("RGB")
     if image.width > MAX_WIDTH_PX:
         image = image.resize((MAX_WIDTH_PX, round(image.height * MAX_WIDTH_PX / image.width)), Image.Resampling.LANCZOS)
-    image = image.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    image = image.quantize(
+        colours, method=Image.Quantize.MAXCOVERAGE if rare else Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE
+    )
     OUT.mkdir(exist_ok=True)
     image.save(OUT / f"{name}.png", optimize=True)
     print(f"{name}.png, {(OUT / f'{name}.png').stat().st_size / 1000:.0f} kB")
@@ -237,7 +239,7 @@ def numbers_seen(studio: Studio) -> None:
     pictures = [NUMBERS / f"{name}.png" for name in ("amount", "comb", "date")]
     sheet = studio.command("read", *pictures, "--show", "numbers.png", leaves="numbers.png")
     image = Image.open(sheet)
-    save("numbers-seen", image.resize((640, 640 * image.height // image.width), Image.Resampling.LANCZOS), colours=48)
+    save("numbers-seen", image.resize((640, 640 * image.height // image.width), Image.Resampling.LANCZOS), rare=True)
 
 
 def numbers_form(studio: Studio) -> None:
@@ -330,12 +332,12 @@ def tune_study(studio: Studio) -> None:
 
 
 def adapt_before_after(studio: Studio) -> None:
-    """What `general` reads of a slanted hand, and what it reads after it has learned this hand."""
+    """What `fast` reads of a slanted hand, and what it reads after it has learned this hand."""
     mine, more = studio.hands("mine", *SLANTED), studio.hands("more", *SLANTED[:-1], "92", "--each", "14")
-    adapted = studio.command("adapt", "general", "--data", mine, "--out", "mine.onnx", leaves="mine.onnx")
-    pictures = [more / str(label) / f"w000-{number}.png" for label in (2, 8) for number in (10, 11, 12)]
-    said = {name: inkdigit.load(name).predict(pictures) for name in ("general", str(adapted))}
-    names = {"general": "general", str(adapted): "mine.onnx"}
+    adapted = studio.command("adapt", "fast", "--data", mine, "--out", "mine.onnx", leaves="mine.onnx")
+    pictures = [more / str(label) / f"w000-{number}.png" for label in (2, 4, 8) for number in (10, 11)]
+    said = {name: inkdigit.load(name).predict(pictures) for name in ("fast", str(adapted))}
+    names = {"fast": "fast", str(adapted): "mine.onnx"}
     head = "".join(f"<td>{embedded(one, height=84)}</td>" for one in pictures)
     rows = "".join(
         f"<tr><th>{names[model]}</th>"
