@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from inkdigit.data.sources import open_data
 from inkdigit.training.own import functions
 
 from .training.conftest import only_training, single_thread  # noqa: F401  a fixture
@@ -134,3 +135,23 @@ def test_the_journeys_are_short():
     lines = {path.name: path.read_text(encoding="utf-8").count("\n") for path in EXAMPLES.glob("journey_*.py")}
     assert set(lines) == {f"journey_{name}.py" for name in JOURNEYS}
     assert max(lines.values()) < 100
+
+
+def test_drawn_hands_are_a_data_set_with_some_labels_wrong(tmp_path, monkeypatch):
+    for name, wrong in (("right", 0), ("strays", 5)):
+        run("draw_hands.py", tmp_path / name, "--writers", 2, "--each", 3, "--wrong", wrong, monkeypatch=monkeypatch)
+    right, strays = open_data(tmp_path / "right").train, open_data(tmp_path / "strays").train
+    assert np.bincount(right.labels).tolist() == [6] * 10
+    assert len(strays) == len(right) == 60
+    moved = sorted(path.name for path in (tmp_path / "strays").rglob("stray-*.png"))
+    assert len(moved) == 5
+    assert sorted(map(bytes, right.images)) == sorted(map(bytes, strays.images))  # the same digits, elsewhere
+
+
+def test_drawn_hands_are_the_same_each_time(tmp_path, monkeypatch):
+    for name in ("one", "two"):
+        run("draw_hands.py", tmp_path / name, "--writers", 1, "--each", 2, "--seed", 92, monkeypatch=monkeypatch)
+    first = {path.relative_to(tmp_path / "one"): path.read_bytes() for path in (tmp_path / "one").rglob("*.png")}
+    assert first == {
+        path.relative_to(tmp_path / "two"): path.read_bytes() for path in (tmp_path / "two").rglob("*.png")
+    }
