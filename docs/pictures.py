@@ -27,10 +27,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # `benchmarks`, whose script draws on the page of the service
 
-from drawings import DRAWINGS  # noqa: E402
-
 import inkdigit  # noqa: E402
 from benchmarks.serving.drawing import browser, draw, strokes  # noqa: E402
+from drawings import DRAWINGS  # noqa: E402
 from inkdigit.page.sheet import flatten  # noqa: E402
 from inkdigit.picture.decode import decode  # noqa: E402
 from inkdigit.picture.prepare import find_ink, prepare  # noqa: E402

@@ -9,6 +9,7 @@ from __future__ import annotations
 from math import sqrt
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inkdigit.picture.photo.groups import ink_of
 from inkdigit.picture.photo.network import fit, look
@@ -34,7 +35,7 @@ def view(gray: Gray) -> Gray:
     return np.asarray(np.rint(255 * np.stack([level, ink])), np.uint8)
 
 
-def _percentiles(values: Floats, *percent: float) -> Floats:
+def _percentiles(values: Floats, *percent: float) -> NDArray[np.float64]:
     """As `np.percentile`, which would load numpy.ma: 13 ms of a cold start."""
     ordered = np.sort(values, axis=None)
     return np.interp(np.array(percent) / 100 * (ordered.size - 1), np.arange(ordered.size), ordered)

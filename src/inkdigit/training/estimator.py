@@ -79,8 +79,8 @@ class InkdigitClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     `recipe` is a bundled one, the path of a TOML file, or an `inkdigit.Recipe`: all other choices of the training. From
     `epochs` to `prepare` the parameters are fields of the recipe; None is what the recipe says. Where `epochs` is
     given, it is exact: `min_steps` is 0 unless it is given, too. `random_state` is the random seed; None is the
-    recipe's, so that `fit` repeats itself. `device` is auto, cpu, cuda or mps. `out` is a run directory to write, with its
-    report; None writes nothing. It is only for a single `fit`: a directory that is taken is refused.
+    recipe's, so that `fit` repeats itself. `device` is auto, cpu, cuda or mps. `out` is a run directory to write, with
+    its report; None writes nothing. It is only for a single `fit`: a directory that is taken is refused.
 
     Attributes:
         classes_: The labels (K,), sorted.

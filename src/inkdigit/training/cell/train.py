@@ -31,7 +31,7 @@ def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent)
     `part` holds digits 28×28 by hand.
     """
     torch.manual_seed(seed)
-    net = CellNet().to(memory_format=torch.channels_last)
+    net: CellNet = CellNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=WARM_SHARE)
     first = stepping.resume(folder / CHECKPOINT, net, optimizer, schedule)
