@@ -354,7 +354,7 @@ def adapt_before_after(studio: Studio) -> None:
 def service(*options: str) -> Iterator[str]:
     """`inkdigit serve` on a free port: its address."""
     command = [sys.executable, "-m", "inkdigit", "serve", "--port", "0", *options]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, stderr=subprocess.PIPE, encoding="utf-8") as process:
         try:
             yield next(line.split()[1] for line in process.stderr or () if line.startswith("Open "))
         finally:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from inkdigit.cli.app import app
 
 DOCS = Path(__file__).parents[1] / "docs"
-GUIDES = sorted(path for path in (DOCS / "guides").glob("*.md") if path.name != "install.md")
+GUIDES = sorted((DOCS / "guides").glob("*.md"))
 PAGES = [*GUIDES, DOCS / "index.md", DOCS / "faq.md", DOCS / "glossary.md"]
 MAX_PICTURES_BYTES = 2_500_000  # all together: a copy of the repository and the site stay small
 NUMBER = re.compile(r"\d+(?:\.\d+)?")
@@ -39,6 +39,7 @@ def sessions(page: Path) -> list[tuple[str, list[str]]]:
 SESSIONS = [(page.name, *session) for page in PAGES for session in sessions(page)]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize(("page", "command", "shown"), SESSIONS, ids=[f"{page}: {line}" for page, line, _ in SESSIONS])
 def test_a_session_prints_what_the_page_shows(page, command, shown, tmp_path, monkeypatch):  # noqa: ARG001
     (tmp_path / "examples").symlink_to(DOCS.parent / "examples")

@@ -75,7 +75,8 @@ def test_actions_are_named_by_their_commit_and_publishing_has_no_password():
 
 def test_the_forms_ask_for_what_is_needed():
     forms = {
-        path.stem: yaml.safe_load(path.read_text()) for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")
+        path.stem: yaml.safe_load(path.read_text(encoding="utf-8"))
+        for path in (ROOT / ".github/ISSUE_TEMPLATE").glob("[!c]*.yml")
     }
     assert set(forms) == {"bug", "feature", "wrong-prediction"}
     required = [

@@ -78,7 +78,7 @@ def test_a_plain_onnx_file_is_a_model(inkdigit, model, tmp_path):
 def test_openvino_s_two_files_replace_nothing(inkdigit, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("export", model, "--format", "openvino")
-    Path("run.bin").write_text("mine")
+    Path("run.bin").write_text("mine", encoding="utf-8")
     assert_one_error(inkdigit(*words), 9, "run.bin exists already")
     output = inkdigit(*words, "--force")
     assert output.code == 0, output.err
@@ -108,7 +108,7 @@ def test_a_core_ml_package_is_a_folder(inkdigit, model, tmp_path, monkeypatch):
     assert "Core ML itself was not run" in output.err
     assert (tmp_path / "run.mlpackage" / "Manifest.json").is_file()
     assert_one_error(inkdigit(*words, "--force"), 9, "run.mlpackage is taken")
-    Path("file.mlpackage").write_text("mine")
+    Path("file.mlpackage").write_text("mine", encoding="utf-8")
     assert_one_error(inkdigit(*words, "--out", "file.mlpackage"), 9, "Expected: a new name, or an empty directory")
     assert_one_error(inkdigit(*words, "--out", "folder"), 2, "ends in .mlpackage")
 

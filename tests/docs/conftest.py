@@ -44,14 +44,14 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Site:
     built = folder.with_suffix(".json")
     with filelock.FileLock(str(folder) + ".lock"):
         if not built.exists():
-            built.write_text(json.dumps(_build(folder)))
-    return Site(folder, **json.loads(built.read_text()))
+            built.write_text(json.dumps(_build(folder)), encoding="utf-8")
+    return Site(folder, **json.loads(built.read_text(encoding="utf-8")))
 
 
 def _build(folder: Path) -> dict[str, Any]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, str(DOCS / "build.py"), "--site", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder.parent)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False, cwd=folder.parent)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"output": done.stdout + done.stderr, "code": done.returncode, "processor_seconds": seconds}

@@ -42,6 +42,7 @@ def name_of(page: Path) -> str:
 WITH_PYTHON = [page for page in PAGES if PYTHON.search(text_of(page))]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_the_python_of_a_page_runs(page, tmp_path, monkeypatch):
     (tmp_path / "examples").symlink_to(ROOT / "examples")

@@ -23,7 +23,6 @@ KINDS = (
     "commands/info.html",
     "errors.html",
 )
-WRITTEN = 300  # characters: a page with fewer is a plan
 WAIT_MS = 30_000  # far above what a busy machine takes
 
 
@@ -95,10 +94,7 @@ def test_a_reader_finds_the_answer(page, site, question, request):
     if not hits:
         hits = [one for one in answers if one in request.getfixturevalue("reached")]
     assert hits, f"neither in the first {HITS} hits for {question['search']!r} nor {CLICKS} clicks away"
-    text = content(site.folder / hits[0])
-    if len(text) < WRITTEN:
-        pytest.skip(f"{hits[0]} is not written yet")
-    assert question["says"].lower() in text.lower()
+    assert question["says"].lower() in content(site.folder / hits[0]).lower()
 
 
 def test_there_are_twenty_questions_of_three_kinds_of_readers():

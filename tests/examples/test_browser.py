@@ -33,7 +33,7 @@ needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node is no
 
 def node(*words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["node", *map(str, words)], cwd=BROWSER, capture_output=True, text=True, check=False, timeout=60
+        ["node", *map(str, words)], cwd=BROWSER, capture_output=True, encoding="utf-8", check=False, timeout=60
     )
 
 
@@ -63,7 +63,7 @@ def test_the_check_finds_a_pixel_that_differs_and_a_picture_that_is_not_clean(tm
 @needs_node
 def test_javascript_reads_the_card_of_every_model_and_says_what_is_not_one(tmp_path):
     (tmp_path / "cut.onnx").write_bytes(bundled()["tiny"].read_bytes()[:20_000])
-    (tmp_path / "text.onnx").write_text("not a model at all")
+    (tmp_path / "text.onnx").write_text("not a model at all", encoding="utf-8")
     others = [readers()["line"], tmp_path / "cut.onnx", tmp_path / "text.onnx"]
     script = """
 import { readFileSync } from "node:fs";
@@ -167,7 +167,7 @@ def test_a_clean_picture_is_recognised_and_any_other_gets_its_reason(page, tmp_p
     page.set_input_files("#file", EXAMPLES / "7-pen-on-paper.png")
     label(page, "—")
     assert "must be found first" in page.inner_text("#words")
-    (tmp_path / "text.png").write_text("not a picture")
+    (tmp_path / "text.png").write_text("not a picture", encoding="utf-8")
     page.set_input_files("#file", tmp_path / "text.png")
     says(page, "#words", re.compile("^text.png is not a picture"))
 
@@ -211,7 +211,7 @@ def test_npm_installs_the_runtime_that_is_pinned(tmp_path):
     )
     if done.returncode:
         pytest.skip("npm reaches no registry")
-    pinned = json.loads((BROWSER / "package.json").read_text())["dependencies"]["onnxruntime-web"]
+    pinned = json.loads((BROWSER / "package.json").read_text(encoding="utf-8"))["dependencies"]["onnxruntime-web"]
     installed = tmp_path / "node_modules" / "onnxruntime-web"
-    assert json.loads((installed / "package.json").read_text())["version"] == pinned
+    assert json.loads((installed / "package.json").read_text(encoding="utf-8"))["version"] == pinned
     assert (installed / "dist" / "ort.wasm.bundle.min.mjs").is_file()

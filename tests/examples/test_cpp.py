@@ -34,7 +34,7 @@ def compiled(program: str, folder: Path, *options: str) -> Path:
         pytest.skip("no C++ compiler is installed")
     command = [COMPILER, "-std=c++17", "-O0", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off", f"{program}.cpp"]
     done = subprocess.run(
-        [*command, "-o", str(folder / program), *options], cwd=CPP, capture_output=True, text=True, check=False
+        [*command, "-o", str(folder / program), *options], cwd=CPP, capture_output=True, encoding="utf-8", check=False
     )
     if missing := re.search(r"fatal error: (nlohmann/json.hpp|onnxruntime_cxx_api.h)", done.stderr):
         pytest.skip(f"{missing[1]} is not installed")
@@ -43,7 +43,7 @@ def compiled(program: str, folder: Path, *options: str) -> Path:
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in words], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([str(word) for word in words], capture_output=True, encoding="utf-8", check=False, timeout=60)
 
 
 def test_preprocessing_in_cpp_gives_every_gray_vector_bit_for_bit(tmp_path):

@@ -37,11 +37,11 @@ def test_only_files_that_ship_have_figures(record):
 
 def test_the_rest_of_the_page_stays(tmp_path):
     text = f"# A\n\n{page.BEGIN}old\n{page.END}\n\n## By hand\n"
-    (tmp_path / "runtimes.md").write_text(text)
+    (tmp_path / "runtimes.md").write_text(text, encoding="utf-8")
     written = page.files(tmp_path, tmp_path / "runtimes.md")
     assert b"old" not in written[tmp_path / "runtimes.md"]
     assert written[tmp_path / "runtimes.md"].endswith(b"<!-- end -->\n\n## By hand\n")
     assert {path.name for path in written} == {"runtimes.md", "formats-light.svg", "formats-dark.svg"}
-    (tmp_path / "runtimes.md").write_text("# A\n")
+    (tmp_path / "runtimes.md").write_text("# A\n", encoding="utf-8")
     with pytest.raises(MalformedFile, match="not marked"):
         page.files(tmp_path, tmp_path / "runtimes.md")
