@@ -2,7 +2,7 @@
 
     python -m inkdigit.training.cell FOLDER [--steps N] [--seed S] [--data mnist] [--threads N] [--to FILE]
 
-The folder holds the checkpoint; the same command goes on from it. About half an hour on one core.
+The folder holds the checkpoint; the same command goes on from it. About an hour on one core.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from inkdigit.training.cell.train import train
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Train and export, as the arguments say."""
-    return shipped.main(__doc__, train, export, to=CELL, steps=6_000, argv=argv)
+    return shipped.main(__doc__, train, export, to=CELL, steps=10_000, argv=argv)
 
 
 if __name__ == "__main__":
