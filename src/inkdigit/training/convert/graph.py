@@ -17,7 +17,7 @@ from torch import nn
 
 from inkdigit.errors import MissingExtra
 from inkdigit.model.card import OUTLIERS_OUTPUT, OUTPUTS
-from inkdigit.training.network.nets import ACTIVATIONS, GlobalAverage, GlobalMax, Normalize, Residual
+from inkdigit.training.network.nets import ACTIVATIONS, Again, GlobalAverage, GlobalMax, Normalize, Residual
 from inkdigit.types import SIDE
 
 OPSET, IR_VERSION = 18, 10  # of ONNX: those that PyTorch's exporter writes
@@ -64,6 +64,8 @@ def model_of(net: nn.Module, temperature: float, *, classes: int) -> Any | None:
     layers = [*net.named_children()]
     while layers:
         name, layer = layers.pop(0)
+        if isinstance(layer, Again):
+            name, layer = layer.of, layer.layer
         if layers and _can_average(layer, layers[0][1]):
             value = _add_averaged(graph, PREFIX + name, layer, value)
             layers.pop(0)
@@ -89,6 +91,8 @@ def model_of(net: nn.Module, temperature: float, *, classes: int) -> Any | None:
 def _is_ours(layer: nn.Module) -> bool:
     """Whether `_add` writes the layer with all of its settings."""
     kind = type(layer)
+    if isinstance(layer, Again):
+        return _is_ours(layer.layer)
     if isinstance(layer, nn.Conv2d):
         return kind is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     if isinstance(layer, nn.BatchNorm2d):
@@ -134,6 +138,8 @@ def _add(graph: _Graph, name: str, layer: nn.Module, x: str) -> str:
             return graph.add("BatchNormalization", [x, *weights], {"epsilon": layer.eps})
         case nn.Linear():
             return graph.add("Gemm", [x, *_weights(name, layer)], {"transB": 1})
+        case Again():
+            return _add(graph, PREFIX + layer.of, layer.layer, x)
         case nn.Dropout() | nn.Identity():
             return x
         case GlobalMax():

@@ -124,6 +124,26 @@ class Residual(nn.Module):
         return out
 
 
+class Again(nn.Module):
+    """An earlier layer once more: it has no weights of its own, and both learn together."""
+
+    def __init__(self, name: str, layer: nn.Module) -> None:
+        """`layer`, a convolution, is called `name` where it stands first."""
+        super().__init__()
+        self.of = name
+        self._layer = (layer,)  # in a tuple, so that its weights are not registered, stored and exported twice
+
+    @property
+    def layer(self) -> nn.Module:
+        """The layer whose weights it uses."""
+        return self._layer[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the layer makes of `x`; not by a call, of which its hooks would hear."""
+        out: Tensor = self.layer.forward(x)
+        return out
+
+
 def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
     """Build the network that `recipe` describes, with freshly drawn weights.
 
@@ -212,7 +232,8 @@ def _add_listed(layers: OrderedDict[str, nn.Module], recipe: Recipe) -> int:
     """Add the layers that the recipe lists; return the number of features."""
     listed = recipe.listed()
     for layer in listed:
-        layers[layer.name] = _of_kind(layer, recipe)
+        again = layer.of
+        layers[layer.name] = Again(again.name, layers[again.name]) if again else _of_kind(layer, recipe)
     return listed[-1].after[0]
 
 
@@ -222,6 +243,9 @@ def _of_kind(layer: Layer, recipe: Recipe) -> nn.Module:
         case "conv":
             shape = (inputs, layer.size, layer.kernel, layer.stride, layer.padding)
             return nn.Conv2d(*shape, bias=not layer.normed)
+        case "depthwise":  # its bias would be that of the layer after it
+            shape = (inputs, inputs, layer.kernel, layer.stride, layer.padding)
+            return nn.Conv2d(*shape, groups=inputs, bias=False)
         case "residual":
             return Residual(inputs, layer.size, layer.kernel, layer.stride, recipe)
         case "batch_norm":
@@ -402,10 +426,14 @@ def _row(name: str, layer: nn.Module, out: object) -> dict[str, Any]:
     return {
         "name": name,
         "kind": layer.__class__.__name__,
-        "kernel": " + ".join(map(_window, filter(_has_window, layer.modules()))),
+        "kernel": " + ".join(map(_window, filter(_has_window, _inside(layer).modules()))),
         "output": "×".join(str(n) for n in out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__,
         "parameters": parameters(layer),
     }
+
+
+def _inside(layer: nn.Module) -> nn.Module:
+    return layer.layer if isinstance(layer, Again) else layer
 
 
 def _has_window(layer: nn.Module) -> bool:
