@@ -2,8 +2,8 @@
 
 In: a network, its temperature, the number of classes. Out: an ONNX model that predicts what that of PyTorch's exporter
 does, or None for a network with other layers. The exporter takes any network, and two seconds to be imported and to
-look at it; this takes milliseconds. The predictions are the same bit for bit, except where a convolution and the average
-pooling after it become one convolution (`_add_averaged`), which rounds in another order.
+look at it; this takes milliseconds. Predictions are the same bit for bit, except where a convolution and the average
+pooling after it become one convolution, which rounds in another order (`_add_averaged`).
 """
 
 from __future__ import annotations
