@@ -17,7 +17,15 @@ from torch import nn
 
 from inkdigit.errors import MissingExtra
 from inkdigit.model.card import OUTLIERS_OUTPUT, OUTPUTS
-from inkdigit.training.network.nets import ACTIVATIONS, Again, GlobalAverage, GlobalMax, Normalize, Residual
+from inkdigit.training.network.nets import (
+    ACTIVATIONS,
+    Again,
+    GlobalAverage,
+    GlobalMax,
+    Normalize,
+    PooledConv2d,
+    Residual,
+)
 from inkdigit.types import SIDE
 
 OPSET, IR_VERSION = 18, 10  # of ONNX: those that PyTorch's exporter writes
@@ -94,7 +102,9 @@ def _is_ours(layer: nn.Module) -> bool:
     if isinstance(layer, Again):
         return _is_ours(layer.layer)
     if isinstance(layer, nn.Conv2d):
-        return kind is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        return (
+            kind in (nn.Conv2d, PooledConv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        )
     if isinstance(layer, nn.BatchNorm2d):
         return kind is nn.BatchNorm2d and layer.affine and layer.track_running_stats
     return kind in (Normalize, nn.Linear, nn.Dropout, Residual) or PLAIN.get(kind) == str(layer)
@@ -131,6 +141,8 @@ def _add(graph: _Graph, name: str, layer: nn.Module, x: str) -> str:
         case Normalize():
             shifted = graph.add("Sub", [graph.add("Div", [x, graph.constant(255.0)]), f"{name}.mean"])
             return graph.add("Div", [shifted, f"{name}.std"])
+        case PooledConv2d():
+            return _add_averaged(graph, name, layer, x)
         case nn.Conv2d():
             return graph.add("Conv", [x, *_weights(name, layer)], _of_convolution(layer))
         case nn.BatchNorm2d():
@@ -160,16 +172,15 @@ def _add(graph: _Graph, name: str, layer: nn.Module, x: str) -> str:
 
 
 def _can_average(layer: nn.Module, following: nn.Module) -> TypeGuard[nn.Conv2d]:
-    """Whether a convolution and the average pooling after it are one convolution."""
-    return isinstance(layer, nn.Conv2d) and layer.stride == (1, 1) and isinstance(following, nn.AvgPool2d)
+    """Whether a convolution and the average pooling after it, two layers of a recipe's list, can be one convolution."""
+    return type(layer) is nn.Conv2d and layer.stride == (1, 1) and isinstance(following, nn.AvgPool2d)
 
 
 def _add_averaged(graph: _Graph, name: str, layer: nn.Conv2d, x: str) -> str:
-    """A convolution and the average pooling after it, as one convolution of stride 2: less than half the work.
+    """A convolution and the average pooling after it, as one convolution of stride 2: see `nets.PooledConv2d`.
 
-    Both are linear, so that the mean of four neighbours is a convolution by the mean of the kernel at four places, one
-    pixel larger. The graph computes that kernel from the weights, which keep their shape and name. It does so once:
-    ONNX Runtime computes what is constant when it opens the file.
+    The graph computes its kernel from the weights, which keep their shape and name. It does so once: ONNX Runtime
+    computes what is constant when it opens the file.
     """
     kernel, *bias = _weights(name, layer)
     pooling = {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [1] * 4, "count_include_pad": 1}

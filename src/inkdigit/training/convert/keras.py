@@ -147,6 +147,8 @@ class _Chain:
                 return self._residual(x, name, module)
             case nets.Again():
                 return self._again(x, name, module)
+            case nets.PooledConv2d():
+                return self.apply(self._conv(x, name, module), k.AveragePooling2D(2, name=f"{name}_pool"))
             case nn.Conv2d():
                 return self._conv(x, name, module)
             case nn.Linear():

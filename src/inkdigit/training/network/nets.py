@@ -124,6 +124,19 @@ class Residual(nn.Module):
         return out
 
 
+class PooledConv2d(nn.Conv2d):
+    """A convolution of stride 1 and the average pooling after it, as one convolution of stride 2.
+
+    Both are linear, so that the mean of four neighbours is a convolution by the mean of the kernel at four places, one
+    pixel larger: less than half the work, and the same weights.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, F, H / 2, W / 2)."""
+        kernel = F.avg_pool2d(self.weight, 2, stride=1, padding=1)  # (F, C, k + 1, k + 1)
+        return F.conv2d(x, kernel, self.bias, stride=2, padding=self.padding)
+
+
 class Again(nn.Module):
     """An earlier layer once more: it has no weights of its own, and both learn together."""
 
@@ -277,8 +290,12 @@ def _add_convs(
         stride = 2 if pooling == "stride" and c == convs else 1
         shape = (width, filters, kernel, stride, padding)
         name = f"block{block}_conv{c}"
-        width, side = _add_conv(layers, recipe, name, shape, side=side)
-        if recipe.pool_first and c == convs:
+        pools = recipe.pool_first and c == convs
+        averages = pools and pooling == "average"
+        width, side = _add_conv(layers, recipe, name, shape, side=side, kind=PooledConv2d if averages else nn.Conv2d)
+        if averages:
+            side //= 2
+        elif pools:
             side = _add_pool(layers, recipe, block, side=side)
         _add_activation(layers, recipe, name, width)
     return width, side
@@ -317,11 +334,17 @@ def _norm(recipe: Recipe, filters: int) -> nn.Module:
 
 
 def _add_conv(
-    layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, shape: tuple[int, int, int, int, int], *, side: int
+    layers: OrderedDict[str, nn.Module],
+    recipe: Recipe,
+    name: str,
+    shape: tuple[int, int, int, int, int],
+    *,
+    side: int,
+    kind: type[nn.Conv2d] = nn.Conv2d,
 ) -> tuple[int, int]:
     """Add a convolution of inputs, filters, kernel, stride, padding; return the number of filters and the new side."""
     _, filters, kernel, stride, padding = shape
-    layers[name] = nn.Conv2d(*shape, bias=not recipe.batch_norm)
+    layers[name] = kind(*shape, bias=not recipe.batch_norm)
     return filters, (side + 2 * padding - kernel) // stride + 1
 
 
@@ -444,4 +467,6 @@ def _window(layer: Any) -> str:
     """The window of a convolution or a pooling as text, with its stride where that is not the usual one."""
     sides, strides = (n if isinstance(n, tuple) else (n, n) for n in (layer.kernel_size, layer.stride))
     usual = (1, 1) if isinstance(layer, nn.Conv2d) else sides
+    if isinstance(layer, PooledConv2d):
+        return "×".join(map(str, sides)) + " + 2×2"
     return "×".join(map(str, sides)) + ("" if strides == usual else f", stride {strides[0]}")
