@@ -10,6 +10,7 @@ import torch
 
 from inkdigit.errors import UsageError
 from inkdigit.training.network import layers, nets
+from inkdigit.training.network.describe import layers_of
 from inkdigit.training.recipe import BLOCK_FIELDS, Recipe
 
 from ..conftest import tiny
@@ -38,7 +39,7 @@ def test_a_list_becomes_that_network_and_its_size_is_known_before():
     assert kinds == [text.split()[0] for text in MANY]
     assert net(torch.rand(2, 1, 28, 28)).shape == (2, 5)
     assert recipe.size(5).parameters == nets.parameters(net)
-    shapes = [row["output"] for row in nets.describe(net)]
+    shapes = [row["output"] for row in layers_of(net)]
     expected = ["×".join(map(str, layer.after)) for layer in recipe.listed()]
     assert shapes == ["1×28×28", *expected, "5"]
 
@@ -48,7 +49,7 @@ def test_a_layer_is_used_again_with_the_same_weights():
     net = nets.build(recipe, 5)
     assert recipe.size(5).parameters == nets.parameters(net) == 6 * 9 + 6 * 9 + 36 + 6 * 4 + 3 * 12 + 6 * 5 + 5
     assert not any("again" in name for name in net.state_dict())
-    rows = {row["name"]: row for row in nets.describe(net)}
+    rows = {row["name"]: row for row in layers_of(net)}
     assert rows["layer8_again"] == {
         "name": "layer8_again",
         "kind": "Again",

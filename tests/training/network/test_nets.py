@@ -10,6 +10,7 @@ from torch import nn
 
 from inkdigit.errors import UsageError
 from inkdigit.training.network import nets
+from inkdigit.training.network.describe import layers_of
 from inkdigit.training.recipe import Recipe, bundled
 from inkdigit.types import OUTLIERS
 
@@ -84,7 +85,7 @@ def test_blocks_that_leave_nothing_are_an_error(fields):
 def test_a_network_can_be_described():
     recipe = tiny(filters=(4, 8), kernel=(5, 3), pooling=("stride", "max"), head="flatten", dense=(16,))
     net = nets.build(recipe, 10).train()
-    rows = nets.describe(net)
+    rows = layers_of(net)
     assert {name: tuple(about) for name, *about in (row.values() for row in rows)} == {
         "normalize": ("Normalize", "", "1×28×28", 0),
         "block1_conv1": ("Conv2d", "5×5, stride 2", "4×14×14", 100),
@@ -122,7 +123,7 @@ def test_average_pooling_before_the_activation_is_inside_the_convolution(kernel,
             torch.autograd.grad(out.square().sum(), layer.weight) for out, layer in ((ours, pooled), (theirs, apart))
         ]
         assert torch.allclose(gradients[0][0], gradients[1][0], rtol=1e-3, atol=1e-3)
-    rows = {row["name"]: row for row in nets.describe(net)}
+    rows = {row["name"]: row for row in layers_of(net)}
     assert rows["block2_conv1"]["kernel"] == f"{kernel}×{kernel} + 2×2"
     assert sum(row["parameters"] for row in rows.values()) == nets.parameters(net)
 
