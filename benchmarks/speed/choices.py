@@ -76,11 +76,19 @@ def again(first: list[str], unit: list[str], plan: str) -> list[str]:
     return [*layers, "global_average"]
 
 
-STEM, WIDE_STEM = (["conv 8 3 valid", "max_pool", *NORMED], ["conv 16 3 valid", "max_pool", *NORMED])
-SEPARABLE = [
-    *("conv 7 3 valid", "max_pool", *NORMED, "depthwise 3", "conv 10 1", *NORMED, "depthwise 3", "conv 10 1", *NORMED),
-    *("depthwise 3", "conv 10 1", "max_pool", *NORMED, "depthwise 3", "conv 10 1", *NORMED, "global_average"),
-]
+def separable(widths: list[int], plan: str, first: str = "conv 7 3 valid") -> list[str]:
+    """`first`, pooled; then a depthwise convolution and one that mixes, for each width: v without padding, P pools."""
+    layers = [first, "max_pool", *NORMED]
+    for width, step in zip(widths, plan, strict=True):
+        depthwise = f"depthwise 3{' valid' if step == 'v' else ''}"
+        layers += [depthwise, f"conv {width} 1", *(["max_pool"] if step == "P" else []), *NORMED]
+    return [*layers, "global_average"]
+
+
+STEM = ["conv 8 3 valid", "max_pool", *NORMED]
+WIDE_STEM = ["conv 16 3 valid", "max_pool", *NORMED]
+DEPTHWISE = ["depthwise 3", "conv 16 1"]
+SEPARABLE = separable([10, 10, 10, 10], "vvvv")
 # Half of the writers held out: more certain than 10,000 images and quicker, of networks trained on half as much.
 HALVES = {**THIN_START, "weight_decay": 5e-4, "epochs": 16, "squish": 0.1, "shear": 0.15, "validation": 30_000}
 STROKES, INSIDE = {"thickness": 0.5}, {"shift_px": 3.0, "shift_inside": True}
@@ -224,36 +232,30 @@ CHOICES = {
             "32 epochs, 5×5, residual, moments": ("32 epochs", "5×5 first", "residual", "moments normalised"),
         },
     ),
-    # It is what can be had with 1,000 parameters: depth that costs none, by convolutions that are used again.
+    # At most 1,000 parameters: channels are filtered each alone, or one convolution is used again and again.
     "micro": Choice(
         "tiny",
         2,
         AS_IT_IS
         | {
-            "four times at each size": {"layers": again(STEM, ["conv 8 3"], "ccccPcccc")},
-            "5×5 first, of stride 2": {"layers": again(["conv 8 5 stride 2", *NORMED], ["conv 8 3"], "cccPccc")},
-            "16 channels, depthwise": {"layers": again(WIDE_STEM, ["depthwise 3", "conv 16 1"], "ccPccc")},
-            "16 channels, depthwise, seven times": {
-                "layers": again(WIDE_STEM, ["depthwise 3", "conv 16 1"], "cccPcccc")
-            },
-            "depthwise, nothing used again": {"layers": SEPARABLE},
+            "pooled twice": {"layers": separable([10, 10, 10, 10], "ccPc")},
+            "five narrower ones": {"layers": separable([9, 9, 9, 8, 8], "vvvvv", "conv 6 3 valid")},
+            "16 channels, the same five times": {"layers": again(WIDE_STEM, DEPTHWISE, "ccPccc")},
+            "16 channels, the same seven times": {"layers": again(WIDE_STEM, DEPTHWISE, "cccPcccc")},
+            "8 channels, the same 3×3 six times": {"layers": again(STEM, ["conv 8 3"], "cccPccc")},
+            "leaky ReLU": {"layers": [layer.replace("relu", "leaky_relu") for layer in SEPARABLE]},
+            "SiLU": {"layers": [layer.replace("relu", "silu") for layer in SEPARABLE]},
             "AdamW, rate 0.01": {"optimizer": "adamw", "learning_rate": 0.01, "weight_decay": 1e-4},
+            "rate 0.05": {"learning_rate": 0.05},
             "rate 0.2": {"learning_rate": 0.2},
-            "no augmentation": PLAIN,
-            "SiLU": {"layers": [layer.replace("relu", "silu") for layer in again(STEM, ["conv 8 3"], "cccPccc")]},
+            "augmented a little": {"rotate_deg": 5.0, "zoom": 0.05, "shift_px": 0.5},
+            "label smoothing 0.02": {"label_smoothing": 0.02},
             "batches of 64": {"batch": 64},
-            "16 epochs": {"epochs": 16},
-            "32 epochs": {"epochs": 32},
+            "float32": {"precision": "float32"},
+            "64 epochs": {"epochs": 64},
+            "64 epochs, augmented a little": {"epochs": 64, "rotate_deg": 5.0, "zoom": 0.05, "shift_px": 0.5},
         },
-        start={
-            "layers": again(STEM, ["conv 8 3"], "cccPccc"),
-            "learning_rate": 0.1,
-            "weight_decay": 5e-5,
-            "rotate_deg": 5.0,
-            "zoom": 0.05,
-            "shift_px": 1.0,
-            "epochs": 8,
-        },
+        start={"layers": SEPARABLE, "learning_rate": 0.1, "weight_decay": 5e-5, **PLAIN, "epochs": 16},
     ),
     "tiny": Choice(
         "minute",
