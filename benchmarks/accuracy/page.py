@@ -28,7 +28,7 @@ from benchmarks.speed import page as speed
 from inkdigit.measure.seeds import format_seeds
 
 PAGE = machine.ROOT / "docs" / "accuracy.md"
-CHOSEN = ("tiny", "best", "pictures", "members")
+CHOSEN = ("micro", "tiny", "best", "pictures", "members")
 
 
 def by_recipe(folder: Path) -> dict[tuple[str, str], list[Record]]:

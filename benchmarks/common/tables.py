@@ -47,6 +47,12 @@ def deviation(values: Sequence[float], digits: int) -> str:
     return f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
 
 
+def listed(names: Sequence[str]) -> str:
+    """Names of code in a sentence: `a`, `b` and `c`."""
+    *first, last = (f"`{name}`" for name in names)
+    return " and ".join([", ".join(first), last] if first else [last])
+
+
 def fields(changes: Mapping[str, Any]) -> str:
     """The changed fields of a recipe, as its file writes them."""
     return ", ".join(f"`{key} = {json.dumps(value)}`" for key, value in changes.items())

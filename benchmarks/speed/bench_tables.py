@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks.accuracy.entries import RECIPES
 from benchmarks.common.results import Record
-from benchmarks.common.tables import MET, NOT_MEASURED, figure, machine_line, middle, percent, row, table
+from benchmarks.common.tables import MET, NOT_MEASURED, figure, listed, machine_line, middle, percent, row, table
 
 Groups = dict[str, list[Record]]  # entrant → one line a seed
 TITLES = {
@@ -185,7 +185,7 @@ def training(lines: Sequence[Record], figures: Sequence[str], entrants: Iterable
     ]
     return {
         "bfloat16": any(line.get("bfloat16") for group in groups.values() for line in group),
-        "elsewhere": " and ".join(f"`{name}`" for name in RECIPES),
+        "elsewhere": listed([*RECIPES]),
         "table": table(header, rows),
         "missing": ", ".join(title(entrant) for entrant in entrants if entrant not in groups),
         "figures": figures,

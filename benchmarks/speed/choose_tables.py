@@ -10,7 +10,7 @@ from statistics import mean
 from typing import Any
 
 from benchmarks.common.results import Record
-from benchmarks.common.tables import deviation, fields, middle, percent, row, table
+from benchmarks.common.tables import deviation, fields, listed, middle, percent, row, table
 from benchmarks.speed.choices import CHOICES
 from inkdigit.report.numbers import signed
 
@@ -57,7 +57,7 @@ def section(
 
 def heading(only: Sequence[str]) -> str:
     """The section's first line."""
-    return f"## What was tried for {' and '.join(f'`{name}`' for name in only if not CHOICES[name].about)}"
+    return f"## What was tried for {listed([name for name in only if not CHOICES[name].about])}"
 
 
 def _row(what: str, group: Sequence[Record], base: dict[int, float], *, started: bool) -> str:

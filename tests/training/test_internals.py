@@ -13,9 +13,11 @@ from inkdigit.model.explain import explain as explain_picture
 from inkdigit.training import internals
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import nets
+from inkdigit.training.recipe import Recipe
 from inkdigit.types import Part, Prediction
 
 from .conftest import draw, tiny
+from .network.test_layers import SHARING
 
 
 def built(classes: int = 3, **fields: object) -> torch.nn.Sequential:
@@ -72,6 +74,16 @@ def test_feature_maps_look_inside_residual_units():
             x = layer(x)
             if isinstance(layer, nets.Residual):
                 assert np.array_equal(maps[f"{name}.conv2"], x.numpy())  # after the sum
+
+
+def test_each_use_of_a_layer_has_its_feature_maps():
+    net, images = nets.build(Recipe(layers=SHARING), 3).eval(), draw(2).images
+    maps = internals.feature_maps(net, images)
+    assert {name: values.shape[1:] for name, values in maps.items()} == {
+        "layer1_conv": (6, 26, 26),
+        "layer5_conv": (6, 13, 13),  # the depthwise one before it has no activation
+        "layer9_again": (6, 7, 7),
+    }
 
 
 class Odd(torch.nn.Module):

@@ -61,11 +61,12 @@ def feature_maps(net: nn.Module, images: Gray, *, activated: bool = True) -> dic
 
     def store(out: Tensor) -> None:
         if waiting and out.ndim == 4 and len(out) == len(batch):
-            maps[waiting.pop()] = out[: len(images)].detach().float().cpu().numpy()
+            maps[waiting[-1]] = out[: len(images)].detach().float().cpu().numpy()
+            waiting.clear()  # those before it have no activation of their own
 
     hooks = []
     for name, layer in net.named_modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, nn.Conv2d | nets.Again):
             hooks.append(layer.register_forward_hook(lambda *seen, name=name: convolved(name, seen[-1])))
         elif activated and type(layer) in ACTIVATIONS.values():
             hooks.append(layer.register_forward_hook(lambda *seen: store(seen[-1])))

@@ -297,6 +297,7 @@ class Recipe(BaseModel):
             residual=self.block == "residual",
             flatten=self.head == "flatten",
             batch_norm=self.batch_norm,
+            pool_first=self.pool_first,
         )
 
     @property

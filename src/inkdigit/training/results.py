@@ -31,8 +31,9 @@ from inkdigit.training import environment, internals
 from inkdigit.training.convert import model_file
 from inkdigit.training.convert.calibrate import calibrate_run
 from inkdigit.training.distill import Teacher
-from inkdigit.training.network import loop, nets
+from inkdigit.training.network import loop
 from inkdigit.training.network.augment import augment, changes
+from inkdigit.training.network.describe import layers_of
 from inkdigit.training.openings import log_opening
 from inkdigit.training.own.functions import Own
 from inkdigit.training.recipe import Recipe
@@ -120,7 +121,7 @@ def _about_model(model: Recognizer, state: loop.State, *, size_bytes: int) -> di
         "file": runs.MODEL,
         "bytes": size_bytes,
         "parameters": model.card.parameters,
-        "layers": nets.describe(state.net),
+        "layers": layers_of(state.net),
         "temperature": calibration.temperature,
         "accept_score": calibration.accept_score,
         "calibrated_on": calibration.fitted_on,

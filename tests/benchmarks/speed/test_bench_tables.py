@@ -87,7 +87,11 @@ def test_what_is_not_measured_is_said_to_be_so():
 def test_the_table_names_every_entrant_quickest_first_with_its_command(line):
     knn = line("sklearn_knn", parameters=None, note="60,000 stored pictures", curve=[[1, 0.01, 0.97]], peak_mb=None)
     section = bench_tables.training([line(), knn], ["PLOT"])
-    assert (section["elsewhere"], section["figures"], section["bfloat16"]) == ("`tiny` and `best`", ["PLOT"], True)
+    assert (section["elsewhere"], section["figures"], section["bfloat16"]) == (
+        "`tiny`, `micro` and `best`",
+        ["PLOT"],
+        True,
+    )
     first, second = (cells(row) for row in section["table"].splitlines()[2:])
     assert first[:3] == ["scikit-learn's 3-NN", "60,000 stored pictures", "97.00 %"]
     assert first[5:8] == ["–", "–", "–"]

@@ -20,6 +20,7 @@ from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
 
 from ..conftest import draw
+from ..network.test_layers import SHARING
 from .conftest import SHAPES, SMALL, fresh
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras") is None, reason="Keras is not installed")
@@ -54,6 +55,15 @@ def opened(images: np.ndarray, *paths: Path) -> list[tuple[np.ndarray, str]]:
 def test_every_kind_of_layer_answers_as_the_model_file_does(fields, tmp_path):
     recognizer = fresh(Recipe.from_fields({**SMALL, **fields}), tmp_path / "m.onnx")
     assert keras_bytes(recognizer)  # it compares the two itself: see the next tests
+
+
+def test_a_layer_that_is_used_again_is_one_layer_of_keras(tmp_path):
+    recognizer = fresh(Recipe(layers=SHARING), tmp_path / "m.onnx")
+    path = tmp_path / "m.keras"
+    path.write_bytes(keras_bytes(recognizer))  # it compares the two itself
+    config = json.loads(zipfile.ZipFile(path).read("config.json"))["config"]["layers"]
+    uses = {layer["config"]["name"]: len(layer["inbound_nodes"]) for layer in config}
+    assert (uses["layer4_depthwise"], uses["layer5_conv"]) == (2, 2)
 
 
 @pytest.mark.slow

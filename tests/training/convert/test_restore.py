@@ -14,11 +14,14 @@ import torch
 
 from inkdigit.errors import NotAModelFile, UsageError
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.training.convert.int8 import int8_bytes
 from inkdigit.training.convert.restore import restore
 from inkdigit.training.network import checkpoint, nets
 from inkdigit.training.recipe import Recipe
 
 from ..conftest import CPU, draw, weights
+from ..network.test_layers import SHARING
+from .test_keras import fresh
 
 
 def edited(run: Any, path: Path, edit: Callable[[onnx.ModelProto, dict[str, Any]], None]) -> Recognizer:
@@ -50,6 +53,18 @@ def test_the_weights_are_those_that_training_ended_with(finished):
         k: v for k, v in weights(trained).items() if k not in counters
     }
     assert float(net.get_buffer("normalize.std")) != 1  # normalize = standard: the mean and deviation travel too
+
+
+def test_a_network_that_uses_a_layer_again_comes_back(tmp_path):
+    recognizer = fresh(Recipe(layers=SHARING), tmp_path / "m.onnx")
+    net, _ = restore(recognizer)
+    images = draw(16, seed=7).images
+    with torch.no_grad():
+        logits = net(torch.from_numpy(images).unsqueeze(1).float()) / recognizer.card.calibration.temperature
+    assert np.abs(torch.softmax(logits, 1).numpy() - recognizer.probs_as_prepared(images)).max() < 1e-4
+    path = tmp_path / "int8.onnx"
+    path.write_bytes(int8_bytes(recognizer, images))
+    Recognizer.load(path)  # its self test passes
 
 
 def test_a_card_without_recipe_is_an_error(finished, tmp_path):

@@ -10,6 +10,7 @@ from torch import nn
 
 from inkdigit.errors import UsageError
 from inkdigit.training.network import nets
+from inkdigit.training.network.describe import layers_of
 from inkdigit.training.recipe import Recipe, bundled
 from inkdigit.types import OUTLIERS
 
@@ -84,7 +85,7 @@ def test_blocks_that_leave_nothing_are_an_error(fields):
 def test_a_network_can_be_described():
     recipe = tiny(filters=(4, 8), kernel=(5, 3), pooling=("stride", "max"), head="flatten", dense=(16,))
     net = nets.build(recipe, 10).train()
-    rows = nets.describe(net)
+    rows = layers_of(net)
     assert {name: tuple(about) for name, *about in (row.values() for row in rows)} == {
         "normalize": ("Normalize", "", "1×28×28", 0),
         "block1_conv1": ("Conv2d", "5×5, stride 2", "4×14×14", 100),
@@ -103,8 +104,32 @@ def test_a_network_can_be_described():
     assert net.training  # as it was
 
 
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+@pytest.mark.parametrize("batch_norm", [True, False])
+def test_average_pooling_before_the_activation_is_inside_the_convolution(kernel, padding, batch_norm):
+    """It gives what the two layers give, also where the side is odd, and learns what they learn."""
+    fields = {"filters": (4, 3), "kernel": kernel, "padding": padding, "pooling": ("none", "average")}
+    net = nets.build(tiny(**fields, pool_first=True, batch_norm=batch_norm), 10)
+    pooled = net.get_submodule("block2_conv1")
+    assert isinstance(pooled, nets.PooledConv2d)
+    apart = torch.nn.Conv2d(4, 3, kernel, padding=pooled.padding, bias=not batch_norm)
+    apart.load_state_dict(pooled.state_dict())
+    for side in (28, 27):
+        x = torch.rand(2, 4, side, side)
+        ours, theirs = pooled(x), torch.nn.functional.avg_pool2d(apart(x), 2)
+        assert torch.allclose(ours, theirs, atol=1e-5)
+        gradients = [
+            torch.autograd.grad(out.square().sum(), layer.weight) for out, layer in ((ours, pooled), (theirs, apart))
+        ]
+        assert torch.allclose(gradients[0][0], gradients[1][0], rtol=1e-3, atol=1e-3)
+    rows = {row["name"]: row for row in layers_of(net)}
+    assert rows["block2_conv1"]["kernel"] == f"{kernel}×{kernel} + 2×2"
+    assert sum(row["parameters"] for row in rows.values()) == nets.parameters(net)
+
+
 def test_pooling_may_come_before_batch_norm_and_activation():
-    fields = {"filters": (4, 8), "convs_per_block": 2, "pooling": ("stride", "average")}
+    fields = {"filters": (4, 8), "convs_per_block": 2, "pooling": ("stride", "max")}
     names = list(dict(nets.build(tiny(**fields, pool_first=True), 10).named_children()))
     at = names.index("block2_pool")
     assert names[at - 1 : at + 3] == ["block2_conv2", "block2_pool", "block2_conv2_norm", "block2_conv2_relu"]

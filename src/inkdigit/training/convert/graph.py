@@ -1,14 +1,15 @@
 """The ONNX graph of a network that `nets` built, written node by node.
 
-In: a network, its temperature, the number of classes. Out: an ONNX model that predicts what PyTorch's exporter would
-write, bit for bit; or None for a network with other layers. The exporter takes any network, and two seconds to be
-imported and to look at it; this takes milliseconds.
+In: a network, its temperature, the number of classes. Out: an ONNX model that predicts what that of PyTorch's exporter
+does, or None for a network with other layers. The exporter takes any network, and two seconds to be imported and to
+look at it; this takes milliseconds. Predictions are the same bit for bit, except where a convolution and the average
+pooling after it become one convolution, which rounds in another order (`_add_averaged`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,7 +17,15 @@ from torch import nn
 
 from inkdigit.errors import MissingExtra
 from inkdigit.model.card import OUTLIERS_OUTPUT, OUTPUTS
-from inkdigit.training.network.nets import ACTIVATIONS, GlobalAverage, GlobalMax, Normalize, Residual
+from inkdigit.training.network.nets import (
+    ACTIVATIONS,
+    Again,
+    GlobalAverage,
+    GlobalMax,
+    Normalize,
+    PooledConv2d,
+    Residual,
+)
 from inkdigit.types import SIDE
 
 OPSET, IR_VERSION = 18, 10  # of ONNX: those that PyTorch's exporter writes
@@ -60,8 +69,16 @@ def model_of(net: nn.Module, temperature: float, *, classes: int) -> Any | None:
         raise MissingExtra("Writing the model file needs onnx", "train") from exc
     graph = _Graph()
     value = graph.add("Cast", [graph.add("Unsqueeze", ["image", graph.constant([1])])], {"to": TensorProto.FLOAT})
-    for name, layer in net.named_children():
-        value = _add(graph, PREFIX + name, layer, value)
+    layers = [*net.named_children()]
+    while layers:
+        name, layer = layers.pop(0)
+        if isinstance(layer, Again):
+            name, layer = layer.of, layer.layer
+        if layers and _can_average(layer, layers[0][1]):
+            value = _add_averaged(graph, PREFIX + name, layer, value)
+            layers.pop(0)
+        else:
+            value = _add(graph, PREFIX + name, layer, value)
     logits = graph.add("Div", [value, graph.constant(temperature)])
     widths = [classes, None, net[-1].out_features - classes]  # of the outputs; the last one is of outliers
     names = (*OUTPUTS, OUTLIERS_OUTPUT) if widths[2] else OUTPUTS
@@ -82,8 +99,12 @@ def model_of(net: nn.Module, temperature: float, *, classes: int) -> Any | None:
 def _is_ours(layer: nn.Module) -> bool:
     """Whether `_add` writes the layer with all of its settings."""
     kind = type(layer)
+    if isinstance(layer, Again):
+        return _is_ours(layer.layer)
     if isinstance(layer, nn.Conv2d):
-        return kind is nn.Conv2d and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        return (
+            kind in (nn.Conv2d, PooledConv2d) and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
+        )
     if isinstance(layer, nn.BatchNorm2d):
         return kind is nn.BatchNorm2d and layer.affine and layer.track_running_stats
     return kind in (Normalize, nn.Linear, nn.Dropout, Residual) or PLAIN.get(kind) == str(layer)
@@ -120,6 +141,8 @@ def _add(graph: _Graph, name: str, layer: nn.Module, x: str) -> str:
         case Normalize():
             shifted = graph.add("Sub", [graph.add("Div", [x, graph.constant(255.0)]), f"{name}.mean"])
             return graph.add("Div", [shifted, f"{name}.std"])
+        case PooledConv2d():
+            return _add_averaged(graph, name, layer, x)
         case nn.Conv2d():
             return graph.add("Conv", [x, *_weights(name, layer)], _of_convolution(layer))
         case nn.BatchNorm2d():
@@ -127,6 +150,8 @@ def _add(graph: _Graph, name: str, layer: nn.Module, x: str) -> str:
             return graph.add("BatchNormalization", [x, *weights], {"epsilon": layer.eps})
         case nn.Linear():
             return graph.add("Gemm", [x, *_weights(name, layer)], {"transB": 1})
+        case Again():
+            return _add(graph, PREFIX + layer.of, layer.layer, x)
         case nn.Dropout() | nn.Identity():
             return x
         case GlobalMax():
@@ -144,6 +169,24 @@ def _add(graph: _Graph, name: str, layer: nn.Module, x: str) -> str:
             return _add_residual(graph, name, layer, x)
     operator, attributes = OPERATORS[type(layer)]
     return graph.add(operator, [x], attributes)
+
+
+def _can_average(layer: nn.Module, following: nn.Module) -> TypeGuard[nn.Conv2d]:
+    """Whether a convolution and the average pooling after it, two layers of a recipe's list, can be one convolution."""
+    return type(layer) is nn.Conv2d and layer.stride == (1, 1) and isinstance(following, nn.AvgPool2d)
+
+
+def _add_averaged(graph: _Graph, name: str, layer: nn.Conv2d, x: str) -> str:
+    """A convolution and the average pooling after it, as one convolution of stride 2: see `nets.PooledConv2d`.
+
+    The graph computes its kernel from the weights, which keep their shape and name. It does so once: ONNX Runtime
+    computes what is constant when it opens the file.
+    """
+    kernel, *bias = _weights(name, layer)
+    pooling = {"kernel_shape": [2, 2], "strides": [1, 1], "pads": [1] * 4, "count_include_pad": 1}
+    averaged = graph.add("AveragePool", [kernel], pooling)
+    side = {"kernel_shape": [n + 1 for n in layer.kernel_size], "strides": [2, 2]}
+    return graph.add("Conv", [x, averaged, *bias], _of_convolution(layer) | side)
 
 
 def _add_residual(graph: _Graph, name: str, layer: Residual, x: str) -> str:

@@ -3,7 +3,7 @@
 In: a recogniser. Out: the bytes of a `.keras` file. Its input is float32 (N, 28, 28, 1), 0–255, prepared images; its
 output is the probabilities (N, K), without score and outliers. Scaling is its first layer, temperature and softmax are
 its last; the layers between have the names of those of the network. It is a `Sequential`, or functional where residual
-blocks branch.
+blocks branch or a layer is used again.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def _model(keras: Any, net: nn.Sequential, *, temperature: float, name: str) -> 
         x = chain.add(x, layer, module)
     x = chain.apply(x, keras.layers.Rescaling(1 / temperature, name="temperature"))
     x = chain.apply(x, keras.layers.Softmax(name="probs"))
-    if any(isinstance(module, nets.Residual) for module in net):
+    if any(isinstance(module, nets.Residual | nets.Again) for module in net):
         return keras.Model(image, x, name=name)
     return keras.Sequential([image, *chain.applied], name=name)
 
@@ -130,6 +130,7 @@ class _Chain:
         self.layers = layers  # the module keras.layers
         self.applied: list[Any] = []
         self.flattened: tuple[int, int, int] | None = None  # (H, W, C) of the input of the next dense layer
+        self.convolutions: dict[str, Any] = {}  # by their names: one may be used again
 
     def apply(self, x: Any, layer: Any, *weights: torch.Tensor | None) -> Any:
         """Call a Keras layer on `x` and set its weights."""
@@ -144,6 +145,10 @@ class _Chain:
         match module:
             case nets.Residual():
                 return self._residual(x, name, module)
+            case nets.Again():
+                return self._again(x, name, module)
+            case nets.PooledConv2d():
+                return self.apply(self._conv(x, name, module), k.AveragePooling2D(2, name=f"{name}_pool"))
             case nn.Conv2d():
                 return self._conv(x, name, module)
             case nn.Linear():
@@ -182,17 +187,30 @@ class _Chain:
 
     def _conv(self, x: Any, name: str, conv: nn.Conv2d) -> Any:
         padding, stride = int(conv.padding[0]), conv.stride[0]
-        if padding and stride > 1:  # "same" would add the odd row on the opposite side
-            x = self.apply(x, self.layers.ZeroPadding2D(padding, name=f"{name}_pad"))
-        layer = self.layers.Conv2D(
-            conv.out_channels,
-            conv.kernel_size,
-            strides=stride,
-            padding="same" if padding and stride == 1 else "valid",
-            use_bias=conv.bias is not None,
-            name=name,
-        )
-        return self.apply(x, layer, conv.weight.permute(2, 3, 1, 0), conv.bias)  # (O, I, H, W) → (H, W, I, O)
+        settings = {
+            "strides": stride,
+            "padding": "same" if padding and stride == 1 else "valid",
+            "use_bias": conv.bias is not None,
+            "name": name,
+        }
+        if conv.groups > 1:
+            layer = self.layers.DepthwiseConv2D(conv.kernel_size, **settings)
+            weight = conv.weight.permute(2, 3, 0, 1)  # (C, 1, H, W) → (H, W, C, 1)
+        else:
+            layer = self.layers.Conv2D(conv.out_channels, conv.kernel_size, **settings)
+            weight = conv.weight.permute(2, 3, 1, 0)  # (O, I, H, W) → (H, W, I, O)
+        self.convolutions[name] = layer
+        return self.apply(self._padded(x, name, conv), layer, weight, conv.bias)
+
+    def _padded(self, x: Any, name: str, conv: nn.Conv2d) -> Any:
+        """`x`, with zeros around it where "same" would add the odd row on the opposite side."""
+        if not conv.padding[0] or conv.stride[0] == 1:
+            return x
+        return self.apply(x, self.layers.ZeroPadding2D(int(conv.padding[0]), name=f"{name}_pad"))
+
+    def _again(self, x: Any, name: str, again: nets.Again) -> Any:
+        assert isinstance(again.layer, nn.Conv2d)
+        return self.convolutions[again.of](self._padded(x, name, again.layer))
 
     def _dense(self, x: Any, name: str, linear: nn.Linear) -> Any:
         weight = self._in_order(linear.weight)  # (U, F)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from inkdigit.errors import did_you_mean
@@ -21,7 +21,9 @@ ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")
 TO_A_ROW = ("flatten", "global_average", "global_max")
 FORMS = {  # kind → how it is written; what is in brackets may be left out
     "conv": "conv FILTERS KERNEL [stride N] [valid]",
+    "depthwise": "depthwise KERNEL [stride N] [valid]",
     "residual": "residual FILTERS KERNEL [stride N]",
+    "again": "again LAYER, the number of a conv or depthwise before it",
     "batch_norm": "batch_norm",
     **{name: name for name in ACTIVATIONS},
     "max_pool": "max_pool [SIDE]",
@@ -33,14 +35,18 @@ FORMS = {  # kind → how it is written; what is in brackets may be left out
 _NUMBER = r"([1-9][0-9]{0,5})"
 _PATTERNS = {  # of what follows the kind; a kind that is not here stands alone
     "conv": rf" (?P<size>{_NUMBER}) (?P<kernel>{_NUMBER})( stride (?P<stride>{_NUMBER}))?(?P<valid> valid)?",
+    "depthwise": rf" (?P<kernel>{_NUMBER})( stride (?P<stride>{_NUMBER}))?(?P<valid> valid)?",
     "residual": rf" (?P<size>{_NUMBER}) (?P<kernel>{_NUMBER})( stride (?P<stride>{_NUMBER}))?",
+    "again": rf" (?P<size>{_NUMBER})",
     "max_pool": rf"( (?P<size>{_NUMBER}))?",
     "average_pool": rf"( (?P<size>{_NUMBER}))?",
     "dropout": r" (?P<share>0?\.[0-9]{1,6})",
     "dense": rf" (?P<size>{_NUMBER})",
 }
+SHARED = ("conv", "depthwise")  # those that can be used again
 # The upper limits of its numbers, far above real networks, as those of a recipe's other fields.
-_LIMITS = {"conv": 4096, "residual": 4096, "dense": 65_536, "max_pool": SIDE, "average_pool": SIDE}
+_LIMITS = {"conv": 4096, "depthwise": 4096, "residual": 4096, "again": 256, "dense": 65_536}
+_LIMITS |= {"max_pool": SIDE, "average_pool": SIDE}
 _MAX_KERNEL = 55
 
 
@@ -50,7 +56,7 @@ class Layer:
 
     number: int
     kind: str
-    size: int  # filters, units, or the side of a pool
+    size: int  # filters, units, the side of a pool, or the number of the layer that is used again
     kernel: int
     stride: int
     valid: bool  # without padding
@@ -58,6 +64,7 @@ class Layer:
     before: Shape
     after: Shape
     normed: bool = False  # batch norm follows, whose shift makes a bias superfluous
+    of: Layer | None = None  # the layer that is used again
 
     @property
     def name(self) -> str:
@@ -81,7 +88,7 @@ def parse(texts: Iterable[str]) -> list[Layer]:
     words = [" ".join(text.split()) for text in texts]
     for number, text in enumerate(words, 1):
         try:
-            layer = _read(text, number, shape, normed=words[number : number + 1] == ["batch_norm"])
+            layer = _read(text, layers, shape, normed=words[number : number + 1] == ["batch_norm"])
         except ValueError as exc:
             raise ValueError(f"layers: layer {number}, {text[:60]!r}: {exc}") from exc
         layers.append(layer)
@@ -91,7 +98,8 @@ def parse(texts: Iterable[str]) -> list[Layer]:
     return layers
 
 
-def _read(text: str, number: int, before: Shape, *, normed: bool) -> Layer:
+def _read(text: str, earlier: Sequence[Layer], before: Shape, *, normed: bool) -> Layer:
+    number = len(earlier) + 1
     kind, _, _ = text.partition(" ")
     if kind not in FORMS:
         known = f"Known: {', '.join(FORMS)}."
@@ -107,10 +115,30 @@ def _read(text: str, number: int, before: Shape, *, normed: bool) -> Layer:
         size = size or 2
     valid = bool(numbers.get("valid"))
     if kernel and not valid and kernel % 2 == 0:
-        raise ValueError(f"its kernel must be odd{', or valid, which adds no padding' * (kind == 'conv')}")
+        raise ValueError(f"its kernel must be odd{', or valid, which adds no padding' * (kind in SHARED)}")
     share = float(numbers.get("share") or 0)
+    if kind == "again":
+        return _again(size, earlier, number, before)
+    if kind == "depthwise":
+        size = before[0]
     layer = Layer(number, kind, size, kernel, max(stride, 1), valid, share, before, before, normed)
     return _shaped(layer)
+
+
+def _again(of: int, earlier: Sequence[Layer], number: int, before: Shape) -> Layer:
+    """The layer number `of` once more, with the same weights.
+
+    Raises:
+        ValueError: there is no such layer before this one, or it does not fit what comes before this one.
+    """
+    layer = earlier[of - 1] if of <= len(earlier) else None
+    if layer is None or layer.kind not in SHARED:
+        what = f"is {layer.kind}" if layer else "does not come before it"
+        raise ValueError(f"layer {of} {what}; use {' or '.join(SHARED)} before it again")
+    if len(before) != len(layer.before) or before[0] != layer.before[0]:
+        raise ValueError(f"the channels do not fit: layer {of} takes {layer.before[0]}, and {before[0]} come before it")
+    once_more = _shaped(replace(layer, before=before, after=before))
+    return replace(once_more, number=number, kind="again", size=of, of=layer)
 
 
 def _shaped(layer: Layer) -> Layer:
@@ -122,7 +150,7 @@ def _shaped(layer: Layer) -> Layer:
     kind, before = layer.kind, layer.before
     if kind == "dense" and len(before) > 1:
         raise ValueError(f"it takes a row of numbers, not an image, {_words(before)}: first {', '.join(TO_A_ROW)}")
-    if kind in ("conv", "residual", "max_pool", "average_pool", *TO_A_ROW) and len(before) == 1:
+    if kind in ("conv", "depthwise", "residual", "max_pool", "average_pool", *TO_A_ROW) and len(before) == 1:
         raise ValueError(f"it takes an image, and there is only a row of {before[0]:,} numbers before it")
     after = before
     if kind == "dense":
@@ -133,13 +161,12 @@ def _shaped(layer: Layer) -> Layer:
         after = before[:1]
     elif kind in ("max_pool", "average_pool"):
         after = (before[0], *(side // layer.size for side in before[1:]))
-    elif kind in ("conv", "residual"):
+    elif kind in ("conv", "depthwise", "residual"):
         side = (before[1] + 2 * layer.padding - layer.kernel) // layer.stride + 1
         after = (layer.size, max(side, 0), max(side, 0))
     if min(after) < 1:
         raise ValueError(f"it leaves nothing of the image, which is {_words(before)} before it")
-    fields = {name: getattr(layer, name) for name in Layer.__slots__}
-    return Layer(**{**fields, "after": after})
+    return replace(layer, after=after)
 
 
 def _words(shape: Shape) -> str:
@@ -165,6 +192,8 @@ def _sizes(layer: Layer, *, batch_norm: bool) -> list[size.Layer]:
     inputs, filters = layer.before[0], layer.size
     if layer.kind == "conv":
         return [size.Layer(filters, inputs * layer.kernel**2, 0 if layer.normed else filters, values)]
+    if layer.kind == "depthwise":
+        return [size.Layer(filters, layer.kernel**2, 0, values)]
     if layer.kind == "dense":
         return [size.Layer(filters, inputs, 0 if layer.normed else filters, values)]
     if layer.kind == "batch_norm":

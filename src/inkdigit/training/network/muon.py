@@ -2,8 +2,8 @@
 
 In: the weights of a network. Out: an optimizer. The momentum of a convolution's weights, as a matrix (filters, inputs ×
 height × width), is made nearly orthogonal by a few Newton–Schulz steps before it is applied, after
-https://kellerjordan.github.io/posts/muon/. All other weights (biases, batch norm, dense layers, and a first
-convolution, which has one input channel) take plain SGD with Nesterov momentum, at the same rate.
+https://kellerjordan.github.io/posts/muon/. All other weights (biases, batch norm, dense layers, and convolutions whose
+filters see one channel: a first or a depthwise one) take plain SGD with Nesterov momentum, at the same rate.
 """
 
 from __future__ import annotations

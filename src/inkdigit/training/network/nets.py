@@ -8,9 +8,6 @@ is inside, so that the input is always the image as it is.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -124,6 +121,39 @@ class Residual(nn.Module):
         return out
 
 
+class PooledConv2d(nn.Conv2d):
+    """A convolution of stride 1 and the average pooling after it, as one convolution of stride 2.
+
+    Both are linear, so that the mean of four neighbours is a convolution by the mean of the kernel at four places, one
+    pixel larger: less than half the work, and the same weights.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) → (N, F, H / 2, W / 2)."""
+        kernel = F.avg_pool2d(self.weight, 2, stride=1, padding=1)  # (F, C, k + 1, k + 1)
+        return F.conv2d(x, kernel, self.bias, stride=2, padding=self.padding)
+
+
+class Again(nn.Module):
+    """An earlier layer once more: it has no weights of its own, and both learn together."""
+
+    def __init__(self, name: str, layer: nn.Module) -> None:
+        """`layer`, a convolution, is called `name` where it stands first."""
+        super().__init__()
+        self.of = name
+        self._layer = (layer,)  # in a tuple, so that its weights are not registered, stored and exported twice
+
+    @property
+    def layer(self) -> nn.Module:
+        """The layer whose weights it uses."""
+        return self._layer[0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the layer makes of `x`; not by a call, of which its hooks would hear."""
+        out: Tensor = self.layer.forward(x)
+        return out
+
+
 def build(recipe: Recipe, classes: int, *, mean: float = 0.0, std: float = 1.0) -> nn.Sequential:
     """Build the network that `recipe` describes, with freshly drawn weights.
 
@@ -212,7 +242,8 @@ def _add_listed(layers: OrderedDict[str, nn.Module], recipe: Recipe) -> int:
     """Add the layers that the recipe lists; return the number of features."""
     listed = recipe.listed()
     for layer in listed:
-        layers[layer.name] = _of_kind(layer, recipe)
+        again = layer.of
+        layers[layer.name] = Again(again.name, layers[again.name]) if again else _of_kind(layer, recipe)
     return listed[-1].after[0]
 
 
@@ -222,6 +253,9 @@ def _of_kind(layer: Layer, recipe: Recipe) -> nn.Module:
         case "conv":
             shape = (inputs, layer.size, layer.kernel, layer.stride, layer.padding)
             return nn.Conv2d(*shape, bias=not layer.normed)
+        case "depthwise":  # its bias would be that of the layer after it
+            shape = (inputs, inputs, layer.kernel, layer.stride, layer.padding)
+            return nn.Conv2d(*shape, groups=inputs, bias=False)
         case "residual":
             return Residual(inputs, layer.size, layer.kernel, layer.stride, recipe)
         case "batch_norm":
@@ -253,8 +287,12 @@ def _add_convs(
         stride = 2 if pooling == "stride" and c == convs else 1
         shape = (width, filters, kernel, stride, padding)
         name = f"block{block}_conv{c}"
-        width, side = _add_conv(layers, recipe, name, shape, side=side)
-        if recipe.pool_first and c == convs:
+        pools = recipe.pool_first and c == convs
+        averages = pools and pooling == "average"
+        width, side = _add_conv(layers, recipe, name, shape, side=side, kind=PooledConv2d if averages else nn.Conv2d)
+        if averages:
+            side //= 2
+        elif pools:
             side = _add_pool(layers, recipe, block, side=side)
         _add_activation(layers, recipe, name, width)
     return width, side
@@ -293,11 +331,17 @@ def _norm(recipe: Recipe, filters: int) -> nn.Module:
 
 
 def _add_conv(
-    layers: OrderedDict[str, nn.Module], recipe: Recipe, name: str, shape: tuple[int, int, int, int, int], *, side: int
+    layers: OrderedDict[str, nn.Module],
+    recipe: Recipe,
+    name: str,
+    shape: tuple[int, int, int, int, int],
+    *,
+    side: int,
+    kind: type[nn.Conv2d] = nn.Conv2d,
 ) -> tuple[int, int]:
     """Add a convolution of inputs, filters, kernel, stride, padding; return the number of filters and the new side."""
     _, filters, kernel, stride, padding = shape
-    layers[name] = nn.Conv2d(*shape, bias=not recipe.batch_norm)
+    layers[name] = kind(*shape, bias=not recipe.batch_norm)
     return filters, (side + 2 * padding - kernel) // stride + 1
 
 
@@ -365,55 +409,3 @@ def whiten(net: nn.Sequential, images: Tensor) -> None:
 def parameters(net: nn.Module) -> int:
     """The number of trainable weights."""
     return sum(p.numel() for p in net.parameters())
-
-
-def describe(net: nn.Sequential) -> list[dict[str, Any]]:
-    """A row for each layer: `name`, `kind`, `kernel` (of all its windows), `output` (C×H×W), number of `parameters`."""
-    rows = []
-    x = torch.zeros(1, 1, SIDE, SIDE)
-    was_training = net.training
-    net.eval()
-    with torch.no_grad():
-        for name, layer in net.named_children():
-            with _described(layer if name == OWN else nn.Identity()) as inside:
-                x = layer(x)
-            rows += [*inside, _row(name, layer, x)]
-    net.train(was_training)
-    return rows
-
-
-@contextmanager
-def _described(own: nn.Module) -> Iterator[list[dict[str, Any]]]:
-    """The rows of the layers that a network of the user's own calls within the block."""
-    rows: list[dict[str, Any]] = []
-    hooks = [
-        layer.register_forward_hook(lambda module, _, out, name=name: rows.append(_row(f"{OWN}.{name}", module, out)))
-        for name, layer in own.named_modules()
-        if not list(layer.children())
-    ]
-    try:
-        yield rows
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def _row(name: str, layer: nn.Module, out: object) -> dict[str, Any]:
-    return {
-        "name": name,
-        "kind": layer.__class__.__name__,
-        "kernel": " + ".join(map(_window, filter(_has_window, layer.modules()))),
-        "output": "×".join(str(n) for n in out.shape[1:]) if isinstance(out, Tensor) else type(out).__name__,
-        "parameters": parameters(layer),
-    }
-
-
-def _has_window(layer: nn.Module) -> bool:
-    return isinstance(layer, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d)
-
-
-def _window(layer: Any) -> str:
-    """The window of a convolution or a pooling as text, with its stride where that is not the usual one."""
-    sides, strides = (n if isinstance(n, tuple) else (n, n) for n in (layer.kernel_size, layer.stride))
-    usual = (1, 1) if isinstance(layer, nn.Conv2d) else sides
-    return "×".join(map(str, sides)) + ("" if strides == usual else f", stride {strides[0]}")

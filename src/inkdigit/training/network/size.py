@@ -58,7 +58,14 @@ class Size:
 
 
 def measure(
-    blocks: Sequence[Block], dense: Sequence[int], *, outputs: int, residual: bool, flatten: bool, batch_norm: bool
+    blocks: Sequence[Block],
+    dense: Sequence[int],
+    *,
+    outputs: int,
+    residual: bool,
+    flatten: bool,
+    batch_norm: bool,
+    pool_first: bool,
 ) -> Size:
     """The size of the network that `nets.build` would build."""
     layers, width, side = [], 1, SIDE
@@ -73,7 +80,8 @@ def measure(
     for block in blocks:
         striding = 0 if residual else block.convs - 1
         for number, after in enumerate(block.sides(side, striding=striding)):
-            add(block.filters, block.kernel, after)
+            averages = pool_first and block.pooling == "average" and number == block.convs - 1
+            add(block.filters, block.kernel, after // 2 if averages else after)  # one layer does both
             strides = block.pooling == "stride" and number == striding
             if residual and number % 2 == 0 and (strides or width != block.filters):
                 add(block.filters, 1, after)  # the shortcut around the unit, where the shape changes
