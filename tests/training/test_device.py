@@ -72,7 +72,9 @@ def test_a_device_has_a_name(monkeypatch):
     assert [name_of(torch.device(each)) for each in ("cpu", "cuda", "mps")] == ["cpu", "G1", "mps"]
 
 
-@pytest.mark.parametrize("command", [["train", "fast"], ["tune", "fast"], ["audit", "sklearn-digits"]])
+@pytest.mark.parametrize(
+    "command", [["train", "fast"], ["tune", "fast", "--data", "sklearn-digits"], ["audit", "sklearn-digits"]]
+)
 def test_every_command_that_trains_has_the_device(command, monkeypatch, tmp_path, capsys):
     from inkdigit.cli.app import main
 
