@@ -40,6 +40,7 @@ NOT_SERVED: list[tuple[list[str], int, str]] = [
     (["--allow-origin", "https://a.example/path"], 2, "--allow-origin is not an origin"),
     (["--time-limit", "nan"], 2, "--time-limit is not a number"),
     (["--token", "with space"], 2, "This token cannot be sent"),
+    (["--token", ""], 2, "The token is empty"),
     (["--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),
     (["--workers", "2", "--model", "nothing"], 2, "There is no model 'nothing'"),
     (["--workers", "2", "--collect", "/nowhere/kept.db"], 9, "/nowhere/kept.db cannot be written"),

@@ -198,6 +198,7 @@ def test_runs_on_a_test_split_report_on_the_same_images_if_their_data_are_the_sa
 def test_a_validation_split_is_drawn_by_the_recipe(tmp_path):
     cases = [
         ({"seed": 5}, "another validation split (seed 5, not 0)"),  # though the labels are the same
+        ({"validation": 0.05}, "another validation split (validation 0.05, not 0.0)"),
         ({"validation_split": "stratified"}, "another validation split (validation_split stratified, not auto)"),
         ({"learning_rate": 0.1}, None),
     ]

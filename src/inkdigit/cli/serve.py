@@ -73,7 +73,7 @@ def serve(
         queue=queue,
         time_limit_s=_checked_seconds(time_limit),
         collect=None if collect is None else collect.absolute(),
-        token=check_token(token),
+        token=check_token(_checked_token(token)),
         origins=tuple(map(_checked_origin, allow_origin or [])),
     )
     with talk.interruptible():
@@ -108,3 +108,10 @@ def _checked_origin(origin: str) -> str:
     if not re.fullmatch(r"https?://[^/\s?#@*]+", origin):
         raise UsageError("--allow-origin is not an origin", expected="https://example.org", received=repr(origin))
     return origin.lower()
+
+
+def _checked_token(token: str | None) -> str | None:
+    """The token, unless it is empty, as `--token "$NAME"` makes it where no variable has this name."""
+    if token == "":
+        raise UsageError("The token is empty", expected="a token", hint="Leave --token out to let everyone in.")
+    return token

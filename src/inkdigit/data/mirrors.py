@@ -284,5 +284,6 @@ def _not_served(published: PublishedSet, to: Path) -> MissingData:
         put = f"its files ({', '.join(members)})"
     return MissingData(
         f"No mirror serves {', '.join(file.name for file in missing)}",
-        hint=f"Put {put} into {to}, from {' or '.join(published.mirrors)}",
+        hint=f"Put {put} into {to}, from {' or '.join(published.mirrors)}, or name the folder that has {put} in "
+        "INKDIGIT_DATA. The data set sklearn-digits needs no download.",
     )
