@@ -302,7 +302,9 @@ def why_other_images(first: Entry, other: Entry) -> str | None:
         return "other images in the data" if same_name else f"other data ({other.data}, not {first.data})"
     if first.part != other.part:
         return f"another split ({other.part}, not {first.part})"
-    drawn_by = {"seed": 0, "validation": 0.0, "validation_split": "auto"} if first.part == "validation" else {}  # key → its default
+    drawn_by: dict[str, object] = {}  # key → its default
+    if first.part == "validation":
+        drawn_by |= {"seed": 0, "validation": 0.0, "validation_split": "auto"}
     if first.report.get("environment", {}).get("data", {}).get("test") is None:  # the recipe set the test split aside
         drawn_by["test_fraction"] = 0.2
     for key, default in drawn_by.items():
