@@ -12,6 +12,7 @@ tested up to 2.7. Core ML runs only on Apple's systems: here the saved files are
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import logging
@@ -56,6 +57,8 @@ REDUCTIONS = {
     "ReduceMean": "reduce_mean",
     "ReduceSum": "reduce_sum",
 }
+LIBRARIES = ("libmilstoragepython", "libmodelpackage")  # of coremltools: they write weights, and the package
+WHOLE = "coremltools 9 has them on Linux and macOS, for Python 3.11 to 3.13."
 DESCRIPTION = "Recognises handwritten digits and other small drawings. Written by Inkdigit."
 INPUT = "One prepared image, 28 × 28, ink 255 on 0: see Inkdigit's specification of preprocessing."
 OUTPUTS = {
@@ -76,6 +79,8 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
     with requiring("Writing an .mlpackage needs", "coreml"), _quiet():
         import coremltools as ct
 
+        if not is_whole():
+            raise UsageError("coremltools is here without the native libraries that write an .mlpackage", hint=WHOLE)
         from inkdigit.training.convert.runtimes import coreml_run
 
         steps = Steps.of(recognizer)
@@ -99,6 +104,13 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
                 for path in sorted(package.rglob("*"))
                 if path.is_file()
             }
+
+
+def is_whole() -> bool:
+    """Whether coremltools is here with its native libraries: where it has no wheel, pip installs it without them."""
+    found = importlib.util.find_spec("coremltools")
+    places = [] if found is None else [Path(folder) for folder in found.submodule_search_locations or ()]
+    return any(all([*place.glob(f"{name}.*")] for name in LIBRARIES) for place in places)
 
 
 @contextmanager
