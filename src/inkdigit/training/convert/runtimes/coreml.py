@@ -85,7 +85,7 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
 
         steps = Steps.of(recognizer)
         steps.check(frozenset(_WRITERS), recognizer, what="an .mlpackage")
-        card = plain.card_of(recognizer, plain.plain_model(recognizer).SerializeToString())
+        card = plain.card_of(recognizer, steps.data)
         place = Path(tempfile.gettempdir())
         with writing(place), tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / "model.mlpackage"
@@ -181,8 +181,7 @@ def _same(to: _Translation, step: Step) -> Any:
 
 
 def _cast(to: _Translation, step: Step) -> Any:
-    if not plain.floats(step):
-        raise UsageError("A network that computes with integers cannot be translated")
+    plain.check_cast(step)
     return to.value(step.inputs[0])  # the image is floats already
 
 
@@ -228,22 +227,18 @@ def _transpose(to: _Translation, step: Step) -> Any:
 
 def _pads(step: Step) -> list[int]:
     """(top, bottom, left, right) of the sides (top, left, bottom, right)."""
-    if step.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or step.attributes.get("ceil_mode"):
-        raise UsageError(f"{step.operator} with auto_pad or ceil_mode cannot be translated")
-    top, left, bottom, right = step.attributes.get("pads", [0, 0, 0, 0])
+    top, left, bottom, right = plain.around(step)
     return [top, bottom, left, right]
 
 
 def _conv(to: _Translation, step: Step) -> Any:
-    weight = to.steps.told(step, 1)
-    if weight.ndim != 4:
-        raise UsageError("A convolution of other than two dimensions cannot be translated")
+    strides, dilations = plain.strides(step)
     bias = {"bias": to.steps.told(step, 2)} if len(step.inputs) > 2 else {}
     return to.mb.conv(
         x=to.value(step.inputs[0]),
-        weight=weight,
-        strides=list(step.attributes.get("strides", [1, 1])),
-        dilations=list(step.attributes.get("dilations", [1, 1])),
+        weight=plain.filters(step, to.steps),
+        strides=strides,
+        dilations=dilations,
         groups=step.attributes.get("group", 1),
         pad_type="custom",
         pad=_pads(step),
@@ -252,14 +247,14 @@ def _conv(to: _Translation, step: Step) -> Any:
 
 
 def _pool(to: _Translation, step: Step) -> Any:
-    largest = step.operator == "MaxPool"
-    if any(size != 1 for size in step.attributes.get("dilations", [1, 1])):
+    largest, (strides, dilations) = step.operator == "MaxPool", plain.strides(step)
+    if dilations != [1, 1]:
         raise UsageError(f"{step.operator} with dilations cannot be translated")
     rest = {} if largest else {"exclude_padding_from_average": not step.attributes.get("count_include_pad", 0)}
     return (to.mb.max_pool if largest else to.mb.avg_pool)(
         x=to.value(step.inputs[0]),
         kernel_sizes=list(step.attributes["kernel_shape"]),
-        strides=list(step.attributes.get("strides", [1, 1])),
+        strides=strides,
         pad_type="custom",
         pad=_pads(step),
         **rest,
@@ -286,13 +281,8 @@ def _batch_norm(to: _Translation, step: Step) -> Any:
 
 
 def _gemm(to: _Translation, step: Step) -> Any:
-    if step.attributes.get("transA") or {step.attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}:
-        raise UsageError("Gemm with transA, alpha or beta cannot be translated")
-    weight = to.steps.told(step, 1)
-    weight = weight if step.attributes.get("transB") else weight.T
-    bias = to.steps.told(step, 2).reshape(-1) if len(step.inputs) > 2 else np.zeros(1, np.float32)
-    bias = np.ascontiguousarray(np.broadcast_to(bias, len(weight)))
-    return to.mb.linear(x=to.value(step.inputs[0]), weight=np.ascontiguousarray(weight), bias=bias)
+    weight, bias = plain.linear(step, to.steps)
+    return to.mb.linear(x=to.value(step.inputs[0]), weight=weight, bias=bias)
 
 
 def _matmul(to: _Translation, step: Step) -> Any:
@@ -301,10 +291,8 @@ def _matmul(to: _Translation, step: Step) -> Any:
 
 
 def _reduce(to: _Translation, step: Step) -> Any:
-    rank = len(to.steps.shapes[step.inputs[0]])
-    told = to.steps.told(step, 1).tolist() if len(step.inputs) > 1 else step.attributes.get("axes", range(rank))
-    write = getattr(to.mb, REDUCTIONS[step.operator])
-    return write(x=to.value(step.inputs[0]), axes=list(told), keep_dims=bool(step.attributes.get("keepdims", 1)))
+    axes, keep = plain.reduced(step, to.steps)
+    return getattr(to.mb, REDUCTIONS[step.operator])(x=to.value(step.inputs[0]), axes=axes, keep_dims=keep)
 
 
 def _softmax(to: _Translation, step: Step) -> Any:
