@@ -62,8 +62,8 @@ def export(
 
     `format` is keras, onnx, onnx-int8, tflite, openvino, coreml, safetensors or pt2. The file is `out`, else a new one
     here, named after the run or the model. A file that is there is replaced, and so is the folder of coreml if it is
-    such a package; any other must be empty. `data` give onnx-int8 its ranges, by default what the model learned from. `net` builds the network of a model that
-    is your own, for safetensors and pt2.
+    such a package; any other must be empty. `data` give onnx-int8 its ranges, by default what the model learned from.
+    `net` builds the network of a model that is your own, for safetensors and pt2.
 
     Raises:
         UsageError: no such model, format or data, or a model that the format cannot hold.
