@@ -139,7 +139,7 @@ def train(
 
     `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
     data set that was opened before; `device` is auto, cpu, cuda or mps; `import_seconds` is what the import took. With
-    the engine `ray`, `workers` processes of the cluster at `address` share each batch, `progress` and `on_tick` off.
+    the engine `ray`, `workers` processes of `address` share each batch; `progress` and `on_tick` are off then.
     `net` builds a network of your own, float (N, 1, 28, 28) → (N, K); a parameter `outputs` of it is given K. `augment`
     changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `progress` is a line an epoch and a bar.
     `on_epoch` is given each row, and `log_to` names where else they go: tensorboard, mlflow, wandb.
