@@ -6,10 +6,12 @@ In: an environment. Out: one line that says what was done, or `CheckFailed`.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,17 +21,21 @@ from release.environment import LEFT_OUT, ROOT, CheckFailed, Environment
 
 SEVEN, DATE = "examples/7-pen-on-paper.png", "examples/numbers/date.png"
 COMMAND = re.compile(r"^ *(?:\$ )?(?:python -m )?(inkdigit .*?)(?:  +#.*)?$", re.MULTILINE)
+START_S = 60.0  # a service listens within a second or two
 ANSWERS = ("predict", "read", "models", "info")  # what a bare installation answers; `explain` without a page, too
 TRAINS = re.compile(
     r"\b(train|resume|adapt|audit|ensemble|export|kaggle|tune|Recipe|InkdigitClassifier|submit|batch)\("
 )
-# Prints nothing, and fails where the help of a command does.
+# Prints nothing, and fails where the help of a command does: also where it ends with another exit code than 0.
 EVERY_HELP = """
 import contextlib, io
 from inkdigit.cli.app import COMMANDS, build
 for name in COMMANDS:
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-        build([name])([name, "--help"], standalone_mode=True)
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            build([name])([name, "--help"], standalone_mode=True)
+        except SystemExit as end:
+            assert not end.code, (name, end.code)
 """
 FROM_PYTHON = f"""
 import sys, inkdigit
@@ -113,23 +119,25 @@ def readme(env: Environment) -> str:
 @contextmanager
 def service(env: Environment) -> Iterator[str]:
     """A running service; its address."""
-    import os
-
     variables = {name: value for name, value in os.environ.items() if name not in LEFT_OUT}
     words = [env.program("inkdigit"), "serve", "--port", "0"]
     process = subprocess.Popen(
         words, cwd=env.work, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     assert process.stdout is not None
+    late = threading.Timer(START_S, process.kill)
+    late.start()
     printed = []
     try:
         for line in process.stdout:
             printed.append(line)
             if found := re.search(r"Open (http://\S+)", line):
+                late.cancel()
                 yield found[1]
                 return
-        raise CheckFailed(f"inkdigit serve ended before it listened:\n{''.join(printed)}")
+        raise CheckFailed(f"inkdigit serve did not listen within {START_S:.0f} s, or ended:\n{''.join(printed)}")
     finally:
+        late.cancel()
         process.terminate()
         process.wait(timeout=30)
         process.stdout.close()

@@ -3,7 +3,8 @@
 `golden/answers.npz` holds images with the predictions of the bundled models, the map of one explanation, and the
 weights of two short trainings. On the processor and with the libraries that wrote it, they are compared bit for bit;
 elsewhere sums round differently, and a small difference is allowed. `golden/surface.json` holds the names: commands and
-their options, keys of JSON, fields, files, routes, exit codes. After an intended change, write both files again:
+their options, parameters of functions, keys of JSON, fields, files, routes, exit codes; with all defaults. After an
+intended change, write both files again:
 
     WRITE_GOLDEN=1 python -m pytest tests/test_golden.py
 """
@@ -11,9 +12,12 @@ their options, keys of JSON, fields, files, routes, exit codes. After an intende
 from __future__ import annotations
 
 import inspect
+import io
 import json
 import os
 import platform
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -24,11 +28,14 @@ import onnxruntime as ort
 import pytest
 import torch
 import typer
+from PIL import Image
 from typer.testing import CliRunner
 
 import inkdigit
 from inkdigit import errors
 from inkdigit.cli.app import app
+from inkdigit.data.readers.corrections import add
+from inkdigit.measure import speed
 from inkdigit.model.explain import occlusion
 from inkdigit.model.recognizer import Recognizer, bundled, load, readers
 from inkdigit.picture.prepare import prepare
@@ -37,13 +44,18 @@ from inkdigit.training.recipe import Recipe
 from inkdigit.training.recipe import bundled as bundled_recipes
 from inkdigit.training.run import Run
 
+from .cli.test_benchmark import made_up
 from .conftest import drawn, on_paper
+from .measure.made_runs import make_run
+from .measure.made_runs import seeds as made_seeds
 from .training.conftest import draw, finish, fit, single_thread, tiny
 
 FOLDER = Path(__file__).parent / "golden"
 EXAMPLES = Path(__file__).parents[1] / "examples"
 ANSWERS, SURFACE = FOLDER / "answers.npz", FOLDER / "surface.json"
 WRITE = "WRITE_GOLDEN" in os.environ
+# What 1.0 changed: without a folder of examples, `first-run` draws some.
+BEFORE_1_0 = {"0.2.0": {"/commands/first-run/examples/default: PosixPath('examples')"}}
 CLOSE = 2e-4  # of a probability, a weight, or a nat: the rounding of another processor
 RECIPES = {
     "adam": tiny(filters=(4,), epochs=1, rotate_deg=8.0, shift_px=1.0),
@@ -130,6 +142,17 @@ def test_predictions_explanations_and_trained_weights_are_unchanged(golden, toda
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
+def said(default: object) -> str:
+    """A default as text, the same on every system and in every process."""
+    return re.sub(r" at 0x[0-9A-Fa-f]+", "", repr(default)).replace("WindowsPath(", "PosixPath(")
+
+
+def defaults(function: Any) -> dict[str, str]:
+    """Each parameter of a function with its default, or that it has none."""
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: "required" if p.default is p.empty else said(p.default) for p in parameters}
+
+
 def commands(group: Any, words: tuple[str, ...] = ()) -> dict[str, dict[str, Any]]:
     """Every command with its parameters, their spellings and defaults."""
     out: dict[str, dict[str, Any]] = {}
@@ -137,7 +160,7 @@ def commands(group: Any, words: tuple[str, ...] = ()) -> dict[str, dict[str, Any
         out |= commands(command, (*words, name))
     if words:
         out[" ".join(words)] = {
-            param.name: {"spelt": [*param.opts, *param.secondary_opts], "default": repr(param.default)}
+            param.name: {"spelt": [*param.opts, *param.secondary_opts], "default": said(param.default)}
             for param in group.params
         }
     return out
@@ -192,7 +215,7 @@ def json_of(*words: str) -> Any:
     return keys(json.loads(done.stdout))
 
 
-def printed(run: Run) -> dict[str, Any]:
+def printed(run: Run, folder: Path) -> dict[str, Any]:
     """What commands print with --json: their keys."""
     seven, date = (str(EXAMPLES / name) for name in ("7-pen-on-paper.png", "numbers/date.png"))
     return {
@@ -204,7 +227,28 @@ def printed(run: Run) -> dict[str, Any]:
         "info, a run": json_of("info", str(run.folder)),
         "evaluate": json_of("evaluate", "tiny", "--data", "sklearn-digits"),
         "data check": json_of("data", "check", "sklearn-digits"),
+        **printed_of_made(folder),
     }
+
+
+def printed_of_made(folder: Path) -> dict[str, Any]:
+    """The same of commands about several runs, corrections and measurements, which are made up here."""
+    for name, wrong in (("a", 1), ("b", 2)):
+        made_seeds(folder / "runs" / name, {0: wrong, 1: wrong, 2: wrong})
+    make_run(folder / "runs" / "single")
+    png = io.BytesIO()
+    Image.fromarray(drawn(7, seed=1)).save(png, "PNG")
+    add(folder / "c.db", picture=png.getvalue(), model="tiny", answered="1", right="7")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(speed, "benchmark", lambda *_, **__: made_up("tiny"))
+        return {
+            "compare": json_of("compare"),
+            "compare, runs": json_of("compare", "runs/a/s0", "runs/b/s0", "runs/a/s1"),
+            "compare, seeds": json_of("compare", *(",".join(f"runs/{n}/s{k}" for k in range(3)) for n in "ab")),
+            "corrections list": json_of("corrections", "list", "c.db"),
+            "benchmark": json_of("benchmark", "tiny"),
+        }
 
 
 def graph(path: Path) -> dict[str, Any]:
@@ -213,7 +257,7 @@ def graph(path: Path) -> dict[str, Any]:
     return {entry.name: [entry.type, entry.shape] for entry in [*session.get_inputs(), *session.get_outputs()]}
 
 
-def surface(run: Run) -> dict[str, Any]:
+def surface(run: Run, folder: Path) -> dict[str, Any]:
     """Every name that other scripts, files and programs may use."""
     tree = [c for _, c in inspect.getmembers(errors, inspect.isclass) if issubclass(c, errors.InkdigitError)]
     functions = {name: getattr(inkdigit, name) for name in inkdigit.__all__}
@@ -225,19 +269,20 @@ def surface(run: Run) -> dict[str, Any]:
             for name, function in functions.items()
             if inspect.isroutine(function)
         },
+        "defaults": {name: defaults(function) for name, function in functions.items() if inspect.isroutine(function)},
         "names": sorted(inkdigit.__all__),
-        "recipe": {name: repr(field.default) for name, field in Recipe.model_fields.items()},
+        "recipe": {name: said(field.default) for name, field in Recipe.model_fields.items()},
         "recipes": {name: Recipe.load(name).sha256 for name in bundled_recipes()},
         "prediction": sorted(load("tiny").predict(np.zeros((28, 28), np.uint8))[0].to_json()),
-        "printed": printed(run),
+        "printed": printed(run, folder),
         "model files": {name: graph(path) for name, path in {**bundled(), **readers()}.items()},
         "run": run_files(run),
         "service": service(),
     }
 
 
-def test_every_name_that_others_use_is_still_there(tmp_path_factory):
-    now = json.loads(json.dumps(surface(finish(tmp_path_factory)), sort_keys=True))
+def test_every_name_that_others_use_is_still_there(tmp_path_factory, tmp_path):
+    now = json.loads(json.dumps(surface(finish(tmp_path_factory), tmp_path), sort_keys=True))
     if WRITE:
         SURFACE.write_text(json.dumps(now, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
     assert now == json.loads(SURFACE.read_text(encoding="utf-8"))
@@ -245,14 +290,17 @@ def test_every_name_that_others_use_is_still_there(tmp_path_factory):
 
 @pytest.mark.parametrize("release", ["0.2.0", "1.0.0"])
 def test_nothing_that_a_release_had_is_gone(release):
-    """What was there keeps its name; what was added since is new. Only a major release may drop it."""
+    """What was there keeps its name and its default; what was added since is new. Only a major release may differ."""
     then = json.loads((FOLDER / release / "surface.json").read_text(encoding="utf-8"))
     now = json.loads(SURFACE.read_text(encoding="utf-8"))
-    assert list(missing(then, now)) == []
+    assert set(missing(then, now)) == BEFORE_1_0.get(release, set())
 
 
 def missing(then: Any, now: Any, where: str = "") -> Iterator[str]:
-    """Where an entry of `then` is not in `now`: keys of objects, entries of lists. Values may differ."""
+    """Where `now` lacks an entry of `then`, or has another value there: keys of objects, entries of lists, defaults.
+
+    Null stands for a value of any kind. What a bundled recipe holds may change: only its name is compared.
+    """
     if isinstance(then, dict) and isinstance(now, dict):
         for key, value in then.items():
             if key in now:
@@ -260,10 +308,40 @@ def missing(then: Any, now: Any, where: str = "") -> Iterator[str]:
             else:
                 yield f"{where}/{key}"
     elif isinstance(then, list) and isinstance(now, list):
-        nested = [entry for entry in then if isinstance(entry, dict | list)]
-        yield from (f"{where}: {entry}" for entry in then if entry not in nested and entry not in now)
-        for old, new in zip(nested, [entry for entry in now if isinstance(entry, dict | list)], strict=False):
+        lost = Counter(map(repr, filter(is_plain, then))) - Counter(map(repr, filter(is_plain, now)))
+        yield from (f"{where}: {entry}" for entry in lost)
+        nested = [[entry for entry in entries if not is_plain(entry)] for entries in (then, now)]
+        yield from (f"{where}: {entry}" for entry in nested[0][len(nested[1]) :])
+        for old, new in zip(*nested, strict=False):
             yield from missing(old, new, where)
+    elif then is not None and then != now and not where.startswith("/recipes/"):
+        yield f"{where}: {then}"
+
+
+def is_plain(entry: object) -> bool:
+    """Whether an entry of a list has no entries itself."""
+    return not isinstance(entry, dict | list)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "found"),
+    [
+        ({"a": None}, {"a": None, "b": "1"}, []),
+        ({"a": None}, {"a": {"b": None}}, []),
+        ({"a": None}, {}, ["/a"]),
+        ({"a": "1"}, {"a": "2"}, ["/a: 1"]),
+        ({"a": {"b": None}}, {"a": None}, ["/a: {'b': None}"]),
+        ({"a": ["x"]}, {"a": {"x": "1"}}, ["/a: ['x']"]),
+        ({"a": ["x", "y"]}, {"a": ["y", "z"]}, ["/a: 'x'"]),
+        ({"a": [1, 28, 28]}, {"a": [1, 28]}, ["/a: 28"]),
+        ({"a": [{"b": None}]}, {"a": [{"c": None}]}, ["/a/b"]),
+        ({"a": [{"b": None}]}, {"a": []}, ["/a: {'b': None}"]),
+        ({"recipes": {"fast": "1"}}, {"recipes": {"fast": "2"}}, []),
+        ({"recipes": {"fast": "1"}}, {"recipes": {}}, ["/recipes/fast"]),
+    ],
+)
+def test_what_is_gone_or_different_is_seen(then, now, found):
+    assert list(missing(then, now)) == found
 
 
 def test_the_golden_answers_cover_every_bundled_model():

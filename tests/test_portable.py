@@ -27,6 +27,7 @@ POSIX = re.compile(
     r"|sched_[gs]etaffinity|/dev/(zero|null|full|fd)|/proc/"
 )
 GUARDS = ("hasattr(os", ".exists()", "os.name", "sys.platform", "is_dir()", "geteuid() == 0")
+POSIX_MODULES = {"resource", "fcntl", "pwd", "grp", "termios"}
 NEVER_ON_WINDOWS = ("tests/benchmarks/hardening", "tests/benchmarks/scale", "tests/scale", "tests/dockerfile.py")
 
 
@@ -115,6 +116,29 @@ def test_tests_of_what_windows_has_not_are_marked():
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and needs_posix(node, text):
                 found.append(f"{name}:{node.lineno} {node.name}")
     assert not found, "mark it with @pytest.mark.posix"
+
+
+def imported(text: str) -> set[str]:
+    """The modules that a file imports as soon as it is read."""
+    body = ast.parse(text).body
+    names = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+    return names | {node.module or "" for node in body if isinstance(node, ast.ImportFrom)}
+
+
+def test_no_file_of_the_tests_needs_a_module_that_windows_lacks():
+    """Windows reads every file of the tests, also those whose tests are all marked."""
+    found = {
+        path.relative_to(ROOT).as_posix(): lacking
+        for path in SOURCES
+        if path.is_relative_to(ROOT / "tests")
+        and (lacking := imported(path.read_text(encoding="utf-8")) & POSIX_MODULES)
+    }
+    assert found == {}, "import it inside the function, with a fallback"
+
+
+def test_an_import_at_the_top_is_found():
+    text = "import os, resource\nfrom pwd import getpwnam\ndef f():\n    import fcntl\n"
+    assert imported(text) & POSIX_MODULES == {"resource", "pwd"}
 
 
 def test_every_file_can_be_checked_out_everywhere():

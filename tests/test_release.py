@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,18 @@ def test_the_hooks_before_a_commit_are_the_steps_of_make_lint():
 def test_actions_are_named_by_their_commit_and_publishing_has_no_password():
     for path in sorted((ROOT / ".github" / "workflows").glob("publish.yml")):
         workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
-        steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+        steps = [step for job in workflow["jobs"].values() for step in job.get("steps", [])]
         used = [step["uses"] for step in steps if "uses" in step]
         assert [name for name in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name)] == []
         assert "secrets." not in path.read_text(encoding="utf-8")
         assert workflow["permissions"] == {}
         publish = workflow["jobs"]["publish"]
         assert publish["permissions"] == {"id-token": "write"}
-        assert (publish["environment"], publish["needs"]) == ("pypi", "build")
+        assert (publish["environment"], publish["needs"]) == ("pypi", ["tests", "build"])
+        assert workflow["jobs"]["tests"]["uses"] == "./.github/workflows/tests.yml"
+        assert "workflow_call" in read(".github/workflows/tests.yml")[True]  # YAML reads "on" as true
+        release = workflow["jobs"]["release"]
+        assert (release["needs"], release["permissions"]) == ("publish", {"contents": "write"})
         assert any("python -m release.check --newest" in step.get("run", "") for step in steps)
 
 
@@ -145,6 +150,38 @@ def test_it_runs_what_a_bare_installation_can(tmp_path, words, more):
 def test_a_command_that_fails_says_which_and_why(tmp_path):
     with pytest.raises(environment.CheckFailed, match=r"(?s)Expected: exit code 0. Received: 3.*broken here"):
         environment.run(["sh", "-c", "echo broken here; exit 3"], cwd=tmp_path)
+
+
+def in_command(folder: Path, code: str) -> None:
+    """EVERY_HELP, where the command line is one command whose help does this."""
+    package = folder / "inkdigit" / "cli"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "app.py").write_text(
+        f"import sys\nCOMMANDS = ['a']\nbuild = lambda names: lambda *_, **__: {code}\n", encoding="utf-8"
+    )
+    script = f"import sys; sys.path.insert(0, {str(folder)!r})\n{usage.EVERY_HELP}"
+    environment.run([sys.executable, "-I", "-c", script], cwd=folder)
+
+
+def test_it_sees_a_help_that_fails(tmp_path):
+    in_command(tmp_path / "good", "sys.exit(0)")
+    with pytest.raises(environment.CheckFailed, match=r"AssertionError: \('a', 3\)"):
+        in_command(tmp_path / "bad", "sys.exit(3)")
+
+
+@pytest.mark.posix
+def test_a_service_that_does_not_listen_is_an_error(tmp_path, monkeypatch):
+    program = tmp_path / "bin" / "inkdigit"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho waiting\nexec sleep 60\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(usage, "START_S", 0.5)
+    with (
+        pytest.raises(environment.CheckFailed, match=r"did not listen within 0 s, or ended:\nwaiting"),
+        usage.service(environment.Environment(tmp_path, tmp_path)),
+    ):
+        pass
 
 
 def test_it_stops_at_the_first_fault(capsys, monkeypatch):

@@ -61,6 +61,8 @@ class Network:
     results: list[Result]
     facts: dict[str, str] = field(default_factory=dict)
     command: str = ""
+    drawn: bool = False  # whether it learned from images that our code draws, too
+    fonts: bool = False  # and from print
 
 
 def networks(folder: Path) -> list[Network]:
@@ -100,11 +102,21 @@ def _digits(name: str, path: Path) -> Network:
         f"Reads one handwritten digit{', and is the default model' if name == DEFAULT else ''}. Use it {_when(name)}.",
         "image-classification",
         "`image`: uint8 [n, 28, 28], ink 255 on 0, prepared as MNIST's authors did; `inkdigit` prepares any picture so",
-        "`probs`: float32 [n, 10], the probabilities of the digits 0 to 9; `score`: float32 [n], whether to answer",
+        "`probs`: float32 [n, 10], the probabilities of the digits 0 to 9; `score`: float32 [n], whether to answer"
+        + _outliers(card),
         measured,
         {"95 % interval of the accuracy": f"{percent(low)}–{percent(high)} %", **_facts(card)},
         f"inkdigit predict picture.png --model {name}",
+        drawn=bool(card.provenance.drawn),
+        fonts=bool(card.provenance.drawn),  # some of the drawn digits are print
     )
+
+
+def _outliers(card: Card) -> str:
+    """The third output, which a network has that learned outliers."""
+    if not card.outliers:
+        return ""
+    return f"; `outliers`: float32 [n, {len(card.outliers)}], why it is rejected: {', '.join(card.outliers)}"
 
 
 def _when(name: str) -> str:
@@ -148,6 +160,8 @@ def _reader(folder: Path) -> Network:
         measured,
         _facts(card),
         "inkdigit read picture.png",
+        drawn=True,
+        fonts=True,
     )
 
 
@@ -174,6 +188,7 @@ def _ink(folder: Path) -> Network:
         measured,
         _made(INK, "inkdigit.ink"),
         "inkdigit predict photo.jpg --show seen.png",
+        drawn=True,
     )
 
 
@@ -188,6 +203,8 @@ def _cell() -> Network:
         [],
         _made(CELL, "inkdigit.cell"),
         "inkdigit read sudoku.jpg --grid 9x9",
+        drawn=True,
+        fonts=True,
     )
 
 

@@ -97,20 +97,28 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 @contextmanager
-def make_atomic(out: Path) -> Iterator[Path]:
+def make_atomic(out: Path, *, replace: bool = False) -> Iterator[Path]:
     """A folder beside `out` to fill; it is renamed to `out` at the end, so that `out` is never incomplete.
+
+    With `replace` a folder that is there is removed then, whatever it holds: check that it may be.
 
     Raises:
         OutputError: `out` is taken, at the beginning or at the end; or it cannot be made.
     """
     with writing(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        if out.exists():
+        if out.exists() and not replace:
             check_free(out)
         aside = out.resolve().with_name(f".{os.urandom(6).hex()}.part")
         aside.mkdir()
     try:
         yield aside
+        if replace and out.is_dir():
+            with writing(out):
+                old = out.resolve().rename(aside.with_suffix(".old"))
+                aside.rename(out)
+            shutil.rmtree(old, ignore_errors=True)
+            return
         if sys.platform == "win32" and out.is_dir():
             out.rmdir()  # if it is empty; Windows renames to a free name only
         aside.rename(out)  # elsewhere this replaces an empty directory, but nothing else

@@ -1,4 +1,4 @@
-"""The machine: its processor, its load, and the time and memory of a command in a fresh process.
+"""The machine: its processor, its load, names of devices, and the time and memory of a command in a fresh process.
 
 In: a command. Out: wall time and peak memory, as the operating system counts them. The peak of a process includes that
 of its parent, so commands are started from a small one, `python -m inkdigit.machine`: NumPy is not imported here.
@@ -14,8 +14,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from inkdigit.errors import UsageError
+
 # -P: a file of the current folder with the name of a library must not be taken for it.
 PYTHON = (sys.executable, "-P")
+DEVICES = ("auto", "cpu", "cuda", "mps")  # where a training may compute; what they mean is in `training.device`
+DEVICE_NAMES = f"{', '.join(DEVICES[:-1])} or {DEVICES[-1]}"
 PEAK_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes: the unit of ru_maxrss
 
 
@@ -25,6 +29,16 @@ class Sample:
 
     wall_s: float
     peak_mb: float | None  # 10^6 bytes, resident; None on Windows, which does not report it
+
+
+def check_device(name: str) -> None:
+    """Check that `name` is one of `DEVICES`; whether the machine has it, only PyTorch knows.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if name not in DEVICES:
+        raise UsageError(f"Unknown device {name!r}", expected=DEVICE_NAMES)
 
 
 def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -274,6 +274,26 @@ def test_the_library_says_nothing_by_itself():
     assert "NullHandler" in done.stdout
 
 
+def test_next_steps_name_the_program_as_it_can_be_called_here(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(talk, "WINDOWS", False)
+
+    def shown(argv: Path | str, python: Path | str, *known: str) -> str:
+        monkeypatch.setattr(sys, "argv", [str(argv)])
+        monkeypatch.setattr(sys, "executable", str(python))
+        monkeypatch.setattr(talk.shutil, "which", lambda name: name if name in known else None)
+        talk.next_steps(["inkdigit", "info"])
+        return capsys.readouterr().err.splitlines()[-1].strip()
+
+    package, own = Path("/lib/inkdigit/__main__.py"), tmp_path / ".venv" / "bin"
+    assert shown(package, own / "python") == f"{Path('.venv/bin/python')} -m inkdigit info"
+    assert shown(own.parent / "lib" / "__main__.py", own / "python") == f"{Path('.venv/bin/python')} -m inkdigit info"
+    assert shown(package, "/usr/bin/python3", "python3") == "python3 -m inkdigit info"
+    assert shown(package, "/opt/python3") == f"{Path('/opt/python3')} -m inkdigit info"
+    assert shown(package, "/opt/python3", "inkdigit") == "inkdigit info"
+    assert shown(own / "inkdigit", own / "python") == f"{Path('.venv/bin/inkdigit')} info"
+
+
 @pytest.mark.parametrize(
     ("command", "unix", "windows"),
     [

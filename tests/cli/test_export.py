@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.training.convert.runtimes import coreml
 
 from .conftest import assert_one_error, draw
 
@@ -97,7 +98,7 @@ def test_a_litert_file(inkdigit, model, tmp_path, monkeypatch):
     assert "get_signature_list" in output.err
 
 
-@pytest.mark.skipif(importlib.util.find_spec("coremltools") is None, reason="coremltools is not installed")
+@pytest.mark.skipif(not coreml.is_whole(), reason="coremltools is not installed, or has no native libraries")
 @pytest.mark.filterwarnings("ignore")  # of coremltools
 def test_a_core_ml_package_is_a_folder(inkdigit, model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -107,7 +108,15 @@ def test_a_core_ml_package_is_a_folder(inkdigit, model, tmp_path, monkeypatch):
     assert output.out.startswith("Written     run.mlpackage (")
     assert "Core ML itself was not run" in output.err
     assert (tmp_path / "run.mlpackage" / "Manifest.json").is_file()
-    assert_one_error(inkdigit(*words, "--force"), 9, "run.mlpackage is taken")
+    assert_one_error(inkdigit(*words), 9, "run.mlpackage exists already. Expected: a new name. Use --force")
+    (tmp_path / "run.mlpackage" / "left over").touch()
+    assert inkdigit(*words, "--force").code == 0
+    assert not (tmp_path / "run.mlpackage" / "left over").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.mlpackage"]
+    for name, text in (("Manifest.json", '{"name": "a web page"}'), ("notes.txt", "mine")):
+        (tmp_path / "mine.mlpackage").mkdir(exist_ok=True)
+        (tmp_path / "mine.mlpackage" / name).write_text(text, encoding="utf-8")
+        assert_one_error(inkdigit(*words, "--out", "mine.mlpackage", "--force"), 9, "mine.mlpackage is taken")
     Path("file.mlpackage").write_text("mine", encoding="utf-8")
     assert_one_error(inkdigit(*words, "--out", "file.mlpackage"), 9, "Expected: a new name, or an empty directory")
     assert_one_error(inkdigit(*words, "--out", "folder"), 2, "ends in .mlpackage")

@@ -17,6 +17,7 @@ from PIL import Image
 from inkdigit.model.recognizer import bundled, load, readers
 
 CPP = Path(__file__).parents[2] / "examples" / "cpp"
+EXAMPLE = CPP.parent / "0-mnist-like.png"
 VECTORS = files("inkdigit.picture").joinpath("vectors.json")
 COMPILER = shutil.which("g++") or shutil.which("c++")
 # Debian puts the headers into a folder of their own; ONNXRUNTIME_ROOT is an unpacked release.
@@ -60,13 +61,23 @@ def test_preprocessing_in_cpp_gives_every_gray_vector_bit_for_bit(tmp_path):
     assert done.stderr.splitlines() == ["16x16: other pixels", "tall: expected: not clean"]
 
 
+def test_the_pages_name_the_picture_that_is_tried():
+    for page in (CPP / "README.md", CPP.parents[1] / "docs" / "runtimes.md"):
+        text = page.read_text(encoding="utf-8")
+        assert f"Image.open('../{EXAMPLE.name}')" in text
+        assert set(re.findall(r"\w+\.pgm", text)) == {"zero.pgm"}
+
+
 def test_predictions_in_cpp_are_those_of_the_package(tmp_path):
     headers = next((folder for folder in HEADERS if (folder / "onnxruntime_cxx_api.h").is_file()), None)
     if headers is None:
         pytest.skip("the headers of ONNX Runtime are not installed: libonnxruntime-dev, or ONNXRUNTIME_ROOT")
     lib = headers.parent / "lib"
     predict = compiled("predict", tmp_path, f"-I{headers}", f"-L{lib}", f"-Wl,-rpath,{lib}", "-lonnxruntime")
-    pictures = []
+    pictures = [tmp_path / EXAMPLE.name]
+    shutil.copy(EXAMPLE, pictures[0])
+    with Image.open(EXAMPLE) as image:
+        image.convert("L").save(pictures[0].with_suffix(".pgm"))
     for vector in json.loads(VECTORS.read_text(encoding="utf-8"))["vectors"]:
         if vector["channels"] == 1 and vector["kind"] == "ink" and vector["expected"]:
             image = Image.frombytes("L", (vector["width"], vector["height"]), b64decode(vector["pixels"]))

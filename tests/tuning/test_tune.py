@@ -142,9 +142,11 @@ def test_a_search_that_was_begun_here_goes_on_on_a_cluster_and_the_reverse(run, 
     [
         ({"engine": "rey"}, r"There is no engine 'rey'\. Expected: local or ray\. Did you mean ray\?"),
         ({"address": "host:6379"}, "The engine local has no address"),
+        ({"device": "gpu"}, r"Unknown device 'gpu'\. Expected: auto, cpu, cuda or mps"),
+        ({"device": "gpu", "engine": "ray", "address": "host:6379"}, "Unknown device 'gpu'"),  # no cluster is asked
     ],
 )
-def test_an_engine_that_is_none_is_an_error_before_anything_is_written(run, tmp_path, in_turn, options, text):
+def test_an_engine_or_device_that_is_none_is_an_error_first(run, tmp_path, in_turn, options, text):
     with pytest.raises(UsageError, match=text):
         run(trials=1, **options)
     assert not (tmp_path / "out").exists()

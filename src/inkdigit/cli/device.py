@@ -6,4 +6,6 @@ from typing import Annotated
 
 import typer
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+from inkdigit.machine import DEVICE_NAMES
+
+Device = Annotated[str, typer.Option(help=f"{DEVICE_NAMES}.")]

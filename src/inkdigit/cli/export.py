@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.cli.outputs import Force, check_new
+from inkdigit.cli.outputs import check_new, exists_already
 from inkdigit.cli.own import Net, build_of
-from inkdigit.training.convert.formats import INT8, ONNX, SUFFIXES, check_format
+from inkdigit.training.convert.formats import CORE_ML, INT8, ONNX, SUFFIXES, check_format
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
@@ -29,7 +29,9 @@ def export(
         str | None, typer.Option(help="SOURCE for the ranges of onnx-int8; by default what the model learned from.")
     ] = None,
     net: Net = None,
-    force: Force = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace a file that is there already, or the folder of a Core ML package.")
+    ] = False,
 ) -> None:
     """Write a model for another runtime, for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
 
@@ -37,13 +39,15 @@ def export(
     """
     check_format(format_, data=data)
     from inkdigit.model.recognizer import Recognizer
-    from inkdigit.training.convert.export import choose_target, places
+    from inkdigit.training.convert.export import choose_target, is_package, places
     from inkdigit.training.convert.export import export as convert
 
     recognizer = Recognizer.load(model)
     target = choose_target(out, format_, model=model, recognizer=recognizer)
     for place in places(target, format_):
         check_new(place, force=force)
+    if format_ == CORE_ML and is_package(target) and not force:
+        raise exists_already(target)
     with talk.interruptible():
         exported = convert(recognizer, format_, target, data=data, net=build_of(net), log=talk.note)
     _print(exported, recognizer)

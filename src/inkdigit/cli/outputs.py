@@ -28,4 +28,9 @@ def check_new(out: Path, *, force: bool, reads: Iterable[Path] = ()) -> None:
     """
     check_place(out, reads=reads)
     if out.is_file() and not force:
-        raise OutputError(f"{out} exists already", expected="a new name", hint="Use --force to replace it.")
+        raise exists_already(out)
+
+
+def exists_already(out: Path) -> OutputError:
+    """The error of a result that would replace another one."""
+    return OutputError(f"{out} exists already", expected="a new name", hint="Use --force to replace it.")

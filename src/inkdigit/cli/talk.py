@@ -102,15 +102,19 @@ def next_steps(*commands: list[str]) -> None:
     note("\nNext:")
     program = _program()
     for command, *words in commands:
-        note(f"  {_line([program if command == 'inkdigit' else command, *words])}")
+        note(f"  {_line([*(program if command == 'inkdigit' else [command]), *words])}")
 
 
-def _program() -> str:
+def _program() -> list[str]:
     """The command as it can be called from here: in a fresh checkout it is in .venv, and not on the PATH."""
-    own = Path(sys.argv[0]).absolute()
-    if shutil.which("inkdigit") or not own.is_relative_to(Path.cwd() / ".venv"):
-        return "inkdigit"
-    return str(own.relative_to(Path.cwd()))
+    own, here = Path(sys.argv[0]).absolute(), Path.cwd()
+    if shutil.which("inkdigit"):
+        return ["inkdigit"]
+    if own.name == "__main__.py":
+        python = Path(sys.executable)
+        known = python.name if shutil.which(python.name) else str(python)
+        return [str(python.relative_to(here)) if python.is_relative_to(here) else known, "-m", "inkdigit"]
+    return [str(own.relative_to(here)) if own.is_relative_to(here / ".venv") else "inkdigit"]
 
 
 def _line(words: list[str]) -> str:

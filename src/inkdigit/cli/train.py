@@ -16,7 +16,6 @@ from inkdigit.cli.outputs import Force, check_new
 from inkdigit.cli.own import Net, build_of
 from inkdigit.cli.resumed import submission_step
 from inkdigit.errors import TrainingError, UsageError
-from inkdigit.files import write_atomic, writing
 from inkdigit.runs import LINE_SETTINGS, PAGE, model_path
 
 if TYPE_CHECKING:
@@ -177,6 +176,7 @@ def first_run(
     """
     from inkdigit.cli.predict import predict
     from inkdigit.data.sources import SKLEARN_DIGITS, open_mnist_or_bundled
+    from inkdigit.synth.samples import write_digits
     from inkdigit.training.recipe import Recipe
 
     recipe = Recipe.load("fast")
@@ -185,32 +185,13 @@ def first_run(
     run = _train(recipe, Where(), data=dataset)
     _print_run(run, next_steps=False)
     small = dataset.name == SKLEARN_DIGITS  # a model of these few cannot read photographs
-    examples = examples or (EXAMPLES if EXAMPLES.is_dir() else _draw_examples(run.folder.with_name(DRAWN)))
+    if examples is None and not EXAMPLES.is_dir():
+        examples = run.folder.with_name(DRAWN)
+        write_digits(examples)
+    examples = examples or EXAMPLES
     talk.note(f"\nThe images in {examples}, read by {'the bundled model' if small else 'the new model'}:")
     predict([examples], model="default" if small else str(run.folder))
     talk.next_steps(["inkdigit", "predict", "your-own-picture.jpg"], ["inkdigit", "--help"])
-
-
-def _draw_examples(folder: Path) -> Path:
-    """A folder with a drawn digit of each class, dark on paper, as PNG files.
-
-    Raises:
-        OutputError: it cannot be written.
-    """
-    from io import BytesIO
-
-    import numpy as np
-    from PIL import Image
-
-    from inkdigit.synth.drawn import digit
-
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for label in range(10):
-        ink, file = digit(label, rng=np.random.default_rng(label), size_px=112), BytesIO()
-        Image.fromarray((235 - ink * 0.75).astype(np.uint8)).save(file, "PNG")
-        write_atomic(folder / f"{label}.png", file.getvalue())
-    return folder
 
 
 def _is_line(run: str) -> bool:

@@ -25,11 +25,10 @@ from typing import Any
 import torch
 
 from inkdigit.errors import TrainingError, UsageError
+from inkdigit.machine import check_device
 from inkdigit.training.recipe import EXTERNAL, Recipe
 
 CPU = torch.device("cpu")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-DEVICE_NAMES = "auto, cpu, cuda or mps"
 OPENMP = {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"}  # inkdigit sets the second if it is imported before PyTorch
 SPINNING = (
     "PyTorch was imported before inkdigit: its threads spin long while they wait, and beside another program a "
@@ -39,13 +38,12 @@ CPUINFO = Path("/proc/cpuinfo")  # where Linux lists what the processor can do
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that a name of `DEVICES` means here; warns if it is the processor and its threads would spin.
+    """The device that a name of `machine.DEVICES` means here; warns if it is the processor and its threads would spin.
 
     Raises:
         UsageError: another name, or a device that this machine or this PyTorch does not have.
     """
-    if name not in DEVICES:
-        raise UsageError(f"Unknown device {name!r}", expected=DEVICE_NAMES)
+    check_device(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError("CUDA is not available here", hint="Use --device cpu, or a PyTorch built for CUDA.")
     if name == "mps" and not torch.backends.mps.is_available():

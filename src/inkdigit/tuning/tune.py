@@ -18,7 +18,7 @@ from typing import Any
 import inkdigit.runs as runs
 from inkdigit.errors import TrainingError, UsageError, requiring
 from inkdigit.files import check_free, locked, write_atomic
-from inkdigit.machine import cores
+from inkdigit.machine import check_device, cores
 from inkdigit.scale.cluster import connected, has_gpus, processors, uses_ray
 from inkdigit.training.recipe import Recipe
 from inkdigit.tuning import pool, ray_tune
@@ -97,6 +97,7 @@ def tune(
     chosen = Space.load(space, start)
     _check_counts(trials, jobs)
     require_optuna()
+    check_device(device)  # before a cluster is waited for
     uses_ray(engine, address)
     with requiring("Tuning needs"):
         from inkdigit.training.data import open_for, source_of

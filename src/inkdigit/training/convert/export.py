@@ -5,6 +5,7 @@ In: a recogniser and the name of a format. Out: a file. Large libraries are impo
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from inkdigit.errors import OutputError, UsageError, requiring
 from inkdigit.files import check_free, make_atomic, write_atomic, writing
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.runs import MODEL, RECIPE, check_place
+from inkdigit.training.convert import formats
 from inkdigit.training.convert.formats import (
     CORE_ML,
     INT8,
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
     from inkdigit.training.convert.int8 import Quantized
     from inkdigit.training.own.network import Build
+
+
+MANIFEST = "Manifest.json"  # of a Core ML package
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +61,9 @@ def export(
     """Write a model for another runtime, for Keras or PyTorch, or as a smaller and faster one of 8-bit integers.
 
     `format` is keras, onnx, onnx-int8, tflite, openvino, coreml, safetensors or pt2. The file is `out`, else a new one
-    here, named after the run or the model. A file that is there is replaced; the folder of coreml must be new or empty.
-    `data` give onnx-int8 its ranges, by default what the model learned from. `net` builds the network of a model that
-    is your own, for safetensors and pt2.
+    here, named after the run or the model. A file that is there is replaced, and so is the folder of coreml if it is
+    such a package; any other must be empty. `data` give onnx-int8 its ranges, by default what the model learned from.
+    `net` builds the network of a model that is your own, for safetensors and pt2.
 
     Raises:
         UsageError: no such model, format or data, or a model that the format cannot hold.
@@ -82,7 +87,7 @@ def export(
 def _write(target: Path, name: str, files: dict[str, bytes]) -> None:
     """Write what `convert` returns: a folder of files, or a file with others beside it, which come before it."""
     if name == CORE_ML:
-        with make_atomic(target) as aside, writing(target):
+        with make_atomic(target, replace=is_package(target)) as aside, writing(target):
             for inside, data in files.items():
                 (aside / inside).parent.mkdir(parents=True, exist_ok=True)
                 (aside / inside).write_bytes(data)
@@ -134,17 +139,28 @@ def choose_target(out: Path | None, name: str, *, model: Recognizer | str | Path
 
 
 def _check_folder(target: Path) -> None:
-    """Check that a folder can be made at `target`.
+    """Check that a package can be made at `target`: one that is there is replaced, and no other folder.
 
     Raises:
         OutputError: the path is taken, or cannot be written.
     """
+    if is_package(target):
+        return
     if target.is_dir():
         check_free(target)
     elif target.exists():
         raise OutputError(f"{target} is taken", expected="a new name, or an empty directory", received="a file")
     else:
         check_place(target)
+
+
+def is_package(folder: Path) -> bool:
+    """Whether a folder is a Core ML package, by its manifest: then it may be replaced by another one."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(manifest, dict) and {"itemInfoEntries", "rootModelIdentifier"} <= manifest.keys()
 
 
 def _new_file(model: Recognizer | str | Path, path: Path, suffix: str) -> Path:
@@ -156,7 +172,7 @@ def _new_file(model: Recognizer | str | Path, path: Path, suffix: str) -> Path:
 
 def left_out(recognizer: Recognizer, name: str) -> str | None:
     """What the file in a format does not have of what the model file has, in one line; None if it has all."""
-    if name == "keras":
+    if name == formats.KERAS:
         outputs = "the score" + (
             f" and the outliers ({', '.join(recognizer.card.outliers)})" if recognizer.card.outliers else ""
         )
@@ -189,16 +205,16 @@ def convert(recognizer: Recognizer, name: str, *, net: Build | None = None) -> d
     from inkdigit.training.convert.runtimes import coreml, openvino, plain, tflite
 
     match name:
-        case "onnx":
+        case formats.ONNX:
             return {"": plain.onnx_bytes(recognizer)}
-        case "tflite":
+        case formats.LITERT:
             return {"": tflite.tflite_bytes(recognizer)}
-        case "openvino":
+        case formats.OPENVINO:
             return openvino.openvino_files(recognizer)
-        case "coreml":
+        case formats.CORE_ML:
             return coreml.coreml_files(recognizer)
-        case "keras":
+        case formats.KERAS:
             return {"": keras.keras_bytes(recognizer)}
-        case "pt2":
+        case formats.PT2:
             return {"": weights.pt2_bytes(recognizer, net=net)}
     return {"": weights.safetensors_bytes(recognizer, net=net)}

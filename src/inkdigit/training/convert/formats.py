@@ -7,21 +7,22 @@ from __future__ import annotations
 
 from inkdigit.errors import UsageError, did_you_mean
 
+KERAS, SAFETENSORS, PT2 = "keras", "safetensors", "pt2"
 INT8 = "onnx-int8"  # the only format that needs data, see `int8.py`
 ONNX, LITERT, OPENVINO, CORE_ML = "onnx", "tflite", "openvino", "coreml"  # of other runtimes, see `runtimes/`
 # Format → the end of the name of its file; that of Core ML is a folder, and OpenVINO's weights are in a .bin beside it.
 SUFFIXES = {
-    "keras": ".keras",
+    KERAS: ".keras",
     ONNX: "-plain.onnx",
     INT8: "-int8.onnx",
     LITERT: ".tflite",
     OPENVINO: ".xml",
     CORE_ML: ".mlpackage",
-    "safetensors": ".safetensors",
-    "pt2": ".pt2",
+    SAFETENSORS: ".safetensors",
+    PT2: ".pt2",
 }
 # Format → the program that opens no file with another end of its name.
-PARTICULAR = {"keras": "Keras", OPENVINO: "OpenVINO", CORE_ML: "Core ML"}
+PARTICULAR = {KERAS: "Keras", OPENVINO: "OpenVINO", CORE_ML: "Core ML"}
 
 
 def check_format(name: str, *, data: object) -> None:

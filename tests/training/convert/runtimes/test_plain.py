@@ -118,7 +118,7 @@ def step(operator: str, arrays: list[list[int]], **attributes) -> tuple[Step, St
     names = tuple(f"c{i}" for i in range(len(arrays)))
     made = Step(operator, ("x", *names), "y", attributes)
     constants = {name: np.array(array) for name, array in zip(names, arrays, strict=True)}
-    return made, Steps((made,), constants, {"x": (1, 8, 10)}, ("y",))
+    return made, Steps(b"", (made,), constants, {"x": (1, 8, 10)}, ("y",))
 
 
 def test_a_slice_is_counted_from_0_and_stays_within_the_value():

@@ -24,7 +24,7 @@ from inkdigit.training.convert import model_file
 from inkdigit.training.convert.ensemble import Ensemble
 from inkdigit.training.convert.export import convert
 from inkdigit.training.convert.model_file import drawn_pictures
-from inkdigit.training.convert.runtimes import coreml_run, flatbuffer, openvino, tflite
+from inkdigit.training.convert.runtimes import coreml, coreml_run, flatbuffer, openvino, tflite
 from inkdigit.training.convert.runtimes.compare import differences
 from inkdigit.training.network import nets
 from inkdigit.training.recipe import Recipe
@@ -34,8 +34,10 @@ from ..conftest import SHAPES, SMALL, fresh
 
 Run = Callable[[Gray], Sequence[Floats]]
 LIBRARIES = {"tflite": "ai_edge_litert", "openvino": "openvino", "coreml": "coremltools"}
+HERE = {name: importlib.util.find_spec(module) is not None for name, module in LIBRARIES.items()}
+HERE["coreml"] = coreml.is_whole()  # without its native libraries it writes nothing
 NAMES = [
-    pytest.param(name, marks=pytest.mark.skipif(not importlib.util.find_spec(module), reason=f"{module} is missing"))
+    pytest.param(name, marks=pytest.mark.skipif(not HERE[name], reason=f"{module} is missing"))
     for name, module in LIBRARIES.items()
 ]
 QUICK = [  # coremltools takes seconds for each network
@@ -236,6 +238,13 @@ def test_litert_names_what_goes_in_and_out(finished, capfd):
 
 
 @pytest.mark.skipif(not importlib.util.find_spec("coremltools"), reason="coremltools is missing")
+def test_coremltools_without_its_native_libraries_is_one_error(finished, monkeypatch):
+    monkeypatch.setattr(coreml, "LIBRARIES", ("libmilstoragepython", "libnowhere"))
+    with pytest.raises(UsageError, match="without the native libraries"):
+        convert(finished.model, "coreml")
+
+
+@pytest.mark.skipif(not HERE["coreml"], reason="coremltools is missing")
 def test_core_ml_says_what_goes_in_and_out(finished, tmp_path):
     import coremltools
 

@@ -12,6 +12,7 @@ tested up to 2.7. Core ML runs only on Apple's systems: here the saved files are
 
 from __future__ import annotations
 
+import importlib.util
 import io
 import json
 import logging
@@ -56,6 +57,8 @@ REDUCTIONS = {
     "ReduceMean": "reduce_mean",
     "ReduceSum": "reduce_sum",
 }
+LIBRARIES = ("libmilstoragepython", "libmodelpackage")  # of coremltools: they write weights, and the package
+WHOLE = "coremltools 9 has them on Linux and macOS, for Python 3.11 to 3.13."
 DESCRIPTION = "Recognises handwritten digits and other small drawings. Written by Inkdigit."
 INPUT = "One prepared image, 28 × 28, ink 255 on 0: see Inkdigit's specification of preprocessing."
 OUTPUTS = {
@@ -76,11 +79,13 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
     with requiring("Writing an .mlpackage needs", "coreml"), _quiet():
         import coremltools as ct
 
+        if not is_whole():
+            raise UsageError("coremltools is here without the native libraries that write an .mlpackage", hint=WHOLE)
         from inkdigit.training.convert.runtimes import coreml_run
 
         steps = Steps.of(recognizer)
         steps.check(frozenset(_WRITERS), recognizer, what="an .mlpackage")
-        card = plain.card_of(recognizer, plain.plain_model(recognizer).SerializeToString())
+        card = plain.card_of(recognizer, steps.data)
         place = Path(tempfile.gettempdir())
         with writing(place), tempfile.TemporaryDirectory() as folder:
             package = Path(folder) / "model.mlpackage"
@@ -99,6 +104,13 @@ def coreml_files(recognizer: Recognizer) -> dict[str, bytes]:
                 for path in sorted(package.rglob("*"))
                 if path.is_file()
             }
+
+
+def is_whole() -> bool:
+    """Whether coremltools is here with its native libraries: where it has no wheel, pip installs it without them."""
+    found = importlib.util.find_spec("coremltools")
+    places = [] if found is None else [Path(folder) for folder in found.submodule_search_locations or ()]
+    return any(all([*place.glob(f"{name}.*")] for name in LIBRARIES) for place in places)
 
 
 @contextmanager
@@ -169,8 +181,7 @@ def _same(to: _Translation, step: Step) -> Any:
 
 
 def _cast(to: _Translation, step: Step) -> Any:
-    if not plain.floats(step):
-        raise UsageError("A network that computes with integers cannot be translated")
+    plain.check_cast(step)
     return to.value(step.inputs[0])  # the image is floats already
 
 
@@ -216,22 +227,18 @@ def _transpose(to: _Translation, step: Step) -> Any:
 
 def _pads(step: Step) -> list[int]:
     """(top, bottom, left, right) of the sides (top, left, bottom, right)."""
-    if step.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or step.attributes.get("ceil_mode"):
-        raise UsageError(f"{step.operator} with auto_pad or ceil_mode cannot be translated")
-    top, left, bottom, right = step.attributes.get("pads", [0, 0, 0, 0])
+    top, left, bottom, right = plain.around(step)
     return [top, bottom, left, right]
 
 
 def _conv(to: _Translation, step: Step) -> Any:
-    weight = to.steps.told(step, 1)
-    if weight.ndim != 4:
-        raise UsageError("A convolution of other than two dimensions cannot be translated")
+    strides, dilations = plain.strides(step)
     bias = {"bias": to.steps.told(step, 2)} if len(step.inputs) > 2 else {}
     return to.mb.conv(
         x=to.value(step.inputs[0]),
-        weight=weight,
-        strides=list(step.attributes.get("strides", [1, 1])),
-        dilations=list(step.attributes.get("dilations", [1, 1])),
+        weight=plain.filters(step, to.steps),
+        strides=strides,
+        dilations=dilations,
         groups=step.attributes.get("group", 1),
         pad_type="custom",
         pad=_pads(step),
@@ -240,14 +247,14 @@ def _conv(to: _Translation, step: Step) -> Any:
 
 
 def _pool(to: _Translation, step: Step) -> Any:
-    largest = step.operator == "MaxPool"
-    if any(size != 1 for size in step.attributes.get("dilations", [1, 1])):
+    largest, (strides, dilations) = step.operator == "MaxPool", plain.strides(step)
+    if dilations != [1, 1]:
         raise UsageError(f"{step.operator} with dilations cannot be translated")
     rest = {} if largest else {"exclude_padding_from_average": not step.attributes.get("count_include_pad", 0)}
     return (to.mb.max_pool if largest else to.mb.avg_pool)(
         x=to.value(step.inputs[0]),
         kernel_sizes=list(step.attributes["kernel_shape"]),
-        strides=list(step.attributes.get("strides", [1, 1])),
+        strides=strides,
         pad_type="custom",
         pad=_pads(step),
         **rest,
@@ -274,13 +281,8 @@ def _batch_norm(to: _Translation, step: Step) -> Any:
 
 
 def _gemm(to: _Translation, step: Step) -> Any:
-    if step.attributes.get("transA") or {step.attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}:
-        raise UsageError("Gemm with transA, alpha or beta cannot be translated")
-    weight = to.steps.told(step, 1)
-    weight = weight if step.attributes.get("transB") else weight.T
-    bias = to.steps.told(step, 2).reshape(-1) if len(step.inputs) > 2 else np.zeros(1, np.float32)
-    bias = np.ascontiguousarray(np.broadcast_to(bias, len(weight)))
-    return to.mb.linear(x=to.value(step.inputs[0]), weight=np.ascontiguousarray(weight), bias=bias)
+    weight, bias = plain.linear(step, to.steps)
+    return to.mb.linear(x=to.value(step.inputs[0]), weight=weight, bias=bias)
 
 
 def _matmul(to: _Translation, step: Step) -> Any:
@@ -289,10 +291,8 @@ def _matmul(to: _Translation, step: Step) -> Any:
 
 
 def _reduce(to: _Translation, step: Step) -> Any:
-    rank = len(to.steps.shapes[step.inputs[0]])
-    told = to.steps.told(step, 1).tolist() if len(step.inputs) > 1 else step.attributes.get("axes", range(rank))
-    write = getattr(to.mb, REDUCTIONS[step.operator])
-    return write(x=to.value(step.inputs[0]), axes=list(told), keep_dims=bool(step.attributes.get("keepdims", 1)))
+    axes, keep = plain.reduced(step, to.steps)
+    return getattr(to.mb, REDUCTIONS[step.operator])(x=to.value(step.inputs[0]), axes=axes, keep_dims=keep)
 
 
 def _softmax(to: _Translation, step: Step) -> Any:

@@ -50,13 +50,18 @@ def onnx_bytes(recognizer: Recognizer) -> bytes:
 
 
 def card_of(recognizer: Recognizer, data: bytes) -> Card:
-    """The card of what is made from a model file by way of the plain graph `data`: with its own self test."""
+    """The card of what is made from a model file by way of the plain graph `data`: with its own self test.
+
+    The graph is asked for one image after the other: that of the runtimes takes no more.
+    """
     card, images = recognizer.card, recognizer.card.self_test.images
+    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    probs = np.concatenate([session.run(["probs"], {"image": image[None]})[0] for image in images])
     provenance = replace(card.provenance, made_from=(ModelFile.of(recognizer.path),))
     return replace(
         card,
         numbers="float32",
-        self_test=SelfTest(images, run_bytes(data, images)[0]),
+        self_test=SelfTest(images, probs),
         figures=card.figures if card.numbers == "float32" else {},  # those of integers were measured on integers
         provenance=provenance,
     )
@@ -224,8 +229,10 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """A plain graph for one image as Python sees it: nodes in their order, weights, the shape of each value."""
+    """A plain graph for one image as Python sees it: nodes in their order, weights, the shape of each value; `data`
+    are its bytes as ONNX."""
 
+    data: bytes
     steps: tuple[Step, ...]
     constants: dict[str, Array]
     shapes: dict[str, tuple[int, ...]]
@@ -234,8 +241,8 @@ class Steps:
     @classmethod
     def of(cls, recognizer: Recognizer) -> Steps:
         """The plain graph of a model for one image at a time: then all shapes are known."""
-        model = onnx.shape_inference.infer_shapes(plain_model(recognizer, batch=1), strict_mode=True, data_prop=True)
-        graph = model.graph
+        model = plain_model(recognizer, batch=1)
+        graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
         shapes = {
             value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
             for value in (*graph.input, *graph.value_info, *graph.output)
@@ -251,7 +258,8 @@ class Steps:
             )
             for node in graph.node
         ]
-        return cls(tuple(steps), constants, shapes, tuple(output.name for output in graph.output))
+        outputs = tuple(output.name for output in graph.output)
+        return cls(model.SerializeToString(), tuple(steps), constants, shapes, outputs)
 
     def told(self, step: Step, index: int) -> Array:
         """An input that says what a step does, or its weights: it must be a constant.
@@ -279,9 +287,67 @@ class Steps:
             )
 
 
-def floats(step: Step) -> bool:
-    """Whether a Cast makes float32: the only one that a network for images needs."""
-    return bool(step.attributes["to"] == TensorProto.FLOAT)
+def check_cast(step: Step) -> None:
+    """Check that a Cast makes float32: the only one that a network for images needs.
+
+    Raises:
+        UsageError: it makes something else.
+    """
+    if step.attributes["to"] != TensorProto.FLOAT:
+        raise UsageError("A network that computes with integers cannot be translated")
+
+
+def around(step: Step) -> list[int]:
+    """How much a convolution or a pooling adds at the (top, left, bottom, right) of its images.
+
+    Raises:
+        UsageError: it says so in another way than with numbers.
+    """
+    if step.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or step.attributes.get("ceil_mode"):
+        raise UsageError(f"{step.operator} with auto_pad or ceil_mode cannot be translated")
+    return list(step.attributes.get("pads", [0, 0, 0, 0]))
+
+
+def strides(step: Step) -> tuple[list[int], list[int]]:
+    """The strides and the dilations of a convolution or a pooling."""
+    return list(step.attributes.get("strides", [1, 1])), list(step.attributes.get("dilations", [1, 1]))
+
+
+def filters(step: Step, graph: Steps) -> Array:
+    """The weights of a convolution, (O, I, H, W).
+
+    Raises:
+        UsageError: the network computes them, or they are not those of images.
+    """
+    weight = graph.told(step, 1)
+    if weight.ndim != 4:
+        raise UsageError("A convolution of other than two dimensions cannot be translated")
+    return weight
+
+
+def linear(step: Step, graph: Steps) -> tuple[Array, Array]:
+    """The weights (O, I) and the bias (O,) of a Gemm, or of a MatMul with weights.
+
+    Raises:
+        UsageError: it transposes or scales, or the network computes the weights.
+    """
+    if step.attributes.get("transA") or {step.attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}:
+        raise UsageError("Gemm with transA, alpha or beta cannot be translated")
+    weight = graph.told(step, 1)
+    weight = np.ascontiguousarray(weight if step.attributes.get("transB") else weight.T)
+    bias = graph.told(step, 2).reshape(-1) if len(step.inputs) > 2 else np.zeros(1, np.float32)
+    return weight, np.ascontiguousarray(np.broadcast_to(bias, len(weight)))
+
+
+def reduced(step: Step, graph: Steps) -> tuple[list[int], bool]:
+    """The axes over which a step reduces, and whether it keeps them with one entry.
+
+    Raises:
+        UsageError: the network computes the axes.
+    """
+    rank = len(graph.shapes[step.inputs[0]])
+    axes = graph.told(step, 1).tolist() if len(step.inputs) > 1 else step.attributes.get("axes", range(rank))
+    return list(axes), bool(step.attributes.get("keepdims", 1))
 
 
 def sliced(step: Step, graph: Steps) -> tuple[list[int], list[int], list[int]]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from inkdigit.errors import UsageError, requiring
-from inkdigit.model.card import METADATA_KEY
+from inkdigit.model.card import METADATA_KEY, Card
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.convert.runtimes import plain
 from inkdigit.training.convert.runtimes.compare import compare, output_names
@@ -71,7 +71,7 @@ def tflite_bytes(recognizer: Recognizer) -> bytes:
         data = _Translation(steps).written()
         run = runner(data)
     compare(recognizer, run, what="LiteRT file")
-    return _with_card(data, recognizer)
+    return _with_card(data, plain.card_of(recognizer, steps.data))
 
 
 def runner(data: bytes) -> Callable[[Gray], list[Floats]]:
@@ -86,9 +86,8 @@ def runner(data: bytes) -> Callable[[Gray], list[Floats]]:
     return run
 
 
-def _with_card(data: bytes, recognizer: Recognizer) -> bytes:
+def _with_card(data: bytes, card: Card) -> bytes:
     """The same file with a zip archive at its end, which holds the card and the names of the classes."""
-    card = plain.card_of(recognizer, plain.plain_model(recognizer).SerializeToString())
     buffer = io.BytesIO(data)
     with zipfile.ZipFile(buffer, "a") as archive:
         for name, text in ((CARD_FILE, card.to_json()), (LABELS_FILE, "\n".join(card.classes) + "\n")):
@@ -148,8 +147,7 @@ def _same(to: _Translation, step: Step) -> int:
 
 
 def _cast(to: _Translation, step: Step) -> int:
-    if not plain.floats(step):
-        raise UsageError("A network that computes with integers cannot be translated")
+    plain.check_cast(step)
     return to.add("CAST", [to.value(step.inputs[0])], step.output)
 
 
@@ -223,17 +221,9 @@ def _padded(to: _Translation, x: int, pads: Sequence[int], value: float = 0.0) -
     return to.file.add("PADV2", [x, around, to.file.constant(np.float32(value))], shape)
 
 
-def _pads(step: Step) -> list[int]:
-    if step.attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or step.attributes.get("ceil_mode"):
-        raise UsageError(f"{step.operator} with auto_pad or ceil_mode cannot be translated")
-    return list(step.attributes.get("pads", [0, 0, 0, 0]))
-
-
 def _conv(to: _Translation, step: Step) -> int:
-    x, pads, weight = to.value(step.inputs[0]), _pads(step), to.steps.told(step, 1)
-    if weight.ndim != 4:
-        raise UsageError("A convolution of other than two dimensions cannot be translated")
-    group, (strides, dilations) = step.attributes.get("group", 1), _steps_of(step)
+    x, pads, weight = to.value(step.inputs[0]), plain.around(step), plain.filters(step, to.steps)
+    group, (strides, dilations) = step.attributes.get("group", 1), plain.strides(step)
     size = [(k - 1) * d for k, d in zip(weight.shape[2:], dilations, strict=True)]
     same = pads == [size[0] // 2, size[1] // 2, size[0] - size[0] // 2, size[1] - size[1] // 2] and strides == [1, 1]
     if not same:
@@ -254,12 +244,8 @@ def _conv(to: _Translation, step: Step) -> int:
     return to.add("CONV_2D", [x, filters, to.file.constant(bias)], step.output, options)
 
 
-def _steps_of(step: Step) -> tuple[list[int], list[int]]:
-    return list(step.attributes.get("strides", [1, 1])), list(step.attributes.get("dilations", [1, 1]))
-
-
 def _pool(to: _Translation, step: Step) -> int:
-    x, pads, (strides, dilations) = to.value(step.inputs[0]), _pads(step), _steps_of(step)
+    x, pads, (strides, dilations) = to.value(step.inputs[0]), plain.around(step), plain.strides(step)
     largest = step.operator == "MaxPool"
     if dilations != [1, 1] or (any(pads) and not largest and not step.attributes.get("count_include_pad")):
         raise UsageError(f"{step.operator} with dilations, or a mean that leaves out the padding, cannot be translated")
@@ -288,12 +274,7 @@ def _batch_norm(to: _Translation, step: Step) -> int:
 
 
 def _gemm(to: _Translation, step: Step) -> int:
-    if step.attributes.get("transA") or {step.attributes.get(name, 1.0) for name in ("alpha", "beta")} != {1.0}:
-        raise UsageError("Gemm with transA, alpha or beta cannot be translated")
-    weight = to.steps.told(step, 1)
-    weight = weight if step.attributes.get("transB") else weight.T
-    bias = to.steps.told(step, 2).reshape(-1) if len(step.inputs) > 2 else np.zeros(1, np.float32)
-    bias = np.broadcast_to(bias, len(weight))
+    weight, bias = plain.linear(step, to.steps)
     return to.add(
         "FULLY_CONNECTED",
         [to.value(step.inputs[0]), to.file.constant(weight), to.file.constant(bias)],
@@ -308,20 +289,11 @@ def _matmul(to: _Translation, step: Step) -> int:
     raise UsageError("MatMul of two computed values cannot be translated")
 
 
-def _axes(to: _Translation, step: Step, rank: int) -> list[int]:
-    if len(step.inputs) > 1:
-        axes = to.steps.told(step, 1).tolist()
-    else:
-        axes = step.attributes.get("axes", list(range(rank)))
-    return [to.axis(axis, rank) for axis in axes]
-
-
 def _reduce(to: _Translation, step: Step) -> int:
-    rank, keep = len(to.shape(step.inputs[0])), bool(step.attributes.get("keepdims", 1))
-    x, axes = to.value(step.inputs[0]), _axes(to, step, rank)
+    x, rank, (axes, keep) = to.value(step.inputs[0]), len(to.shape(step.inputs[0])), plain.reduced(step, to.steps)
     if rank == 4 and not keep and len(axes) < 2:
         raise UsageError(f"{step.operator} that makes three dimensions of four cannot be translated")
-    where = to.file.constant(np.array(axes, np.int32))
+    where = to.file.constant(np.array([to.axis(axis, rank) for axis in axes], np.int32))
     return to.add(REDUCTIONS[step.operator], [x, where], step.output, {"keepDims": keep})
 
 
