@@ -355,7 +355,7 @@ def predict(pictures: Pictures, *, model: Recognizer | str | Path = "default") -
 
     Args:
         pictures: one image, or several in a list, a tuple or an array: paths, bytes of a file, PIL images, arrays,
-            tensors, nested lists. `Recognizer.predict` says which shapes an array may have.
+            tensors, nested lists. An array is (H, W), (H, W, 1..4), (N, H, W), (N, H, W, 1..4) or (N, 1..4, H, W).
         model: a bundled name, a run directory, an `.onnx` path, or what `load` returns.
 
     Raises:
@@ -373,7 +373,7 @@ def predict_proba(pictures: Pictures, *, model: Recognizer | str | Path = "defau
 
     Args:
         pictures: one image, or several in a list, a tuple or an array: paths, bytes of a file, PIL images, arrays,
-            tensors, nested lists. `Recognizer.predict` says which shapes an array may have.
+            tensors, nested lists. An array is (H, W), (H, W, 1..4), (N, H, W), (N, H, W, 1..4) or (N, 1..4, H, W).
         model: a bundled name, a run directory, an `.onnx` path, or what `load` returns.
 
     Raises:
