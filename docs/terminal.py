@@ -18,7 +18,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = ROOT / "docs" / "pictures"
-COLUMNS = 72
+COLUMNS = 82  # the longest command in one line
 COMMANDS = (
     ["inkdigit", "predict", "examples/7-pen-on-paper.png", "examples/3-chalk-on-board.png"],
     ["inkdigit", "read", "examples/numbers/date.png"],

@@ -29,7 +29,7 @@ def pages() -> dict[str, str]:
         "Whatever goes wrong on purpose is an `inkdigit.InkdigitError`, of a class that says what kind. Its text names "
         "the problem, what was expected and received, and the next step. In Python it is raised; a command prints it "
         "as one line and ends with the exit code; the service answers with JSON and the status.",
-        "```text\nError: There is no model 'best9'. Expected: a bundled model (best, fast, general, tiny), a run or "
+        "```text\nError: There is no model 'best9'. Expected: a bundled model (best, fast, general,\ntiny), a run or "
         "its name, or an .onnx file. Did you mean best?\n```",
         "All classes are in `inkdigit.errors`. A class has the codes of the one that it is indented below, unless it "
         "has its own.",

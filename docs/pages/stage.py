@@ -5,6 +5,7 @@ In: docs/ and the files that its pages link to. Out: a folder with all of them, 
 - links that leave docs/ lead to copies: a page for Markdown, a script or a notebook, else the file itself
 - `inkdigit.train` and `inkdigit train` in backticks are links to the pages of the name and the command
 - a <picture> for two themes is two pictures, since the theme of the site has a switch
+- each picture is a link to its file, which opens in full size
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ ALWAYS = ("CHANGELOG.md", "CONTRIBUTING.md", "LICENSE")  # in the navigation, wh
 FENCE = re.compile(r"^ {0,3}(```+|~~~+)")
 LINK = re.compile(r"(\]\()([^)#\s]+)(#[^)\s]*)?(\))")
 CODE = re.compile(r"(?<![`\[])`(inkdigit[ .][^`\n]+)`(?![`\]])")
-PICTURE = re.compile(r'<picture><source [^>]*srcset="([^"]+)"><img alt="([^"]*)" src="([^"]+)"></picture>')
+THEMES = re.compile(r'<picture><source [^>]*srcset="([^"]+)"><img alt="([^"]*)" src="([^"]+)"></picture>')
+PICTURE = re.compile(r"(?<!\[)!\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
 LANGUAGES = {
     ".py": "python",
     ".toml": "toml",
@@ -100,7 +102,8 @@ def rewritten(text: str, page: Path) -> tuple[str, list[Path]]:
         if mark and (not fenced or mark[1].startswith(fenced)):
             fenced = "" if fenced else mark[1]
         elif not fenced and not line.startswith("    "):
-            line = PICTURE.sub(r"![\2](\3#only-light)![\2](\1#only-dark)", LINK.sub(follow, line))
+            line = THEMES.sub(r"![\2](\3#only-light)![\2](\1#only-dark)", LINK.sub(follow, line))
+            line = PICTURE.sub(r"[![\1](\2\3)](\2){ .picture }", line)
             line = line if line.startswith("#") else CODE.sub(lambda match: linked_code(match[1], here), line)
         lines.append(line)
     return "\n".join(lines) + "\n", linked

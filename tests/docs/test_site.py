@@ -155,10 +155,18 @@ def test_links_out_of_the_documentation_become_pages_and_files():
     assert linked == [ROOT / "CONTRIBUTING.md", ROOT / "examples" / "minimal.py", ROOT / "deploy" / "README.md"]
 
 
+def test_a_picture_opens_in_full_size():
+    assert stage.rewritten("![A sheet](a.png)", DOCS / "x.md")[0] == "[![A sheet](a.png)](a.png){ .picture }\n"
+    badge = "[![A badge](a.svg)](b.md)"
+    assert stage.rewritten(badge, DOCS / "x.md")[0] == f"{badge}\n"
+
+
 def test_a_picture_for_two_themes_is_two_pictures():
     dark = '<source media="(prefers-color-scheme: dark)" srcset="a-dark.svg">'
     line = f'<picture>{dark}<img alt="A" src="a-light.svg"></picture>'
-    assert stage.rewritten(line, DOCS / "x.md")[0] == "![A](a-light.svg#only-light)![A](a-dark.svg#only-dark)\n"
+    assert stage.rewritten(line, DOCS / "x.md")[0] == (
+        "[![A](a-light.svg#only-light)](a-light.svg){ .picture }[![A](a-dark.svg#only-dark)](a-dark.svg){ .picture }\n"
+    )
 
 
 def test_the_groups_of_names_hold_each_public_name_once():

@@ -349,12 +349,37 @@ def load(model: str | Path = "default", *, accept_all: bool = False, min_confide
 
 
 def predict(pictures: Pictures, *, model: Recognizer | str | Path = "default") -> list[Prediction]:
-    """Predict the class of each image; see `Recognizer.predict`. To reject more or less, `load` a model first."""
+    """Predict the class of each image; always a list, also for one.
+
+    To reject more or less, `load` a model first. The default one is loaded for the first call alone.
+
+    Args:
+        pictures: one image, or several in a list, a tuple or an array: paths, bytes of a file, PIL images, arrays,
+            tensors, nested lists. An array is (H, W), (H, W, 1..4), (N, H, W), (N, H, W, 1..4) or (N, 1..4, H, W).
+        model: a bundled name, a run directory, an `.onnx` path, or what `load` returns.
+
+    Raises:
+        PictureError: an image cannot be read; nothing is predicted then.
+        UsageError: there is no such model.
+    """
     return _opened(model).predict(pictures)
 
 
 def predict_proba(pictures: Pictures, *, model: Recognizer | str | Path = "default") -> Floats:
-    """The probability of each class for each image: float32 (N, K), rows sum to 1; see `Recognizer.predict_proba`."""
+    """The probability of each class for each image: float32 (N, K), in the order of `load(model).classes`.
+
+    Rows sum to 1, also of an image that `predict` would reject. Where there is no ink, all classes are equally
+    probable.
+
+    Args:
+        pictures: one image, or several in a list, a tuple or an array: paths, bytes of a file, PIL images, arrays,
+            tensors, nested lists. An array is (H, W), (H, W, 1..4), (N, H, W), (N, H, W, 1..4) or (N, 1..4, H, W).
+        model: a bundled name, a run directory, an `.onnx` path, or what `load` returns.
+
+    Raises:
+        PictureError: an image cannot be read.
+        UsageError: there is no such model.
+    """
     return _opened(model).predict_proba(pictures)
 
 

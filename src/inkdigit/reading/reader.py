@@ -196,7 +196,19 @@ def read(
     expect: str | None = None,
     alphabet: str | None = None,
 ) -> list[Reading]:
-    """Read the numbers of each picture, by default with the bundled reader; see `Reader.read`."""
+    """Read the numbers of each picture; always a list, also for one.
+
+    Args:
+        pictures: one picture, or several in a list, a tuple or an array: paths, bytes of a file, PIL images, arrays.
+        model: what reads them: by default the bundled reader; a path, or what `Reader.load` returns.
+        expect: a regular expression that each number fits, such as `[0-9]{7}`; the most probable text that fits counts.
+        alphabet: the only characters that a number may have, such as `0-9`.
+
+    Raises:
+        PictureError: a picture cannot be read; nothing is read then.
+        UsageError: there is no such model, no number can fit `expect`, or the reader does not know a character of
+            `alphabet`.
+    """
     reader = _bundled() if model == "default" else Reader.of(model)
     return reader.read(pictures, expect=expect, alphabet=alphabet)
 

@@ -22,7 +22,7 @@ from inkdigit.serve.service import Service
 from inkdigit.serve.settings import Settings
 
 ABOUT = "Reads handwritten digits. Send an image to `/predict`: the answers are those of `inkdigit predict --json`."
-IMAGES = (explain, corrections, predict, read)  # the routes that read images, in the order of the documentation
+IMAGES = (predict, read, explain, corrections)  # the routes that read images, in the order of the documentation
 OTHERS = (models, info, metrics, health, kserve, docs, page)
 
 
