@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
 from inkdigit.types import DataLike, Dataset, Log, Part, silent
+
+Weights = Mapping[str, torch.Tensor]
 
 SUFFIX = "-adapted"  # of the name on the card
 # With the cross-validation this takes some 80 s for `general` on two cores; the limit of the command is 120 s.
@@ -117,13 +119,15 @@ def adapt(
     adapting = adapting_recipe(recipe, seed)
     log(f"Adapting to {len(own.train)} images of {own.name}, rehearsing {old.dataset.name}.")
 
-    def learn(samples: Part) -> Learned:
+    def learn(samples: Part, fraction: float | None = None) -> Learned:
         mixture = rehearse.mix(samples, rehearsed, (own_count, old_count), seed=seed)
         adapted = train(before, adapting, mixture, device=target, on_tick=on_tick)
-        fraction = interpolate(adapted, before, old)
+        if fraction is None:
+            fraction = interpolate(adapted, before, old)
+        else:
+            blend(adapted, before.state_dict(), adapted.state_dict(), fraction)
         return Learned(adapted, fraction, recalibrate(recognizer, before, adapted, old))
 
-    crossed = cross_validate(learn, own, seed=seed, log=log) if own.test is None else None
     learned = learn(own.train)
     if not learned.fraction:
         raise TrainingError(
@@ -131,6 +135,9 @@ def adapt(
             expected=f"{min_correct(old):,} of {len(old.watched):,} images of {old.dataset.name} classified correctly",
             hint="Check whether the labels are right: inkdigit data check.",
         )
+    crossed = None
+    if own.test is None:  # with the fraction of the file: these figures are said of it
+        crossed = cross_validate(lambda part: learn(part, learned.fraction), own, seed=seed, log=log)
 
     settings = {"seed": seed, "steps": steps, "way": learned.fraction}
     file = _export(recognizer, learned, own, _provenance(recognizer, own, old, settings, adapting))
@@ -170,13 +177,18 @@ def interpolate(adapted: nn.Module, net: nn.Module, old: OldSamples) -> float:
     for fraction in FRACTIONS:
         if fraction > max_fraction:
             continue
-        adapted.load_state_dict(
-            {k: torch.lerp(before[k], v, fraction) if v.is_floating_point() else v for k, v in after.items()}
-        )
+        blend(adapted, before, after, fraction)
         if rehearse.count_correct(adapted, old.watched, len(old.dataset.classes)) >= min_correct(old):
             return fraction
     adapted.load_state_dict(before)
     return 0.0
+
+
+def blend(net: nn.Module, before: Weights, after: Weights, fraction: float) -> None:
+    """Give `net` the weights that are `fraction` of the way from those before to those after."""
+    net.load_state_dict(
+        {k: torch.lerp(before[k], v, fraction) if v.is_floating_point() else v for k, v in after.items()}
+    )
 
 
 def min_correct(old: OldSamples) -> int:
