@@ -119,9 +119,7 @@ def data_of(dataset: Dataset, *, trained: int | None = None) -> Data:
     )
 
 
-def provenance(
-    recipe: Recipe, dataset: Dataset, about: dict[str, Any], *, trained: int | None = None
-) -> Provenance:
+def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any], *, trained: int | None = None) -> Provenance:
     """Where a model comes from, for its card; `recipe` is what `restore` rebuilds the network by.
 
     `trained` is how many images of the data set train it, without those that are held out.

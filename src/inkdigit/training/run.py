@@ -54,7 +54,7 @@ from inkdigit.training.progress import Progress, watching
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnEpoch, OnTick
-from inkdigit.types import DataLike, Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, check_functions, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -154,6 +154,7 @@ def train(
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
     """
+    check_functions(net=net, augment=augment, log=log, on_tick=on_tick, on_epoch=on_epoch)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     own, places = Own(net, augment), tracking.check(log_to)
     recipe = own.noted_in(recipe if seed is None else recipe.change({"seed": seed}))
@@ -230,6 +231,7 @@ def resume(
         DataError: data or teacher are not those that the run began with, or its files are damaged.
         TrainingError: the GPU's memory is full.
     """
+    check_functions(net=net, augment=augment, log=log, on_tick=on_tick, on_epoch=on_epoch)
     on_ray = check_workers(engine, address, workers)
     folder = runs.find(run)
     _check_unfinished(folder)

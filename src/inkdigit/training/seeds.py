@@ -48,7 +48,7 @@ from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seed_task import result_of, train_apart
 from inkdigit.training.trial import OnTick
-from inkdigit.types import DataLike, Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, check_functions, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +116,7 @@ def train_seeds(
         OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
     """
+    check_functions(net=net, augment=augment, log=log, on_tick=on_tick)
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
     on_ray = uses_ray(engine, address)

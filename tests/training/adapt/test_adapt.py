@@ -244,7 +244,7 @@ def test_the_networks_of_the_cross_validation_are_changed_as_far_as_the_file(abl
         trained.append(train(*args, **options))
         return copy.deepcopy(trained[-1])
 
-    def choose_once(adapted, net, old):
+    def choose_once(adapted, net, _):
         (one,) = trained  # that of the file comes first
         module.blend(adapted, net.state_dict(), one.state_dict(), 0.4)
         return 0.4

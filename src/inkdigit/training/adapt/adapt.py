@@ -39,7 +39,7 @@ from inkdigit.training.openings import log_opening
 from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
-from inkdigit.types import DataLike, Dataset, Log, Part, silent
+from inkdigit.types import DataLike, Dataset, Log, Part, check_functions, silent
 
 Weights = Mapping[str, torch.Tensor]
 
@@ -105,6 +105,7 @@ def adapt(
         TrainingError: the model would forget too many of the old samples.
         OutputError: `out` cannot be written.
     """
+    check_functions(net=net, log=log, on_tick=on_tick)
     if steps < 1 or seed < 0:
         raise UsageError("Bad steps or seed", expected="steps from 1, a seed from 0", received=f"{steps}, {seed}")
     recognizer, out, target = Recognizer.of(model), Path(out), choose_device(device)
