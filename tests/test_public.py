@@ -257,7 +257,7 @@ def test_what_is_to_be_called_must_be_a_function(tmp_path, monkeypatch):
             if key not in CALLED or about.annotation == "bool":
                 continue
             seen.add((name, key))
-            with pytest.raises(UsageError, match=f"^{key} cannot be called. Expected: a function. Received: 3$"):
+            with pytest.raises(UsageError, match=rf"^{key} cannot be called\. Expected: a function\. Received: 3\.$"):
                 getattr(inkdigit, name)(**{**needed, key: 3})
     assert {("train", "on_epoch"), ("train", "augment"), ("adapt", "net"), ("batch", "on_progress")} <= seen
     assert {("evaluate_corruptions", "progress"), ("fetch", "log"), ("audit", "on_tick")} <= seen
@@ -265,7 +265,7 @@ def test_what_is_to_be_called_must_be_a_function(tmp_path, monkeypatch):
 
 
 def test_a_log_cannot_be_none():
-    with pytest.raises(UsageError, match="^log cannot be called"):
+    with pytest.raises(UsageError, match="log cannot be called"):
         inkdigit.check("nothing", log=None)
 
 
