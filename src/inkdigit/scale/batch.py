@@ -103,8 +103,7 @@ def batch(
         target.mkdir(parents=True, exist_ok=True)
     with locked(target, "batch"):
         manifest = _manifest(target, places, about, part_rows, log=log)
-        finished = manifest.finished()
-        if finished:
+        if finished := manifest.finished():
             log(f"Going on: {len(finished):,} of {manifest.parts:,} parts are finished.")
         before = len(finished)
         if before < manifest.parts:

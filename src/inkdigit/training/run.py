@@ -139,8 +139,7 @@ def train(
 
     `data` is a data set, a SOURCE or arrays (images, labels), else what the recipe names; `source` is the SOURCE of a
     data set that was opened before; `device` is auto, cpu, cuda or mps; with the engine `ray`, `workers` processes of
-    the cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is what the import
-    took.
+    the cluster at `address` share each batch, without `progress` and `on_tick`; `import_seconds` is that of the import.
     `net` builds a network of your own, float (N, 1, 28, 28) → (N, K); a parameter `outputs` of it is given K. `augment`
     changes each batch, float (B, 1, 28, 28) of 0–255, after the recipe. `progress` is a line an epoch and a bar.
     `on_epoch` is given each row, and `log_to` names where else they go: tensorboard, mlflow, wandb.
@@ -174,8 +173,7 @@ def train(
             check_free(folder)  # another training may have written here in the meantime
             about["logged"] = tracking.begin(places, folder)
             job = Job(folder, recipe, dataset, splits, about, target, teacher, own)
-            spent = _before_training(import_seconds, seconds())
-            watched = watching(visible=progress, on_tick=on_tick)
+            spent, watched = _before_training(import_seconds, seconds()), watching(visible=progress, on_tick=on_tick)
             return _finish(job, _begin(job, built), watched, device=device, seconds=spent, on_epoch=on_epoch, log=log)
 
 

@@ -112,7 +112,6 @@ def adapt(
     runs.check_place(out, reads=[recognizer.path])
     before, recipe = restore(recognizer, net=net)
     own = rehearse.open_own(recognizer, data, log=log)
-
     old = rehearse.open_old(recognizer, before, recipe, replay, seed=seed, log=log)
     own_count = round(steps * BATCH * OWN_SHARE)
     old_count = steps * BATCH - own_count
@@ -131,11 +130,7 @@ def adapt(
 
     learned = learn(own.train)
     if not learned.fraction:
-        raise TrainingError(
-            f"The model cannot learn {own.name} without forgetting too many old images",
-            expected=f"{min_correct(old):,} of {len(old.watched):,} images of {old.dataset.name} classified correctly",
-            hint="Check whether the labels are right: inkdigit data check.",
-        )
+        raise _forgets_too_much(own, old)
     crossed = None
     if own.test is None:  # with the fraction of the file: these figures are said of it
         crossed = cross_validate(lambda part: learn(part, learned.fraction), own, seed=seed, log=log)
@@ -144,6 +139,14 @@ def adapt(
     file = _export(recognizer, learned, own, _provenance(recognizer, own, old, settings, adapting))
     old_change = _write(out, file, recognizer, old, recipe, log=log)
     return outcome.measure(recognizer, out, own, crossed, old, old_change, learned.fraction)
+
+
+def _forgets_too_much(own: Dataset, old: OldSamples) -> TrainingError:
+    return TrainingError(
+        f"The model cannot learn {own.name} without forgetting too many old images",
+        expected=f"{min_correct(old):,} of {len(old.watched):,} images of {old.dataset.name} classified correctly",
+        hint="Check whether the labels are right: inkdigit data check.",
+    )
 
 
 def adapting_recipe(recipe: Recipe, seed: int) -> Recipe:
