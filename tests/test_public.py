@@ -20,7 +20,7 @@ from PIL import Image
 
 import inkdigit
 from inkdigit.cli.app import app
-from inkdigit.errors import pip_install
+from inkdigit.errors import UsageError, pip_install
 
 PUBLIC = {
     "Client",
@@ -80,6 +80,9 @@ def loaded_after(code: str) -> set[str]:
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     return {name.partition(".")[0] for name in done.stdout.partition("loaded:")[2].split()}
+
+
+CALLED = ("log", "net", "augment", "progress", "on_tick", "on_epoch", "on_progress")  # parameters that are functions
 
 
 def test_the_public_names_are_these():
@@ -241,6 +244,29 @@ def test_the_signatures_are_the_promised_ones():
     assert names(inkdigit.evaluate_corruptions)[:2] == ["model", "data"]
     assert names(inkdigit.submit)[:3] == ["model", "csv", "out"]
     assert names(inkdigit.Prediction)[:5] == ["label", "confidence", "probs", "score", "reason"]
+
+
+@pytest.mark.skipif(not has_torch, reason="PyTorch is not installed")
+def test_what_is_to_be_called_must_be_a_function(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = set()
+    for name in filter(lambda one: inspect.isfunction(getattr(inkdigit, one)), sorted(PUBLIC)):
+        parameters = inspect.signature(getattr(inkdigit, name)).parameters
+        needed = {key: "nothing" for key, about in parameters.items() if about.default is inspect.Parameter.empty}
+        for key, about in parameters.items():
+            if key not in CALLED or about.annotation == "bool":
+                continue
+            seen.add((name, key))
+            with pytest.raises(UsageError, match=rf"^{key} cannot be called\. Expected: a function\. Received: 3\.$"):
+                getattr(inkdigit, name)(**{**needed, key: 3})
+    assert {("train", "on_epoch"), ("train", "augment"), ("adapt", "net"), ("batch", "on_progress")} <= seen
+    assert {("evaluate_corruptions", "progress"), ("fetch", "log"), ("audit", "on_tick")} <= seen
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_log_cannot_be_none():
+    with pytest.raises(UsageError, match="log cannot be called"):
+        inkdigit.check("nothing", log=None)
 
 
 @pytest.mark.skipif(not has_torch, reason="PyTorch is not installed")

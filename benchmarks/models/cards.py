@@ -21,6 +21,7 @@ import yaml
 from benchmarks.common import machine, pages, results
 from benchmarks.models.page import WHEN
 from inkdigit.model.card import Card
+from inkdigit.model.facts import trained_on
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled, readers
 from inkdigit.picture.photo.network import INK
 from inkdigit.reading.cell_network import CELL
@@ -128,7 +129,7 @@ def _facts(card: Card) -> dict[str, str]:
     about, data = card.provenance, card.provenance.data
     return {
         "parameters": f"{card.parameters:,}, {card.numbers}",
-        "trained on": f"{data.name}, {data.train:,} images{'' if not about.drawn else f'; {about.drawn}'}",
+        "trained on": f"{trained_on(about)}{'' if not about.drawn else f'; {about.drawn}'}",
         "licence of the data": str(data.licence),
         "temperature": f"{card.calibration.temperature:g}, fitted on {card.calibration.fitted_on}",
         "made": f"{(about.created or 'unknown')[:10]}, with inkdigit {about.libraries['inkdigit']}",

@@ -20,6 +20,7 @@ from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, machine_line, row, spread, table
 from inkdigit.measure.seeds import format_seeds
 from inkdigit.model.card import Card
+from inkdigit.model.facts import trained_on
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled
 from inkdigit.report.numbers import byte_count, percent
@@ -179,7 +180,7 @@ def origins(models: Sequence[Model]) -> str:
                 f"`{model.name}`",
                 f"[`{model.name}`](recipes.md), `{provenance.recipe_sha256[:12]}`",
                 provenance.seed,
-                f"{data.name}, {data.train:,} images, SHA-256 `{data.sha256[:12]}…`{_teacher(provenance)}",
+                f"{trained_on(provenance)}, SHA-256 `{data.sha256[:12]}…`{_teacher(provenance)}",
                 data.licence,
                 model.card.calibration.fitted_on,
                 provenance.created[:10],

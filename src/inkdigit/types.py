@@ -39,6 +39,17 @@ def silent(_: str) -> None:
     """The default `Log`: it drops every line."""
 
 
+def check_functions(*, log: object = silent, **others: object) -> None:
+    """Check, before any work, that what a caller gives to be called can be; all but `log` may be None.
+
+    Raises:
+        UsageError: one cannot.
+    """
+    for name, given in (("log", log), *others.items()):
+        if not callable(given) and (name == "log" or given is not None):
+            raise UsageError(f"{name} cannot be called", expected="a function", received=repr(given)[:80])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """The prediction of a model for one image.

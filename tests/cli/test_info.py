@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import onnx
+import pytest
 
 from ..conftest import Tiny
-from .conftest import assert_one_error
+from .conftest import assert_one_error, draw
 
 
 def test_a_model_is_described_by_its_card(inkdigit, model):
@@ -16,9 +18,41 @@ def test_a_model_is_described_by_its_card(inkdigit, model):
     fields = {line[:14].strip(): line[14:] for line in result.out.splitlines()}
     assert fields["name"] == "tiny"
     assert fields["classes"] == "3: 0 1 2"
-    assert fields["trained on"] == "drawn, 120 training images"
+    assert fields["trained on"] == "drawn, 90 of its 120 training images"
     assert fields["answers when"] == "always"
     assert fields["self test"] == "10 images, passed"
+
+
+def test_images_that_were_held_out_did_not_train_the_model(inkdigit, tmp_path):
+    """What the card says, and what the report of the same run says."""
+    images, labels = draw(100)
+    np.savez(tmp_path / "one.npz", X=images, y=labels)  # a single split
+    trained = inkdigit(
+        "train", "fast", "--data", tmp_path / "one.npz", "--out", tmp_path / "run", "--set", "epochs=1",
+        "--set", "validation=0.1", "--set", "min_steps=0", "--set", "outliers=0",
+    )  # fmt: skip
+    assert trained.code == 0, trained.err
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert (report["trained"], report["held_out"], report["n"]) == (72, 8, 20)
+    assert "\ntrained on    one, 72 of its 100 images\n" in inkdigit("info", tmp_path / "run").out
+    card = json.loads(inkdigit("info", tmp_path / "run", "--json").out)
+    assert (card["provenance"]["data"]["train"], card["provenance"]["data"]["trained"]) == (100, 72)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "test", "said"),
+    [
+        ('protocol = "final"\nvalidation = 0.05\n', 9, "mine, 60 training images, less those held out"),
+        ('protocol = "select"\n', 9, "mine, 60 training images, less those held out"),
+        ('protocol = "final"\nvalidation = 0.0\n', None, "mine, 60 images, less those held out"),
+        ('protocol = "final"\nvalidation = 0.0\n', 9, "mine, 60 training images"),
+        ('protocol = "all"\nvalidation = 0.1\n', None, "mine, 60 images"),
+    ],
+)
+def test_an_older_card_says_what_its_recipe_tells(recipe, test, said, inkdigit, tmp_path):
+    data = {"name": "mine", "sha256": "a", "train": 60, "test": test, "licence": None}
+    file = Tiny(provenance={"recipe": recipe, "data": data}).write(tmp_path / "m.onnx")
+    assert f"\ntrained on    {said}\n" in inkdigit("info", file).out
 
 
 def test_a_card_can_be_had_as_json(inkdigit, model):

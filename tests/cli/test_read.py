@@ -7,11 +7,17 @@ import io
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
+
+from inkdigit.reading.cells import read_grid
+from inkdigit.report import readings
 
 from ..reading.conftest import page, write
 from .conftest import assert_one_error
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "numbers"
 
 
 @pytest.fixture
@@ -68,6 +74,35 @@ def test_the_drawing_shows_the_pictures(inkdigit, picture, tmp_path):
         assert image.size[0] > 800
 
 
+def test_the_drawing_of_a_grid_has_the_digits_at_the_corners_of_their_cells(inkdigit, tmp_path):
+    sudoku, out = EXAMPLES / "sudoku.jpg", tmp_path / "out.png"
+    output = inkdigit("read", sudoku, "--grid", "9x9", "--show", out)
+    assert (output.code, output.err) == (0, f"Drawing written to {out}\n")
+    first = output.out.splitlines()[1].split()
+    assert (len(first), first[0], first[5]) == (9, "3", ".")
+    with Image.open(out) as image:
+        drawn = np.asarray(image.convert("RGB")).astype(int)
+    green = np.abs(drawn - ImageColor.getrgb(readings.SURE)).max(-1) < 8
+    grid = read_grid(sudoku, 9, 9).grid
+    top, scale = readings.GAP_PX + readings.HEAD_PX + readings.TEXT_PX + 8, readings.WIDTH_PX
+    for column, text in enumerate(first):
+        x, y = (grid.outline(0, column)[0] * scale + (readings.GAP_PX, top)).astype(int)  # the photo is a square
+        assert green[y : y + 30, x : x + 24].any() == (text != "."), column
+
+
+def test_the_drawing_of_a_form_has_the_boxes_of_its_fields(inkdigit, picture, tmp_path):
+    fields, out = tmp_path / "fields.toml", tmp_path / "out.png"
+    fields.write_text('page = "scan"\n[code]\nbox = [0.05, 0.1, 0.95, 0.9]\n[no]\nbox = [0.9, 0, 1, 0.1]\n', "utf-8")
+    output = inkdigit("read", picture, "--fields", fields, "--show", out)
+    assert (output.code, output.err) == (0, f"Drawing written to {out}\n")
+    with Image.open(out) as image:
+        drawn = np.asarray(image.convert("RGB")).astype(int)
+    top, scale = readings.GAP_PX + readings.HEAD_PX + readings.TEXT_PX + 8, readings.WIDTH_PX / 400
+    for colour, (x, y) in ((readings.SURE, (0.05 * 400, 60)), (readings.REFUSED, (0.9 * 400, 6))):
+        at = drawn[round(y * scale) + top, round(x * scale) + readings.GAP_PX]
+        assert np.abs(at - ImageColor.getrgb(colour)).max() < 8, colour
+
+
 def test_fields_are_values_by_name(inkdigit, picture, tmp_path):
     fields = tmp_path / "fields.toml"
     fields.write_text("page = \"scan\"\n[code]\nbox = [0, 0, 1, 1]\nexpect = '\\d{5}'\n", encoding="utf-8")
@@ -91,7 +126,8 @@ def test_a_grid_that_is_not_there_is_an_error_of_the_picture(inkdigit, picture):
         (["--grid", "9x9", "--csv"], "--grid excludes"),
         (["--grid", "nine"], "ROWSxCOLUMNS"),
         (["--grid", "1x9"], "ROWSxCOLUMNS"),
-        (["--fields", "f.toml", "--show", "o.png"], "--fields excludes"),
+        (["--grid", "9x9", "--alphabet", "0-9"], "--grid excludes"),
+        (["--fields", "f.toml", "--expect", "1"], "--fields excludes"),
         (["--fields", "missing.toml"], "cannot be read"),
         (["--model", "tiny"], "reads single digits"),
         (["--model", "lime"], "There is no model 'lime'"),

@@ -45,11 +45,12 @@ ENSEMBLE = {
     "made_from": [{"file": "m.onnx", "sha256": "e"}],
     "views": 5,
 }
+HELD_OUT = {**RUN, "data": {**DATA, "trained": 4}}
 LATER = {**RUN, "of a later release": {"x": [1]}}
 
 
 def test_what_a_card_states_comes_back() -> None:
-    for stated in ({}, RUN, ADAPTED, INT8, ENSEMBLE, LATER):
+    for stated in ({}, RUN, ADAPTED, INT8, ENSEMBLE, HELD_OUT, LATER):
         card = replace(Tiny().card(), provenance=Provenance.from_json(stated))
         assert json.loads(card.to_json())["provenance"] == stated
         assert Card.from_json(card.to_json(), where="m.onnx").provenance == card.provenance

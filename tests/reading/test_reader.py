@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import inkdigit
+import inkdigit.reading.reader as module
 from inkdigit.errors import NotAPicture, OtherTask, PictureError, UsageError
+from inkdigit.reading import ctc
+from inkdigit.reading.finder import find
 from inkdigit.reading.reader import Reader
 from inkdigit.types import NO_INK, NOT_A_NUMBER, UNSURE
 
@@ -76,6 +82,56 @@ def test_without_a_number_there_is_a_reason(reader):
     assert (empty.text, empty.reason, empty.numbers) == ("", NO_INK, ())
     assert word.text == ""
     assert word.reason in (NOT_A_NUMBER, UNSURE)
+
+
+@pytest.fixture
+def doubtful(monkeypatch):
+    """A number whose ink looks like a word, and of which the reader is so sure."""
+
+    def read(text: str, confidence: float, **limits: str):
+        sheet = page((120, 400))
+        write(sheet, text.replace(".", ""), 40, 60)
+        monkeypatch.setattr(module, "find", lambda gray: [replace(line, number=0.2) for line in find(gray)])
+        digits = tuple((i, i + 1) for i in range(len(text)))
+        decoded = ctc.Decoded(text, math.log(confidence), digits, (confidence,) * len(text))
+        monkeypatch.setattr(Reader, "_decoded", lambda *_: (decoded, 100))
+        return Reader.load().read(sheet, **limits)[0]
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "limits", "reason"),
+    [
+        ("2047", 0.95, {}, None),
+        ("2047", 0.85, {}, NOT_A_NUMBER),
+        ("0011", 0.6, {}, None),  # an o and an l are the same strokes
+        ("0.11", 0.6, {}, None),
+        ("0011", 0.4, {}, NOT_A_NUMBER),
+        ("1", 0.85, {}, NOT_A_NUMBER),  # a stroke alone is any drawing
+        ("2047", 0.6, {"expect": r"\d{4}"}, None),
+        ("2047", 0.6, {"alphabet": "0-9"}, None),
+        ("2047", 0.4, {"alphabet": "0-9"}, UNSURE),  # a word is hardly surer
+    ],
+)
+def test_what_looks_like_a_word_must_be_sure_unless_it_is_expected(doubtful, text, confidence, limits, reason):
+    reading = doubtful(text, confidence, **limits)
+    assert reading.reason == reason
+    assert reading.text == ("" if reason else text)
+
+
+def test_ones_and_zeros_of_one_hand_are_numbers(reader):
+    """Of this hand every 101 looks like a word."""
+    for text in ("100", "101", "0011", "1001"):
+        for seed in range(3):
+            sheet = page((120, 400), seed)
+            write(sheet, text, 40, 60, seed=seed)
+            assert reader.read(sheet, alphabet="0-9")[0].reason != NOT_A_NUMBER
+
+
+def test_with_an_alphabet_a_word_is_still_refused(reader):
+    for word in ("Hamburg", "Meter", "Name"):
+        assert reader.read(_word(word), alphabet="0-9")[0].text == ""
 
 
 def test_a_picture_that_cannot_be_read_is_an_error_in_its_place(reader):

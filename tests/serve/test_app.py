@@ -200,6 +200,37 @@ def test_a_field_that_is_wrong_is_named(server, seven):
     assert "'perhaps'" in answer.json()["error"]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("/predict?modle=tiny", "'modle' in the query of the request is unknown. Expected: model. Did you mean model?"),
+        ("/predict?model=tiny&top=3", "'top' in the query of the request is unknown. Expected: model."),
+        ("/read?expected=1", "'expected' in the query of the request is unknown. Expected: expect, alphabet. "),
+        ("/explain?salience=false", "Expected: model, saliency. Did you mean saliency?"),
+        ("/corrections?model=tiny", "'model' in the query of the request is unknown. Expected: no parameters."),
+        ("/explain?=1", "'' in the query of the request is unknown."),
+        ("/read?alphabet=0-9&alphabet=0-4", "'alphabet' in the query of the request is repeated."),
+    ],
+)
+def test_a_parameter_that_the_route_does_not_know_is_named(server, seven, asked, said):
+    answer = httpx.post(f"{server}{asked}", content=seven)
+    assert (answer.status_code, answer.json()["kind"]) == (400, "UsageError")
+    assert said in answer.json()["error"]
+
+
+def test_parameters_that_a_route_knows_and_those_of_monitoring_are_taken(server, seven):
+    for path in ("/predict?model=general", "/explain?model=general&saliency=false", "/read?expect=[0-9]&alphabet=0-9"):
+        assert httpx.post(f"{server}{path}", content=seven).status_code == 200, path
+    for path in (
+        "/health/ready?from=balancer",
+        "/metrics?name[]=x",
+        "/v2/models/general?x=1",
+        "/?utm_source=x",
+        "/info?1",
+    ):
+        assert httpx.get(f"{server}{path}").status_code == 200, path
+
+
 def test_a_form_of_countless_parts_is_not_read_to_its_end(server):
     body = b"--b\r\na:\r\n\r\n\r\n" * 400_000 + b"--b--\r\n"
     headers = {"Content-Type": "multipart/form-data; boundary=b"}

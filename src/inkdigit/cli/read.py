@@ -51,7 +51,7 @@ def read(
     ] = None,
     show: Annotated[
         Path | None,
-        typer.Option(metavar="OUT.png", help="Also draw the pictures, 50 at most, with boxes."),
+        typer.Option(metavar="OUT.png", help="Also draw the pictures, 50 at most, with what was read where."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
@@ -61,34 +61,34 @@ def read(
 
     Example: inkdigit read amount.png --expect '[0-9.]+'
     """
-    limited = expect is not None or alphabet is not None or show is not None
+    limited = expect is not None or alphabet is not None
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
     if grid is not None and (limited or as_csv or fields is not None):
-        raise UsageError("--grid excludes --expect, --alphabet, --fields, --show and --csv")
+        raise UsageError("--grid excludes --expect, --alphabet, --fields and --csv")
     if grid is not None and model != "default":
         raise UsageError("The cells of a grid are read by the default model", expected="no --model with --grid")
     if fields is not None and limited:
         raise UsageError(
-            "--fields excludes --expect, --alphabet and --show",
+            "--fields excludes --expect and --alphabet",
             hint="The file may have expect and alphabet for each field.",
         )
     entries, columns = entries_of(pictures, recursive=recursive), CSV_COLUMNS
-    shown: list[Image] | None = None if show is None else []
+    sheet = _Sheet(show is not None)
     if show is not None:
         check_place(show, reads=[file for file, _ in entries])
     if grid is not None:
-        answer = _grids(_size(grid))
+        answer = _grids(_size(grid), sheet)
     elif fields is not None:
-        answer, columns = _forms(model, fields)
+        answer, columns = _forms(model, fields, sheet)
     else:
-        answer = _numbers(model, expect, alphabet, shown)
+        answer = _numbers(model, expect, alphabet, sheet)
     failed = _print(entries, answer, columns, as_json=as_json, as_csv=as_csv)
-    if show is not None and shown:
+    if show is not None and sheet.drawn:
         from inkdigit.files import write_atomic
-        from inkdigit.report.readings import sheet
+        from inkdigit.report import readings
 
-        write_atomic(show, sheet(shown))
+        write_atomic(show, readings.sheet(sheet.drawn))
         talk.note(f"Drawing written to {show}")
     if not recursive:
         say_left_out(pictures)
@@ -121,8 +121,25 @@ def _size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _numbers(model: str, expect: str | None, alphabet: str | None, shown: list[Image] | None) -> Answer:
-    """What reads one file; it keeps what the sheet shows."""
+class _Sheet:
+    """The drawn pictures of `--show`, `MAX_SHOWN` at most; none without it."""
+
+    def __init__(self, wanted: bool) -> None:
+        self.drawn: list[Image] = []
+        self._room = MAX_SHOWN if wanted else 0
+
+    def add(self, draw: Callable[[], Image]) -> None:
+        """Draw one more, if there is room."""
+        if len(self.drawn) < self._room:
+            self.drawn.append(draw())
+
+
+def _name(file: Path | bytes) -> Path:
+    return file if isinstance(file, Path) else STDIN
+
+
+def _numbers(model: str, expect: str | None, alphabet: str | None, sheet: _Sheet) -> Answer:
+    """What reads one file; it adds to the sheet."""
     from inkdigit.picture.decode import decode_page
     from inkdigit.reading.reader import Reader, in_pixels_of
 
@@ -132,31 +149,44 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, shown: list[I
     def answer(file: Path | bytes) -> dict[str, Any]:
         gray, size = decode_page(file)
         reading = reader.read_gray(gray, pattern)
-        if shown is not None and len(shown) < MAX_SHOWN:
+
+        def draw() -> Image:
             from inkdigit.report.readings import picture
 
-            shown.append(picture(file if isinstance(file, Path) else STDIN, gray, reading))
+            return picture(_name(file), gray, reading)
+
+        sheet.add(draw)
         return {**in_pixels_of(size, reading, gray).to_json(), "model": reader.card.name}
 
     return answer
 
 
-def _grids(size: tuple[int, int]) -> Answer:
-    """What reads the cells of one file."""
+def _grids(size: tuple[int, int], sheet: _Sheet) -> Answer:
+    """What reads the cells of one file; it adds to the sheet."""
     from inkdigit.model.recognizer import Recognizer
+    from inkdigit.picture.decode import decode_page
     from inkdigit.reading.cells import read_grid
     from inkdigit.reading.reader import Reader
 
     recognizer, reader = Recognizer.load(), Reader.load()
 
     def answer(file: Path | bytes) -> dict[str, Any]:
-        return {**read_grid(file, *size, model=recognizer, reader=reader).to_json(), "model": recognizer.name}
+        gray = decode_page(file)[0]
+        found = read_grid(gray, *size, model=recognizer, reader=reader)
+
+        def draw() -> Image:
+            from inkdigit.report.readings import table
+
+            return table(_name(file), gray, found)
+
+        sheet.add(draw)
+        return {**found.to_json(), "model": recognizer.name}
 
     return answer
 
 
-def _forms(model: str, path: Path) -> tuple[Answer, Columns]:
-    """What reads the fields of one file, and the columns of its values."""
+def _forms(model: str, path: Path, sheet: _Sheet) -> tuple[Answer, Columns]:
+    """What reads the fields of one file, and the columns of its values; it adds to the sheet."""
     from inkdigit.picture.decode import decode_page
     from inkdigit.reading.fields import Form
     from inkdigit.reading.reader import Reader
@@ -164,7 +194,17 @@ def _forms(model: str, path: Path) -> tuple[Answer, Columns]:
     form = Form.load(path, Reader.load(model))
 
     def answer(file: Path | bytes) -> dict[str, Any]:
-        values = {name: reading.to_json() for name, reading in form.read(decode_page(file)[0]).items()}
+        page = form.page(decode_page(file)[0])
+        readings = form.read_page(page)
+
+        def draw() -> Image:
+            from inkdigit.report.readings import form as drawn_form
+
+            places = {field.name: (field.place(page), readings[field.name]) for field in form.fields}
+            return drawn_form(_name(file), page, places)
+
+        sheet.add(draw)
+        values = {name: reading.to_json() for name, reading in readings.items()}
         return {"fields": values, "model": form.reader.card.name}
 
     return answer, ("file", *(field.name for field in form.fields), "error")

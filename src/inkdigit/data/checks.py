@@ -16,7 +16,7 @@ import numpy as np
 
 from inkdigit.data.readers.kaggle_csv import CellKind, CellProblem
 from inkdigit.data.sources import as_dataset, open_data
-from inkdigit.types import DataLike, Dataset, Log, Part, silent
+from inkdigit.types import DataLike, Dataset, Log, Part, check_functions, silent
 
 _SIZES = 3  # of images, in a cell of a table
 _SHOWN = 20  # indices, groups, pairs and rows in a list: enough to find the cause. The counts count all of them
@@ -101,6 +101,7 @@ def check(data: DataLike, *, prepare: str | None = None, log: Log = silent) -> C
     Raises:
         UsageError, DataError, PictureError: the data cannot be opened.
     """
+    check_functions(log=log)
     problems: list[CellProblem] = []
     if isinstance(data, str | Path):
         return check_dataset(open_data(data, prepare=prepare, problems=problems, log=log), problems=problems)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inkdigit.errors import ChecksumMismatch, MissingData, MissingExtra, OutputError, UsageError
-from inkdigit.types import Log
+from inkdigit.types import Log, check_functions
 
 CONNECT_S = 3.0  # then the next mirror is tried
 READ_S = 30.0  # without a byte: a slow mirror is not a dead one
@@ -148,6 +148,7 @@ def fetch(
         OutputError: the folder cannot be written.
         MissingExtra: pooch is not installed.
     """
+    check_functions(log=log)
     if name not in PUBLISHED:
         raise UsageError(f"No mirror is known for {name!r}", expected=" or ".join(PUBLISHED))
     published = PUBLISHED[name]

@@ -43,7 +43,7 @@ from inkdigit.errors import (
 )
 from inkdigit.files import looking_up
 from inkdigit.picture.prepare import prepare_all
-from inkdigit.types import DIGITS, OPEN_ARRAYS, DataLike, Dataset, Log, Part, silent
+from inkdigit.types import DIGITS, OPEN_ARRAYS, DataLike, Dataset, Log, Part, check_functions, silent
 
 LOG = logging.getLogger(__name__)
 SKLEARN_DIGITS = "sklearn-digits"
@@ -91,6 +91,7 @@ def open_data(
         DataError: the files are missing, broken or not the published ones.
         MissingExtra: a library that reading or fetching this source needs is not installed.
     """
+    check_functions(log=log)
     prepare = prepare or PREPARE.get(str(source), "ink")
     if isinstance(source, Path) or source not in NAMES:
         return _open_path(Path(source).expanduser(), prepare, problems, log)

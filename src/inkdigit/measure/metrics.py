@@ -19,7 +19,7 @@ from inkdigit.errors import DataError, UsageError
 from inkdigit.measure.stats import wilson
 from inkdigit.measure.unseen import Choice, choose
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.types import DataLike, Dataset, Floats, Log, Part, Prediction, Split, silent
+from inkdigit.types import DataLike, Dataset, Floats, Log, Part, Prediction, Split, check_functions, silent
 
 BINS = 15  # equal-width bins of confidence, as Guo et al. 2017 count them
 MIN_PROBABILITY = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 would make the NLL infinite
@@ -211,6 +211,7 @@ def evaluate(
         UsageError: the model lacks one of the data's classes, or its images were prepared differently.
         DataError: the data cannot be read, or the split has no images.
     """
+    check_functions(log=log)
     recognizer, dataset, chosen = open_split(model, data, split, log=log)
     metrics = measure_part(recognizer, dataset, chosen.part, split=chosen.split)
     return replace(metrics, warning=chosen.warning)

@@ -22,7 +22,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.prepare import prepare_all
 from inkdigit.synth.scenes.scene import RESEMBLES as RESEMBLED_BY_SCENES
 from inkdigit.synth.stress import RESEMBLES
-from inkdigit.types import DataLike, Gray, Log, Part, Split, silent
+from inkdigit.types import DataLike, Gray, Log, Part, Split, check_functions, silent
 
 # What `mean_unseen` claims and what it does not claim: shown below the figures.
 UNSEEN = """\
@@ -171,6 +171,7 @@ def evaluate_corruptions(
         UsageError: the model lacks one of the data's classes, or its images were prepared differently.
         DataError: the data cannot be read, or the split has no images.
     """
+    check_functions(log=log, progress=progress)
     recognizer, dataset, chosen = open_split(model, data, split, log=log)
     part = chosen.part if limit is None else chosen.part.take(np.arange(min(limit, len(chosen.part))))
 

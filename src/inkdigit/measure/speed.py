@@ -33,7 +33,7 @@ from inkdigit.model.recognizer import find as find_model
 from inkdigit.picture.decode import Picture
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth.drawn import digit
-from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Log, silent
+from inkdigit.types import DIGITS, SIDE, Dataset, Gray, Log, check_functions, silent
 
 DRAWN = 100  # images that are drawn and then repeated: ten of each digit
 WARM_UPS = 20  # calls that are not timed: the first are slower, until caches and threads are ready
@@ -165,6 +165,7 @@ def benchmark(models: Sequence[str] = (), *, effort: Effort = FULL, log: Log = s
         DataError: MNIST exists but cannot be read.
         OutputError: the image that the new processes read cannot be written.
     """
+    check_functions(log=log)
     paths = {model: find_model(model) for model in models or bundled()}
     recognizers = [Recognizer.load(path) for path in paths.values()]
     where = describe_machine()

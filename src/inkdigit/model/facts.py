@@ -30,7 +30,7 @@ def facts(card: Card) -> dict[str, str]:
         "answers when": _accepts(card.calibration, "confidence" if card.task == LINE else "score"),
         **({"refuses": ", ".join(card.outliers)} if card.outliers else {}),
         **_members(card.provenance),
-        "trained on": f"{data.name}, {data.train or 0:,} training images",
+        "trained on": trained_on(card.provenance),
         **_adapted(card.provenance),
         **({"drawn for it": card.provenance.drawn} if card.provenance.drawn else {}),
         "licence": data.licence or "unknown",
@@ -72,6 +72,27 @@ def _members(provenance: Provenance) -> dict[str, str]:
         return {}
     names = ", ".join(f"{member.name} (seed {member.seed})" for member in provenance.members)
     return {"members": names, "views": str(provenance.views)}
+
+
+def trained_on(provenance: Provenance) -> str:
+    """How many images of which data trained a model; an older card does not say how many of them were held out."""
+    data = provenance.data or Data()
+    if data.name is None or data.train is None:
+        return data.name or "unknown"
+    its = "images" if data.test is None else "training images"
+    if data.trained is not None:
+        return f"{data.name}, {data.trained:,} of its {data.train:,} {its}"
+    return f"{data.name}, {data.train:,} {its}{', less those held out' if _held_out(provenance, data) else ''}"
+
+
+def _held_out(provenance: Provenance, data: Data) -> bool:
+    """Whether the recipe of the model, or of a member, holds some of the images of its data out."""
+    recipes = provenance.recipe_fields() or []
+    return any(
+        fields.get("protocol") != "all"
+        and (fields.get("protocol") == "select" or fields.get("validation") or data.test is None)
+        for fields in recipes
+    )
 
 
 def _adapted(provenance: Provenance) -> dict[str, str]:

@@ -31,9 +31,10 @@ class Data:
 
     name: str | None = None
     sha256: str | None = None  # of its prepared images and labels
-    train: int | None = None  # images of its training split
+    train: int | None = None  # images of its training split; of all of it where it has no test split
     test: int | None = None
     licence: str | None = None
+    trained: int | None = None  # images that trained the model: `train` without those held out; older cards lack it
 
     @property
     def holds_mnist(self) -> bool:
@@ -41,8 +42,9 @@ class Data:
         return self.name in HOLDS_MNIST or self.sha256 == MNIST_SHA256
 
     def to_json(self) -> dict[str, Any]:
-        """The object on the card; a set whose size is known has all of its keys."""
-        return {key: value for key, value in asdict(self).items() if value is not None or self.train is not None}
+        """The object on the card; a set whose size is known has all of its keys but, on an older card, `trained`."""
+        always = () if self.train is None else ("name", "sha256", "train", "test", "licence")
+        return {key: value for key, value in asdict(self).items() if value is not None or key in always}
 
 
 @dataclass(frozen=True, slots=True)

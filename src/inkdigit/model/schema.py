@@ -113,6 +113,7 @@ def _provenance() -> Any:
             "train": count,
             "test": s.nullable_schema(count),
             "licence": s.nullable_schema(text),
+            "trained": count,
         }
     )
     file = {"file": text, "sha256": text}

@@ -117,6 +117,12 @@ class Grid:
             for row in range(self.rows)
         ]
 
+    def outline(self, row: int, column: int) -> Points:
+        """The corners of a cell, float64 (4, 2), as `corners` has those of the grid: in shares of the photo's sides."""
+        (top, bottom), (left, right) = _cell(self.across, row), _cell(self.down, column)
+        box = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return project(homography(UNIT, self.corners), box)
+
     def _zoom(self, image: Image.Image | Gray, size_px: int) -> float:
         """How many pixels of the photo become one of a cell."""
         return self._sides(image)[1] / (size_px * self.rows)

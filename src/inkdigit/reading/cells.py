@@ -50,9 +50,10 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The cells of a grid, by rows."""
+    """The cells of a grid, by rows, and where it is in the photo."""
 
     cells: tuple[tuple[Cell, ...], ...]
+    grid: Grid
 
     @property
     def rows(self) -> list[list[str | None]]:
@@ -80,9 +81,10 @@ def read_grid(
         UsageError: there is no such model.
     """
     gray = decode_page(picture)[0]
-    seen = [cell for row in locate(gray, rows, columns).cells(gray, size_px=CELL_PX) for cell in row]
+    grid = locate(gray, rows, columns)
+    seen = [cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]
     cells = iter(judge(seen, Recognizer.of(model), Reader.of(reader)))
-    return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)))
+    return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)), grid)
 
 
 def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]:

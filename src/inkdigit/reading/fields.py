@@ -22,7 +22,7 @@ from inkdigit.parsing import parse_toml, read_text
 from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader
-from inkdigit.types import Gray, Reading
+from inkdigit.types import Box, Gray, Reading
 
 PAGES = ("photo", "scan")
 KEYS = ("box", "expect", "alphabet")
@@ -37,6 +37,12 @@ class Field:
     name: str
     box: tuple[float, float, float, float]  # left, top, right, bottom in shares of the page
     pattern: Pattern | None
+
+    def place(self, page: Gray) -> Box:
+        """The box in the pixels of a page (h, w)."""
+        h, w = page.shape
+        left, top = min(w - 1, round(self.box[0] * w)), min(h - 1, round(self.box[1] * h))
+        return top, left, max(top + 1, round(self.box[3] * h)), max(left + 1, round(self.box[2] * w))
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +78,18 @@ class Form:
 
     def read(self, gray: Gray) -> dict[str, Reading]:
         """The value of each field in a picture (H, W); boxes are in pixels of the page, seen from straight above."""
-        page = flatten(gray) if self.is_photo else gray
+        return self.read_page(self.page(gray))
+
+    def page(self, gray: Gray) -> Gray:
+        """The page (h, w) of a picture (H, W), seen from straight above."""
+        return flatten(gray) if self.is_photo else gray
+
+    def read_page(self, page: Gray) -> dict[str, Reading]:
+        """The value of each field of a page (h, w); boxes are in its pixels."""
         return {field.name: self._value(page, field) for field in self.fields}
 
     def _value(self, page: Gray, field: Field) -> Reading:
-        h, w = page.shape
-        left, top = min(w - 1, round(field.box[0] * w)), min(h - 1, round(field.box[1] * h))
-        right, bottom = max(left + 1, round(field.box[2] * w)), max(top + 1, round(field.box[3] * h))
+        top, left, bottom, right = field.place(page)
         reading = self.reader.read_gray(page[top:bottom, left:right], field.pattern)
         return reading.placed(offset=(top, left))
 

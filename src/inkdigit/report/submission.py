@@ -16,7 +16,7 @@ from inkdigit.files import write_atomic
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.report import predictions as answers
 from inkdigit.runs import check_place
-from inkdigit.types import Gray, Log, Prediction, silent
+from inkdigit.types import Gray, Log, Prediction, check_functions, silent
 
 HEADER = "ImageId,Label"
 
@@ -54,6 +54,7 @@ def submit(
         UsageError: the model's classes are not whole numbers.
         OutputError: the submission cannot be written.
     """
+    check_functions(log=log)
     recognizer = Recognizer.of(model)
     names = [name for name in recognizer.classes if not name.isdecimal()]
     if names:

@@ -28,7 +28,7 @@ from inkdigit.scale.listing import list_inputs
 from inkdigit.scale.manifest import Done, Manifest, Writer, begun, check_same
 from inkdigit.scale.rows import BATCH, TASKS, Finished, Job, Options, Worker
 from inkdigit.scale.storage import S3, Place, require_pyarrow, text_of
-from inkdigit.types import Log, silent
+from inkdigit.types import Log, check_functions, silent
 
 PART_ROWS = 4096  # pictures of a part: a second of digits, or minutes of large photos
 MAX_PART_ROWS = 1_000_000
@@ -92,6 +92,7 @@ def batch(
         EngineError: there is no such cluster, or processes die again and again.
         OutputError: `out` holds something else or cannot be written.
     """
+    check_functions(log=log, on_progress=on_progress)
     check_engine(engine, address)
     places = [Place.of(str(word)) for word in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     target = _check(places, str(out), task=task, workers=workers, batch=batch, part_rows=part_rows)
@@ -102,8 +103,7 @@ def batch(
         target.mkdir(parents=True, exist_ok=True)
     with locked(target, "batch"):
         manifest = _manifest(target, places, about, part_rows, log=log)
-        finished = manifest.finished()
-        if finished:
+        if finished := manifest.finished():
             log(f"Going on: {len(finished):,} of {manifest.parts:,} parts are finished.")
         before = len(finished)
         if before < manifest.parts:

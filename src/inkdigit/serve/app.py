@@ -11,12 +11,13 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from inkdigit.data.readers.corrections import create
 from inkdigit.serve import log
 from inkdigit.serve.http.errors import HANDLED, answer_error
 from inkdigit.serve.http.guard import Guard
+from inkdigit.serve.http.query import check_query
 from inkdigit.serve.routes import corrections, docs, explain, health, info, kserve, metrics, models, page, predict, read
 from inkdigit.serve.service import Service
 from inkdigit.serve.settings import Settings
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     for kind in HANDLED:
         app.add_exception_handler(kind, answer_error)
     for route in IMAGES:
-        app.include_router(route.router, tags=["Images"])
+        app.include_router(route.router, tags=["Images"], dependencies=[Depends(check_query)])
     for route in OTHERS:
         app.include_router(route.router)
     return app

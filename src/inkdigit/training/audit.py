@@ -34,7 +34,7 @@ from inkdigit.training.network import loop
 from inkdigit.training.network.predict import Outputs, predict
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
-from inkdigit.types import DataLike, Dataset, Log, Part, silent
+from inkdigit.types import DataLike, Dataset, Log, Part, check_functions, silent
 
 ROOT = Path("audits")
 
@@ -69,6 +69,7 @@ def audit(
         MissingExtra: Jinja is not installed.
         OutputError: the directory is taken, or cannot be written.
     """
+    check_functions(log=log, on_tick=on_tick)
     chosen = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     chosen = chosen if seed is None else chosen.change({"seed": seed})
     if top < 1:

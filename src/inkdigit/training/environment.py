@@ -107,22 +107,26 @@ def read(folder: Path) -> dict[str, Any]:
     return about
 
 
-def data_of(dataset: Dataset) -> Data:
-    """A data set that a model learns from, for its card."""
+def data_of(dataset: Dataset, *, trained: int | None = None) -> Data:
+    """A data set that a model learns from, for its card; `trained` is how many of its images train the model."""
     return Data(
         dataset.name,
         dataset.sha256,
         train=len(dataset.train),
         test=None if dataset.test is None else len(dataset.test),
         licence=LICENCES.get(dataset.name),
+        trained=trained,
     )
 
 
-def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any]) -> Provenance:
-    """Where a model comes from, for its card; `recipe` is what `restore` rebuilds the network by."""
+def provenance(recipe: Recipe, dataset: Dataset, about: dict[str, Any], *, trained: int | None = None) -> Provenance:
+    """Where a model comes from, for its card; `recipe` is what `restore` rebuilds the network by.
+
+    `trained` is how many images of the data set train it, without those that are held out.
+    """
     teacher = None if about.get("teacher") is None else read_teacher(about["teacher"])  # absent before 0.3
     public = {"data": dataset.name, "teacher": None if teacher is None else teacher.file}  # without the user's folders
-    data = data_of(dataset)
+    data = data_of(dataset, trained=trained)
     return Provenance(
         recipe=recipe.change(public).to_toml(),
         recipe_sha256=recipe.sha256,

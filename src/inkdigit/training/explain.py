@@ -17,7 +17,7 @@ from inkdigit.model.recognizer import Recognizer, find
 from inkdigit.picture.decode import Picture, decode
 from inkdigit.report.explain import LEFT_OUT, Example, Explained, Insight, page
 from inkdigit.runs import check_place
-from inkdigit.types import Log, silent
+from inkdigit.types import Log, check_functions, silent
 
 if TYPE_CHECKING:
     from inkdigit.training.own.network import Build
@@ -44,6 +44,7 @@ def explain(
         MissingExtra: the library for the page is not installed.
         OutputError: the page cannot be written.
     """
+    check_functions(net=net, log=log)
     if out is not None:
         read = [find(model) if isinstance(model, str | Path) else model.path]
         check_place(Path(out), reads=[*read, Path(picture)] if isinstance(picture, str | Path) else read)

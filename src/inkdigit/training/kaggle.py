@@ -16,7 +16,7 @@ from inkdigit.runs import check_place
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.run import Run, train
 from inkdigit.training.trial import OnTick
-from inkdigit.types import Log, silent
+from inkdigit.types import Log, check_functions, silent
 
 HELD_OUT = {"protocol": "select", "validation": 0.1, "test_fraction": 0.0}  # of a recipe: a tenth of train.csv measures
 ALL_ROWS = {"protocol": "all", "validation": 0.0, "test_fraction": 0.0}  # nothing measures: all of it trains
@@ -55,6 +55,7 @@ def kaggle(
         MalformedFile: one of the files is not Kaggle's.
         UsageError, TrainingError, OutputError: as `train` and `submit`; if possible before the training.
     """
+    check_functions(log=log, on_tick=on_tick)
     read_kaggle_test(Path(test_csv))  # whatever would fail after the training must fail before it
     check_place(Path(out), reads=[Path(train_csv), Path(test_csv)])
     fields = {**(ALL_ROWS if all_rows else HELD_OUT), **(changes or {})}

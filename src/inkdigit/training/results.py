@@ -71,7 +71,7 @@ def write_model(job: Job, state: loop.State) -> bytes:
         kind=job.dataset.prepare,
         calibration=calibrate_run(net, job.recipe, job.dataset, job.splits),
         samples=job.splits.train.images,
-        provenance=environment.provenance(job.recipe, job.dataset, job.about),
+        provenance=environment.provenance(job.recipe, job.dataset, job.about, trained=len(job.splits.train)),
     )
     write_atomic(runs.model_path(job.folder), data)
     return data

@@ -54,7 +54,7 @@ from inkdigit.training.progress import Progress, watching
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.results import Job, write_model, write_report
 from inkdigit.training.trial import OnEpoch, OnTick
-from inkdigit.types import DataLike, Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, check_functions, silent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -153,6 +153,7 @@ def train(
         TrainingError: the GPU's memory is full.
         OutputError: the run directory is taken, or cannot be written.
     """
+    check_functions(net=net, augment=augment, log=log, on_tick=on_tick, on_epoch=on_epoch)
     recipe = recipe if isinstance(recipe, Recipe) else Recipe.load(recipe)
     own, places = Own(net, augment), tracking.check(log_to)
     recipe = own.noted_in(recipe if seed is None else recipe.change({"seed": seed}))
@@ -172,8 +173,7 @@ def train(
             check_free(folder)  # another training may have written here in the meantime
             about["logged"] = tracking.begin(places, folder)
             job = Job(folder, recipe, dataset, splits, about, target, teacher, own)
-            spent = _before_training(import_seconds, seconds())
-            watched = watching(visible=progress, on_tick=on_tick)
+            spent, watched = _before_training(import_seconds, seconds()), watching(visible=progress, on_tick=on_tick)
             return _finish(job, _begin(job, built), watched, device=device, seconds=spent, on_epoch=on_epoch, log=log)
 
 
@@ -229,6 +229,7 @@ def resume(
         DataError: data or teacher are not those that the run began with, or its files are damaged.
         TrainingError: the GPU's memory is full.
     """
+    check_functions(net=net, augment=augment, log=log, on_tick=on_tick, on_epoch=on_epoch)
     on_ray = check_workers(engine, address, workers)
     folder = runs.find(run)
     _check_unfinished(folder)

@@ -48,7 +48,7 @@ from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.seed_task import result_of, train_apart
 from inkdigit.training.trial import OnTick
-from inkdigit.types import DataLike, Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, check_functions, silent
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,10 +116,10 @@ def train_seeds(
         OutputError: something else is in the place of a run or the summary, or they cannot be written.
         TrainingError: no seed could be trained, or the GPU's memory is full.
     """
+    check_functions(net=net, augment=augment, log=log, on_tick=on_tick)
     if not seeds or len(set(seeds)) < len(seeds):
         raise UsageError("These seeds make no runs", expected="one seed or more, each once", received=list(seeds))
-    on_ray = uses_ray(engine, address)
-    own, places = Own(net, augment), tracking.check(log_to)
+    on_ray, own, places = uses_ray(engine, address), Own(net, augment), tracking.check(log_to)
     recipe = own.noted_in(recipe if isinstance(recipe, Recipe) else Recipe.load(recipe))
     here = "auto" if on_ray and device == "cuda" else device  # this machine need not have what the cluster has
     dataset = _check_trainable([recipe.change({"seed": seed}) for seed in seeds], data, own, here, log=log)

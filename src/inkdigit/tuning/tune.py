@@ -41,7 +41,7 @@ from inkdigit.tuning.study import (
 )
 from inkdigit.tuning.study_checks import check_file, check_trials
 from inkdigit.tuning.winner import Comparison, compare, winner_toml
-from inkdigit.types import DataLike, Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, check_functions, silent
 
 START = "start.toml"
 WINNER = "winner.toml"
@@ -93,6 +93,7 @@ def tune(
         TrainingError: no trial could be trained, or workers keep dying.
         OutputError: the directory is taken, or cannot be written.
     """
+    check_functions(log=log)
     start = _start_from(recipe, seed)
     chosen = Space.load(space, start)
     _check_counts(trials, jobs)

@@ -236,6 +236,40 @@ def test_a_network_predicts_as_its_file_does(reader, ten, tmp_path, log):
     assert (file.best == crossed.best).mean() > 0.98
 
 
+def test_the_networks_of_the_cross_validation_are_changed_as_far_as_the_file(able, own, drawn, monkeypatch, tmp_path):
+    """Each alone would be changed farther, or less far: its figures would be those of another file."""
+    trained, measured = [], []
+
+    def watch_training(*args, **options):
+        trained.append(train(*args, **options))
+        return copy.deepcopy(trained[-1])
+
+    def choose_once(adapted, net, _):
+        (one,) = trained  # that of the file comes first
+        module.blend(adapted, net.state_dict(), one.state_dict(), 0.4)
+        return 0.4
+
+    def watch_folds(learn, *args, **options):
+        def watched(part):
+            measured.append(learn(part))
+            return measured[-1]
+
+        return cross_validate(watched, *args, **options)
+
+    train = module.train
+    for name, spy in (("train", watch_training), ("interpolate", choose_once), ("cross_validate", watch_folds)):
+        monkeypatch.setattr(module, name, spy)
+    done = adapt(able, own, out=tmp_path / "m.onnx", replay=drawn, steps=STEPS)
+    before, bias = restore(able)[0][-1].bias, [net[-1].bias for net in trained]
+    assert done.fraction == 0.4
+    assert len(measured) == module.FOLDS == len(trained) - 1
+    for learned, far in zip(measured, bias[1:], strict=True):
+        assert learned.fraction == 0.4
+        assert not torch.equal(far, before)
+        assert torch.allclose(learned.net[-1].bias, before + 0.4 * (far - before), atol=1e-6)
+    assert torch.allclose(restore(done.model)[0][-1].bias, before + 0.4 * (bias[0] - before), atol=1e-6)
+
+
 def test_no_network_of_the_cross_validation_is_trained_on_what_it_predicts(ten, reader, log):
     """Each image is left out once, with its fold; every fold has some of each class."""
     net, seen = restore(reader)[0], []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +39,9 @@ from inkdigit.training.openings import log_opening
 from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import OnTick
-from inkdigit.types import DataLike, Dataset, Log, Part, silent
+from inkdigit.types import DataLike, Dataset, Log, Part, check_functions, silent
+
+Weights = Mapping[str, torch.Tensor]
 
 SUFFIX = "-adapted"  # of the name on the card
 # With the cross-validation this takes some 80 s for `general` on two cores; the limit of the command is 120 s.
@@ -103,13 +105,13 @@ def adapt(
         TrainingError: the model would forget too many of the old samples.
         OutputError: `out` cannot be written.
     """
+    check_functions(net=net, log=log, on_tick=on_tick)
     if steps < 1 or seed < 0:
         raise UsageError("Bad steps or seed", expected="steps from 1, a seed from 0", received=f"{steps}, {seed}")
     recognizer, out, target = Recognizer.of(model), Path(out), choose_device(device)
     runs.check_place(out, reads=[recognizer.path])
     before, recipe = restore(recognizer, net=net)
     own = rehearse.open_own(recognizer, data, log=log)
-
     old = rehearse.open_old(recognizer, before, recipe, replay, seed=seed, log=log)
     own_count = round(steps * BATCH * OWN_SHARE)
     old_count = steps * BATCH - own_count
@@ -117,25 +119,34 @@ def adapt(
     adapting = adapting_recipe(recipe, seed)
     log(f"Adapting to {len(own.train)} images of {own.name}, rehearsing {old.dataset.name}.")
 
-    def learn(samples: Part) -> Learned:
+    def learn(samples: Part, fraction: float | None = None) -> Learned:
         mixture = rehearse.mix(samples, rehearsed, (own_count, old_count), seed=seed)
         adapted = train(before, adapting, mixture, device=target, on_tick=on_tick)
-        fraction = interpolate(adapted, before, old)
+        if fraction is None:
+            fraction = interpolate(adapted, before, old)
+        else:
+            blend(adapted, before.state_dict(), adapted.state_dict(), fraction)
         return Learned(adapted, fraction, recalibrate(recognizer, before, adapted, old))
 
-    crossed = cross_validate(learn, own, seed=seed, log=log) if own.test is None else None
     learned = learn(own.train)
     if not learned.fraction:
-        raise TrainingError(
-            f"The model cannot learn {own.name} without forgetting too many old images",
-            expected=f"{min_correct(old):,} of {len(old.watched):,} images of {old.dataset.name} classified correctly",
-            hint="Check whether the labels are right: inkdigit data check.",
-        )
+        raise _forgets_too_much(own, old)
+    crossed = None
+    if own.test is None:  # with the fraction of the file: these figures are said of it
+        crossed = cross_validate(lambda part: learn(part, learned.fraction), own, seed=seed, log=log)
 
     settings = {"seed": seed, "steps": steps, "way": learned.fraction}
     file = _export(recognizer, learned, own, _provenance(recognizer, own, old, settings, adapting))
     old_change = _write(out, file, recognizer, old, recipe, log=log)
     return outcome.measure(recognizer, out, own, crossed, old, old_change, learned.fraction)
+
+
+def _forgets_too_much(own: Dataset, old: OldSamples) -> TrainingError:
+    return TrainingError(
+        f"The model cannot learn {own.name} without forgetting too many old images",
+        expected=f"{min_correct(old):,} of {len(old.watched):,} images of {old.dataset.name} classified correctly",
+        hint="Check whether the labels are right: inkdigit data check.",
+    )
 
 
 def adapting_recipe(recipe: Recipe, seed: int) -> Recipe:
@@ -170,13 +181,18 @@ def interpolate(adapted: nn.Module, net: nn.Module, old: OldSamples) -> float:
     for fraction in FRACTIONS:
         if fraction > max_fraction:
             continue
-        adapted.load_state_dict(
-            {k: torch.lerp(before[k], v, fraction) if v.is_floating_point() else v for k, v in after.items()}
-        )
+        blend(adapted, before, after, fraction)
         if rehearse.count_correct(adapted, old.watched, len(old.dataset.classes)) >= min_correct(old):
             return fraction
     adapted.load_state_dict(before)
     return 0.0
+
+
+def blend(net: nn.Module, before: Weights, after: Weights, fraction: float) -> None:
+    """Give `net` the weights that are `fraction` of the way from those before to those after."""
+    net.load_state_dict(
+        {k: torch.lerp(before[k], v, fraction) if v.is_floating_point() else v for k, v in after.items()}
+    )
 
 
 def min_correct(old: OldSamples) -> int:

@@ -58,8 +58,9 @@ class Adapted:
     """An adapted model file, and how well it does.
 
     `own` counts the user's images, each predicted by a network that was not trained on it: by the file on the test
-    split of the data or, without one, by the networks of a cross-validation. `trained_on` counts the images that the
-    file was trained on: its figures are too high. `old` counts old samples that were not rehearsed.
+    split of the data or, without one, by the networks of a cross-validation, to which the same `fraction` of the weight
+    change is applied as to the file. `trained_on` counts the images that the file was trained on: its figures are too
+    high. `old` counts old samples that were not rehearsed.
     """
 
     path: Path

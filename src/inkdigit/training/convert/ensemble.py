@@ -37,7 +37,7 @@ from inkdigit.training.evaluate import evaluate_reported
 from inkdigit.training.openings import log_opening
 from inkdigit.training.own.network import Build
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
-from inkdigit.types import DataLike, Dataset, Log, silent
+from inkdigit.types import DataLike, Dataset, Log, check_functions, silent
 
 STEPS = (0, -1, 1)  # pixels: handwriting is centred to within one
 SHIFTS = {  # views → (down, right) of each: the image, its four neighbours, its eight
@@ -106,6 +106,7 @@ def ensemble(
         ParityError: the file does not predict what the networks do.
         OutputError: the file cannot be written.
     """
+    check_functions(net=net, log=log)
     out = Path(out)
     words = [models] if isinstance(models, str | Path) else models
     members = [member for word in words for member in _members(word)]

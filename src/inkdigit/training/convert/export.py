@@ -25,7 +25,7 @@ from inkdigit.training.convert.formats import (
     SUFFIXES,
     check_format,
 )
-from inkdigit.types import DataLike, Log, silent
+from inkdigit.types import DataLike, Log, check_functions, silent
 
 if TYPE_CHECKING:
     from inkdigit.measure.metrics import Metrics
@@ -72,6 +72,7 @@ def export(
         MissingExtra: a library for the format is not installed.
         OutputError: the file cannot be written.
     """
+    check_functions(net=net, log=log)
     check_format(format, data=data)
     recognizer = Recognizer.of(model)
     target = choose_target(None if out is None else Path(out), format, model=model, recognizer=recognizer)

@@ -105,7 +105,10 @@ def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> Line
     pools = 1 - (-settings.lines // POOL)
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
     train(some, folder, epochs=settings.epochs, seed=settings.seed, log=log)
-    data, about = data_of(dataset), describe(dataset, source=settings.data, device=torch.device("cpu"))
+    data, about = (
+        data_of(dataset, trained=len(dataset.train)),
+        describe(dataset, source=settings.data, device=torch.device("cpu")),
+    )
     provenance = Provenance(
         data=data,
         seed=settings.seed,
