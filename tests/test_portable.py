@@ -147,7 +147,7 @@ def test_every_file_can_be_checked_out_everywhere():
         path.relative_to(ROOT).as_posix()
         for folder in (*FOLDERS, "notebooks", ".github")
         for path in (ROOT / folder).rglob("*")
-        if "__pycache__" not in path.parts
+        if not {"__pycache__", "node_modules"} & {*path.parts}
     ]
     assert len(paths) > 600
     for path in paths:

@@ -66,7 +66,7 @@ def _children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # only one can run in a process, and others test pages, too
 def browser() -> Iterator[Any]:
     """A running Chromium."""
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

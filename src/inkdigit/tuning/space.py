@@ -140,7 +140,7 @@ class Space:
         """
         if path is None:
             bundled = {file.stem: file for file in FOLDER.glob("*.toml")}
-            path = bundled.get(start.name, FOLDER / "default.toml")
+            path = bundled.get(start.name, FOLDER / ("layers.toml" if start.layers else "default.toml"))
         path = Path(path)
         with looking_up(path):
             try:
