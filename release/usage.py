@@ -92,10 +92,12 @@ def readme_commands(text: str) -> list[list[str]]:
 
 
 def needs_more(words: list[str], work: Path) -> str | None:
-    """Why a bare installation cannot run a command of the README: an extra, or a file of the reader's own."""
+    """Why a bare installation cannot run a command of the README: an extra, or a file or run of the reader's own."""
     verb, *rest = words
     if verb not in (*ANSWERS, "explain") or (verb == "explain" and "--out" in rest) or "--server" in rest:
         return "an extra, or a service"
+    if any(re.fullmatch(r".+-s\d+", word) for word in rest):
+        return "a run of the reader's own"
     paths = [word for word in rest if re.search(r"[/*]|\.(png|jpe?g|toml)$", word) and not word.startswith("-")]
     written = {rest[i + 1] for i, word in enumerate(rest[:-1]) if word in ("--show", "--csv", "--expect")}
     missing = [path for path in paths if path not in written and not any(work.glob(path))]
