@@ -141,11 +141,19 @@ def verify(recognizer: Recognizer, predict: Callable[[Gray], Floats], *, what: s
     """
     images = drawn_pictures(recognizer.prepare, PARITY_IMAGES)
     expected = run_bytes(recognizer.path.read_bytes(), images)[0]
-    difference = float(np.abs(predict(images) - expected).max())
-    if not difference <= PARITY:
+    check_difference(recognizer, float(np.abs(predict(images) - expected).max()), allowed=PARITY, what=what)
+
+
+def check_difference(recognizer: Recognizer, difference: float, *, allowed: float, what: str) -> None:
+    """Check how far what a file made from a model file predicts is from what that predicts.
+
+    Raises:
+        ParityError: it is farther than allowed, or no number.
+    """
+    if not difference <= allowed:
         raise ParityError(
             f"The {what} does not predict what {recognizer.path} does",
-            expected=f"a difference of at most {PARITY}",
+            expected=f"a difference of at most {allowed}",
             received=f"{difference:.2e}",
             hint="It is not written.",
         )

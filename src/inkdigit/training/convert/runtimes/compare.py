@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inkdigit.errors import ParityError
 from inkdigit.model.card import OUTLIERS_OUTPUT, OUTPUTS, TOLERANCE
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.training.convert.model_file import PARITY, PARITY_IMAGES, drawn_pictures, run_bytes
+from inkdigit.training.convert.model_file import PARITY, PARITY_IMAGES, check_difference, drawn_pictures, run_bytes
 from inkdigit.types import Floats, Gray
 
 
@@ -42,13 +41,6 @@ def compare(recognizer: Recognizer, run: Callable[[Gray], Sequence[Floats]], *, 
     Raises:
         ParityError: it answers otherwise.
     """
-    allowed = tolerance(recognizer)
     images = drawn_pictures(recognizer.prepare, PARITY_IMAGES)
     worst = max(differences(recognizer, run, images))
-    if not worst <= allowed:
-        raise ParityError(
-            f"The {what} does not predict what {recognizer.path} does",
-            expected=f"a difference of at most {allowed}",
-            received=f"{worst:.2e}",
-            hint="It is not written.",
-        )
+    check_difference(recognizer, worst, allowed=tolerance(recognizer), what=what)

@@ -33,6 +33,11 @@ IR_VERSIONS = {13: 7, 14: 7, 15: 8, 16: 8, 17: 8, 18: 8}  # of ONNX, the first w
 # Operators that got only more types after OPSET, or attributes that are in ADDED_LATER.
 SAME = ("Add", "Sub", "Mul", "Div", "Relu", "Pow", "LeakyRelu", "Identity", "BatchNormalization", "Reshape", "Where")
 ADDED_LATER = ("training_mode", "noop_with_empty_axes", "allowzero")  # their default, 0, is what older operators do
+# Operators that each format translates alike.
+RESHAPES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
+POOLS = ("MaxPool", "AveragePool")
+GLOBAL_POOLS = ("GlobalMaxPool", "GlobalAveragePool")
+UNCHANGING = ("Identity", "Dropout")
 Array = NDArray[Any]
 
 
