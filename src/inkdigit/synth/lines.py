@@ -25,8 +25,8 @@ from inkdigit.types import DIGITS, Floats, Gray, Part
 
 ALPHABET = "0123456789.,-/:+%×÷ "
 SOURCES = ("set", "invented", "print")  # whose hand a number is in
-SOURCE_SHARES = (0.47, 0.35, 0.18)
-AS_IS_SHARE = 0.35  # of numbers from a data set keep its strokes; a pen follows the skeletons of the others
+SOURCE_SHARES = (0.42, 0.42, 0.16)
+AS_IS_SHARE = 0.45  # of numbers from a data set keep its strokes; a pen follows the skeletons of the others
 BENT_SHARE = 0.35  # of the digits of others are bent towards other hands
 LEANING_SHARE = 0.5  # of numbers by hand lean, all digits of one alike
 STEEPEST_DEG = 40.0
@@ -47,7 +47,7 @@ SIGNS = {
 DOUBLE_DASH = "4,36 96,34 | 4,64 96,66"
 # Gaps between characters, in shares of a digit's height: overlapping, near, usual, wide.
 GAPS = ((-0.22, 0.0), (-0.02, 0.1), (0.08, 0.35), (0.35, 1.6))
-GAP_SHARES = (0.2, 0.35, 0.35, 0.1)
+GAP_SHARES = (0.25, 0.35, 0.3, 0.1)
 NESTED_SHARE = 0.5  # of numbers by hand: gaps are between strokes, so that what leans stands below what is before
 SMALL_ZEROS_SHARE = 0.3  # of hands make zeros at the end smaller, and nearer to each other
 SMALL_ZEROS = (0.45, 0.9)  # as high, in shares of the other digits
@@ -200,7 +200,7 @@ def _hand(hands: Hands, rng: np.random.Generator) -> _Hand:
             font = fonts[rng.integers(len(fonts))]
             return _Hand(lambda sign: Ink(tight(printed.printed(sign, font, rng=rng, size_px=pens.BANK_PX))), 0, True)
         case "invented":
-            hand = writers.writer(rng)
+            hand = writers.writer(rng, of_numbers=True)
             lean = tan(radians(hand.slant_deg))
             return _Hand(lambda sign: Ink(tight(writers.write(hand, int(sign), rng=rng, size_px=pens.BANK_PX))), lean)
     writer, as_is = int(rng.choice(hands.ids)), bool(rng.random() < AS_IS_SHARE)

@@ -15,7 +15,13 @@ from PIL import Image, ImageDraw
 
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn
-from inkdigit.synth.glyphs import DIGIT_GLYPHS, EXTRA_DIGIT_GLYPHS, STRAIGHT_DIGIT_GLYPHS, WRITER_DIGIT_GLYPHS
+from inkdigit.synth.glyphs import (
+    DIGIT_GLYPHS,
+    EXTRA_DIGIT_GLYPHS,
+    NUMBER_DIGIT_GLYPHS,
+    STRAIGHT_DIGIT_GLYPHS,
+    WRITER_DIGIT_GLYPHS,
+)
 from inkdigit.synth.raster import Map, log_uniform, resize
 from inkdigit.types import Gray
 
@@ -27,6 +33,7 @@ STEEPEST_DEG = 45.0  # of a slant
 ASPECT = (0.45, 1.3)  # how wide a writer makes digits, against how wide their forms are: 1:3 to 1:1
 BROADEST = 0.18  # of the square that a digit is drawn in: a broader pen closes the holes of an 8
 ROUND_SHARE = 0.35  # of writers round their corners
+IN_NUMBERS_SHARE = 0.35  # of the forms of a writer of numbers are digits only beside other digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +49,14 @@ class Writer:
     jitter: float  # how much digits differ
 
 
-def writer(rng: np.random.Generator) -> Writer:
-    """A random writer."""
+def writer(rng: np.random.Generator, *, of_numbers: bool = False) -> Writer:
+    """A random writer; one `of_numbers` has forms, too, that are no digits where they stand alone, such as a 4 as an h."""
     rounded = rng.random() < ROUND_SHARE
     forms = [options[rng.integers(len(options))] for options in FORMS.values()]
+    if of_numbers:
+        for label, options in NUMBER_DIGIT_GLYPHS.items():
+            if rng.random() < IN_NUMBERS_SHARE:
+                forms[label] = options[rng.integers(len(options))]
     steep = rng.random() < 0.2
     return Writer(
         tuple(form.replace("!", "") if rounded else form for form in forms),
