@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pytest
 
+from inkdigit.reading.reader import Reader
+
 from ..conftest import template
 from ..training.conftest import compose_little
 from .conftest import assert_one_error
@@ -44,6 +46,7 @@ def test_a_reader_is_trained_and_goes_on(inkdigit, digits, tmp_path, monkeypatch
         "lines": 8,
         "epochs": 1,
         "seed": 3,
+        "start": None,
     }
     assert "whole numbers" in inkdigit("info", folder).out
     assert_one_error(inkdigit("train", "--resume", folder), 2, "is finished")
@@ -54,12 +57,23 @@ def test_a_reader_is_trained_and_goes_on(inkdigit, digits, tmp_path, monkeypatch
     assert model.read_bytes() == before
 
 
+def test_a_training_begins_with_the_reader_that_is_given(inkdigit, digits, tmp_path):
+    words = ["train", "line", "--data", digits, "--set", "lines=8", "--set", "epochs=1"]
+    output = inkdigit(*words, "--set", "start=line", "--out", tmp_path / "run")
+    assert output.code == 0, output.err
+    provenance = Reader.load(tmp_path / "run").card.provenance
+    assert [one.file for one in provenance.made_from] == ["readers/line.onnx"]
+    assert_one_error(inkdigit(*words, "--set", "start=tiny", "--out", tmp_path / "other"), 2, "reads single digits")
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [
         (["--set", "line=3"], "Did you mean lines"),
         (["--set", "lines=many"], "is not a whole number"),
         (["--set", "lines=0"], "out of range"),
+        (["--set", "start=nothing"], "nothing"),
         (["--seeds", "0-2"], "with one seed"),
         (["--device", "cuda"], "with one seed"),
     ],

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from inkdigit.reading.ctc import decode, single
+from inkdigit.reading.ctc import agree, decode, probabilities, single
 from inkdigit.reading.pattern import compile_pattern
 
 ALPHABET = "01"
@@ -47,8 +47,33 @@ def test_with_a_pattern_the_best_of_those_that_fit(seed):
     assert decoded.log_prob == pytest.approx(fits[decoded.text], abs=1e-3)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_probability_of_a_text_is_the_sum_over_its_paths(seed):
+    rows = some_rows(seed)
+    of = every_text(rows)
+    texts = [*of, "0" * 9]
+    found = probabilities(rows.astype(np.float64), texts, ALPHABET)
+    np.testing.assert_allclose(found[:-1], [of[text] for text in of], atol=1e-5)
+    assert found[-1] < -1e6  # too long for the line
+
+
+@pytest.mark.parametrize("pattern", [None, compile_pattern("1[01]", ALPHABET)])
+@pytest.mark.parametrize("seed", range(10))
+def test_several_views_agree_on_what_is_most_probable_in_the_mean(seed, pattern):
+    views = [some_rows(seed), some_rows(100 + seed, steps=6), some_rows(200 + seed)]
+    each = [every_text(view) for view in views]
+    mean = {text: np.mean([of[text] for of in each]) for text in each[0]}
+    fits = {text: mass for text, mass in mean.items() if pattern is None or pattern.matches(text)}
+    agreed = agree(views, ALPHABET, pattern)
+    assert agreed.text == max(fits, key=fits.get)
+    share = mean[agreed.text] - np.logaddexp.reduce(list(mean.values()))
+    assert share - 1e-3 < agreed.log_prob < min(0.0, share + 0.7)  # the beams leave improbable texts out
+
+
 def test_a_text_longer_than_the_line_does_not_fit():
-    assert decode(some_rows(0, steps=3), ALPHABET, compile_pattern("[01]{5}", ALPHABET)) is None
+    too_long = compile_pattern("[01]{5}", ALPHABET)
+    assert decode(some_rows(0, steps=3), ALPHABET, too_long) is None
+    assert agree([some_rows(0, steps=3), some_rows(1, steps=3)], ALPHABET, too_long) is None
 
 
 def test_each_character_has_its_steps_and_its_probability():

@@ -15,6 +15,7 @@ from inkdigit.errors import NotAPicture, OtherTask, PictureError, UsageError
 from inkdigit.reading import ctc
 from inkdigit.reading.finder import find
 from inkdigit.reading.reader import Reader
+from inkdigit.reading.view import LEANS, leaning
 from inkdigit.types import NO_INK, NOT_A_NUMBER, UNSURE
 
 from .conftest import page, write
@@ -153,6 +154,19 @@ def test_forty_digits_in_a_line_are_read_or_refused(reader):
     (reading,) = reader.read(sheet)
     assert len(reading.numbers) == 1
     assert len(reading.numbers[0].text) >= 35
+
+
+def test_views_that_lean_stand_where_the_first_one_leaned():
+    seen = np.zeros((2, 48, 64), np.uint8)
+    rows = np.arange(48)
+    for lean in LEANS:
+        seen[:] = 0
+        seen[1, rows, np.rint(32 - lean * (rows + 0.5 - 24)).astype(int)] = 255  # top right where lean > 0
+        moved = leaning(seen)
+        assert moved.shape == (len(LEANS), 2, 48, 96)
+        upright = [int(np.count_nonzero(one[1].sum(axis=0))) for one in moved]
+        assert int(np.argmin(upright)) == LEANS.index(-lean)
+    assert not leaning(np.full((2, 48, 64), 9, np.uint8))[:, 1, 24, :2].any()  # no ink beside the view
 
 
 def test_the_answer_does_not_depend_on_its_neighbours(reader):

@@ -7,6 +7,7 @@ Fernández, Gomez, Schmidhuber (2006), prefix beam search after Hannun, Maas, Ju
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from inkdigit.reading.pattern import Pattern, State
 from inkdigit.types import Floats
 
-BEAM = 16  # texts that are followed at a time
+BEAM, FEWER = 16, 6  # texts that are followed at a time: in the only view, and in each of several
 LIKELY = 1e-4  # characters less probable than this are not tried at a step, except where a pattern leaves no choice
 FEW = 2  # characters that a pattern may demand: they are tried at every step
 LEAST = 1e-12  # of a probability: its logarithm is a number
@@ -52,6 +53,44 @@ def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> 
     return align(rows, text, log_prob, alphabet)
 
 
+def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None) -> Decoded | None:
+    """As `decode`, of several views of one line: the text that all of them together find most probable.
+
+    A text is as probable as the geometric mean over the views says, among all texts that may be in one of them.
+    """
+    rows = [view.astype(np.float64) for view in views]
+    allowed = {text for each in rows for text, _ in _beams(each, alphabet, pattern, beam=FEWER)}
+    if not allowed:
+        return None
+    others = (
+        set() if pattern is None else {text for each in rows for text, _ in _beams(each, alphabet, None, beam=FEWER)}
+    )
+    texts = sorted(allowed | others)
+    known = np.mean([probabilities(each, texts, alphabet) for each in rows], axis=0) + [_prior(text) for text in texts]
+    best = max(range(len(texts)), key=lambda i: (texts[i] in allowed, known[i]))
+    return align(rows[0], texts[best], float(known[best] - np.logaddexp.reduce(known)), alphabet)
+
+
+def probabilities(rows: Rows, texts: Sequence[str], alphabet: str) -> Rows:
+    """The log probability of each text, (n,): the sum over all paths (Graves et al. 2006, section 4.1)."""
+    longest = max(map(len, texts))
+    states = np.zeros((len(texts), 2 * longest + 1), np.intp)  # blank, character, blank, …
+    for i, text in enumerate(texts):
+        states[i, 1 : 2 * len(text) : 2] = [1 + alphabet.index(character) for character in text]
+    may_skip = np.zeros(states.shape, bool)
+    may_skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    sums = np.full((3, *states.shape), NEVER)  # of the paths that stay, come from the state before, and skip a blank
+    sums[0, :, 0] = 0
+    for i, row in enumerate(rows):
+        if i:
+            sums[1, :, 1:], sums[2, :, 2:] = sums[0, :, :-1], np.where(may_skip[:, 2:], sums[0, :, :-2], NEVER)
+        else:
+            sums[1, :, 1] = 0
+        sums[0] = np.logaddexp.reduce(sums, axis=0) + row[states]
+    ends, each = 2 * np.array([len(text) for text in texts]), np.arange(len(texts))
+    return np.logaddexp(sums[0, each, ends], np.where(ends > 0, sums[0, each, ends - 1], NEVER))
+
+
 def _best(beams: dict[Prefix, float]) -> tuple[str, float]:
     """The text that is most probable when it is known how rare a stroke is, and its log probability then."""
     known = {text: log_prob + _prior(text) for (text, _), log_prob in beams.items()}
@@ -76,7 +115,7 @@ def _greedy(rows: Rows, alphabet: str) -> tuple[str, float]:
     return "".join(alphabet[i - 1] for i in kept if i), float(rows.max(1).sum())
 
 
-def _beams(rows: Rows, alphabet: str, pattern: Pattern | None) -> dict[Prefix, float]:
+def _beams(rows: Rows, alphabet: str, pattern: Pattern | None, *, beam: int = BEAM) -> dict[Prefix, float]:
     """The texts that are left at the end of a line, and their log probabilities."""
     index = {character: 1 + i for i, character in enumerate(alphabet)}
     start: Prefix = ("", pattern.start if pattern else None)
@@ -102,7 +141,7 @@ def _beams(rows: Rows, alphabet: str, pattern: Pattern | None) -> dict[Prefix, f
             for character in candidates:
                 mass = blank if text.endswith(character) else both
                 add((text + character, after[character] if after else None), NEVER, mass + row[index[character]])
-        best = sorted(new.items(), key=lambda item: -_sum(*item[1]))[:BEAM]
+        best = sorted(new.items(), key=lambda item: -_sum(*item[1]))[:beam]
         beams = dict(best)
     return {
         prefix: _sum(*masses)

@@ -24,7 +24,7 @@ from inkdigit.picture.decode import Picture, Pictures, decode_page, split_pictur
 from inkdigit.reading import ctc
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
-from inkdigit.reading.view import view, zoomed
+from inkdigit.reading.view import leaning, view
 from inkdigit.types import DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, Gray, Number, Reading
 
 DEFAULT = "line"  # the bundled one
@@ -32,7 +32,7 @@ SURE = 0.9  # the confidence from which a line is not read again, and is a numbe
 # The same where its look says little: of ones and zeros, which are the strokes of an l and an o, and where the caller
 # says what is written. Of 680 printed words, among them "ill" and "pool", 5 more "II" and 2 more "Ill" are read so.
 LIKELY = 0.5
-AGAIN_PX = 512  # the width up to which a line is read again: three times the time in all
+AGAIN_PX = 512  # the width up to which a line is read again: five times the time in all
 TOLERANCE = 5e-3  # of a probability in the self test
 
 
@@ -156,8 +156,7 @@ class Reader:
         log_probs = self.log_probs(seen[None])
         decoded = ctc.decode(log_probs[0], self.alphabet, pattern)
         if (decoded is None or decoded.log_prob < np.log(SURE)) and seen.shape[2] <= AGAIN_PX:
-            mean = np.exp(np.concatenate([log_probs, self.log_probs(zoomed(seen))])).mean(axis=0)
-            decoded = ctc.decode(np.log(np.maximum(mean, ctc.LEAST)), self.alphabet, pattern)
+            decoded = ctc.agree([*log_probs, *self.log_probs(leaning(seen))], self.alphabet, pattern)
         return decoded, log_probs.shape[1]
 
     def _reason(self, line: Found, text: str, confidence: float, *, expected: bool) -> str | None:

@@ -50,7 +50,7 @@ class Writer:
 
 
 def writer(rng: np.random.Generator, *, of_numbers: bool = False) -> Writer:
-    """A random writer; one `of_numbers` has forms, too, that are no digits where they stand alone, such as a 4 as an h."""
+    """A random writer; one `of_numbers` also has forms that are no digits where they stand alone: a 4 as an h."""
     rounded = rng.random() < ROUND_SHARE
     forms = [options[rng.integers(len(options))] for options in FORMS.values()]
     if of_numbers:

@@ -9,11 +9,13 @@ import torch
 from inkdigit.errors import SelfTestFailed, UsageError
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
+from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.reader import Reader
 from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.line import pools, train
 from inkdigit.training.line.export import export
 from inkdigit.training.line.net import STRIDE_PX, LineNet
+from inkdigit.training.line.start import net_of
 from inkdigit.types import Part
 
 from ...conftest import template
@@ -74,6 +76,21 @@ def test_a_training_goes_on_and_its_file_is_a_reader(tmp_path):
         Recognizer.load(path)
     with pytest.raises(UsageError, match="reads single digits"):
         Reader.load(Recognizer.load("tiny").path)
+
+
+def test_a_training_that_begins_with_a_reader_reads_as_it_does(tmp_path):
+    pool = pools.read(pools.fill(PART, tmp_path, pools=1, seed=0)[0])
+    reader = Reader.load()
+    net = net_of(reader.path, pool)
+    views = pool.each()[0][None]
+    with torch.no_grad():
+        probs = torch.log_softmax(net(torch.from_numpy(views)) / reader.card.calibration.temperature, 2).exp().numpy()
+    assert np.abs(probs - np.exp(reader.log_probs(views))).max() < 1e-3
+    with torch.no_grad():  # the statistics of its batch norms are those of the lines
+        seen = net.train()(torch.from_numpy(views)).exp().numpy()
+    assert np.abs(seen - probs).mean() < 0.1
+    with pytest.raises(UsageError, match="other layers"):
+        net_of(CELL, pool)
 
 
 def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):

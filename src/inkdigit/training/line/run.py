@@ -18,7 +18,7 @@ import torch
 from inkdigit.data.sources import open_data
 from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.files import check_free, locked, write_atomic
-from inkdigit.model.provenance import Provenance
+from inkdigit.model.provenance import ModelFile, Provenance
 from inkdigit.parsing import parse_json, read_text
 from inkdigit.reading import ctc
 from inkdigit.reading.reader import Reader
@@ -28,6 +28,7 @@ from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.environment import data_of, describe
 from inkdigit.training.line.export import export
 from inkdigit.training.line.pools import POOL, fill, read
+from inkdigit.training.line.start import net_of
 from inkdigit.training.line.train import train
 from inkdigit.types import Dataset, Log, silent
 
@@ -44,11 +45,14 @@ class Settings:
     lines: int = 80_000  # that are composed; a pool of them trains nothing
     epochs: int = 12  # how often each line is seen
     seed: int = 0
+    start: str | None = None  # the reader that it begins with: a bundled name, a run directory or a file
 
     def __post_init__(self) -> None:
         """Check the types and limits. Raises UsageError."""
         if not isinstance(self.data, str) or not isinstance(self.seed, int):
             raise UsageError("data is a text, and seed a whole number")
+        if not (self.start is None or isinstance(self.start, str)):
+            raise UsageError("start is the name or the path of a line reader")
         for name, value, most in (("lines", self.lines, MAX_LINES), ("epochs", self.epochs, MAX_EPOCHS)):
             if not isinstance(value, int) or not 1 <= value <= most:
                 raise UsageError(f"{name} is out of range", expected=f"1 to {most:,}", received=value)
@@ -72,18 +76,18 @@ def train_line(settings: Settings, *, out: Path | None = None, log: Log = silent
     """Compose lines, train the reader on them, and write its model file, in a new run directory.
 
     Raises:
-        UsageError: the data set does not hold digits.
+        UsageError: the data set does not hold digits, or there is no such reader to begin with.
         DataError: it cannot be opened.
         OutputError: `out` is taken.
         ParityError: the exported file does not read what the network does.
     """
-    dataset = open_data(settings.data, log=log)
+    dataset, base = open_data(settings.data, log=log), _base(settings)
     check_digits(dataset)
     folder = create(NAME, seed=settings.seed, out=out)
     with locked(folder, "training"):
         check_free(folder)
         write_atomic(folder / LINE_SETTINGS, json.dumps(asdict(settings), indent=1).encode())
-        return _go_on(settings, dataset, folder, log)
+        return _go_on(settings, dataset, base, folder, log)
 
 
 def resume_line(folder: Path, *, log: Log = silent) -> LineRun:
@@ -98,13 +102,19 @@ def resume_line(folder: Path, *, log: Log = silent) -> LineRun:
         what = "is not a training of the line reader" if settings is None else "is finished"
         raise UsageError(f"{folder} {what}", expected="an interrupted run")
     with locked(folder, "training"):
-        return _go_on(settings, open_data(settings.data, log=log), folder, log)
+        return _go_on(settings, open_data(settings.data, log=log), _base(settings), folder, log)
 
 
-def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> LineRun:
+def _base(settings: Settings) -> Path | None:
+    """The file of the reader that a training begins with."""
+    return None if settings.start is None else Reader.load(settings.start).path
+
+
+def _go_on(settings: Settings, dataset: Dataset, base: Path | None, folder: Path, log: Log) -> LineRun:
     pools = 1 - (-settings.lines // POOL)
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
-    train(some, folder, epochs=settings.epochs, seed=settings.seed, log=log)
+    start = None if base is None else net_of(base, some[0])
+    train(some, folder, epochs=settings.epochs, seed=settings.seed, start=start, log=log)
     data, about = (
         data_of(dataset, trained=len(dataset.train)),
         describe(dataset, source=settings.data, device=torch.device("cpu")),
@@ -113,6 +123,7 @@ def _go_on(settings: Settings, dataset: Dataset, folder: Path, log: Log) -> Line
         data=data,
         seed=settings.seed,
         drawn=f"{len(some) * POOL:,} composed lines",
+        made_from=() if base is None else (ModelFile.of(base),),
         created=about["started"],
         commit=about["commit"],
         libraries=about["libraries"],
@@ -135,13 +146,16 @@ def parse_settings(assignments: Sequence[str], *, data: str | None = None, seed:
     """
     given: dict[str, Any] = {} if data is None else {"data": data}
     given |= {} if seed is None else {"seed": seed}
-    numbers = [field.name for field in fields(Settings) if field.name != "data"]
+    known = [field.name for field in fields(Settings) if field.name != "data"]
     for assignment in assignments:
         key, _, value = assignment.partition("=")
-        if key not in numbers:
+        if key not in known:
             raise UsageError(
-                f"The line reader has no setting {key!r}", expected=", ".join(numbers), hint=did_you_mean(key, numbers)
+                f"The line reader has no setting {key!r}", expected=", ".join(known), hint=did_you_mean(key, known)
             )
+        if key == "start":
+            given[key] = value
+            continue
         if not (value.isascii() and value.isdigit() and len(value) < MAX_DIGITS):
             raise UsageError(f"{key} is not a whole number", received=repr(value[:80]))
         given[key] = int(value)

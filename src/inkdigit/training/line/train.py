@@ -25,10 +25,11 @@ from inkdigit.training.network.muon import Muon
 from inkdigit.types import Gray, Log, silent
 
 BATCH = 32  # lines
-PEAK_RATE, WARM_SHARE = 0.1, 0.1
+PEAK_RATE, START_RATE, WARM_SHARE = 0.1, 0.04, 0.1  # from the beginning, and from weights that read already
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-3
 GRAY_DROPPED = 0.25  # of the lines have no gray levels: reading from the ink alone must work, too
 SHIFT_PX, ZOOM, STRETCH = 2.5, 0.15, 0.22  # up or down; of the height, and of the width, as logarithms
+LEAN, STEEPEST = 0.15, 0.4  # how far to the right a height moves the top: the standard deviation, and the most
 CONTRAST = (0.6, 1.3)  # of the gray levels
 SAVE_STEPS, LOG_STEPS = 500, 100
 
@@ -57,13 +58,17 @@ def batches(pools: Sequence[Pool], rng: np.random.Generator | None) -> Iterator[
 
 
 def _changed(seen: Gray, rng: np.random.Generator) -> Gray:
-    """A view (2, 48, w), moved up or down, stretched, of other contrast; in some there is only the ink."""
+    """A view (2, 48, w), moved up or down, stretched, leaning, of other contrast; in some there is only the ink."""
     _, height, width = seen.shape
     zoom, stretch = np.exp(rng.uniform(-ZOOM, ZOOM)), np.exp(rng.uniform(-STRETCH, STRETCH))
-    rows = (np.arange(height) + 0.5 - height / 2) / zoom + height / 2 + rng.uniform(-SHIFT_PX, SHIFT_PX)
-    columns = (np.arange(max(16, round(width * stretch))) + 0.5) / stretch
-    places = (np.clip(at, 0, size - 1).astype(np.intp) for at, size in ((rows, height), (columns, width)))
-    changed: Gray = seen[:, *np.ix_(*places)]
+    lean = float(np.clip(rng.normal(0, LEAN), -STEEPEST, STEEPEST))
+    room = abs(lean) * height / 2  # on each side, for what leans
+    middle = np.arange(height) + 0.5 - height / 2
+    rows = (middle / zoom + height / 2 + rng.uniform(-SHIFT_PX, SHIFT_PX))[:, None]
+    columns = (np.arange(max(16, round((width + 2 * room) * stretch))) + 0.5) / stretch - room + lean * middle[:, None]
+    at = (np.clip(places, 0, size - 1).astype(np.intp) for places, size in ((rows, height), (columns, width)))
+    changed: Gray = seen[:, *at]
+    changed[1] *= (columns > -1) & (columns < width + 1)  # no ink beside the view
     if rng.random() < GRAY_DROPPED:
         changed[0] = 0
     else:
@@ -96,14 +101,17 @@ def loss_of(log_probs: Tensor, batch: Batch, *, reduction: str = "mean") -> Tens
     )
 
 
-def train(pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, log: Log = silent) -> LineNet:
-    """Train for `epochs`, going on from the checkpoint in `folder` if there is one."""
+def train(
+    pools: Sequence[Pool], folder: Path, *, epochs: int, seed: int, start: LineNet | None = None, log: Log = silent
+) -> LineNet:
+    """Train for `epochs`, going on from the checkpoint in `folder` if there is one; `start` has read before."""
     torch.manual_seed(seed)
-    net: LineNet = LineNet(len(lines.ALPHABET)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = Muon(net.parameters(), PEAK_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    net, rate = (LineNet(len(lines.ALPHABET)), PEAK_RATE) if start is None else (start, START_RATE)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = Muon(net.parameters(), rate, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
     each = -(-sum(len(pool.texts) for pool in pools) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK_RATE, total_steps=epochs * each + 1, pct_start=WARM_SHARE, cycle_momentum=False
+        optimizer, rate, total_steps=epochs * each + 1, pct_start=WARM_SHARE, cycle_momentum=False
     )
     path = folder / LINE_CHECKPOINT
     step = stepping.resume(path, net, optimizer, schedule)
