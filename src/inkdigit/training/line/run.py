@@ -105,15 +105,15 @@ def resume_line(folder: Path, *, log: Log = silent) -> LineRun:
         return _go_on(settings, open_data(settings.data, log=log), _base(settings), folder, log)
 
 
-def _base(settings: Settings) -> Path | None:
-    """The file of the reader that a training begins with."""
-    return None if settings.start is None else Reader.load(settings.start).path
+def _base(settings: Settings) -> Reader | None:
+    """The reader that a training begins with."""
+    return None if settings.start is None else Reader.load(settings.start)
 
 
-def _go_on(settings: Settings, dataset: Dataset, base: Path | None, folder: Path, log: Log) -> LineRun:
+def _go_on(settings: Settings, dataset: Dataset, base: Reader | None, folder: Path, log: Log) -> LineRun:
     pools = 1 - (-settings.lines // POOL)
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
-    start = None if base is None else net_of(base, some[0])
+    start = None if base is None else net_of(base.path, some[0])
     train(some, folder, epochs=settings.epochs, seed=settings.seed, start=start, log=log)
     data, about = (
         data_of(dataset, trained=len(dataset.train)),
@@ -123,11 +123,11 @@ def _go_on(settings: Settings, dataset: Dataset, base: Path | None, folder: Path
         data=data,
         seed=settings.seed,
         drawn=f"{len(some) * POOL:,} composed lines",
-        made_from=() if base is None else (ModelFile.of(base),),
+        made_from=() if base is None else (ModelFile.of(base.path),),
         created=about["started"],
         commit=about["commit"],
         libraries=about["libraries"],
-        saw_mnist=data.holds_mnist,
+        saw_mnist=data.holds_mnist or (base is not None and base.card.provenance.saw_mnist),
     )
     path = model_path(folder)
     write_atomic(path, export(folder, held_out, name=NAME, provenance=provenance))
