@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed, writers
 from inkdigit.synth.raster import Shape, log_uniform
-from inkdigit.synth.scenes import pens, scene
+from inkdigit.synth.scenes import pens, rules, scene
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen
 from inkdigit.synth.scenes.rules import Box
 from inkdigit.types import DIGITS, Floats, Gray, Part
@@ -53,6 +53,8 @@ SMALL_ZEROS_SHARE = 0.3  # of hands make zeros at the end smaller, and nearer to
 SMALL_ZEROS = (0.45, 0.9)  # as high, in shares of the other digits
 JOINED_SHARE = 0.2  # of hands join zeros, and now and then other digits, by a stroke at the top
 SHRINK = 0.12  # the standard deviation of how much smaller, or larger, a number becomes from its beginning to its end
+BOXED_SHARE = 0.1  # of numbers that are only digits are in printed places, one digit in each
+PLACE = ((0.9, 1.5), (0.1, 0.5))  # its width, and its border above and below, in shares of a digit's height
 MAX_LENGTH = 12  # digits
 ROUNDED_SHARE = (0.12, 0.5)  # of codes, and of amounts, end in zeros
 OTHERS_SHARE = 0.15  # of lines have pieces of the lines above or below
@@ -100,9 +102,13 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
     height = log_uniform(*HEIGHT_PX, rng)
     pen = pens.pen(rng)
     placed = _number(text, hands, height, rng) if text else _word(bank, height, rng)
+    frame: Box | None = None
+    if text.isdigit() and len(placed) == len(text) and rng.random() < BOXED_SHARE:
+        placed, frame = _in_places(placed, height, rng)
+    bounds = [box for _, box in placed] if frame is None else [frame]
     margins = rng.uniform(*MARGIN) * height + rng.normal(0, 0.05 * height, 4)
-    left, top = min(box[1] for _, box in placed) - margins[0], min(box[0] for _, box in placed) - margins[1]
-    right, bottom = max(box[3] for _, box in placed) + margins[2], max(box[2] for _, box in placed) + margins[3]
+    left, top = min(box[1] for box in bounds) - margins[0], min(box[0] for box in bounds) - margins[1]
+    right, bottom = max(box[3] for box in bounds) + margins[2], max(box[2] for box in bounds) + margins[3]
     shape: Shape = max(8, round(bottom - top)), max(8, round(right - left))
 
     def one() -> tuple[scene.Scene, Gray]:
@@ -115,10 +121,29 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
         if rng.random() < OTHERS_SHARE:
             _others(sheet, bank, pen, height, rng)
         whole = (max(0.0, margins[1]), max(0.0, margins[0]), shape[0] - margins[3], shape[1] - margins[2])
-        return scene.finish(sheet, whole, bank, pen, rng, kind="row"), written
+        lines = None
+        if frame is not None:
+            y0, x0, y1, x1 = frame
+            lines = rules.places(shape, (y0 - top, x0 - left, y1 - top, x1 - left), len(text), rng)
+        return scene.finish(sheet, whole, bank, pen, rng, kind="row", lines=lines), written
 
     seen, truth = scene.until_visible(one)
     return Line(seen.gray, truth, text)
+
+
+def _in_places(
+    placed: list[tuple[Ink, Box]], height: float, rng: np.random.Generator
+) -> tuple[list[tuple[Ink, Box]], Box]:
+    """Digits in places of equal width, wide ones as narrow as theirs; and the box of all places."""
+    pitch = height * float(rng.uniform(*PLACE[0]))
+    above, below = rng.uniform(*PLACE[1], 2) * height
+    moved = []
+    for i, (ink, (top, left, bottom, right)) in enumerate(placed):
+        wide = min(right - left, 0.95 * pitch)
+        begin = i * pitch + (pitch - wide) * float(np.clip(rng.normal(0.5, 0.15), 0, 1))
+        moved.append((ink, (top, begin, bottom, begin + wide)))
+    top, bottom = min(box[0] for _, box in moved), max(box[2] for _, box in moved)
+    return moved, (top - above, 0.0, bottom + below, len(moved) * pitch)
 
 
 def random_text(rng: np.random.Generator) -> str:

@@ -26,10 +26,28 @@ def draw(shape: Shape, box: Box, rng: np.random.Generator) -> tuple[Map, Map]:
     turn = radians(float(rng.normal(0, 1.0 if rng.random() < 0.6 else 5.0)))
     for kind in rng.choice(KINDS, size=1 if rng.random() < 0.85 else 2, replace=False, p=SHARES):
         cover = over(cover, _DRAW[str(kind)](shape, box, turn, rng))
+    return _printed(cover, rng)
+
+
+def places(shape: Shape, box: Box, count: int, rng: np.random.Generator) -> tuple[Map, Map]:
+    """A row of equal places around `box`, one for each of `count` digits: boxes, or teeth on a base line; as `draw`."""
+    (top, left, bottom, right), width = box, width_px(shape, rng)
+    height, turn = bottom - top, float(rng.normal(0, 0.01))
+    tooth = top if rng.random() < 0.7 else bottom - float(rng.uniform(0.15, 0.8)) * height
+    cover = segment(shape, (left, bottom), (right, bottom), width)
+    if tooth == top and rng.random() < 0.9:
+        cover = over(cover, segment(shape, (left, top), (right, top), width))
+    for x in np.linspace(left, right, count + 1):
+        cover = over(cover, segment(shape, (x + turn * height, tooth), (x, bottom), width))
+    return _printed(cover, rng)
+
+
+def _printed(cover: Map, rng: np.random.Generator) -> tuple[Map, Map]:
+    """How dark lines become in print, and their true coverage."""
     alpha = float(rng.uniform(0.08, 0.4) if rng.random() < 0.4 else rng.uniform(0.3, 1.0))
     seen = cover * np.float32(alpha)
     if rng.random() < 0.2:  # worn print
-        seen = seen * (1 - np.float32(rng.uniform(0.2, 0.9)) * (cloud(shape, rng, rng.uniform(6, 40)) > 0.6))
+        seen = seen * (1 - np.float32(rng.uniform(0.2, 0.9)) * (cloud(cover.shape, rng, rng.uniform(6, 40)) > 0.6))
     return seen, np.clip(cover * np.float32(1.25), 0, 1)
 
 
