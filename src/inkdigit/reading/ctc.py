@@ -19,7 +19,6 @@ from inkdigit.types import Floats
 BEAM, FEWER = 16, 6  # texts that are followed at a time: in the only view, and in each of several
 LIKELY = 1e-4  # characters less probable than this are not tried at a step, except where a pattern leaves no choice
 FEW = 2  # characters that a pattern may demand: they are tried at every step
-LEAST = 1e-12  # of a probability: its logarithm is a number
 NEVER = -1e30  # the logarithm of nothing
 # A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
 STROKE, STROKE_PRIOR = "/", 0.05
