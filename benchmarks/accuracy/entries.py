@@ -14,7 +14,7 @@ from benchmarks.speed.choices import FIVE_BY_FIVE, RESIDUAL
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
-# Recipe → seeds. `fast` and `minute` are measured by speed/bench.py.
+# Recipe → seeds. `blink`, `fast` and `minute` are measured by speed/bench.py.
 RECIPES = {"tiny": 5, "micro": 5, "best": 3}
 # Members of the ensemble that are not recipes themselves: base, and what is changed of it.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,8 +1,8 @@
 """Write `docs/accuracy.md` and its figure from `benchmarks/results/`: no measured figure on that page is typed by hand.
 
-In: accuracy.jsonl, bench.jsonl (`fast` and `minute`), choices.jsonl, test-openings.csv, whichever are there; a smoke
-run counts as not measured. Out: the page and `docs/accuracy/*.svg`; with `--check` nothing is written, and the exit
-code is 1 if they are not what the results say.
+In: accuracy.jsonl, bench.jsonl (`blink`, `fast`, `minute`), choices.jsonl, test-openings.csv, whichever are there; a
+smoke run counts as not measured. Out: the page and `docs/accuracy/*.svg`; with `--check` nothing is written, and the
+exit code is 1 if they are not what the results say.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def by_recipe(folder: Path) -> dict[tuple[str, str], list[Record]]:
 
 
 def read(folder: Path) -> Groups:
-    """What is known of the recipes as they are now; `fast` and `minute` as `speed/bench.py` has them."""
+    """What is known of the recipes as they are now; `blink`, `fast` and `minute` as `speed/bench.py` has them."""
     now = identities()
     benched = bench_tables.latest(speed.read_bench(folder), device="cpu")
     measured = {name: lines for (name, sha256), lines in by_recipe(folder).items() if sha256 == now.get(name)}

@@ -17,7 +17,7 @@ from benchmarks.common.tables import MET, NOT_MEASURED, fields, percent, row, ta
 from inkdigit.measure.stats import Spread, flip_p
 from inkdigit.report.numbers import byte_count, duration, signed
 
-FROM_BENCH = ("fast", "minute")
+FROM_BENCH = ("blink", "fast", "minute")
 CELLS = ("test accuracy", "95 % interval", "min–max", "n", "parameters", "model file", "training")  # see cells
 Groups = dict[str, list[Record]]  # entry → one line a seed
 

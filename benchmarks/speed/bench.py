@@ -35,7 +35,7 @@ SMOKE_CHANGES = ("data=sklearn-digits", "min_steps=1", "epochs=1")
 SMOKE_PICTURES, SMOKE_EPOCHS = ("--pictures", "640"), ("--epochs", "1")
 
 # Seeds of a recipe; one of any other. The long ones have more seeds in docs/notebooks.md.
-SEEDS = {"fast": 10, "minute": 5, "classic": 2, "explorer": 2, "rmsprop": 2, "vgg": 2, "resnet": 2}
+SEEDS = {"blink": 10, "fast": 10, "minute": 5, "classic": 2, "explorer": 2, "rmsprop": 2, "vgg": 2, "resnet": 2}
 
 
 @dataclass(frozen=True, slots=True)

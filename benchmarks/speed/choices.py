@@ -127,6 +127,19 @@ CHOICES = {
             "augmented": {"rotate_deg": 10.0, "zoom": 0.1, "shift_px": 2.0},
         },
     ),
+    "blink": Choice(
+        "blink",
+        3,
+        AS_IT_IS
+        | {
+            "the filters of fast": {"filters": [24, 48, 128]},
+            "the filters of fast, warm-up of a fifth": {"filters": [24, 48, 128], "warmup_fraction": 0.2},
+            "warm-up of a fifth": {"warmup_fraction": 0.2},
+            "batches of 384": {"batch": 384},
+            "filters 16-32-64, batches of 192": {"filters": [16, 32, 64], "batch": 192, "warmup_fraction": 0.2},
+            "filters 12-24-96, batches of 192": {"filters": [12, 24, 96], "batch": 192, "warmup_fraction": 0.2},
+        },
+    ),
     "minute": Choice(
         "minute",
         2,

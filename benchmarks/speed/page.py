@@ -71,7 +71,7 @@ def render(folder: Path, *, figures: str = "benchmarks") -> str:
             "training": bench_tables.training(lines, bench_plots.figures(lines, folder=figures), bench.entrants()),
             "gpu": bench_tables.gpu(lines),
             "gpu_command": bench_tables.GPU_COMMAND,
-            "choices": choose_tables.section(tried, choices.hashes(), only=("fast", "minute")),
+            "choices": choose_tables.section(tried, choices.hashes(), only=("blink", "fast", "minute")),
             **{name: measured and laid_out[name](measured) for name, measured in records.items()},
             "machines": [
                 *bench_tables.machines(lines),

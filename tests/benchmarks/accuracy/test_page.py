@@ -196,7 +196,7 @@ def test_openings_are_counted_by_recipe_and_hash(results):
 def test_without_results_the_page_tells_the_protocol_and_what_is_not_measured(tmp_path):
     text = accuracy_page.render(tmp_path)
     assert "one standard error is\n   0.05 points" in text
-    assert "Not measured yet: `fast`, `minute`, `tiny`, `micro`, `best`" in text
+    assert "Not measured yet: `blink`, `fast`, `minute`, `tiny`, `micro`, `best`" in text
     assert "Not measured yet: `curve-1k`" in text
     assert "Nothing has been opened yet." in text
     assert "`inkdigit benchmark`" in text
