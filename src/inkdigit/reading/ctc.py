@@ -20,6 +20,9 @@ BEAM, FEWER = 16, 6  # texts that are followed at a time: in the only view, and 
 LIKELY = 1e-4  # characters less probable than this are not tried at a step, except where a pattern leaves no choice
 FEW = 2  # characters that a pattern may demand: they are tried at every step
 NEVER = -1e30  # the logarithm of nothing
+# Views of one line err together, but not always: this power of their mean makes the texts of composed lines that trained
+# nothing most likely (of 0.5 to 1.5).
+SHARPNESS = 1.2
 # A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
 STROKE, STROKE_PRIOR = "/", 0.05
 DATE = re.compile(r"\d{1,2}/\d{1,2}/(\d{2}|\d{4})")
@@ -55,7 +58,8 @@ def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> 
 def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None) -> Decoded | None:
     """As `decode`, of several views of one line: the text that all of them together find most probable.
 
-    A text is as probable as the geometric mean over the views says, among all texts that may be in one of them.
+    A text is as probable as a power of the geometric mean over the views says, among all texts that may be in one of
+    them.
     """
     rows = [view.astype(np.float64) for view in views]
     allowed = {text for each in rows for text, _ in _beams(each, alphabet, pattern, beam=FEWER)}
@@ -65,7 +69,8 @@ def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None
         set() if pattern is None else {text for each in rows for text, _ in _beams(each, alphabet, None, beam=FEWER)}
     )
     texts = sorted(allowed | others)
-    known = np.mean([probabilities(each, texts, alphabet) for each in rows], axis=0) + [_prior(text) for text in texts]
+    mean = np.mean([probabilities(each, texts, alphabet) for each in rows], axis=0)
+    known = SHARPNESS * (mean + [_prior(text) for text in texts])
     best = max(range(len(texts)), key=lambda i: (texts[i] in allowed, known[i]))
     return align(rows[0], texts[best], float(known[best] - np.logaddexp.reduce(known)), alphabet)
 
