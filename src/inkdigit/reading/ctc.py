@@ -20,8 +20,8 @@ BEAM, FEWER = 16, 6  # texts that are followed at a time: in the only view, and 
 LIKELY = 1e-4  # characters less probable than this are not tried at a step, except where a pattern leaves no choice
 FEW = 2  # characters that a pattern may demand: they are tried at every step
 NEVER = -1e30  # the logarithm of nothing
-# Views of one line err together, but not always: this power of their mean makes the texts of composed lines that trained
-# nothing most likely (of 0.5 to 1.5).
+# Views of one line err together, but not always: this power of their mean makes the texts of composed lines that
+# trained nothing most likely (of 0.5 to 1.5).
 SHARPNESS = 1.2
 # A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
 STROKE, STROKE_PRIOR = "/", 0.05
