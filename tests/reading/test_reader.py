@@ -121,6 +121,15 @@ def test_what_looks_like_a_word_must_be_sure_unless_it_is_expected(doubtful, tex
     assert reading.text == ("" if reason else text)
 
 
+@pytest.mark.parametrize(("limits", "reason"), [({}, NOT_A_NUMBER), ({"alphabet": "0-9"}, UNSURE)])
+def test_a_line_much_wider_than_its_characters_is_no_number(reader, monkeypatch, limits, reason):
+    sheet = page((120, 400))
+    write(sheet, "2047", 40, 60)
+    decoded = ctc.Decoded("1", math.log(0.99), ((0, 1),), (0.99,))
+    monkeypatch.setattr(Reader, "_decoded", lambda *_: (decoded, 100))
+    assert reader.read(sheet, **limits)[0].reason == reason
+
+
 def test_ones_and_zeros_of_one_hand_are_numbers(reader):
     """Of this hand every 101 looks like a word."""
     for text in ("100", "101", "0011", "1001"):

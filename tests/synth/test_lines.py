@@ -71,3 +71,21 @@ def test_a_number_is_in_one_hand(hands):
 
 def test_a_set_without_writers_is_one_hand():
     assert lines.Hands(Part(PART.images, PART.labels)).ids == [0]
+
+
+def test_some_numbers_are_in_printed_places_one_digit_in_each(hands, bank, monkeypatch):
+    framed = []
+    monkeypatch.setattr(lines, "BOXED_SHARE", 1.0)
+    monkeypatch.setattr(lines, "BESIDE_SHARE", 0.0)
+    monkeypatch.setattr(lines.rules, "places", lambda _, *place: framed.append(place[:2]))
+    monkeypatch.setattr(lines.scene, "finish", lambda sheet, *_, **__: lines.scene.Scene(sheet.number, sheet.number))
+    monkeypatch.setattr(lines.scene, "_is_visible", lambda *_: True)
+    line = lines.compose(hands, bank, np.random.default_rng(3), text="2048")
+    (((top, left, bottom, right), count),) = framed
+    assert count == 4
+    columns = np.flatnonzero((line.truth > 0).any(axis=0))
+    pitch = (right - left) / 4
+    places = np.unique(((columns - left) / pitch).astype(int))
+    assert places.tolist() == [0, 1, 2, 3]
+    assert top < np.flatnonzero((line.truth > 0).any(axis=1))[0]
+    assert bottom > np.flatnonzero((line.truth > 0).any(axis=1))[-1]

@@ -107,6 +107,14 @@ def test_a_hairline_is_paler_than_its_truth():
     assert seen.max() < 0.6 < truth.max()
 
 
+def test_places_have_a_line_between_any_two_and_at_both_ends():
+    for seed in range(12):
+        _, cover = rules.places((60, 200), (10.0, 20.0, 50.0, 180.0), 4, np.random.default_rng(seed))
+        marked = np.flatnonzero(cover[44] > 0.3)
+        for x in (20, 60, 100, 140, 180):
+            assert np.abs(marked - x).min() <= 3
+
+
 @pytest.mark.parametrize("kind", rules.KINDS)
 def test_each_kind_of_line_is_drawn_somewhere(kind):
     rng = np.random.default_rng(1)

@@ -7,6 +7,7 @@ import pytest
 
 from inkdigit.picture.prepare import prepare
 from inkdigit.synth import drawn, writers
+from inkdigit.synth.glyphs import NUMBER_DIGIT_GLYPHS
 from inkdigit.synth.scenes.pens import skeleton
 from inkdigit.types import Gray
 
@@ -30,6 +31,21 @@ def test_a_seed_gives_the_same_writer_again_and_another_seed_another():
     one, same, other = (writers.writer(np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert one == same != other
     assert all(np.array_equal(a, b) for a, b in zip(page(one), page(same), strict=True))
+
+
+def test_writers_of_numbers_have_more_forms():
+    alone, of_numbers = (
+        {form for seed in range(300) for form in writers.writer(np.random.default_rng(seed), of_numbers=more).forms}
+        for more in (False, True)
+    )
+    added = {form for options in NUMBER_DIGIT_GLYPHS.values() for form in options}
+    added |= {form.replace("!", "") for form in added}
+    assert not alone & added
+    assert of_numbers & added
+    for label, options in NUMBER_DIGIT_GLYPHS.items():
+        for form in options:
+            hand = writers.writer(np.random.default_rng(label))
+            assert writers.write_glyph(hand, form, rng=np.random.default_rng(0)).any()
 
 
 def test_a_writer_writes_a_digit_more_alike_than_others_do():

@@ -32,6 +32,7 @@ SURE = 0.9  # the confidence from which a line is not read again, and is a numbe
 # The same where its look says little: of ones and zeros, which are the strokes of an l and an o, and where the caller
 # says what is written. Of 680 printed words, among them "ill" and "pool", 5 more "II" and 2 more "Ill" are read so.
 LIKELY = 0.5
+WIDEST = 1.6  # of a character with the gap beside it, in heights of its line: wider ink is something else
 AGAIN_PX = 512  # the width up to which a line is read again: five times the time in all
 TOLERANCE = 5e-3  # of a probability in the self test
 
@@ -162,9 +163,12 @@ class Reader:
     def _reason(self, line: Found, text: str, confidence: float, *, expected: bool) -> str | None:
         """Why a line is refused: the reader is not sure, or less sure than it must be of what looks like a word.
 
-        A line is not refused as a word where its text fits what the caller expects.
+        What is wider than its few characters is no number, either. Where its text fits what the caller expects, a line
+        is not refused as a word.
         """
-        if line.number < LIKE_NUMBER and confidence < (LIKELY if expected or _is_binary(text) else SURE):
+        top, left, bottom, right = line.box
+        is_wide = right - left > WIDEST * len(text) * (bottom - top)
+        if is_wide or (line.number < LIKE_NUMBER and confidence < (LIKELY if expected or _is_binary(text) else SURE)):
             return UNSURE if expected else NOT_A_NUMBER
         return UNSURE if confidence < self._accept else None
 
