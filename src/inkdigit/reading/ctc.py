@@ -92,7 +92,7 @@ def probabilities(rows: Rows, texts: Sequence[str], alphabet: str) -> Rows:
             sums[1, :, 1] = 0
         sums[0] = np.logaddexp.reduce(sums, axis=0) + row[states]
     ends, each = 2 * np.array([len(text) for text in texts]), np.arange(len(texts))
-    return np.logaddexp(sums[0, each, ends], np.where(ends > 0, sums[0, each, ends - 1], NEVER))
+    return np.asarray(np.logaddexp(sums[0, each, ends], np.where(ends > 0, sums[0, each, ends - 1], NEVER)))
 
 
 def _best(beams: dict[Prefix, float]) -> tuple[str, float]:
