@@ -8,8 +8,9 @@ and what it refuses counts as not right; as the peers refuse nothing, it is also
 
 `--answers FOLDER` keeps what the peers answered, picture by picture: what is there is not asked again as long as the
 pixels are the same, and a run that was interrupted goes on. Answers keep the machine and the day they are from.
-PP-OCR's detector is slow: it gets the first 100 of each set. Times are from the day on which a reader was asked, so
-ask all on the same quiet machine if times are to be compared; `cpu_ms` hardly depends on what else runs.
+Who is not asked now (`--only`) keeps the figures of the last time. PP-OCR's detector is slow: it gets the first 100
+of each set. Times are from the day on which a reader was asked, so ask all on the same quiet machine if times are to be
+compared; `cpu_ms` hardly depends on what else runs.
 """
 
 from __future__ import annotations
@@ -279,7 +280,10 @@ def main(argv: Sequence[str] | None = None) -> int:
                 readers[peer] = told
     show(readers, sets)
     if not options.quick:
-        results.write(options.results / RESULT, {**record, "readers": readers})
+        path = options.results / RESULT
+        before = json.loads(path.read_text(encoding="utf-8"))["readers"] if path.exists() else {}
+        every = {name: readers.get(name, before.get(name)) for name in (*OURS, *PEERS)}
+        results.write(path, {**record, "readers": {name: told for name, told in every.items() if told is not None}})
     return 0
 
 
