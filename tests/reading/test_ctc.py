@@ -55,6 +55,9 @@ def test_the_probability_of_a_text_is_the_sum_over_its_paths(seed):
     found = probabilities(rows.astype(np.float64), texts, ALPHABET)
     np.testing.assert_allclose(found[:-1], [of[text] for text in of], atol=1e-5)
     assert found[-1] < -1e6  # too long for the line
+    np.testing.assert_allclose(probabilities(rows.astype(np.float64), [""], ALPHABET), [of[""]], atol=1e-5)
+    blank = np.log(np.full((5, 3), [0.9998, 1e-4, 1e-4]))
+    assert agree([blank, blank], ALPHABET).text == ""
 
 
 @pytest.mark.parametrize("pattern", [None, compile_pattern("1[01]", ALPHABET)])

@@ -77,7 +77,7 @@ def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None
 
 def probabilities(rows: Rows, texts: Sequence[str], alphabet: str) -> Rows:
     """The log probability of each text, (n,): the sum over all paths (Graves et al. 2006, section 4.1)."""
-    longest = max(map(len, texts))
+    longest = max(1, *map(len, texts))
     states = np.zeros((len(texts), 2 * longest + 1), np.intp)  # blank, character, blank, …
     for i, text in enumerate(texts):
         states[i, 1 : 2 * len(text) : 2] = [1 + alphabet.index(character) for character in text]
