@@ -122,7 +122,7 @@ def _go_on(settings: Settings, dataset: Dataset, base: Reader | None, folder: Pa
     provenance = Provenance(
         data=data,
         seed=settings.seed,
-        drawn=f"{len(some) * POOL:,} composed lines",
+        drawn=f"{len(some) * POOL:,} composed lines" + (f", after {base.card.provenance.drawn}" if base else ""),
         made_from=() if base is None else (ModelFile.of(base.path),),
         created=about["started"],
         commit=about["commit"],
