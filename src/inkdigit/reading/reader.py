@@ -33,7 +33,7 @@ SURE = 0.9  # the confidence from which a line is not read again, and is a numbe
 # says what is written. Of 680 printed words, among them "ill" and "pool", 5 more "II" and 2 more "Ill" are read so.
 LIKELY = 0.5
 WIDEST = 1.6  # of a character with the gap beside it, in heights of its line: wider ink is something else
-AGAIN_PX = 512  # the width up to which a line is read again: five times the time in all
+AGAIN_PX = 384  # the width up to which a line is read again: five times the time in all
 TOLERANCE = 5e-3  # of a probability in the self test
 
 
