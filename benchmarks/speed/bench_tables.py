@@ -144,7 +144,8 @@ def header(lines: Sequence[Record], recipe: str) -> str:
     times = with_bfloat16 if group[-1]["bfloat16"] else without
     is_met = mean(values(group, "accuracy")) >= lower - 1e-9 and (not pairs or median(_ratios(pairs)) >= times)
     words = [
-        f"{'Claim' if is_met else 'Goal'}: at least {_percent(lower)} in the mean of {seeds} seeds, in at most 1/{with_bfloat16} of the training "
+        f"{'Claim' if is_met else 'Goal'}: at least {_percent(lower)} in the mean of {seeds} seeds, "
+        f"in at most 1/{with_bfloat16} of the training "
         f"time of {title(peer)}{elsewhere}.",
         f"Measured on MNIST's test split: {percent(values(group, 'accuracy'))} over {len(group)} "
         f"seed{'s' * (len(group) > 1)}, trained in {middle(values(group, 'train_seconds'))} s on {box['processor']}, "
