@@ -121,11 +121,10 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
         if rng.random() < OTHERS_SHARE:
             _others(sheet, bank, pen, height, rng)
         whole = (max(0.0, margins[1]), max(0.0, margins[0]), shape[0] - margins[3], shape[1] - margins[2])
-        lines = None
         if frame is not None:
             y0, x0, y1, x1 = frame
-            lines = rules.places(shape, (y0 - top, x0 - left, y1 - top, x1 - left), len(text), rng)
-        return scene.finish(sheet, whole, bank, pen, rng, kind="row", lines=lines), written
+            sheet.lines = rules.places(shape, (y0 - top, x0 - left, y1 - top, x1 - left), len(text), rng)
+        return scene.finish(sheet, whole, bank, pen, rng, kind="row"), written
 
     seen, truth = scene.until_visible(one)
     return Line(seen.gray, truth, text)

@@ -62,6 +62,7 @@ class Sheet:
         self.shape = shape
         self.dark, self.number, self.other = (np.zeros(shape, np.float32) for _ in range(3))
         self.heights: list[float] = []  # in pixels, of what was written
+        self.lines: tuple[Map, Map] | None = None  # as those of `rules`: None are random ones, or none
 
     def put(
         self, ink: Ink, box: rules.Box, hand: Pen, rng: np.random.Generator, *, is_number: bool, turn_deg: float = 0
@@ -150,20 +151,8 @@ def _draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
     return finish(sheet, _WRITE[kind](sheet, bank, hand, rng), bank, hand, rng, kind=kind)
 
 
-def finish(
-    sheet: Sheet,
-    box: rules.Box,
-    bank: Bank,
-    hand: Pen,
-    rng: np.random.Generator,
-    *,
-    kind: str,
-    lines: tuple[Map, Map] | None = None,
-) -> Scene:
-    """The scene of a sheet on which something is written in `box`, with whatever is around it.
-
-    `lines` are those of `rules`, where they belong to what is written; else they are random ones, or none.
-    """
+def finish(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.Generator, *, kind: str) -> Scene:
+    """The scene of a sheet on which something is written in `box`, with whatever is around it."""
     shape = sheet.shape
     if kind in ("single", "other") and rng.random() < NEIGHBOURS_SHARE:
         _neighbours(sheet, box, bank, hand, rng)
@@ -171,10 +160,10 @@ def finish(
         _words(sheet, box, hand, rng)
     if rng.random() < (0.3 if max(shape) <= camera.TINY_PX else 0.12):
         _specks(sheet, rng)
+    lines = sheet.lines
     if lines is None:
-        lines = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-        if rng.random() < {"empty": 0.8, "tight": 0.25}.get(kind, 0.5):
-            lines = rules.draw(shape, box, rng)
+        drawn = rng.random() < {"empty": 0.8, "tight": 0.25}.get(kind, 0.5)
+        lines = rules.draw(shape, box, rng) if drawn else (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
     dark = sheet.dark * _strength(shape, hand, rng)
     detail_px = float(np.median(sheet.heights)) if sheet.heights else 0.5 * min(shape)
     gray = _show(dark, lines[0], rng, detail_px=detail_px)
