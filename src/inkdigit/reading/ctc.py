@@ -65,10 +65,8 @@ def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None
     allowed = {text for each in rows for text, _ in _beams(each, alphabet, pattern, beam=FEWER)}
     if not allowed:
         return None
-    others = (
-        set() if pattern is None else {text for each in rows for text, _ in _beams(each, alphabet, None, beam=FEWER)}
-    )
-    texts = sorted(allowed | others)
+    unlimited = [] if pattern is None else rows
+    texts = sorted(allowed | {text for each in unlimited for text, _ in _beams(each, alphabet, None, beam=FEWER)})
     mean = np.mean([probabilities(each, texts, alphabet) for each in rows], axis=0)
     known = SHARPNESS * (mean + [_prior(text) for text in texts])
     best = max(range(len(texts)), key=lambda i: (texts[i] in allowed, known[i]))
@@ -77,12 +75,7 @@ def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None
 
 def probabilities(rows: Rows, texts: Sequence[str], alphabet: str) -> Rows:
     """The log probability of each text, (n,): the sum over all paths (Graves et al. 2006, section 4.1)."""
-    longest = max(1, *map(len, texts))
-    states = np.zeros((len(texts), 2 * longest + 1), np.intp)  # blank, character, blank, …
-    for i, text in enumerate(texts):
-        states[i, 1 : 2 * len(text) : 2] = [1 + alphabet.index(character) for character in text]
-    may_skip = np.zeros(states.shape, bool)
-    may_skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    states, may_skip = _states(texts, alphabet)
     sums = np.full((3, *states.shape), NEVER)  # of the paths that stay, come from the state before, and skip a blank
     sums[0, :, 0] = 0
     for i, row in enumerate(rows):
@@ -170,12 +163,19 @@ def single(log_probs: Floats, characters: list[int]) -> Rows:
     return np.asarray(np.logaddexp.reduce(begun + own[1:] - blank[1:] + blank[-1], axis=0))
 
 
+def _states(texts: Sequence[str], alphabet: str) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """What each text goes through, (n, S): blank, character, blank, …, and whether the blank before may be left out."""
+    states = np.zeros((len(texts), 2 * max(1, *map(len, texts)) + 1), np.intp)
+    for i, text in enumerate(texts):
+        states[i, 1 : 2 * len(text) : 2] = [1 + alphabet.index(character) for character in text]
+    may_skip = np.zeros(states.shape, bool)
+    may_skip[:, 3::2] = states[:, 3::2] != states[:, 1:-2:2]
+    return states, may_skip
+
+
 def align(rows: Rows, text: str, log_prob: float, alphabet: str) -> Decoded:
     """Where the characters of a text are, by the most probable path (Viterbi)."""
-    states = np.zeros(2 * len(text) + 1, np.intp)  # blank, character, blank, …
-    states[1::2] = [1 + alphabet.index(character) for character in text]
-    may_skip = np.zeros(len(states), bool)
-    may_skip[3::2] = states[3::2] != states[1:-2:2]
+    states, may_skip = (each[0] for each in _states([text], alphabet))
     score = np.full(len(states), NEVER)
     score[:2] = rows[0, states[:2]] if len(rows) else 0
     back = np.zeros((len(rows), len(states)), np.int8)
@@ -186,7 +186,7 @@ def align(rows: Rows, text: str, log_prob: float, alphabet: str) -> Decoded:
         options[2, 2:] = np.where(may_skip[2:], score[:-2], NEVER)
         back[t] = options.argmax(0)
         score = options.max(0) + rows[t, states]
-    at = len(states) - 1 if len(states) == 1 or score[-1] >= score[-2] else len(states) - 2
+    at = len(states) - 1 if score[-1] >= score[-2] else len(states) - 2
     path = np.zeros(len(rows), np.intp)
     for t in range(len(rows) - 1, -1, -1):
         path[t] = at
