@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw
 from inkdigit.picture.prepare import tight
 from inkdigit.synth import drawn, printed, writers
 from inkdigit.synth.raster import Shape, log_uniform
-from inkdigit.synth.scenes import pens, rules, scene
+from inkdigit.synth.scenes import pens, rules, scanned, scene
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen
 from inkdigit.synth.scenes.rules import Box
 from inkdigit.types import DIGITS, Floats, Gray, Part
@@ -30,7 +30,8 @@ AS_IS_SHARE = 0.45  # of numbers from a data set keep its strokes; a pen follows
 BENT_SHARE = 0.35  # of the digits of others are bent towards other hands
 LEANING_SHARE = 0.5  # of numbers by hand lean, all digits of one alike
 STEEPEST_DEG = 40.0
-HEIGHT_PX = (16.0, 84.0)  # of a digit
+SCANNED_SHARE = 0.5  # of lines are as a scanner gives them: nothing hides the digits
+HEIGHT_PX, SCANNED_PX = (16.0, 84.0), (20.0, 84.0)  # of a digit
 MARGIN = (-0.1, 0.3)  # around the number, in shares of a digit's height
 # How high a sign is, and where its middle is: 0 at the top of the digits, 1 on the line; in shares of their height.
 SIGNS = {
@@ -99,8 +100,9 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
     """A random number in a picture; `text` says which."""
     if text is None:
         text = "" if rng.random() < WORD_SHARE else random_text(rng)
-    height = log_uniform(*HEIGHT_PX, rng)
-    pen = pens.pen(rng)
+    is_scanned = bool(rng.random() < SCANNED_SHARE)
+    height = log_uniform(*(SCANNED_PX if is_scanned else HEIGHT_PX), rng)
+    pen = scanned.pen(rng) if is_scanned else pens.pen(rng)
     placed = _number(text, hands, height, rng) if text else _word(bank, height, rng)
     frame: Box | None = None
     if text.isdigit() and len(placed) == len(text) and rng.random() < BOXED_SHARE:
@@ -124,6 +126,8 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
         if frame is not None:
             y0, x0, y1, x1 = frame
             sheet.lines = rules.places(shape, (y0 - top, x0 - left, y1 - top, x1 - left), len(text), rng)
+        if is_scanned:
+            return scanned.finish(sheet, whole, pen, rng), written
         return scene.finish(sheet, whole, bank, pen, rng, kind="row"), written
 
     seen, truth = scene.until_visible(one)

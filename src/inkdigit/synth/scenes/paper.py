@@ -35,6 +35,16 @@ def paper(ink: Map, rng: np.random.Generator, *, contrast: float) -> Map:
     return sheet
 
 
+def form(shape: Shape, rng: np.random.Generator, *, contrast: float) -> Map:
+    """The sheet (H, W) of a form or a cheque, plain or with fine print, which is fainter than ink of this `contrast`."""
+    sheet = np.full(shape, rng.uniform(0.5, 1.0), np.float32)
+    if rng.random() < 0.3:
+        sheet *= 1 - np.float32(rng.uniform(0.02, 0.08)) * _grain(shape, rng)
+    if rng.random() < 0.5:
+        sheet *= 1 - np.float32(min(rng.uniform(0.03, 0.3), 0.5 * contrast)) * _security(shape, rng)
+    return sheet
+
+
 def light(shape: Shape, rng: np.random.Generator) -> Map:
     """The share of light that falls on each pixel: slopes, soft and hard shadows."""
     y, x = _square(shape)

@@ -25,7 +25,7 @@ from inkdigit.training.network.muon import Muon
 from inkdigit.types import Gray, Log, silent
 
 BATCH = 32  # lines
-PEAK_RATE, START_RATE, WARM_SHARE = 0.1, 0.004, 0.1  # from the beginning, and from weights that read already
+PEAK_RATE, START_RATE, WARM_SHARE = 0.1, 0.008, 0.1  # from the beginning, and from weights that read already
 MOMENTUM, WEIGHT_DECAY = 0.9, 1e-3
 GRAY_DROPPED = 0.25  # of the lines have no gray levels: reading from the ink alone must work, too
 SHIFT_PX, ZOOM, STRETCH = 2.5, 0.15, 0.22  # up or down; of the height, and of the width, as logarithms
