@@ -36,7 +36,7 @@ def paper(ink: Map, rng: np.random.Generator, *, contrast: float) -> Map:
 
 
 def form(shape: Shape, rng: np.random.Generator, *, contrast: float) -> Map:
-    """The sheet (H, W) of a form or a cheque, plain or with fine print, which is fainter than ink of this `contrast`."""
+    """The sheet (H, W) of a form or a cheque, plain or with fine print that is fainter than ink of this `contrast`."""
     sheet = np.full(shape, rng.uniform(0.5, 1.0), np.float32)
     if rng.random() < 0.3:
         sheet *= 1 - np.float32(rng.uniform(0.02, 0.08)) * _grain(shape, rng)

@@ -13,7 +13,8 @@ from inkdigit.reading.view import HEIGHT_PX
 
 STRIDE_PX = 4  # of a step along the line
 WIDTHS = (24, 40, 64, 96, 144)  # channels at each height, and along the line
-DILATIONS = (1, 2, 4)  # of the convolutions along the line: a step sees 40 others, three characters on each side
+DILATIONS = (1, 2, 4, 1, 2)  # of the convolutions along the line: a step sees 60 others, four characters on each side
+DEEPER = {5: 1, 7: 2}  # after these layers, where a digit is 6 and 3 high, so many more with a shortcut
 
 
 class _Block(nn.Sequential):
@@ -49,6 +50,18 @@ class _Along(nn.Module):
         return seen
 
 
+class _Same(nn.Module):
+    """A convolution that keeps the size, and a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.steps = nn.Sequential(_Block(channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        seen: Tensor = x + self.steps(x)
+        return seen
+
+
 class LineNet(nn.Module):
     """The network; `forward` gives log probabilities."""
 
@@ -69,9 +82,18 @@ class LineNet(nn.Module):
             *(_Along(e, dilation) for dilation in DILATIONS),
             nn.Dropout(dropout),
         )
+        sizes = {5: c, 7: d}
+        self.deeper = nn.ModuleDict(
+            {str(at): nn.Sequential(*(_Same(sizes[at]) for _ in range(count))) for at, count in DEEPER.items()}
+        )
         self.out = nn.Conv2d(e, 1 + characters, 1)
 
     def forward(self, views: Tensor) -> Tensor:
         """Log probabilities (N, W / 4, 1 + A) of views uint8 (N, 2, 48, W)."""
-        logits = self.out(self.body(views.float() / 255))
+        x = views.float() / 255
+        for name, layer in self.body.named_children():
+            x = layer(x)
+            if name in self.deeper:
+                x = self.deeper[name](x)
+        logits = self.out(x)
         return torch.log_softmax(logits[:, :, 0].transpose(1, 2).float(), 2)

@@ -1,7 +1,8 @@
 """The weights of a line reader's model file, as those of a network that learns on.
 
 In: a model file and lines. Out: a `LineNet` that reads as the file does. In a file the batch norms are inside of the
-convolutions; here they are beside them again, with the statistics that they have on the lines.
+convolutions; here they are beside them again, with the statistics that they have on the lines. Layers with a shortcut
+that the file lacks begin with doing almost nothing: so a network that reads becomes deeper.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from inkdigit.training.line.train import batches
 
 FILTER_NORM = 3**-0.5  # as PyTorch begins: a step turns a filter as far as in a training from the beginning
 LEAST = 1e-6
+SHORTCUT = ".steps."  # in the name of a layer that has one
+SMALL = 0.1  # what a layer that is new adds to its shortcut; with nothing it would not learn
 BATCHES = 16  # of lines, for the statistics
 
 
@@ -38,6 +41,11 @@ def net_of(path: Path, pool: Pool) -> LineNet:
         if not isinstance(module, nn.Conv2d):
             continue
         stored = weights.get(f"{name}.weight")
+        if stored is None and SHORTCUT in name:
+            norm = net.get_submodule(f"{name[:-1]}1")
+            assert isinstance(norm, nn.BatchNorm2d)
+            nn.init.constant_(norm.weight, SMALL)
+            continue
         if stored is None or stored.shape != module.weight.shape:
             raise UsageError(f"{path} has other layers", expected="a line reader as this release trains it")
         bias = weights[f"{name}.bias"]
