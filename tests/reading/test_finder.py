@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from inkdigit.picture.photo.network import look
+from inkdigit.reading import finder
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 
 from .conftest import page, write
@@ -22,6 +24,19 @@ def test_one_number_is_one_line():
     (found,) = find(sheet)
     assert holds(found, box)
     assert found.number > LIKE_NUMBER
+
+
+def test_a_long_strip_is_looked_at_with_few_pixels_unless_its_writing_is_small(monkeypatch):
+    looked = []
+    monkeypatch.setattr(finder, "look", lambda gray, side_px: (looked.append(side_px), look(gray, side_px=side_px))[1])
+    for height, looks in ((80, 1), (18, 2)):
+        looked.clear()
+        sheet = page((140, 1100))
+        box = write(sheet, "20417", 30, 60, height=height)
+        (found,) = find(sheet)
+        assert holds(found, box)
+        assert len(looked) == looks
+        assert looked[0] < finder.NEAR_SIDE_PX
 
 
 @pytest.mark.parametrize("height", [24, 60])

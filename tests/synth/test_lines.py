@@ -89,3 +89,13 @@ def test_some_numbers_are_in_printed_places_one_digit_in_each(hands, bank, monke
     assert places.tolist() == [0, 1, 2, 3]
     assert top < np.flatnonzero((line.truth > 0).any(axis=1))[0]
     assert bottom > np.flatnonzero((line.truth > 0).any(axis=1))[-1]
+
+
+def test_half_of_the_lines_are_scanned(hands, bank, monkeypatch):
+    finished = []
+    for name, module in (("scanned", lines.scanned), ("scene", lines.scene)):
+        real = module.finish
+        monkeypatch.setattr(module, "finish", lambda *a, n=name, r=real, **k: (finished.append(n), r(*a, **k))[1])
+    for seed in range(30):
+        lines.compose(hands, bank, np.random.default_rng(seed), text="17")
+    assert {"scanned", "scene"} == set(finished)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from inkdigit.picture.prepare import tight
-from inkdigit.synth.scenes import pens, rules, scene
+from inkdigit.synth.scenes import pens, rules, scanned, scene
 
 from ..conftest import template
 
@@ -70,6 +70,23 @@ def test_what_is_written_can_be_seen(bank):
             spread = max(float(one.gray[around].std()), 1.0)
             seen.append(abs(float(one.gray[ink].mean()) - float(one.gray[around].mean())) / spread)
     assert np.mean(np.array(seen) > 0.3) > 0.75
+
+
+def test_nothing_hides_what_is_scanned(bank):
+    """Every stroke is darker than the paper around it; some paper is white, some has fine print."""
+    whites = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        sheet, hand = scene.Sheet((64, 160)), scanned.pen(rng)
+        for i in range(3):
+            box = (8.0, 10 + 50.0 * i, 56.0, 45 + 50.0 * i)
+            sheet.put(bank.digits[(seed + i) % len(bank.digits)], box, hand, rng, is_number=True)
+        one = scanned.finish(sheet, (8, 10, 56, 145), hand, rng)
+        ink, paper = one.truth[1] > 200, one.truth.sum(0) == 0
+        assert one.gray[ink].mean() < one.gray[paper].mean() - 20
+        assert one.truth.sum(0, dtype=int).max() <= 257
+        whites.append(bool((one.gray[paper] > 250).mean() > 0.9))
+    assert 0.1 < np.mean(whites) < 0.5
 
 
 def test_a_skeleton_is_thin_and_in_one_piece():

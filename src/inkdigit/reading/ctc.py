@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import exp, log1p
 
 import numpy as np
 from numpy.typing import NDArray
@@ -117,20 +118,18 @@ def _beams(rows: Rows, alphabet: str, pattern: Pattern | None, *, beam: int = BE
     index = {character: 1 + i for i, character in enumerate(alphabet)}
     start: Prefix = ("", pattern.start if pattern else None)
     beams: dict[Prefix, tuple[float, float]] = {start: (0.0, NEVER)}  # of ends in a blank, and in a character
-    for row in rows:
-        likely = [alphabet[i - 1] for i in np.flatnonzero(row > np.log(LIKELY)).tolist() if i]
+    for row, probable in zip(rows.tolist(), rows > np.log(LIKELY), strict=True):
+        likely = [alphabet[i - 1] for i in np.flatnonzero(probable).tolist() if i]
         new: dict[Prefix, tuple[float, float]] = {}
 
         def add(prefix: Prefix, blank: float, ink: float, new: dict[Prefix, tuple[float, float]] = new) -> None:
-            before = new.get(prefix, (NEVER, NEVER))
-            new[prefix] = (_sum(before[0], blank), _sum(before[1], ink))
+            before = new.get(prefix)
+            new[prefix] = (blank, ink) if before is None else (_sum(before[0], blank), _sum(before[1], ink))
 
         for prefix, (blank, ink) in beams.items():
             text, state = prefix
             both = _sum(blank, ink)
-            add(prefix, both + row[0], NEVER)
-            if text:
-                add(prefix, NEVER, ink + row[index[text[-1]]])
+            add(prefix, both + row[0], ink + row[index[text[-1]]] if text else NEVER)
             after = pattern.after(state) if pattern and state is not None else None
             candidates = (
                 likely if after is None else [*after] if len(after) <= FEW else [c for c in likely if c in after]
@@ -149,7 +148,8 @@ def _beams(rows: Rows, alphabet: str, pattern: Pattern | None, *, beam: int = BE
 
 def _sum(a: float, b: float) -> float:
     """The logarithm of a sum of two probabilities."""
-    return float(np.logaddexp(a, b)) if b > NEVER < a else max(a, b)
+    more, less = (a, b) if a > b else (b, a)
+    return more + log1p(exp(less - more)) if less > NEVER else more
 
 
 def single(log_probs: Floats, characters: list[int]) -> Rows:

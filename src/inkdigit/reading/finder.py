@@ -19,6 +19,7 @@ from inkdigit.types import Box, Gray
 NEAR_SIDE_PX = 288  # the square root of the pixels that a picture is looked at with
 FAR_SIDE_PX = 900  # the same where the writing is small: ten numbers on a page
 LOW_PX = 72  # the shorter side with which a picture is looked at, if it has fewer pixels
+LONG = 5.0  # times as wide as high, or more: a picture that holds a line or two is looked at `LOW_PX` high
 CLOSER = 1.2  # times: a second look with fewer pixels more would show nothing new
 SMALL_PX = 20  # the height of writing that is looked at again with more pixels
 TALL = 0.5  # of the tallest thing near it: less is a sign, or a piece of something
@@ -43,7 +44,8 @@ class Found:
 
 def find(gray: Gray) -> list[Found]:
     """The lines of a picture, in the order in which they are read."""
-    near = _side_px(gray, NEAR_SIDE_PX)
+    long = max(gray.shape) / min(gray.shape)
+    near = _side_px(gray, NEAR_SIDE_PX if long < LONG else min(NEAR_SIDE_PX, LOW_PX * sqrt(long)))
     lines, shape = _lines(gray, near)
     far = _side_px(gray, FAR_SIDE_PX)
     if far > CLOSER * near and (not lines or min(line.height for line in lines) < SMALL_PX):

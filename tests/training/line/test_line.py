@@ -12,6 +12,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.reader import Reader
 from inkdigit.synth.lines import ALPHABET
+from inkdigit.training.line import net as line_net
 from inkdigit.training.line import pools, train
 from inkdigit.training.line.export import export
 from inkdigit.training.line.net import STRIDE_PX, LineNet
@@ -91,6 +92,22 @@ def test_a_training_that_begins_with_a_reader_reads_as_it_does(tmp_path):
     assert np.abs(seen - probs).mean() < 0.1
     with pytest.raises(UsageError, match="other layers"):
         net_of(CELL, pool)
+
+
+def test_layers_that_the_file_lacks_begin_with_almost_nothing(tmp_path, monkeypatch):
+    pool = pools.read(pools.fill(PART, tmp_path, pools=1, seed=0)[0])
+    reader = Reader.load()
+    monkeypatch.setattr(line_net, "DEEPER", {5: 3, 7: 4})
+    monkeypatch.setattr(line_net, "DILATIONS", (*line_net.DILATIONS, 1))
+    net = net_of(reader.path, pool)
+    views = pool.each()[0][None]
+    with torch.no_grad():
+        probs = torch.log_softmax(net(torch.from_numpy(views)) / reader.card.calibration.temperature, 2).exp().numpy()
+    away = np.abs(probs - np.exp(reader.log_probs(views)))
+    assert away.max() > 1e-4  # they do something, so that they learn
+    assert away.mean() < 0.02
+    net.train()(torch.from_numpy(views)).sum().backward()
+    assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in net.deeper.parameters())
 
 
 def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):
