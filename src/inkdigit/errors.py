@@ -323,6 +323,11 @@ def first_line(exc: BaseException) -> str:
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0]
 
 
+def reason_of(exc: BaseException) -> str:
+    """Why something failed: of an error of the system without its number and the path that the caller knows."""
+    return getattr(exc, "strerror", None) or str(exc)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The next step after a misspelt name: the nearest known one, or None if none is near."""
     import difflib  # only errors need it, not every start

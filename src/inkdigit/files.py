@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from inkdigit.errors import MalformedFile, MissingExtra, OutputError, UsageError
+from inkdigit.errors import MalformedFile, MissingExtra, OutputError, UsageError, reason_of
 from inkdigit.parsing import read_bytes
 
 LOG = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def looking_up(name: object) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError) as exc:
-        raise UsageError(f"{str(name)[:80]!r} cannot be looked up ({getattr(exc, 'strerror', None) or exc})") from exc
+        raise UsageError(f"{str(name)[:80]!r} cannot be looked up ({reason_of(exc)})") from exc
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
@@ -200,7 +200,7 @@ def _complete_lines(path: Path) -> Iterator[str]:
     try:
         data = read_bytes(path, max_bytes=MAX_ROWS_BYTES)
     except (OSError, ValueError) as exc:
-        raise MalformedFile(path, f"the rows cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
+        raise MalformedFile(path, f"the rows cannot be read: {reason_of(exc)}") from exc
     for line in io.BytesIO(data):
         if line.endswith(b"\n"):
             yield line.decode(errors="replace").rstrip("\r\n")

@@ -101,3 +101,10 @@ def _on_desk(sheet: np.ndarray) -> np.ndarray:
         size, Image.Transform.PERSPECTIVE, data, resample=Image.Resampling.BILINEAR, fillcolor=70
     )
     return np.asarray(seen)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path, reader):
+    with pytest.raises(UsageError) as caught:
+        Form.load(tmp_path / "nothing.toml", reader)
+    assert "Errno" not in str(caught.value)
+    assert str(caught.value).count("nothing.toml") == 1

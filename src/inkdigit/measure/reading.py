@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.errors import DataError, PictureError
+from inkdigit.errors import DataError, PictureError, reason_of
 from inkdigit.measure.metrics import reliability_of
 from inkdigit.measure.stats import wilson
 from inkdigit.parsing import read_text
@@ -58,7 +58,7 @@ def read_labels(path: Path) -> list[tuple[Path, str]]:
     try:
         rows = list(csv.DictReader(io.StringIO(read_text(path, max_bytes=MAX_LIST_BYTES))))
     except (OSError, ValueError, csv.Error) as exc:
-        raise DataError(f"{path} cannot be read: {exc}") from exc
+        raise DataError(f"{path} cannot be read: {reason_of(exc)}") from exc
     if not rows or not {"file", "label"} <= rows[0].keys():
         raise DataError(f"{path} is not a list of labelled pictures", expected="CSV with the columns file and label")
     if any(row["file"] is None or row["label"] is None for row in rows):

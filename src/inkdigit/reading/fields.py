@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.errors import UsageError, did_you_mean, reason_of
 from inkdigit.page.sheet import flatten
 from inkdigit.parsing import parse_toml, read_text
 from inkdigit.picture.decode import Picture, decode_page
@@ -63,7 +63,7 @@ class Form:
         try:
             table = parse_toml(read_text(path))
         except (OSError, ValueError) as exc:
-            raise UsageError(f"{path}: the fields cannot be read ({exc})", expected="a TOML file") from exc
+            raise UsageError(f"{path}: the fields cannot be read ({reason_of(exc)})", expected="a TOML file") from exc
         page = table.pop("page", PAGES[0])
         if page not in PAGES:
             raise UsageError(f"{path}: page is unknown", expected=" or ".join(PAGES), received=repr(page))

@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import EngineError, MissingExtra, NoCluster, OutputError, UsageError, first_line
+from inkdigit.errors import EngineError, MissingExtra, NoCluster, OutputError, UsageError, first_line, reason_of
 from inkdigit.files import write_atomic
 from inkdigit.scale.engine import check_engine
 
@@ -175,7 +175,7 @@ def _check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), CONNECT_S).close()
     except (OSError, OverflowError) as exc:
         raise NoCluster(
-            f"There is no cluster at {address}: {getattr(exc, 'strerror', None) or exc}",
+            f"There is no cluster at {address}: {reason_of(exc)}",
             expected="the address of a Ray cluster that runs",
             hint="Start one with: ray start --head",
         ) from exc

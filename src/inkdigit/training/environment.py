@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from inkdigit.errors import DataError
+from inkdigit.errors import DataError, reason_of
 from inkdigit.machine import processor
 from inkdigit.model.provenance import Data, Provenance, read_teacher
 from inkdigit.parsing import parse_json, read_text
@@ -103,7 +103,7 @@ def read(folder: Path) -> dict[str, Any]:
         problem = f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
         raise DataError(f"{path} cannot be read ({problem})", hint="Train the run again.") from exc
     except (OSError, ValueError) as exc:
-        raise DataError(f"{path} cannot be read ({exc})", hint="Train the run again.") from exc
+        raise DataError(f"{path} cannot be read ({reason_of(exc)})", hint="Train the run again.") from exc
     return about
 
 

@@ -22,7 +22,7 @@ from typing import IO, Any, BinaryIO, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from inkdigit.errors import MalformedFile, MissingData
+from inkdigit.errors import MalformedFile, MissingData, reason_of
 from inkdigit.parsing import open_regular
 from inkdigit.types import SIDE
 
@@ -55,7 +55,7 @@ def reading(path: Path) -> Iterator[BinaryIO]:
         try:
             yield file
         except OSError as exc:
-            raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
+            raise MissingData(f"Cannot read {path}: {reason_of(exc)}") from exc
 
 
 def max_unpacked_bytes(file_bytes: int) -> int:

@@ -22,7 +22,7 @@ import numpy as np
 from inkdigit.data.readers.arrays import GLIMPSES, LoadedSplit, glimpse, read_images, to_dataset
 from inkdigit.data.readers.bounded import check_count
 from inkdigit.data.readers.class_names import index_names, read_classes, sorted_names
-from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, PictureError
+from inkdigit.errors import DataError, MalformedFile, MissingData, NotAPicture, PictureError, reason_of
 from inkdigit.files import looking_up
 from inkdigit.parsing import read_text
 from inkdigit.picture.folder import PICTURE_SUFFIXES, is_picture_name
@@ -141,14 +141,14 @@ def _subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(sub for sub in folder.iterdir() if sub.is_dir() and not sub.name.startswith((".", "__")))
     except OSError as exc:
-        raise MissingData(f"Cannot read {folder}: {exc.strerror or exc}") from exc
+        raise MissingData(f"Cannot read {folder}: {reason_of(exc)}") from exc
 
 
 def _image_files(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if is_picture_name(path))
     except OSError as exc:
-        raise MissingData(f"Cannot read {folder}: {exc.strerror or exc}") from exc
+        raise MissingData(f"Cannot read {folder}: {reason_of(exc)}") from exc
 
 
 def _split_names(folder: Path) -> set[str]:
@@ -175,7 +175,7 @@ def _read_rows(path: Path) -> list[Entry]:
         problem = f"This is not a CSV text that can be read ({str(exc)[:80]})"
         raise MalformedFile(path, problem, expected="a CSV in UTF-8") from exc
     except OSError as exc:
-        raise MissingData(f"Cannot read {path}: {exc.strerror or exc}") from exc
+        raise MissingData(f"Cannot read {path}: {reason_of(exc)}") from exc
 
 
 def _parse_rows(rows: Iterator[list[str]], path: Path) -> list[Entry]:

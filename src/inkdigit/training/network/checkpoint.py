@@ -21,7 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
-from inkdigit.errors import DataError, UsageError
+from inkdigit.errors import DataError, UsageError, reason_of
 from inkdigit.files import write_atomic, writing
 from inkdigit.parsing import parse_json, read_bytes
 from inkdigit.training.network.loop import State, layout, make_optimizer, start
@@ -282,7 +282,7 @@ def _short(exc: Exception) -> str:
     if isinstance(exc, ValidationError):
         first = exc.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'its header'}: {first['msg']}"
-    return _cut(getattr(exc, "strerror", None) or str(exc))
+    return _cut(reason_of(exc))
 
 
 def _cut(text: str) -> str:
