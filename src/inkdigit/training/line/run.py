@@ -113,6 +113,7 @@ def _base(settings: Settings) -> Reader | None:
 def _go_on(settings: Settings, dataset: Dataset, base: Reader | None, folder: Path, log: Log) -> LineRun:
     pools = 1 - (-settings.lines // POOL)
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
+    torch.manual_seed(settings.seed)  # of layers that the base lacks
     start = None if base is None else net_of(base.path, some[0])
     train(some, folder, epochs=settings.epochs, seed=settings.seed, start=start, log=log)
     data, about = (

@@ -42,9 +42,7 @@ def net_of(path: Path, pool: Pool) -> LineNet:
             continue
         stored = weights.get(f"{name}.weight")
         if stored is None and SHORTCUT in name:
-            norm = net.get_submodule(f"{name[:-1]}1")
-            assert isinstance(norm, nn.BatchNorm2d)
-            nn.init.constant_(norm.weight, SMALL)
+            nn.init.constant_(_norm_of(net, name).weight, SMALL)
             continue
         if stored is None or stored.shape != module.weight.shape:
             raise UsageError(f"{path} has other layers", expected="a line reader as this release trains it")
@@ -54,8 +52,7 @@ def net_of(path: Path, pool: Pool) -> LineNet:
                 module.weight.copy_(stored)
                 module.bias.copy_(bias)
                 continue
-            norm = net.get_submodule(f"{name[:-1]}1")  # beside it in its block
-            assert isinstance(norm, nn.BatchNorm2d)
+            norm = _norm_of(net, name)
             long = stored.flatten(1).norm(dim=1).clamp_min(LEAST) / FILTER_NORM
             module.weight.copy_(stored / long[:, None, None, None])
             norm.weight.copy_(long)
@@ -64,6 +61,13 @@ def net_of(path: Path, pool: Pool) -> LineNet:
             norms.append(norm)
     _measure(net, norms, pool)
     return net
+
+
+def _norm_of(net: LineNet, convolution: str) -> nn.BatchNorm2d:
+    """The batch norm of a convolution, which is beside it in its block."""
+    norm = net.get_submodule(f"{convolution[:-1]}1")
+    assert isinstance(norm, nn.BatchNorm2d)
+    return norm
 
 
 def _weights(path: Path) -> dict[str, Tensor]:
