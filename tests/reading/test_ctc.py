@@ -52,10 +52,10 @@ def test_the_probability_of_a_text_is_the_sum_over_its_paths(seed):
     rows = some_rows(seed)
     of = every_text(rows)
     texts = [*of, "0" * 9]
-    found = probabilities(rows.astype(np.float64), texts, ALPHABET)
+    found = probabilities(rows.astype(np.float64)[None], texts, ALPHABET)[0]
     np.testing.assert_allclose(found[:-1], [of[text] for text in of], atol=1e-5)
     assert found[-1] < -1e6  # too long for the line
-    np.testing.assert_allclose(probabilities(rows.astype(np.float64), [""], ALPHABET), [of[""]], atol=1e-5)
+    np.testing.assert_allclose(probabilities(rows.astype(np.float64)[None], [""], ALPHABET)[0], [of[""]], atol=1e-5)
     blank = np.log(np.full((5, 3), [0.9998, 1e-4, 1e-4]))
     assert agree([blank, blank], ALPHABET).text == ""
 

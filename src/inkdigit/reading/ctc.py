@@ -68,25 +68,38 @@ def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None
         return None
     unlimited = [] if pattern is None else rows
     texts = sorted(allowed | {text for each in unlimited for text, _ in _beams(each, alphabet, None, beam=FEWER)})
-    mean = np.mean([probabilities(each, texts, alphabet) for each in rows], axis=0)
+    mean = probabilities(_of_one_length(rows), texts, alphabet).mean(axis=0)
     known = SHARPNESS * (mean + [_prior(text) for text in texts])
     best = max(range(len(texts)), key=lambda i: (texts[i] in allowed, known[i]))
     return align(rows[0], texts[best], float(known[best] - np.logaddexp.reduce(known)), alphabet)
 
 
+def _of_one_length(views: Sequence[Rows]) -> Rows:
+    """Views of different length as one array (V, T, 1 + A): behind their ends there is nothing but the blank."""
+    padded = np.full((len(views), max(map(len, views)), views[0].shape[1]), NEVER)
+    padded[:, :, 0] = 0
+    for into, view in zip(padded, views, strict=True):
+        into[: len(view)] = view
+    return padded
+
+
 def probabilities(rows: Rows, texts: Sequence[str], alphabet: str) -> Rows:
-    """The log probability of each text, (n,): the sum over all paths (Graves et al. 2006, section 4.1)."""
+    """The log probability of each text in each view, (V, n), of rows (V, T, 1 + A).
+
+    It is the sum over all paths (Graves et al. 2006, section 4.1).
+    """
     states, may_skip = _states(texts, alphabet)
-    sums = np.full((3, *states.shape), NEVER)  # of the paths that stay, come from the state before, and skip a blank
-    sums[0, :, 0] = 0
-    for i, row in enumerate(rows):
+    sums = np.full((3, len(rows), *states.shape), NEVER)  # of paths that stay, come from the state before, skip a blank
+    sums[0, :, :, 0] = 0
+    for i in range(rows.shape[1]):
         if i:
-            sums[1, :, 1:], sums[2, :, 2:] = sums[0, :, :-1], np.where(may_skip[:, 2:], sums[0, :, :-2], NEVER)
+            sums[1, ..., 1:] = sums[0, ..., :-1]
+            sums[2, ..., 2:] = np.where(may_skip[:, 2:], sums[0, ..., :-2], NEVER)
         else:
-            sums[1, :, 1] = 0
-        sums[0] = np.logaddexp.reduce(sums, axis=0) + row[states]
+            sums[1, ..., 1] = 0
+        sums[0] = np.logaddexp.reduce(sums, axis=0) + rows[:, i, states]
     ends, each = 2 * np.array([len(text) for text in texts]), np.arange(len(texts))
-    return np.asarray(np.logaddexp(sums[0, each, ends], np.where(ends > 0, sums[0, each, ends - 1], NEVER)))
+    return np.asarray(np.logaddexp(sums[0][:, each, ends], np.where(ends > 0, sums[0][:, each, ends - 1], NEVER)))
 
 
 def _best(beams: dict[Prefix, float]) -> tuple[str, float]:
