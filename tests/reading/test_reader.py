@@ -104,18 +104,18 @@ def doubtful(monkeypatch):
 @pytest.mark.parametrize(
     ("text", "confidence", "limits", "reason"),
     [
-        ("2047", 0.95, {}, None),
-        ("2047", 0.85, {}, NOT_A_NUMBER),
-        ("0011", 0.6, {}, None),  # an o and an l are the same strokes
-        ("0.11", 0.6, {}, None),
-        ("0011", 0.4, {}, NOT_A_NUMBER),
+        ("2047", 0.6, {}, None),
+        ("2047", 0.4, {}, NOT_A_NUMBER),
+        ("0011", 0.6, {}, None),
+        ("1", 0.95, {}, None),
         ("1", 0.85, {}, NOT_A_NUMBER),  # a stroke alone is any drawing
+        ("1", 0.6, {"alphabet": "0-9"}, None),
         ("2047", 0.6, {"expect": r"\d{4}"}, None),
         ("2047", 0.6, {"alphabet": "0-9"}, None),
         ("2047", 0.4, {"alphabet": "0-9"}, UNSURE),  # a word is hardly surer
     ],
 )
-def test_what_looks_like_a_word_must_be_sure_unless_it_is_expected(doubtful, text, confidence, limits, reason):
+def test_what_looks_like_a_word_must_be_likely_and_a_letter_sure(doubtful, text, confidence, limits, reason):
     reading = doubtful(text, confidence, **limits)
     assert reading.reason == reason
     assert reading.text == ("" if reason else text)

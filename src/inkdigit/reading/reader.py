@@ -28,10 +28,8 @@ from inkdigit.reading.view import leaning, view
 from inkdigit.types import DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, Gray, Number, Reading
 
 DEFAULT = "line"  # the bundled one
-SURE = 0.9  # the confidence from which a line is not read again, and is a number even if it looks like a word
-# The same where its look says little: of ones and zeros, which are the strokes of an l and an o, and where the caller
-# says what is written. Of 680 printed words, among them "ill" and "pool", 5 more "II" and 2 more "Ill" are read so.
-LIKELY = 0.5
+SURE = 0.9  # the confidence from which a line is not read again, and is a digit even if it looks like a letter
+LIKELY = 0.5  # the same for several characters that look like a word: of 1,200 printed words, 3 are read so
 WIDEST = 1.6  # of a character with the gap beside it, in heights of its line: wider ink is something else
 AGAIN_PX = 384  # the width up to which a line is read again: five times the time in all
 TOLERANCE = 5e-3  # of a probability in the self test
@@ -161,14 +159,14 @@ class Reader:
         return decoded, log_probs.shape[1]
 
     def _reason(self, line: Found, text: str, confidence: float, *, expected: bool) -> str | None:
-        """Why a line is refused: the reader is not sure, or less sure than it must be of what looks like a word.
+        """Why a line is refused: the reader is not sure, or not sure enough of what looks like a word or a letter.
 
         What is wider than its few characters is no number, either. Where its text fits what the caller expects, a line
         is not refused as a word.
         """
         top, left, bottom, right = line.box
         is_wide = right - left > WIDEST * len(text) * (bottom - top)
-        if is_wide or (line.number < LIKE_NUMBER and confidence < (LIKELY if expected or _is_binary(text) else SURE)):
+        if is_wide or (line.number < LIKE_NUMBER and confidence < (LIKELY if expected or len(text) > 1 else SURE)):
             return UNSURE if expected else NOT_A_NUMBER
         return UNSURE if confidence < self._accept else None
 
@@ -194,12 +192,6 @@ class Reader:
         except (ModelFileError, ValueError) as exc:
             raise SelfTestFailed(str(exc)) from exc
         test.check(probs, allowed=TOLERANCE, path=self.path)
-
-
-def _is_binary(text: str) -> bool:
-    """Whether a text has several digits, and only ones and zeros."""
-    digits = [character for character in text if character in DIGITS]
-    return len(digits) > 1 and set(digits) <= {"0", "1"}
 
 
 def in_pixels_of(size: tuple[int, int], reading: Reading, gray: Gray) -> Reading:
