@@ -148,8 +148,13 @@ def cells(group: Sequence[Record]) -> list[str]:
         str(len(group)),
         f"{group[-1]['parameters']:,}",
         byte_count(group[-1]["bytes"]) if "bytes" in group[-1] else "–",
-        f"{duration(median(line['train_seconds'] for line in group))} ({', '.join(_trained_on(group))})",
+        f"{duration(median(_seconds(group)))} ({', '.join(_trained_on(group))})",
     ]
+
+
+def _seconds(group: Sequence[Record]) -> list[float]:
+    """The training times that are known: that of a training which was stopped for a while is not."""
+    return [line["train_seconds"] for line in group if line["train_seconds"] is not None]
 
 
 def _trained_on(group: Sequence[Record]) -> list[str]:

@@ -109,6 +109,11 @@ def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]
     ]
 
 
+def _both(model: Floats, reader: Floats) -> Floats:
+    """What two networks together say of a digit, (10,): the weighted geometric mean of their probabilities."""
+    return np.asarray(model**OF_MODEL * reader ** (1 - OF_MODEL), np.float32)
+
+
 def _alone(answer: Prediction) -> Cell:
     """A cell as the model for single digits sees it."""
     if answer.label is not None:
