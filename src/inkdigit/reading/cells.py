@@ -37,9 +37,7 @@ LIKELY = 0.5  # the confidence from which a digit is told: below it is more like
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
 SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
 BORDER = 0.05  # of a cell, on each side, that the line reader does not see
-OF_MODEL = (
-    0.7  # the weight of the model for single digits; the rest is that of the line reader, which errs more on them
-)
+OF_MODEL = 0.7  # the weight of the model for single digits; the rest is the line reader's, which errs more on them
 LEAST = 1e-6  # of a probability
 
 
@@ -102,9 +100,7 @@ def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]
     return [
         Cell("")
         if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
-        else _digit(
-            answer.probs**OF_MODEL * reader.digit(_within(cell, BORDER)) ** (1 - OF_MODEL) * share[: len(DIGITS)]
-        )
+        else _digit(_both(answer.probs, reader.digit(_within(cell, BORDER))) * share[: len(DIGITS)])
         for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
     ]
 

@@ -37,29 +37,22 @@ class _Block(nn.Sequential):
         )
 
 
-class _Along(nn.Module):
-    """Two convolutions along the line, and a shortcut (He et al. 2015)."""
+class _Shortcut(nn.Module):
+    """Layers that keep the size, and a shortcut around them (He et al. 2015)."""
 
-    def __init__(self, channels: int, dilation: int) -> None:
+    def __init__(self, *steps: nn.Module) -> None:
         super().__init__()
-        wide = _Block(channels, channels, kernel=(1, 5), padding=(0, 2 * dilation), dilation=dilation)
-        self.steps = nn.Sequential(wide, _Block(channels, channels, kernel=(1, 1), padding=(0, 0)))
+        self.steps = nn.Sequential(*steps)
 
     def forward(self, x: Tensor) -> Tensor:
         seen: Tensor = x + self.steps(x)
         return seen
 
 
-class _Same(nn.Module):
-    """A convolution that keeps the size, and a shortcut."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.steps = nn.Sequential(_Block(channels, channels))
-
-    def forward(self, x: Tensor) -> Tensor:
-        seen: Tensor = x + self.steps(x)
-        return seen
+def _along(channels: int, dilation: int) -> _Shortcut:
+    """Two convolutions along the line."""
+    wide = _Block(channels, channels, kernel=(1, 5), padding=(0, 2 * dilation), dilation=dilation)
+    return _Shortcut(wide, _Block(channels, channels, kernel=(1, 1), padding=(0, 0)))
 
 
 class LineNet(nn.Module):
@@ -79,12 +72,15 @@ class LineNet(nn.Module):
             _Block(c, d, stride=(2, 1)),  # 3
             _Block(d, d),
             _Block(d, e, kernel=(HEIGHT_PX // 16, 1), padding=(0, 0)),  # 1
-            *(_Along(e, dilation) for dilation in DILATIONS),
+            *(_along(e, dilation) for dilation in DILATIONS),
             nn.Dropout(dropout),
         )
         sizes = {5: c, 7: d}
         self.deeper = nn.ModuleDict(
-            {str(at): nn.Sequential(*(_Same(sizes[at]) for _ in range(count))) for at, count in DEEPER.items()}
+            {
+                str(at): nn.Sequential(*(_Shortcut(_Block(sizes[at], sizes[at])) for _ in range(count)))
+                for at, count in DEEPER.items()
+            }
         )
         self.out = nn.Conv2d(e, 1 + characters, 1)
 
