@@ -172,11 +172,12 @@ def _joined(entry: Entry, seed: int, bench: Bench, members: Sequence[Record]) ->
     name = entry.name if entry.views == 1 else viewed(1)  # the command itself adds how many views
     call("ensemble", *models, "--out", file, "--name", name, "--views", entry.views)
     first = entries()[entry.members[0]].loaded(bench.changes)
+    times = [member["train_seconds"] for member in members]  # None: it was stopped for a while
     return {
         **evaluate_file(file, first),
         "members": list(entry.members),
         "views": entry.views,
-        "train_seconds": round(sum(member["train_seconds"] for member in members), 1),
+        "train_seconds": None if None in times else round(sum(times), 1),
         **{key: members[0][key] for key in ("threads", "device", "precision")},
     }
 

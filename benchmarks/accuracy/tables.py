@@ -141,6 +141,7 @@ def cells(group: Sequence[Record]) -> list[str]:
     accuracies = spread(group)
     low, high = (f"{100 * value:.2f}" for value in (min(accuracies.values), max(accuracies.values)))
     interval = "–" if accuracies.ci95 is None else "–".join(f"{100 * limit:.3f}" for limit in accuracies.ci95) + " %"
+    times = [line["train_seconds"] for line in group if line["train_seconds"] is not None]  # None: it was stopped
     return [
         percent(accuracies.values, 3),
         interval,
@@ -148,13 +149,8 @@ def cells(group: Sequence[Record]) -> list[str]:
         str(len(group)),
         f"{group[-1]['parameters']:,}",
         byte_count(group[-1]["bytes"]) if "bytes" in group[-1] else "–",
-        f"{duration(median(_seconds(group)))} ({', '.join(_trained_on(group))})",
+        f"{duration(median(times))} ({', '.join(_trained_on(group))})" if times else "–",
     ]
-
-
-def _seconds(group: Sequence[Record]) -> list[float]:
-    """The training times that are known: that of a training which was stopped for a while is not."""
-    return [line["train_seconds"] for line in group if line["train_seconds"] is not None]
 
 
 def _trained_on(group: Sequence[Record]) -> list[str]:

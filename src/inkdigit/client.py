@@ -31,6 +31,7 @@ from inkdigit.errors import (
     Unreachable,
     UsageError,
     interleave,
+    reason_of,
 )
 
 if TYPE_CHECKING:
@@ -259,7 +260,7 @@ def _read(path: Path, max_bytes: int) -> bytes | PictureError:
     except FileNotFoundError:
         return PictureError(f"There is no file {path}")
     except OSError as exc:
-        return PictureError(f"{path} cannot be opened: {exc.strerror or exc}")
+        return PictureError(f"{path} cannot be opened: {reason_of(exc)}")
     except ValueError as exc:  # a NUL in the name
         return PictureError(f"{str(path)!r} is not a file name ({exc})")
     if len(data) > max_bytes:
@@ -370,7 +371,7 @@ class _Connection:
                 self._http.close()
                 # The server may have closed a connection that was open: then a new one is tried.
                 if is_last or not isinstance(exc, ConnectionError) or isinstance(exc, ConnectionRefusedError):
-                    why = exc.strerror or str(exc)
+                    why = reason_of(exc)
                     raise Unreachable(
                         f"{self._server} does not answer: {why}", hint="Start one with: inkdigit serve"
                     ) from exc

@@ -50,7 +50,7 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        problem = f"{path} cannot be written: {_CAUSES.get(exc.errno or 0, exc.strerror or str(exc))}"
+        problem = f"{path} cannot be written: {_CAUSES.get(exc.errno or 0, reason_of(exc))}"
         raise OutputError(problem, hint="Correct that, or choose another place.") from exc
 
 
@@ -226,7 +226,7 @@ def locked(folder: Path, work: str) -> Iterator[None]:
     except Timeout as exc:
         raise UsageError(f"Another {work} is running in {folder}", hint="Wait, or name another --out.") from exc
     except OSError as exc:
-        raise OutputError(f"{folder} cannot be written: {exc.strerror}", hint="Choose another place.") from exc
+        raise OutputError(f"{folder} cannot be written: {reason_of(exc)}", hint="Choose another place.") from exc
     try:
         yield
     finally:

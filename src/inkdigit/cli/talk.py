@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from inkdigit.errors import OutputError
+from inkdigit.errors import OutputError, reason_of
 from inkdigit.errors import requiring as requiring  # beside `interruptible`, for the commands
 from inkdigit.report import numbers
 
@@ -77,7 +77,7 @@ def stdout_fails(exc: OSError) -> OutputError:
     """
     with suppress(OSError, ValueError):  # stdout is closed, or not a file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return OutputError(f"The answer cannot be written to stdout: {exc.strerror}")
+    return OutputError(f"The answer cannot be written to stdout: {reason_of(exc)}")
 
 
 def note(line: str) -> None:

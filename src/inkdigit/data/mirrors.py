@@ -17,7 +17,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from inkdigit.errors import ChecksumMismatch, MissingData, MissingExtra, OutputError, UsageError
+from inkdigit.errors import ChecksumMismatch, MissingData, MissingExtra, OutputError, UsageError, reason_of
 from inkdigit.types import Log, check_functions
 
 CONNECT_S = 3.0  # then the next mirror is tried
@@ -174,7 +174,7 @@ def download(published: PublishedSet, to: Path, *, timeouts_s: tuple[float, floa
     try:
         to.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise OutputError(f"Cannot make the folder {to}: {exc.strerror}", hint="Name another folder.") from exc
+        raise OutputError(f"Cannot make the folder {to}: {reason_of(exc)}", hint="Name another folder.") from exc
     mirrors = list(published.mirrors)
     for file in published.missing(to):
         _try_mirrors(mirrors, file, to, timeouts_s, log, published)
@@ -223,7 +223,7 @@ def _download_file(url: str, file: PublishedFile, target: Path, timeouts_s: tupl
         else:
             aside.replace(target)
     except OSError as exc:  # of the disk: those of the network are translated already
-        raise OutputError(f"Cannot write {target}: {exc.strerror or exc}") from exc
+        raise OutputError(f"Cannot write {target}: {reason_of(exc)}") from exc
     finally:
         aside.unlink(missing_ok=True)
 

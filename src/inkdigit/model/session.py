@@ -12,7 +12,7 @@ from pathlib import Path
 
 import onnxruntime as ort
 
-from inkdigit.errors import ModelFileError, NotAModelFile, OtherTask
+from inkdigit.errors import ModelFileError, NotAModelFile, OtherTask, reason_of
 from inkdigit.model.card import LINE_OUTPUT, METADATA_KEY, OUTLIERS_OUTPUT, OUTPUTS
 from inkdigit.model.schema import DIGIT, LINE
 from inkdigit.parsing import read_bytes
@@ -78,7 +78,7 @@ def read_file(path: Path) -> bytes:
     try:
         return read_bytes(path, max_bytes=MAX_BYTES)
     except OSError as exc:
-        raise ModelFileError(f"{path} cannot be read: {exc.strerror}") from exc
+        raise ModelFileError(f"{path} cannot be read: {reason_of(exc)}") from exc
     except ValueError as exc:
         raise NotAModelFile(f"{path}: not a model file: {exc}") from exc
 

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge
+from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge, reason_of
 from inkdigit.picture.gray import WORK_SIDE_PX, to_gray
 from inkdigit.picture.pixels import SupportsArray, check_numbers, one_image, split_array, to_array, to_uint8
 from inkdigit.types import Gray
@@ -273,7 +273,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as exc:
         raise PictureError(f"There is no file {path}") from exc
     except OSError as exc:
-        raise PictureError(f"{path} cannot be opened: {exc.strerror or exc}") from exc
+        raise PictureError(f"{path} cannot be opened: {reason_of(exc)}") from exc
     except ValueError as exc:  # a NUL in the name
         raise PictureError(f"{str(path)!r} is not a file name ({exc})") from exc
     if len(data) > MAX_BYTES:

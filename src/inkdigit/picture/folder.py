@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from inkdigit.errors import PictureError
+from inkdigit.errors import PictureError, reason_of
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"})
 
@@ -31,7 +31,7 @@ def expand(path: Path, *, recursive: bool = False) -> list[Path]:
             return [path]
         files = sorted(file for file in path.iterdir() if is_picture_name(file) and file.is_file())
     except OSError as exc:
-        raise PictureError(f"{path} cannot be opened: {exc.strerror}") from exc
+        raise PictureError(f"{path} cannot be opened: {reason_of(exc)}") from exc
     if recursive:
         files += sorted(below(path))
     if not files:

@@ -21,7 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from inkdigit.errors import DataError, MalformedFile, OutputError
+from inkdigit.errors import DataError, MalformedFile, OutputError, reason_of
 from inkdigit.files import LOCK, write_atomic, writing
 from inkdigit.parsing import parse_json, read_text
 from inkdigit.scale.storage import MANIFEST
@@ -142,7 +142,7 @@ class Manifest:
         except FileNotFoundError:
             return False
         except OSError as exc:
-            raise MalformedFile(path, f"it cannot be read: {exc.strerror}") from exc
+            raise MalformedFile(path, f"it cannot be read: {reason_of(exc)}") from exc
 
     def store(self, part: Part, data: bytes, *, rows: int, errors: int, refused: int) -> Done:
         """Write the file of a part, then note it as finished.
@@ -298,4 +298,4 @@ def _lines(path: Path) -> Iterable[str]:
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise MalformedFile(path, f"it cannot be read: {exc.strerror}") from exc
+        raise MalformedFile(path, f"it cannot be read: {reason_of(exc)}") from exc

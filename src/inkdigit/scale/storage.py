@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.parse import quote
 
-from inkdigit.errors import DataError, MissingData, MissingExtra, PictureError, UsageError, first_line
+from inkdigit.errors import DataError, MissingData, MissingExtra, PictureError, UsageError, first_line, reason_of
 from inkdigit.picture.decode import MAX_BYTES
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _content(place: Place) -> bytes | Path | PictureError:
             except OSError as exc:
                 if exc.errno not in OF_THE_FILE:
                     raise
-                return PictureError(f"{text_of(place)} cannot be opened: {exc.strerror}")
+                return PictureError(f"{text_of(place)} cannot be opened: {reason_of(exc)}")
         return Path(place.name)  # which is refused in the words of `predict`
     with opened(place) as file:
         return file.read(MAX_BYTES + 1)

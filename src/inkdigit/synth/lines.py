@@ -21,6 +21,7 @@ from inkdigit.synth.raster import Shape, log_uniform
 from inkdigit.synth.scenes import pens, rules, scanned, scene
 from inkdigit.synth.scenes.pens import Bank, Ink, Pen
 from inkdigit.synth.scenes.rules import Box
+from inkdigit.synth.scenes.sheet import Scene, Sheet
 from inkdigit.types import DIGITS, Floats, Gray, Part
 
 ALPHABET = "0123456789.,-/:+%×÷ "
@@ -113,8 +114,8 @@ def compose(hands: Hands, bank: Bank, rng: np.random.Generator, *, text: str | N
     right, bottom = max(box[3] for box in bounds) + margins[2], max(box[2] for box in bounds) + margins[3]
     shape: Shape = max(8, round(bottom - top)), max(8, round(right - left))
 
-    def one() -> tuple[scene.Scene, Gray]:
-        sheet = scene.Sheet(shape)
+    def one() -> tuple[Scene, Gray]:
+        sheet = Sheet(shape)
         for ink, (y0, x0, y1, x1) in placed:
             turn_deg = float(np.clip(rng.normal(0, 2), -6, 6))
             box = (y0 - top, x0 - left, y1 - top, x1 - left)
@@ -370,7 +371,7 @@ def _sign(sign: str, thickness: float, rng: np.random.Generator) -> Ink:
     return pens.number_sign("−" if sign == "-" else sign, rng, thickness=thickness)
 
 
-def _others(sheet: scene.Sheet, bank: Bank, pen: Pen, height: float, rng: np.random.Generator) -> None:
+def _others(sheet: Sheet, bank: Bank, pen: Pen, height: float, rng: np.random.Generator) -> None:
     """Pieces of the lines above and below, which the borders cut."""
     h, w = sheet.shape
     above = bool(rng.random() < 0.5)

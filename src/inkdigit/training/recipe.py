@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from inkdigit.errors import UsageError, did_you_mean
+from inkdigit.errors import UsageError, did_you_mean, reason_of
 from inkdigit.files import looking_up
 from inkdigit.parsing import check_plain, parse_toml, read_text, shorten
 from inkdigit.runs import RECIPE
@@ -335,7 +335,7 @@ class Recipe(BaseModel):
         try:
             fields = parse_toml(read_text(path))
         except OSError as exc:
-            raise UsageError(f"{path} cannot be read: {exc.strerror}") from exc
+            raise UsageError(f"{path} cannot be read: {reason_of(exc)}") from exc
         except ValueError as exc:
             raise UsageError(f"{path} is not a TOML file: {exc}") from exc
         return cls.from_fields({"name": path.stem, **_replaced(fields, changes or {})}, where=str(recipe))

@@ -139,6 +139,12 @@ def test_a_row_says_mean_interval_and_range(measured):
     assert accuracy_tables.cells([measured(device="G1", threads=8)])[-1].endswith("(G1)")
 
 
+def test_the_time_of_a_training_that_was_stopped_is_not_known(measured):
+    known, stopped = measured(), measured(seed=1, train_seconds=None)
+    assert accuracy_tables.cells([known, stopped])[-1] == accuracy_tables.cells([known])[-1]
+    assert accuracy_tables.cells([stopped])[-1] == "–"
+
+
 def test_a_record_is_beaten_or_not_and_the_interval_says_how_surely(measured):
     def compared(values: list[float]) -> tuple[str, bool]:
         group = [measured(seed=seed, accuracy=value) for seed, value in enumerate(values)]

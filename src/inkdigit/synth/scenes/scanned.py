@@ -12,7 +12,7 @@ from inkdigit.synth import camera
 from inkdigit.synth.raster import Map, Shape, blur, log_uniform, over
 from inkdigit.synth.scenes import paper, rules
 from inkdigit.synth.scenes.pens import Pen
-from inkdigit.synth.scenes.scene import Scene, Sheet
+from inkdigit.synth.scenes.sheet import Scene, Sheet
 from inkdigit.types import Gray
 
 WIDTH = (0.03, 0.13)  # of a pen, in shares of the height of its ink
@@ -29,15 +29,9 @@ def pen(rng: np.random.Generator) -> Pen:
 def finish(sheet: Sheet, box: rules.Box, hand: Pen, rng: np.random.Generator) -> Scene:
     """The scene of a sheet on which something is written in `box`."""
     is_exact = bool(rng.random() < EXACT_SHARE)
-    none = np.zeros(sheet.shape, np.float32)
-    lines = sheet.lines
-    if lines is None:
-        is_ruled = not is_exact and rng.random() < RULED_SHARE
-        lines = rules.draw(sheet.shape, box, rng) if is_ruled else (none, none)
-    gray = _show(sheet.dark * np.float32(1 if is_exact else hand.alpha), lines[0], rng, is_exact=is_exact)
-    other = sheet.other * (1 - sheet.number)
-    ruling = lines[1] * (1 - sheet.number - other)
-    return Scene(gray, np.asarray(np.rint(255 * np.stack([ruling, sheet.number, other])), np.uint8))
+    lines, ruling = sheet.printed(box, 0 if is_exact else RULED_SHARE, rng)
+    dark = sheet.dark * np.float32(1 if is_exact else hand.alpha)
+    return sheet.seen(_show(dark, lines, rng, is_exact=is_exact), ruling)
 
 
 def _show(dark: Map, lines: Map, rng: np.random.Generator, *, is_exact: bool) -> Gray:

@@ -7,7 +7,6 @@ lines, of its writing that can belong to a number, and of other writing and mark
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,8 @@ from PIL import Image, ImageFilter
 from inkdigit.synth import camera
 from inkdigit.synth.raster import Map, Shape, blots, blur, cloud, grid, log_uniform, over, segment
 from inkdigit.synth.scenes import paper, rules
-from inkdigit.synth.scenes.pens import POINT_PX, Bank, Ink, Pen, pen, word, write
+from inkdigit.synth.scenes.pens import POINT_PX, Bank, Ink, Pen, pen, word
+from inkdigit.synth.scenes.sheet import Scene, Sheet
 from inkdigit.types import Gray
 
 KINDS = ("single", "tight", "empty", "row", "page", "other")
@@ -31,7 +31,6 @@ AROUND_PX, MIN_CONTRAST = 9, 5.0  # where the ground of the ink is, and by how m
 LEGIBLE_PX = 14  # high is a single digit at least, in a sheet that is not much higher
 WIDE_SPREAD = 0.85  # of the room that a digit has
 SCRATCH = (0.02, 0.7)  # as long, in shares of the shorter side
-PIECE = 0.45  # of a digit must be seen, or it is a mark
 # Kinds of corruption (`measure/corruptions.py`) that resemble an effect here.
 RESEMBLES = (
     "shot_noise",
@@ -44,47 +43,6 @@ RESEMBLES = (
     "dotted_line",
     "canny_edges",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A picture and its truth."""
-
-    gray: Gray  # (H, W)
-    truth: NDArray[np.uint8]  # (3, H, W): ruling, number, other; 255 is full coverage; paper is what is left of 255
-
-
-class Sheet:
-    """The layers of a scene while it is written on."""
-
-    def __init__(self, shape: Shape) -> None:
-        """Begin with a blank sheet."""
-        self.shape = shape
-        self.dark, self.number, self.other = (np.zeros(shape, np.float32) for _ in range(3))
-        self.heights: list[float] = []  # in pixels, of what was written
-        self.lines: tuple[Map, Map] | None = None  # as those of `rules`: None are random ones, or none
-
-    def put(
-        self, ink: Ink, box: rules.Box, hand: Pen, rng: np.random.Generator, *, is_number: bool, turn_deg: float = 0
-    ) -> None:
-        """Write `ink` into `box` (top, left, bottom, right); what is outside of the sheet is lost."""
-        top, left, bottom, right = box
-        seen, truth = write(ink, (round(bottom - top), round(right - left)), hand, rng, turn_deg=turn_deg)
-        y = round((top + bottom - len(seen)) / 2)
-        x = round((left + right - seen.shape[1]) / 2)
-        (y0, y1), (x0, x1) = (
-            (max(0, at), min(size, at + length))
-            for at, size, length in zip((y, x), self.shape, seen.shape, strict=True)
-        )
-        if y1 <= y0 or x1 <= x0:
-            return
-        inside = np.s_[y0 - y : y1 - y, x0 - x : x1 - x]
-        if is_number and truth[inside].sum() < PIECE * truth.sum():
-            is_number = False
-        target, window = (self.number if is_number else self.other), np.s_[y0:y1, x0:x1]
-        target[window] = np.maximum(target[window], truth[inside])
-        self.dark[window] = np.maximum(self.dark[window], seen[inside])
-        self.heights.append(bottom - top)
 
 
 def draw(bank: Bank, shape: Shape, rng: np.random.Generator) -> Scene:
@@ -160,17 +118,10 @@ def finish(sheet: Sheet, box: rules.Box, bank: Bank, hand: Pen, rng: np.random.G
         _words(sheet, box, hand, rng)
     if rng.random() < (0.3 if max(shape) <= camera.TINY_PX else 0.12):
         _specks(sheet, rng)
-    lines = sheet.lines
-    if lines is None:
-        drawn = rng.random() < {"empty": 0.8, "tight": 0.25}.get(kind, 0.5)
-        lines = rules.draw(shape, box, rng) if drawn else (np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    lines, ruling = sheet.printed(box, {"empty": 0.8, "tight": 0.25}.get(kind, 0.5), rng)
     dark = sheet.dark * _strength(shape, hand, rng)
     detail_px = float(np.median(sheet.heights)) if sheet.heights else 0.5 * min(shape)
-    gray = _show(dark, lines[0], rng, detail_px=detail_px)
-    number = sheet.number
-    other = sheet.other * (1 - number)
-    ruling = lines[1] * (1 - number - other)
-    return Scene(gray, np.asarray(np.rint(255 * np.stack([ruling, number, other])), np.uint8))
+    return sheet.seen(_show(dark, lines, rng, detail_px=detail_px), ruling)
 
 
 def _strength(shape: Shape, hand: Pen, rng: np.random.Generator) -> Map:
