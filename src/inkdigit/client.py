@@ -89,6 +89,21 @@ def ask(
     return _ask(_Connection(server, token=token, timeout=timeout), path, PREDICTIONS, files)
 
 
+def ask_readings(
+    server: str,
+    files: Iterable[Path | bytes | PictureError],
+    *,
+    expect: str | None = None,
+    alphabet: str | None = None,
+    token: str | None = None,
+    timeout: float = TIMEOUT_S,
+) -> Iterator[Answer]:
+    """Answer each file as `read --json` does, with the numbers in it; else as `ask`. The server has one reader."""
+    limits = {name: value for name, value in (("expect", expect), ("alphabet", alphabet)) if value is not None}
+    path = f"/read?{urlencode(limits)}" if limits else "/read"
+    return _ask(_Connection(server, token=token, timeout=timeout), path, READINGS, files)
+
+
 @dataclass(frozen=True)
 class Client:
     """A running `inkdigit serve`, asked as a loaded model is; what it answers and rejects, the server decides.
@@ -133,9 +148,11 @@ class Client:
         """
         from inkdigit.types import Reading
 
-        limits = {name: value for name, value in (("expect", expect), ("alphabet", alphabet)) if value is not None}
-        path = f"/read?{urlencode(limits)}" if limits else "/read"
-        return self._made(Reading.from_json, _ask(self._connection(), path, READINGS, _files(pictures)))
+        sent = _files(pictures)
+        answers = ask_readings(
+            self.server, sent, expect=expect, alphabet=alphabet, token=self.token, timeout=self.timeout
+        )
+        return self._made(Reading.from_json, answers)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

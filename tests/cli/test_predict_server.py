@@ -1,4 +1,4 @@
-"""`predict --server`: the same lines as without it, from a service that runs in a process of its own."""
+"""`predict --server` and `read --server`: the same lines as without it, from a service in a process of its own."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from inkdigit.reading.reader import read
 from ..conftest import Tiny, drawn
 from ..serve.conftest import Served, make_server
 from .conftest import assert_one_error, run
+
+NUMBERS = Path(__file__).parents[2] / "examples" / "numbers"
 
 __all__ = ["make_server"]  # a fixture
 
@@ -43,6 +45,25 @@ def test_a_service_answers_word_for_word_as_the_command_line(inkdigit, tiny_file
     assert here.out == there.out
     assert here.err == there.err
     assert inkdigit("predict", picture / "c.png", "--server", server, *form).code == 0
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--csv",)])
+def test_numbers_are_read_by_a_service_word_for_word_as_here(inkdigit, server, tmp_path, form):
+    amount, date = (NUMBERS / name for name in ("amount.png", "date.png"))
+    words = (amount, tmp_path / "none.png", date, "--alphabet", "0-9.,", *form)
+    here, there = (inkdigit("read", *words, *where) for where in ((), ("--server", server)))
+    assert here.code == there.code == 3
+    assert here.out == there.out
+    assert here.err == there.err
+    assert inkdigit("read", date, "--server", server, "--expect", r"\d\d/\d\d/\d{4}", *form).code == 0
+
+
+def test_what_a_service_does_not_do_with_numbers_is_one_error(inkdigit, server):
+    amount = NUMBERS / "amount.png"
+    for words in (("--grid", "9x9"), ("--model", "line"), ("--show", "seen.png"), ("--fields", "f.toml")):
+        assert_one_error(inkdigit("read", amount, "--server", server, *words), 2, "--server excludes")
+    assert_one_error(inkdigit("read", amount, "--server", server, "--expect", "("), 2, "not a regular expression")
+    assert_one_error(inkdigit("read", amount, "--server", server, "--token", "wrong"), Unauthorized.exit_code, "token")
 
 
 def test_large_scans_are_answered_as_here_though_they_are_too_much_for_one_request(
@@ -100,16 +121,17 @@ def test_a_token_for_nobody_changes_nothing(inkdigit, tiny_file, picture, monkey
     assert inkdigit("predict", picture / "a.PNG", "--model", tiny_file).code == 0
 
 
-def test_neither_arrays_nor_pictures_nor_networks_are_loaded(picture, server):
+@pytest.mark.parametrize("command", ["predict", "read"])
+def test_neither_arrays_nor_pictures_nor_networks_are_loaded(picture, server, command):
     """The start of Python and of the command line is all that an answer from a server costs."""
     code = (
         f"import sys\nfrom inkdigit.cli.app import app\n"
-        f"app(['predict', {str(picture / 'a.PNG')!r}, '--server', {server!r}], standalone_mode=False)\n"
+        f"app(['{command}', {str(picture / 'a.PNG')!r}, '--server', {server!r}], standalone_mode=False)\n"
         f"assert not sys.modules.keys() & {{'numpy', 'PIL', 'onnxruntime', 'pydantic', 'fastapi'}}"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
-    assert run("predict", picture / "a.PNG", "--server", server).out == done.stdout
+    assert run(command, picture / "a.PNG", "--server", server).out == done.stdout
 
 
 def test_an_interruption_while_the_server_is_waited_for_is_one_line(inkdigit, picture, monkeypatch):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from inkdigit.errors import PictureError
+from inkdigit.errors import PictureError, UsageError
 from inkdigit.picture.decode import decode_page
 from inkdigit.reading.cells import read_grid
 
@@ -42,3 +42,19 @@ def test_a_part_of_a_grid_is_not_one(reader, size):
 def test_without_a_grid_there_is_one_error(reader, picture):
     with pytest.raises(PictureError, match=r"The grid was not found.*9 rows and 9 columns.*no grid"):
         read_grid(picture, 9, 9, reader=reader)
+
+
+def test_a_cell_holds_a_digit_of_the_alphabet(reader):
+    gray, _ = decode_page(EXAMPLES / "numbers" / "sudoku.jpg")
+    free, limited = (read_grid(gray, 9, 9, reader=reader, alphabet=digits).rows for digits in (None, "1-4"))
+    known = {digit for row in limited for digit in row if digit}
+    assert known <= {*"1234"}
+    for row, same in zip(free, limited, strict=True):
+        assert all((digit == "") == (other == "") for digit, other in zip(row, same, strict=True))
+        assert all(digit == other for digit, other in zip(row, same, strict=True) if digit in {*"1234"})
+
+
+@pytest.mark.parametrize("alphabet", ["", "0-9.", "abc"])
+def test_an_alphabet_that_is_not_of_digits_is_an_error(reader, alphabet):
+    with pytest.raises(UsageError, match="A cell of a grid holds a digit"):
+        read_grid(EXAMPLES / "numbers" / "sudoku.jpg", 9, 9, reader=reader, alphabet=alphabet)

@@ -23,6 +23,11 @@ MAX_BYTES = 64 * 2**20  # of it, as of a file
 MAX_COUNTED = 10_000  # images of sub-folders that are counted, only to say how many are left out
 Entry = tuple[Path, Path | bytes | PictureError]  # the name that is printed; what is read, or the error of a folder
 Recursive = Annotated[bool, typer.Option("--recursive", help="Also read the images in sub-folders.")]
+Server = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Ask a running `inkdigit serve`, which answers with its own model."),
+]
+Token = Annotated[str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="The access token of the server.")]
 PICTURES_HELP = "Image files, folders of them, patterns as '*.png', or - for one image from stdin."
 
 

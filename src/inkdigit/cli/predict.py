@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inkdigit.cli import talk
-from inkdigit.cli.lines import PICTURES_HELP, Entry, Recursive, csv_line, entries_of, percent, say_left_out, six_places
+from inkdigit.cli.lines import (
+    PICTURES_HELP,
+    Entry,
+    Recursive,
+    Server,
+    Token,
+    csv_line,
+    entries_of,
+    percent,
+    say_left_out,
+    six_places,
+)
 from inkdigit.cli.outputs import Force, check_new
 from inkdigit.errors import PictureError, UsageError
 
@@ -49,11 +60,8 @@ def predict(
             metavar="OUT.png", help="Also draw each image, its ink, the input of the network, and the answer."
         ),
     ] = None,
-    server: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Ask a running `inkdigit serve`, which answers with its own model."),
-    ] = None,
-    token: Annotated[str | None, typer.Option(envvar="INKDIGIT_TOKEN", help="The access token of the server.")] = None,
+    server: Server = None,
+    token: Token = None,
 ) -> None:
     """Read the digit in each image, with a confidence.
 

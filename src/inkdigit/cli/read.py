@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,6 +16,8 @@ from inkdigit.cli.lines import (
     STDIN,
     Entry,
     Recursive,
+    Server,
+    Token,
     csv_line,
     entries_of,
     percent,
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Columns = tuple[str, ...]
-Answer = Callable[[Path | bytes], dict[str, Any]]  # what reads one file
+Found = dict[str, Any]  # one line of --json
+Answer = Callable[[Path | bytes], Found]  # what reads one file
 MAX_SHOWN = 50  # pictures on a sheet
 CSV_COLUMNS: Columns = ("file", "text", "confidence", "reason", "error")
 
@@ -56,34 +59,33 @@ def read(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV with a header.")] = False,
     recursive: Recursive = False,
+    server: Server = None,
+    token: Token = None,
 ) -> None:
     """Read the numbers in each picture, from top to bottom and left to right.
 
     Example: inkdigit read amount.png --expect '[0-9.]+'
     """
-    limited = expect is not None or alphabet is not None
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
-    if grid is not None and (limited or as_csv or fields is not None):
-        raise UsageError("--grid excludes --expect, --alphabet, --fields and --csv")
-    if grid is not None and model != "default":
-        raise UsageError("The cells of a grid are read by the default model", expected="no --model with --grid")
-    if fields is not None and limited:
-        raise UsageError(
-            "--fields excludes --expect and --alphabet",
-            hint="The file may have expect and alphabet for each field.",
-        )
-    entries, columns = entries_of(pictures, recursive=recursive), CSV_COLUMNS
-    sheet = _Sheet(show is not None)
-    if show is not None:
-        check_place(show, reads=[file for file, _ in entries])
-    if grid is not None:
-        answer = _grids(_size(grid), sheet)
-    elif fields is not None:
-        answer, columns = _forms(model, fields, sheet)
-    else:
-        answer = _numbers(model, expect, alphabet, sheet)
-    failed = _print(entries, answer, columns, as_json=as_json, as_csv=as_csv)
+    _check(model, expect, alphabet, grid, fields, as_csv=as_csv)
+    if server is not None and (model != "default" or grid is not None or fields is not None or show is not None):
+        raise UsageError("--server excludes --model, --grid, --fields and --show", hint="The server has one reader.")
+    sheet, columns = _Sheet(show is not None), CSV_COLUMNS
+    with talk.interruptible():
+        entries = entries_of(pictures, recursive=recursive)
+        if show is not None:
+            check_place(show, reads=[file for file, _ in entries])
+        if server is not None:
+            answers = _from_server(entries, server, expect, alphabet, token=token)
+        elif grid is not None:
+            answers = _each(entries, _grids(_size(grid), alphabet, sheet))
+        elif fields is not None:
+            answer, columns = _forms(model, fields, sheet)
+            answers = _each(entries, answer)
+        else:
+            answers = _each(entries, _numbers(model, expect, alphabet, sheet))
+        failed = _print(answers, columns, as_json=as_json, as_csv=as_csv)
     if show is not None and sheet.drawn:
         from inkdigit.files import write_atomic
         from inkdigit.report import readings
@@ -96,20 +98,50 @@ def read(
         raise typer.Exit(PictureError.exit_code)
 
 
-def _print(entries: list[Entry], answer: Answer, columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
-    """Print the answer to each picture; whether one of them could not be read."""
+def _check(
+    model: str, expect: str | None, alphabet: str | None, grid: str | None, fields: Path | None, *, as_csv: bool
+) -> None:
+    """Raise UsageError for what does not go together."""
+    if grid is not None and (expect is not None or as_csv or fields is not None):
+        raise UsageError("--grid excludes --expect, --fields and --csv")
+    if grid is not None and model != "default":
+        raise UsageError("The cells of a grid are read by the default model", expected="no --model with --grid")
+    if fields is not None and (expect is not None or alphabet is not None):
+        raise UsageError(
+            "--fields excludes --expect and --alphabet",
+            hint="The file may have expect and alphabet for each field.",
+        )
+
+
+def _each(entries: list[Entry], answer: Answer) -> Iterator[Found]:
+    """The answer to each picture, or its error."""
+    for file, source in entries:
+        try:
+            if isinstance(source, PictureError):
+                raise source
+            yield {"file": str(file), **answer(source)}
+        except PictureError as exc:
+            yield {"file": str(file), **exc.to_json()}
+
+
+def _from_server(
+    entries: list[Entry], server: str, expect: str | None, alphabet: str | None, *, token: str | None
+) -> Iterator[Found]:
+    """What a server answers to the pictures."""
+    from inkdigit.client import ask_readings
+
+    answers = ask_readings(server, [source for _, source in entries], expect=expect, alphabet=alphabet, token=token)
+    return ({**answer, "file": str(file)} for (file, _), answer in zip(entries, answers, strict=True))
+
+
+def _print(answers: Iterator[Found], columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
+    """Print the answers; whether a picture could not be read."""
     failed = False
-    with talk.interruptible():
-        if as_csv:
-            talk.say(csv_line(columns))
-        for file, source in entries:
-            try:
-                if isinstance(source, PictureError):
-                    raise source
-                found = {"file": str(file), **answer(source)}
-            except PictureError as exc:
-                found, failed = {"file": str(file), **exc.to_json()}, True
-            talk.say(_line(found, columns, as_json=as_json, as_csv=as_csv))
+    if as_csv:
+        talk.say(csv_line(columns))
+    for found in answers:
+        failed |= "error" in found
+        talk.say(_line(found, columns, as_json=as_json, as_csv=as_csv))
     return failed
 
 
@@ -146,7 +178,7 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, sheet: _Sheet
     reader = Reader.load(model)
     pattern = reader.pattern(expect, alphabet)  # an error in it comes before any picture
 
-    def answer(file: Path | bytes) -> dict[str, Any]:
+    def answer(file: Path | bytes) -> Found:
         gray, size = decode_page(file)
         reading = reader.read_gray(gray, pattern)
 
@@ -161,7 +193,7 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, sheet: _Sheet
     return answer
 
 
-def _grids(size: tuple[int, int], sheet: _Sheet) -> Answer:
+def _grids(size: tuple[int, int], alphabet: str | None, sheet: _Sheet) -> Answer:
     """What reads the cells of one file; it adds to the sheet."""
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode_page
@@ -170,9 +202,9 @@ def _grids(size: tuple[int, int], sheet: _Sheet) -> Answer:
 
     recognizer, reader = Recognizer.load(), Reader.load()
 
-    def answer(file: Path | bytes) -> dict[str, Any]:
+    def answer(file: Path | bytes) -> Found:
         gray = decode_page(file)[0]
-        found = read_grid(gray, *size, model=recognizer, reader=reader)
+        found = read_grid(gray, *size, model=recognizer, reader=reader, alphabet=alphabet)
 
         def draw() -> Image:
             from inkdigit.report.readings import table
@@ -193,7 +225,7 @@ def _forms(model: str, path: Path, sheet: _Sheet) -> tuple[Answer, Columns]:
 
     form = Form.load(path, Reader.load(model))
 
-    def answer(file: Path | bytes) -> dict[str, Any]:
+    def answer(file: Path | bytes) -> Found:
         page = form.page(decode_page(file)[0])
         readings = form.read_page(page)
 
@@ -210,7 +242,7 @@ def _forms(model: str, path: Path, sheet: _Sheet) -> tuple[Answer, Columns]:
     return answer, ("file", *(field.name for field in form.fields), "error")
 
 
-def _line(found: dict[str, Any], columns: Columns, *, as_json: bool, as_csv: bool) -> str:
+def _line(found: Found, columns: Columns, *, as_json: bool, as_csv: bool) -> str:
     """One answer as text, JSON or CSV."""
     if as_json:
         return json.dumps(found, ensure_ascii=False)
@@ -229,7 +261,7 @@ def _line(found: dict[str, Any], columns: Columns, *, as_json: bool, as_csv: boo
     return f"{file}  {_said(found)}"
 
 
-def _said(found: dict[str, Any]) -> str:
+def _said(found: Found) -> str:
     """One reading as text."""
     if found["reason"]:
         guesses = " ".join(number["text"] for number in found["numbers"] if number["text"])

@@ -33,6 +33,13 @@ def look(cells: Sequence[Gray]) -> Floats:
     return np.asarray(_session().run(None, {"cells": np.stack(seen)})[0], np.float32)
 
 
+def within(cell: Gray, border: float) -> Gray:
+    """A cell (h, w) without a share of it on each side."""
+    h, w = cell.shape
+    y, x = int(border * h), int(border * w)
+    return np.ascontiguousarray(cell[y : h - y, x : w - x])
+
+
 @cache
 def _session() -> ort.InferenceSession:
     import onnxruntime as ort

@@ -9,7 +9,7 @@ it is blurred.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from inkdigit.errors import PictureError
+from inkdigit.errors import PictureError, UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.picture.photo.network import RULING, look
 from inkdigit.reading import cell_network
+from inkdigit.reading.pattern import characters
 from inkdigit.reading.reader import Reader
 from inkdigit.types import DIGITS, NO_INK, OUTLIERS, Floats, Gray, Prediction
 
@@ -74,33 +75,42 @@ def read_grid(
     *,
     model: Recognizer | str | Path = "default",
     reader: Reader | str | Path = "default",
+    alphabet: str | None = None,
 ) -> Table:
     """Read the digits of a grid in a photo, such as a sudoku, with a model for single digits and a line reader.
 
+    `alphabet` are the only digits that a cell may hold, such as `1-9`.
+
     Raises:
         PictureError: the picture cannot be read, or there is no grid of so many rows and columns.
-        UsageError: there is no such model.
+        UsageError: there is no such model, or `alphabet` is not of digits.
     """
+    allowed = set(DIGITS if alphabet is None else characters(alphabet))
+    if not allowed or allowed - {*DIGITS}:
+        raise UsageError("A cell of a grid holds a digit", expected="an alphabet of digits, as 1-9", received=alphabet)
     gray = decode_page(picture)[0]
     grid = locate(gray, rows, columns)
     seen = [cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]
-    cells = iter(judge(seen, Recognizer.of(model), Reader.of(reader)))
+    cells = iter(judge(seen, Recognizer.of(model), Reader.of(reader), allowed))
     return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)), grid)
 
 
-def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader) -> list[Cell]:
-    """What each cell of a grid holds, given the picture (h, w) of each."""
+def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader, allowed: Collection[str] = DIGITS) -> list[Cell]:
+    """What each cell of a grid holds, given the picture (h, w) of each and the digits that there may be."""
     answers = model.predict([*seen])
     weights = np.array([_weight(cell) for cell in seen])
     sure = [answer.label is not None and (answer.confidence or 0) >= SURE for answer in answers]
     if not any(sure):
-        return [_alone(answer) for answer in answers]
+        return [_alone(answer, allowed) for answer in answers]
     faint = FAINT * float(np.median(weights[sure]))
     shares = cell_network.look(seen)
+    may_be = np.array([digit in allowed for digit in DIGITS])
     return [
         Cell("")
         if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
-        else _digit(_both(answer.probs, reader.digit(_within(cell, BORDER))) * share[: len(DIGITS)])
+        else _digit(
+            _both(answer.probs, reader.digit(cell_network.within(cell, BORDER))) * share[: len(DIGITS)] * may_be
+        )
         for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
     ]
 
@@ -110,9 +120,9 @@ def _both(model: Floats, reader: Floats) -> Floats:
     return np.asarray(model**OF_MODEL * reader ** (1 - OF_MODEL), np.float32)
 
 
-def _alone(answer: Prediction) -> Cell:
+def _alone(answer: Prediction, allowed: Collection[str]) -> Cell:
     """A cell as the model for single digits sees it."""
-    if answer.label is not None:
+    if answer.label is not None and answer.label in allowed:
         return Cell(answer.label, answer.confidence)
     return Cell("" if answer.reason in EMPTY else None)
 
@@ -127,16 +137,9 @@ def _digit(shares: Floats) -> Cell:
 
 def _weight(cell: Gray) -> float:
     """How much of a cell (h, w) differs from its paper, and by how much: the mean in gray levels."""
-    small = Image.fromarray(_within(cell, INSIDE)).resize((SMALL_PX, SMALL_PX), Image.Resampling.BOX)
+    small = Image.fromarray(cell_network.within(cell, INSIDE)).resize((SMALL_PX, SMALL_PX), Image.Resampling.BOX)
     levels = np.asarray(small, np.float32)
     return float(np.abs(levels - np.median(levels)).mean())
-
-
-def _within(cell: Gray, border: float) -> Gray:
-    """A cell (h, w) without a share of it on each side."""
-    h, w = cell.shape
-    y, x = int(border * h), int(border * w)
-    return np.ascontiguousarray(cell[y : h - y, x : w - x])
 
 
 def locate(gray: Gray, rows: int, columns: int) -> Grid:
