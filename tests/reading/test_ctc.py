@@ -73,6 +73,23 @@ def test_several_views_agree_on_what_is_most_probable_in_the_mean(seed, pattern)
     assert share - 1e-3 < agreed.log_prob < min(0.0, share + 0.7)  # the beams leave improbable texts out
 
 
+def test_a_witness_decides_where_the_views_do_not():
+    unsure = np.log(np.array([[0.01, 0.5, 0.49], [0.98, 0.01, 0.01]])).astype(np.float32)
+    seen: list[str] = []
+
+    def says(texts):
+        seen.extend(one.text for one in texts)
+        return np.array([0.0 if one.text == "1" else -4.0 for one in texts])
+
+    assert agree([unsure, unsure], ALPHABET).text == "0"
+    agreed = agree([unsure, unsure], ALPHABET, witness=says)
+    assert agreed.text == "1"
+    assert agreed.spans == ((0, 1),)
+    assert np.log(0.5) < agreed.log_prob < 0
+    assert {"0", "1"} <= {*seen}
+    assert agree([unsure, unsure], ALPHABET, compile_pattern("0", ALPHABET), witness=says).text == "0"
+
+
 def test_a_text_longer_than_the_line_does_not_fit():
     too_long = compile_pattern("[01]{5}", ALPHABET)
     assert decode(some_rows(0, steps=3), ALPHABET, too_long) is None

@@ -7,8 +7,8 @@ Fernández, Gomez, Schmidhuber (2006), prefix beam search after Hannun, Maas, Ju
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from math import exp, log1p
 
 import numpy as np
@@ -24,6 +24,7 @@ NEVER = -1e30  # the logarithm of nothing
 # Views of one line err together, but not always: this power of their mean makes the texts of composed lines that
 # trained nothing most likely (of 0.5 to 1.5).
 SHARPNESS = 1.2
+FEW_TEXTS, TRUST = 8, 0.3  # how many texts a witness sees, and the weight of what it says
 # A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
 STROKE, STROKE_PRIOR = "/", 0.05
 DATE = re.compile(r"\d{1,2}/\d{1,2}/(\d{2}|\d{4})")
@@ -42,6 +43,9 @@ class Decoded:
     sure: tuple[float, ...]  # of each character: its probability among all characters where it is most probable
 
 
+Witness = Callable[[Sequence[Decoded]], Rows]  # texts → how probable each is, (n,), logarithms
+
+
 def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> Decoded | None:
     """The most probable text; with a pattern, of those that fit it; None if none of them is short enough."""
     rows = log_probs.astype(np.float64)
@@ -56,11 +60,13 @@ def decode(log_probs: Floats, alphabet: str, pattern: Pattern | None = None) -> 
     return align(rows, text, log_prob, alphabet)
 
 
-def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None) -> Decoded | None:
+def agree(
+    views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None, *, witness: Witness | None = None
+) -> Decoded | None:
     """As `decode`, of several views of one line: the text that all of them together find most probable.
 
     A text is as probable as a power of the geometric mean over the views says, among all texts that may be in one of
-    them.
+    them. Of the most probable ones a `witness`, which has not seen the views, tells how probable it finds each.
     """
     rows = [view.astype(np.float64) for view in views]
     allowed = {text for each in rows for text, _ in _beams(each, alphabet, pattern, beam=FEWER)}
@@ -70,8 +76,12 @@ def agree(views: Sequence[Floats], alphabet: str, pattern: Pattern | None = None
     texts = sorted(allowed | {text for each in unlimited for text, _ in _beams(each, alphabet, None, beam=FEWER)})
     mean = probabilities(_of_one_length(rows), texts, alphabet).mean(axis=0)
     known = SHARPNESS * (mean + [_prior(text) for text in texts])
-    best = max(range(len(texts)), key=lambda i: (texts[i] in allowed, known[i]))
-    return align(rows[0], texts[best], float(known[best] - np.logaddexp.reduce(known)), alphabet)
+    order = sorted(range(len(texts)), key=lambda i: -known[i])
+    order = sorted({*order[:FEW_TEXTS], *[i for i in order if texts[i] in allowed][:FEW_TEXTS]})
+    aligned = [align(rows[0], texts[i], known[i], alphabet) for i in order]
+    said = known[order] + (0 if witness is None else TRUST * witness(aligned))
+    best = max(range(len(order)), key=lambda i: (aligned[i].text in allowed, said[i]))
+    return replace(aligned[best], log_prob=float(said[best] - np.logaddexp.reduce(said)))
 
 
 def _of_one_length(views: Sequence[Rows]) -> Rows:

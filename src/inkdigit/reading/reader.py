@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from inkdigit.model.recognizer import is_of_package
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.decode import Picture, Pictures, decode_page, split_pictures
-from inkdigit.reading import ctc
+from inkdigit.reading import ctc, witness
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
 from inkdigit.reading.view import leaning, view
@@ -155,7 +155,8 @@ class Reader:
         log_probs = self.log_probs(seen[None])
         decoded = ctc.decode(log_probs[0], self.alphabet, pattern)
         if (decoded is None or decoded.log_prob < np.log(SURE)) and seen.shape[2] <= AGAIN_PX:
-            decoded = ctc.agree([*log_probs, *self.log_probs(leaning(seen))], self.alphabet, pattern)
+            views = [*log_probs, *self.log_probs(leaning(seen))]
+            decoded = ctc.agree(views, self.alphabet, pattern, witness=partial(witness.judge, seen[1]))
         return decoded, log_probs.shape[1]
 
     def _reason(self, line: Found, text: str, confidence: float, *, expected: bool) -> str | None:

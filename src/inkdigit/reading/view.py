@@ -17,6 +17,7 @@ from inkdigit.types import Floats, Gray
 
 VERSION = 2  # rises when the view of a line changes
 HEIGHT_PX = 48
+STRIDE_PX = 4  # of a step of the reader along the line
 LEANS = (-0.35, -0.2, 0.2, 0.35)  # of the views in which a line is read again: as far to the right a height lower
 EXTREME = 2.0  # percent of the pixels that are darker, or lighter, than the range of gray levels that is kept
 MIN_SPAN = 12  # gray levels: less contrast is noise

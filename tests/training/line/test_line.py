@@ -11,11 +11,12 @@ from inkdigit.model.provenance import Provenance
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.reader import Reader
+from inkdigit.reading.view import STRIDE_PX
 from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.line import net as line_net
 from inkdigit.training.line import pools, train
 from inkdigit.training.line.export import export
-from inkdigit.training.line.net import STRIDE_PX, LineNet
+from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.start import net_of
 from inkdigit.types import Part
 

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 
 from inkdigit.reading.view import HEIGHT_PX
 
-STRIDE_PX = 4  # of a step along the line
 WIDTHS = (24, 40, 64, 96, 144)  # channels at each height, and along the line
 DILATIONS = (1, 2, 4, 1, 2)  # of the convolutions along the line: a step sees 60 others, four characters on each side
-DEEPER = {5: 1, 7: 2}  # after these layers, where a digit is 6 and 3 high, so many more with a shortcut
+DEEPER = {3: 1, 5: 1, 7: 2}  # after these layers, where a digit is 12, 6 and 3 high, so many more with a shortcut
 
 
 class _Block(nn.Sequential):
@@ -75,7 +74,7 @@ class LineNet(nn.Module):
             *(_along(e, dilation) for dilation in DILATIONS),
             nn.Dropout(dropout),
         )
-        sizes = {5: c, 7: d}
+        sizes = {3: b, 5: c, 7: d}
         self.deeper = nn.ModuleDict(
             {
                 str(at): nn.Sequential(*(_Shortcut(_Block(sizes[at], sizes[at])) for _ in range(count)))

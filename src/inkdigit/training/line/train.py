@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from inkdigit.reading.view import STRIDE_PX
 from inkdigit.runs import LINE_CHECKPOINT, LINE_LOSSES
 from inkdigit.synth import lines
-from inkdigit.training.line.net import STRIDE_PX, LineNet
+from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.pools import Pool
 from inkdigit.training.network import steps as stepping
 from inkdigit.training.network.muon import Muon

@@ -1,0 +1,75 @@
+"""A second witness of what a line says: a model for single digits, which sees each digit alone.
+
+In: the ink of a line as the reader sees it, uint8 (48, w), and texts with the places of their characters. Out: for each
+text the sum of the log probabilities of its digits. The line reader knows what is beside a digit, and this model knows
+its form better: they err on different lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from itertools import chain, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inkdigit.model.recognizer import Recognizer
+from inkdigit.picture.prepare import prepare
+from inkdigit.reading.ctc import Decoded
+from inkdigit.reading.view import STRIDE_PX
+from inkdigit.types import DIGITS, Gray
+
+MODEL = "fast"  # the bundled one; the others take longer, and the texts are not better
+REACH_PX = 24  # how far the first and the last digit may be from their steps
+FAINT = 40  # gray levels: less ink is none
+AROUND_PX = 6  # nothing, on each side of a digit
+LEAST = 1e-4  # of a probability: a digit may be cut badly
+
+Place = tuple[int, int]  # the columns of a digit: from, to
+
+
+def judge(ink: Gray, texts: Sequence[Decoded]) -> NDArray[np.float64]:
+    """How probable the digits of each text are, one by one: (n,), logarithms."""
+    places = [_places(text, ink.shape[1]) for text in texts]
+    cuts = {place: i for i, place in enumerate(dict.fromkeys(chain(*places)))}
+    images = np.stack([_cut(ink, place) for place in cuts])
+    probs = _model().probs_as_prepared(images)
+    probs[~images.any(axis=(1, 2))] = 1 / len(DIGITS)
+    known = np.log(np.maximum(probs, LEAST))
+    return np.array(
+        [
+            sum(known[cuts[place], int(digit)] for digit, place in zip(_digits(text), of_text, strict=True))
+            for text, of_text in zip(texts, places, strict=True)
+        ]
+    )
+
+
+def _digits(text: Decoded) -> list[str]:
+    return [character for character in text.text if character in DIGITS]
+
+
+def _places(text: Decoded, width: int) -> list[Place]:
+    """The columns of each digit: to the middle between its steps and those of the characters beside it."""
+    if not text.spans:
+        return []
+    first, last = (STRIDE_PX * step for step in (text.spans[0][0], text.spans[-1][1]))
+    between = [STRIDE_PX * (end + begin) // 2 for (_, end), (begin, _) in pairwise(text.spans)]
+    borders = [max(0, first - REACH_PX), *between, min(width, last + REACH_PX)]
+    return [
+        (left, max(right, left + STRIDE_PX))
+        for character, (left, right) in zip(text.text, pairwise(borders), strict=True)
+        if character in DIGITS
+    ]
+
+
+def _cut(ink: Gray, place: Place) -> Gray:
+    """A digit (28, 28) as the model sees it."""
+    cut = ink[:, slice(*place)]
+    return prepare(np.pad(np.where(cut < FAINT, np.uint8(0), cut), AROUND_PX), "ink")
+
+
+@cache
+def _model() -> Recognizer:
+    """The model, loaded for the first line of which the reader is not sure."""
+    return Recognizer.load(MODEL)
