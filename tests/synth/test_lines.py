@@ -44,12 +44,15 @@ def test_texts_are_numbers_of_every_kind_in_the_alphabet():
 
 
 def test_a_line_shows_what_it_says_and_longer_texts_are_wider(hands, bank):
+    wider = []
     for seed in range(12):
         line = lines.compose(hands, bank, np.random.default_rng(seed), text="2048")
         assert line.text == "2048"
         assert line.gray.shape == line.truth.shape
         assert line.truth.max() > 100
-        assert line.gray.shape[1] > 1.1 * line.gray.shape[0]
+        longer = lines.compose(hands, bank, np.random.default_rng(seed), text="20482048")
+        wider.append(longer.gray.shape[1] / longer.gray.shape[0] / (line.gray.shape[1] / line.gray.shape[0]))
+    assert np.median(wider) > 1.4
 
 
 def test_some_lines_are_words_and_have_no_text(hands, bank, monkeypatch):
@@ -99,3 +102,15 @@ def test_half_of_the_lines_are_scanned(hands, bank, monkeypatch):
     for seed in range(30):
         lines.compose(hands, bank, np.random.default_rng(seed), text="17")
     assert {"scanned", "scene"} == set(finished)
+
+
+def test_a_dash_at_the_end_of_an_amount_may_rise(monkeypatch):
+    ink = pens.number_sign("−", np.random.default_rng(0), thickness=0.1)
+    monkeypatch.setattr(lines, "FLOURISH_SHARE", 1.0)
+    for seed in range(10):
+        flat, rising = (
+            lines._dash(ink, 100.0, 0.1, np.random.default_rng(seed), is_end=is_end) for is_end in (False, True)
+        )
+        assert flat[2] >= 25.0
+        assert 15.0 <= rising[1] <= 45.0
+        assert rising[2] == pytest.approx(rising[1] * lines.scene.aspect(rising[0]))

@@ -47,6 +47,14 @@ SIGNS = {
     "÷": (0.5, 0.55),
 }
 DOUBLE_DASH = "4,36 96,34 | 4,64 96,66"
+FLOURISHES = (  # dashes at the end of an amount
+    "0,70 100,30",  # rises
+    "0,90 80,10",  # steep
+    "0,80 90,20 | 20,104 110,46",  # two that rise
+    "0,60 20,20 50,50 80,80 104,30",  # a wave
+    "0,40 70,40 100,70 60,90",  # a hook
+)
+FLOURISH_SHARE = 0.2  # of dashes at the end of a number by hand
 # Gaps between characters, in shares of a digit's height: overlapping, near, usual, wide.
 GAPS = ((-0.22, 0.0), (-0.02, 0.1), (0.08, 0.35), (0.35, 1.6))
 GAP_SHARES = (0.25, 0.35, 0.3, 0.1)
@@ -267,16 +275,15 @@ def _number(text: str, hands: Hands, height: float, rng: np.random.Generator) ->
             x += height * float(rng.uniform(0.45, 1.2))
             continue
         is_digit = sign in DIGITS
-        ink = hand.draw(sign) if is_digit else _sign(sign, thickness, rng)
+        name = "−" if sign == "-" else sign
+        ink = hand.draw(sign) if is_digit else pens.number_sign(name, rng, thickness=thickness)
         tall, middle = (1.0, 0.5) if is_digit else SIGNS[sign]
         scale = height * float(np.exp(shrink * i / max(1, len(text) - 1) + rng.normal(0, spread)))
         small = zeros if sign == "0" and i >= tail else 1.0
         tall, middle = tall * scale * small, 1 - (1 - middle) * small
         wide = max(1.5, tall * scene.aspect(ink) * stretch)
         if sign == "-":
-            wide, tall = height * log_uniform(0.25, 1.5, rng), height * float(rng.uniform(0.06, 0.14))
-            if scene.aspect(ink) < 4:  # two strokes
-                tall *= 3
+            ink, tall, wide = _dash(ink, height, thickness, rng, is_end=not hand.is_print and i == len(text) - 1)
         room = (min(gap, 0.1) if small < 1 else gap) + float(rng.normal(0, spread))
         room = max(room, -0.45 * wide / height) * height
         y = height + (middle - 1) * scale - tall / 2 + rise * x + float(rng.normal(0, spread)) * height
@@ -364,11 +371,19 @@ def _word(bank: Bank, height: float, rng: np.random.Generator) -> list[tuple[Ink
     return placed
 
 
-def _sign(sign: str, thickness: float, rng: np.random.Generator) -> Ink:
-    """A sign between digits; a dash may be two strokes, as on cheques."""
-    if sign == "-" and rng.random() < 0.12:
-        return Ink(tight(drawn.glyph(DOUBLE_DASH, rng=rng, size_px=pens.BANK_PX, thickness=thickness)))
-    return pens.number_sign("−" if sign == "-" else sign, rng, thickness=thickness)
+def _dash(
+    ink: Ink, height: float, thickness: float, rng: np.random.Generator, *, is_end: bool
+) -> tuple[Ink, float, float]:
+    """A dash, how high and how wide it is: `ink`, or two strokes, as on cheques, or at the end one that rises."""
+    wide, tall = height * log_uniform(0.25, 1.5, rng), height * float(rng.uniform(0.06, 0.14))
+    if is_end and rng.random() < FLOURISH_SHARE:
+        text, tall, wide = FLOURISHES[rng.integers(len(FLOURISHES))], height * float(rng.uniform(0.15, 0.45)), 0.0
+    elif rng.random() < 0.12:
+        text, tall = DOUBLE_DASH, 3 * tall
+    else:
+        return ink, tall, wide
+    ink = Ink(tight(drawn.glyph(text, rng=rng, size_px=pens.BANK_PX, thickness=thickness)))
+    return ink, tall, wide or tall * scene.aspect(ink)
 
 
 def _others(sheet: Sheet, bank: Bank, pen: Pen, height: float, rng: np.random.Generator) -> None:
