@@ -55,6 +55,7 @@ SETS = {  # part → set
     "overlapping": sets.OVERLAPPING,
 }
 WITH_SIGNS = (sets.PHOTOS, sets.CASES)  # their labels have every character that is written; ORAND's have digits only
+WAYS = ("as_written", "ruled")  # without the rules of a sudoku, and with them
 FOLDERS = {"sudoku-printed": "images", "sudoku-mixed": "mixed"}  # part → folder of sudokus
 QUICK_PICTURES, QUICK_PUZZLES = 8, 2
 RUNS, QUICK_RUNS, WARM_UPS = 30, 3, 2
@@ -138,8 +139,8 @@ def of_sudokus(folder: str, *, quick: bool) -> Figures:
     upright = [file for file in files if not (folder == "images" and file.stem in LYING)]
     if quick:
         upright = upright[:QUICK_PUZZLES]
-    counts: Counter[str] = Counter()
-    missed = []
+    counts = {way: Counter[str]() for way in WAYS}
+    missed, ruled = [], 0
     for file in upright:
         truth = [str(label) if label else "" for label in truth_of(file).ravel().tolist()]
         try:
@@ -147,25 +148,35 @@ def of_sudokus(folder: str, *, quick: bool) -> Figures:
         except PictureError:
             missed.append(file.stem)
             continue
-        seen = [cell for row in table.rows for cell in row]
-        right = sum(cell == true for cell, true in zip(seen, truth, strict=True))
-        refused = seen.count(None)
-        counts.update(found=1, puzzles=int(right == len(truth)), right=right, refused=refused)
-        counts.update(wrong=len(truth) - right - refused, cells=len(truth))
+        ruled += table.sudoku
+        for way, rows in zip(WAYS, (table.as_written, table.rows), strict=True):
+            seen = [cell for row in rows for cell in row]
+            right = sum(cell == true for cell, true in zip(seen, truth, strict=True))
+            refused = seen.count(None)
+            counts[way].update(puzzles=int(right == len(truth)), right=right, refused=refused)
+            counts[way].update(wrong=len(truth) - right - refused)
     n = len(upright)
     return {
         "folder": folder,
         "n": n,
         "lying": len(files) - n if not quick else 0,
-        "found": counts["found"],
+        "found": n - len(missed),
         "not_found": missed,
-        "puzzles_right": counts["puzzles"],
-        "puzzles_right_ci95": list(wilson(counts["puzzles"], n)),
+        "taken_for_sudokus": ruled,
         "cells": n * ROWS * ROWS,
-        "cells_right": counts["right"],
-        "cells_right_ci95": list(wilson(counts["right"], n * ROWS * ROWS)),
-        "cells_wrong": counts["wrong"],
-        "cells_refused": counts["refused"],
+        **{way: _of_cells(count, n) for way, count in counts.items()},
+    }
+
+
+def _of_cells(count: Counter[str], n: int) -> Figures:
+    """What was read of the cells of `n` puzzles."""
+    return {
+        "puzzles_right": count["puzzles"],
+        "puzzles_right_ci95": list(wilson(count["puzzles"], n)),
+        "cells_right": count["right"],
+        "cells_right_ci95": list(wilson(count["right"], n * ROWS * ROWS)),
+        "cells_wrong": count["wrong"],
+        "cells_refused": count["refused"],
     }
 
 

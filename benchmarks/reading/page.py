@@ -103,15 +103,16 @@ def grids(parts: Parts) -> dict[str, Any] | None:
     header = ["sudokus", "photos", "grid found", "whole puzzles right", "cells right", "cells wrong", "cells refused"]
     rows = [
         row(
-            WHAT[part],
+            f"{WHAT[part]}{how}",
             one["n"],
             one["found"],
-            f"{one['puzzles_right']}: {interval(one['puzzles_right'] / one['n'], one['puzzles_right_ci95'])}",
-            interval(one["cells_right"] / one["cells"], one["cells_right_ci95"]),
-            one["cells_wrong"],
-            one["cells_refused"],
+            f"{of['puzzles_right']}: {interval(of['puzzles_right'] / one['n'], of['puzzles_right_ci95'])}",
+            interval(of["cells_right"] / one["cells"], of["cells_right_ci95"]),
+            of["cells_wrong"],
+            of["cells_refused"],
         )
         for part, one in known.items()
+        for of, how in ((one["ruled"], ""), (one["as_written"], "; `--as-written`"))
     ]
     return {"table": table(header, rows), "lying": sum(one["lying"] for one in known.values())}
 

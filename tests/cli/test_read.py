@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageColor
 
+from inkdigit.reading import cells
 from inkdigit.reading.cells import read_grid
 from inkdigit.report import readings
 
@@ -113,6 +114,28 @@ def test_fields_are_values_by_name(inkdigit, picture, tmp_path):
     assert (row["file"], row["code"], row["error"]) == (str(picture), "20417", "")
 
 
+def test_what_the_rules_of_a_sudoku_changed_is_told(inkdigit, monkeypatch):
+    """The second digit of the first row looks more like the first one."""
+    sudoku, judge = EXAMPLES / "sudoku.jpg", cells.judge
+    right = inkdigit("read", sudoku, "--grid", "9x9").out.splitlines()
+
+    def unsure(*given):
+        judged = judge(*given)
+        one, other = [i for i, cell in enumerate(judged[:9]) if not isinstance(cell, cells.Cell)][:2]
+        digit = int(judged[other].argmax())
+        judged[other] = np.full(10, 1e-6, np.float32)
+        judged[other][[int(judged[one].argmax()), digit]] = 0.9, 0.1
+        return judged
+
+    monkeypatch.setattr(cells, "judge", unsure)
+    ruled = inkdigit("read", sudoku, "--grid", "9x9").out.splitlines()
+    assert ruled == [f"{right[0]}  the rules of a sudoku changed 1 digit", *right[1:]]
+    first = right[1].split()[0]
+    assert inkdigit("read", sudoku, "--grid", "9x9", "--as-written").out.splitlines()[1].split().count(first) == 2
+    answer = json.loads(inkdigit("read", sudoku, "--grid", "9x9", "--json").out)
+    assert (answer["sudoku"], answer["changed"]) == (True, [{"row": 0, "column": 1, "without": first}])
+
+
 def test_a_grid_that_is_not_there_is_an_error_of_the_picture(inkdigit, picture):
     output = inkdigit("read", picture, "--grid", "9x9")
     assert output.code == 3
@@ -127,6 +150,7 @@ def test_a_grid_that_is_not_there_is_an_error_of_the_picture(inkdigit, picture):
         (["--grid", "nine"], "ROWSxCOLUMNS"),
         (["--grid", "1x9"], "ROWSxCOLUMNS"),
         (["--grid", "9x9", "--expect", "[0-9]"], "--grid excludes"),
+        (["--as-written"], "--as-written is for the cells of a grid"),
         (["--grid", "9x9", "--alphabet", "0-9.,"], "A cell of a grid holds a digit"),
         (["--fields", "f.toml", "--expect", "1"], "--fields excludes"),
         (["--fields", "missing.toml"], "cannot be read"),

@@ -49,6 +49,9 @@ def read(
     grid: Annotated[
         str | None, typer.Option(metavar="ROWSxCOLUMNS", help="Read the cells of a grid, as 9x9 for a sudoku.")
     ] = None,
+    as_written: Annotated[
+        bool, typer.Option("--as-written", help="With --grid: leave the rules of a sudoku out.")
+    ] = False,
     fields: Annotated[
         Path | None, typer.Option(metavar="FIELDS.toml", help="Read the named boxes of a form, one value each.")
     ] = None,
@@ -68,7 +71,7 @@ def read(
     """
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
-    _check(model, expect, alphabet, grid, fields, as_csv=as_csv)
+    _check(model, expect, alphabet, grid, fields, as_csv=as_csv, as_written=as_written)
     if server is not None and (model != "default" or grid is not None or fields is not None or show is not None):
         raise UsageError("--server excludes --model, --grid, --fields and --show", hint="The server has one reader.")
     sheet, columns = _Sheet(show is not None), CSV_COLUMNS
@@ -79,7 +82,7 @@ def read(
         if server is not None:
             answers = _from_server(entries, server, expect, alphabet, token=token)
         elif grid is not None:
-            answers = _each(entries, _grids(_size(grid), alphabet, sheet))
+            answers = _each(entries, _grids(_size(grid), alphabet, sheet, as_written=as_written))
         elif fields is not None:
             answer, columns = _forms(model, fields, sheet)
             answers = _each(entries, answer)
@@ -99,9 +102,18 @@ def read(
 
 
 def _check(
-    model: str, expect: str | None, alphabet: str | None, grid: str | None, fields: Path | None, *, as_csv: bool
+    model: str,
+    expect: str | None,
+    alphabet: str | None,
+    grid: str | None,
+    fields: Path | None,
+    *,
+    as_csv: bool,
+    as_written: bool,
 ) -> None:
     """Raise UsageError for what does not go together."""
+    if as_written and grid is None:
+        raise UsageError("--as-written is for the cells of a grid", expected="--grid with it")
     if grid is not None and (expect is not None or as_csv or fields is not None):
         raise UsageError("--grid excludes --expect, --fields and --csv")
     if grid is not None and model != "default":
@@ -193,7 +205,7 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, sheet: _Sheet
     return answer
 
 
-def _grids(size: tuple[int, int], alphabet: str | None, sheet: _Sheet) -> Answer:
+def _grids(size: tuple[int, int], alphabet: str | None, sheet: _Sheet, *, as_written: bool) -> Answer:
     """What reads the cells of one file; it adds to the sheet."""
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode_page
@@ -204,7 +216,7 @@ def _grids(size: tuple[int, int], alphabet: str | None, sheet: _Sheet) -> Answer
 
     def answer(file: Path | bytes) -> Found:
         gray = decode_page(file)[0]
-        found = read_grid(gray, *size, model=recognizer, reader=reader, alphabet=alphabet)
+        found = read_grid(gray, *size, model=recognizer, reader=reader, alphabet=alphabet, as_written=as_written)
 
         def draw() -> Image:
             from inkdigit.report.readings import table
@@ -255,7 +267,9 @@ def _line(found: Found, columns: Columns, *, as_json: bool, as_csv: bool) -> str
         return f"{file}  error: {found['error']}"
     if "rows" in found:
         rows = [" ".join("?" if cell is None else cell or "." for cell in row) for row in found["rows"]]
-        return "\n".join([file, *(f"  {row}" for row in rows)])
+        count = len(found["changed"])
+        ruled = f"  the rules of a sudoku changed {count} digit{'' if count == 1 else 's'}" if count else ""
+        return "\n".join([file + ruled, *(f"  {row}" for row in rows)])
     if "fields" in found:
         return "\n".join([file, *(f"  {name}  {_said(value)}" for name, value in found["fields"].items())])
     return f"{file}  {_said(found)}"

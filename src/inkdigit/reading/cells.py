@@ -22,7 +22,7 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.page.grid import Grid, find_even_grid, find_grid
 from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.picture.photo.network import RULING, look
-from inkdigit.reading import cell_network
+from inkdigit.reading import cell_network, sudoku
 from inkdigit.reading.pattern import characters
 from inkdigit.reading.reader import Reader
 from inkdigit.types import DIGITS, NO_INK, OUTLIERS, Floats, Gray, Prediction
@@ -33,7 +33,7 @@ EMPTY = (NO_INK, OUTLIERS[0])  # reasons for which a cell holds nothing, where n
 SURE = 0.98  # the confidence of a digit to which the other cells are compared
 FAINT = 0.3  # of the usual ink of a digit: less is not one
 # The share of "empty" from which a cell is: one cell in eight was empty when the network learned, here every second is.
-HOLLOW = 0.12
+HOLLOW = 0.02
 LIKELY = 0.5  # the confidence from which a digit is told: below it is more likely another one
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
 SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
@@ -56,16 +56,29 @@ class Table:
 
     cells: tuple[tuple[Cell, ...], ...]
     grid: Grid
+    sudoku: bool = False  # whether the rules of a sudoku decided, too
+    changed: tuple[
+        tuple[int, int, str | None], ...
+    ] = ()  # by these rules: row and column, from 0; the digit without them
 
     @property
     def rows(self) -> list[list[str | None]]:
         """What each cell holds: a digit, "" for nothing, None where it is not known."""
         return [[cell.text for cell in row] for row in self.cells]
 
+    @property
+    def as_written(self) -> list[list[str | None]]:
+        """The rows as they are without the rules of a sudoku."""
+        rows = self.rows
+        for row, column, digit in self.changed:
+            rows[row][column] = digit
+        return rows
+
     def to_json(self) -> dict[str, Any]:
-        """The rows, and how sure each digit is."""
+        """The rows, how sure each digit is, and what the rules of a sudoku changed."""
         sure = [[None if cell.confidence is None else round(cell.confidence, 6) for cell in row] for row in self.cells]
-        return {"rows": self.rows, "confidences": sure}
+        changed = [{"row": row, "column": column, "without": digit} for row, column, digit in self.changed]
+        return {"rows": self.rows, "confidences": sure, "sudoku": self.sudoku, "changed": changed}
 
 
 def read_grid(
@@ -76,10 +89,12 @@ def read_grid(
     model: Recognizer | str | Path = "default",
     reader: Reader | str | Path = "default",
     alphabet: str | None = None,
+    as_written: bool = False,
 ) -> Table:
     """Read the digits of a grid in a photo, such as a sudoku, with a model for single digits and a line reader.
 
-    `alphabet` are the only digits that a cell may hold, such as `1-9`.
+    A grid of 9 rows and columns that is more likely a sudoku than not is read as one: where a digit is not clear, the
+    rules decide, too. `as_written` leaves them out. `alphabet` are the only digits that a cell may hold, such as `1-9`.
 
     Raises:
         PictureError: the picture cannot be read, or there is no grid of so many rows and columns.
@@ -91,12 +106,28 @@ def read_grid(
     gray = decode_page(picture)[0]
     grid = locate(gray, rows, columns)
     seen = [cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]
-    cells = iter(judge(seen, Recognizer.of(model), Reader.of(reader), allowed))
-    return Table(tuple(tuple(next(cells) for _ in range(columns)) for _ in range(rows)), grid)
+    judged = judge(seen, Recognizer.of(model), Reader.of(reader), allowed)
+    may_be = not as_written and rows == columns == sudoku.SIDE
+    ruled = sudoku.digits([None if isinstance(one, Cell) else one for one in judged]) if may_be else None
+    cells, changed = [], []
+    for i, one in enumerate(judged):
+        cell = one if isinstance(one, Cell) else _digit(one)
+        if ruled is not None and not isinstance(one, Cell):
+            alone, cell = cell, _digit(sudoku.left_by(ruled, i, one))
+            if alone.text != cell.text:
+                changed.append((*divmod(i, columns), alone.text))
+        cells.append(cell)
+    of_rows = tuple(tuple(cells[i : i + columns]) for i in range(0, len(cells), columns))
+    return Table(of_rows, grid, ruled is not None, tuple(changed))
 
 
-def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader, allowed: Collection[str] = DIGITS) -> list[Cell]:
-    """What each cell of a grid holds, given the picture (h, w) of each and the digits that there may be."""
+def judge(
+    seen: Sequence[Gray], model: Recognizer, reader: Reader, allowed: Collection[str] = DIGITS
+) -> list[Cell | Floats]:
+    """What each cell of a grid holds, given the picture (h, w) of each and the digits that there may be.
+
+    A `Cell` where that is known, else how probable each digit is, (10,); the shares of a cell need not sum to one.
+    """
     answers = model.predict([*seen])
     weights = np.array([_weight(cell) for cell in seen])
     sure = [answer.label is not None and (answer.confidence or 0) >= SURE for answer in answers]
@@ -108,9 +139,8 @@ def judge(seen: Sequence[Gray], model: Recognizer, reader: Reader, allowed: Coll
     return [
         Cell("")
         if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
-        else _digit(
-            _both(answer.probs, reader.digit(cell_network.within(cell, BORDER))) * share[: len(DIGITS)] * may_be
-        )
+        else may_be
+        * (LEAST + _both(answer.probs, reader.digit(cell_network.within(cell, BORDER))) * share[: len(DIGITS)])
         for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
     ]
 
@@ -129,7 +159,6 @@ def _alone(answer: Prediction, allowed: Collection[str]) -> Cell:
 
 def _digit(shares: Floats) -> Cell:
     """The digit that all networks together find most probable; `shares` (10,) need not sum to one."""
-    shares = shares + LEAST
     best = int(shares.argmax())
     confidence = float(shares[best] / shares.sum())
     return Cell(DIGITS[best], confidence) if confidence >= LIKELY else Cell(None)

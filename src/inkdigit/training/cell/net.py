@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from inkdigit.types import DIGITS
 
 OUTPUTS = len(DIGITS) + 1
-WIDTHS = (24, 48, 96)  # channels at each size: 32, 16 and 8 pixels
+WIDTHS = (32, 64, 128)  # channels at each size: 32, 16 and 8 pixels
 MIN_SIGMA = 3.0  # gray levels: less contrast is noise, and is not made larger
 
 

@@ -2,7 +2,8 @@
 
 In: a bank of inks and a random generator. Out: what a camera sees of each cell, uint8 (N, 1, 32, 32), and its label; 10
 is an empty cell. All steps work on a whole batch at once. The cells have the remains of their lines at their edges,
-shade, what shines through the paper, specks and stains; they are out of focus, of few pixels and noisy.
+shade, what shines through the paper, specks and stains; they are out of focus, of few pixels and noisy. Half of them
+are calm: sharp, and with hardly any noise, so that what is learned is the forms of digits.
 """
 
 from __future__ import annotations
@@ -17,19 +18,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from inkdigit.picture.prepare import tight
-from inkdigit.reading.cell_network import EMPTY, SIDE_PX
+from inkdigit.reading.cell_network import BORDER, EMPTY, SIDE_PX
 from inkdigit.synth import printed, writers
 from inkdigit.types import Gray, Part
 
 INK_PX = 64  # the side of an ink in the bank
-CANVAS_PX = 96  # the side with which cells are drawn
+CANVAS_PX = 64  # the side with which cells are drawn
 EMPTY_SHARE = 0.12
 PRINT_SHARE = 0.3  # of the digits
-PHOTO_PX = (11, 56)  # of a cell in its photo
+CALM_SHARE = 0.5  # of the cells
+PHOTO_PX = (11, 48)  # of what is seen of a cell, in its photo
 SHRUNK = (0.28, 0.8)  # the height of a digit, in shares of the cell's
-BLUR = (0.15, 2.6)  # the standard deviation, in pixels of 32 a side: 2.6 is what a reader with sharp eyes still reads
+# The standard deviation, in pixels of 32 a side: 3.1 is what a reader with sharp eyes still reads.
+BLUR, CALM_BLUR = (0.18, 3.1), (0.18, 1.2)
 CONTRAST = (0.1, 0.95)  # of ink, in shares of the paper's brightness
-NOISE = (0.01, 0.3)  # the standard deviation, in shares of the contrast
+NOISE, CALM_NOISE = (0.01, 0.3), (0.01, 0.06)  # the standard deviation, in shares of the contrast
+SHIFT = 0.2  # of a digit off the middle; 1 is the edge
+BENT = 0.06  # how far a place of an ink moves: the standard deviation, where 1 is half of its side
 REACH = 8  # of a blur, in pixels
 
 Range = tuple[float, float]
@@ -92,7 +97,7 @@ def draw(bank: Bank, count: int, generator: torch.Generator) -> tuple[Tensor, Te
     labels = torch.where(empty, EMPTY, labels)
     paper = uniform(0.3, 1) * (1 + uniform(-0.2, 0.2) * _ACROSS + uniform(-0.2, 0.2) * _DOWN)
     strength = uniform.log(*CONTRAST)
-    digit = _placed(_weight(inks, uniform), uniform, size=SHRUNK, shift=0.16)
+    digit = _placed(_weight(inks, uniform), uniform, size=SHRUNK, shift=SHIFT, bends=_bends(uniform))
     dark = torch.where(empty[:, None, None, None], 0.0, strength * digit)
     ghost, speck = (bank.some(count, generator)[0] for _ in range(2))
     ghosts = _placed(ghost.flip(3), uniform, size=SHRUNK, shift=0.3) * uniform(0, 0.14) * strength
@@ -119,9 +124,10 @@ class _Uniform:
         return torch.exp(self(log(low), log(high)))
 
 
-_ALONG = torch.linspace(-1, 1, CANVAS_PX)
+_SEEN = 1 - 2 * BORDER  # of a cell, whose edges are at -1 and 1
+_ALONG = torch.linspace(-_SEEN, _SEEN, CANVAS_PX)
 _ACROSS, _DOWN = _ALONG[None, None, None, :], _ALONG[None, None, :, None]
-_CENTRES = (2 * torch.arange(CANVAS_PX) + 1) / CANVAS_PX - 1  # of the pixels, as `grid_sample` counts
+_CENTRES = _SEEN * ((2 * torch.arange(CANVAS_PX) + 1) / CANVAS_PX - 1)  # of the pixels, as `grid_sample` counts
 
 
 def _weight(inks: Tensor, uniform: _Uniform) -> Tensor:
@@ -130,7 +136,7 @@ def _weight(inks: Tensor, uniform: _Uniform) -> Tensor:
     return ((soft - uniform(0.25, 0.65)) * uniform(2, 5) + 0.5).clamp(0, 1)
 
 
-def _placed(inks: Tensor, uniform: _Uniform, *, size: Range, shift: float) -> Tensor:
+def _placed(inks: Tensor, uniform: _Uniform, *, size: Range, shift: float, bends: Tensor | float = 0.0) -> Tensor:
     """Inks on canvases, of some size, turned, slanted, stretched, and up to `shift` off the middle (1 is the edge)."""
     scale, stretch = uniform(*size)[:, 0], uniform.log(0.75, 1.35)[:, 0]  # (N, 1, 1)
     turn, slant = uniform(-0.12, 0.12)[:, 0], uniform(-0.15, 0.15)[:, 0]
@@ -138,18 +144,26 @@ def _placed(inks: Tensor, uniform: _Uniform, *, size: Range, shift: float) -> Te
     cos, sin = torch.cos(turn) / scale, torch.sin(turn) / scale
     from_x = (cos * _CENTRES + (sin + slant * cos) * _CENTRES[:, None]) / stretch + x / scale
     from_y = cos * _CENTRES[:, None] - sin * _CENTRES + y / scale
-    return functional.grid_sample(inks, torch.stack([from_x, from_y], 3), mode="bilinear", align_corners=False)
+    at = torch.stack([from_x, from_y], 3) + bends
+    return functional.grid_sample(inks, at, mode="bilinear", align_corners=False)
+
+
+def _bends(uniform: _Uniform) -> Tensor:
+    """How far each place of an ink moves, smoothly: (N, 64, 64, 2)."""
+    coarse = BENT * torch.randn(uniform.count, 2, 4, 4, generator=uniform.generator)
+    fine = functional.interpolate(coarse, (CANVAS_PX, CANVAS_PX), mode="bicubic", align_corners=False)
+    return fine.permute(0, 2, 3, 1)
 
 
 def _stains(uniform: _Uniform) -> Tensor:
-    """Spots and folds without a sharp edge: their coverage (N, 1, 96, 96)."""
+    """Spots and folds without a sharp edge: their coverage (N, 1, 64, 64)."""
     coarse = torch.rand(uniform.count, 1, 5, 5, generator=uniform.generator)
     fine = functional.interpolate(coarse, (CANVAS_PX, CANVAS_PX), mode="bicubic", align_corners=False)
     return ((fine - uniform(0.5, 0.8)) * uniform(2, 6)).clamp(0, 1)
 
 
 def _lines(uniform: _Uniform) -> Tensor:
-    """What is seen of the lines at the four edges: their coverage (N, 1, 96, 96)."""
+    """What is seen of the lines at the four edges: their coverage (N, 1, 64, 64)."""
     cover = torch.zeros(uniform.count, 1, CANVAS_PX, CANVAS_PX)
     for along, across in ((_ACROSS, _DOWN), (_DOWN, _ACROSS)):
         for side in (-1, 1):
@@ -161,11 +175,13 @@ def _lines(uniform: _Uniform) -> Tensor:
 
 
 def _photo(scene: Tensor, contrast: Tensor, uniform: _Uniform, generator: torch.Generator) -> Tensor:
-    """Cells of few pixels, out of focus and noisy: brightness (N, 1, 96, 96) → uint8 (N, 1, 32, 32)."""
+    """Cells of few pixels, out of focus and noisy: brightness (N, 1, 64, 64) → uint8 (N, 1, 32, 32)."""
     side = int(torch.randint(*PHOTO_PX, (1,), generator=generator))
     seen = functional.interpolate(scene, (side, side), mode="area")
-    seen = _blurred(seen, uniform.log(*BLUR) * side / SIDE_PX)
-    seen = seen + uniform.log(*NOISE) * contrast * torch.randn(seen.shape, generator=generator)
+    is_calm = uniform(0, 1) < CALM_SHARE
+    seen = _blurred(seen, torch.where(is_calm, uniform.log(*CALM_BLUR), uniform.log(*BLUR)) * side / SIDE_PX)
+    noise = torch.where(is_calm, uniform.log(*CALM_NOISE), uniform.log(*NOISE))
+    seen = seen + noise * contrast * torch.randn(seen.shape, generator=generator)
     seen = (seen.clamp(0, 1) * 255).round()
     large = functional.interpolate(seen, (2 * SIDE_PX, 2 * SIDE_PX), mode="bicubic", align_corners=False)
     return functional.avg_pool2d(large, 2).clamp(0, 255).round().to(torch.uint8)

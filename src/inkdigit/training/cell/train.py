@@ -15,12 +15,13 @@ from inkdigit.training.cell import scenes
 from inkdigit.training.cell.net import CellNet
 from inkdigit.training.device import CPU, has_bfloat16
 from inkdigit.training.network import steps as stepping
+from inkdigit.training.network.muon import Muon
 from inkdigit.types import Log, Part, silent
 
 BATCH = 128  # cells, all of one resolution
-PEAK_RATE, WARM_SHARE = 4e-3, 0.1
-WEIGHT_DECAY = 1e-3
-PRINTS, HANDS = 12_000, 60_000  # inks
+PEAK_RATE, WARM_SHARE = 0.05, 0.1
+MOMENTUM, WEIGHT_DECAY = 0.9, 1e-3
+PRINTS, HANDS = 12_000, 90_000  # inks
 SAVE_STEPS, LOG_STEPS = 500, 100
 CHECKPOINT, LOSSES = "cell.safetensors", "log.csv"  # files of the folder
 
@@ -32,8 +33,10 @@ def train(part: Part, folder: Path, *, steps: int, seed: int, log: Log = silent)
     """
     torch.manual_seed(seed)
     net: CellNet = CellNet().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(net.parameters(), PEAK_RATE, weight_decay=WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=WARM_SHARE)
+    optimizer = Muon(net.parameters(), PEAK_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=WARM_SHARE, cycle_momentum=False
+    )
     first = stepping.resume(folder / CHECKPOINT, net, optimizer, schedule)
     bank = scenes.bank(part, prints=PRINTS, hands=HANDS, seed=seed)
     losses = stepping.Losses(folder / LOSSES, steps=steps, every=LOG_STEPS, log=log)
