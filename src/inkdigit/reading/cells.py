@@ -1,10 +1,10 @@
 """The cells of a grid: from the photo of a table or a sudoku to what each cell holds.
 
 In: gray uint8 (H, W), the rows and columns that are expected, a model for single digits and a line reader. Out: a
-`Table`. A cell holds one digit or nothing. Three networks together tell which: the model and the reader see its ink,
-and count as one witness; the cell network sees its gray levels. Each cell is seen beside the others: what has much less
-ink than a usual digit of the same grid is a speck or shows through the paper, and what has as much is a digit, even if
-it is blurred.
+`Table`. A cell holds one digit or nothing. Three networks together tell which: the model and the reader see its ink;
+the cell network, which counts most, its gray levels. Each cell is seen beside the others: what has much less ink than a
+usual digit of the same grid is a speck or shows through the paper, and what has as much is a digit, even if it is
+blurred. The digits of a sudoku keep its rules.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LIKELY = 0.5  # the confidence from which a digit is told: below it is more like
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
 SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
 BORDER = 0.05  # of a cell, on each side, that the line reader does not see
-OF_MODEL = 0.7  # the weight of the model for single digits; the rest is the line reader's, which errs more on them
+OF_MODEL, OF_READER = 0.3, 0.15  # how much the model for single digits and the line reader count, against the network
 LEAST = 1e-6  # of a probability
 
 
@@ -57,9 +57,7 @@ class Table:
     cells: tuple[tuple[Cell, ...], ...]
     grid: Grid
     sudoku: bool = False  # whether the rules of a sudoku decided, too
-    changed: tuple[
-        tuple[int, int, str | None], ...
-    ] = ()  # by these rules: row and column, from 0; the digit without them
+    changed: tuple[tuple[int, int, str | None], ...] = ()  # by them: row and column, from 0; the digit without them
 
     @property
     def rows(self) -> list[list[str | None]]:
@@ -107,18 +105,23 @@ def read_grid(
     grid = locate(gray, rows, columns)
     seen = [cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]
     judged = judge(seen, Recognizer.of(model), Reader.of(reader), allowed)
-    may_be = not as_written and rows == columns == sudoku.SIDE
-    ruled = sudoku.digits([None if isinstance(one, Cell) else one for one in judged]) if may_be else None
-    cells, changed = [], []
-    for i, one in enumerate(judged):
-        cell = one if isinstance(one, Cell) else _digit(one)
-        if ruled is not None and not isinstance(one, Cell):
-            alone, cell = cell, _digit(sudoku.left_by(ruled, i, one))
-            if alone.text != cell.text:
-                changed.append((*divmod(i, columns), alone.text))
-        cells.append(cell)
-    of_rows = tuple(tuple(cells[i : i + columns]) for i in range(0, len(cells), columns))
-    return Table(of_rows, grid, ruled is not None, tuple(changed))
+    cells = [one if isinstance(one, Cell) else _digit(one) for one in judged]
+    ruled = None if as_written or (rows, columns) != sudoku.SIZE else _by_rules(judged)
+    changed = [] if ruled is None else [i for i, cell in enumerate(cells) if cell.text != ruled[i].text]
+    return Table(
+        tuple(tuple((ruled or cells)[i : i + columns]) for i in range(0, rows * columns, columns)),
+        grid,
+        sudoku=ruled is not None,
+        changed=tuple((*divmod(i, columns), cells[i].text) for i in changed),
+    )
+
+
+def _by_rules(judged: Sequence[Cell | Floats]) -> list[Cell] | None:
+    """The cells of a sudoku when its rules are known; None if it is none."""
+    shares = sudoku.by_rules({i: one for i, one in enumerate(judged) if not isinstance(one, Cell)})
+    if shares is None:
+        return None
+    return [one if isinstance(one, Cell) else _digit(shares[i]) for i, one in enumerate(judged)]
 
 
 def judge(
@@ -139,15 +142,14 @@ def judge(
     return [
         Cell("")
         if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
-        else may_be
-        * (LEAST + _both(answer.probs, reader.digit(cell_network.within(cell, BORDER))) * share[: len(DIGITS)])
+        else may_be * _together(answer.probs, reader.digit(cell_network.within(cell, BORDER)), share[: len(DIGITS)])
         for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
     ]
 
 
-def _both(model: Floats, reader: Floats) -> Floats:
-    """What two networks together say of a digit, (10,): the weighted geometric mean of their probabilities."""
-    return np.asarray(model**OF_MODEL * reader ** (1 - OF_MODEL), np.float32)
+def _together(model: Floats, reader: Floats, cell: Floats) -> Floats:
+    """What three networks together say of a digit, (10,): a weighted product of their probabilities."""
+    return np.asarray(model**OF_MODEL * reader**OF_READER * cell + LEAST, np.float32)
 
 
 def _alone(answer: Prediction, allowed: Collection[str]) -> Cell:

@@ -1,19 +1,20 @@
 """The rules of a sudoku: each of the digits 1 to 9 is at most once in a row, in a column, and in a box of 3 × 3.
 
-In: how probable each digit is in each of the 81 cells, by rows; None is an empty cell. Out: the most probable digits
-that keep the rules, if what is written is more likely a sudoku than not. Nothing is solved: an empty cell stays empty.
+In: how probable each digit is in each cell that holds one, by its number from 0 to 80, by rows. Out: the same when the
+rules are known, if what is written is more likely a sudoku than not. Nothing is solved: an empty cell stays empty.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import inf, log
+from collections.abc import Mapping
+from math import exp, inf, log
 
 import numpy as np
 
 from inkdigit.types import Floats
 
 SIDE, BOX = 9, 3
+SIZE = SIDE, SIDE  # rows and columns
 DEAREST = 11.5  # as logarithm: a digit that is less probable than this, against the best one, is not what is written
 MAX_STEPS = 10_000  # of a search: a second
 PAIR = log(9 / 8)  # two cells, of which a rule says that they differ: so much less often do random digits keep it
@@ -21,30 +22,37 @@ PAIR = log(9 / 8)  # two cells, of which a rule says that they differ: so much l
 Options = dict[int, list[tuple[float, int]]]  # of each cell: the digits that it may hold, and what each costs
 
 
-def digits(shares: Sequence[Floats | None]) -> dict[int, int] | None:
-    """The digit of each cell that has one, in the most probable grid that keeps the rules.
+def by_rules(shares: Mapping[int, Floats]) -> dict[int, Floats] | None:
+    """How probable each digit (10,) is in each cell when the rules are known, too; None if it is no sudoku.
 
-    None if there is none, or if it is so improbable that the cells rather hold random digits: then it is no sudoku, or
-    somebody wrote what breaks the rules.
+    Of a sudoku, a cell holds a digit that the most probable grid which keeps the rules leaves; with the probability
+    that it is none, a cell holds what is seen. None if it is more probably none, or if the rules leave nothing: then
+    somebody wrote what breaks them.
     """
     options: Options = {}
-    for cell, share in enumerate(shares):
-        if share is not None:
-            costs = np.log(float(share.max()) / np.maximum(share[1:], np.finfo(np.float32).tiny)).tolist()
-            options[cell] = sorted((cost, digit) for digit, cost in enumerate(costs, 1) if cost <= DEAREST)
+    for cell, share in shares.items():
+        costs = np.log(float(share.max()) / np.maximum(share[1:], np.finfo(np.float32).tiny)).tolist()
+        options[cell] = sorted((cost, digit) for digit, cost in enumerate(costs, 1) if cost <= DEAREST)
     if not all(options.values()):
         return None
-    pairs = sum(other in options for cell in options for other in PEERS[cell]) / 2
     search = _Search()
     search.go_on(options, {}, 0.0)
-    return search.best if search.cost < PAIR * pairs else None
+    # How seldom random digits keep the rules, against how far what is seen is from keeping them.
+    odds = PAIR * sum(other in options for cell in options for other in PEERS[cell]) / 2 - search.cost
+    if odds <= 0 or search.best is None:
+        return None
+    is_one = 1 / (1 + exp(-odds))
+    return {
+        cell: is_one * _left(search.best, cell, share) + (1 - is_one) * share / share.sum()
+        for cell, share in shares.items()
+    }
 
 
-def left_by(grid: Mapping[int, int], cell: int, share: Floats) -> Floats:
-    """The shares (10,) of the digits of a cell, without 0 and those in its row, column and box."""
+def _left(grid: Mapping[int, int], cell: int, share: Floats) -> Floats:
+    """The shares (10,) of a cell without 0 and the digits in its row, column and box; they sum to one."""
     left = share.copy()
     left[[0, *(grid[other] for other in PEERS[cell] if other in grid)]] = 0
-    return left
+    return np.asarray(left / left.sum(), np.float32)
 
 
 class _Search:

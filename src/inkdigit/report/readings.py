@@ -19,6 +19,7 @@ WIDTH_PX, MAX_HEIGHT_PX = 900, 1200  # of a picture on the sheet
 GAP_PX, HEAD_PX = 16, 30
 TEXT_PX = 20
 PAPER, QUIET, SURE, REFUSED, LINE = "#ffffff", "#6b7280", "#15803d", "#b45309", "#60a5fa"
+RULED = "#1d4ed8"  # a digit that the rules of a sudoku changed
 UNKNOWN = "?"  # in a cell of which it is not known what it holds
 
 
@@ -56,11 +57,13 @@ def form(file: Path, page: Gray, fields: Mapping[str, tuple[Box, Reading]]) -> I
 
 def table(file: Path, gray: Gray, found: Table) -> Image.Image:
     """A photo with the cells of its grid, and the digit that was read in each at the cell's top left."""
-    rows = found.rows
-    shown = _Shown(file, gray, f"{len(rows)} rows, {len(rows[0])} columns")
+    rows, changed = found.rows, {(row, column) for row, column, _ in found.changed}
+    ruled = "; blue: what the rules of a sudoku changed" if changed else ""
+    shown = _Shown(file, gray, f"{len(rows)} rows, {len(rows[0])} columns{ruled}")
     for i, row in enumerate(rows):
         for j, text in enumerate(row):
-            shown.cell(found.grid.outline(i, j), UNKNOWN if text is None else text, REFUSED if text is None else SURE)
+            colour = REFUSED if text is None else RULED if (i, j) in changed else SURE
+            shown.cell(found.grid.outline(i, j), UNKNOWN if text is None else text, colour)
     return shown.image
 
 
