@@ -32,7 +32,7 @@ CELL_PX = 64  # the height to which a cell is cut
 EMPTY = (NO_INK, OUTLIERS[0])  # reasons for which a cell holds nothing, where no digit of the grid is sure
 SURE = 0.98  # the confidence of a digit to which the other cells are compared
 FAINT = 0.3  # of the usual ink of a digit: less is not one
-# The share of "empty" from which a cell is: one cell in eight was empty when the network learned, here every second is.
+# The share of "empty" from which a cell is: a digit hardly ever has it, and of an empty cell the network may be unsure.
 HOLLOW = 0.02
 LIKELY = 0.5  # the confidence from which a digit is told: below it is more likely another one
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
