@@ -144,7 +144,7 @@ def of_sudokus(folder: str, *, quick: bool) -> Figures:
     for file in upright:
         truth = [str(label) if label else "" for label in truth_of(file).ravel().tolist()]
         try:
-            table = read_grid(file, ROWS, ROWS, model=recognizer(), reader=reader())
+            table = read_grid(file, ROWS, ROWS, model=recognizer())
         except PictureError:
             missed.append(file.stem)
             continue

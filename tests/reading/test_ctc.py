@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from inkdigit.reading.ctc import SHARPNESS, agree, decode, probabilities, single
+from inkdigit.reading.ctc import SHARPNESS, agree, decode, probabilities
 from inkdigit.reading.pattern import compile_pattern
 
 ALPHABET = "01"
@@ -109,15 +109,6 @@ def test_each_character_has_its_steps_and_its_probability():
 def test_nothing_is_nothing():
     rows = np.log(np.array([[0.99, 0.005, 0.005]] * 4, np.float32))
     assert decode(rows, ALPHABET).text == ""
-
-
-def test_the_probability_of_one_character_is_the_sum_over_all_its_places():
-    rows = np.log(np.random.default_rng(0).dirichlet(np.ones(4), size=5)).astype(np.float32)
-    every = list(itertools.product(range(4), repeat=5))
-    for character in (1, 2, 3):
-        paths = [path for path in every if [c for c, _ in itertools.groupby(path) if c] == [character]]
-        goal = sum(np.exp(sum(rows[t, c] for t, c in enumerate(path))) for path in paths)
-        assert np.exp(single(rows, [character])[0]) == pytest.approx(goal, rel=1e-4)
 
 
 def test_a_leaning_one_is_not_a_stroke_but_a_date_has_strokes():

@@ -210,13 +210,12 @@ def _grids(size: tuple[int, int], alphabet: str | None, sheet: _Sheet, *, as_wri
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode_page
     from inkdigit.reading.cells import read_grid
-    from inkdigit.reading.reader import Reader
 
-    recognizer, reader = Recognizer.load(), Reader.load()
+    recognizer = Recognizer.load()
 
     def answer(file: Path | bytes) -> Found:
         gray = decode_page(file)[0]
-        found = read_grid(gray, *size, model=recognizer, reader=reader, alphabet=alphabet, as_written=as_written)
+        found = read_grid(gray, *size, model=recognizer, alphabet=alphabet, as_written=as_written)
 
         def draw() -> Image:
             from inkdigit.report.readings import table

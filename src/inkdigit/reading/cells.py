@@ -1,10 +1,10 @@
 """The cells of a grid: from the photo of a table or a sudoku to what each cell holds.
 
-In: gray uint8 (H, W), the rows and columns that are expected, a model for single digits and a line reader. Out: a
-`Table`. A cell holds one digit or nothing. Three networks together tell which: the model and the reader see its ink;
-the cell network, which counts most, its gray levels. Each cell is seen beside the others: what has much less ink than a
-usual digit of the same grid is a speck or shows through the paper, and what has as much is a digit, even if it is
-blurred. The digits of a sudoku keep its rules.
+In: gray uint8 (H, W), the rows and columns that are expected, and a model for single digits. Out: a `Table`. A cell
+holds one digit or nothing. Two networks together tell which: the model sees its ink; the cell network, which counts
+more, its gray levels. Each cell is seen beside the others: what has much less ink than a usual digit of the same grid
+is a speck or shows through the paper, and what has as much is a digit, even if it is blurred. The digits of a sudoku
+keep its rules.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from inkdigit.picture.decode import Picture, decode_page
 from inkdigit.picture.photo.network import RULING, look
 from inkdigit.reading import cell_network, sudoku
 from inkdigit.reading.pattern import characters
-from inkdigit.reading.reader import Reader
 from inkdigit.types import DIGITS, NO_INK, OUTLIERS, Floats, Gray, Prediction
 
 GRID_SIDE_PX = 448  # the square root of the pixels with which a photo is searched for its grid
@@ -37,8 +36,7 @@ HOLLOW = 0.02
 LIKELY = 0.5  # the confidence from which a digit is told: below it is more likely another one
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
 SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
-BORDER = 0.05  # of a cell, on each side, that the line reader does not see
-OF_MODEL, OF_READER = 0.3, 0.15  # how much the model for single digits and the line reader count, against the network
+OF_MODEL = 0.4  # how much the model for single digits counts, against the cell network
 LEAST = 1e-6  # of a probability
 
 
@@ -85,11 +83,10 @@ def read_grid(
     columns: int,
     *,
     model: Recognizer | str | Path = "default",
-    reader: Reader | str | Path = "default",
     alphabet: str | None = None,
     as_written: bool = False,
 ) -> Table:
-    """Read the digits of a grid in a photo, such as a sudoku, with a model for single digits and a line reader.
+    """Read the digits of a grid in a photo, such as a sudoku, with a model for single digits.
 
     A grid of 9 rows and columns that is more likely a sudoku than not is read as one: where a digit is not clear, the
     rules decide, too. `as_written` leaves them out. `alphabet` are the only digits that a cell may hold, such as `1-9`.
@@ -104,7 +101,7 @@ def read_grid(
     gray = decode_page(picture)[0]
     grid = locate(gray, rows, columns)
     seen = [cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]
-    judged = judge(seen, Recognizer.of(model), Reader.of(reader), allowed)
+    judged = judge(seen, Recognizer.of(model), allowed)
     cells = [one if isinstance(one, Cell) else _digit(one) for one in judged]
     ruled = None if as_written or (rows, columns) != sudoku.SIZE else _by_rules(judged)
     changed = [] if ruled is None else [i for i, cell in enumerate(cells) if cell.text != ruled[i].text]
@@ -124,9 +121,7 @@ def _by_rules(judged: Sequence[Cell | Floats]) -> list[Cell] | None:
     return [one if isinstance(one, Cell) else _digit(shares[i]) for i, one in enumerate(judged)]
 
 
-def judge(
-    seen: Sequence[Gray], model: Recognizer, reader: Reader, allowed: Collection[str] = DIGITS
-) -> list[Cell | Floats]:
+def judge(seen: Sequence[Gray], model: Recognizer, allowed: Collection[str] = DIGITS) -> list[Cell | Floats]:
     """What each cell of a grid holds, given the picture (h, w) of each and the digits that there may be.
 
     A `Cell` where that is known, else how probable each digit is, (10,); the shares of a cell need not sum to one.
@@ -142,14 +137,9 @@ def judge(
     return [
         Cell("")
         if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
-        else may_be * _together(answer.probs, reader.digit(cell_network.within(cell, BORDER)), share[: len(DIGITS)])
-        for cell, answer, weight, share in zip(seen, answers, weights.tolist(), shares, strict=True)
+        else np.asarray(may_be * (answer.probs**OF_MODEL * share[: len(DIGITS)] + LEAST), np.float32)
+        for answer, weight, share in zip(answers, weights.tolist(), shares, strict=True)
     ]
-
-
-def _together(model: Floats, reader: Floats, cell: Floats) -> Floats:
-    """What three networks together say of a digit, (10,): a weighted product of their probabilities."""
-    return np.asarray(model**OF_MODEL * reader**OF_READER * cell + LEAST, np.float32)
 
 
 def _alone(answer: Prediction, allowed: Collection[str]) -> Cell:
@@ -160,7 +150,7 @@ def _alone(answer: Prediction, allowed: Collection[str]) -> Cell:
 
 
 def _digit(shares: Floats) -> Cell:
-    """The digit that all networks together find most probable; `shares` (10,) need not sum to one."""
+    """The digit that both networks together find most probable; `shares` (10,) need not sum to one."""
     best = int(shares.argmax())
     confidence = float(shares[best] / shares.sum())
     return Cell(DIGITS[best], confidence) if confidence >= LIKELY else Cell(None)

@@ -175,17 +175,6 @@ def _sum(a: float, b: float) -> float:
     return more + log1p(exp(less - more)) if less > NEVER else more
 
 
-def single(log_probs: Floats, characters: list[int]) -> Rows:
-    """The log probability of each text of one character, (n,), given the numbers of these characters.
-
-    Blanks, then the character for one or more steps, then blanks: the sum over all beginnings and ends.
-    """
-    rows = log_probs.astype(np.float64)
-    blank, own = (np.pad(np.cumsum(each, axis=0), ((1, 0), (0, 0))) for each in (rows[:, :1], rows[:, characters]))
-    begun = np.logaddexp.accumulate(blank[:-1] - own[:-1], axis=0)
-    return np.asarray(np.logaddexp.reduce(begun + own[1:] - blank[1:] + blank[-1], axis=0))
-
-
 def _states(texts: Sequence[str], alphabet: str) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """What each text goes through, (n, S): blank, character, blank, …, and whether the blank before may be left out."""
     states = np.zeros((len(texts), 2 * max(1, *map(len, texts)) + 1), np.intp)

@@ -171,14 +171,6 @@ class Reader:
             return UNSURE if expected else NOT_A_NUMBER
         return UNSURE if confidence < self._accept else None
 
-    def digit(self, gray: Gray) -> Floats:
-        """The probability of each digit, (10,), in a picture (H, W) of a single one; together they are one."""
-        numbers, seen = [1 + self.alphabet.index(digit) for digit in DIGITS], view(gray)
-        views = [*self.log_probs(seen[None]), *self.log_probs(leaning(seen))]
-        each = np.stack([ctc.single(one, numbers) for one in views])
-        shares = (each - np.logaddexp.reduce(each, axis=1, keepdims=True)).mean(axis=0)  # all views agree
-        return np.asarray(np.exp(shares - np.logaddexp.reduce(shares)), np.float32)
-
     def log_probs(self, views: Gray) -> Floats:
         """The network on uint8 (N, 2, 48, w): log probabilities (N, T, 1 + A)."""
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
@@ -13,8 +15,8 @@ from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.reader import Reader
 from inkdigit.reading.view import STRIDE_PX
 from inkdigit.synth.lines import ALPHABET
+from inkdigit.training.line import average, pools, train
 from inkdigit.training.line import net as line_net
-from inkdigit.training.line import pools, train
 from inkdigit.training.line.export import export
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.start import net_of
@@ -64,7 +66,7 @@ def test_a_training_goes_on_and_its_file_is_a_reader(tmp_path):
     assert lines[-1].startswith("Step 2 of 2: loss ")
     net = train.train(some, tmp_path, epochs=2, seed=0).eval()
     path = tmp_path / "line.onnx"
-    path.write_bytes(export(tmp_path, held_out, name="line", provenance=Provenance()))
+    path.write_bytes(export(net, held_out, name="line", provenance=Provenance()))
     assert path.stat().st_size < 3_000_000
     reader = Reader.load(path)
     assert reader.alphabet == ALPHABET
@@ -98,7 +100,7 @@ def test_a_training_that_begins_with_a_reader_reads_as_it_does(tmp_path):
 def test_layers_that_the_file_lacks_begin_with_almost_nothing(tmp_path, monkeypatch):
     pool = pools.read(pools.fill(PART, tmp_path, pools=1, seed=0)[0])
     reader = Reader.load()
-    monkeypatch.setattr(line_net, "DEEPER", {5: 3, 7: 4})
+    monkeypatch.setattr(line_net, "DEEPER", {3: 2, 5: 2, 7: 3})
     monkeypatch.setattr(line_net, "DILATIONS", (*line_net.DILATIONS, 1))
     net = net_of(reader.path, pool)
     views = pool.each()[0][None]
@@ -111,11 +113,29 @@ def test_layers_that_the_file_lacks_begin_with_almost_nothing(tmp_path, monkeypa
     assert all(weight.grad is not None and weight.grad.abs().max() > 0 for weight in net.deeper.parameters())
 
 
+def test_between_two_networks_the_one_that_reads_other_lines_best_is_taken(tmp_path):
+    held_out, pool = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
+    start = net_of(Reader.load().path, pool)
+    worse = deepcopy(start)
+    with torch.no_grad():
+        for weight in worse.parameters():
+            weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(0)) * weight.std())
+    lines: list[str] = []
+    best = average.between(start, worse, pool=pool, held_out=held_out, log=lines.append)
+    losses = [float(line.rpartition(" ")[2]) for line in lines]
+    assert len(losses) == 1 + len(average.SHARES)
+    assert average.loss(best, held_out) == pytest.approx(min(losses), abs=1e-3)
+    with torch.no_grad():
+        for weight in worse.out.parameters():
+            weight.mul_(-9)
+    assert average.between(worse, start, pool=pool, held_out=held_out) is start
+
+
 def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):
     held_out, *some = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
-    train.train(some, tmp_path, epochs=1, seed=0)
+    net = train.train(some, tmp_path, epochs=1, seed=0)
     path = tmp_path / "line.onnx"
-    path.write_bytes(export(tmp_path, held_out, name="line", provenance=Provenance()))
+    path.write_bytes(export(net, held_out, name="line", provenance=Provenance()))
     real = Reader.log_probs
     monkeypatch.setattr(Reader, "log_probs", lambda self, views: 1.5 * real(self, views))
     with pytest.raises(SelfTestFailed):

@@ -1,13 +1,11 @@
 """From the trained line reader to a model file.
 
-In: a folder that `training/line/train` has filled, and lines that trained nothing. Out: ONNX, `line: uint8 [n, 2, 48,
-w]` → `log_probs: float32 [n, w / 4, 1 + A]`, with a card. Batch norm is folded, each weight is one byte. The
-temperature makes the texts of the lines that trained nothing most likely.
+In: a trained network, and lines that trained nothing. Out: ONNX, `line: uint8 [n, 2, 48, w]` → `log_probs: float32
+[n, w / 4, 1 + A]`, with a card. Batch norm is folded, each weight is one byte. The temperature makes the texts of the
+lines that trained nothing most likely.
 """
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -19,14 +17,12 @@ from inkdigit.model.card import LINE_OUTPUT, Calibration, Card, Ink, SelfTest
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.schema import LINE
 from inkdigit.reading.view import VERSION
-from inkdigit.runs import LINE_CHECKPOINT
 from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.convert.model_file import set_card, to_onnx
 from inkdigit.training.convert.packed import fold, pack
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.pools import Pool
 from inkdigit.training.line.train import batches, loss_of
-from inkdigit.training.network.steps import read_net
 from inkdigit.types import Floats, Gray
 
 MIN_CONFIDENCE = 0.2  # of a whole number: what is less probable says nothing
@@ -48,14 +44,12 @@ class Answering(nn.Module):
         return torch.log_softmax(self.net(views) / self.temperature, 2)
 
 
-def export(folder: Path, held_out: Pool, *, name: str, provenance: Provenance) -> bytes:
-    """The bytes of the model file; `held_out` are lines that trained nothing.
+def export(net: LineNet, held_out: Pool, *, name: str, provenance: Provenance) -> bytes:
+    """The bytes of the model file; `held_out` are lines that trained nothing. Batch norms of `net` are folded.
 
     Raises:
         ParityError: it does not give what the network gives.
     """
-    net = LineNet(len(ALPHABET))
-    read_net(folder / LINE_CHECKPOINT, net)
     net.eval()
     parameters = sum(p.numel() for p in net.parameters())
     temperature = _temperature(net, held_out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from inkdigit.runs import LINE_SETTINGS, create, finish, is_finished, model_path
 from inkdigit.synth.generated import check_digits
 from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.environment import data_of, describe
+from inkdigit.training.line.average import between
 from inkdigit.training.line.export import export
 from inkdigit.training.line.pools import POOL, fill, read
 from inkdigit.training.line.start import net_of
@@ -115,7 +117,9 @@ def _go_on(settings: Settings, dataset: Dataset, base: Reader | None, folder: Pa
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
     torch.manual_seed(settings.seed)  # of layers that the base lacks
     start = None if base is None else net_of(base.path, some[0])
-    train(some, folder, epochs=settings.epochs, seed=settings.seed, start=start, log=log)
+    net = train(some, folder, epochs=settings.epochs, seed=settings.seed, start=deepcopy(start), log=log)
+    if start is not None:
+        net = between(start, net, pool=some[0], held_out=held_out, log=log)
     data, about = (
         data_of(dataset, trained=len(dataset.train)),
         describe(dataset, source=settings.data, device=torch.device("cpu")),
@@ -131,7 +135,7 @@ def _go_on(settings: Settings, dataset: Dataset, base: Reader | None, folder: Pa
         saw_mnist=data.holds_mnist or (base is not None and base.card.provenance.saw_mnist),
     )
     path = model_path(folder)
-    write_atomic(path, export(folder, held_out, name=NAME, provenance=provenance))
+    write_atomic(path, export(net, held_out, name=NAME, provenance=provenance))
     reader = Reader.load(path)
     decoded = [ctc.decode(reader.log_probs(seen[None])[0], ALPHABET) for seen in held_out.each()]
     right = sum(one is not None and one.text == text for one, text in zip(decoded, held_out.texts, strict=True))
