@@ -47,7 +47,12 @@ def prepare(gray: Gray, kind: str = "ink") -> Gray:
     if kind == "plain":
         return _fit(gray)
     _check_kind(kind)
-    ink = tight(find_ink(gray))
+    return of_ink(find_ink(gray))
+
+
+def of_ink(ink: Gray) -> Gray:
+    """The image (28, 28) of ink uint8 (H, W), 255 on exactly 0, whatever its size."""
+    ink = tight(ink)
     return _paste(_scale(_strengthen(ink))) if ink.any() else np.zeros((SIDE, SIDE), np.uint8)
 
 

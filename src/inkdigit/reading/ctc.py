@@ -24,7 +24,7 @@ NEVER = -1e30  # the logarithm of nothing
 # Views of one line err together, but not always: this power of their mean makes the texts of composed lines that
 # trained nothing most likely (of 0.5 to 1.5).
 SHARPNESS = 1.2
-FEW_TEXTS, TRUST = 8, 0.3  # how many texts a witness sees, and the weight of what it says
+FEW_TEXTS, TRUST = 8, 0.5  # how many texts a witness sees, and the weight of what it says
 # A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
 STROKE, STROKE_PRIOR = "/", 0.05
 DATE = re.compile(r"\d{1,2}/\d{1,2}/(\d{2}|\d{4})")

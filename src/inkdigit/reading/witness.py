@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inkdigit.model.recognizer import Recognizer
-from inkdigit.picture.prepare import prepare
+from inkdigit.picture.prepare import of_ink
 from inkdigit.reading.ctc import Decoded
 from inkdigit.reading.view import STRIDE_PX
 from inkdigit.types import DIGITS, Gray
@@ -23,7 +23,6 @@ from inkdigit.types import DIGITS, Gray
 MODEL = "fast"  # the bundled one; the others take longer, and the texts are not better
 REACH_PX = 24  # how far the first and the last digit may be from their steps
 FAINT = 40  # gray levels: less ink is none
-AROUND_PX = 6  # nothing, on each side of a digit
 LEAST = 1e-4  # of a probability: a digit may be cut badly
 
 Place = tuple[int, int]  # the columns of a digit: from, to
@@ -66,7 +65,7 @@ def _places(text: Decoded, width: int) -> list[Place]:
 def _cut(ink: Gray, place: Place) -> Gray:
     """A digit (28, 28) as the model sees it."""
     cut = ink[:, slice(*place)]
-    return prepare(np.pad(np.where(cut < FAINT, np.uint8(0), cut), AROUND_PX), "ink")
+    return of_ink(np.where(cut < FAINT, np.uint8(0), cut))
 
 
 @cache
