@@ -32,7 +32,8 @@ EMPTY = (NO_INK, OUTLIERS[0])  # reasons for which a cell holds nothing, where n
 SURE = 0.98  # the confidence of a digit to which the other cells are compared
 FAINT = 0.3  # of the usual ink of a digit: less is not one
 # The share of "empty" from which a cell is: a digit hardly ever has it, and of an empty cell the network may be unsure.
-HOLLOW = 0.02
+HOLLOW = 0.025
+PLAIN = 3e-4  # the share of "empty" below which faint ink is a digit, too: of a fine pen
 LIKELY = 0.5  # the confidence from which a digit is told: below it is more likely another one
 INSIDE = 0.14  # of a cell, on each side: what remains of its lines
 SMALL_PX = 16  # a side in which the ink of a cell is weighed: the grain of paper and print is gone
@@ -136,7 +137,7 @@ def judge(seen: Sequence[Gray], model: Recognizer, allowed: Collection[str] = DI
     may_be = np.array([digit in allowed for digit in DIGITS])
     return [
         Cell("")
-        if answer.probs is None or weight < faint or share[cell_network.EMPTY] > HOLLOW
+        if answer.probs is None or share[cell_network.EMPTY] > (PLAIN if weight < faint else HOLLOW)
         else np.asarray(may_be * (answer.probs**OF_MODEL * share[: len(DIGITS)] + LEAST), np.float32)
         for answer, weight, share in zip(answers, weights.tolist(), shares, strict=True)
     ]
