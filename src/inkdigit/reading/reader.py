@@ -30,6 +30,9 @@ from inkdigit.types import DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, 
 DEFAULT = "line"  # the bundled one
 SURE = 0.9  # the confidence from which a line is not read again, and is a digit even if it looks like a letter
 LIKELY = 0.5  # the same for several characters that look like a word: of 1,200 printed words, 3 are read so
+# The power of the confidence of a line that is not read again: of composed lines that trained nothing more are right than
+# it says, 97.9 % of 340 at 96.3 % in the mean.
+FIRST_LOOK = 0.4
 WIDEST = 1.6  # of a character with the gap beside it, in heights of its line: wider ink is something else
 AGAIN_PX = 384  # the width up to which a line is read again: five times the time in all
 TOLERANCE = 5e-3  # of a probability in the self test
@@ -154,7 +157,9 @@ class Reader:
         """The text of a view (2, 48, w), and the steps along it; one that is not sure is looked at again."""
         log_probs = self.log_probs(seen[None])
         decoded = ctc.decode(log_probs[0], self.alphabet, pattern)
-        if (decoded is None or decoded.log_prob < np.log(SURE)) and seen.shape[2] <= AGAIN_PX:
+        if decoded is not None and decoded.log_prob >= np.log(SURE):
+            return replace(decoded, log_prob=FIRST_LOOK * decoded.log_prob), log_probs.shape[1]
+        if seen.shape[2] <= AGAIN_PX:
             views = [*log_probs, *self.log_probs(leaning(seen))]
             decoded = ctc.agree(views, self.alphabet, pattern, witness=partial(witness.judge, seen[1]))
         return decoded, log_probs.shape[1]
