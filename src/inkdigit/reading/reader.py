@@ -30,8 +30,8 @@ from inkdigit.types import DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, 
 DEFAULT = "line"  # the bundled one
 SURE = 0.9  # the confidence from which a line is not read again, and is a digit even if it looks like a letter
 LIKELY = 0.5  # the same for several characters that look like a word: of 1,200 printed words, 3 are read so
-# The power of the confidence of a line that is not read again: of composed lines that trained nothing more are right than
-# it says, 97.9 % of 340 at 96.3 % in the mean.
+# The power of the confidence of a line that is not read again: of composed lines that trained nothing more are right
+# than it says, 97.9 % of 340 at 96.3 % in the mean.
 FIRST_LOOK = 0.4
 WIDEST = 1.6  # of a character with the gap beside it, in heights of its line: wider ink is something else
 AGAIN_PX = 384  # the width up to which a line is read again: five times the time in all
