@@ -74,7 +74,7 @@ def read(
     _check(model, expect, alphabet, grid, fields, as_csv=as_csv, as_written=as_written)
     if server is not None and (model != "default" or grid is not None or fields is not None or show is not None):
         raise UsageError("--server excludes --model, --grid, --fields and --show", hint="The server has one reader.")
-    sheet, columns = _Sheet(show is not None), CSV_COLUMNS
+    sheet, columns = _Sheet(show), CSV_COLUMNS
     with talk.interruptible():
         entries = entries_of(pictures, recursive=recursive)
         if show is not None:
@@ -89,12 +89,7 @@ def read(
         else:
             answers = _each(entries, _numbers(model, expect, alphabet, sheet))
         failed = _print(answers, columns, as_json=as_json, as_csv=as_csv)
-    if show is not None and sheet.drawn:
-        from inkdigit.files import write_atomic
-        from inkdigit.report import readings
-
-        write_atomic(show, readings.sheet(sheet.drawn))
-        talk.note(f"Drawing written to {show}")
+    sheet.write()
     if not recursive:
         say_left_out(pictures)
     if failed:
@@ -168,14 +163,23 @@ def _size(text: str) -> tuple[int, int]:
 class _Sheet:
     """The drawn pictures of `--show`, `MAX_SHOWN` at most; none without it."""
 
-    def __init__(self, wanted: bool) -> None:
-        self.drawn: list[Image] = []
-        self._room = MAX_SHOWN if wanted else 0
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._drawn: list[Image] = []
 
     def add(self, draw: Callable[[], Image]) -> None:
         """Draw one more, if there is room."""
-        if len(self.drawn) < self._room:
-            self.drawn.append(draw())
+        if self._path is not None and len(self._drawn) < MAX_SHOWN:
+            self._drawn.append(draw())
+
+    def write(self) -> None:
+        """Write what is drawn, and say so."""
+        if self._path is not None and self._drawn:
+            from inkdigit.files import write_atomic
+            from inkdigit.report import readings
+
+            write_atomic(self._path, readings.sheet(self._drawn))
+            talk.note(f"Drawing written to {self._path}")
 
 
 def _name(file: Path | bytes) -> Path:
