@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +34,11 @@ PICTURES_HELP = "Image files, folders of them, patterns as '*.png', or - for one
 def entries_of(pictures: Iterable[Path], *, recursive: bool = False) -> list[Entry]:
     """The files, and the images of the folders; a folder without images is an error."""
     return [entry for picture in pictures for entry in _expand(picture, recursive=recursive)]
+
+
+def named(entries: Iterable[Entry], answers: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The answers of a server, each with the name of its file that is printed."""
+    return ({**answer, "file": str(file)} for (file, _), answer in zip(entries, answers, strict=True))
 
 
 def _expand(picture: Path, *, recursive: bool) -> list[Entry]:

@@ -19,6 +19,7 @@ from inkdigit.cli.lines import (
     Token,
     csv_line,
     entries_of,
+    named,
     percent,
     say_left_out,
     six_places,
@@ -133,8 +134,7 @@ def _ask_server(
     from inkdigit.client import ask, classes
 
     predictions = ask(server, [source for _, source in entries], token=token, model=model)
-    named = ({**answer, "file": str(file)} for (file, _), answer in zip(entries, predictions, strict=True))
-    return named, cache(lambda name: classes(server, name, token=token))
+    return named(entries, predictions), cache(lambda name: classes(server, name, token=token))
 
 
 def _decoded(sources: list[Path | bytes | PictureError], grays: dict[int, Gray]) -> Iterator[Gray | PictureError]:

@@ -20,6 +20,7 @@ from inkdigit.cli.lines import (
     Token,
     csv_line,
     entries_of,
+    named,
     percent,
     say_left_out,
     six_places,
@@ -138,7 +139,7 @@ def _from_server(
     from inkdigit.client import ask_readings
 
     answers = ask_readings(server, [source for _, source in entries], expect=expect, alphabet=alphabet, token=token)
-    return ({**answer, "file": str(file)} for (file, _), answer in zip(entries, answers, strict=True))
+    return named(entries, answers)
 
 
 def _print(answers: Iterator[Found], columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
