@@ -8,6 +8,7 @@ from free fonts.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ STRAIGHT_SHARE = 0.4  # of drawn digits have straight strokes, which are not rul
 BANK_PX = 112  # the size at which inks are stored: about the height of a digit in a picture that is looked at closely
 FINEST_PX = 1.4  # of a stroke in the truth: so that it stays in one piece
 SKELETON_PX = 88  # the longer side of a thinned digit: as fine as a stroke of MNIST is known
+NEIGHBOURS = ((0, 1), (0, 2), (1, 2), (2, 2), (2, 1), (2, 0), (1, 0), (0, 0))  # y, x in 3 × 3, clockwise from the top
 NUMBER_SIGNS = ("+", "÷", "=", "%", "−", "/", "×", ".", ",", ":")  # what stands between the digits of a number
 POINTS = (".", ",")  # of these signs are a fraction of a digit's height
 POINT_PX = 32  # the size at which they are stored
@@ -180,24 +182,30 @@ def skeleton(image: Gray) -> Gray:
     scale = SKELETON_PX / max(ink.shape)
     large = resize(ink, (max(3, round(ink.shape[0] * scale)), max(3, round(ink.shape[1] * scale))))
     mask = np.pad(blur(large, 1.5) > 0.45, 2)
-    while True:
-        before = int(mask.sum())
+    before = -1
+    while before != (before := int(mask.sum())):
         for first in (True, False):
-            mask = mask & ~_removable(mask, first=first)
-        if int(mask.sum()) == before:
-            return tight(mask[1:-1, 1:-1].astype(np.uint8) * np.uint8(255))
+            mask[1:-1, 1:-1] &= ~_removable(first)[_around(mask)]
+    return tight(mask[1:-1, 1:-1].astype(np.uint8) * np.uint8(255))
 
 
-def _removable(mask: NDArray[np.bool_], *, first: bool) -> NDArray[np.bool_]:
-    """The pixels that one half-step of thinning takes away."""
-    p = [
-        np.roll(mask, shift, (0, 1)) for shift in ((1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1))
-    ]
-    around = sum(q.astype(np.int8) for q in p)
-    turns = sum((~p[i] & p[(i + 1) % 8]).astype(np.int8) for i in range(8))
+def _around(mask: NDArray[np.bool_]) -> Gray:
+    """Which of its eight neighbours each inner pixel of a mask (H, W) has, one bit for each: (H - 2, W - 2)."""
+    h, w = mask.shape
+    codes = np.zeros((h - 2, w - 2), np.uint8)
+    for i, (y, x) in enumerate(NEIGHBOURS):
+        codes |= mask[y : h - 2 + y, x : w - 2 + x].view(np.uint8) << np.uint8(i)
+    return codes
+
+
+@cache
+def _removable(first: bool) -> NDArray[np.bool_]:
+    """Whether one half-step of thinning takes a pixel away, for each way of `_around`: (256,)."""
+    p = (np.arange(256)[None] >> np.arange(8)[:, None]) & 1 == 1
+    turns = (~p & np.roll(p, -1, axis=0)).sum(0)
     north, east, south, west = p[0], p[2], p[4], p[6]
     sides = (north & east & south) | (east & south & west) if first else (north & east & west) | (north & south & west)
-    return np.asarray(mask & (around >= 2) & (around <= 6) & (turns == 1) & ~sides)
+    return np.asarray((p.sum(0) >= 2) & (p.sum(0) <= 6) & (turns == 1) & ~sides)
 
 
 def _follow(lines: Gray, shape: tuple[int, int], width_px: float) -> Map:

@@ -27,7 +27,7 @@ INTRUDES = (0.03, 0.22)  # so far, in shares of the sheet's width
 TIGHT_TRIES = 12  # inks among which the one is taken that fits the picture best
 WIDE = 1.6  # times as wide as high: no single digit fills such a sheet
 TRIES = 4  # scenes that are drawn until one can be seen
-AROUND_PX, MIN_CONTRAST = 9, 5.0  # where the ground of the ink is, and by how many gray levels it must differ
+AROUND_PX, MIN_CONTRAST = 4, 5.0  # how far from ink its ground is, and by how many gray levels it must differ
 LEGIBLE_PX = 14  # high is a single digit at least, in a sheet that is not much higher
 WIDE_SPREAD = 0.85  # of the room that a digit has
 SCRATCH = (0.02, 0.7)  # as long, in shares of the shorter side
@@ -94,7 +94,7 @@ def _is_visible(scene: Scene, coverage: Gray) -> bool:
     ink = coverage > 127
     if not ink.any():
         return True
-    near = np.asarray(Image.fromarray(ink.view(np.uint8)).filter(ImageFilter.MaxFilter(AROUND_PX)), bool)
+    near = np.asarray(Image.fromarray(255 * ink.view(np.uint8)).filter(ImageFilter.BoxBlur(AROUND_PX))) > 0
     around = scene.gray[near & (scene.truth.sum(0) < 16)]
     if not around.size:
         return True
