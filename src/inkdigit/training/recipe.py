@@ -154,8 +154,13 @@ class Recipe(BaseModel):
     # Length
     batch: int = Field(128, ge=1, le=65_536)  # images per step; at most all of MNIST
     epochs: int = Field(10, ge=1, le=100_000)  # at most: days on the smallest sets
-    # Steps, at least: a small set gets more epochs. A million steps take hours.
+    # Steps, at least: a small set gets more epochs. A million steps take hours. An epoch that is cut short counts as a
+    # whole one.
     min_steps: int = Field(0, ge=0, le=1_000_000)
+    steps_per_epoch: int = Field(0, ge=0, le=1_000_000)  # at most: a larger set is cut short; 0: all images
+    # Of an epoch that sees a part: 0.9 means that the image which a linear classifier knows best is a tenth as likely
+    # to be in it as the one that it finds hardest.
+    prefer_hard: Share = 0.0
     seed: int = Field(0, ge=0, lt=2**31)  # random seed of the weights, the order, the augmentation and the split
     precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the processor has it
 
@@ -237,6 +242,8 @@ class Recipe(BaseModel):
             raise ValueError("pool_first needs block = 'plain'")
         if self.whiten and (not self.filters or not 2 <= self.per_block("kernel")[0] <= SIDE):
             raise ValueError(f"whiten needs a convolution with a kernel of 2 to {SIDE}")
+        if self.prefer_hard and not self.steps_per_epoch:
+            raise ValueError("prefer_hard chooses among the images: it needs steps_per_epoch")
         if self.outliers and self.teacher is not None:
             raise ValueError("a teacher does not know outliers: leave one of the two out")
         if self.protocol == "all" and self.validation:

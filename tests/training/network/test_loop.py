@@ -133,9 +133,12 @@ def test_a_plateau_scales_the_rate_down_to_the_least():
         ({"batch": 10, "epochs": 3, "min_steps": 95}, 100, (10, 10)),
         ({"batch": 10, "epochs": 3, "min_steps": 5}, 100, (10, 3)),
         ({"batch": 500, "epochs": 3, "min_steps": 7}, 100, (1, 7)),
+        ({"batch": 10, "epochs": 3, "steps_per_epoch": 4}, 100, (4, 3)),
+        ({"batch": 10, "epochs": 3, "steps_per_epoch": 40}, 100, (10, 3)),
+        ({"batch": 10, "epochs": 1, "steps_per_epoch": 4, "min_steps": 9}, 100, (4, 1)),  # it is cut short, not small
     ],
 )
-def test_min_steps_lengthens_the_training_of_a_small_set(fields, pictures, expected):
+def test_the_length_of_a_training(fields, pictures, expected):
     assert loop.length(tiny(**fields), pictures) == expected
 
 

@@ -65,6 +65,8 @@ TRAINING_FIELDS = {
     "ema_decay": 0.0,
     "epochs": 1,
     "min_steps": 0,
+    "steps_per_epoch": 0,
+    "prefer_hard": 0.0,
 }
 # The least augmentation: a few dozen images must stand for all that their writer will write.
 MIN_AUGMENTATION = {"rotate_deg": 8.0, "zoom": 0.08, "shift_px": 1.0, "shear": 0.1, "squish": 0.05, "thickness": 0.2}

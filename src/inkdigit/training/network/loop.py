@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from inkdigit.errors import Diverged
 from inkdigit.training.network.augment import Augment, augment
 from inkdigit.training.network.muon import Muon
+from inkdigit.training.network.order import order_of
 from inkdigit.training.network.predict import EVALUATE_BATCH
 from inkdigit.training.network.share import ALONE, Share
 from inkdigit.training.recipe import EXTERNAL, Recipe
@@ -134,7 +135,7 @@ def make_optimizer(net: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 def length(recipe: Recipe, images: int) -> tuple[int, int]:
     """The number of steps in an epoch, and the maximum number of epochs."""
     steps = max(1, images // recipe.batch)
-    return steps, max(recipe.epochs, math.ceil(recipe.min_steps / steps))
+    return min(steps, recipe.steps_per_epoch or steps), max(recipe.epochs, math.ceil(recipe.min_steps / steps))
 
 
 def rate_at(recipe: Recipe, step: int, *, steps_per_epoch: int, epochs: int, plateau_scale: float = 1.0) -> float:
@@ -186,7 +187,7 @@ def train(
         began = time.perf_counter()
         generator = torch.Generator(device).manual_seed(epoch_seed(recipe.seed, state.epoch))
         torch.manual_seed(share.seed(epoch_seed(recipe.seed, state.epoch) + 1))  # dropout, and the user's augmentation
-        order = torch.randperm(len(data.images), generator=generator, device=device)
+        order = order_of(data.images, data.labels, recipe, steps=steps, generator=generator)
         losses = torch.zeros(steps, device=device)
         hits = torch.zeros(steps, device=device)
         samples = []
