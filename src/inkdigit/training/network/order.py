@@ -37,6 +37,6 @@ def _margins(images: Tensor, labels: Tensor, some: Tensor) -> Tensor:
     known = seen[some]
     wanted = F.one_hot(labels[some], int(labels.max()) + 1).float()
     gram = known.T @ known + RIDGE * torch.eye(seen.shape[1], device=seen.device)
-    scores = seen @ torch.linalg.solve(gram, known.T @ wanted)
-    own: Tensor = scores.gather(1, labels[:, None])[:, 0]
+    scores: Tensor = seen @ torch.linalg.solve(gram, known.T @ wanted)
+    own = scores.gather(1, labels[:, None])[:, 0]
     return own - scores.scatter(1, labels[:, None], -torch.inf).amax(1)
