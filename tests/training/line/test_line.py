@@ -131,20 +131,6 @@ def test_between_two_networks_the_one_that_reads_other_lines_best_is_taken(tmp_p
     assert average.between(worse, start, pool=pool, held_out=held_out) is start
 
 
-def test_a_reader_learns_nothing_from_lines_that_it_cannot_read(tmp_path, monkeypatch):
-    held_out, pool = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
-    start = net_of(Reader.load().path, pool)
-    wrong = pools.Pool(pool.views, pool.widths, ("%+%+%+",) * len(pool.texts))
-    losses = []
-    for name, limit in (("with", train.ILLEGIBLE), ("without", np.inf)):
-        monkeypatch.setattr(train, "ILLEGIBLE", limit)
-        (tmp_path / name).mkdir()
-        net = train.train([wrong], tmp_path / name, epochs=2, seed=0, start=deepcopy(start))
-        losses.append(average.loss(net, held_out))
-    assert losses[0] < 1.1 * average.loss(start, held_out)
-    assert losses[1] > 1.3 * losses[0]
-
-
 def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):
     held_out, *some = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
     net = train.train(some, tmp_path, epochs=1, seed=0)
