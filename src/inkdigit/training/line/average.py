@@ -16,7 +16,7 @@ from torch import nn
 
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.pools import Pool
-from inkdigit.training.line.train import ILLEGIBLE, batches, loss_of
+from inkdigit.training.line.train import batches, loss_of
 from inkdigit.types import Log, silent
 
 SHARES = (0.4, 0.55, 0.7, 0.85)  # of the trained weights; the others are of the beginning
@@ -57,11 +57,11 @@ def _mixed(start: LineNet, trained: LineNet, share: float, pool: Pool) -> LineNe
 
 
 def loss(net: LineNet, pool: Pool) -> float:
-    """The CTC loss of a network on the lines of a pool, a character; that of a line is `ILLEGIBLE` at most."""
+    """The CTC loss of a network on the lines of a pool, a character."""
     total, characters = 0.0, 0
     net.eval()
     with torch.no_grad():
         for batch in batches([pool], None):
-            total += float(loss_of(net(batch.views), batch, reduction="none").clamp_max(ILLEGIBLE).sum())
+            total += float(loss_of(net(batch.views), batch, reduction="sum"))
             characters += int(batch.lengths.sum())
     return total / max(1, characters)

@@ -32,7 +32,6 @@ GRAY_DROPPED = 0.25  # of the lines have no gray levels: reading from the ink al
 SHIFT_PX, ZOOM, STRETCH = 2.5, 0.15, 0.22  # up or down; of the height, and of the width, as logarithms
 LEAN, STEEPEST = 0.15, 0.4  # how far to the right a height moves the top: the standard deviation, and the most
 CONTRAST = (0.6, 1.3)  # of the gray levels
-ILLEGIBLE = 8.0  # the loss of a line, in all, that a reader with experience gives up: 5 in 100 have 40 % of all loss
 SAVE_STEPS, LOG_STEPS = 500, 100
 
 
@@ -126,10 +125,7 @@ def train(
                 continue
             with torch.autocast("cpu", torch.bfloat16):
                 log_probs = net(batch.views.contiguous(memory_format=torch.channels_last))
-            lost = loss_of(log_probs, batch, reduction="none")
-            if start is not None:
-                lost = lost * (lost.detach() < ILLEGIBLE)
-            loss = (lost / batch.lengths.clamp_min(1)).mean()
+            loss = loss_of(log_probs, batch)
             stepping.descend(loss, net, optimizer, schedule, max_norm=2.0)
             step += 1
             losses.add(step, loss)
