@@ -26,7 +26,7 @@ from inkdigit.types import DIGITS, Floats, Gray, Part
 
 ALPHABET = "0123456789.,-/:+%×÷ "
 SOURCES = ("set", "invented", "print")  # whose hand a number is in
-SOURCE_SHARES = (0.37, 0.47, 0.16)
+SOURCE_SHARES = (0.42, 0.42, 0.16)
 AS_IS_SHARE = 0.45  # of numbers from a data set keep its strokes; a pen follows the skeletons of the others
 BENT_SHARE = 0.35  # of the digits of others are bent towards other hands
 LEANING_SHARE = 0.5  # of numbers by hand lean, all digits of one alike

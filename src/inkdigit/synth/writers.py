@@ -33,7 +33,7 @@ STEEPEST_DEG = 45.0  # of a slant
 ASPECT = (0.45, 1.3)  # how wide a writer makes digits, against how wide their forms are: 1:3 to 1:1
 BROADEST = 0.18  # of the square that a digit is drawn in: a broader pen closes the holes of an 8
 ROUND_SHARE = 0.35  # of writers round their corners
-IN_NUMBERS_SHARE = 0.5  # of the forms of a writer of numbers are digits only beside other digits
+IN_NUMBERS_SHARE = 0.45  # of the forms of a writer of numbers are digits only beside other digits
 
 
 @dataclass(frozen=True, slots=True)
