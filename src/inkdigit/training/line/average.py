@@ -19,7 +19,7 @@ from inkdigit.training.line.pools import Pool
 from inkdigit.training.line.train import batches, loss_of
 from inkdigit.types import Log, silent
 
-SHARES = (0.4, 0.55, 0.7, 0.85)  # of the trained weights; the others are of the beginning
+SHARES = (0.0, 0.25, 0.5, 0.75)  # of the trained weights; the others are of the beginning: a training may bring nothing
 BATCHES = 16  # of lines, for the statistics of the batch norms
 
 
