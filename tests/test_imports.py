@@ -25,8 +25,7 @@ HTTP = {"fastapi", "starlette", "uvicorn", "httptools", "prometheus_client"}
 
 MAX_FILE_LINES = 450
 LONGER_FILES: dict[str, str] = {
-    "inkdigit.synth.glyphs": "a table, a line for each glyph",
-    "inkdigit.training.recipe": "every choice of a training, a field each",
+    "inkdigit.synth.glyphs": "a table, a line for each glyph"
 }  # module → why it is one topic all the same
 MAX_FUNCTION_LINES = 60
 LONGER_FUNCTIONS = {"inkdigit.training.network.loop.train": 100}  # the training loop is one function, seen whole

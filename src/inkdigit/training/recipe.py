@@ -29,15 +29,7 @@ from inkdigit.parsing import check_plain, parse_toml, read_text, shorten
 from inkdigit.runs import RECIPE
 from inkdigit.training.network import layers
 from inkdigit.training.network.layers import Layer
-from inkdigit.training.network.size import (
-    MAX_IN_A_LAYER,
-    MAX_PARAMETERS,
-    MAX_TO_DRAW,
-    MAX_VALUES,
-    Block,
-    Size,
-    measure,
-)
+from inkdigit.training.network.size import Block, Size, measure
 from inkdigit.types import DIGITS, OUTLIERS, SIDE
 
 # Every number has an upper limit, far above real recipes: beyond it a typing error would take all memory, or never end.
@@ -279,18 +271,9 @@ class Recipe(BaseModel):
         """Why the network is too large to train, with the keys to change; None where it is not, or is external."""
         if self.net == EXTERNAL:
             return None
-        net = self.size(classes)
         shape = "layers" if self.layers else "filters, kernel, convs_per_block, pooling, padding, dense"
-        for keys, what, number, limit in (
-            (shape, "parameters", net.parameters, MAX_PARAMETERS),
-            (shape, "values in one layer", net.largest, MAX_IN_A_LAYER),
-            (f"batch, {shape}", "values in a batch", net.stored * self.batch, MAX_VALUES),
-        ):
-            if number > limit:
-                return f"{keys}: they make a network of {number:,} {what}; {limit:,} at most"
-        if self.initializer == "orthogonal" and net.to_draw > MAX_TO_DRAW:
-            return f"initializer = 'orthogonal' takes minutes for layers so large ({shape})"
-        return None
+        orthogonal = self.initializer == "orthogonal"
+        return self.size(classes).too_large(batch=self.batch, keys=shape, orthogonal=orthogonal)
 
     def size(self, classes: int = len(DIGITS)) -> Size:
         """The size of the network."""

@@ -56,6 +56,19 @@ class Size:
     stored: int  # values that the forward pass stores for the backward pass
     to_draw: int  # operations that drawing the largest matrix orthogonally takes
 
+    def too_large(self, *, batch: int, keys: str, orthogonal: bool) -> str | None:
+        """Why it is too large to train in batches of `batch`, with the `keys` of the recipe to change; else None."""
+        for named, what, number, limit in (
+            (keys, "parameters", self.parameters, MAX_PARAMETERS),
+            (keys, "values in one layer", self.largest, MAX_IN_A_LAYER),
+            (f"batch, {keys}", "values in a batch", self.stored * batch, MAX_VALUES),
+        ):
+            if number > limit:
+                return f"{named}: they make a network of {number:,} {what}; {limit:,} at most"
+        if orthogonal and self.to_draw > MAX_TO_DRAW:
+            return f"initializer = 'orthogonal' takes minutes for layers so large ({keys})"
+        return None
+
 
 def measure(
     blocks: Sequence[Block],
