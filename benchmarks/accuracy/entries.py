@@ -10,26 +10,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.speed.choices import FIVE_BY_FIVE, RESIDUAL
+from benchmarks.speed.choices import FIVE_BY_FIVE, RESIDUAL, THIN_START
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
 # Recipe → seeds. `blink`, `fast` and `minute` are measured by speed/bench.py.
 RECIPES = {"tiny": 5, "micro": 5, "best": 5}
-# Members of the ensemble that are not recipes themselves: base, and what is changed of it.
+# Full convolutions, where `best` has depthwise ones: what it was before.
+FULL = {**THIN_START, "layers": [], "filters": [32, 64, 128, 192], "pool_first": True, "head": "global_average"}
+# Members of the ensemble: base, and what is changed of it.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "member-5x5": ("best", {**FIVE_BY_FIVE, "epochs": 16}),
-    "member-residual": ("best", {**RESIDUAL, "epochs": 16}),
-    "member-moments": ("best", {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16}),
+    "member-3x3": ("best", {**FULL, "name": "best", "epochs": 20}),  # the name in its runs, and in their hash
+    "member-5x5": ("best", {**FULL, **FIVE_BY_FIVE, "epochs": 16}),
+    "member-residual": ("best", {**FULL, **RESIDUAL, "epochs": 16}),
+    "member-moments": ("best", {**FULL, "moments": True, "filters": [24, 48, 96, 144], "epochs": 16}),
 }
-ENSEMBLE = ("best", *MEMBERS)
+ENSEMBLE = tuple(MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel
 DISTILLED = "160k"  # this network of the curve, taught by the ensemble of its seed
 ENSEMBLE_SEEDS = 3
 # One family: about so many parameters → filters of the first block; the next ones have 2, 4 and 6 times as many.
 CURVE_BASE: tuple[str, dict[str, Any]] = (
     "best",
-    {"epochs": 8, "shift_px": 2.0, "shift_inside": False, "thickness": 0.0},
+    {**FULL, "epochs": 8, "shift_px": 2.0, "shift_inside": False, "thickness": 0.0},
 )
 CURVE = {
     "1k": 1,
