@@ -59,11 +59,13 @@ class Model:
         }
 
 
+OVER_FAST = "images/s over `fast`"  # measured in one run
 SHOWN: dict[str, Callable[[float], str]] = {
     "parameters": "{:,.0f}".format,
     "model file": byte_count,
     "mean accuracy": lambda share: f"{percent(share, 3)} %",
     "images/s": "{:,.0f}".format,
+    OVER_FAST: "{:.2f}".format,
 }
 BARS = (
     ("tiny", "parameters", "≤", ACCURACY_BARS["tiny"].parameters),
@@ -71,6 +73,8 @@ BARS = (
     ("tiny", "mean accuracy", "≥", ACCURACY_BARS["tiny"].lower),
     ("best", "mean accuracy", "≥", ACCURACY_BARS["best"].lower),
     ("best", "images/s", "≥", 5000),
+    ("tiny", OVER_FAST, "≥", 0.9),
+    ("best", OVER_FAST, "≥", 0.5),
 )
 TOGETHER = 4e6  # bytes
 
@@ -135,6 +139,10 @@ def bars(models: Sequence[Model]) -> str:
     size = sum(model.size for model in models)
     rows = [row("all", "files together", f"≤ {byte_count(TOGETHER)}", byte_count(size), MET[size <= TOGETHER])]
     known = {model.name: model.barred() for model in models}
+    fast = known["fast"]["images/s"] if "fast" in known else None
+    for figures in known.values():
+        own = figures["images/s"]
+        figures[OVER_FAST] = own / fast if own and fast else None
     for name, figure, sign, limit in BARS:
         if name in known:
             value, show = known[name][figure], SHOWN[figure]

@@ -15,7 +15,7 @@ from inkdigit.training.recipe import Recipe
 LEDGER = "choices.jsonl"
 SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
 SGD = {"optimizer": "sgd", "learning_rate": 0.35, "momentum": 0.9}
-PLAIN = {"rotate_deg": 0.0, "zoom": 0.0, "shift_px": 0.0}
+PLAIN = {"rotate_deg": 0.0, "zoom": 0.0, "squish": 0.0, "shear": 0.0, "shift_px": 0.0, "thickness": 0.0}
 THIN_START = {
     "filters": [24, 48, 96, 128],
     "kernel": 3,
@@ -89,6 +89,28 @@ STEM = ["conv 8 3 valid", "max_pool", *NORMED]
 WIDE_STEM = ["conv 16 3 valid", "max_pool", *NORMED]
 DEPTHWISE = ["depthwise 3", "conv 16 1"]
 SEPARABLE = separable([10, 10, 10, 10], "vvvv")
+SHARED_MIXING = [*separable([64, 64], "vv", "conv 16 3 valid")[:-1]]
+SHARED_MIXING += [*["depthwise 3 valid", "again 10", *NORMED] * 2, "global_average"]
+LESS_DECAY = {"learning_rate": 0.4, "weight_decay": 5e-5, "label_smoothing": 0.0}
+LESS_CHANGED = {"squish": 0.0, "shear": 0.0, "thickness": 0.0}
+AS_MICRO = {**LESS_DECAY, **LESS_CHANGED, "moments": True, "rotate_deg": 5.0, "zoom": 0.05, "shift_px": 0.7}
+TINY_BEFORE = {  # full convolutions
+    **BLOCKS_OF_THREE,
+    **LESS_CHANGED,
+    "layers": [],
+    "filters": [10, 18],
+    "pool_first": True,
+    "head": "global_average",
+    "normalize": "unit",
+    "label_smoothing": 0.0,
+}
+BEST_BEFORE = {
+    **THIN_START,
+    "layers": [],
+    "filters": [32, 64, 128, 192],
+    "pool_first": True,
+    "head": "global_average",
+}
 # Half of the writers held out: more certain than 10,000 images and quicker, of networks trained on half as much.
 HALVES = {**THIN_START, "weight_decay": 5e-4, "epochs": 16, "squish": 0.1, "shear": 0.15, "validation": 30_000}
 STROKES, INSIDE = {"thickness": 0.5}, {"shift_px": 3.0, "shift_inside": True}
@@ -282,9 +304,42 @@ CHOICES = {
             "normalize": "standard",
             "learning_rate": 0.4,
             "weight_decay": 5e-5,
+            "label_smoothing": 0.0,
             **PLAIN,
             "epochs": 16,
         },
+    ),
+    "best-depthwise": Choice(
+        "best",
+        1,
+        AS_IT_IS
+        | {
+            "what `best` was, full convolutions": BEST_BEFORE,
+            "5×5 first, no padding, 24 epochs": {
+                **BEST_BEFORE,
+                **FIVE_BY_FIVE,
+                "padding": ["valid"] * 3,
+                "epochs": 24,
+            },
+            "four wider ones": {"layers": separable([96, 128, 160, 192], "vvvv", "conv 48 3 valid")},
+            "six": {"layers": separable([96, 96, 96, 128, 128, 160], "vvvvvv", "conv 32 3 valid")},
+            "40 epochs": {"epochs": 40},
+        },
+        about="`best` of depthwise convolutions",
+    ),
+    "best-depthwise-half": Choice(
+        "best",
+        2,
+        AS_IT_IS
+        | {
+            "what `best` was, full convolutions": BEST_BEFORE,
+            "from 64 to 192 filters": {"layers": separable([64, 96, 128, 160, 192], "vvvvv", "conv 32 3 valid")},
+            "SiLU": {"layers": [layer.replace("relu", "silu") for layer in Recipe.load("best").layers]},
+            "24 epochs": {"epochs": 24},
+            "weight decay 2e-3": {"weight_decay": 2e-3},
+        },
+        about="The same, half of the writers held out",
+        start={"validation": 30_000, "epochs": 16},
     ),
     "tiny": Choice(
         "minute",
@@ -293,12 +348,6 @@ CHOICES = {
         | {
             "5×5 first, in a quarter of the time": HALVED_FIRST,
             "5×5 first, 64 epochs": {**HALVED_FIRST, "epochs": 64},
-            "four single convolutions": {
-                "filters": [8, 16, 24, 22],
-                "convs_per_block": 1,
-                "pooling": ["none", "max", "max", "none"],
-                "padding": ["same", "same", "same", "valid"],
-            },
             "two blocks of three, no padding": {**BLOCKS_OF_THREE, "filters": [10, 18]},
             "five convolutions of 16 filters": FIVES,
             "five convolutions of 16 filters, 40 epochs": {**FIVES, "epochs": 40},
@@ -326,6 +375,51 @@ CHOICES = {
             "shift_px": 1.5,
             "epochs": 16,
         },
+    ),
+    "tiny-depthwise": Choice(
+        "tiny",
+        2,
+        AS_IT_IS
+        | {
+            "what `tiny` was, full convolutions": TINY_BEFORE,
+            "rate 0.4, little decay, no smoothing, images changed less": {**LESS_DECAY, **LESS_CHANGED},
+            "rate 0.4, little decay, images changed less": {**LESS_DECAY, **LESS_CHANGED, "label_smoothing": 0.05},
+            "rate 0.4, little decay, no smoothing": LESS_DECAY,
+            "rate 0.4, little decay": {**LESS_DECAY, "label_smoothing": 0.05},
+            "trained as `micro` is": AS_MICRO,
+            "no smoothing, images changed less": {**LESS_CHANGED, "label_smoothing": 0.0},
+            "rate 0.4, little decay, no smoothing, five of 40 channels": {
+                **LESS_DECAY,
+                "layers": separable([40] * 5, "vvvvv", "conv 16 3 valid"),
+            },
+            "rate 0.4, little decay, no smoothing, six of 32 channels": {
+                **LESS_DECAY,
+                "layers": separable([32, 32, 32, 32, 32, 48], "vvvvvv", "conv 16 3 valid"),
+            },
+        },
+        about="`tiny` of depthwise convolutions",
+    ),
+    "tiny-depthwise-half": Choice(
+        "tiny",
+        2,
+        AS_IT_IS
+        | {
+            "what `tiny` was, full convolutions": TINY_BEFORE,
+            "smoothing 0.1": {"label_smoothing": 0.1},
+            "weight decay 2e-3": {"weight_decay": 2e-3},
+            "rate 0.4, little decay, no smoothing": LESS_DECAY,
+            "rate 0.4, little decay, no smoothing, images changed less": {**LESS_DECAY, **LESS_CHANGED},
+            "rate 0.4, little decay, no smoothing, 64 channels mixed three times by the same weights": {
+                **LESS_DECAY,
+                "layers": SHARED_MIXING,
+            },
+            "rate 0.4, little decay, no smoothing, SiLU": {
+                **LESS_DECAY,
+                "layers": [layer.replace("relu", "silu") for layer in Recipe.load("tiny").layers],
+            },
+        },
+        about="The same, half of the writers held out",
+        start={"validation": 30_000},
     ),
 }
 

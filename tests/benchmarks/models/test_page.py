@@ -97,8 +97,13 @@ def test_the_bars_are_met_or_not(shipped, best, tiny):
     assert row_of(text, "| `tiny` | parameters")[3:] == ["9,900", "yes"]
     assert row_of(text, "| `tiny` | model file")[3:] == ["61 kB", "**no**"]
     assert row_of(text, "| `tiny` | mean accuracy")[3:] == ["not measured", "–"]
-    assert row_of(text, "| `best` | mean accuracy")[2:] == ["≥ 99.700 %", "99.712 %", "yes"]
-    assert row_of(text, "| `best` | images/s")[3:] == ["5,100", "yes"]
+    assert row_of(text, "| `best` | mean accuracy")[2:] == ["≥ 99.750 %", "99.712 %", "**no**"]
+    assert row_of(text, "| `best` | images/s |")[3:] == ["5,100", "yes"]
+    assert row_of(text, "| `best` | images/s over")[3:] == ["not measured", "–"]
+    quick = replace(shipped, speed={"pictures_per_s": {"median": 10_000.0}})
+    text = models_page.bars([tiny, quick, best])
+    assert row_of(text, "| `best` | images/s over")[2:] == ["≥ 0.50", "0.51", "yes"]
+    assert row_of(text, "| `tiny` | images/s over")[3:] == ["not measured", "–"]
 
 
 def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
