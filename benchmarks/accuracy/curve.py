@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from benchmarks.accuracy.entries import CURVE, CURVE_BASE, THREE_BY_THREE, entries
+from benchmarks.accuracy.entries import CURVE, CURVE_BASE, entries
 from benchmarks.accuracy.tables import CELLS, Groups, cells, command, spread
 from benchmarks.common.plots import (
     HEIGHT_IN,
@@ -74,6 +74,7 @@ OTHERS = (
 
 def section(groups: Groups, *, folder: str) -> dict[str, Any]:
     """The section: what the family is, its figure and table, and what others published."""
+    base, changes = CURVE_BASE
     rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in NAMES if name in groups]
     others = [
         row(f"[{other.name}]({other.link})", f"{other.parameters:,}", f"{100 * other.accuracy:.2f} %", other.how)
@@ -82,8 +83,8 @@ def section(groups: Groups, *, folder: str) -> dict[str, Any]:
     return {
         "smallest": next(iter(CURVE)),
         "largest": list(CURVE)[-1],
-        "base": THREE_BY_THREE,
-        "changes": fields(CURVE_BASE),
+        "base": base,
+        "changes": fields(changes),
         "figure": shown(f"{folder}/curve", SHOWN),
         "table": table(["filters", *CELLS, "command"], rows) if rows else "",
         "missing": ", ".join(f"`{name}`" for name in NAMES if name not in groups),

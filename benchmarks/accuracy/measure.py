@@ -105,7 +105,7 @@ def _trained(entry: Entry, seed: int, bench: Bench) -> Record:
     """Train a seed, or continue it, or read it if it is finished; its figures."""
     from inkdigit.model.provenance import ModelFile
 
-    run, settings = bench.place(entry, seed), {**entry.settings, **bench.changes}
+    run, settings = bench.place(entry, seed), {"name": entry.name, **entry.changes, **bench.changes}
     teacher = bench.model(entry.teacher, seed) if entry.teacher else None
     if (run / RECIPE).exists():
         if Recipe.load(run / RECIPE).sha256 != entry.loaded(bench.changes).sha256:

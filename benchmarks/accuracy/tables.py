@@ -11,7 +11,7 @@ from itertools import combinations
 from statistics import median
 from typing import Any
 
-from benchmarks.accuracy.entries import DISTILLED, ENSEMBLE, THREE_BY_THREE, Entry, entries
+from benchmarks.accuracy.entries import DISTILLED, ENSEMBLE, Entry, entries
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, fields, percent, row, table
 from inkdigit.measure.stats import Spread, flip_p
@@ -131,10 +131,9 @@ def _about(entry: Entry) -> str:
         views = f", over {entry.views} views of each image" if entry.views > 1 else ""
         text = f"`{entry.name}`: the mean of {members} with the same seed, in one file{views}"
         return f"{text}; its training time is theirs together."
-    base, changes = (THREE_BY_THREE, entry.changes) if entry.changes else (entry.recipe, entry.before)
-    changed = f" with {fields(changes)}"
+    changed = f" with {fields(entry.changes)}" if entry.changes else ""
     taught = f"; taught by the `{entry.teacher}` of its seed" if entry.teacher else ""
-    return f"`{entry.name}`: `{base}`{changed}{taught}."
+    return f"`{entry.name}`: `{entry.recipe}`{changed}{taught}."
 
 
 def cells(group: Sequence[Record]) -> list[str]:

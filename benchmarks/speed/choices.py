@@ -89,6 +89,7 @@ STEM = ["conv 8 3 valid", "max_pool", *NORMED]
 WIDE_STEM = ["conv 16 3 valid", "max_pool", *NORMED]
 DEPTHWISE = ["depthwise 3", "conv 16 1"]
 SEPARABLE = separable([10, 10, 10, 10], "vvvv")
+FIVE_DEPTHWISE = separable([96, 96, 128, 128, 160], "vvvvv", "conv 32 3 valid")
 SHARED_MIXING = [*separable([64, 64], "vv", "conv 16 3 valid")[:-1]]
 SHARED_MIXING += [*["depthwise 3 valid", "again 10", *NORMED] * 2, "global_average"]
 LESS_DECAY = {"learning_rate": 0.4, "weight_decay": 5e-5, "label_smoothing": 0.0}
@@ -103,13 +104,6 @@ TINY_BEFORE = {  # full convolutions
     "head": "global_average",
     "normalize": "unit",
     "label_smoothing": 0.0,
-}
-BEST_BEFORE = {
-    **THIN_START,
-    "layers": [],
-    "filters": [32, 64, 128, 192],
-    "pool_first": True,
-    "head": "global_average",
 }
 # Half of the writers held out: more certain than 10,000 images and quicker, of networks trained on half as much.
 HALVES = {**THIN_START, "weight_decay": 5e-4, "epochs": 16, "squish": 0.1, "shear": 0.15, "validation": 30_000}
@@ -314,29 +308,26 @@ CHOICES = {
         1,
         AS_IT_IS
         | {
-            "what `best` was, full convolutions": BEST_BEFORE,
-            "5×5 first, no padding, 24 epochs": {
-                **BEST_BEFORE,
-                **FIVE_BY_FIVE,
-                "padding": ["valid"] * 3,
-                "epochs": 24,
-            },
+            "five depthwise convolutions": {"layers": FIVE_DEPTHWISE},
+            "the same, 40 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 40},
             "four wider ones": {"layers": separable([96, 128, 160, 192], "vvvv", "conv 48 3 valid")},
             "six": {"layers": separable([96, 96, 96, 128, 128, 160], "vvvvvv", "conv 32 3 valid")},
-            "40 epochs": {"epochs": 40},
+            "5×5 first, no padding, 24 epochs": {**FIVE_BY_FIVE, "padding": ["valid"] * 3, "epochs": 24},
         },
-        about="`best` of depthwise convolutions",
+        about="Depthwise convolutions for `best`",
     ),
     "best-depthwise-half": Choice(
         "best",
         2,
         AS_IT_IS
         | {
-            "what `best` was, full convolutions": BEST_BEFORE,
-            "from 64 to 192 filters": {"layers": separable([64, 96, 128, 160, 192], "vvvvv", "conv 32 3 valid")},
-            "SiLU": {"layers": [layer.replace("relu", "silu") for layer in Recipe.load("best").layers]},
-            "24 epochs": {"epochs": 24},
-            "weight decay 2e-3": {"weight_decay": 2e-3},
+            "five depthwise convolutions": {"layers": FIVE_DEPTHWISE},
+            "the same, 24 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 24},
+            "the same, weight decay 2e-3": {"layers": FIVE_DEPTHWISE, "weight_decay": 2e-3},
+            "the same, SiLU": {"layers": [layer.replace("relu", "silu") for layer in FIVE_DEPTHWISE]},
+            "five of 64 to 192 filters": {"layers": separable([64, 96, 128, 160, 192], "vvvvv", "conv 32 3 valid")},
+            "5×5 first": FIVE_BY_FIVE,
+            "5×5 first, 24 epochs": {**FIVE_BY_FIVE, "epochs": 24},
         },
         about="The same, half of the writers held out",
         start={"validation": 30_000, "epochs": 16},

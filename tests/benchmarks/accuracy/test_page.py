@@ -119,8 +119,7 @@ def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     names = ", ".join(f"`{name}`" for name in ENSEMBLE)
     assert f"`ensemble`: the mean of {names} with the same seed, in one file; its training time" in about
     assert f"`ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
-    assert "`distilled`: `member-3x3` with `epochs = 8`" in about
-    assert "`member-3x3`: `best` with `filters = [32, 64, 128, 192]`" in about
+    assert "`distilled`: `best` with `epochs = 8`" in about
     assert "`filters = [16, 32, 64, 96]`; taught by the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
