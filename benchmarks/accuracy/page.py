@@ -28,8 +28,8 @@ from benchmarks.speed import page as speed
 from inkdigit.measure.seeds import format_seeds
 
 PAGE = machine.ROOT / "docs" / "accuracy.md"
-CHOSEN = ("micro", "tiny", "best", "tiny-depthwise", "tiny-depthwise-half", "best-depthwise", "best-depthwise-half")
-CHOSEN += ("pictures", "members")
+DEPTHWISE = ("tiny-depthwise", "tiny-depthwise-half", "best-depthwise", "best-depthwise-half")
+CHOSEN = ("micro", "tiny", "best", *DEPTHWISE, "pictures", "members")
 
 
 def by_recipe(folder: Path) -> dict[tuple[str, str], list[Record]]:
