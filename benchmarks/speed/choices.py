@@ -310,11 +310,13 @@ CHOICES = {
         | {
             "five depthwise convolutions": {"layers": FIVE_DEPTHWISE},
             "the same, 40 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 40},
-            "four wider ones": {"layers": separable([96, 128, 160, 192], "vvvv", "conv 48 3 valid")},
-            "six": {"layers": separable([96, 96, 96, 128, 128, 160], "vvvvvv", "conv 32 3 valid")},
+            "four wider depthwise convolutions": {"layers": separable([96, 128, 160, 192], "vvvv", "conv 48 3 valid")},
+            "six depthwise convolutions": {
+                "layers": separable([96, 96, 96, 128, 128, 160], "vvvvvv", "conv 32 3 valid")
+            },
             "5×5 first, no padding, 24 epochs": {**FIVE_BY_FIVE, "padding": ["valid"] * 3, "epochs": 24},
         },
-        about="Depthwise convolutions for `best`",
+        about="Quicker networks for `best`",
     ),
     "best-depthwise-half": Choice(
         "best",
@@ -325,9 +327,17 @@ CHOICES = {
             "the same, 24 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 24},
             "the same, weight decay 2e-3": {"layers": FIVE_DEPTHWISE, "weight_decay": 2e-3},
             "the same, SiLU": {"layers": [layer.replace("relu", "silu") for layer in FIVE_DEPTHWISE]},
-            "five of 64 to 192 filters": {"layers": separable([64, 96, 128, 160, 192], "vvvvv", "conv 32 3 valid")},
+            "five depthwise convolutions of 64 to 192 filters": {
+                "layers": separable([64, 96, 128, 160, 192], "vvvvv", "conv 32 3 valid")
+            },
             "5×5 first": FIVE_BY_FIVE,
             "5×5 first, 24 epochs": {**FIVE_BY_FIVE, "epochs": 24},
+            "5×5 first, 32 epochs": {**FIVE_BY_FIVE, "epochs": 32},
+            "5×5 first, whitened": {**FIVE_BY_FIVE, "whiten": True},
+            "5×5 first, batches of 64": {**FIVE_BY_FIVE, "batch": 64},
+            "5×5 first, strokes twice as much": {**FIVE_BY_FIVE, "thickness": 1.0},
+            "5×5 first, filters 48-96-256": {**FIVE_BY_FIVE, "filters": [48, 96, 256]},
+            "5×5 first, moving average of the weights": {**FIVE_BY_FIVE, "ema_decay": 0.998},
         },
         about="The same, half of the writers held out",
         start={"validation": 30_000, "epochs": 16},
