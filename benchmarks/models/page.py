@@ -34,6 +34,8 @@ WHEN = {
     "best": "clean digits, where a wrong prediction costs more than a millisecond",
 }
 
+OVER_FAST = "images/s over `fast`"  # measured in one run
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -49,17 +51,22 @@ class Model:
         """Several trainings of the recipe, if the card has them."""
         return self.card.figures.get("seeds")
 
-    def barred(self) -> dict[str, float | None]:
-        """The figures that have a bar; None for what is not measured."""
+    @property
+    def rate(self) -> float | None:
+        """Images a second, if that was measured."""
+        return self.speed["pictures_per_s"]["median"] if self.speed else None
+
+    def barred(self, fast: float | None) -> dict[str, float | None]:
+        """The figures that have a bar; None for what is not measured. `fast` is the rate of that model."""
         return {
             "parameters": self.card.parameters,
             "model file": self.size,
             "mean accuracy": self.seeds["mean"] if self.seeds else None,
-            "images/s": self.speed["pictures_per_s"]["median"] if self.speed else None,
+            "images/s": self.rate,
+            OVER_FAST: self.rate / fast if self.rate and fast else None,
         }
 
 
-OVER_FAST = "images/s over `fast`"  # measured in one run
 SHOWN: dict[str, Callable[[float], str]] = {
     "parameters": "{:,.0f}".format,
     "model file": byte_count,
@@ -138,11 +145,8 @@ def bars(models: Sequence[Model]) -> str:
     """The bars of the bundled models."""
     size = sum(model.size for model in models)
     rows = [row("all", "files together", f"≤ {byte_count(TOGETHER)}", byte_count(size), MET[size <= TOGETHER])]
-    known = {model.name: model.barred() for model in models}
-    fast = known["fast"]["images/s"] if "fast" in known else None
-    for figures in known.values():
-        own = figures["images/s"]
-        figures[OVER_FAST] = own / fast if own and fast else None
+    fast = next((model.rate for model in models if model.name == "fast"), None)
+    known = {model.name: model.barred(fast) for model in models}
     for name, figure, sign, limit in BARS:
         if name in known:
             value, show = known[name][figure], SHOWN[figure]

@@ -7,6 +7,7 @@ In: the bundled recipes. Out: each candidate as a recipe that holds whole writer
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,8 @@ from inkdigit.training.recipe import Recipe
 LEDGER = "choices.jsonl"
 SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
 SGD = {"optimizer": "sgd", "learning_rate": 0.35, "momentum": 0.9}
-PLAIN = {"rotate_deg": 0.0, "zoom": 0.0, "squish": 0.0, "shear": 0.0, "shift_px": 0.0, "thickness": 0.0}
+LESS_CHANGED = {"squish": 0.0, "shear": 0.0, "thickness": 0.0}
+PLAIN = {**LESS_CHANGED, "rotate_deg": 0.0, "zoom": 0.0, "shift_px": 0.0}
 THIN_START = {
     "filters": [24, 48, 96, 128],
     "kernel": 3,
@@ -37,7 +39,7 @@ HALVED_FIRST = {
     "pooling": ["stride", "average", "none"],
     "padding": "valid",
 }
-# As many filters as a vector of AVX-512 has numbers: ONNX Runtime needs half of the time of `tiny` for it.
+# As many filters as a vector of AVX-512 has numbers: ONNX Runtime needs half of the time of 10 and 18 for it.
 FIVES = {
     "filters": [16, 16, 16],
     "kernel": 3,
@@ -85,15 +87,19 @@ def separable(widths: list[int], plan: str, first: str = "conv 7 3 valid") -> li
     return [*layers, "global_average"]
 
 
+def activated(layers: Sequence[str], activation: str) -> list[str]:
+    """The layers with another activation than ReLU."""
+    return [layer.replace("relu", activation) for layer in layers]
+
+
 STEM = ["conv 8 3 valid", "max_pool", *NORMED]
 WIDE_STEM = ["conv 16 3 valid", "max_pool", *NORMED]
 DEPTHWISE = ["depthwise 3", "conv 16 1"]
 SEPARABLE = separable([10, 10, 10, 10], "vvvv")
 FIVE_DEPTHWISE = separable([96, 96, 128, 128, 160], "vvvvv", "conv 32 3 valid")
-SHARED_MIXING = [*separable([64, 64], "vv", "conv 16 3 valid")[:-1]]
-SHARED_MIXING += [*["depthwise 3 valid", "again 10", *NORMED] * 2, "global_average"]
+SHARED_MIXING = separable([64, 64], "vv", "conv 16 3 valid")[:-1]
+SHARED_MIXING += ["depthwise 3 valid", "again 10", *NORMED] * 2 + ["global_average"]
 LESS_DECAY = {"learning_rate": 0.4, "weight_decay": 5e-5, "label_smoothing": 0.0}
-LESS_CHANGED = {"squish": 0.0, "shear": 0.0, "thickness": 0.0}
 AS_MICRO = {**LESS_DECAY, **LESS_CHANGED, "moments": True, "rotate_deg": 5.0, "zoom": 0.05, "shift_px": 0.7}
 TINY_BEFORE = {  # full convolutions
     **BLOCKS_OF_THREE,
@@ -120,9 +126,7 @@ class Choice:
     candidates: dict[str, dict[str, Any]]
     about: str = ""  # what it is, if it is not a recipe itself
     start: dict[str, Any] = field(default_factory=dict)
-    together: dict[str, tuple[str, ...]] = field(
-        default_factory=dict
-    )  # group → candidates whose predictions it averages
+    together: dict[str, tuple[str, ...]] = field(default_factory=dict)  # group → candidates that it averages
 
 
 AS_IT_IS: dict[str, dict[str, Any]] = {"as it is": {}}
@@ -279,8 +283,8 @@ CHOICES = {
             "16 channels, the same five times": {"layers": again(WIDE_STEM, DEPTHWISE, "ccPccc")},
             "16 channels, the same seven times": {"layers": again(WIDE_STEM, DEPTHWISE, "cccPcccc")},
             "8 channels, the same 3×3 six times": {"layers": again(STEM, ["conv 8 3"], "cccPccc")},
-            "leaky ReLU": {"layers": [layer.replace("relu", "leaky_relu") for layer in SEPARABLE]},
-            "SiLU": {"layers": [layer.replace("relu", "silu") for layer in SEPARABLE]},
+            "leaky ReLU": {"layers": activated(SEPARABLE, "leaky_relu")},
+            "SiLU": {"layers": activated(SEPARABLE, "silu")},
             "AdamW, rate 0.03": {"optimizer": "adamw", "learning_rate": 0.03, "weight_decay": 1e-4},
             "rate 0.1": {"learning_rate": 0.1},
             "rate 0.2": {"learning_rate": 0.2},
@@ -296,9 +300,7 @@ CHOICES = {
         start={
             "layers": SEPARABLE,
             "normalize": "standard",
-            "learning_rate": 0.4,
-            "weight_decay": 5e-5,
-            "label_smoothing": 0.0,
+            **LESS_DECAY,
             **PLAIN,
             "epochs": 16,
         },
@@ -326,7 +328,7 @@ CHOICES = {
             "five depthwise convolutions": {"layers": FIVE_DEPTHWISE},
             "the same, 24 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 24},
             "the same, weight decay 2e-3": {"layers": FIVE_DEPTHWISE, "weight_decay": 2e-3},
-            "the same, SiLU": {"layers": [layer.replace("relu", "silu") for layer in FIVE_DEPTHWISE]},
+            "the same, SiLU": {"layers": activated(FIVE_DEPTHWISE, "silu")},
             "five depthwise convolutions of 64 to 192 filters": {
                 "layers": separable([64, 96, 128, 160, 192], "vvvvv", "conv 32 3 valid")
             },
@@ -416,7 +418,7 @@ CHOICES = {
             },
             "rate 0.4, little decay, no smoothing, SiLU": {
                 **LESS_DECAY,
-                "layers": [layer.replace("relu", "silu") for layer in Recipe.load("tiny").layers],
+                "layers": activated(Recipe.load("tiny").layers, "silu"),
             },
         },
         about="The same, half of the writers held out",
