@@ -20,11 +20,15 @@ import yaml
 
 from benchmarks.common import machine, pages, results
 from benchmarks.models.page import WHEN
+from benchmarks.reading.measure import sha256_for_lines
 from inkdigit.model.card import Card
 from inkdigit.model.facts import trained_on
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled, readers
 from inkdigit.picture.photo.network import INK
 from inkdigit.reading.cell_network import CELL
+from inkdigit.reading.reader import Reader
+from inkdigit.reading.second import METADATA_KEY as OF_SECOND
+from inkdigit.reading.second import SECOND
 from inkdigit.report.numbers import byte_count, percent
 
 FOLDER = machine.ROOT / "docs" / "model-cards"
@@ -67,8 +71,9 @@ class Network:
 
 
 def networks(folder: Path) -> list[Network]:
-    """Every network of the package: the models, the reader, and the two that look at photos and at cells."""
-    return [*(_digits(name, path) for name, path in bundled().items()), _reader(folder), _ink(folder), _cell()]
+    """Every network of the package: the models, the readers, and the two that look at photos and at cells."""
+    models = [_digits(name, path) for name, path in bundled().items()]
+    return [*models, _reader(folder), _second(), _ink(folder), _cell()]
 
 
 def front_matter(network: Network) -> dict[str, Any]:
@@ -138,7 +143,8 @@ def _facts(card: Card) -> dict[str, str]:
 
 def _reader(folder: Path) -> Network:
     (path,) = readers().values()
-    parts, sha256 = (results.read(folder / "reading.json") or {"parts": {}})["parts"], _sha256(path)
+    parts: dict[str, Any] = (results.read(folder / "reading.json") or {"parts": {}})["parts"]
+    sha256 = sha256_for_lines(Reader.load(path))
     measured = [
         Result(
             {"type": "inkdigit-benchmarks", "name": title},
@@ -160,6 +166,22 @@ def _reader(folder: Path) -> Network:
         "`log_probs`: float32 [n, 4 w, 21], for a decoder of connectionist temporal classification",
         measured,
         _facts(card),
+        "inkdigit read picture.png",
+        drawn=True,
+        fonts=True,
+    )
+
+
+def _second() -> Network:
+    return Network(
+        "second",
+        SECOND,
+        "Reads a line of which `line` is not sure, in other pixels; the text that both find probable is the answer.",
+        "image-to-text",
+        "`line`: uint8 [n, 2, 32, 16 w], the rows of a line that have ink",
+        "`log_probs`: float32 [n, 4 w, 21], for a decoder of connectionist temporal classification",
+        [],
+        _made(SECOND, OF_SECOND),
         "inkdigit read picture.png",
         drawn=True,
         fonts=True,

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.common import machine, results
-from benchmarks.reading.measure import LIBRARIES, sha256
+from benchmarks.reading.measure import LIBRARIES, sha256_for_lines
 from inkdigit.files import write_atomic
 from inkdigit.measure.stats import wilson
 from inkdigit.picture.decode import decode_page
@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wrong = sum(one.reading.reason is None for one in found)
     record = {
         **stamp,
-        "model": {"name": reader.card.name, "sha256": sha256(reader.path)},
+        "model": {"name": reader.card.name, "sha256": sha256_for_lines(reader)},
         "lines": len(composed),
         "wrong": wrong,
         "refused": len(found) - wrong,

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.common import results
-from benchmarks.reading.measure import sha256
+from benchmarks.reading.measure import sha256, sha256_for_lines
 from benchmarks.reading.sets import read_sets
 from inkdigit.measure.reading import digits_of
 from inkdigit.model.recognizer import Recognizer
@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         print(name, figures[name], flush=True)
     if not options.quick:
-        files = {"line": sha256(reader.path), "digits": sha256(model.path)}
+        files = {"line": sha256_for_lines(reader), "digits": sha256(model.path)}
         results.write(options.results / RESULT, {**stamp, "models": files, "sets": figures})
     return 0
 

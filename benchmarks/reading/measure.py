@@ -35,11 +35,13 @@ from benchmarks.robustness.cells import LYING, ROWS, truth_of
 from inkdigit.errors import PictureError
 from inkdigit.measure.reading import digits_of, metrics, read_labels
 from inkdigit.measure.stats import wilson
-from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.recognizer import Recognizer, find
 from inkdigit.picture.prepare import tight
+from inkdigit.reading import witness
 from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.cells import read_grid
 from inkdigit.reading.reader import Reader
+from inkdigit.reading.second import SECOND
 from inkdigit.synth import writers
 from inkdigit.types import Gray, Reading
 
@@ -105,6 +107,11 @@ def recognizer() -> Recognizer:
 def sha256(*paths: Path) -> str:
     """The hash of a model file, or of several together."""
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+
+def sha256_for_lines(reader: Reader) -> str:
+    """The hash of all files that decide what a reader reads."""
+    return sha256(reader.path, SECOND, *map(find, witness.MODELS))
 
 
 def sha256_for_cells() -> str:
@@ -326,7 +333,7 @@ def model_of(part: str) -> dict[str, str]:
     """The name of the model that a part is measured with, and the hash of its files."""
     if part in FOLDERS:
         return {"name": recognizer().name, "sha256": sha256_for_cells()}
-    return {"name": reader().card.name, "sha256": sha256(reader().path)}
+    return {"name": reader().card.name, "sha256": sha256_for_lines(reader())}
 
 
 def merged(path: Path, part: str, record: Figures) -> dict[str, Any]:

@@ -19,7 +19,16 @@ from benchmarks.common.tables import NOT_MEASURED, machine_line, row, spread, ta
 from benchmarks.reading.gallery import FAILURES, SAMPLES
 from benchmarks.reading.gallery import RESULT as GALLERY
 from benchmarks.reading.lattice import RESULT as LATTICE
-from benchmarks.reading.measure import COMMAND, EXAMPLE, FOLDERS, RESULT, SETS, sha256, sha256_for_cells
+from benchmarks.reading.measure import (
+    COMMAND,
+    EXAMPLE,
+    FOLDERS,
+    RESULT,
+    SETS,
+    sha256,
+    sha256_for_cells,
+    sha256_for_lines,
+)
 from benchmarks.reading.peers import RESULT as PEERS
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.reading.reader import Reader
@@ -47,7 +56,7 @@ Parts = Mapping[str, Record]
 def shipped() -> dict[str, str]:
     """The hashes of the files that read lines, single digits, and the cells of grids."""
     return {
-        "line": sha256(Reader.load().path),
+        "line": sha256_for_lines(Reader.load()),
         "digits": sha256(Recognizer.load().path),
         "cells": sha256_for_cells(),
     }

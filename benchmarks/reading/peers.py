@@ -35,6 +35,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from benchmarks.common import results
+from benchmarks.reading.measure import sha256_for_lines
 from benchmarks.reading.sets import Labelled, read_sets
 from inkdigit.measure.reading import digits_of
 from inkdigit.measure.stats import wilson
@@ -195,8 +196,7 @@ def figures(asked: Sequence[Asked], answers: Answers) -> dict[str, Any]:
 
 def of_ours(reader: Reader, sets: Sets, folder: Path, *, alphabet: str | None = None) -> dict[str, dict[str, Any]]:
     """The figures of Inkdigit, as those of two readers."""
-    digest = hashlib.sha256(reader.path.read_bytes()).hexdigest()
-    model = {"name": reader.card.name, "sha256": digest, "alphabet": alphabet or reader.alphabet}
+    model = {"name": reader.card.name, "sha256": sha256_for_lines(reader), "alphabet": alphabet or reader.alphabet}
     readers: dict[str, dict[str, Any]] = {
         name: {"title": title, "model": model, "sets": {}} for name, title in OURS.items()
     }

@@ -25,6 +25,7 @@ Log = Callable[[str], None]  # takes one line of progress: only the command line
 SIDE = 28  # pixels: the side of a prepared image, as in MNIST
 MIN_CLASSES, MAX_CLASSES = 2, 256  # a label of an IDX file is one byte
 DIGITS = tuple("0123456789")
+ALPHABET = "0123456789.,-/:+%×÷ "  # what numbers consist of, in the order of the line reader
 NO_INK, UNSURE = "no ink", "unsure"  # reasons to reject an image
 NOT_A_NUMBER = "not a number"  # a further one where numbers are read
 OUTLIERS = ("not a digit", "more than one digit")  # further reasons: classes that a network can learn, in this order

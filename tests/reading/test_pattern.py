@@ -10,7 +10,7 @@ import pytest
 
 from inkdigit.errors import UsageError
 from inkdigit.reading.pattern import compile_pattern
-from inkdigit.synth.lines import ALPHABET
+from inkdigit.types import ALPHABET
 
 KNOWN = [
     r"\d{5}",

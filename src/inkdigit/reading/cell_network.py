@@ -8,17 +8,13 @@ first cell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from inkdigit.networks import ask
 from inkdigit.types import DIGITS, Floats, Gray
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 CELL = Path(__file__).parent / "cell.onnx"
 VERSION = 3  # of the network; rises when its file changes
@@ -32,7 +28,7 @@ def look(cells: Sequence[Gray]) -> Floats:
     """The shares (N, 11) of the ten digits and of an empty cell, for pictures (h, w) of cells."""
     inner = [Image.fromarray(within(cell, BORDER)) for cell in cells]
     seen = [np.asarray(one.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)) for one in inner]
-    return np.asarray(_session().run(None, {"cells": np.stack(seen)})[0], np.float32)
+    return ask(CELL, np.stack(seen))
 
 
 def within(cell: Gray, border: float) -> Gray:
@@ -40,12 +36,3 @@ def within(cell: Gray, border: float) -> Gray:
     h, w = cell.shape
     y, x = int(border * h), int(border * w)
     return np.ascontiguousarray(cell[y : h - y, x : w - x])
-
-
-@cache
-def _session() -> ort.InferenceSession:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # pictures are shared among threads
-    return ort.InferenceSession(CELL.read_bytes(), options, providers=["CPUExecutionProvider"])

@@ -23,8 +23,8 @@ FEW = 2  # characters that a pattern may demand: they are tried at every step
 NEVER = -1e30  # the logarithm of nothing
 # Views of one line err together, but not always: this power of their mean makes the texts of composed lines that
 # trained nothing most likely (of 0.5 to 1.5).
-SHARPNESS = 1.2
-FEW_TEXTS, TRUST = 8, 0.5  # how many texts a witness sees, and the weight of what it says
+SHARPNESS = 1.1
+FEW_TEXTS, TRUST = 8, 0.1  # how many texts a witness sees, and the weight of what it says
 # A 1 that leans looks like a stroke between numbers. Of numbers as people write them few have one, but for dates.
 STROKE, STROKE_PRIOR = "/", 0.05
 DATE = re.compile(r"\d{1,2}/\d{1,2}/(\d{2}|\d{4})")

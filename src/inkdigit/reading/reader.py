@@ -21,11 +21,11 @@ from inkdigit.model.recognizer import is_of_package
 from inkdigit.model.schema import LINE
 from inkdigit.model.session import broken, open_model
 from inkdigit.picture.decode import Picture, Pictures, decode_page, split_pictures
-from inkdigit.reading import ctc, witness
+from inkdigit.reading import ctc, second, witness
 from inkdigit.reading.finder import LIKE_NUMBER, Found, find
 from inkdigit.reading.pattern import Pattern, characters, compile_pattern
 from inkdigit.reading.view import leaning, view
-from inkdigit.types import DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, Gray, Number, Reading
+from inkdigit.types import ALPHABET, DIGITS, NO_INK, NOT_A_NUMBER, UNSURE, Digit, Floats, Gray, Number, Reading
 
 DEFAULT = "line"  # the bundled one
 SURE = 0.9  # the confidence from which a line is not read again, and is a digit even if it looks like a letter
@@ -161,6 +161,8 @@ class Reader:
             return replace(decoded, log_prob=FIRST_LOOK * decoded.log_prob), log_probs.shape[1]
         if seen.shape[2] <= AGAIN_PX:
             views = [*log_probs, *self.log_probs(leaning(seen))]
+            if self.alphabet == ALPHABET:
+                views += second.look(seen)
             decoded = ctc.agree(views, self.alphabet, pattern, witness=partial(witness.judge, seen[1]))
         return decoded, log_probs.shape[1]
 

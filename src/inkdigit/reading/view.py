@@ -1,7 +1,7 @@
-"""What the line reader sees: a number's picture, brought to 48 pixels high, and the ink in it.
+"""What the line readers see: a number's picture, brought to 48 or 32 pixels high, and the ink in it.
 
 In: gray uint8 (H, W), cut around a line. Out: a view, uint8 (2, 48, w): the gray levels, ink bright, and the shares of
-ink that the ink network gives. w is a multiple of 16.
+ink that the ink network gives. w is a multiple of 16. The second reader sees a low view, uint8 (2, 32, w).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from inkdigit.picture.photo.groups import ink_of
 from inkdigit.picture.photo.network import fit, look
@@ -21,6 +22,9 @@ STRIDE_PX = 4  # of a step of the reader along the line
 LEANS = (-0.35, -0.2, 0.2, 0.35)  # of the views in which a line is read again: as far to the right a height lower
 EXTREME = 2.0  # percent of the pixels that are darker, or lighter, than the range of gray levels that is kept
 MIN_SPAN = 12  # gray levels: less contrast is noise
+LOW_PX = 32  # the height of a low view
+BESIDE = 0.01  # of all ink: so much is above, and so much is below the rows of a low view
+LEAST_ROWS = 20  # of a view become a low one: a dash is not enlarged to a digit
 
 
 def view(gray: Gray) -> Gray:
@@ -42,8 +46,25 @@ def _percentiles(values: Floats, *percent: float) -> NDArray[np.float64]:
     return np.interp(np.array(percent) / 100 * (ordered.size - 1), np.arange(ordered.size), ordered)
 
 
+def low(seen: Gray) -> Gray:
+    """The rows of a view (2, 48, w) that have ink, brought to 32 pixels high: (2, 32, w')."""
+    _, height, width = seen.shape
+    below = np.cumsum(seen[1].sum(axis=1, dtype=np.int64))
+    top, bottom = 0, height
+    if below[-1]:
+        top = max(0, int(np.searchsorted(below, BESIDE * below[-1])) - 1)
+        bottom = min(height, int(np.searchsorted(below, (1 - BESIDE) * below[-1])) + 2)
+        missing = max(0, LEAST_ROWS - (bottom - top))
+        top = max(0, top - (missing + 1) // 2)
+        bottom = min(height, max(bottom + missing // 2, top + LEAST_ROWS))
+    wide = max(16, 16 * round(width * LOW_PX / (bottom - top) / 16))
+    box = (0, top, width, bottom)
+    channels = (Image.fromarray(channel).resize((wide, LOW_PX), Image.Resampling.BILINEAR, box) for channel in seen)
+    return np.stack([np.asarray(channel) for channel in channels])
+
+
 def leaning(seen: Gray) -> Gray:
-    """A view (2, 48, w) leaning more to the left and to the right, as far as `LEANS` say: (4, 2, 48, w')."""
+    """A view (2, h, w) leaning more to the left and to the right, as far as `LEANS` say: (4, 2, h, w')."""
     _, height, width = seen.shape
     room = max(LEANS) * height / 2  # on each side
     middle = (np.arange(height) + 0.5 - height / 2)[:, None]

@@ -1,7 +1,7 @@
-"""A second witness of what a line says: a model for single digits, which sees each digit alone.
+"""Witnesses of what a line says: models for single digits, which see each digit alone.
 
 In: the ink of a line as the reader sees it, uint8 (48, w), and texts with the places of their characters. Out: for each
-text the sum of the log probabilities of its digits. The line reader knows what is beside a digit, and this model knows
+text the sum of the log probabilities of its digits. The line readers know what is beside a digit, and these models know
 its form better: they err on different lines.
 """
 
@@ -20,7 +20,7 @@ from inkdigit.reading.ctc import Decoded
 from inkdigit.reading.view import STRIDE_PX
 from inkdigit.types import DIGITS, Gray
 
-MODEL = "fast"  # the bundled one; the others take longer, and the texts are not better
+MODELS = "fast", "general"  # bundled ones: `best` and `tiny` beside them bring nothing
 REACH_PX = 24  # how far the first and the last digit may be from their steps
 FAINT = 40  # gray levels: less ink is none
 LEAST = 1e-4  # of a probability: a digit may be cut badly
@@ -33,9 +33,11 @@ def judge(ink: Gray, texts: Sequence[Decoded]) -> NDArray[np.float64]:
     places = [_places(text, ink.shape[1]) for text in texts]
     cuts = {place: i for i, place in enumerate(dict.fromkeys(chain(*places)))}
     images = np.stack([_cut(ink, place) for place in cuts])
-    probs = _model().probs_as_prepared(images)
-    probs[~images.any(axis=(1, 2))] = 1 / len(DIGITS)
-    known = np.log(np.maximum(probs, LEAST))
+    known = np.zeros((len(images), len(DIGITS)))
+    for model in _models():
+        probs = model.probs_as_prepared(images)
+        probs[~images.any(axis=(1, 2))] = 1 / len(DIGITS)
+        known += np.log(np.maximum(probs, LEAST))
     return np.array(
         [
             sum(known[cuts[place], int(digit)] for digit, place in zip(_digits(text), of_text, strict=True))
@@ -69,6 +71,6 @@ def _cut(ink: Gray, place: Place) -> Gray:
 
 
 @cache
-def _model() -> Recognizer:
-    """The model, loaded for the first line of which the reader is not sure."""
-    return Recognizer.load(MODEL)
+def _models() -> tuple[Recognizer, ...]:
+    """The models, loaded for the first line of which the reader is not sure."""
+    return tuple(map(Recognizer.load, MODELS))

@@ -24,7 +24,6 @@ from inkdigit.synth.scenes.rules import Box
 from inkdigit.synth.scenes.sheet import Scene, Sheet
 from inkdigit.types import DIGITS, Floats, Gray, Part
 
-ALPHABET = "0123456789.,-/:+%×÷ "
 SOURCES = ("set", "invented", "print")  # whose hand a number is in
 SOURCE_SHARES = (0.42, 0.42, 0.16)
 AS_IS_SHARE = 0.45  # of numbers from a data set keep its strokes; a pen follows the skeletons of the others

@@ -2,6 +2,7 @@
 
     python -m inkdigit.training.ink FOLDER [--steps N] [--seed S] [--data mnist] [--threads N] [--to FILE]
     python -m inkdigit.training.cell FOLDER …
+    python -m inkdigit.training.line.second FOLDER …
 
 The folder holds the checkpoint; the same command goes on from it.
 """

@@ -14,13 +14,12 @@ from inkdigit.model.recognizer import Recognizer
 from inkdigit.reading.cell_network import CELL
 from inkdigit.reading.reader import Reader
 from inkdigit.reading.view import STRIDE_PX
-from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.line import average, pools, train
 from inkdigit.training.line import net as line_net
 from inkdigit.training.line.export import export
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.start import net_of
-from inkdigit.types import Part
+from inkdigit.types import ALPHABET, Part
 
 from ...conftest import template
 from ..conftest import compose_little
@@ -62,9 +61,9 @@ def test_batches_have_every_line_once_and_changes_keep_its_text(tmp_path):
 def test_a_training_goes_on_and_its_file_is_a_reader(tmp_path):
     held_out, *some = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
     lines: list[str] = []
-    train.train(some, tmp_path, epochs=1, seed=0, log=lines.append)
+    train.train(some, tmp_path, steps=2, seed=0, log=lines.append)
     assert lines[-1].startswith("Step 2 of 2: loss ")
-    net = train.train(some, tmp_path, epochs=2, seed=0).eval()
+    net = train.train(some, tmp_path, steps=4, seed=0).eval()
     path = tmp_path / "line.onnx"
     path.write_bytes(export(net, held_out, name="line", provenance=Provenance()))
     assert path.stat().st_size < 3_000_000
@@ -133,7 +132,7 @@ def test_between_two_networks_the_one_that_reads_other_lines_best_is_taken(tmp_p
 
 def test_a_reader_with_other_weights_fails_its_self_test(tmp_path, monkeypatch):
     held_out, *some = map(pools.read, pools.fill(PART, tmp_path, pools=2, seed=0))
-    net = train.train(some, tmp_path, epochs=1, seed=0)
+    net = train.train(some, tmp_path, steps=train.steps_of(some), seed=0)
     path = tmp_path / "line.onnx"
     path.write_bytes(export(net, held_out, name="line", provenance=Provenance()))
     real = Reader.log_probs

@@ -9,15 +9,12 @@ from __future__ import annotations
 from functools import cache
 from math import sqrt
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from inkdigit.networks import ask
 from inkdigit.types import Floats, Gray
-
-if TYPE_CHECKING:
-    import onnxruntime as ort
 
 INK = Path(__file__).parent / "ink.onnx"
 VERSION = 2  # of the network; rises when its file changes
@@ -29,7 +26,7 @@ MIN_SIDE_PX, MAX_SIDE_PX = 32, 1024
 
 def look(gray: Gray, *, side_px: float) -> Floats:
     """The shares (4, h, w) of a picture (H, W), looked at with about as many pixels as a square of `side_px` has."""
-    return np.asarray(_session().run(None, {"gray": fit(gray, side_px=side_px)})[0], np.float32)
+    return ask(INK, fit(gray, side_px=side_px))
 
 
 def fit(gray: Gray, *, side_px: float) -> Gray:
@@ -40,15 +37,6 @@ def fit(gray: Gray, *, side_px: float) -> Gray:
         return gray
     method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
     return np.asarray(Image.fromarray(gray).resize((w, h), method))
-
-
-@cache
-def _session() -> ort.InferenceSession:
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # pictures are shared among threads
-    return ort.InferenceSession(INK.read_bytes(), options, providers=["CPUExecutionProvider"])
 
 
 @cache

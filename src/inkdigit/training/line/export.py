@@ -17,13 +17,12 @@ from inkdigit.model.card import LINE_OUTPUT, Calibration, Card, Ink, SelfTest
 from inkdigit.model.provenance import Provenance
 from inkdigit.model.schema import LINE
 from inkdigit.reading.view import VERSION
-from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.convert.model_file import set_card, to_onnx
 from inkdigit.training.convert.packed import fold, pack
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.pools import Pool
 from inkdigit.training.line.train import batches, loss_of
-from inkdigit.types import Floats, Gray
+from inkdigit.types import ALPHABET, Floats, Gray
 
 MIN_CONFIDENCE = 0.2  # of a whole number: what is less probable says nothing
 SELF_TEST_LINES = 3
@@ -52,15 +51,15 @@ def export(net: LineNet, held_out: Pool, *, name: str, provenance: Provenance) -
     """
     net.eval()
     parameters = sum(p.numel() for p in net.parameters())
-    temperature = _temperature(net, held_out)
+    temperature = temperature_of(net, held_out)
     fold(net)
     answering = Answering(net, temperature).eval()
-    views = _example(held_out)
+    views = example_of(held_out)
     sides = {0: torch.export.Dim("n"), 3: torch.export.Dim("sixteenths", min=1, max=64) * 16}
     example = torch.from_numpy(views)
     model = to_onnx(answering, example, input_name="line", outputs=[LINE_OUTPUT], shapes=(sides,), optimize=True)
     pack(model)
-    probs = _check(model.SerializeToString(), answering, views)
+    probs = checked(model.SerializeToString(), answering, views)
     card = Card(
         name=name,
         classes=tuple(ALPHABET),
@@ -82,7 +81,7 @@ def export(net: LineNet, held_out: Pool, *, name: str, provenance: Provenance) -
     return bytes(model.SerializeToString())
 
 
-def _example(pool: Pool) -> Gray:
+def example_of(pool: Pool) -> Gray:
     """A few lines of one width, for the self test."""
     each = sorted(pool.each(), key=lambda seen: seen.shape[2])
     first = len(each) // 4
@@ -91,7 +90,7 @@ def _example(pool: Pool) -> Gray:
     return np.stack([np.pad(seen, ((0, 0), (0, 0), (0, width - seen.shape[2]))) for seen in some])
 
 
-def _temperature(net: LineNet, pool: Pool) -> float:
+def temperature_of(net: LineNet, pool: Pool) -> float:
     """The temperature under which the texts of a pool are most likely."""
     loss = np.zeros(len(TEMPERATURES))
     with torch.no_grad():
@@ -104,8 +103,12 @@ def _temperature(net: LineNet, pool: Pool) -> float:
     return float(TEMPERATURES[loss.argmin()])
 
 
-def _check(data: bytes, answering: Answering, views: Gray) -> Floats:
-    """The probabilities that the file gives."""
+def checked(data: bytes, answering: Answering, views: Gray) -> Floats:
+    """The probabilities that the file gives for views (N, 2, H, W).
+
+    Raises:
+        ParityError: they are not those of the network.
+    """
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     with torch.no_grad():
         expected = np.exp(answering(torch.from_numpy(views)).numpy())

@@ -1,7 +1,7 @@
 """The line reader: views of lines → for each step along a line the log probabilities of its characters.
 
-In: uint8 (N, 2, 48, W), W a multiple of 16. Out: log probabilities (N, W / 4, 1 + A), the blank first. A convolutional
-network without recurrence, trained with CTC (Graves, Fernández, Gomez, Schmidhuber 2006).
+In: uint8 (N, 2, H, W), H 48 or 32, W a multiple of 16. Out: log probabilities (N, W / 4, 1 + A), the blank first. A
+convolutional network without recurrence, trained with CTC (Graves, Fernández, Gomez, Schmidhuber 2006).
 """
 
 from __future__ import annotations
@@ -57,12 +57,19 @@ def _along(channels: int, dilation: int) -> _Shortcut:
 class LineNet(nn.Module):
     """The network; `forward` gives log probabilities."""
 
-    def __init__(self, characters: int, widths: tuple[int, ...] = WIDTHS, *, dropout: float = 0.1) -> None:
-        """Make a network for an alphabet of so many characters."""
+    def __init__(
+        self,
+        characters: int,
+        widths: tuple[int, ...] = WIDTHS,
+        *,
+        height_px: int = HEIGHT_PX,
+        dropout: float = 0.1,
+    ) -> None:
+        """Make a network for an alphabet of so many characters, and views so high."""
         super().__init__()
         a, b, c, d, e = widths
         self.body = nn.Sequential(
-            _Block(2, a, stride=(2, 2)),  # 24 high
+            _Block(2, a, stride=(2, 2)),  # of 48 rows 24
             _Block(a, a),
             _Block(a, b, stride=(2, 2)),  # 12
             _Block(b, b),
@@ -70,7 +77,7 @@ class LineNet(nn.Module):
             _Block(c, c),
             _Block(c, d, stride=(2, 1)),  # 3
             _Block(d, d),
-            _Block(d, e, kernel=(HEIGHT_PX // 16, 1), padding=(0, 0)),  # 1
+            _Block(d, e, kernel=(height_px // 16, 1), padding=(0, 0)),  # 1
             *(_along(e, dilation) for dilation in DILATIONS),
             nn.Dropout(dropout),
         )
@@ -84,7 +91,7 @@ class LineNet(nn.Module):
         self.out = nn.Conv2d(e, 1 + characters, 1)
 
     def forward(self, views: Tensor) -> Tensor:
-        """Log probabilities (N, W / 4, 1 + A) of views uint8 (N, 2, 48, W)."""
+        """Log probabilities (N, W / 4, 1 + A) of views uint8 (N, 2, H, W)."""
         x = views.float() / 255
         for name, layer in self.body.named_children():
             x = layer(x)

@@ -25,14 +25,13 @@ from inkdigit.reading import ctc
 from inkdigit.reading.reader import Reader
 from inkdigit.runs import LINE_SETTINGS, create, finish, is_finished, model_path
 from inkdigit.synth.generated import check_digits
-from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.environment import data_of, describe
 from inkdigit.training.line.average import between
 from inkdigit.training.line.export import export
 from inkdigit.training.line.pools import POOL, fill, read
 from inkdigit.training.line.start import net_of
-from inkdigit.training.line.train import train
-from inkdigit.types import Dataset, Log, silent
+from inkdigit.training.line.train import steps_of, train
+from inkdigit.types import ALPHABET, Dataset, Log, silent
 
 NAME = "line"
 MAX_LINES, MAX_EPOCHS = 1_000_000, 10_000  # a million lines are 20 GB of memory
@@ -117,7 +116,8 @@ def _go_on(settings: Settings, dataset: Dataset, base: Reader | None, folder: Pa
     held_out, *some = map(read, fill(dataset.train, folder, pools=pools, seed=settings.seed, log=log))
     torch.manual_seed(settings.seed)  # of layers that the base lacks
     start = None if base is None else net_of(base.path, some[0])
-    net = train(some, folder, epochs=settings.epochs, seed=settings.seed, start=deepcopy(start), log=log)
+    steps = settings.epochs * steps_of(some)
+    net = train(some, folder, steps=steps, seed=settings.seed, start=deepcopy(start), log=log)
     if start is not None:
         net = between(start, net, pool=some[0], held_out=held_out, log=log)
     data, about = (

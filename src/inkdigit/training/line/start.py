@@ -17,10 +17,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from inkdigit.errors import UsageError
-from inkdigit.synth.lines import ALPHABET
 from inkdigit.training.line.net import LineNet
 from inkdigit.training.line.pools import Pool
 from inkdigit.training.line.train import batches
+from inkdigit.types import ALPHABET
 
 FILTER_NORM = 3**-0.5  # as PyTorch begins: a step turns a filter as far as in a training from the beginning
 LEAST = 1e-6
