@@ -7,6 +7,7 @@ import pytest
 
 from inkdigit.reading import second
 from inkdigit.reading.ctc import agree
+from inkdigit.reading.reader import Reader
 from inkdigit.reading.view import LEANS, LEAST_ROWS, LOW_PX, low, view
 from inkdigit.types import ALPHABET
 
@@ -46,3 +47,16 @@ def test_it_reads_a_number_upright_and_leaning():
     assert len(rows) == 1 + len(LEANS)
     assert {each.shape[1] for each in rows} == {1 + len(ALPHABET)}
     assert agree(rows, ALPHABET).text == "4831"
+
+
+def test_the_bundled_reader_asks_it_and_a_reader_of_somebody_else_does_not(reader, tmp_path, monkeypatch):
+    sheet, asked, look = page((60, 150)), [], second.look
+    write(sheet, "4831", 10, 10)
+    monkeypatch.setattr("inkdigit.reading.reader.SURE", 1.1)  # nothing is
+    monkeypatch.setattr(second, "look", lambda seen: asked.append(seen.shape) or look(seen))
+    own = tmp_path / "own.onnx"
+    own.write_bytes(reader.path.read_bytes())
+    assert Reader.load(own).read(sheet)[0].text == "4831"
+    assert not asked
+    assert reader.read(sheet)[0].text == "4831"
+    assert len(asked) == 1
