@@ -34,7 +34,7 @@ LIKELY = 0.5  # the same for several characters that look like a word: of 1,200 
 # than it says, 97.9 % of 340 at 96.3 % in the mean.
 FIRST_LOOK = 0.4
 WIDEST = 1.6  # of a character with the gap beside it, in heights of its line: wider ink is something else
-AGAIN_PX = 384  # the width up to which a line is read again: eight times the time in all
+AGAIN_PX = 384  # the width up to which a line is read again: nine times the time in all
 TOLERANCE = 5e-3  # of a probability in the self test
 
 
