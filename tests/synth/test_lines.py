@@ -7,7 +7,7 @@ import pytest
 
 from inkdigit.synth import lines
 from inkdigit.synth.scenes import pens
-from inkdigit.types import Part
+from inkdigit.types import ALPHABET, Part
 
 from ..conftest import template
 
@@ -36,7 +36,7 @@ def test_a_seed_gives_the_same_line_again(hands, bank):
 def test_texts_are_numbers_of_every_kind_in_the_alphabet():
     rng = np.random.default_rng(0)
     texts = [lines.random_text(rng) for _ in range(2000)]
-    assert {*"".join(texts)} == {*lines.ALPHABET}
+    assert {*"".join(texts)} == {*ALPHABET}
     assert all(any(sign.isdigit() for sign in text) for text in texts)
     assert max(sum(sign.isdigit() for sign in text) for text in texts) <= lines.MAX_LENGTH
     assert np.mean([text.startswith("1") for text in texts]) > 0.15
