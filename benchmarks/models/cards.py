@@ -26,7 +26,6 @@ from inkdigit.model.facts import trained_on
 from inkdigit.model.recognizer import DEFAULT, Recognizer, bundled, readers
 from inkdigit.picture.photo.network import INK
 from inkdigit.reading.cell_network import CELL
-from inkdigit.reading.reader import Reader
 from inkdigit.reading.second import METADATA_KEY as OF_SECOND
 from inkdigit.reading.second import SECOND
 from inkdigit.report.numbers import byte_count, percent
@@ -144,7 +143,7 @@ def _facts(card: Card) -> dict[str, str]:
 def _reader(folder: Path) -> Network:
     (path,) = readers().values()
     parts: dict[str, Any] = (results.read(folder / "reading.json") or {"parts": {}})["parts"]
-    sha256 = sha256_for_lines(Reader.load(path))
+    sha256 = sha256_for_lines(path)
     measured = [
         Result(
             {"type": "inkdigit-benchmarks", "name": title},

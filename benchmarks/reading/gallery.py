@@ -168,7 +168,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     wrong = sum(one.reading.reason is None for one in found)
     record = {
         **stamp,
-        "model": {"name": reader.card.name, "sha256": sha256_for_lines(reader)},
+        "model": {"name": reader.card.name, "sha256": sha256_for_lines(reader.path)},
         "lines": len(composed),
         "wrong": wrong,
         "refused": len(found) - wrong,

@@ -139,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         }
         print(name, figures[name], flush=True)
     if not options.quick:
-        files = {"line": sha256_for_lines(reader), "digits": sha256(model.path)}
+        files = {"line": sha256_for_lines(reader.path), "digits": sha256(model.path)}
         results.write(options.results / RESULT, {**stamp, "models": files, "sets": figures})
     return 0
 

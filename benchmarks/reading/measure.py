@@ -109,9 +109,9 @@ def sha256(*paths: Path) -> str:
     return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
 
 
-def sha256_for_lines(reader: Reader) -> str:
-    """The hash of all files that decide what a reader reads."""
-    return sha256(reader.path, SECOND, *map(find, witness.MODELS))
+def sha256_for_lines(reader: Path) -> str:
+    """The hash of all files that decide what the reader at this path reads."""
+    return sha256(reader, SECOND, *map(find, witness.MODELS))
 
 
 def sha256_for_cells() -> str:
@@ -333,7 +333,7 @@ def model_of(part: str) -> dict[str, str]:
     """The name of the model that a part is measured with, and the hash of its files."""
     if part in FOLDERS:
         return {"name": recognizer().name, "sha256": sha256_for_cells()}
-    return {"name": reader().card.name, "sha256": sha256_for_lines(reader())}
+    return {"name": reader().card.name, "sha256": sha256_for_lines(reader().path)}
 
 
 def merged(path: Path, part: str, record: Figures) -> dict[str, Any]:

@@ -56,7 +56,7 @@ Parts = Mapping[str, Record]
 def shipped() -> dict[str, str]:
     """The hashes of the files that read lines, single digits, and the cells of grids."""
     return {
-        "line": sha256_for_lines(Reader.load()),
+        "line": sha256_for_lines(Reader.load().path),
         "digits": sha256(Recognizer.load().path),
         "cells": sha256_for_cells(),
     }

@@ -196,7 +196,7 @@ def figures(asked: Sequence[Asked], answers: Answers) -> dict[str, Any]:
 
 def of_ours(reader: Reader, sets: Sets, folder: Path, *, alphabet: str | None = None) -> dict[str, dict[str, Any]]:
     """The figures of Inkdigit, as those of two readers."""
-    model = {"name": reader.card.name, "sha256": sha256_for_lines(reader), "alphabet": alphabet or reader.alphabet}
+    model = {"name": reader.card.name, "sha256": sha256_for_lines(reader.path), "alphabet": alphabet or reader.alphabet}
     readers: dict[str, dict[str, Any]] = {
         name: {"title": title, "model": model, "sets": {}} for name, title in OURS.items()
     }

@@ -33,10 +33,10 @@ def judge(ink: Gray, texts: Sequence[Decoded]) -> NDArray[np.float64]:
     places = [_places(text, ink.shape[1]) for text in texts]
     cuts = {place: i for i, place in enumerate(dict.fromkeys(chain(*places)))}
     images = np.stack([_cut(ink, place) for place in cuts])
-    known = np.zeros((len(images), len(DIGITS)))
+    known, empty = np.zeros((len(images), len(DIGITS))), ~images.any(axis=(1, 2))
     for model in _models():
         probs = model.probs_as_prepared(images)
-        probs[~images.any(axis=(1, 2))] = 1 / len(DIGITS)
+        probs[empty] = 1 / len(DIGITS)
         known += np.log(np.maximum(probs, LEAST))
     return np.array(
         [

@@ -8,6 +8,7 @@ lines that trained nothing most likely.
 from __future__ import annotations
 
 import numpy as np
+import onnx
 import onnxruntime as ort
 import torch
 from torch import Tensor, nn
@@ -49,15 +50,8 @@ def export(net: LineNet, held_out: Pool, *, name: str, provenance: Provenance) -
     Raises:
         ParityError: it does not give what the network gives.
     """
-    net.eval()
     parameters = sum(p.numel() for p in net.parameters())
-    temperature = temperature_of(net, held_out)
-    fold(net)
-    answering = Answering(net, temperature).eval()
-    views = example_of(held_out)
-    sides = {0: torch.export.Dim("n"), 3: torch.export.Dim("sixteenths", min=1, max=64) * 16}
-    example = torch.from_numpy(views)
-    model = to_onnx(answering, example, input_name="line", outputs=[LINE_OUTPUT], shapes=(sides,), optimize=True)
+    model, answering, views = graph_of(net, held_out)
     pack(model)
     probs = checked(model.SerializeToString(), answering, views)
     card = Card(
@@ -67,7 +61,7 @@ def export(net: LineNet, held_out: Pool, *, name: str, provenance: Provenance) -
         prepare_version=VERSION,
         parameters=parameters,
         calibration=Calibration(
-            temperature=round(temperature, 4),
+            temperature=round(answering.temperature, 4),
             accept_score=MIN_CONFIDENCE,
             fitted_on=f"{len(held_out.texts)} composed lines that trained nothing",
         ),
@@ -81,7 +75,19 @@ def export(net: LineNet, held_out: Pool, *, name: str, provenance: Provenance) -
     return bytes(model.SerializeToString())
 
 
-def example_of(pool: Pool) -> Gray:
+def graph_of(net: LineNet, held_out: Pool) -> tuple[onnx.ModelProto, Answering, Gray]:
+    """The graph of a network with its temperature, what it computes, and lines (N, 2, H, W) to compare both."""
+    net.eval()
+    temperature = _temperature(net, held_out)
+    fold(net)
+    answering, views = Answering(net, temperature).eval(), _example(held_out)
+    sides = {0: torch.export.Dim("n"), 3: torch.export.Dim("sixteenths", min=1, max=64) * 16}
+    example = torch.from_numpy(views)
+    model = to_onnx(answering, example, input_name="line", outputs=[LINE_OUTPUT], shapes=(sides,), optimize=True)
+    return model, answering, views
+
+
+def _example(pool: Pool) -> Gray:
     """A few lines of one width, for the self test."""
     each = sorted(pool.each(), key=lambda seen: seen.shape[2])
     first = len(each) // 4
@@ -90,7 +96,7 @@ def example_of(pool: Pool) -> Gray:
     return np.stack([np.pad(seen, ((0, 0), (0, 0), (0, width - seen.shape[2]))) for seen in some])
 
 
-def temperature_of(net: LineNet, pool: Pool) -> float:
+def _temperature(net: LineNet, pool: Pool) -> float:
     """The temperature under which the texts of a pool are most likely."""
     loss = np.zeros(len(TEMPERATURES))
     with torch.no_grad():

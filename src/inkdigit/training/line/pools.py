@@ -53,21 +53,24 @@ class _Composed(Dataset[int]):
         return len(self.numbers)
 
     def __getitem__(self, i: int) -> int:
-        compose(self.hands, _path(self.folder, self.numbers[i]), np.random.default_rng([self.seed, 3, self.numbers[i]]))
+        compose(
+            self.hands, path_of(self.folder, self.numbers[i]), np.random.default_rng([self.seed, 3, self.numbers[i]])
+        )
         return i
 
 
 def fill(part: Part, folder: Path, *, pools: int, seed: int, log: Log = silent) -> list[Path]:
     """Compose the pools that the folder lacks; the files of all."""
-    missing = [i for i in range(pools) if not _path(folder, i).exists()]
+    missing = [i for i in range(pools) if not path_of(folder, i).exists()]
     work = DataLoader(_Composed(part, folder, missing, seed), batch_size=None, num_workers=cores())
     for done, _ in enumerate(work, 1):
         if done % LOG_POOLS == 0:
             log(f"Composed {done * POOL:,} of {len(missing) * POOL:,} lines.")
-    return [_path(folder, i) for i in range(pools)]
+    return [path_of(folder, i) for i in range(pools)]
 
 
-def _path(folder: Path, number: int) -> Path:
+def path_of(folder: Path, number: int) -> Path:
+    """The file of a pool."""
     return folder / f"pool-{number:04}.npz"
 
 

@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch.nn import functional
 
 from inkdigit.reading import ctc
@@ -23,11 +22,10 @@ from inkdigit.reading.second import METADATA_KEY, SECOND, VERSION
 from inkdigit.reading.view import LOW_PX, low
 from inkdigit.runs import LINE_CHECKPOINT
 from inkdigit.training import shipped
-from inkdigit.training.convert.model_file import to_onnx
-from inkdigit.training.convert.packed import fold, packed_bytes
-from inkdigit.training.line import export as of_reader
+from inkdigit.training.convert.packed import packed_bytes
+from inkdigit.training.line.export import checked, graph_of
 from inkdigit.training.line.net import LineNet
-from inkdigit.training.line.pools import Pool, fill, read
+from inkdigit.training.line.pools import Pool, fill, path_of, read
 from inkdigit.training.line.start import net_of
 from inkdigit.training.line.train import train as train_line
 from inkdigit.training.network.steps import read_net
@@ -84,19 +82,12 @@ def export(folder: Path) -> bytes:
     Raises:
         ParityError: it does not give what the network gives.
     """
-    held_out = _low(read(folder / "pool-0000.npz"))
+    held_out = _low(read(path_of(folder, 0)))
     net = LineNet(len(ALPHABET), height_px=LOW_PX)
     step = read_net(folder / LINE_CHECKPOINT, net)
-    net.eval()
-    temperature = of_reader.temperature_of(net, held_out)
-    fold(net)
-    answering = of_reader.Answering(net, temperature).eval()
-    views = of_reader.example_of(held_out)
-    sides = {0: torch.export.Dim("n"), 3: torch.export.Dim("sixteenths", min=1, max=64) * 16}
-    example = torch.from_numpy(views)
-    model = to_onnx(answering, example, input_name="line", outputs=["log_probs"], shapes=(sides,), optimize=True)
+    model, answering, views = graph_of(net, held_out)
     data = packed_bytes(model, key=METADATA_KEY, version=VERSION, step=step)
-    of_reader.checked(data, answering, views)
+    checked(data, answering, views)
     return data
 
 
