@@ -25,8 +25,8 @@ REACH_PX = 24  # how far the first and the last digit may be from their steps
 FAINT = 40  # gray levels: less ink is none
 LEAST = 1e-4  # of a probability: a digit may be cut badly
 # What a model says counts so much: of a digit that no stroke joins with what is beside it, and of one that is cut off.
-# More would help with cheques, less with composed lines.
-ALONE, JOINED = 0.3, 0.03
+# Less for the second would help with lines that are hard to read, and cost some whose digits overlap.
+ALONE, JOINED = 0.3, 0.1
 
 Place = tuple[int, int]  # the columns of a digit: from, to
 
