@@ -58,7 +58,7 @@ ROWS = (
     Row("classic", 5),
     Row("explorer", 5),
     Row("rmsprop", 5),
-    Row("annealed", 5),
+    Row("annealed", 3),
     Row("deepdigits", 3, data="kaggle"),
     Row("vgg", 3),
     Row("resnet", 3),
