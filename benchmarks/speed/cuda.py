@@ -115,6 +115,12 @@ def has_gpu() -> bool:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
 
+def without_gpu() -> int:
+    """Say that there is none; the exit code."""
+    print("There is no GPU of CUDA here, or PyTorch is not built for it: nothing is measured.", file=sys.stderr)
+    return NO_GPU
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every recipe with every seed, and write the file; 3 without a GPU."""
     parser = results.parser(__doc__, smoke="one epoch on scikit-learn's digits")
@@ -131,8 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(json.dumps(line))
         return 0
     if options.device == "cuda" and not has_gpu():
-        print("There is no GPU of CUDA here, or PyTorch is not built for it: nothing is measured.", file=sys.stderr)
-        return NO_GPU
+        return without_gpu()
     about = results.stamp(LIBRARIES, smoke=options.smoke, command="python -m benchmarks.speed.cuda")
     lines = []
     for seed in range(options.seeds):  # in rounds, so that a slow minute affects all of them

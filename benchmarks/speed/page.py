@@ -1,8 +1,8 @@
 """Write `docs/benchmarks.md` and its figures from `benchmarks/results/`: nothing on that page is typed by hand.
 
-In: bench.jsonl, whole.json, stages.json, loop.json, answering.json, int8.json, whichever are there; a smoke run counts
-as not measured. Out: the page and `docs/benchmarks/*.svg`; with `--check` nothing is written, and the exit code is 1 if
-they are not what the results say.
+In: bench.jsonl, race.json, whole.json, stages.json, loop.json, answering.json, int8.json, whichever are there; a smoke
+run counts as not measured. Out: the page and `docs/benchmarks/*.svg`; with `--check` nothing is written, and the exit
+code is 1 if they are not what the results say.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from benchmarks.speed import (
     choices,
     choose_tables,
     loop_tables,
+    race_tables,
     stages_tables,
     whole_tables,
 )
@@ -34,6 +35,7 @@ TITLES = {
     "loop": "The training loop",
     "answering": "Prediction",
     "int8": "int8",
+    "race": "The race",
 }
 
 
@@ -54,6 +56,7 @@ def render(folder: Path, *, figures: str = "benchmarks") -> str:
         "stages": stages_tables.section,
         "loop": loop_tables.section,
         "answering": answering_tables.unbarred,
+        "race": race_tables.section,
         "int8": lambda measured: answering_tables.int8_section(measured, sizes),
     }
     header = ["figure", "bar", "measured", "met", "n", "command"]
@@ -64,6 +67,7 @@ def render(folder: Path, *, figures: str = "benchmarks") -> str:
                 header,
                 [
                     *bench_tables.bars(lines),
+                    *race_tables.bars(records["race"]),
                     *whole_tables.bars(records["whole"]),
                     *answering_tables.bars(records["answering"]),
                 ],
@@ -71,6 +75,8 @@ def render(folder: Path, *, figures: str = "benchmarks") -> str:
             "training": bench_tables.training(lines, bench_plots.figures(lines, folder=figures), bench.entrants()),
             "gpu": bench_tables.gpu(lines),
             "gpu_command": bench_tables.GPU_COMMAND,
+            "race_how": race_tables.how(),
+            "race_command": race_tables.COMMAND,
             "choices": choose_tables.section(tried, choices.hashes(), only=("blink", "fast", "minute")),
             **{name: measured and laid_out[name](measured) for name, measured in records.items()},
             "machines": [
