@@ -1,15 +1,14 @@
-"""The part of `docs/benchmarks.md` about the race to 99 % on a GPU.
+"""The part of `docs/benchmarks.md` about the race to 99 %.
 
-In: what `speed/race.py` wrote. Out: rows with bars, and a table of the racers.
+In: what `speed/race.py` wrote, on a GPU and on a processor. Out: a row with a bar, and tables of the racers.
 """
 
 from __future__ import annotations
 
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, fields, row, spread, table
-from benchmarks.speed.race import CHANGES, PUBLISHED, RECIPE, RECORDED, STEPS
+from benchmarks.speed.race import CHANGES, COMMANDS, PUBLISHED, RECIPE, RECORDED, STEPS
 
-COMMAND = "python -m benchmarks.speed.race"
 BAR = 2.0  # times as fast as the published one
 NAMES = {
     PUBLISHED: "train_mnist_fast",
@@ -20,20 +19,21 @@ NAMES = {
 
 def bars(race: Record | None) -> list[str]:
     """The row of the figure that has a bar: the quickest of ours that reaches 99 %."""
-    figure, limit = "on a GPU, to 99 %: times as fast as train_mnist_fast", f"≥ {BAR:g} times"
+    figure, limit, command = "on a GPU, to 99 %: as fast as train_mnist_fast", f"≥ {BAR:g} times", COMMANDS["cuda"]
     if race is None:
-        return [row(figure, limit, NOT_MEASURED, "–", "–", f"`{COMMAND}`")]
+        return [row(figure, limit, NOT_MEASURED, "–", "–", f"`{command}`")]
     ours = [about for name, about in race["racers"].items() if name != PUBLISHED and about["reaches"]]
     if not ours:
-        return [row(figure, limit, "does not reach 99 %", MET[False], "–", f"`{COMMAND}`")]
+        return [row(figure, limit, "does not reach 99 %", MET[False], "–", f"`{command}`")]
     best = max(ours, key=lambda about: about["times_as_fast"]["median"])
     taken = best["times_as_fast"]
-    return [row(figure, limit, spread(taken, "times", 2), MET[taken["median"] >= BAR], best["n"], f"`{COMMAND}`")]
+    return [row(figure, limit, spread(taken, "times", 2), MET[taken["median"] >= BAR], best["n"], f"`{command}`")]
 
 
 def section(race: Record) -> str:
     """The racers, side by side."""
-    header = ["on " + race["gpu"], "test accuracy", "n", "seconds", "the first one", "times as fast"]
+    where = race["machine"]["processor"] if race["gpu"] == "cpu" else race["gpu"]
+    header = [f"on {where}", "test accuracy", "n", "seconds", "the first one", "times as fast"]
     rows = []
     for name, about in race["racers"].items():
         deviation = "" if about["accuracy_sd"] is None else f" ± {100 * about['accuracy_sd']:.3f}"

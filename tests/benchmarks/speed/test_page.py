@@ -45,7 +45,7 @@ def test_the_page_shows_its_figures(results):
 
 def test_without_results_the_page_says_so_and_draws_nothing(tmp_path):
     (text,) = page.files(tmp_path, tmp_path / "page.md").values()
-    assert text.decode().count("not measured") == 20
+    assert text.decode().count("not measured") == 21
     assert "## Where and when" not in text.decode()
 
 

@@ -114,7 +114,7 @@ def test_without_a_gpu_there_is_one_line(tmp_path, capsys, monkeypatch):
 def test_the_script_can_be_tried_out_without_a_gpu(data, tmp_path, monkeypatch):
     monkeypatch.setattr(race, "load", lambda _: data)
     assert race.main(["--device", "cpu", "--smoke", "--seeds", "2", "--results", str(tmp_path)]) == 0
-    record = json.loads((tmp_path / race.FILE).read_text(encoding="utf-8"))
+    record = json.loads((tmp_path / race.FILES["cpu"]).read_text(encoding="utf-8"))
     assert record["smoke"] is True
     assert record["racers"].keys() == {race.PUBLISHED, race.STEPS}
     assert len(record["trainings"]) == 6  # a first round, and two
@@ -129,5 +129,7 @@ def test_the_page_says_whether_ours_is_quick_enough():
     (row,) = race_tables.bars(record)
     assert "2.50 times [2.10–2.90] | yes | 30" in row
     assert "99.100 ± 0.040 %" in race_tables.section(record)
+    on_a_processor = {**record, "gpu": "cpu", "machine": {"processor": "Z80"}}
+    assert race_tables.section(on_a_processor).startswith("| on Z80 |")
     assert "not measured" in race_tables.bars(None)[0]
     assert "does not reach" in race_tables.bars({"racers": {race.PUBLISHED: about, race.STEPS: wrong}})[0]
