@@ -27,7 +27,7 @@ def aligned(reader: Reader, seen, *texts: str):
 
 def test_the_text_whose_digits_are_there_is_the_most_probable(reader, seen):
     right, *wrong = witness.judge(seen[1], aligned(reader, seen, "4831", "4837", "4031", "9831"))
-    assert right > max(wrong) + witness.ALONE
+    assert right > max(wrong) + 1
 
 
 def test_signs_and_no_text_at_all_say_nothing(reader, seen):
@@ -38,21 +38,4 @@ def test_signs_and_no_text_at_all_say_nothing(reader, seen):
 
 def test_where_there_is_no_ink_every_digit_is_as_probable(reader, seen):
     (said,) = witness.judge(np.zeros_like(seen[1]), aligned(reader, seen, "4831"))
-    assert said == pytest.approx(witness.ALONE * len(witness.MODELS) * 4 * np.log(0.1), abs=1e-4)
-
-
-def test_digits_that_a_stroke_joins_count_less(reader, seen):
-    texts = aligned(reader, seen, "4831", "4931")
-    right, wrong = witness.judge(seen[1], texts)
-    struck = seen[1].copy()
-    struck[24:27] = 255  # a stroke through all of them
-    joined, also = witness.judge(struck, texts)
-    assert right - wrong > witness.ALONE
-    assert abs(joined - also) < witness.JOINED * len(witness.MODELS) * -np.log(witness.LEAST)
-
-
-def test_a_stroke_that_ends_before_a_column_does_not_join_it():
-    ink = np.zeros((4, 8), bool)
-    ink[0, :3] = ink[1, 3:5] = True  # one stroke, a row lower from the third column on
-    ink[3, 6] = True
-    assert np.flatnonzero(witness._joined(ink)).tolist() == [1, 2, 3, 4]
+    assert said == pytest.approx(len(witness.MODELS) * 4 * np.log(0.1), abs=1e-4)

@@ -1,8 +1,8 @@
 """Witnesses of what a line says: models for single digits, which see each digit alone.
 
 In: the ink of a line as the reader sees it, uint8 (48, w), and texts with the places of their characters. Out: for each
-text the sum of the log probabilities of its digits, each as much as its cut is worth. The line readers know what is
-beside a digit, and these models know its form better: they err on different lines.
+text the sum of the log probabilities of its digits. The line readers know what is beside a digit, and these models know
+its form better: they err on different lines.
 """
 
 from __future__ import annotations
@@ -24,26 +24,20 @@ MODELS = "fast", "general"  # bundled ones: `best` and `tiny` beside them bring 
 REACH_PX = 24  # how far the first and the last digit may be from their steps
 FAINT = 40  # gray levels: less ink is none
 LEAST = 1e-4  # of a probability: a digit may be cut badly
-# What a model says counts so much: of a digit that no stroke joins with what is beside it, and of one that is cut off.
-# Less for the second would help with lines that are hard to read, and cost some whose digits overlap.
-ALONE, JOINED = 0.3, 0.1
 
 Place = tuple[int, int]  # the columns of a digit: from, to
 
 
 def judge(ink: Gray, texts: Sequence[Decoded]) -> NDArray[np.float64]:
-    """How probable the digits of each text are, one by one: (n,), logarithms with weights."""
-    ink = np.where(ink < FAINT, np.uint8(0), ink)
+    """How probable the digits of each text are, one by one: (n,), logarithms."""
     places = [_places(text, ink.shape[1]) for text in texts]
     cuts = {place: i for i, place in enumerate(dict.fromkeys(chain(*places)))}
-    images = np.stack([of_ink(ink[:, slice(*place)]) for place in cuts])
+    images = np.stack([_cut(ink, place) for place in cuts])
     known, empty = np.zeros((len(images), len(DIGITS))), ~images.any(axis=(1, 2))
     for model in _models():
         probs = model.probs_as_prepared(images)
         probs[empty] = 1 / len(DIGITS)
         known += np.log(np.maximum(probs, LEAST))
-    joined = _joined(ink > 0)
-    known *= np.array([JOINED if joined[left] or joined[right] else ALONE for left, right in cuts])[:, None]
     return np.array(
         [
             sum(known[cuts[place], int(digit)] for digit, place in zip(_digits(text), of_text, strict=True))
@@ -64,19 +58,16 @@ def _places(text: Decoded, width: int) -> list[Place]:
     between = [STRIDE_PX * (end + begin) // 2 for (_, end), (begin, _) in pairwise(text.spans)]
     borders = [max(0, first - REACH_PX), *between, min(width, last + REACH_PX)]
     return [
-        (left, min(width, max(right, left + STRIDE_PX)))
+        (left, max(right, left + STRIDE_PX))
         for character, (left, right) in zip(text.text, pairwise(borders), strict=True)
         if character in DIGITS
     ]
 
 
-def _joined(ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether a stroke goes on from the column before to each column: (w + 1,), nothing at both ends."""
-    beside = ink.copy()  # in the same row, or in the next one
-    beside[1:] |= ink[:-1]
-    beside[:-1] |= ink[1:]
-    inside = (beside[:, :-1] & ink[:, 1:]).any(axis=0)
-    return np.pad(inside, 1)
+def _cut(ink: Gray, place: Place) -> Gray:
+    """A digit (28, 28) as the model sees it."""
+    cut = ink[:, slice(*place)]
+    return of_ink(np.where(cut < FAINT, np.uint8(0), cut))
 
 
 @cache
