@@ -15,7 +15,7 @@ from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
 # Recipe → seeds. `blink`, `fast` and `minute` are measured by speed/bench.py.
-RECIPES = {"tiny": 5, "micro": 5, "best": 5}
+RECIPES = {"tiny": 5, "micro": 5, "best": 9}
 # Members of the ensemble that are not recipes themselves: base, and what is changed of it.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
     "member-5x5": ("best", {**FIVE_BY_FIVE, "epochs": 16}),

@@ -88,18 +88,27 @@ def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line):
 @pytest.mark.parametrize(
     ("accuracy", "seeds", "met", "goals"),
     [
-        (0.998, 5, "yes", "99.8 %: yes"),
-        (0.9975, 5, "yes", "99.8 %: no"),
-        (0.9974, 5, "**no**", "99.8 %: no"),
-        (0.999, 4, "–", "99.8 %: –"),
+        (0.998, 9, "yes", "99.8 %: yes"),
+        (0.9975, 9, "yes", "99.8 %: no"),
+        (0.9974, 9, "**no**", "99.8 %: no"),
+        (0.999, 8, "–", "99.8 %: –"),
     ],
 )
 def test_a_bar_is_met_by_the_mean_of_its_seeds(measured, accuracy, seeds, met, goals):
     rows = accuracy_tables.bars({"best": [measured(seed=seed, accuracy=accuracy) for seed in range(seeds)]})
-    (row,) = (cells(row) for row in rows if "`best`" in row)
+    row, _ = (cells(row) for row in rows if "`best`" in row)
     assert row[1] == "≥ 99.75 %"
     assert row[2].startswith(f"{100 * accuracy:.3f}")
     assert row[3:6] == [met, goals, str(seeds)]
+
+
+@pytest.mark.parametrize(
+    ("spread", "low", "met"), [(0.0001, "99.713 %", "yes"), (0.0004, "99.693 %", "**no**"), (0.0, "–", "**no**")]
+)
+def test_the_interval_of_best_is_above_its_bar(measured, spread, low, met):
+    group = [measured(seed=seed, accuracy=0.9972 + spread * (seed % 3 - 1)) for seed in range(9)]
+    (row,) = (cells(row) for row in accuracy_tables.bars({"best": group}) if "lower end" in row)
+    assert row[1:4] == ["> 99.70 %", low, met]
 
 
 def test_tiny_may_have_so_many_parameters_and_bytes(measured):
