@@ -86,11 +86,16 @@ class _timed:  # noqa: N801 - a block, as the functions of contextlib are
         self._began = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        import torch
-
-        if self._device.type == "cuda":
-            torch.cuda.synchronize()
+        wait(self._device)
         self._seconds[self._stage] = time.perf_counter() - self._began
+
+
+def wait(device: Any) -> None:
+    """Until the device has done what it was given to do."""
+    import torch
+
+    if device.type == "cuda":
+        torch.cuda.synchronize()
 
 
 def in_a_process(name: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmarks.common import results
-from benchmarks.speed.cuda import has_gpu, without_gpu
+from benchmarks.speed.cuda import has_gpu, wait, without_gpu
 from inkdigit.data.sources import open_data
 from inkdigit.training.device import choose_device, name_of
 from inkdigit.training.network import loop, nets
@@ -35,7 +35,6 @@ from inkdigit.training.network.augment import changes
 from inkdigit.training.network.order import order_of
 from inkdigit.training.recipe import Recipe
 from inkdigit.training.trial import WHITENING_IMAGES
-from inkdigit.types import Part
 
 LIBRARIES = ("inkdigit", "torch", "numpy")
 FILES = {"cuda": "race.json", "cpu": "race-cpu.json"}
@@ -195,13 +194,9 @@ class Ours:
 def load(device: torch.device) -> Data:
     """MNIST on the device."""
     dataset = open_data("mnist")
-    train, test = (_on(dataset.part(name), device) for name in ("train", "test"))
+    train, test = (loop.Tensors.of(dataset.part(name), device) for name in ("train", "test"))
     images = dataset.train.images
     return Data(train, test, float(images.mean() / 255), float(images.std() / 255))
-
-
-def _on(part: Part, device: torch.device) -> loop.Tensors:
-    return loop.Tensors.of(part, device)
 
 
 def recipe(steps: int | None = None) -> Recipe:
@@ -219,20 +214,14 @@ def racers(data: Data, recipe: Recipe, *, smoke: bool) -> dict[str, Published | 
 
 def run(racer: Published | Ours, seed: int, test: loop.Tensors) -> tuple[float, float]:
     """The seconds of a training and the test accuracy of what it made."""
-    _wait(test.images.device)
+    wait(test.images.device)
     began = time.perf_counter()
     answer = racer.train(seed)
-    _wait(test.images.device)
+    wait(test.images.device)
     seconds = time.perf_counter() - began
     with torch.no_grad():
         told = torch.cat([answer(images).argmax(1) for images in torch.split(test.images, ANSWER_BATCH)])
     return seconds, float((told == test.labels).float().mean())
-
-
-def _wait(device: torch.device) -> None:
-    """Until the device has done what it was given to do."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
 
 
 def lines(taking_part: dict[str, Published | Ours], test: loop.Tensors, *, seeds: int) -> Iterator[dict[str, Any]]:

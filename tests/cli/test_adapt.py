@@ -12,7 +12,6 @@ from inkdigit.cli.adapt import print_changes
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training.adapt import adapt as module
 from inkdigit.training.adapt.outcome import Adapted, Change, Mistake
-from inkdigit.training.convert.restore import TRAINED_IN
 
 from .conftest import Output, assert_one_error, draw
 
@@ -106,7 +105,7 @@ def test_errors_come_before_the_work(adapt, own, tmp_path):
     assert_one_error(adapt("--data", own, "--out", tmp_path / "none" / "m.onnx"), 9, "its folder does not exist")
     assert_one_error(adapt("--data", own, "--out", out, start="nope"), 2, "There is no model 'nope'")
     assert_one_error(adapt("--data", own, "--out", out, start="best"), 2, "has no trainable weights")
-    step = f"Train it, which takes {TRAINED_IN['best']}, and name its run: inkdigit train best"
+    step = "Train it, which takes 15 minutes, and name its run: inkdigit train best"
     assert_one_error(adapt("--data", own, "--out", out, start="best"), 2, step)
     assert_one_error(adapt("--data", "nothing", "--out", out), 2, "'nothing'")
     assert_one_error(adapt("--data", own, "--out", out, "--steps", 0), 2, "steps from 1")
