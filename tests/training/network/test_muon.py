@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from inkdigit.training.network.muon import Muon, orthogonal
+from inkdigit.training.network.muon import ITERATIONS, NEWTON_SCHULZ, Muon, orthogonal
 
 
 @pytest.mark.parametrize("shape", [(8, 72), (16, 16), (48, 18)])
@@ -22,6 +22,16 @@ def test_the_direction_of_a_matrix_is_nearly_orthogonal(shape):
 def test_the_direction_has_no_scale():
     matrix = torch.randn(8, 18, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(orthogonal(matrix), orthogonal(1000 * matrix), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(8, 72), (48, 18)])
+def test_the_direction_is_that_of_newton_schulz_steps(shape):
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    a, b, c = NEWTON_SCHULZ
+    x = matrix / matrix.norm()
+    for _ in range(ITERATIONS):
+        x = a * x + (b * x @ x.T + c * x @ x.T @ x @ x.T) @ x
+    assert torch.allclose(orthogonal(matrix), x * max(1, shape[0] / shape[1]) ** 0.5, atol=1e-6)
 
 
 def test_everything_but_inner_convolutions_takes_plain_sgd():
