@@ -55,7 +55,8 @@ class Muon(torch.optim.SGD):
                 slots["moving"] = torch.zeros_like(weight)
             moving = slots["moving"].mul_(self._momentum).add_(weight.grad)
             ahead = weight.grad.add(moving, alpha=self._momentum)  # Nesterov momentum
-            weight.grad.copy_(orthogonal(ahead.flatten(1)).view_as(weight))
+            filters = ahead.movedim(1, -1)  # as they lie in memory
+            weight.grad.copy_(orthogonal(filters.flatten(1)).view_as(filters).movedim(-1, 1))
         self._step(closure)
 
 
@@ -67,14 +68,15 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """
     rows, columns = matrix.shape
     x = matrix.T if rows > columns else matrix
-    x = x / (x.norm() + 1e-7)
     square = x @ x.T
+    norm = square.trace().sqrt() + 1e-7  # of x
+    square = square / norm**2
     step = whole = _polynomial(square)
     for _ in range(ITERATIONS - 1):
         square = step @ square @ step  # of the next x
         step = _polynomial(square)
         whole = step @ whole
-    direction: Tensor = whole @ x * math.sqrt(max(1, rows / columns))
+    direction: Tensor = whole * (math.sqrt(max(1, rows / columns)) / norm) @ x
     return direction.T if rows > columns else direction
 
 
