@@ -67,7 +67,7 @@ FLOAT32 = (
     Entrant("minute-float32", 2, recipe="minute", changes=("precision=float32",)),
 )
 PEERS = (
-    Entrant("keras_convnet", seeds=2),
+    Entrant("keras_convnet", seeds=3),
     Entrant("pytorch_example", seeds=2, cuda=True),
     Entrant("zoo_cnn", seeds=2, cuda=True),
     Entrant("sklearn_svm", epochs=False),
