@@ -6,11 +6,14 @@ import re
 import shutil
 import subprocess
 import tomllib
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, metadata, version
 from itertools import chain
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 import inkdigit
@@ -46,6 +49,16 @@ def test_every_dependency_is_pinned_at_a_version_that_the_project_takes():
     required = {name: r for name, r in requirements().items() if name not in ("inkdigit", "torch")}
     assert set(required) - set(pins()) == set()
     assert {name: pins()[name] for name, r in required.items() if not r.specifier.contains(pins()[name])} == {}
+
+
+def test_the_pins_can_be_installed_on_the_oldest_python():
+    oldest, needs = project()["requires-python"].removeprefix(">=") + ".0", {}
+    for name, pinned in pins().items():
+        with suppress(PackageNotFoundError):  # of an extra that is not installed here
+            if version(name) == pinned:
+                needs[name] = metadata(name).get("Requires-Python", "")
+    assert len(needs) > 100
+    assert {name: said for name, said in needs.items() if not SpecifierSet(said).contains(oldest)} == {}
 
 
 def test_the_pins_leave_torch_to_the_makefile():
