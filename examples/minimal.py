@@ -21,8 +21,9 @@ data = inkdigit.open_data(SOURCE)
 print(f"{data.name}: {len(data.train.images):,} images of {len(data.classes)} classes")
 
 # Train: a recipe holds every setting of a network and its training. This one trains in seconds. If the data set is
-# small, it repeats the images until it has made 150 steps.
-recipe = inkdigit.Recipe.load("fast", {"min_steps": 150})
+# small, it repeats the images until it has made 150 steps, each time turned, zoomed and shifted a little.
+changes = {"min_steps": 150, "rotate_deg": 10.0, "zoom": 0.1, "shift_px": 2.0}
+recipe = inkdigit.Recipe.load("fast", changes)
 run = inkdigit.train(recipe, data=data, seed=0)
 for row in run.history[-3:]:
     print(f"epoch {row['epoch']:.0f}: loss {row['train_loss']:.3f}, validation {row['validation_accuracy']:.2%}")

@@ -64,7 +64,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     """The direction of `matrix` (rows, columns) with all singular values near 1; tall matrices get longer steps.
 
     A Newton–Schulz step multiplies x by a polynomial of the square x xᵀ. As the polynomials are small, they are
-    multiplied with each other first, and with x at the end: half of the work, and the same direction.
+    multiplied with each other first, and with x at the end: less work, and the same direction.
     """
     rows, columns = matrix.shape
     x = matrix.T if rows > columns else matrix
