@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from inkdigit import client
+from inkdigit import client, connection
 from inkdigit.errors import (
     Busy,
     InkdigitError,
@@ -205,14 +205,14 @@ def test_a_busy_server_is_asked_again_when_it_says_so(server, files, waits):
     forever = (503, {"error": "Too much to do.", "kind": "Busy"}, {"Retry-After": "100000"})
     server.replies = [BUSY, odd, forever]
     assert [answer["label"] for answer in client.ask(server.url, files("1"))] == ["1"]
-    assert waits == [2, 1, client.MAX_WAIT_S]
+    assert waits == [2, 1, connection.MAX_WAIT_S]
 
 
 def test_patience_with_a_busy_server_has_an_end(server, files, waits):
     server.replies = [BUSY] * 100
     with pytest.raises(Busy, match="Too much to do"):
         list(client.ask(server.url, files("1")))
-    assert len(waits) == client.MAX_RETRIES
+    assert len(waits) == connection.MAX_RETRIES
 
 
 def test_a_refusal_is_told_in_the_words_of_the_server(server, files):

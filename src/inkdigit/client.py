@@ -7,60 +7,30 @@ In: the address of a server, and images. Out: one answer per image, in their ord
 
 from __future__ import annotations
 
-import json
-import secrets
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from inkdigit.errors import (
-    Busy,
-    InkdigitError,
-    NotAPicture,
-    PictureError,
-    PictureTooLarge,
-    RequestTooLarge,
-    TooSlow,
-    Unauthorized,
-    Unreachable,
-    UsageError,
-    interleave,
-    reason_of,
-)
+from inkdigit.connection import AT_A_TIME, KINDS, Answer, Connection, Question
+from inkdigit.errors import NotAPicture, PictureError, PictureTooLarge, interleave, reason_of
 
 if TYPE_CHECKING:
     from inkdigit.picture.decode import Pictures
     from inkdigit.types import Prediction, Reading
 
-AT_A_TIME = 16  # images per request, if the server accepts as many: the answers keep coming, the overhead is small
 USUAL_BYTES = 2**20  # of the images of a request, at most: a fraction of a second of upload; a larger image goes alone
 FRAME_BYTES = 256  # around each image of a form: an upper limit of its boundary and headers
-MAX_ANSWER_BYTES = 2**24  # no service of ours sends more
 TIMEOUT_S = 30.0  # three times the time limit of a service with default options
-MAX_RETRIES = 5  # of a request to a busy server
-MAX_WAIT_S = 10.0  # between two retries, whatever the server requests
-PREDICTIONS, READINGS = "predictions", "readings"  # the keys of a response
-ANSWER = {
-    PREDICTIONS: {"label", "confidence", "score", "reason", "probs", "model"},
-    READINGS: {"text", "confidence", "reason", "numbers", "model"},
-}
-KINDS = {leaf.__name__: leaf for leaf in (PictureError, NotAPicture, PictureTooLarge)}
-ERRORS: dict[int, type[InkdigitError]] = {
-    400: UsageError,
-    401: Unauthorized,
-    404: UsageError,  # there is no such model: the same error as for a local one
-    408: TooSlow,
-    413: RequestTooLarge,
-    503: Busy,
-}
+# What each answer has.
+OF_PREDICTION = frozenset({"label", "confidence", "score", "reason", "probs", "model"})
+OF_READING = frozenset({"text", "confidence", "reason", "numbers", "model"})
+OF_GRID = frozenset({"rows", "confidences", "changed", "model"})
+OF_FORM = frozenset({"fields", "model"})
 
-Answer = dict[str, Any]
 Thing = TypeVar("Thing")
 Batch = list[tuple[str | None, bytes | PictureError]]  # the name of each file, and its bytes or its error
 
@@ -86,7 +56,8 @@ def ask(
         TooSlow: a request of one image took longer than the server allows.
     """
     path = "/predict" if model is None else f"/predict?model={quote(model, safe='')}"
-    return _ask(_Connection(server, token=token, timeout=timeout), path, PREDICTIONS, files)
+    question = Question(path, "predictions", OF_PREDICTION)
+    return _ask(Connection(server, token=token, timeout=timeout), question, files)
 
 
 def ask_readings(
@@ -95,13 +66,23 @@ def ask_readings(
     *,
     expect: str | None = None,
     alphabet: str | None = None,
+    grid: str | None = None,
+    as_written: bool = False,
+    fields: str | None = None,
     token: str | None = None,
     timeout: float = TIMEOUT_S,
 ) -> Iterator[Answer]:
-    """Answer each file as `read --json` does, with the numbers in it; else as `ask`. The server has one reader."""
-    limits = {name: value for name, value in (("expect", expect), ("alphabet", alphabet)) if value is not None}
+    """Answer each file as `read --json` does, with the numbers in it; else as `ask`. The server has one reader.
+
+    With `grid`, as `9x9`, an answer has the rows of a grid; `as_written` leaves the rules of a sudoku out. With
+    `fields`, a text in TOML, it has the values of a form.
+    """
+    named = {"expect": expect, "alphabet": alphabet, "grid": grid, "as_written": "true" if as_written else None}
+    limits = {name: value for name, value in named.items() if value is not None}
     path = f"/read?{urlencode(limits)}" if limits else "/read"
-    return _ask(_Connection(server, token=token, timeout=timeout), path, READINGS, files)
+    keys = OF_GRID if grid is not None else OF_READING if fields is None else OF_FORM
+    question = Question(path, "readings", keys, {} if fields is None else {"fields": fields})
+    return _ask(Connection(server, token=token, timeout=timeout), question, files)
 
 
 @dataclass(frozen=True)
@@ -163,8 +144,8 @@ class Client:
         """
         return tuple(classes(self.server, self.model, token=self.token, timeout=self.timeout))
 
-    def _connection(self) -> _Connection:
-        return _Connection(self.server, token=self.token, timeout=self.timeout)
+    def _connection(self) -> Connection:
+        return Connection(self.server, token=self.token, timeout=self.timeout)
 
     def _made(self, make: Callable[[Answer], Thing], answers: Iterable[Answer]) -> list[Thing]:
         """What the answers say, as objects.
@@ -210,7 +191,7 @@ def classes(server: str, model: str | None, *, token: str | None = None, timeout
     Raises:
         InkdigitError: as `ask`.
     """
-    with _Connection(server, token=token, timeout=timeout) as connection:
+    with Connection(server, token=token, timeout=timeout) as connection:
         models = connection.get("/models")
         try:
             name = models["default"] if model is None else model
@@ -220,21 +201,20 @@ def classes(server: str, model: str | None, *, token: str | None = None, timeout
             raise connection.not_inkdigit("/models does not list the classes of the model") from exc
 
 
-def _ask(
-    connection: _Connection, path: str, key: str, files: Iterable[Path | bytes | PictureError]
-) -> Iterator[Answer]:
-    """The answers of a path to files; `key` is what they are called."""
+def _ask(connection: Connection, question: Question, files: Iterable[Path | bytes | PictureError]) -> Iterator[Answer]:
+    """The answers to a question about files."""
     with connection:  # now, not with the first answer
         max_bytes, max_files = connection.limits()
-    return _answers(connection, path, key, _batches(files, max_bytes, min(max_files, AT_A_TIME)))
+    beside = sum(FRAME_BYTES + len(text.encode()) for text in question.texts.values())
+    return _answers(connection, question, _batches(files, max(max_bytes - beside, 0), min(max_files, AT_A_TIME)))
 
 
-def _answers(connection: _Connection, path: str, key: str, batches: Iterator[Batch]) -> Iterator[Answer]:
+def _answers(connection: Connection, question: Question, batches: Iterator[Batch]) -> Iterator[Answer]:
     with connection:
         for batch in batches:
             pictures = [data for _, data in batch if isinstance(data, bytes)]
             errors = {i: data for i, (_, data) in enumerate(batch) if isinstance(data, PictureError)}
-            answers = connection.answers(path, key, pictures) if pictures else []
+            answers = connection.answers(question, pictures) if pictures else []
             for (name, _), answer in zip(batch, interleave(answers, errors), strict=True):
                 yield _entry(name, answer)
 
@@ -283,163 +263,3 @@ def _read(path: Path, max_bytes: int) -> bytes | PictureError:
     if len(data) > max_bytes:
         return PictureTooLarge(f"{path} is too large for the server", expected=f"at most {max_bytes:,} bytes")
     return data
-
-
-class _Connection:
-    """A connection to a server for several requests; when the server closes it, the next request opens it again."""
-
-    def __init__(self, server: str, *, token: str | None, timeout: float) -> None:
-        """Parse the address; nothing is sent yet."""
-        self._server, self._timeout = server, timeout
-        self._headers = {"Accept": "application/json", **_authorization(token)}
-        self._http, self._prefix = _parse(server, timeout)
-        self._images_per_request = AT_A_TIME
-
-    def __enter__(self) -> _Connection:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._http.close()
-
-    def limits(self) -> tuple[int, int]:
-        """How many bytes and how many images the server accepts in a request."""
-        info = self.get("/info")
-        try:
-            return int(info["limits"]["max_bytes"]), int(info["limits"]["max_files"])
-        except (KeyError, TypeError, ValueError) as exc:
-            raise self.not_inkdigit("/info does not list its limits") from exc
-
-    def get(self, path: str) -> Any:
-        """The JSON at a path."""
-        status, data = self._request("GET", path, None, {})
-        if status != 200:
-            raise self._error(status, data)
-        return data
-
-    def answers(self, path: str, key: str, pictures: list[bytes]) -> list[Answer]:
-        """One answer per image; where a request is too large or too slow, all later ones have half as many images."""
-        answers: list[Answer] = []
-        while batch := pictures[len(answers) :][: self._images_per_request]:
-            try:
-                answers += self._answer(path, key, batch)
-            except (RequestTooLarge, TooSlow):  # how many pixels they have is not known on this side
-                if len(batch) == 1:
-                    raise
-                self._images_per_request = len(batch) // 2
-        return answers
-
-    def _answer(self, path: str, key: str, pictures: list[bytes]) -> list[Answer]:
-        """One answer per image, all of them in one request."""
-        boundary = secrets.token_hex(16)
-        body = b"".join(
-            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{number}"\r\n\r\n'.encode()
-            + picture
-            + b"\r\n"
-            for number, picture in enumerate(pictures, 1)
-        )
-        kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-        status, data = self._request("POST", path, body + f"--{boundary}--\r\n".encode(), kind)
-        if len(pictures) == 1 and isinstance(data, dict) and data.get("kind") in KINDS:
-            return [data]  # the response to a single bad image is its error
-        if status != 200:
-            raise self._error(status, data)
-        answers = data.get(key) if isinstance(data, dict) else None
-        if not isinstance(answers, list) or len(answers) != len(pictures):
-            raise self.not_inkdigit(f"its {key} have another form")
-        if not all(_is_answer(answer, ANSWER[key]) for answer in answers):
-            raise self.not_inkdigit(f"its {key} have another form")
-        return answers
-
-    def not_inkdigit(self, why: str) -> Unreachable:
-        """The error of a server whose responses are not those of Inkdigit."""
-        return Unreachable(f"{self._server} does not answer as Inkdigit does: {why}", hint="Is it `inkdigit serve`?")
-
-    def _error(self, status: int, data: Any) -> InkdigitError:
-        problem = data.get("error") if isinstance(data, dict) else None
-        if not isinstance(problem, str) or "kind" not in data:
-            return self.not_inkdigit(f"status {status}")
-        leaf = ERRORS.get(status)
-        return leaf(problem) if leaf else Unreachable(f"{self._server} failed (status {status}): {problem}")
-
-    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
-        """The status and the JSON of a response; a request to a busy server is repeated after its `Retry-After`."""
-        for retries_left in reversed(range(MAX_RETRIES + 1)):
-            status, retry_after, data = self._exchange(method, path, body, headers)
-            if status != Busy.http_status or not retries_left:
-                break
-            time.sleep(_seconds(retry_after))
-        try:
-            return status, json.loads(data)
-        except (ValueError, RecursionError) as exc:
-            raise self.not_inkdigit(f"status {status}, and not JSON") from exc
-
-    def _exchange(
-        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, str | None, bytes]:
-        """One request and its response: status, Retry-After, body."""
-        for is_last in (False, True):
-            try:
-                self._http.request(method, self._prefix + path, body, {**self._headers, **headers})
-                with self._http.getresponse() as response:
-                    return response.status, response.getheader("Retry-After"), response.read(MAX_ANSWER_BYTES)
-            except TimeoutError as exc:
-                raise Unreachable(f"{self._server} did not answer within {self._timeout:g} s") from exc
-            except OSError as exc:
-                self._http.close()
-                # The server may have closed a connection that was open: then a new one is tried.
-                if is_last or not isinstance(exc, ConnectionError) or isinstance(exc, ConnectionRefusedError):
-                    why = reason_of(exc)
-                    raise Unreachable(
-                        f"{self._server} does not answer: {why}", hint="Start one with: inkdigit serve"
-                    ) from exc
-            except HTTPException as exc:
-                raise self.not_inkdigit("its response is not HTTP") from exc
-        raise AssertionError("the second try returns or raises")
-
-
-def _is_answer(entry: Any, keys: set[str]) -> bool:
-    """Whether an entry of a response is an answer with `keys` or an error, as far as this side uses it."""
-    if not isinstance(entry, dict):
-        return False
-    if entry.keys() >= {"error", "kind"}:
-        return True
-    confidence, probs = entry.get("confidence"), entry.get("probs")
-    return entry.keys() >= keys and isinstance(confidence, float | int | None) and isinstance(probs, list | None)
-
-
-def check_token(token: str | None) -> str | None:
-    """A token that can be sent in a header; an empty one, as a variable of the environment may hold, is None.
-
-    Raises:
-        UsageError: it cannot be sent.
-    """
-    if token and not all("!" <= letter <= "~" for letter in token):
-        raise UsageError("This token cannot be sent", expected="printable ASCII without spaces")
-    return token or None
-
-
-def _authorization(token: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if check_token(token) else {}
-
-
-def _parse(server: str, timeout: float) -> tuple[HTTPConnection, str]:
-    """The connection, not opened yet, and the first part of its paths."""
-    expected = "http://HOST:PORT or https://HOST:PORT"
-    try:
-        parts = urlsplit(server)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
-            hint = None if "://" in server else f"Did you mean http://{server}?"
-            raise UsageError("This is not the address of a server", expected=expected, received=server, hint=hint)
-        connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        http = connect(parts.hostname.encode("idna").decode(), parts.port, timeout=timeout)
-    except (ValueError, HTTPException) as exc:  # a port that is not a number, a name that is not one
-        raise UsageError("This is not the address of a server", expected=expected, received=server) from exc
-    return http, quote(parts.path.rstrip("/"), safe="/%")
-
-
-def _seconds(retry_after: str | None) -> float:
-    """How long to wait: the seconds of a Retry-After; one second where it has another form."""
-    try:
-        return min(max(int(retry_after or 1), 0), MAX_WAIT_S)
-    except ValueError:
-        return 1.0

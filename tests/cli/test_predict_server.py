@@ -58,9 +58,33 @@ def test_numbers_are_read_by_a_service_word_for_word_as_here(inkdigit, server, t
     assert inkdigit("read", date, "--server", server, "--expect", r"\d\d/\d\d/\d{4}", *form).code == 0
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sudoku.jpg", "--grid", "9x9", "--alphabet", "1-9"),
+        ("sudoku.jpg", "--grid", "9x9", "--as-written", "--json"),
+        ("form.jpg", "--fields", NUMBERS / "form.toml"),
+        ("form.jpg", "--fields", NUMBERS / "form.toml", "--csv"),
+    ],
+    ids=lambda words: " ".join(map(str, words[:2])),
+)
+def test_grids_and_forms_are_read_by_a_service_word_for_word_as_here(inkdigit, server, words):
+    picture, *options = words
+    here, there = (inkdigit("read", NUMBERS / picture, *options, *where) for where in ((), ("--server", server)))
+    assert here.code == there.code == 0
+    assert here.out == there.out
+
+
+def test_what_a_service_cannot_know_of_a_form_is_an_error(inkdigit, server, tmp_path):
+    (tmp_path / "bad.toml").write_text("page = 'wall'\n[a]\nbox = [0, 0, 1, 1]\n", encoding="utf-8")
+    for fields, what in (("none.toml", "cannot be read"), ("bad.toml", "page is unknown")):
+        words = (NUMBERS / "form.jpg", "--fields", tmp_path / fields, "--server", server)
+        assert_one_error(inkdigit("read", *words), 2, what)
+
+
 def test_what_a_service_does_not_do_with_numbers_is_one_error(inkdigit, server):
     amount = NUMBERS / "amount.png"
-    for words in (("--grid", "9x9"), ("--model", "line"), ("--show", "seen.png"), ("--fields", "f.toml")):
+    for words in (("--model", "line"), ("--show", "seen.png")):
         assert_one_error(inkdigit("read", amount, "--server", server, *words), 2, "--server excludes")
     assert_one_error(inkdigit("read", amount, "--server", server, "--expect", "("), 2, "not a regular expression")
     assert_one_error(inkdigit("read", amount, "--server", server, "--token", "wrong"), Unauthorized.exit_code, "token")

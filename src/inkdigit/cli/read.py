@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,7 +24,7 @@ from inkdigit.cli.lines import (
     say_left_out,
     six_places,
 )
-from inkdigit.errors import PictureError, UsageError
+from inkdigit.errors import PictureError, UsageError, reason_of
 from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
@@ -73,17 +72,18 @@ def read(
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other", expected="at most one of them")
     _check(model, expect, alphabet, grid, fields, as_csv=as_csv, as_written=as_written)
-    if server is not None and (model != "default" or grid is not None or fields is not None or show is not None):
-        raise UsageError("--server excludes --model, --grid, --fields and --show", hint="The server has one reader.")
+    if server is not None and (model != "default" or show is not None):
+        raise UsageError("--server excludes --model and --show", hint="The server has one reader.")
     sheet, columns = _Sheet(show), CSV_COLUMNS
     with talk.interruptible():
         entries = entries_of(pictures, recursive=recursive)
         if show is not None:
             check_place(show, reads=[file for file, _ in entries])
         if server is not None:
-            answers = _from_server(entries, server, expect, alphabet, token=token)
+            asked = {"expect": expect, "alphabet": alphabet, "grid": grid, "as_written": as_written}
+            answers, columns = _from_server(entries, server, fields, token=token, **asked)
         elif grid is not None:
-            answers = _each(entries, _grids(_size(grid), alphabet, sheet, as_written=as_written))
+            answers = _each(entries, _grids(grid, alphabet, sheet, as_written=as_written))
         elif fields is not None:
             answer, columns = _forms(model, fields, sheet)
             answers = _each(entries, answer)
@@ -133,13 +133,26 @@ def _each(entries: list[Entry], answer: Answer) -> Iterator[Found]:
 
 
 def _from_server(
-    entries: list[Entry], server: str, expect: str | None, alphabet: str | None, *, token: str | None
-) -> Iterator[Found]:
-    """What a server answers to the pictures."""
+    entries: list[Entry], server: str, fields: Path | None, *, token: str | None, **asked: Any
+) -> tuple[Iterator[Found], Columns]:
+    """What a server answers to the pictures, and the columns of its values."""
     from inkdigit.client import ask_readings
 
-    answers = ask_readings(server, [source for _, source in entries], expect=expect, alphabet=alphabet, token=token)
-    return named(entries, answers)
+    text, columns = (None, CSV_COLUMNS) if fields is None else _fields(fields)
+    answers = ask_readings(server, [source for _, source in entries], fields=text, token=token, **asked)
+    return named(entries, answers), columns
+
+
+def _fields(path: Path) -> tuple[str, Columns]:
+    """The text of a file of fields, and the columns of its values; the server checks the rest."""
+    from inkdigit.parsing import parse_toml, read_text
+
+    try:
+        text = read_text(path)
+        names = [name for name in parse_toml(text) if name != "page"]
+    except (OSError, ValueError) as exc:
+        raise UsageError(f"{path}: the fields cannot be read ({reason_of(exc)})", expected="a TOML file") from exc
+    return text, ("file", *names, "error")
 
 
 def _print(answers: Iterator[Found], columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
@@ -151,14 +164,6 @@ def _print(answers: Iterator[Found], columns: Columns, *, as_json: bool, as_csv:
         failed |= "error" in found
         talk.say(_line(found, columns, as_json=as_json, as_csv=as_csv))
     return failed
-
-
-def _size(text: str) -> tuple[int, int]:
-    """Rows and columns of `9x9`."""
-    found = re.fullmatch(r"([0-9]{1,2})[x×]([0-9]{1,2})", text.lower())
-    if found is None or min(int(found[1]), int(found[2])) < 2:
-        raise UsageError("This is not the size of a grid", expected="ROWSxCOLUMNS, as 9x9", received=repr(text[:80]))
-    return int(found[1]), int(found[2])
 
 
 class _Sheet:
@@ -210,13 +215,13 @@ def _numbers(model: str, expect: str | None, alphabet: str | None, sheet: _Sheet
     return answer
 
 
-def _grids(size: tuple[int, int], alphabet: str | None, sheet: _Sheet, *, as_written: bool) -> Answer:
+def _grids(grid: str, alphabet: str | None, sheet: _Sheet, *, as_written: bool) -> Answer:
     """What reads the cells of one file; it adds to the sheet."""
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode_page
-    from inkdigit.reading.cells import read_grid
+    from inkdigit.reading.cells import parse_size, read_grid
 
-    recognizer = Recognizer.load()
+    size, recognizer = parse_size(grid), Recognizer.load()
 
     def answer(file: Path | bytes) -> Found:
         gray = decode_page(file)[0]

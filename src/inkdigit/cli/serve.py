@@ -60,7 +60,7 @@ def serve(
     if missing := next((library for library in NEEDS if find_spec(library) is None), None):
         raise MissingExtra(f"Serving needs {missing}", "serve")
     with talk.requiring("Serving needs", "serve"):  # a library that those need
-        from inkdigit.client import check_token
+        from inkdigit.connection import check_token
         from inkdigit.serve import server
         from inkdigit.serve.settings import Settings
 

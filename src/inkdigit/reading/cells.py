@@ -9,6 +9,7 @@ keep its rules.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,18 @@ def read_grid(
         sudoku=ruled is not None,
         changed=tuple((*divmod(i, columns), cells[i].text) for i in changed),
     )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Rows and columns of a size as `9x9`.
+
+    Raises:
+        UsageError: it is not the size of a grid.
+    """
+    found = re.fullmatch(r"([0-9]{1,2})[x×]([0-9]{1,2})", text.lower())
+    if found is None or min(int(found[1]), int(found[2])) < 2:
+        raise UsageError("This is not the size of a grid", expected="ROWSxCOLUMNS, as 9x9", received=repr(text[:80]))
+    return int(found[1]), int(found[2])
 
 
 def _by_rules(judged: Sequence[Cell | Floats]) -> list[Cell] | None:

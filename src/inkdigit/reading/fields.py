@@ -12,6 +12,7 @@ In: a TOML file that names the boxes, a photo or a scan of the form, and a line 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,19 +62,32 @@ class Form:
             UsageError: the file cannot be read, or it does not describe a form.
         """
         try:
-            table = parse_toml(read_text(path))
+            text = read_text(path)
         except (OSError, ValueError) as exc:
-            raise UsageError(f"{path}: the fields cannot be read ({reason_of(exc)})", expected="a TOML file") from exc
+            raise _unreadable(path, exc) from exc
+        return cls.parse(text, reader, where=path)
+
+    @classmethod
+    def parse(cls, text: str, reader: Reader, *, where: object, max_fields: int = MAX_FIELDS) -> Form:
+        """The form that a TOML text describes; `where` it is from is named in errors.
+
+        Raises:
+            UsageError: it is not TOML, or does not describe a form of at most `max_fields`.
+        """
+        try:
+            table = parse_toml(text)
+        except ValueError as exc:
+            raise _unreadable(where, exc) from exc
         page = table.pop("page", PAGES[0])
         if page not in PAGES:
-            raise UsageError(f"{path}: page is unknown", expected=" or ".join(PAGES), received=repr(page))
-        if not 1 <= len(table) <= MAX_FIELDS:
+            raise UsageError(f"{where}: page is unknown", expected=" or ".join(PAGES), received=repr(page))
+        if not 1 <= len(table) <= max_fields:
             raise UsageError(
-                f"{path}: it does not describe a form",
-                expected=f"1 to {MAX_FIELDS:,} tables, one for each field",
+                f"{where}: it does not describe a form",
+                expected=f"1 to {max_fields:,} tables, one for each field",
                 received=len(table),
             )
-        fields = tuple(_field(f"{path}: [{name}]", name, entry, reader) for name, entry in table.items())
+        fields = tuple(_field(f"{where}: [{name}]", name, entry, reader) for name, entry in table.items())
         return cls(fields, reader, page == PAGES[0])
 
     def read(self, gray: Gray) -> dict[str, Reading]:
@@ -86,7 +100,12 @@ class Form:
 
     def read_page(self, page: Gray) -> dict[str, Reading]:
         """The value of each field of a page (h, w); boxes are in its pixels."""
-        return {field.name: self._value(page, field) for field in self.fields}
+        return dict(self.values(page))
+
+    def values(self, page: Gray) -> Iterator[tuple[str, Reading]]:
+        """The name and the value of one field of a page (h, w) after the other."""
+        for field in self.fields:
+            yield field.name, self._value(page, field)
 
     def _value(self, page: Gray, field: Field) -> Reading:
         top, left, bottom, right = field.place(page)
@@ -102,6 +121,10 @@ def read_form(picture: Picture, fields: str | Path, *, model: Reader | str | Pat
         UsageError: the file does not describe a form, or there is no such model.
     """
     return Form.load(Path(fields), Reader.of(model)).read(decode_page(picture)[0])
+
+
+def _unreadable(where: object, exc: Exception) -> UsageError:
+    return UsageError(f"{where}: the fields cannot be read ({reason_of(exc)})", expected="a TOML file")
 
 
 def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:

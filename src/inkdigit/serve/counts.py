@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from inkdigit.errors import InkdigitError, PictureError
+from inkdigit.serve.asked import Found
 from inkdigit.types import Prediction, Reading
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # the variable that names the folder of the counts of all worker processes
@@ -48,15 +49,16 @@ class Counts:
         """Count a request that failed."""
         self._refused.labels(exc.kind).inc()
 
-    def pictures(self, model: str, answers: Iterable[Prediction | Reading | PictureError]) -> None:
+    def pictures(self, model: str, answers: Iterable[Prediction | Reading | Found | PictureError]) -> None:
         """Count the answers to images; what numbers say is not told apart."""
         for answer in answers:
             if isinstance(answer, PictureError):
                 label = f"error: {answer.kind}"
-            elif isinstance(answer, Reading):
-                label = "read" if answer.reason is None else f"refused: {answer.reason}"
-            else:
+            elif isinstance(answer, Prediction):
                 label = answer.label if answer.label is not None else f"refused: {answer.reason}"
+            else:  # as JSON, a grid and a form have no reason of their own
+                reason = answer.reason if isinstance(answer, Reading) else answer.get("reason")
+                label = "read" if reason is None else f"refused: {reason}"
             self._pictures.labels(model, label).inc()
 
     def queue(self, count: int) -> None:

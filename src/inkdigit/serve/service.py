@@ -17,13 +17,13 @@ from PIL import Image
 
 from inkdigit.errors import Busy, NotFound, PictureError, RequestTooLarge, TooSlow, UsageError, did_you_mean
 from inkdigit.machine import cores
-from inkdigit.model.recognizer import Recognizer
+from inkdigit.model.recognizer import Recognizer, find
 from inkdigit.picture.decode import JPEG_SIDE_PX, PAGE_SIDE_PX, Opened, open_picture
-from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader
+from inkdigit.serve.asked import Asked, Found
 from inkdigit.serve.counts import Counts
 from inkdigit.serve.settings import Settings
-from inkdigit.types import Prediction, Reading
+from inkdigit.types import Prediction
 
 T = TypeVar("T")
 
@@ -55,6 +55,8 @@ class Service:
             recognizer.predict(_photo())  # imports what the first photo needs, before a user waits for it
         self.default = next(iter(self.recognizers))
         self.reader = Reader.load()
+        of_package = (one for one in self.recognizers.values() if one.path == find("default"))
+        self.of_cells = next(of_package, None) or Recognizer.load()  # what `inkdigit read --grid` asks
         self.ready = True
         self.counts = Counts()
         self.threads = cores()
@@ -129,11 +131,11 @@ class Service:
         self.counts.pictures(recognizer.name, answers)
         return answers
 
-    async def read(self, pictures: list[bytes | PictureError], pattern: Pattern | None) -> list[Reading | PictureError]:
-        """The numbers in each image, in their order; the answer to an image that cannot be read is its error."""
+    async def read(self, pictures: list[bytes | PictureError], asked: Asked) -> list[Found | PictureError]:
+        """What is asked of each image, in their order; the answer to an image that cannot be read is its error."""
         until = monotonic() + self.settings.time_limit_s
-        answers = await self.work(lambda: _readings(self.reader, pictures, pattern, until=until))
-        self.counts.pictures(self.reader.card.name, answers)
+        answers = await self.work(lambda: _found(asked, pictures, until=until))
+        self.counts.pictures(asked.model, answers)
         return answers
 
     def close(self) -> None:
@@ -191,14 +193,17 @@ def _answers(
     return answers
 
 
-def _readings(
-    reader: Reader, pictures: list[bytes | PictureError], pattern: Pattern | None, *, until: float
-) -> list[Reading | PictureError]:
-    """The readings, if there is time `until` then."""
-    answers = []
-    for answer in reader.read_each(_open(pictures, side_px=PAGE_SIDE_PX), pattern):
+def _found(asked: Asked, pictures: list[bytes | PictureError], *, until: float) -> list[Found | PictureError]:
+    """What is asked of the images, if there is time `until` then."""
+    answers: list[Found | PictureError] = []
+    for picture in _open(pictures, side_px=PAGE_SIDE_PX):
+        try:
+            if isinstance(picture, PictureError):
+                raise picture
+            answers.append(asked.answer(picture, lambda: check_time(until)))
+        except PictureError as exc:
+            answers.append(exc)
         check_time(until)
-        answers.append(answer)
     return answers
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import io
+from pathlib import Path
 
 import httpx
 import pytest
 from PIL import Image
 
+from inkdigit.reading.cells import read_grid
+from inkdigit.reading.fields import read_form
 from inkdigit.reading.reader import Reader
+from inkdigit.serve.asked import MAX_FIELDS
 
 from ...reading.conftest import page, write
+
+NUMBERS = Path(__file__).parents[3] / "examples" / "numbers"
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +52,48 @@ def test_a_pattern_is_obeyed_and_a_bad_one_is_an_error(server, png):
     assert ask(expect=r"\d{5}").json()["readings"][0]["text"] == "20417"
     assert ask(expect="[").status_code == 400
     assert ask(alphabet="A").status_code == 400
+
+
+def test_the_cells_of_a_grid_are_those_of_read_grid(server, png):
+    sudoku = NUMBERS / "sudoku.jpg"
+
+    def ask(picture: bytes, **params):
+        return httpx.post(f"{server}/read", params=params, content=picture, timeout=30)
+
+    answer = ask(sudoku.read_bytes(), grid="9x9", alphabet="1-9").json()
+    (entry,) = answer["readings"]
+    assert entry == {
+        "file": None,
+        **read_grid(sudoku, 9, 9, alphabet="1-9").to_json(),
+        "model": answer["model"],
+    }
+    assert answer["model"] == "general"
+    plain = ask(sudoku.read_bytes(), grid="9x9", as_written="true").json()["readings"][0]
+    assert not plain["sudoku"]
+    assert plain["rows"] == read_grid(sudoku, 9, 9, as_written=True).rows
+    assert ask(png, grid="9x9").json()["kind"] == "PictureError"  # there is no grid
+    for wrong in ({"grid": "9"}, {"grid": "9x9", "expect": "1"}, {"grid": "9x9", "alphabet": "a"}, {"as_written": 1}):
+        assert ask(png, **wrong).status_code == 400, wrong
+
+
+def test_the_fields_of_a_form_are_those_of_read_form(server):
+    picture, fields = NUMBERS / "form.jpg", (NUMBERS / "form.toml").read_text(encoding="utf-8")
+    expected = {name: reading.to_json() for name, reading in read_form(picture, NUMBERS / "form.toml").items()}
+    assert any(value["text"] for value in expected.values())
+
+    def ask(fields: str, **params):
+        files = [("file", ("form.jpg", picture.read_bytes())), ("fields", (None, fields.encode()))]
+        return httpx.post(f"{server}/read", params=params, files=files, timeout=30)
+
+    assert ask(fields).json()["readings"] == [{"file": "form.jpg", "fields": expected, "model": "line"}]
+    body = {"images": [base64.b64encode(picture.read_bytes()).decode()], "fields": fields}
+    assert httpx.post(f"{server}/read", json=body, timeout=30).json()["readings"][0]["fields"] == expected
+    many = "\n".join(f"[f{i}]\nbox = [0, 0, 1, 1]" for i in range(MAX_FIELDS + 1))
+    for wrong in ("", "= 1", "[a]\nbox = [0, 0, 2, 2]", many):
+        assert ask(wrong).status_code == 400, wrong
+    assert ask(fields, grid="9x9").status_code == ask(fields, alphabet="0-9").status_code == 400
+    assert httpx.post(f"{server}/read", json={**body, "fields": 1}).status_code == 400
+    assert httpx.post(f"{server}/predict", json=body).status_code == 400
 
 
 def test_the_reader_is_a_model_of_the_protocol(server):

@@ -1,13 +1,15 @@
 """The body of a request, read into memory, and the images in it.
 
-In: a request. Out: names and bytes of images. Nothing is written to disk, and no name opens a file.
+In: a request. Out: names and bytes of images, and the text of the fields of a form. Nothing is written to disk, and no
+name opens a file.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 from typing import Any
 
 from python_multipart.exceptions import FormParserError
@@ -24,6 +26,14 @@ LARGE_BYTES = 2**16  # of a body: a larger one is parsed on a thread, because it
 KNOWN = 'an image, multipart/form-data with one or more "file", or {"images": ["<base64>", …]} as application/json'
 
 
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The images of a request, and the texts beside them, by name."""
+
+    pictures: list[Sent]
+    texts: dict[str, str] = field(default_factory=dict)
+
+
 async def read_body(request: Request) -> bytes:
     """The complete body; the guard limits its size and its time.
 
@@ -37,7 +47,12 @@ async def read_body(request: Request) -> bytes:
 
 
 async def read_pictures(request: Request, service: Service) -> list[Sent]:
-    """The images of a request with their names; at least one.
+    """The images of a request with their names; at least one. Raises the errors of `read_contents`."""
+    return (await read_contents(request, service)).pictures
+
+
+async def read_contents(request: Request, service: Service, *texts: str) -> Contents:
+    """What a request has in its body: at least one image, and those of `texts`, by name, that it has, too.
 
     Raises:
         UsageError: there is no image, or the body does not have the form of its content type.
@@ -47,29 +62,31 @@ async def read_pictures(request: Request, service: Service) -> list[Sent]:
     body = await read_body(request)
     max_files = service.settings.max_files
     if kind == b"application/json":
-        sent = await _parse(service, body, lambda: _from_json(body, max_files))
+        contents = await _parse(service, body, lambda: _from_json(body, max_files, texts))
     elif kind == b"multipart/form-data":
-        sent = await _parse(service, body, lambda: _from_form(body, options.get(b"boundary", b""), max_files))
+        boundary = options.get(b"boundary", b"")
+        contents = await _parse(service, body, lambda: _from_form(body, boundary, max_files, texts))
     else:
-        sent = [(None, body)] if body else []
-    request.state.pictures = len(sent)
-    if not sent:
+        contents = Contents([(None, body)] if body else [])
+    request.state.pictures = len(contents.pictures)
+    if not contents.pictures:
         raise UsageError("There is no image in the request", expected=KNOWN)
-    return sent
+    return contents
 
 
-async def _parse(service: Service, body: bytes, parse: Callable[[], list[Sent]]) -> list[Sent]:
+async def _parse(service: Service, body: bytes, parse: Callable[[], Contents]) -> Contents:
     return await service.work(parse) if len(body) >= LARGE_BYTES else parse()
 
 
-def _from_json(body: bytes, max_files: int) -> list[Sent]:
-    """The images of `{"images": ["<base64>", …]}`."""
+def _from_json(body: bytes, max_files: int, texts: Collection[str]) -> Contents:
+    """What is in `{"images": ["<base64>", …]}`."""
     data = parse_json(body)
-    images = data.get("images") if isinstance(data, dict) and set(data) == {"images"} else None
-    if not isinstance(images, list):
-        raise UsageError("The JSON has another form", expected='{"images": ["<base64>", …]}')
+    images = data.pop("images", None) if isinstance(data, dict) else None
+    if not isinstance(images, list) or data.keys() - {*texts} or not all(isinstance(t, str) for t in data.values()):
+        more = "".join(f', "{name}": "…"' for name in texts)
+        raise UsageError("The JSON has another form", expected=f'{{"images": ["<base64>", …]{more}}}')
     _check_count(len(images), max_files)
-    return [(None, _entry(image, number)) for number, image in enumerate(images, 1)]
+    return Contents([(None, _entry(image, number)) for number, image in enumerate(images, 1)], data)
 
 
 def parse_json(body: bytes) -> Any:
@@ -110,9 +127,9 @@ def _check_count(count: int, max_files: int) -> None:
         )
 
 
-def _from_form(body: bytes, boundary: bytes, max_files: int) -> list[Sent]:
-    """The parts called `file` of a form, in their order."""
-    form = _Form(max_files)
+def _from_form(body: bytes, boundary: bytes, max_files: int, texts: Collection[str]) -> Contents:
+    """The parts called `file` of a form, in their order, and those that are called as one of `texts`."""
+    form = _Form(max_files, texts)
     try:
         parser = MultipartParser(boundary or b"-", form.callbacks())
         parser.write(body)
@@ -120,16 +137,17 @@ def _from_form(body: bytes, boundary: bytes, max_files: int) -> list[Sent]:
         raise UsageError("The body is not a valid form") from exc
     if not form.ended:
         raise UsageError("The form in the request is incomplete")
-    return form.files
+    return form.contents
 
 
 class _Form:
     """Collects the parts of a form while the parser reads it."""
 
-    def __init__(self, max_files: int) -> None:
+    def __init__(self, max_files: int, texts: Collection[str]) -> None:
         self._max_files = max_files
+        self._texts = {text.encode() for text in texts}
         self._parts = 0
-        self.files: list[Sent] = []
+        self.contents = Contents([])
         self.ended = False
 
     def callbacks(self) -> Any:
@@ -166,11 +184,14 @@ class _Form:
     def part_end(self) -> None:
         """A part is complete: it is an image if it is called `file`."""
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
-        if options.get(b"name") != b"file":
+        part = options.get(b"name", b"")
+        if part in self._texts:
+            self.contents.texts[part.decode()] = self._data.decode("utf-8-sig", "replace")
+        if part != b"file":
             return
-        _check_count(len(self.files) + 1, self._max_files)
+        _check_count(len(self.contents.pictures) + 1, self._max_files)
         name = options.get(b"filename")
-        self.files.append((name.decode(errors="replace") if name else None, bytes(self._data)))
+        self.contents.pictures.append((name.decode(errors="replace") if name else None, bytes(self._data)))
 
     def end(self) -> None:
         """The form is complete."""

@@ -1,10 +1,11 @@
-"""`POST /read`: the numbers in each image of a request.
+"""`POST /read`: the numbers in each image of a request, the cells of a grid, or the fields of a form.
 
 In: a request with one or more images. Out: JSON, one entry per image as `read --json` prints it.
 """
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,9 +13,10 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from inkdigit.errors import PictureError
+from inkdigit.serve.asked import ask
 from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.openapi import BODY, REFUSALS
-from inkdigit.serve.http.uploads import read_pictures
+from inkdigit.serve.http.uploads import read_contents
 from inkdigit.serve.service import Service
 
 EXAMPLE: dict[str, Any] = {
@@ -40,22 +42,27 @@ EXAMPLE: dict[str, Any] = {
 }
 PARAMETERS: dict[str, Any] = {
     "parameters": [
-        {
-            "name": "expect",
-            "in": "query",
-            "required": False,
-            "description": "A regular expression that each number fits.",
-            "schema": {"type": "string"},
-        },
-        {
-            "name": "alphabet",
-            "in": "query",
-            "required": False,
-            "description": "The only characters that a number may have.",
-            "schema": {"type": "string"},
-        },
+        {"name": name, "in": "query", "required": False, "description": about, "schema": {"type": "string"}}
+        for name, about in {
+            "expect": "A regular expression that each number fits.",
+            "alphabet": "The only characters that a number, or the digits that a cell, may have.",
+            "grid": "Read the cells of a grid of so many rows and columns, as `9x9`.",
+        }.items()
     ]
 }
+# The body of `/predict`, and the fields of a form.
+FIELDS: dict[str, Any] = {
+    "type": "string",
+    "description": "The fields of a form, in TOML, as `read --fields` takes them.",
+}
+
+
+def _with_fields() -> dict[str, Any]:
+    body = deepcopy(BODY)
+    for kind in ("multipart/form-data", "application/json"):
+        body["requestBody"]["content"][kind]["schema"]["properties"]["fields"] = FIELDS
+    return body
+
 
 router = APIRouter()
 
@@ -73,23 +80,27 @@ class Readings(BaseModel):
     "/read",
     summary="Read numbers",
     responses={200: {"model": Readings}, **REFUSALS},
-    openapi_extra={**PARAMETERS, **BODY},
+    openapi_extra={**PARAMETERS, **_with_fields()},
 )
-async def read(request: Request) -> Response:
+async def read(request: Request, as_written: bool = False) -> Response:
     """Read the numbers in each image, from top to bottom and left to right.
 
-    The body is that of `/predict`. A bad image among several is an entry with `error` and `kind`.
+    The body is that of `/predict`. A bad image among several is an entry with `error` and `kind`. With `?grid=9x9` an
+    entry has the `rows` of a grid, as `read --grid` prints them; `?as_written=true` leaves the rules of a sudoku out.
+    With the text `fields` beside the images, in a form or in JSON, an entry has the value of each of the `fields`, as
+    `read --fields` prints them.
     """
     service: Service = request.app.state.service
-    query = request.query_params
-    pattern = await service.work(lambda: service.reader.pattern(query.get("expect"), query.get("alphabet")))
-    sent = await read_pictures(request, service)
-    answers = await service.read([picture for _, picture in sent], pattern)
+    contents = await read_contents(request, service, "fields")
+    parameters = {name: request.query_params.get(name) for name in ("expect", "alphabet", "grid")}
+    asked = await service.work(
+        lambda: ask(service.reader, service.of_cells, **parameters, as_written=as_written, **contents.texts)
+    )
+    answers = await service.read([picture for _, picture in contents.pictures], asked)
     if len(answers) == 1 and isinstance(answers[0], PictureError):
         raise answers[0]
-    name = service.reader.card.name
     entries = [
-        {"file": file, **answer.to_json(), **({} if isinstance(answer, PictureError) else {"model": name})}
-        for (file, _), answer in zip(sent, answers, strict=True)
+        {"file": file, **(answer.to_json() if isinstance(answer, PictureError) else {**answer, "model": asked.model})}
+        for (file, _), answer in zip(contents.pictures, answers, strict=True)
     ]
-    return json_response({"model": name, "readings": entries})
+    return json_response({"model": asked.model, "readings": entries})
