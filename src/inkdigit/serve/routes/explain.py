@@ -5,9 +5,9 @@ In: a request with one image. Out: JSON. The web page calls this while a user dr
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
@@ -41,13 +41,16 @@ class Explanation(BaseModel):
     responses={200: {"model": Explanation}, **REFUSALS},
     openapi_extra={**MODEL, **BODY},
 )
-async def explain(request: Request, saliency: bool = True) -> Response:
+async def explain(
+    request: Request,
+    saliency: Annotated[bool, Query(description="`false` omits it, which is half of the work.")] = True,
+) -> Response:
     """Read the digit in one image, and return the input of the network and which ink decided.
 
     The body is that of `/predict`, with one image. `seen` is the 28×28 image after preprocessing, ink 255 on 0.
     `saliency` is how much the evidence for `saliency_for`, the most probable class, falls where ink is hidden. Both are
-    null if there is no ink. `?saliency=false` omits the second, which is half of the work: the web page does so while
-    the pen moves. Such an image is not counted in `/metrics`.
+    null if there is no ink. With `?saliency=false`, as the web page asks while the pen moves, the image is not counted
+    in `/metrics`.
     """
     service: Service = request.app.state.service
     recognizer = service.recognizer(request.query_params.get("model"))

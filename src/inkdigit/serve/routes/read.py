@@ -6,9 +6,9 @@ In: a request with one or more images. Out: JSON, one entry per image as `read -
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
@@ -82,13 +82,15 @@ class Readings(BaseModel):
     responses={200: {"model": Readings}, **REFUSALS},
     openapi_extra={**PARAMETERS, **_with_fields()},
 )
-async def read(request: Request, as_written: bool = False) -> Response:
+async def read(
+    request: Request,
+    as_written: Annotated[bool, Query(description="With a grid: leave the rules of a sudoku out.")] = False,
+) -> Response:
     """Read the numbers in each image, from top to bottom and left to right.
 
     The body is that of `/predict`. A bad image among several is an entry with `error` and `kind`. With `?grid=9x9` an
-    entry has the `rows` of a grid, as `read --grid` prints them; `?as_written=true` leaves the rules of a sudoku out.
-    With the text `fields` beside the images, in a form or in JSON, an entry has the value of each of the `fields`, as
-    `read --fields` prints them.
+    entry has the `rows` of a grid, as `read --grid` prints them. With the text `fields` beside the images, in a form or
+    in JSON, an entry has the value of each of the `fields`, as `read --fields` prints them.
     """
     service: Service = request.app.state.service
     contents = await read_contents(request, service, "fields")
