@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.speed.choices import FIVE_BY_FIVE, RESIDUAL
+from benchmarks.speed.pieces import FIVE_BY_FIVE, RESIDUAL
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
