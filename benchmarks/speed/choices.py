@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.speed.pieces import (
     ALL_CHANGES,
     AS_MICRO,
+    BEST_BEFORE,
     BLOCKS_OF_THREE,
     DEPTHWISE,
     FIVE_BY_FIVE,
@@ -41,6 +42,8 @@ from inkdigit.training.recipe import Recipe
 
 LEDGER = "choices.jsonl"
 SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
+
+WHITENED = {**FIVE_BY_FIVE, "whiten": True, "epochs": 24}  # what `best` is now
 
 
 @dataclass(frozen=True)
@@ -246,6 +249,7 @@ CHOICES = {
             "5×5 first, no padding, 24 epochs": {**FIVE_BY_FIVE, "padding": ["valid"] * 3, "epochs": 24},
         },
         about="Quicker networks for `best`",
+        start=BEST_BEFORE,
     ),
     "best-depthwise-half": Choice(
         "best",
@@ -267,9 +271,13 @@ CHOICES = {
             "5×5 first, strokes twice as much": {**FIVE_BY_FIVE, "thickness": 1.0},
             "5×5 first, filters 48-96-256": {**FIVE_BY_FIVE, "filters": [48, 96, 256]},
             "5×5 first, moving average of the weights": {**FIVE_BY_FIVE, "ema_decay": 0.998},
+            "20 epochs": {"epochs": 20},
+            "5×5 first, whitened, 24 epochs": WHITENED,
+            "the same, strokes twice as much": {**WHITENED, "thickness": 1.0},
+            "the same, and filters 48-112-224": {**WHITENED, "thickness": 1.0, "filters": [48, 112, 224]},
         },
         about="The same, half of the writers held out",
-        start={"validation": 30_000, "epochs": 16},
+        start={**BEST_BEFORE, "validation": 30_000, "epochs": 16},
     ),
     "tiny": Choice(
         "minute",
@@ -357,7 +365,7 @@ CHOICES = {
 def candidate(name: str, what: str) -> Recipe:
     """A candidate as it is trained, without its seed."""
     choice = CHOICES[name]
-    return Recipe.load(choice.base, {**SELECT, **choice.start, **choice.candidates[what]})
+    return Recipe.load(choice.base, {**SELECT, **choice.start}).change(choice.candidates[what])
 
 
 def groups(name: str) -> dict[str, str]:

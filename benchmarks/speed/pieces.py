@@ -17,6 +17,7 @@ THIN_START = {
     "pooling": ["none", "stride", "average", "none"],
     "padding": ["valid", "valid", "same", "valid"],
 }
+BEST_BEFORE = {**THIN_START, "filters": [32, 64, 128, 192], "whiten": False, "epochs": 20}  # what `best` was in 1.0.0
 BLOCKS_OF_THREE = {
     "filters": [32, 64],
     "kernel": 3,

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.accuracy import curve as accuracy_curve
 from benchmarks.accuracy import page as accuracy_page
 from benchmarks.accuracy import tables as accuracy_tables
-from benchmarks.accuracy.entries import ENSEMBLE, identities
+from benchmarks.accuracy.entries import MEMBERS, identities
 from benchmarks.speed import bench
 from inkdigit.report.canvas import LIGHT
 from inkdigit.training.recipe import Recipe
@@ -125,7 +125,7 @@ def test_tiny_may_have_so_many_parameters_and_bytes(measured):
 
 def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     about = "\n".join(accuracy_tables.recipes({})["made_of"])
-    names = ", ".join(f"`{name}`" for name in ENSEMBLE)
+    names = ", ".join(f"`{name}`" for name in MEMBERS)
     assert f"`ensemble`: the mean of {names} with the same seed, in one file; its training time" in about
     assert f"`ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
     assert "`distilled`: `best` with `epochs = 8`" in about
@@ -180,7 +180,7 @@ def test_differences_are_taken_seed_by_seed(measured):
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
-    one, two, *_ = ENSEMBLE
+    one, two, *_ = MEMBERS
     groups = {
         one: [measured(one, 0, wrong=[1, 2, 3]), measured(one, 1, wrong=[1, 2, 3])],
         two: [measured(two, 0, wrong=[3, 4]), measured(two, 5, wrong=[9])],
