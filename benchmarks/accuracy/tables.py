@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.accuracy.entries import DISTILLED, MEMBERS, Entry, entries
 from benchmarks.common.results import Record
 from benchmarks.common.tables import MET, NOT_MEASURED, fields, percent, row, table
+from benchmarks.speed.pieces import told
 from inkdigit.measure.stats import Spread, flip_p
 from inkdigit.report.numbers import byte_count, duration, signed
 
@@ -138,9 +139,10 @@ def _about(entry: Entry) -> str:
         views = f", over {entry.views} views of each image" if entry.views > 1 else ""
         text = f"`{entry.name}`: the mean of {members} with the same seed, in one file{views}"
         return f"{text}; its training time is theirs together."
-    changed = f" with {fields(entry.changes)}" if entry.changes else ""
+    base, changes = told(entry.recipe, entry.changes)
+    changed = f" with {fields(changes)}" if changes else ""
     taught = f"; taught by the `{entry.teacher}` of its seed" if entry.teacher else ""
-    return f"`{entry.name}`: `{entry.recipe}`{changed}{taught}."
+    return f"`{entry.name}`: `{base}`{changed}{taught}."
 
 
 def cells(group: Sequence[Record]) -> list[str]:
