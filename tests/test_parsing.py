@@ -16,6 +16,7 @@ BAD_TOML = {
     "deep tables": "a=" + "{a=" * 20_000,
     "dotted keys": "a." * 30_000 + "a=1",
     "dotted keys on many lines": "".join("a." * 500 + f"b{i}=1\n" for i in range(60)),
+    "a dotted key, with ends of lines that TOML does not know": ('"\u2028".' + "a." * 500) * 3 + "b=1",
     "digits": "a=" + "9" * 5_000,
     "hexadecimal digits": "a=0x" + "f" * 5_000,
     "too long": "#" * 2**17,

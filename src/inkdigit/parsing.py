@@ -75,7 +75,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
     if len(text) > MAX_TOML_CHARACTERS:
         raise ValueError(f"it is longer than {MAX_TOML_CHARACTERS:,} characters")
-    if any(line.count(".") > MAX_DOTS for line in text.splitlines()):
+    if any(line.count(".") > MAX_DOTS for line in text.split("\n")):  # other ends of lines may stand in a quoted key
         raise ValueError(f"a line in it has more than {MAX_DOTS} dots")
     with _bounded():
         table = tomllib.loads(text)

@@ -77,9 +77,16 @@ def test_grids_and_forms_are_read_by_a_service_word_for_word_as_here(inkdigit, s
 
 def test_what_a_service_cannot_know_of_a_form_is_an_error(inkdigit, server, tmp_path):
     (tmp_path / "bad.toml").write_text("page = 'wall'\n[a]\nbox = [0, 0, 1, 1]\n", encoding="utf-8")
-    for fields, what in (("none.toml", "cannot be read"), ("bad.toml", "page is unknown")):
-        words = (NUMBERS / "form.jpg", "--fields", tmp_path / fields, "--server", server)
-        assert_one_error(inkdigit("read", *words), 2, what)
+    (tmp_path / "outside.toml").write_text("[a]\nbox = [0, 0, 2, 2]\n", encoding="utf-8")
+    for name, what in (
+        ("none.toml", "cannot be read"),
+        ("bad.toml", "page is unknown"),
+        ("outside.toml", "[a]: the box is not on the page"),
+    ):
+        words = ("read", NUMBERS / "form.jpg", "--fields", tmp_path / name)
+        here, there = (inkdigit(*words, *where) for where in ((), ("--server", server)))
+        assert_one_error(there, 2, what)
+        assert there.err == here.err
 
 
 def test_what_a_service_does_not_do_with_numbers_is_one_error(inkdigit, server):

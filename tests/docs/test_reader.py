@@ -14,7 +14,7 @@ import pytest
 QUESTIONS = tomllib.loads((Path(__file__).parent / "questions.toml").read_text(encoding="utf-8"))["question"]
 HITS, CLICKS = 3, 2
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
-# A page of each kind: the first one, a guide, figures, a name, a command, and tables.
+# A page of each kind: the first one, a guide, figures, a name, a command, tables, and a model card.
 KINDS = (
     "index.html",
     "guides/photos.html",
@@ -22,6 +22,7 @@ KINDS = (
     "api/predict.html",
     "commands/info.html",
     "errors.html",
+    "model-cards/general.html",
 )
 WAIT_MS = 30_000  # far above what a busy machine takes
 

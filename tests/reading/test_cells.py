@@ -11,6 +11,7 @@ import pytest
 
 from inkdigit.errors import PictureError, UsageError
 from inkdigit.picture.decode import decode_page
+from inkdigit.reading import cell_network
 from inkdigit.reading.cells import read_grid
 
 from .conftest import page
@@ -29,6 +30,13 @@ def test_the_sudoku_of_the_examples_is_read_with_its_empty_cells(monkeypatch):
     assert [[cell is not None for cell in row] for row in content["confidences"]] == [
         [bool(c) for c in row] for row in goal
     ]
+
+
+def test_many_cells_are_seen_as_few_are():
+    rng = np.random.default_rng(0)
+    cells = [rng.integers(0, 256, (40, 40), dtype=np.uint8) for _ in range(cell_network.CHUNK + 3)]
+    alone = np.concatenate([cell_network.look([cell]) for cell in cells[-5:]])
+    np.testing.assert_allclose(cell_network.look(cells)[-5:], alone, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 8), (4, 4)])

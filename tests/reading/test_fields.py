@@ -86,6 +86,14 @@ def test_a_bad_file_of_fields_is_one_error(reader, tmp_path, text, problem):
         Form.load(path, reader)
 
 
+def test_the_patterns_of_all_fields_have_a_limit_together(reader):
+    hard = "(?:[0-9]?[0-9.,/-]?){240}"  # has 115,000 pairs of characters
+    table = "\n".join(f"[f{i}]\nbox = [0, 0, 1, 1]\nexpect = '{hard}'" for i in range(3))
+    assert len(Form.parse(table, reader, where="here").fields) == 3
+    with pytest.raises(UsageError, match="here: the patterns of the fields are too large"):
+        Form.parse("\n".join(table.replace("[f", f"[f{k}") for k in range(3)), reader, where="here")
+
+
 def test_a_missing_file_of_fields_is_one_error(reader, tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         Form.load(tmp_path / "none.toml", reader)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,7 +24,7 @@ from inkdigit.cli.lines import (
     say_left_out,
     six_places,
 )
-from inkdigit.errors import PictureError, UsageError, reason_of
+from inkdigit.errors import PictureError, UsageError
 from inkdigit.runs import check_place
 
 if TYPE_CHECKING:
@@ -137,22 +137,29 @@ def _from_server(
 ) -> tuple[Iterator[Found], Columns]:
     """What a server answers to the pictures, and the columns of its values."""
     from inkdigit.client import ask_readings
+    from inkdigit.reading import form_file
 
-    text, columns = (None, CSV_COLUMNS) if fields is None else _fields(fields)
+    text, columns = None, CSV_COLUMNS
+    if fields is not None:
+        text = form_file.read_text(fields)
+        columns = _columns(form_file.parse(text, where=fields)[1])
     answers = ask_readings(server, [source for _, source in entries], fields=text, token=token, **asked)
-    return named(entries, answers), columns
+    return _about(fields, named(entries, answers)), columns
 
 
-def _fields(path: Path) -> tuple[str, Columns]:
-    """The text of a file of fields, and the columns of its values; the server checks the rest."""
-    from inkdigit.parsing import parse_toml, read_text
-
+def _about(fields: Path | None, answers: Iterator[Found]) -> Iterator[Found]:
+    """The answers of a server; it does not know which file an error in the fields is about."""
     try:
-        text = read_text(path)
-        names = [name for name in parse_toml(text) if name != "page"]
-    except (OSError, ValueError) as exc:
-        raise UsageError(f"{path}: the fields cannot be read ({reason_of(exc)})", expected="a TOML file") from exc
-    return text, ("file", *names, "error")
+        yield from answers
+    except UsageError as exc:
+        if fields is None or not str(exc).startswith("fields:"):
+            raise
+        raise UsageError(f"{fields}:{str(exc).removeprefix('fields:')}") from exc
+
+
+def _columns(fields: Iterable[str]) -> Columns:
+    """The columns of a form's values."""
+    return ("file", *fields, "error")
 
 
 def _print(answers: Iterator[Found], columns: Columns, *, as_json: bool, as_csv: bool) -> bool:
@@ -219,9 +226,10 @@ def _grids(grid: str, alphabet: str | None, sheet: _Sheet, *, as_written: bool) 
     """What reads the cells of one file; it adds to the sheet."""
     from inkdigit.model.recognizer import Recognizer
     from inkdigit.picture.decode import decode_page
-    from inkdigit.reading.cells import parse_size, read_grid
+    from inkdigit.reading.cells import parse_digits, parse_size, read_grid
 
     size, recognizer = parse_size(grid), Recognizer.load()
+    parse_digits(alphabet)  # an error in it comes before any picture
 
     def answer(file: Path | bytes) -> Found:
         gray = decode_page(file)[0]
@@ -260,7 +268,7 @@ def _forms(model: str, path: Path, sheet: _Sheet) -> tuple[Answer, Columns]:
         values = {name: reading.to_json() for name, reading in readings.items()}
         return {"fields": values, "model": form.reader.card.name}
 
-    return answer, ("file", *(field.name for field in form.fields), "error")
+    return answer, _columns(field.name for field in form.fields)
 
 
 def _line(found: Found, columns: Columns, *, as_json: bool, as_csv: bool) -> str:

@@ -22,13 +22,14 @@ METADATA_KEY = "inkdigit.cell"
 BORDER = 0.08  # of a cell, on each side, is not seen: its lines are there
 SIDE_PX = 32  # of what the network sees of a cell
 EMPTY = len(DIGITS)
+CHUNK = 100  # cells that the network sees at a time: a large table takes no more memory than a sudoku
 
 
 def look(cells: Sequence[Gray]) -> Floats:
     """The shares (N, 11) of the ten digits and of an empty cell, for pictures (h, w) of cells."""
     inner = [Image.fromarray(within(cell, BORDER)) for cell in cells]
     seen = [np.asarray(one.resize((SIDE_PX, SIDE_PX), Image.Resampling.BOX)) for one in inner]
-    return ask(CELL, np.stack(seen))
+    return np.concatenate([ask(CELL, np.stack(seen[i : i + CHUNK])) for i in range(0, len(seen), CHUNK)])
 
 
 def within(cell: Gray, border: float) -> Gray:

@@ -97,9 +97,7 @@ def read_grid(
         PictureError: the picture cannot be read, or there is no grid of so many rows and columns.
         UsageError: there is no such model, or `alphabet` is not of digits.
     """
-    allowed = set(DIGITS if alphabet is None else characters(alphabet))
-    if not allowed or allowed - {*DIGITS}:
-        raise UsageError("A cell of a grid holds a digit", expected="an alphabet of digits, as 1-9", received=alphabet)
+    allowed = parse_digits(alphabet)
     gray = decode_page(picture)[0]
     grid = locate(gray, rows, columns)
     seen = [cell for row in grid.cells(gray, size_px=CELL_PX) for cell in row]
@@ -125,6 +123,18 @@ def parse_size(text: str) -> tuple[int, int]:
     if found is None or min(int(found[1]), int(found[2])) < 2:
         raise UsageError("This is not the size of a grid", expected="ROWSxCOLUMNS, as 9x9", received=repr(text[:80]))
     return int(found[1]), int(found[2])
+
+
+def parse_digits(alphabet: str | None) -> set[str]:
+    """The digits that a cell may hold, as `1-9`; all of them for None.
+
+    Raises:
+        UsageError: these are not digits.
+    """
+    allowed = set(DIGITS if alphabet is None else characters(alphabet))
+    if not allowed or allowed - {*DIGITS}:
+        raise UsageError("A cell of a grid holds a digit", expected="an alphabet of digits, as 1-9", received=alphabet)
+    return allowed
 
 
 def _by_rules(judged: Sequence[Cell | Floats]) -> list[Cell] | None:

@@ -1,13 +1,7 @@
 """The fields of a form: named boxes on a page, one value each.
 
-In: a TOML file that names the boxes, a photo or a scan of the form, and a line reader. Out: a `Reading` for each name.
-
-    page = "photo"                      # or "scan": the picture is the page, to its borders
-
-    [amount]
-    box = [0.62, 0.11, 0.93, 0.18]      # left, top, right, bottom: shares of the page's width and height
-    expect = '[0-9.]+,-'                # if the value must fit a pattern
-    alphabet = "0-9.,-"                 # if it has only these characters
+In: a TOML file that names the boxes (`reading.form_file` shows one), a photo or a scan of the form, and a line reader.
+Out: a `Reading` for each name.
 """
 
 from __future__ import annotations
@@ -17,18 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inkdigit.errors import UsageError, did_you_mean, reason_of
+from inkdigit.errors import UsageError, did_you_mean
 from inkdigit.page.sheet import flatten
-from inkdigit.parsing import parse_toml, read_text
 from inkdigit.picture.decode import Picture, decode_page
+from inkdigit.reading import form_file
 from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader
 from inkdigit.types import Box, Gray, Reading
 
-PAGES = ("photo", "scan")
 KEYS = ("box", "expect", "alphabet")
 TAKEN = ("file", "error")  # columns of CSV
-MAX_FIELDS = 1000
+MAX_SIZE = 400_000  # of all patterns together: twice what one may have, 15 MB, a fifth of a second
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +54,27 @@ class Form:
         Raises:
             UsageError: the file cannot be read, or it does not describe a form.
         """
-        try:
-            text = read_text(path)
-        except (OSError, ValueError) as exc:
-            raise _unreadable(path, exc) from exc
-        return cls.parse(text, reader, where=path)
+        return cls.parse(form_file.read_text(path), reader, where=path)
 
     @classmethod
-    def parse(cls, text: str, reader: Reader, *, where: object, max_fields: int = MAX_FIELDS) -> Form:
+    def parse(cls, text: str, reader: Reader, *, where: object) -> Form:
         """The form that a TOML text describes; `where` it is from is named in errors.
 
         Raises:
-            UsageError: it is not TOML, or does not describe a form of at most `max_fields`.
+            UsageError: it does not describe a form, or its patterns together are too large.
         """
-        try:
-            table = parse_toml(text)
-        except ValueError as exc:
-            raise _unreadable(where, exc) from exc
-        page = table.pop("page", PAGES[0])
-        if page not in PAGES:
-            raise UsageError(f"{where}: page is unknown", expected=" or ".join(PAGES), received=repr(page))
-        if not 1 <= len(table) <= max_fields:
-            raise UsageError(
-                f"{where}: it does not describe a form",
-                expected=f"1 to {max_fields:,} tables, one for each field",
-                received=len(table),
-            )
-        fields = tuple(_field(f"{where}: [{name}]", name, entry, reader) for name, entry in table.items())
-        return cls(fields, reader, page == PAGES[0])
+        page, tables = form_file.parse(text, where=where)
+        fields: list[Field] = []
+        size = 0
+        for name, entry in tables.items():
+            field = _field(f"{where}: [{name}]", name, entry, reader)
+            size += field.pattern.size if field.pattern else 0
+            if size > MAX_SIZE:
+                raise UsageError(
+                    f"{where}: the patterns of the fields are too large", hint="Make some of them simpler."
+                )
+            fields.append(field)
+        return cls(tuple(fields), reader, page == form_file.PHOTO)
 
     def read(self, gray: Gray) -> dict[str, Reading]:
         """The value of each field in a picture (H, W); boxes are in pixels of the page, seen from straight above."""
@@ -121,10 +107,6 @@ def read_form(picture: Picture, fields: str | Path, *, model: Reader | str | Pat
         UsageError: the file does not describe a form, or there is no such model.
     """
     return Form.load(Path(fields), Reader.of(model)).read(decode_page(picture)[0])
-
-
-def _unreadable(where: object, exc: Exception) -> UsageError:
-    return UsageError(f"{where}: the fields cannot be read ({reason_of(exc)})", expected="a TOML file")
 
 
 def _field(where: str, name: str, entry: Any, reader: Reader) -> Field:

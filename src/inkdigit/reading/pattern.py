@@ -44,6 +44,11 @@ class Pattern:
 
     start: ClassVar[State] = frozenset({0})
 
+    @property
+    def size(self) -> int:
+        """How many parts, and pairs of characters that may follow each other, it has: they take time and memory."""
+        return self._parts + self._pairs
+
     def after(self, state: State) -> dict[str, State]:
         """The characters that may follow in a state, and the state after each."""
         if state not in self._known:

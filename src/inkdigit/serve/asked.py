@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from inkdigit.errors import UsageError
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.picture.decode import Opened, decode_page
-from inkdigit.reading.cells import parse_size, read_grid
+from inkdigit.reading.cells import parse_digits, parse_size, read_grid
 from inkdigit.reading.fields import Form
 from inkdigit.reading.pattern import Pattern
 from inkdigit.reading.reader import Reader, in_pixels_of
 
-MAX_FIELDS = 100  # of a form in a request: a pattern may take a tenth of a second before the first field is read
+MAX_CELLS = 400  # of a grid: a cell takes a hundredth of a second, and nothing stops before the last one
 
 Found = dict[str, Any]  # what is found in one image, as JSON
 CheckTime = Callable[[], None]  # raises TooSlow where nobody waits for the answer any more
@@ -31,33 +32,34 @@ class Asked:
     model: str
     answer: Callable[[Opened, CheckTime], Found]
 
+    @classmethod
+    def of(
+        cls,
+        reader: Reader,
+        cell_model: Recognizer,
+        *,
+        expect: str | None = None,
+        alphabet: str | None = None,
+        grid: str | None = None,
+        as_written: bool = False,
+        fields: str | None = None,
+    ) -> Asked:
+        """What the parameters of a request ask; they are those of `inkdigit read`, and `fields` is a text of TOML.
 
-def ask(
-    reader: Reader,
-    of_cells: Recognizer,
-    *,
-    expect: str | None = None,
-    alphabet: str | None = None,
-    grid: str | None = None,
-    as_written: bool = False,
-    fields: str | None = None,
-) -> Asked:
-    """What the parameters of a request ask; they are those of `inkdigit read`, and `fields` is a text of TOML.
-
-    Raises:
-        UsageError: they exclude each other, or one is not what it has to be.
-    """
-    if as_written and grid is None:
-        raise UsageError("as_written is for the cells of a grid", expected="grid with it")
-    if grid is not None:
-        if expect is not None or fields is not None:
-            raise UsageError("grid excludes expect and fields")
-        return _cells(of_cells, parse_size(grid), alphabet, as_written=as_written)
-    if fields is not None:
-        if expect is not None or alphabet is not None:
+        Raises:
+            UsageError: they exclude each other, or one is not what it has to be.
+        """
+        if as_written and grid is None:
+            raise UsageError("as_written is for the cells of a grid", expected="grid with it")
+        if grid is not None and (expect is not None or fields is not None):
+            raise UsageError("grid excludes expect and fields", expected="at most alphabet and as_written beside grid")
+        if fields is not None and (expect is not None or alphabet is not None):
             raise UsageError("fields excludes expect and alphabet", hint="Each field may have its own.")
-        return _values(Form.parse(fields, reader, where="fields", max_fields=MAX_FIELDS))
-    return _numbers(reader, reader.pattern(expect, alphabet))
+        if grid is not None:
+            return _cells(cell_model, _size(grid), alphabet, as_written=as_written)
+        if fields is not None:
+            return _values(Form.parse(fields, reader, where="fields"))
+        return _numbers(reader, reader.pattern(expect, alphabet))
 
 
 def _numbers(reader: Reader, pattern: Pattern | None) -> Asked:
@@ -68,7 +70,18 @@ def _numbers(reader: Reader, pattern: Pattern | None) -> Asked:
     return Asked(reader.card.name, answer)
 
 
+def _size(grid: str) -> tuple[int, int]:
+    """Rows and columns, not too many."""
+    size = parse_size(grid)
+    if prod(size) > MAX_CELLS:
+        hint = "`inkdigit read --grid` on your own machine reads larger ones."
+        raise UsageError("The grid is too large", expected=f"at most {MAX_CELLS} cells", received=grid, hint=hint)
+    return size
+
+
 def _cells(model: Recognizer, size: tuple[int, int], alphabet: str | None, *, as_written: bool) -> Asked:
+    parse_digits(alphabet)  # an error in it comes before any picture
+
     def answer(picture: Opened, _: CheckTime) -> Found:
         return read_grid(picture, *size, model=model, alphabet=alphabet, as_written=as_written).to_json()
 

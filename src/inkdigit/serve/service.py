@@ -56,7 +56,7 @@ class Service:
         self.default = next(iter(self.recognizers))
         self.reader = Reader.load()
         of_package = (one for one in self.recognizers.values() if one.path == find("default"))
-        self.of_cells = next(of_package, None) or Recognizer.load()  # what `inkdigit read --grid` asks
+        self.cell_model = next(of_package, None) or Recognizer.load()  # what `inkdigit read --grid` asks
         self.ready = True
         self.counts = Counts()
         self.threads = cores()

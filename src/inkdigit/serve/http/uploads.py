@@ -186,12 +186,20 @@ class _Form:
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         part = options.get(b"name", b"")
         if part in self._texts:
-            self.contents.texts[part.decode()] = self._data.decode("utf-8-sig", "replace")
+            self._add_text(part.decode())
         if part != b"file":
             return
         _check_count(len(self.contents.pictures) + 1, self._max_files)
         name = options.get(b"filename")
         self.contents.pictures.append((name.decode(errors="replace") if name else None, bytes(self._data)))
+
+    def _add_text(self, name: str) -> None:
+        if name in self.contents.texts:
+            raise UsageError(f"{name!r} in the request is repeated", expected="it at most once")
+        try:
+            self.contents.texts[name] = self._data.decode("utf-8-sig")
+        except UnicodeDecodeError as exc:
+            raise UsageError(f"{name!r} in the request is not UTF-8") from exc
 
     def end(self) -> None:
         """The form is complete."""

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from inkdigit.errors import PictureError
-from inkdigit.serve.asked import ask
+from inkdigit.serve.asked import Asked
 from inkdigit.serve.http.answers import json_response
 from inkdigit.serve.http.openapi import BODY, REFUSALS
 from inkdigit.serve.http.uploads import read_contents
@@ -45,12 +45,11 @@ PARAMETERS: dict[str, Any] = {
         {"name": name, "in": "query", "required": False, "description": about, "schema": {"type": "string"}}
         for name, about in {
             "expect": "A regular expression that each number fits.",
-            "alphabet": "The only characters that a number, or the digits that a cell, may have.",
+            "alphabet": "The only characters that a number may have; with `grid`, the only digits.",
             "grid": "Read the cells of a grid of so many rows and columns, as `9x9`.",
         }.items()
     ]
 }
-# The body of `/predict`, and the fields of a form.
 FIELDS: dict[str, Any] = {
     "type": "string",
     "description": "The fields of a form, in TOML, as `read --fields` takes them.",
@@ -58,6 +57,7 @@ FIELDS: dict[str, Any] = {
 
 
 def _with_fields() -> dict[str, Any]:
+    """The body of `/predict`, and beside the images the fields of a form."""
     body = deepcopy(BODY)
     for kind in ("multipart/form-data", "application/json"):
         body["requestBody"]["content"][kind]["schema"]["properties"]["fields"] = FIELDS
@@ -89,14 +89,15 @@ async def read(
     """Read the numbers in each image, from top to bottom and left to right.
 
     The body is that of `/predict`. A bad image among several is an entry with `error` and `kind`. With `?grid=9x9` an
-    entry has the `rows` of a grid, as `read --grid` prints them. With the text `fields` beside the images, in a form or
-    in JSON, an entry has the value of each of the `fields`, as `read --fields` prints them.
+    entry is what `read --grid --json` prints: `rows`, `confidences`, `sudoku` and `changed`. With the text `fields`
+    beside the images, in multipart/form-data or in JSON, it is what `read --fields --json` prints: `fields`, with the
+    reading of each.
     """
     service: Service = request.app.state.service
     contents = await read_contents(request, service, "fields")
     parameters = {name: request.query_params.get(name) for name in ("expect", "alphabet", "grid")}
     asked = await service.work(
-        lambda: ask(service.reader, service.of_cells, **parameters, as_written=as_written, **contents.texts)
+        lambda: Asked.of(service.reader, service.cell_model, **parameters, as_written=as_written, **contents.texts)
     )
     answers = await service.read([picture for _, picture in contents.pictures], asked)
     if len(answers) == 1 and isinstance(answers[0], PictureError):
