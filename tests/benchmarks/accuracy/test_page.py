@@ -177,7 +177,7 @@ def test_differences_are_taken_seed_by_seed(measured):
     content = accuracy_tables.pairs(groups)
     (row,) = content["table"].splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (min: 0.25)", "3"]
-    assert content["missing"] == "`ensemble` − `best`, `distilled` − `curve-160k`"
+    assert content["missing"] == "`best` − `member-3x3`, `ensemble` − `best`, `distilled` − `curve-160k`"
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
