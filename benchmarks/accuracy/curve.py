@@ -25,7 +25,6 @@ from benchmarks.common.plots import (
     svg,
 )
 from benchmarks.common.tables import fields, row, table
-from benchmarks.speed.pieces import told
 from inkdigit.report.canvas import Theme, drawing, plane
 
 NAMES = tuple(f"curve-{size}" for size in CURVE)
@@ -75,7 +74,7 @@ OTHERS = (
 
 def section(groups: Groups, *, folder: str) -> dict[str, Any]:
     """The section: what the family is, its figure and table, and what others published."""
-    base, changes = told(*CURVE_BASE)
+    base, changes = CURVE_BASE
     rows = [row(_filters(name), *cells(groups[name]), command(name)) for name in NAMES if name in groups]
     others = [
         row(f"[{other.name}]({other.link})", f"{other.parameters:,}", f"{100 * other.accuracy:.2f} %", other.how)

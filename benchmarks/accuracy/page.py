@@ -28,7 +28,7 @@ from benchmarks.speed import page as speed
 from inkdigit.measure.seeds import format_seeds
 
 PAGE = machine.ROOT / "docs" / "accuracy.md"
-DEPTHWISE = ("tiny-depthwise", "tiny-depthwise-half", "best-depthwise", "best-depthwise-half")
+DEPTHWISE = ("tiny-depthwise", "tiny-depthwise-half", "best-depthwise", "best-depthwise-half", "best-5x5-half")
 CHOSEN = ("micro", "tiny", "best", *DEPTHWISE, "pictures", "members")
 
 

@@ -12,7 +12,6 @@ from typing import Any
 from benchmarks.common.results import Record
 from benchmarks.common.tables import deviation, fields, listed, middle, percent, row, table
 from benchmarks.speed.choices import CHOICES
-from benchmarks.speed.pieces import told
 from inkdigit.report.numbers import signed
 
 BASE = "as it is"  # the candidate that changes nothing
@@ -34,7 +33,6 @@ def section(
         }
         base = {line["seed"]: line["accuracy"] for line in groups[BASE]}
         choice = CHOICES[name]
-        start, changes = told(choice.base, choice.start)
         rows = [_row(what, group, base, started=bool(choice.start)) for what, group in groups.items() if group]
         if rows:
             shown += [line for group in groups.values() for line in group]
@@ -42,8 +40,8 @@ def section(
                 {
                     "title": choice.about or f"`{name}`",
                     "pictures": f"{round(shown[-1]['n'], -3):,}",
-                    "base": start,
-                    "start": fields(changes),
+                    "base": choice.base,
+                    "start": fields(choice.start),
                     "table": table(HEADER, rows),
                 }
             )

@@ -5,8 +5,7 @@ In: nothing. Out: fields of recipes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 SGD = {"optimizer": "sgd", "learning_rate": 0.35, "momentum": 0.9}
 LESS_CHANGED = {"squish": 0.0, "shear": 0.0, "thickness": 0.0}
@@ -18,8 +17,6 @@ THIN_START = {
     "pooling": ["none", "stride", "average", "none"],
     "padding": ["valid", "valid", "same", "valid"],
 }
-# What `best` was until its first convolution was one of 5×5.
-BEST_BEFORE = {**THIN_START, "filters": [32, 64, 128, 192], "whiten": False, "epochs": 20}
 BLOCKS_OF_THREE = {
     "filters": [32, 64],
     "kernel": 3,
@@ -58,13 +55,6 @@ RESIDUAL = {
     "padding": "same",
 }
 NORMED = ["batch_norm", "relu"]
-
-
-def told(base: str, changes: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """A base and what is changed of it, in short: what begins with `BEST_BEFORE` is told as changes of `member-3x3`."""
-    changes = {key: value for key, value in changes.items() if key != "name"}
-    more = {key: value for key, value in changes.items() if BEST_BEFORE.get(key) != value}
-    return ("member-3x3", more) if more and changes.keys() >= BEST_BEFORE.keys() else (base, changes)
 
 
 def again(first: list[str], unit: list[str], plan: str) -> list[str]:

@@ -20,7 +20,7 @@ from inkdigit.training.recipe import Recipe, parse_changes
 HEADER = "date,data,recipe,recipe_sha256,seed,run\n"
 
 
-MEMBERS = [*accuracy_entries.MEMBERS]  # of the ensemble
+MEMBERS = [*accuracy_entries.MEMBERS]  # of the ensemble, beside `best`
 
 
 @pytest.fixture
@@ -79,14 +79,15 @@ def settle(name: str, seed: int, bench: accuracy.Bench) -> dict:
 def test_what_something_is_made_of_is_trained_first_with_its_seed(calls, bench):
     line = settle("distilled", 1, bench)
     assert [(result["name"], result["group"], result["seed"]) for result in ledger(bench)] == [
+        ("best", "recipes", 1),
         *((name, "members", 1) for name in MEMBERS),
         ("ensemble", "ensemble", 1),
         ("distilled", "distilled", 1),
     ]
     *members, joined, distilled = calls
-    assert [words[:4] for words in members] == [["train", "best", "--seed", "1"]] * len(MEMBERS)
+    assert [words[:4] for words in members] == [["train", "best", "--seed", "1"]] * (1 + len(MEMBERS))
     assert {'--set=name="member-moments"', "--set=filters=[24, 48, 96, 144]"} <= set(members[-1])
-    paths = [str(bench.runs / name / "s1" / MODEL) for name in MEMBERS]
+    paths = [str(bench.runs / name / "s1" / MODEL) for name in accuracy_entries.ENSEMBLE]
     assert joined[1 : 1 + len(paths)] == paths
     assert f'--set=teacher="{bench.runs / "ensemble" / "s1.onnx"}"' in distilled
     assert line["recipe_sha256"] == accuracy_entries.identities()["distilled"]
@@ -98,7 +99,7 @@ def test_a_line_tells_figures_mistakes_and_what_it_took(calls, bench):
     assert (line["accuracy"], line["wrong"], line["parameters"], line["bytes"]) == (0.75, [3], 10, 5)
     assert (line["train_seconds"], line["epochs"], line["threads"]) == (2.0, 3, 1)
     assert line["precision"] in ("float32", "bfloat16")
-    assert settle("ensemble", 0, bench)["train_seconds"] == 2.0 * len(MEMBERS)
+    assert settle("ensemble", 0, bench)["train_seconds"] == 2.0 * (1 + len(MEMBERS))
     assert len(calls) == len(MEMBERS) + 2
 
 
@@ -147,8 +148,8 @@ def test_a_run_that_learns_from_another_file_than_the_ensemble_is_now_is_not_tak
         (run / DONE).unlink()
     with pytest.raises(RuntimeError, match=r"distilled/s0 was trained by another file .* move .*distilled away"):
         settle("distilled", 0, bench)
-    assert len(calls) == len(MEMBERS) + 2
-    assert len(ledger(bench)) == len(MEMBERS) + 1
+    assert len(calls) == len(MEMBERS) + 3
+    assert len(ledger(bench)) == len(MEMBERS) + 2
 
 
 def test_what_is_made_of_models_that_are_not_here_has_them_trained_again_and_told_once(calls, bench):
@@ -157,11 +158,11 @@ def test_what_is_made_of_models_that_are_not_here_has_them_trained_again_and_tol
     shutil.rmtree(bench.runs)
     assert [settle(line["name"], 0, bench) for line in result] == result  # nobody asks for a model
     before = len(calls)
-    assert before == len(result) == len(MEMBERS) + 1
+    assert before == len(result) == len(MEMBERS) + 2
     settle("distilled", 0, bench)
     again = [words[0] for words in calls[before:]]
-    assert again == ["train"] * len(MEMBERS) + ["ensemble", "train"]
-    assert [line["name"] for line in ledger(bench)] == [*MEMBERS, "ensemble", "distilled"]
+    assert again == ["train"] * (1 + len(MEMBERS)) + ["ensemble", "train"]
+    assert [line["name"] for line in ledger(bench)] == ["best", *MEMBERS, "ensemble", "distilled"]
     before = len(calls)
     settle("ensemble-views5", 0, bench)
     assert [words[0] for words in calls[before:]] == ["ensemble"]

@@ -10,7 +10,6 @@ import pytest
 
 from benchmarks.common import results
 from benchmarks.speed import choices, choose, choose_tables
-from benchmarks.speed.pieces import BEST_BEFORE, told
 from inkdigit.training.recipe import bundled
 
 
@@ -22,12 +21,6 @@ def test_every_candidate_is_another_recipe_and_none_sees_the_test_part():
         assert next(iter(hashes)) == choose_tables.BASE
         assert all(choices.candidate(name, what).protocol == "select" for what in choice.candidates)
         assert all(set(members) <= set(choice.candidates) for members in choice.together.values())
-
-
-def test_what_begins_as_best_did_is_told_in_short():
-    assert told("best", {**BEST_BEFORE, "epochs": 8}) == ("member-3x3", {"epochs": 8})
-    assert told("best", {"name": "best", **BEST_BEFORE}) == ("best", BEST_BEFORE)
-    assert told("best", {"epochs": 20}) == ("best", {"epochs": 20})
 
 
 def line(what: str, seed: int, accuracy: float, **fields: object) -> dict:
