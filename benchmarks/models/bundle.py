@@ -1,7 +1,8 @@
 """Make a bundled model: a finished run of the bundled recipe NAME becomes `model/zoo/NAME.onnx`.
 
 In: NAME, and a run or a folder of seeds. It takes the first of several seeds: choosing another would be choosing by the
-test split. Out: the file, with the mean over the seeds on its card. With `--int8` it is an int8 file, if that loses
+test split. Out: the file, with the mean over the seeds on its card; with `--ledger`, that over all seeds of the recipe
+that were measured before. With `--int8` it is an int8 file, if that loses
 nothing on held-out training images and is smaller or faster. With `--calibrate` its threshold is fitted again, as a
 training would fit it today; the network and its temperature stay.
 """
@@ -14,12 +15,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import onnx
 import torch
 
 import inkdigit.runs as runs
+from benchmarks.common import results
 from inkdigit.data.sources import open_data
 from inkdigit.errors import InkdigitError, UsageError
 from inkdigit.files import write_atomic
@@ -64,12 +67,20 @@ class Judged:
 
 
 def bundle(
-    name: str, source: str, *, zoo: Path = ZOO, int8: bool = False, twin: str | None = None, again: bool = False
+    name: str,
+    source: str,
+    *,
+    zoo: Path = ZOO,
+    int8: bool = False,
+    twin: str | None = None,
+    again: bool = False,
+    ledger: Path | None = None,
 ) -> Path:
     """Write the bundled model `name` from the run or the folder of seeds `source`, and print what was done.
 
-    `twin` is a run of the same recipe under `select`: what is held out there decides on `int8` where a recipe trains on
-    all images. `again` fits the threshold again.
+    `ledger` has the seeds that its card tells; without it they are those of `source`. `twin` is a run of the same
+    recipe under `select`: what is held out there decides on `int8` where a recipe trains on all images. `again` fits the
+    threshold again.
 
     Raises:
         UsageError: the runs are not those of the bundled recipe, or nothing is held out to decide on.
@@ -82,6 +93,8 @@ def bundle(
     recipe = Recipe.load(name)
     dataset = open_data(recipe.data, prepare=None if recipe.prepare == "auto" else recipe.prepare)
     models, over_seeds = open_models(source)
+    if ledger is not None:
+        over_seeds = over_measured(ledger, recipe)
     for model in models:
         check(model, recipe, dataset)
     model = models[0]
@@ -129,6 +142,20 @@ def _over_seeds(seeds: Seeds) -> dict[str, Any]:
     if accuracy.sd is None:
         return {}
     return {"seeds": {"n": len(seeds.seeds), "mean": accuracy.mean, "sd": accuracy.sd, "seeds": list(seeds.seeds)}}
+
+
+def over_measured(ledger: Path, recipe: Recipe) -> dict[str, Any]:
+    """All seeds of a recipe that a ledger has, as a card has them.
+
+    Raises:
+        UsageError: it has fewer than two.
+    """
+    lines = [line for line in results.read_lines(ledger) if line["recipe_sha256"] == recipe.sha256]
+    measured = {line["seed"]: line["accuracy"] for line in lines if not line["smoke"]}
+    if len(measured) < 2:
+        raise UsageError(f"{ledger} has no spread of {recipe.name}", expected="two seeds", received=len(measured))
+    accuracies = list(measured.values())
+    return {"seeds": {"n": len(measured), "mean": mean(accuracies), "sd": stdev(accuracies), "seeds": sorted(measured)}}
 
 
 def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
@@ -266,6 +293,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--int8", action="store_true", help="an int8 file, if it loses nothing")
     parser.add_argument("--twin", metavar="RUN", help="its select twin, whose held-out images decide on --int8")
     parser.add_argument("--calibrate", action="store_true", help="fit its threshold again")
+    parser.add_argument("--ledger", type=Path, help="a file as results/accuracy.jsonl, whose seeds the card tells")
     parser.add_argument("--zoo", type=Path, default=ZOO, help="the folder of bundled models")
     options = parser.parse_args(argv)
     if options.twin and not options.int8:
@@ -274,7 +302,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error("--calibrate is for float files: an int8 file has the threshold of its float file")
     try:
         bundle(
-            options.name, options.source, zoo=options.zoo, int8=options.int8, twin=options.twin, again=options.calibrate
+            options.name,
+            options.source,
+            zoo=options.zoo,
+            int8=options.int8,
+            twin=options.twin,
+            again=options.calibrate,
+            ledger=options.ledger,
         )
     except InkdigitError as exc:
         print(f"Error: {exc}", file=sys.stderr)

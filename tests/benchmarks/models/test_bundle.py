@@ -212,6 +212,25 @@ def test_a_single_seed_says_nothing_of_a_spread(made, tmp_path):
     assert (len(models), over_seeds) == (1, {})
 
 
+def test_a_card_can_tell_all_seeds_that_were_measured(made, zoo, recipe, tmp_path):
+    ledger = tmp_path / "ledger.jsonl"
+
+    def line(seed: int, accuracy: float, sha256: str) -> str:
+        found = {"seed": seed, "accuracy": accuracy, "recipe_sha256": sha256, "smoke": False}
+        return json.dumps(found) + "\n"
+
+    ledger.write_text(line(0, 0.5, recipe.sha256) + line(1, 0.1, "another"), encoding="utf-8")
+    with pytest.raises(UsageError, match="no spread"):
+        bundle.bundle("tiny", str(made / "seeds" / "s0"), zoo=zoo, ledger=ledger)
+    with ledger.open("a", encoding="utf-8") as more:
+        more.write(line(3, 0.7, recipe.sha256) + line(0, 0.6, recipe.sha256))  # the latest of a seed counts
+    path = bundle.bundle("tiny", str(made / "seeds" / "s0"), zoo=zoo, ledger=ledger)
+    seeds = Recognizer.load(path).card.figures["seeds"]
+    assert (seeds["n"], seeds["seeds"]) == (2, [0, 3])
+    assert seeds["mean"] == pytest.approx(0.65)
+    assert seeds["sd"] == pytest.approx(0.0707, abs=1e-4)
+
+
 def test_the_script_says_in_one_line_why_not(made, zoo, capsys):
     def call(*words: str) -> int:
         return bundle.main(["--zoo", str(zoo), *words])
