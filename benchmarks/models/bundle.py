@@ -79,8 +79,8 @@ def bundle(
     """Write the bundled model `name` from the run or the folder of seeds `source`, and print what was done.
 
     `ledger` has the seeds that its card tells; without it they are those of `source`. `twin` is a run of the same
-    recipe under `select`: what is held out there decides on `int8` where a recipe trains on all images. `again` fits the
-    threshold again.
+    recipe under `select`: what is held out there decides on `int8` where a recipe trains on all images. `again` fits
+    the threshold again.
 
     Raises:
         UsageError: the runs are not those of the bundled recipe, or nothing is held out to decide on.
