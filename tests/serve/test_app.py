@@ -205,7 +205,7 @@ def test_a_field_that_is_wrong_is_named(server, seven):
     [
         ("/predict?modle=tiny", "'modle' in the query of the request is unknown. Expected: model. Did you mean model?"),
         ("/predict?model=tiny&top=3", "'top' in the query of the request is unknown. Expected: model."),
-        ("/read?expected=1", "'expected' in the query of the request is unknown. Expected: expect, alphabet, grid, as_written. "),
+        ("/read?expected=1", "'expected' in the query of the request is unknown. Expected: expect, alphabet, grid, "),
         ("/explain?salience=false", "Expected: model, saliency. Did you mean saliency?"),
         ("/corrections?model=tiny", "'model' in the query of the request is unknown. Expected: no parameters."),
         ("/explain?=1", "'' in the query of the request is unknown."),
