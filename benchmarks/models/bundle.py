@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 import onnx
@@ -28,8 +27,9 @@ from inkdigit.errors import InkdigitError, UsageError
 from inkdigit.files import write_atomic
 from inkdigit.measure.ledger import read_finished
 from inkdigit.measure.metrics import predict_part
-from inkdigit.measure.seeds import Seeds, format_seeds, open_seeds
+from inkdigit.measure.seeds import format_seeds, open_seeds
 from inkdigit.measure.speed import time_batches
+from inkdigit.measure.stats import Spread
 from inkdigit.model.card import Calibration
 from inkdigit.model.recognizer import ZOO, Recognizer
 from inkdigit.training.convert.calibrate import calibrate_held_out
@@ -129,19 +129,18 @@ def open_models(source: str) -> tuple[list[Recognizer], dict[str, Any]]:
             received=f"none of seed {format_seeds(sorted(seeds.missing))}",
             hint="Go on with the same command that began it.",
         )
-    return [_model(entry.folder) for entry in seeds.entries], _over_seeds(seeds)
+    return [_model(entry.folder) for entry in seeds.entries], _over_seeds(seeds.seeds, seeds.accuracy)
 
 
 def _model(run: Path) -> Recognizer:
     return Recognizer.load(runs.model_path(run))
 
 
-def _over_seeds(seeds: Seeds) -> dict[str, Any]:
+def _over_seeds(seeds: Sequence[int], accuracy: Spread) -> dict[str, Any]:
     """Several trainings as a card has them; nothing for a single one."""
-    accuracy = seeds.accuracy
     if accuracy.sd is None:
         return {}
-    return {"seeds": {"n": len(seeds.seeds), "mean": accuracy.mean, "sd": accuracy.sd, "seeds": list(seeds.seeds)}}
+    return {"seeds": {"n": len(seeds), "mean": accuracy.mean, "sd": accuracy.sd, "seeds": list(seeds)}}
 
 
 def over_measured(ledger: Path, recipe: Recipe) -> dict[str, Any]:
@@ -154,8 +153,8 @@ def over_measured(ledger: Path, recipe: Recipe) -> dict[str, Any]:
     measured = {line["seed"]: line["accuracy"] for line in lines if not line["smoke"]}
     if len(measured) < 2:
         raise UsageError(f"{ledger} has no spread of {recipe.name}", expected="two seeds", received=len(measured))
-    accuracies = list(measured.values())
-    return {"seeds": {"n": len(measured), "mean": mean(accuracies), "sd": stdev(accuracies), "seeds": sorted(measured)}}
+    seeds = sorted(measured)
+    return _over_seeds(seeds, Spread(tuple(measured[seed] for seed in seeds)))
 
 
 def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:
