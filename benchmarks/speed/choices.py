@@ -24,25 +24,27 @@ from benchmarks.speed.pieces import (
     LESS_CHANGED,
     LESS_DECAY,
     PLAIN,
+    POOLED,
     RESIDUAL,
     SEPARABLE,
     SGD,
     SHARED_MIXING,
     STEM,
+    STRIDED,
     STROKES,
     THIN_START,
     TINY_BEFORE,
+    WHITENED,
     WIDE_STEM,
     activated,
     again,
     separable,
+    unpadded,
 )
 from inkdigit.training.recipe import Recipe
 
 LEDGER = "choices.jsonl"
 SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
-
-WHITENED = {**FIVE_BY_FIVE, "whiten": True, "epochs": 24}
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,8 @@ CHOICES = {
             "32 epochs": {"epochs": 32},
             "strokes, and shifts of 3 px inside": STROKES | INSIDE,
             "strokes, and shifts of 4 px inside": STROKES | INSIDE | {"shift_px": 4.0},
+            "the same, and 3,000 drawn digits": STROKES | INSIDE | {"shift_px": 4.0, "drawn": 3000},
+            "the same, and 15,000 drawn digits": STROKES | INSIDE | {"shift_px": 4.0, "drawn": 15_000},
             "strokes twice as much, and shifts of 3 px inside": INSIDE | {"thickness": 1.0},
             "strokes, shifts of 3 px inside, elastic, 0.3 px": STROKES | INSIDE | {"elastic_px": 0.3},
         },
@@ -283,6 +287,27 @@ CHOICES = {
             "the same, and filters 48-112-224": {**WHITENED, "thickness": 1.0, "filters": [48, 112, 224]},
         },
         about="A network for `best` that predicts in half of the time, half of the writers held out",
+        start={"validation": 30_000},
+    ),
+    "ensemble-half": Choice(
+        "best",
+        2,
+        AS_IT_IS
+        | {
+            "unpadded, the first convolution and average pooling": {"layers": unpadded(POOLED, [48, 64, 80, 96, 128])},
+            "unpadded, the first convolution 5×5 with stride": {"layers": unpadded(STRIDED, [48, 64, 96, 128, 160])},
+            "residual": {**RESIDUAL, "epochs": 16},
+            "five depthwise convolutions, 24 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 24},
+            "moments normalised": {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16},
+            "5×5 first, whitened, 24 epochs": WHITENED,
+            "moments normalised, unpadded, the first convolution and average pooling": {
+                "moments": True,
+                "layers": unpadded(POOLED, [48, 64, 80, 96, 128]),
+            },
+            "moments normalised, residual": {**RESIDUAL, "moments": True, "epochs": 16},
+            "moments normalised, 5×5 first, whitened, 24 epochs": {**WHITENED, "moments": True},
+        },
+        about="Which networks predict well together, for `ensemble`, half of the writers held out",
         start={"validation": 30_000},
     ),
     "tiny": Choice(

@@ -46,6 +46,7 @@ FIVE_BY_FIVE = {
     "pooling": ["stride", "average", "none"],
     "padding": ["valid", "same", "valid"],
 }
+WHITENED = {**FIVE_BY_FIVE, "whiten": True, "epochs": 24}
 RESIDUAL = {
     "block": "residual",
     "filters": [32, 64, 128],
@@ -79,11 +80,19 @@ def separable(widths: list[int], plan: str, first: str = "conv 7 3 valid") -> li
     return [*layers, "global_average"]
 
 
+def unpadded(first: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """`first`, then convolutions of 3×3 without padding, each of which makes the image two pixels smaller."""
+    narrowing = [layer for width in widths for layer in (f"conv {width} 3 valid", *NORMED)]
+    return [*first, *NORMED, *narrowing, "global_average"]
+
+
 def activated(layers: Sequence[str], activation: str) -> list[str]:
     """The layers with another activation than ReLU."""
     return [layer.replace("relu", activation) for layer in layers]
 
 
+POOLED = ["conv 32 3 valid", "average_pool"]
+STRIDED = ["conv 32 5 stride 2 valid"]
 STEM = ["conv 8 3 valid", "max_pool", *NORMED]
 WIDE_STEM = ["conv 16 3 valid", "max_pool", *NORMED]
 DEPTHWISE = ["depthwise 3", "conv 16 1"]
