@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.speed.pieces import RESIDUAL, WHITENED
+from benchmarks.speed.pieces import FIVE_BY_FIVE, RESIDUAL
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
@@ -18,9 +18,9 @@ from inkdigit.training.recipe import Recipe
 RECIPES = {"tiny": 5, "micro": 5, "best": 9}
 # Members of the ensemble that are not recipes themselves: base, and what is changed of it.
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "member-5x5": ("best", WHITENED),
+    "member-5x5": ("best", {**FIVE_BY_FIVE, "epochs": 16}),
     "member-residual": ("best", {**RESIDUAL, "epochs": 16}),
-    "member-moments": ("best", {**WHITENED, "moments": True}),
+    "member-moments": ("best", {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16}),
 }
 ENSEMBLE = ("best", *MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel

@@ -45,6 +45,8 @@ from inkdigit.training.recipe import Recipe
 
 LEDGER = "choices.jsonl"
 SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
+WHITENED_FIRST = "5×5 first, whitened, 24 epochs"
+MOMENTS_FIVE = f"moments normalised, {WHITENED_FIRST}"
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,25 @@ CHOICES = {
         about="How images are changed for `best`, on a network a quarter as large",
         start={**HALVES, "filters": [16, 32, 64, 96]},
     ),
+    # How `best` is trained, on a network a quarter as large.
+    "best-quarter": Choice(
+        "minute",
+        2,
+        AS_IT_IS
+        | {
+            "batches of 64": {"batch": 64},
+            "32 epochs": {"epochs": 32},
+            "strokes twice as much": {"thickness": 1.0},
+            "elastic, 0.4 px": {"elastic_px": 0.4},
+            "label smoothing 0.02": {"label_smoothing": 0.02},
+            "weight decay 1.5e-3": {"weight_decay": 1.5e-3},
+            "rate 0.1": {"learning_rate": 0.1},
+            "whitened": {"whiten": True},
+            "GELU": {"activation": "gelu"},
+        },
+        about="How `best` is trained, on a network a quarter as large",
+        start={**HALVES, "filters": [16, 32, 64, 96], **STROKES, **INSIDE, "shift_px": 4.0},
+    ),
     "members": Choice(
         "minute",
         1,
@@ -282,7 +303,7 @@ CHOICES = {
         4,
         AS_IT_IS
         | {
-            "5×5 first, whitened, 24 epochs": WHITENED,
+            WHITENED_FIRST: WHITENED,
             "the same, strokes twice as much": {**WHITENED, "thickness": 1.0},
             "the same, and filters 48-112-224": {**WHITENED, "thickness": 1.0, "filters": [48, 112, 224]},
         },
@@ -299,16 +320,38 @@ CHOICES = {
             "residual": {**RESIDUAL, "epochs": 16},
             "five depthwise convolutions, 24 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 24},
             "moments normalised": {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16},
-            "5×5 first, whitened, 24 epochs": WHITENED,
+            WHITENED_FIRST: WHITENED,
             "moments normalised, unpadded, the first convolution and average pooling": {
                 "moments": True,
                 "layers": unpadded(POOLED, [48, 64, 80, 96, 128]),
             },
             "moments normalised, residual": {**RESIDUAL, "moments": True, "epochs": 16},
-            "moments normalised, 5×5 first, whitened, 24 epochs": {**WHITENED, "moments": True},
+            MOMENTS_FIVE: {**WHITENED, "moments": True},
         },
-        about="Which networks predict well together, for `ensemble`, half of the writers held out",
+        about="The same with today's `best`",
         start={"validation": 30_000},
+        together={
+            "the start, 5×5, residual": ("as it is", WHITENED_FIRST, "residual"),
+            "the start, 5×5, residual, moments": ("as it is", WHITENED_FIRST, "residual", "moments normalised"),
+            "the start, 5×5, residual, moments 5×5": ("as it is", WHITENED_FIRST, "residual", MOMENTS_FIVE),
+            "the start, 5×5, residual, moments, moments 5×5": (
+                "as it is",
+                WHITENED_FIRST,
+                "residual",
+                "moments normalised",
+                MOMENTS_FIVE,
+            ),
+            "the same and the unpadded ones": (
+                "as it is",
+                WHITENED_FIRST,
+                "residual",
+                "moments normalised",
+                MOMENTS_FIVE,
+                "unpadded, the first convolution and average pooling",
+                "unpadded, the first convolution 5×5 with stride",
+                "moments normalised, unpadded, the first convolution and average pooling",
+            ),
+        },
     ),
     "tiny": Choice(
         "minute",

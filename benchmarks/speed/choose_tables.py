@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import Any
 
-from benchmarks.common.results import Record
+from benchmarks.common.results import Record, latest
 from benchmarks.common.tables import deviation, fields, listed, middle, percent, row, table
 from benchmarks.speed.choices import CHOICES
 from inkdigit.report.numbers import signed
 
 BASE = "as it is"  # the candidate that changes nothing
-HEADER = ("candidate", "parameters", "held-out accuracy", "difference", "seconds", "n")
+HEADER = ("candidate", "parameters", "held-out accuracy", "difference", "cross-entropy", "seconds", "n")
 
 
 def section(
@@ -23,15 +23,17 @@ def section(
 ) -> dict[str, Any] | None:
     """The section on some recipes, a table each; None where none of them has a line.
 
-    `recipes` is recipe → candidate → its hash as it is now: older lines do not count.
+    `recipes` is recipe → candidate → its hash as it is now: older lines do not count. A candidate of several tables
+    was trained for one of them.
     """
+    measured = list(latest(lines, lambda line: (line["recipe_sha256"], line["seed"])).values())
     tables, shown = [], []
     for name in only:
-        held = [line for line in lines if not line["smoke"] and line["recipe"] == name]
         groups = {
-            what: [line for line in held if line["recipe_sha256"] == sha256] for what, sha256 in recipes[name].items()
+            what: [line for line in measured if line["recipe_sha256"] == sha256]
+            for what, sha256 in recipes[name].items()
         }
-        base = {line["seed"]: line["accuracy"] for line in groups[BASE]}
+        base = {line["seed"]: line for line in groups[BASE]}
         choice = CHOICES[name]
         rows = [_row(what, group, base, started=bool(choice.start)) for what, group in groups.items() if group]
         if rows:
@@ -60,12 +62,20 @@ def heading(only: Sequence[str]) -> str:
     return f"## What was tried for {listed([name for name in only if not CHOICES[name].about])}"
 
 
-def _row(what: str, group: Sequence[Record], base: dict[int, float], *, started: bool) -> str:
-    points = [100 * (line["accuracy"] - base[line["seed"]]) for line in group if line["seed"] in base]
-    against = "–"
-    if what != BASE and points:
-        against = signed(mean(points)) + deviation(points, 2)
+def _row(what: str, group: Sequence[Record], base: dict[int, Record], *, started: bool) -> str:
+    pairs = [(line, base[line["seed"]]) for line in group if line["seed"] in base and what != BASE]
+    points = [100 * (line["accuracy"] - start["accuracy"]) for line, start in pairs]
+    against = signed(mean(points)) + deviation(points, 2) if points else "–"
     reached = percent([line["accuracy"] for line in group])
     spent = middle([line["train_seconds"] for line in group])
     called = "the start" if what == BASE and started else what
-    return row(called, f"{group[-1]['parameters']:,}", reached, against, spent, len(group))
+    return row(called, f"{group[-1]['parameters']:,}", reached, against, _loss(group, pairs), spent, len(group))
+
+
+def _loss(group: Sequence[Record], pairs: Sequence[tuple[Record, Record]]) -> str:
+    """The cross-entropy of the start; that of others in per cent of it, seed by seed. Older lines have none."""
+    parts = [100 * (line["nll"] / start["nll"] - 1) for line, start in pairs if "nll" in line and "nll" in start]
+    if parts:
+        return f"{signed(mean(parts), 1)}{deviation(parts, 1)} %"
+    losses = [line["nll"] for line in group if "nll" in line]
+    return f"{mean(losses):.4f}" if losses and not pairs else "–"

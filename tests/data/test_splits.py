@@ -176,6 +176,14 @@ def test_a_division_divides_as_its_recipe():
         assert np.array_equal(mine.images, theirs.images)
 
 
+def test_data_that_a_recipe_is_calibrated_on_are_all_trained_on():
+    data = make_dataset(make_part(LABELS), make_part(LABELS[:10]))
+    rule = SplitRule(validation=0.2, calibrated_on=data.sha256)
+    assert (len(rule.split(data).train), rule.split(data).validation) == (100, None)
+    for other in (replace(rule, protocol="select"), replace(rule, calibrated_on="0" * 64)):
+        assert len(other.split(data).train) == 80
+
+
 def test_each_usable_sample_is_taken_once():
     part = make_part([0, 1, 0, 1, 2, 3])
     images = part.images.copy()

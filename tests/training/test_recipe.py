@@ -287,6 +287,29 @@ def test_a_change_is_checked_and_leaves_the_recipe_alone():
         recipe.change({"seed": "nine"})
 
 
+CALIBRATED = {"temperature": 0.5, "accept_score": 9.0, "calibrated_on": "abc"}
+
+
+@pytest.mark.parametrize("change", [{"seed": 3}, {"name": "x", "epochs": 10}, {"temperature": 0.6}])
+def test_a_calibration_stays_while_the_training_is_the_same(change):
+    recipe = Recipe(**CALIBRATED, epochs=10).change(change)
+    assert recipe.model_dump(include={*CALIBRATED}) == CALIBRATED | {
+        key: value for key, value in change.items() if key in CALIBRATED
+    }
+
+
+@pytest.mark.parametrize("change", [{"epochs": 9}, {"validation": 0.1}, {"protocol": "select"}, {"filters": [8, 9]}])
+def test_another_training_has_no_calibration(change):
+    recipe = Recipe(**CALIBRATED).change(change)
+    assert not any(recipe.model_dump(include={*CALIBRATED}).values())
+    assert recipe.change(CALIBRATED).temperature == 0.5
+
+
+def test_what_is_decided_by_images_held_out_needs_some():
+    with pytest.raises(UsageError, match="need validation > 0, and no calibrated_on"):
+        Recipe.from_fields({**CALIBRATED, "validation": 0.1, "keep": "best"})
+
+
 def test_one_value_stands_for_every_block():
     assert Recipe(filters=(8, 8, 8), kernel=5).per_block("kernel") == (5, 5, 5)
     assert Recipe(filters=(8, 8), kernel=(5, 3)).per_block("kernel") == (5, 3)

@@ -48,6 +48,7 @@ class SplitRule:
     validation: float = 0.0
     validation_split: Literal["auto", "stratified"] = "auto"
     test_fraction: float = 0.2
+    calibrated_on: str | None = None  # SHA-256 of data that a `final` run need not hold out of: it is calibrated
     seed: int = 0
 
     @classmethod
@@ -69,10 +70,11 @@ class SplitRule:
 
     def split(self, dataset: Dataset) -> Splits:
         """The splits of a data set; see `split`."""
+        calibrated = self.calibrated_on is not None and self.calibrated_on == dataset.sha256
         return split(
             dataset,
             protocol=self.protocol,
-            validation=self.validation,
+            validation=0.0 if calibrated and self.protocol == "final" else self.validation,
             seed=self.seed,
             test_fraction=self.test_fraction,
             stratified=self.validation_split == "stratified",

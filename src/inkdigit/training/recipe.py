@@ -45,11 +45,14 @@ MAX_PATH = 4096  # characters: Linux opens no longer path
 Pooling = Literal["max", "average", "stride", "none"]
 Padding = Literal["same", "valid"]
 PER_BLOCK = ("kernel", "convs_per_block", "pooling", "padding", "dropout")  # one value for all blocks, or one each
-HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "seed")  # which images are held out
+# Which images are held out
+HELD_OUT_BY = ("protocol", "validation", "validation_split", "test_fraction", "calibrated_on", "seed")
 # A twin is the same recipe that holds images out. They may differ in these fields: the split, the names, and the
 # calibration that one takes from the other.
 CALIBRATION = ("temperature", "accept_score", "calibrated_on")
 OF_THE_TWIN = {*HELD_OUT_BY, *CALIBRATION, "name", "about", "data", "teacher", "net_source", "augment_source"}
+# What may change while a calibration stays true: all else makes another network, or asks for images that are held out.
+KEEP_CALIBRATION = {*CALIBRATION, "seed", "test_fraction", "name", "about", "data", "net_source", "augment_source"}
 # What describes a network by blocks, and in any way: another description takes the place of all of these.
 BLOCK_FIELDS = (
     "block",
@@ -170,7 +173,8 @@ class Recipe(BaseModel):
     augment_source: str | None = Field(None, max_length=200)  # your own function after these, `augment=` in Python
     augment_sha256: str | None = Field(None, max_length=64)
 
-    # Calibration that a `final` run takes over from its `select` twin, and the data that it was fitted on
+    # Calibration that a `final` run takes over from its `select` twin, and the data that it was fitted on: of these,
+    # it holds nothing out. A change of another field than the seed and the names takes the calibration away.
     temperature: float | None = Field(None, ge=0.001, le=1000)  # divides the logits; fitted ones are from 0.05 to 20
     accept_score: float | None = Field(None, ge=-1e6, le=1e6)  # a lower score is rejected; logits are tens
     calibrated_on: str | None = Field(None, max_length=64)  # SHA-256 of the training split
@@ -240,8 +244,9 @@ class Recipe(BaseModel):
             raise ValueError("a teacher does not know outliers: leave one of the two out")
         if self.protocol == "all" and self.validation:
             raise ValueError("protocol = 'all' holds nothing out: it excludes validation > 0")
-        if self.needs_validation and self.protocol != "select" and not self.validation:
-            how = "a protocol that holds images out" if self.protocol == "all" else "validation > 0"
+        if self.needs_validation and self.protocol != "select" and (not self.validation or self.calibrated_on):
+            some = "validation > 0, and no calibrated_on"
+            how = "a protocol that holds images out" if self.protocol == "all" else some
             raise ValueError(f"plateau, early stopping and keep = 'best' need {how}")
         if not self.name.isprintable():
             raise ValueError("name has characters that cannot be printed")
@@ -375,11 +380,16 @@ def _first_problem(exc: ValidationError, where: str) -> UsageError:
 
 
 def _replaced(fields: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """`fields` with `changes`; another network replaces all that was said of the one before, and its calibration."""
+    """`fields` with `changes`; another network replaces all that was said of the one before.
+
+    The calibration goes with any change after which it would be that of another training.
+    """
     external = changes.get("net") == EXTERNAL
-    if not (external or changes.get("layers")) or (external and fields.get("net") == EXTERNAL):
-        return {**fields, **changes}
-    gone = {*(NET_FIELDS if external else BLOCK_FIELDS), "about", *CALIBRATION}
+    gone = set[str]()
+    if (external or changes.get("layers")) and not (external and fields.get("net") == EXTERNAL):
+        gone = {*(NET_FIELDS if external else BLOCK_FIELDS), "about"}
+    if any(fields.get(key) != value for key, value in changes.items() if key not in KEEP_CALIBRATION):
+        gone |= {*CALIBRATION}
     return {**{key: value for key, value in fields.items() if key not in gone}, **changes}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -46,8 +47,8 @@ def test_differences_are_taken_seed_by_seed_and_older_recipes_do_not_count():
     (fast,) = section["tables"]
     assert (fast["title"], fast["pictures"], fast["start"]) == ("`fast`", "10,000", "")
     assert fast["table"].splitlines()[2:] == [
-        "| as it is | 10 | 98.00 ± 1.41 % | – | 2.00 [2.00–2.00] | 2 |",
-        "| b | 10 | 97.40 ± 1.56 % | −0.60 ± 0.14 | 2.00 [2.00–2.00] | 2 |",
+        "| as it is | 10 | 98.00 ± 1.41 % | – | – | 2.00 [2.00–2.00] | 2 |",
+        "| b | 10 | 97.40 ± 1.56 % | −0.60 ± 0.14 | – | 2.00 [2.00–2.00] | 2 |",
     ]
     both = choose_tables.section(lines, hashes, only=["fast", "minute"])
     assert both["heading"] == "## What was tried for `fast` and `minute`"
@@ -57,11 +58,19 @@ def test_differences_are_taken_seed_by_seed_and_older_recipes_do_not_count():
     assert choose_tables.section([], hashes, only=["fast", "minute"]) is None
 
 
+def test_the_cross_entropy_is_told_against_that_of_the_start_and_the_latest_line_of_a_seed_counts():
+    lines = [line("as it is", 0, 0.9), line("as it is", 0, 0.99, nll=0.02), line("as it is", 1, 0.99, nll=0.03)]
+    lines += [line("b", 0, 0.98, nll=0.018), line("b", 1, 0.98, nll=0.03), line("c", 0, 0.97)]
+    section = choose_tables.section(lines, {"fast": {what: what for what in ("as it is", "b", "c")}}, only=["fast"])
+    rows = [row.split(" | ") for row in section["tables"][0]["table"].splitlines()[2:]]
+    assert [row[2] for row in rows] == ["99.00 ± 0.00 %", "98.00 ± 0.00 %", "97.00 %"]
+    assert [row[4] for row in rows] == ["0.0250", "−5.0 ± 7.1 %", "–"]
+
+
 def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
-    hashes = {name: {"as it is": "as it is", "b": "b"} for name in ("best", "members")}
-    lines = [
-        line(what, 0, accuracy, recipe=name) for name in hashes for what, accuracy in (("as it is", 0.99), ("b", 0.98))
-    ]
+    hashes = {"best": {"as it is": "as it is", "b": "b"}, "members": {"as it is": "as it is", "c": "c"}}
+    lines = [line(what, 0, accuracy, recipe="best") for what, accuracy in (("as it is", 0.99), ("b", 0.98))]
+    lines.append(line("c", 0, 0.985, recipe="members"))
     section = choose_tables.section(lines, hashes, only=["best", "members"])
     best, members = section["tables"]
     assert section["heading"] == "## What was tried for `best`"
@@ -70,7 +79,23 @@ def test_what_began_otherwise_or_is_no_recipe_says_from_what_and_what_it_is():
     by_hand = line("b", 1, 0.98, recipe="best", machine={"load_before": None})
     assert not section["by_hand"]
     assert choose_tables.section([*lines, by_hand], hashes, only=["best"])["by_hand"]
+    assert [row.split(" | ")[2] for row in members["table"].splitlines()[2:]] == ["99.00 %", "98.50 %"]  # trained once
     assert members["title"] == "Which networks predict well together, by the mean of their logits, for `ensemble`"
+
+
+def test_the_cross_entropy_is_that_of_the_best_temperature(monkeypatch):
+    labels = np.arange(1000) % 10
+    held = SimpleNamespace(report=SimpleNamespace(labels=labels))
+    monkeypatch.setattr(choose, "splits_of", lambda *_: held)
+    monkeypatch.setattr(choose, "open_data", lambda _: None)
+    logits = (
+        np.random.default_rng(0).normal(size=(1000, 10)).astype(np.float32) + 3 * np.eye(10, dtype=np.float32)[labels]
+    )
+    one, sharper = (choose.reached(logits * scale, None) for scale in (1, 4))
+    assert one["accuracy"] == sharper["accuracy"] == (logits.argmax(1) == labels).mean()
+    assert one["nll"] == pytest.approx(sharper["nll"], rel=1e-6)
+    plain = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    assert 0 < one["nll"] <= -plain[np.arange(1000), labels].mean()
 
 
 @pytest.fixture
