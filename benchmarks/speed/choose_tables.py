@@ -15,7 +15,8 @@ from benchmarks.speed.choices import CHOICES
 from inkdigit.report.numbers import signed
 
 BASE = "as it is"  # the candidate that changes nothing
-HEADER = ("candidate", "parameters", "held-out accuracy", "difference", "cross-entropy", "seconds", "n")
+CROSS_ENTROPY, NOTHING = "cross-entropy", "–"
+HEADER = ("candidate", "parameters", "held-out accuracy", "difference", CROSS_ENTROPY, "seconds", "n")
 
 
 def section(
@@ -35,7 +36,7 @@ def section(
         }
         base = {line["seed"]: line for line in groups[BASE]}
         choice = CHOICES[name]
-        rows = [_row(what, group, base, started=bool(choice.start)) for what, group in groups.items() if group]
+        rows = [_cells(what, group, base, started=bool(choice.start)) for what, group in groups.items() if group]
         if rows:
             shown += [line for group in groups.values() for line in group]
             tables.append(
@@ -44,7 +45,7 @@ def section(
                     "pictures": f"{round(shown[-1]['n'], -3):,}",
                     "base": choice.base,
                     "start": fields(choice.start),
-                    "table": table(HEADER, rows),
+                    "table": _table(rows),
                 }
             )
     if not tables:
@@ -62,14 +63,25 @@ def heading(only: Sequence[str]) -> str:
     return f"## What was tried for {listed([name for name in only if not CHOICES[name].about])}"
 
 
-def _row(what: str, group: Sequence[Record], base: dict[int, Record], *, started: bool) -> str:
+def _table(rows: Sequence[Sequence[str]]) -> str:
+    """A row for each candidate; without the column of cross-entropies where no line has any."""
+    columns = [
+        column
+        for column in zip(HEADER, *rows, strict=True)
+        if column[0] != CROSS_ENTROPY or set(column[1:]) != {NOTHING}
+    ]
+    header, *body = zip(*columns, strict=True)
+    return table(header, [row(*cells) for cells in body])
+
+
+def _cells(what: str, group: Sequence[Record], base: dict[int, Record], *, started: bool) -> list[str]:
     pairs = [(line, base[line["seed"]]) for line in group if line["seed"] in base and what != BASE]
     points = [100 * (line["accuracy"] - start["accuracy"]) for line, start in pairs]
-    against = signed(mean(points)) + deviation(points, 2) if points else "–"
+    against = signed(mean(points)) + deviation(points, 2) if points else NOTHING
     reached = percent([line["accuracy"] for line in group])
     spent = middle([line["train_seconds"] for line in group])
     called = "the start" if what == BASE and started else what
-    return row(called, f"{group[-1]['parameters']:,}", reached, against, _loss(group, pairs), spent, len(group))
+    return [called, f"{group[-1]['parameters']:,}", reached, against, _loss(group, pairs), spent, str(len(group))]
 
 
 def _loss(group: Sequence[Record], pairs: Sequence[tuple[Record, Record]]) -> str:
@@ -78,4 +90,4 @@ def _loss(group: Sequence[Record], pairs: Sequence[tuple[Record, Record]]) -> st
     if parts:
         return f"{signed(mean(parts), 1)}{deviation(parts, 1)} %"
     losses = [line["nll"] for line in group if "nll" in line]
-    return f"{mean(losses):.4f}" if losses and not pairs else "–"
+    return f"{mean(losses):.4f}" if losses and not pairs else NOTHING
