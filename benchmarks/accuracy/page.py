@@ -29,7 +29,8 @@ from inkdigit.measure.seeds import format_seeds
 
 PAGE = machine.ROOT / "docs" / "accuracy.md"
 DEPTHWISE = ("tiny-depthwise", "tiny-depthwise-half", "best-depthwise", "best-depthwise-half", "best-5x5-half")
-CHOSEN = ("micro", "tiny", "best", *DEPTHWISE, "pictures", "best-quarter", "best-images-half", "members", "ensemble-half")
+IMAGES = ("pictures", "best-quarter", "best-images-half")
+CHOSEN = ("micro", "tiny", "best", *DEPTHWISE, *IMAGES, "members", "ensemble-half")
 
 
 def by_recipe(folder: Path) -> dict[tuple[str, str], list[Record]]:
