@@ -24,7 +24,6 @@ from benchmarks.speed.pieces import (
     LESS_CHANGED,
     LESS_DECAY,
     PLAIN,
-    POOLED,
     RESIDUAL,
     SEPARABLE,
     SGD,
@@ -34,6 +33,7 @@ from benchmarks.speed.pieces import (
     STROKES,
     THIN_START,
     TINY_BEFORE,
+    UNPADDED,
     WHITENED,
     WIDE_STEM,
     activated,
@@ -47,6 +47,7 @@ LEDGER = "choices.jsonl"
 SELECT = {"protocol": "select", "validation": 10_000, "min_steps": 0}
 WHITENED_FIRST = "5×5 first, whitened, 24 epochs"
 MOMENTS_FIVE = f"moments normalised, {WHITENED_FIRST}"
+PLAIN_MEMBERS = ("as it is", WHITENED_FIRST, "residual")
 
 
 @dataclass(frozen=True)
@@ -315,36 +316,25 @@ CHOICES = {
         2,
         AS_IT_IS
         | {
-            "unpadded, the first convolution and average pooling": {"layers": unpadded(POOLED, [48, 64, 80, 96, 128])},
+            "unpadded, the first convolution and average pooling": UNPADDED,
             "unpadded, the first convolution 5×5 with stride": {"layers": unpadded(STRIDED, [48, 64, 96, 128, 160])},
             "residual": {**RESIDUAL, "epochs": 16},
             "five depthwise convolutions, 24 epochs": {"layers": FIVE_DEPTHWISE, "epochs": 24},
             "moments normalised": {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16},
             WHITENED_FIRST: WHITENED,
-            "moments normalised, unpadded, the first convolution and average pooling": {
-                "moments": True,
-                "layers": unpadded(POOLED, [48, 64, 80, 96, 128]),
-            },
+            "moments normalised, unpadded, the first convolution and average pooling": {**UNPADDED, "moments": True},
             "moments normalised, residual": {**RESIDUAL, "moments": True, "epochs": 16},
             MOMENTS_FIVE: {**WHITENED, "moments": True},
         },
         about="The same with today's `best`",
         start={"validation": 30_000},
         together={
-            "the start, 5×5, residual": ("as it is", WHITENED_FIRST, "residual"),
-            "the start, 5×5, residual, moments": ("as it is", WHITENED_FIRST, "residual", "moments normalised"),
-            "the start, 5×5, residual, moments 5×5": ("as it is", WHITENED_FIRST, "residual", MOMENTS_FIVE),
-            "the start, 5×5, residual, moments, moments 5×5": (
-                "as it is",
-                WHITENED_FIRST,
-                "residual",
-                "moments normalised",
-                MOMENTS_FIVE,
-            ),
+            "the start, 5×5, residual": PLAIN_MEMBERS,
+            "the start, 5×5, residual, moments": (*PLAIN_MEMBERS, "moments normalised"),
+            "the start, 5×5, residual, moments 5×5": (*PLAIN_MEMBERS, MOMENTS_FIVE),
+            "the start, 5×5, residual, moments, moments 5×5": (*PLAIN_MEMBERS, "moments normalised", MOMENTS_FIVE),
             "the same and the unpadded ones": (
-                "as it is",
-                WHITENED_FIRST,
-                "residual",
+                *PLAIN_MEMBERS,
                 "moments normalised",
                 MOMENTS_FIVE,
                 "unpadded, the first convolution and average pooling",

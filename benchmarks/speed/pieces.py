@@ -91,7 +91,7 @@ def activated(layers: Sequence[str], activation: str) -> list[str]:
     return [layer.replace("relu", activation) for layer in layers]
 
 
-POOLED = ["conv 32 3 valid", "average_pool"]
+UNPADDED = {"layers": unpadded(["conv 32 3 valid", "average_pool"], [48, 64, 80, 96, 128])}
 STRIDED = ["conv 32 5 stride 2 valid"]
 STEM = ["conv 8 3 valid", "max_pool", *NORMED]
 WIDE_STEM = ["conv 16 3 valid", "max_pool", *NORMED]
