@@ -2,9 +2,9 @@
 
 In: NAME, and a run or a folder of seeds. It takes the first of several seeds: choosing another would be choosing by the
 test split. Out: the file, with the mean over the seeds on its card; with `--ledger`, that over all seeds of the recipe
-that were measured before. With `--int8` it is an int8 file, if that loses
-nothing on held-out training images and is smaller or faster. With `--calibrate` its threshold is fitted again, as a
-training would fit it today; the network and its temperature stay.
+that were measured before. With `--int8` it is an int8 file, if that loses nothing on held-out training images and is
+smaller or faster. With `--calibrate` its threshold is fitted again, as a training would fit it today; the network and
+its temperature stay.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -150,11 +151,11 @@ def over_measured(ledger: Path, recipe: Recipe) -> dict[str, Any]:
         UsageError: it has fewer than two.
     """
     lines = [line for line in results.read_lines(ledger) if line["recipe_sha256"] == recipe.sha256]
-    measured = {line["seed"]: line["accuracy"] for line in lines if not line["smoke"]}
+    measured = results.latest(lines, itemgetter("seed"))
     if len(measured) < 2:
         raise UsageError(f"{ledger} has no spread of {recipe.name}", expected="two seeds", received=len(measured))
     seeds = sorted(measured)
-    return _over_seeds(seeds, Spread(tuple(measured[seed] for seed in seeds)))
+    return _over_seeds(seeds, Spread(tuple(measured[seed]["accuracy"] for seed in seeds)))
 
 
 def check(model: Recognizer, recipe: Recipe, dataset: Dataset) -> None:

@@ -245,7 +245,7 @@ class Recipe(BaseModel):
         if self.protocol == "all" and self.validation:
             raise ValueError("protocol = 'all' holds nothing out: it excludes validation > 0")
         if self.needs_validation and self.protocol != "select" and (not self.validation or self.calibrated_on):
-            some = "validation > 0, and no calibrated_on"
+            some = f"validation > 0{', and no calibrated_on' * bool(self.calibrated_on)}"
             how = "a protocol that holds images out" if self.protocol == "all" else some
             raise ValueError(f"plateau, early stopping and keep = 'best' need {how}")
         if not self.name.isprintable():
