@@ -10,17 +10,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks.speed.pieces import FIVE_BY_FIVE, RESIDUAL
+from benchmarks.speed.pieces import RESIDUAL, WHITENED
 from inkdigit.errors import UsageError
 from inkdigit.training.recipe import Recipe
 
 # Recipe → seeds. `blink`, `fast` and `minute` are measured by speed/bench.py.
 RECIPES = {"tiny": 5, "micro": 5, "best": 9}
-# Members of the ensemble that are not recipes themselves: base, and what is changed of it.
+# The training images of MNIST. A recipe that was calibrated on them holds nothing out under `final`.
+MNIST = Recipe.load("best").calibrated_on
+# Members of the ensemble that are not recipes themselves: base, and what is changed of it. Each temperature is the best
+# one for the same network with half of the writers held out (table `ensemble-half` of speed/choices.py).
 MEMBERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "member-5x5": ("best", {**FIVE_BY_FIVE, "epochs": 16}),
-    "member-residual": ("best", {**RESIDUAL, "epochs": 16}),
-    "member-moments": ("best", {"moments": True, "filters": [24, 48, 96, 144], "epochs": 16}),
+    "member-5x5": ("best", {**WHITENED, "temperature": 0.53, "calibrated_on": MNIST}),
+    "member-residual": ("best", {**RESIDUAL, "epochs": 16, "temperature": 0.56, "calibrated_on": MNIST}),
+    "member-moments": ("best", {**WHITENED, "moments": True, "temperature": 0.55, "calibrated_on": MNIST}),
 }
 ENSEMBLE = ("best", *MEMBERS)
 VIEWS = (1, 5)  # a file for each: a single view, and shifts by a pixel
