@@ -223,8 +223,10 @@ def commands(models: Sequence[Model]) -> str:
         make = f"python -m benchmarks.models.bundle {name} {folder}"
         if model.card.numbers != "float32":
             make += " --int8"
-            if not tomllib.loads(provenance.recipe or "")["validation"]:  # its twin held images out
-                train.append(f"inkdigit train {name} --set protocol=select --out {folder}-select")
+            recipe = tomllib.loads(provenance.recipe or "")
+            if not recipe["validation"] or "calibrated_on" in recipe:  # its twin held images out
+                twin = "--set protocol=select --set validation=10000"
+                train.append(f"inkdigit train {name} {twin} --out {folder}-select")
                 make += f" --twin {folder}-select"
         make += " --calibrate" * ("calibrated_by" in provenance.extra)
         rows.append(row(f"`{name}`", ", ".join(f"`{command}`" for command in train), f"`{make}`"))

@@ -106,9 +106,10 @@ def test_the_bars_are_met_or_not(shipped, best, tiny):
     assert row_of(text, "| `tiny` | images/s over")[3:] == ["not measured", "–"]
 
 
-def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
+@pytest.mark.parametrize("line", ["validation = 0.0", 'validation = 0.05\ncalibrated_on = "abc"'])
+def test_the_commands_name_the_seeds_and_the_twin(line, shipped, best):
     before = best.card.provenance
-    without = replace(before, recipe=before.recipe.replace("validation = 0.05", "validation = 0.0"))
+    without = replace(before, recipe=before.recipe.replace("validation = 0.05", line))
     best = replace(best, card=replace(best.card, provenance=without))
     text = models_page.commands([shipped, best])
     assert row_of(text, "| `fast` |")[1:] == [
@@ -117,7 +118,7 @@ def test_the_commands_name_the_seeds_and_the_twin(shipped, best):
     ]
     assert row_of(text, "| `best` |")[1:] == [
         "`inkdigit train best --seeds 0-4 --out runs/best`, "
-        "`inkdigit train best --set protocol=select --out runs/best-select`",
+        "`inkdigit train best --set protocol=select --set validation=10000 --out runs/best-select`",
         "`python -m benchmarks.models.bundle best runs/best --int8 --twin runs/best-select`",
     ]
 
