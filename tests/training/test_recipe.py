@@ -310,6 +310,12 @@ def test_what_is_decided_by_images_held_out_needs_some():
         Recipe.from_fields({**CALIBRATED, "validation": 0.1, "keep": "best"})
 
 
+def test_data_that_a_recipe_is_calibrated_on_need_its_temperature():
+    with pytest.raises(UsageError, match="it needs temperature"):
+        Recipe.from_fields({"calibrated_on": "abc", "validation": 0.1})
+    assert Recipe.from_fields({"calibrated_on": "abc", "temperature": 0.5}).accept_score is None
+
+
 def test_one_value_stands_for_every_block():
     assert Recipe(filters=(8, 8, 8), kernel=5).per_block("kernel") == (5, 5, 5)
     assert Recipe(filters=(8, 8), kernel=(5, 3)).per_block("kernel") == (5, 3)

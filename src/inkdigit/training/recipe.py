@@ -248,6 +248,8 @@ class Recipe(BaseModel):
             some = f"validation > 0{', and no calibrated_on' * bool(self.calibrated_on)}"
             how = "a protocol that holds images out" if self.protocol == "all" else some
             raise ValueError(f"plateau, early stopping and keep = 'best' need {how}")
+        if self.calibrated_on and self.temperature is None:
+            raise ValueError("calibrated_on holds no images out to fit a temperature on: it needs temperature")
         if not self.name.isprintable():
             raise ValueError("name has characters that cannot be printed")
         if problem := self.too_large():
@@ -413,13 +415,11 @@ def find(recipe: str) -> Path:
     Raises:
         UsageError: neither a bundled name nor a file.
     """
-    known = bundled()
-    if recipe in known:
+    if recipe in (known := bundled()):
         return known[recipe]
     path = Path(recipe)
     with looking_up(recipe):
-        if path.is_dir():
-            path = path / RECIPE  # a run directory
+        path = path / RECIPE if path.is_dir() else path  # a run directory
         if path.suffix == ".toml" and path.is_file():
             return path
     raise UsageError(
