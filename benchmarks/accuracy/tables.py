@@ -138,9 +138,11 @@ def _about(entry: Entry) -> str:
         views = f", over {entry.views} views of each image" if entry.views > 1 else ""
         text = f"`{entry.name}`: the mean of {members} with the same seed, in one file{views}"
         return f"{text}; its training time is theirs together."
-    changed = f" with {fields(entry.changes)}" if entry.changes else ""
+    changes = {key: value for key, value in entry.changes.items() if key != "calibrated_on"}
+    changed = f" with {fields(changes)}" if changes else ""
+    whole = "; it holds nothing out" if "calibrated_on" in entry.changes else ""
     taught = f"; taught by the `{entry.teacher}` of its seed" if entry.teacher else ""
-    return f"`{entry.name}`: `{entry.recipe}`{changed}{taught}."
+    return f"`{entry.name}`: `{entry.recipe}`{changed}{whole}{taught}."
 
 
 def cells(group: Sequence[Record]) -> list[str]:

@@ -86,7 +86,7 @@ def test_what_something_is_made_of_is_trained_first_with_its_seed(calls, bench):
     ]
     *members, joined, distilled = calls
     assert [words[:4] for words in members] == [["train", "best", "--seed", "1"]] * (1 + len(MEMBERS))
-    assert {'--set=name="member-moments"', "--set=filters=[24, 48, 96, 144]"} <= set(members[-1])
+    assert {'--set=name="member-moments"', "--set=moments=true"} <= set(members[-1])
     paths = [str(bench.runs / name / "s1" / MODEL) for name in accuracy_entries.ENSEMBLE]
     assert joined[1 : 1 + len(paths)] == paths
     assert f'--set=teacher="{bench.runs / "ensemble" / "s1.onnx"}"' in distilled

@@ -129,6 +129,7 @@ def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     assert f"`ensemble`: the mean of {names} with the same seed, in one file; its training time" in about
     assert f"`ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
     assert "`distilled`: `best` with `epochs = 8`" in about
+    assert "`epochs = 16`, `temperature = 0.56`; it holds nothing out." in about
     assert "`filters = [16, 32, 64, 96]`; taught by the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
