@@ -107,7 +107,21 @@ def test_a_teacher_that_may_have_seen_held_out_images_is_an_error(finished, chan
         distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits())
 
 
-@pytest.mark.parametrize("changes", [HELD_OUT, {"seed": 4}])
+def test_the_error_names_a_way_out_that_works(finished):
+    teacher = str(finished.folder)
+    with pytest.raises(UsageError, match=r"Or hold no images out: --set validation=0\."):
+        distill.open_teacher(tiny(teacher=teacher, validation=0.25), drawn_digits())
+    assert distill.open_teacher(tiny(teacher=teacher, validation=0), drawn_digits()) is not None
+    for changes in ({"protocol": "select"}, {"test_fraction": 0.3}, {"validation": 0.1, "schedule": "plateau"}):
+        with pytest.raises(UsageError) as caught:
+            distill.open_teacher(tiny(teacher=teacher, **changes), drawn_digits())
+        assert "--set" not in str(caught.value)  # it would not help
+
+
+CALIBRATED = {"temperature": 0.5, "calibrated_on": drawn_digits().sha256}  # on these data: nothing is held out
+
+
+@pytest.mark.parametrize("changes", [HELD_OUT, {"seed": 4}, {"validation": 0.25, **CALIBRATED}])
 def test_a_teacher_that_held_out_the_same_may_teach_and_any_where_nothing_is_held_out(finished, changes):
     assert distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits()) is not None
 

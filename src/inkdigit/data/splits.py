@@ -68,13 +68,17 @@ class SplitRule:
             raise UsageError(problem, received=f"{rule.seed!r}, {rule.validation_split!r}")
         return rule
 
+    def holds_out(self, dataset: Dataset) -> bool:
+        """Whether training images of a data set are held out; a `final` run that is calibrated on them needs none."""
+        calibrated = self.calibrated_on is not None and self.calibrated_on == dataset.sha256
+        return self.protocol == "select" or (self.validation > 0 and not calibrated)
+
     def split(self, dataset: Dataset) -> Splits:
         """The splits of a data set; see `split`."""
-        calibrated = self.calibrated_on is not None and self.calibrated_on == dataset.sha256
         return split(
             dataset,
             protocol=self.protocol,
-            validation=0.0 if calibrated and self.protocol == "final" else self.validation,
+            validation=self.validation if self.holds_out(dataset) else 0.0,
             seed=self.seed,
             test_fraction=self.test_fraction,
             stratified=self.validation_split == "stratified",

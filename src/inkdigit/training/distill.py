@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inkdigit.data.splits import SplitRule
 from inkdigit.errors import UsageError
 from inkdigit.model.provenance import ModelFile, TeacherFile
 from inkdigit.model.recognizer import Recognizer, bundled, find
@@ -55,7 +56,7 @@ def open_teacher(recipe: Recipe, dataset: Dataset) -> Teacher | None:
             raise UsageError(f"The teacher {model.path} has different {what}", expected=expected, received=received)
     data = model.card.provenance.data
     if data is not None and data.sha256 == dataset.sha256:
-        _check_honest(recipe, model)
+        _check_honest(recipe, model, dataset)
     return Teacher(model)
 
 
@@ -64,18 +65,22 @@ def where(teacher: str) -> str:
     return teacher if teacher in bundled() else str(find(teacher).resolve())
 
 
-def _check_honest(recipe: Recipe, model: Recognizer) -> None:
-    """Check that the teacher did not train on images that are held out now: the figures would be too good.
+def _check_honest(recipe: Recipe, model: Recognizer, dataset: Dataset) -> None:
+    """Check that the teacher did not train on images of `dataset` that are held out now: the figures would be too good.
 
     Raises:
         UsageError: it may have.
     """
-    fields = HELD_OUT_BY if recipe.holds_out else ("test_fraction",)
+    rule = SplitRule.from_recipe(recipe.model_dump())
+    fields = HELD_OUT_BY if rule.holds_out(dataset) else ("test_fraction",)
     for theirs in recipes_of(model):
         if field := recipe.differs_in(fields, theirs):
+            hint = "Train the teacher on the same images: with the same seed, protocol and validation."
+            if field != "test_fraction" and recipe.protocol == "final" and not recipe.needs_validation:
+                hint += " Or hold no images out: --set validation=0."
             raise UsageError(
                 f"The teacher {model.path} may have learned from images that are held out",
                 expected=f"{field} = {getattr(recipe, field)!r}, as this recipe has",
                 received=repr(getattr(theirs, field)),
-                hint="Train the teacher on the same images: with the same seed, protocol and validation.",
+                hint=hint,
             )

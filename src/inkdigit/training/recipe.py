@@ -302,11 +302,6 @@ class Recipe(BaseModel):
         """Whether training decides anything by the validation split."""
         return self.schedule == "plateau" or self.early_stopping_patience_epochs > 0 or self.keep == "best"
 
-    @property
-    def holds_out(self) -> bool:
-        """Whether some training images are held out."""
-        return self.protocol == "select" or self.validation > 0
-
     def is_twin_of(self, other: Recipe) -> bool:
         """Whether both train the same network in the same way, whichever images they hold out."""
         same = self.model_dump(exclude=OF_THE_TWIN) == other.model_dump(exclude=OF_THE_TWIN)
