@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,8 +222,7 @@ def commands(models: Sequence[Model]) -> str:
         make = f"python -m benchmarks.models.bundle {name} {folder}"
         if model.card.numbers != "float32":
             make += " --int8"
-            recipe = tomllib.loads(provenance.recipe or "")
-            if not recipe["validation"] or "calibrated_on" in recipe:  # its twin held images out
+            if provenance.data.trained == provenance.data.train:  # its twin held images out
                 twin = "--set protocol=select --set validation=10000"
                 train.append(f"inkdigit train {name} {twin} --out {folder}-select")
                 make += f" --twin {folder}-select"
