@@ -52,17 +52,24 @@ def read(folder: Path) -> Groups:
     return {name: benched[name] for name in FROM_BENCH if name in benched} | measured
 
 
-def before(folder: Path) -> str | None:
-    """What was measured of recipes and ensembles that are made otherwise now."""
-    now = identities()
-    rows = []
+def before(folder: Path) -> dict[str, str] | None:
+    """What was measured of recipes and ensembles that are made otherwise now, and how those of now differ."""
+    now, groups = identities(), read(folder)
+    rows, differences = [], []
     for (name, sha256), lines in by_recipe(folder).items():
         if sha256 != now.get(name):
             made_of = ", ".join(f"`{member}`" for member in lines[-1].get("members", ())) or "–"
             commits = ", ".join(dict.fromkeys(f"`{line['commit'][:8]}`" for line in lines))
             days = span(sorted({line["date"][:10] for line in lines}))
             rows.append(row(f"`{name}`", made_of, commits, days, *cells(lines)))
-    return table(["network", "made of", "commit", "when", *CELLS], rows) if rows else None
+            differences.append(tables.replaced(groups.get(name, []), lines))
+    if not rows:
+        return None
+    losses = [cell for what in tables.LOSSES.values() for cell in (f"{what}, before → now", "p")]
+    return {
+        "table": table(["network", "made of", "commit", "when", *CELLS], rows),
+        "differences": table(["difference", *tables.POINTS, *losses, "n"], [line for line in differences if line]),
+    }
 
 
 def openings(folder: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 from benchmarks.accuracy.entries import DISTILLED, ENSEMBLE, Entry, entries
@@ -42,6 +42,9 @@ BARS = {
 }
 # The first against the second.
 PAIRS = (("best", "minute"), ("ensemble", "best"), ("distilled", f"curve-{DISTILLED}"))
+POINTS = ("points", "95 % interval", "p (the minimum that n seeds can give)")  # see _points
+LOSSES = {"nll": "cross-entropy × 100", "ece": "calibration error, %"}
+STEPS = 10**9  # in such parts of one, a p-value is exact
 CDEOTTE = "[cdeotte](https://github.com/cdeotte/MNIST-CNN-99.75)"
 HONEST = {"best": ("one network", 0.9965), "ensemble": ("fifteen", 0.99745)}  # the records that ours are compared with
 RECORDS = (
@@ -198,19 +201,44 @@ def pairs(groups: Groups) -> dict[str, Any]:
     """Differences seed by seed."""
     rows, missing = [], []
     for name, base in PAIRS:
-        seeds = {line["seed"]: line for line in groups.get(base, [])}
-        both = [(line, seeds[line["seed"]]) for line in groups.get(name, []) if line["seed"] in seeds]
-        if not both:
+        both = same_seeds(groups.get(name, []), groups.get(base, []))
+        if both:
+            rows.append(row(f"`{name}` − `{base}`", *_points(both), len(both)))
+        else:
             missing.append(f"`{name}` − `{base}`")
-            continue
-        more = [_right(ours) - _right(theirs) for ours, theirs in both]
-        accuracies = Spread(tuple(100 * count / ours["n"] for count, (ours, _) in zip(more, both, strict=True)))
-        sd = "" if accuracies.sd is None else f" ± {accuracies.sd:.3f}"
-        interval = "–" if accuracies.ci95 is None else " to ".join(signed(limit, 3) for limit in accuracies.ci95)
-        p = f"{flip_p(more):.3g} (min: {2.0 ** (1 - len(both)):.3g})"
-        rows.append(row(f"`{name}` − `{base}`", f"{signed(accuracies.mean, 3)}{sd}", interval, p, len(both)))
-    header = ["difference", "points", "95 % interval", "p (the minimum that n seeds can give)", "n"]
+    header = ["difference", *POINTS, "n"]
     return {"table": table(header, rows) if rows else "", "missing": ", ".join(missing)}
+
+
+def same_seeds(group: Sequence[Record], base: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """The lines of the seeds that both groups have."""
+    seeds = {line["seed"]: line for line in base}
+    return [(line, seeds[line["seed"]]) for line in group if line["seed"] in seeds]
+
+
+def replaced(group: Sequence[Record], before: Sequence[Record]) -> str | None:
+    """What an entry is now compared with what it was before, seed by seed; None for less than two common seeds."""
+    both = same_seeds(group, before)
+    if len(both) < 2:
+        return None
+    losses = [cell for figure in LOSSES for cell in _loss(both, figure)]
+    return row(f"`{group[0]['name']}` − that of `{before[0]['commit'][:8]}`", *_points(both), *losses, len(both))
+
+
+def _points(both: Sequence[tuple[Record, Record]]) -> tuple[str, str, str]:
+    """The cells of `POINTS`."""
+    more = [_right(ours) - _right(theirs) for ours, theirs in both]
+    accuracies = Spread(tuple(100 * count / ours["n"] for count, (ours, _) in zip(more, both, strict=True)))
+    sd = "" if accuracies.sd is None else f" ± {accuracies.sd:.3f}"
+    interval = "–" if accuracies.ci95 is None else " to ".join(signed(limit, 3) for limit in accuracies.ci95)
+    return f"{signed(accuracies.mean, 3)}{sd}", interval, f"{flip_p(more):.3g} (min: {2.0 ** (1 - len(both)):.3g})"
+
+
+def _loss(both: Sequence[tuple[Record, Record]], figure: str) -> tuple[str, str]:
+    """The means of a figure that is better the less it is, before and now, and the p-value of the difference."""
+    now, before = (mean(100 * pair[side][figure] for pair in both) for side in (0, 1))
+    parts = [round(STEPS * (ours[figure] - theirs[figure])) for ours, theirs in both]
+    return f"{before:.3f} → {now:.3f}", f"{flip_p(parts):.2g}"
 
 
 def _right(line: Record) -> int:

@@ -15,7 +15,7 @@ from inkdigit.data.splits import set_aside
 from inkdigit.measure.metrics import evaluate
 from inkdigit.model.provenance import ModelFile
 from inkdigit.runs import DONE, ENVIRONMENT, MODEL, PREDICTIONS, RECIPE, REPORT
-from inkdigit.training.recipe import Recipe, parse_changes
+from inkdigit.training.recipe import HELD_OUT_BY, Recipe, parse_changes
 
 HEADER = "date,data,recipe,recipe_sha256,seed,run\n"
 
@@ -119,6 +119,15 @@ def test_a_training_that_was_stopped_is_gone_on_with_and_a_finished_one_taken_ov
     (bench.results / accuracy.LEDGER).unlink()
     settle("member-5x5", 0, bench)
     assert calls[1:] == [["train", "--resume", str(run), "--device", "cpu"]]
+
+
+def test_a_network_is_taught_by_one_that_held_the_same_images_out():
+    known = accuracy_entries.entries()
+    taught = [entry for entry in known.values() if entry.teacher]
+    assert taught
+    for entry in taught:
+        for member in known[entry.teacher].members:
+            assert entry.loaded({}).differs_in(HELD_OUT_BY, known[member].loaded({})) is None
 
 
 def test_a_recipe_that_was_changed_is_measured_anew_but_overwrites_no_run(calls, bench, monkeypatch):

@@ -30,6 +30,8 @@ def measured(line):
             "seed": seed,
             "recipe_sha256": NOW.get(name, "none"),
             "accuracy": accuracy,
+            "nll": 0.01,
+            "ece": 0.001,
             "parameters": 9_000,
             "bytes": 45_000,
             "wrong": [1, 2, 3],
@@ -67,12 +69,15 @@ def test_what_was_measured_of_other_recipes_is_told_apart(results, measured):
     older = [
         measured(seed=seed, accuracy=0.99, recipe_sha256="as it was", date="2025-01-02 10:00") for seed in range(2)
     ]
-    results([*older, measured(), measured("nobody", members=["best", "tiny"]), measured("no", smoke=True)])
-    table = accuracy_page.before(results.folder)
-    best, nobody = (cells(row) for row in table.splitlines()[2:])
+    now = [measured(seed=seed) for seed in range(2)]
+    results([*older, *now, measured("nobody", members=["best", "tiny"]), measured("no", smoke=True)])
+    content = accuracy_page.before(results.folder)
+    best, nobody = (cells(row) for row in content["table"].splitlines()[2:])
     assert best[:4] == ["`best`", "–", "`abc`", "2025-01-02"]
     assert best[4] == "99.000 ± 0.000 %"
     assert nobody[:2] == ["`nobody`", "`best`, `tiny`"]
+    (difference,) = (cells(row) for row in content["differences"].splitlines()[2:])
+    assert difference[:2] == ["`best` − that of `abc`", "+0.700 ± 0.000"]
 
 
 def test_fast_and_minute_are_as_the_benchmarks_have_them(results, line):
@@ -130,7 +135,7 @@ def test_what_is_no_recipe_by_itself_says_what_it_is_made_of():
     assert f"`ensemble-views5`: the mean of {names} with the same seed, in one file, over 5 views" in about
     assert "`distilled`: `best` with `epochs = 8`" in about
     assert "`epochs = 16`, `temperature = 0.56`; it holds nothing out." in about
-    assert "`filters = [16, 32, 64, 96]`; taught by the `ensemble` of its seed." in about
+    assert "`temperature = 0.58`; it holds nothing out; taught by the `ensemble` of its seed." in about
     assert "`tiny`" not in about
 
 
@@ -178,6 +183,20 @@ def test_differences_are_taken_seed_by_seed(measured):
     (row,) = content["table"].splitlines()[2:]
     assert cells(row) == ["`best` − `minute`", "+0.120 ± 0.020", "+0.070 to +0.170", "0.25 (min: 0.25)", "3"]
     assert content["missing"] == "`ensemble` − `best`, `distilled` − `curve-160k`"
+
+
+def test_what_is_now_is_compared_with_what_was_before_seed_by_seed(measured):
+    now = [measured(seed=seed, accuracy=0.997 + seed / 1e4, nll=0.01, ece=0.001 - seed / 1e4) for seed in range(4)]
+    before = [measured(seed=seed, accuracy=0.997, nll=0.012, ece=0.001) for seed in (1, 2, 3, 9)]
+    assert cells(accuracy_tables.replaced(now, before)) == [
+        "`best` − that of `abc`",
+        *("+0.020 ± 0.010", "−0.005 to +0.045", "0.25 (min: 0.25)"),
+        *("1.200 → 1.000", "0.25"),
+        *("0.100 → 0.080", "0.25"),
+        "3",
+    ]
+    assert accuracy_tables.replaced(now, before[:1]) is None  # one seed says nothing
+    assert accuracy_tables.replaced([], before) is None
 
 
 def test_members_share_mistakes_of_the_same_seed_and_a_recipe_those_of_its_seeds(measured):
