@@ -38,7 +38,7 @@ THEMES: dict[str, Colours] = {
 FONT = "font-family='Inter, Segoe UI, Roboto, Helvetica, Arial, sans-serif'"
 WIDTH = 460
 MEASURED = re.compile(r"^\| `([a-z0-9-]+)` \| ([\d.]+) ± ([\d.]+) % \| [^|]+\| [^|]+\| (\d+) \|", re.MULTILINE)
-SHOWN = ("fast", "tiny", "minute", "best", "ensemble")
+SHOWN = ("fast", "tiny", "minute", "distilled", "best", "ensemble")
 
 
 def svg(name: str, height: int, body: Callable[[Colours], list[str]]) -> dict[str, str]:
