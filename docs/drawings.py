@@ -158,7 +158,7 @@ def recipes_measured() -> dict[str, str]:
             y = 84 + 44 * row
             parts += [
                 text(left + 6, y - 18, name, c["text"], bold=True),
-                text(left + 90, y - 18, f"{mean:.3f} ± {sd:.3f} %, n = {n}", c["text"], size=13),
+                text(left + 100, y - 18, f"{mean:.3f} ± {sd:.3f} %, n = {n}", c["text"], size=13),
                 path(f"M{place(mean - sd):g},{y} H{place(mean + sd):g}", c["blue"], width=3),
                 f"<circle cx='{place(mean):g}' cy='{y}' r='5.5' fill='{c['blue']}'/>",
             ]
