@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 import inkdigit
 from inkdigit.data.splits import split
 from inkdigit.errors import DataError, ModelFileError, UsageError
+from inkdigit.model.provenance import Adaptation, Data, TeacherFile
 from inkdigit.model.recognizer import Recognizer
 from inkdigit.training import distill, environment, run, trial
 from inkdigit.training.convert.model_file import set_card, with_figures
@@ -124,6 +125,50 @@ CALIBRATED = {"temperature": 0.5, "calibrated_on": drawn_digits().sha256}  # on 
 @pytest.mark.parametrize("changes", [HELD_OUT, {"seed": 4}, {"validation": 0.25, **CALIBRATED}])
 def test_a_teacher_that_held_out_the_same_may_teach_and_any_where_nothing_is_held_out(finished, changes):
     assert distill.open_teacher(tiny(teacher=str(finished.folder), **changes), drawn_digits()) is not None
+
+
+@pytest.mark.parametrize("protocol", ["final", "select"])
+def test_a_teacher_that_saw_the_test_split_is_an_error(tmp_path, protocol):
+    """Of data without a test split one is set aside, but not by a run that trains on everything."""
+    data, everything = replace(drawn_digits(), test=None), {"protocol": "all", "validation": 0}
+    run.train(tiny(**everything, epochs=1), data=data, out=tmp_path / "teacher")
+    taught = {"teacher": str(tmp_path / "teacher")}
+    with pytest.raises(UsageError, match="Expected: protocol = ") as caught:
+        distill.open_teacher(tiny(**taught, protocol=protocol, validation=0), data)
+    assert "--set" not in str(caught.value)
+    assert distill.open_teacher(tiny(**taught, **everything), data) is not None
+
+
+def test_a_teacher_that_trained_on_everything_but_the_test_split_may_teach(tmp_path):
+    run.train(tiny(protocol="all", validation=0, epochs=1), data=drawn_digits(), out=tmp_path / "teacher")
+    taught = {"teacher": str(tmp_path / "teacher")}
+    assert distill.open_teacher(tiny(**taught, validation=0), drawn_digits()) is not None
+    with pytest.raises(UsageError, match=r"Or hold no images out: --set validation=0\."):
+        distill.open_teacher(tiny(**taught, validation=0.25), drawn_digits())
+
+
+@pytest.mark.parametrize("how", ["adapted", "taught"])
+def test_a_teacher_that_learned_from_these_images_in_another_way_is_an_error(finished, tmp_path, how):
+    """It was adapted to them, or its own teacher trained on them, and nobody knows what was held out."""
+    there = drawn_digits()
+    other = replace(there, train=draw(90, seed=7), test=None)
+    about = Data(other.name, other.sha256, train=len(other.train))
+    if how == "adapted":
+        learned = {"adaptations": (Adaptation(about, {}),)}
+    else:
+        learned = {"teacher": TeacherFile("old.onnx", "0" * 64, about, False)}
+    model, card = onnx.load(finished.folder / "model.onnx"), finished.model.card
+    set_card(model, replace(card, provenance=replace(card.provenance, **learned)))
+    onnx.save(model, tmp_path / "teacher.onnx")
+    taught = {"teacher": str(tmp_path / "teacher.onnx")}
+    with pytest.raises(UsageError, match="Received: these images"):
+        distill.open_teacher(tiny(**taught, validation=0), other)  # a test split is set aside
+    with_test = replace(other, test=there.test)
+    with pytest.raises(UsageError, match="Received: these images"):
+        distill.open_teacher(tiny(**taught, validation=0.25), with_test)
+    assert distill.open_teacher(tiny(**taught, validation=0), with_test) is not None
+    assert distill.open_teacher(tiny(**taught, protocol="all", validation=0), other) is not None
+    assert distill.open_teacher(tiny(**taught, **HELD_OUT), there) is not None
 
 
 def test_a_teacher_of_other_data_may_teach(finished):

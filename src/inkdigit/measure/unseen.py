@@ -38,7 +38,7 @@ def choose(model: Recognizer, dataset: Dataset, split: Split, *, log: Log) -> Ch
     part, name = dataset.part(split), split if dataset.test is not None else "all"
     measured = replace(dataset, train=part, test=None)
     sources = list(model.card.provenance.sources())
-    source = _match(model, measured, sources)
+    source = learned_from(model, measured, sources)
     held = held_out(model.card, measured) if source is not None and source.how == TRAINED else None
     if held is not None and split == "test":
         count, total = f"{len(held.report):,}", f"{len(part):,}"
@@ -80,8 +80,8 @@ def _as_learned(model: Recognizer, dataset: Dataset) -> Dataset:
     return replace(dataset, classes=model.classes, train=prepared)
 
 
-def _match(model: Recognizer, dataset: Dataset, sources: list[Source]) -> Source | None:
-    """The first of the sources that these very images are; adapting takes each different image once."""
+def learned_from(model: Recognizer, dataset: Dataset, sources: list[Source]) -> Source | None:
+    """The first of the sources of a model that the training split is; adapting takes each different image once."""
     as_many = [source for source in sources if source.data.train in (None, len(dataset.train))]
     if not as_many:
         return None  # without the time that hashing takes

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from inkdigit.data.splits import SplitRule
 from inkdigit.errors import UsageError
-from inkdigit.model.provenance import ModelFile, TeacherFile
+from inkdigit.measure.unseen import learned_from
+from inkdigit.model.provenance import ADAPTED_TO, REHEARSED, TAUGHT, TRAINED, ModelFile, TeacherFile
 from inkdigit.model.recognizer import Recognizer, bundled, find
 from inkdigit.training.convert.restore import recipes_of
 from inkdigit.training.recipe import HELD_OUT_BY, Recipe
@@ -54,9 +55,7 @@ def open_teacher(recipe: Recipe, dataset: Dataset) -> Teacher | None:
     ):
         if expected != received:
             raise UsageError(f"The teacher {model.path} has different {what}", expected=expected, received=received)
-    data = model.card.provenance.data
-    if data is not None and data.sha256 == dataset.sha256:
-        _check_honest(recipe, model, dataset)
+    _check_honest(recipe, model, dataset)
     return Teacher(model)
 
 
@@ -66,21 +65,41 @@ def where(teacher: str) -> str:
 
 
 def _check_honest(recipe: Recipe, model: Recognizer, dataset: Dataset) -> None:
-    """Check that the teacher did not train on images of `dataset` that are held out now: the figures would be too good.
+    """Check that the teacher did not learn from images of `dataset` that are held out now: figures would be too good.
 
     Raises:
         UsageError: it may have.
     """
-    rule = SplitRule.from_recipe(recipe.model_dump())
-    fields = HELD_OUT_BY if rule.holds_out(dataset) else ("test_fraction",)
+    holds_out = SplitRule.from_recipe(recipe.model_dump()).holds_out(dataset)
+    sources = list(model.card.provenance.sources())
+    by_recipe = [source.data.sha256 for source in sources if source.how in (TRAINED, REHEARSED)]
+    same_data = dataset.sha256 in by_recipe
+    if same_data:
+        _check_same_held_out(recipe, model, holds_out=holds_out, sets_test_aside=dataset.test is None)
+    whole = [source for source in sources if source.how == ADAPTED_TO or (source.how == TAUGHT and not same_data)]
+    measures = recipe.protocol != "all" and (holds_out or dataset.test is None)
+    if measures and (source := learned_from(model, dataset, whole)):
+        expected, received = "a teacher that learned from other images", f"these images {source.how}"
+        raise UsageError(_problem(model), expected=expected, received=received)
+
+
+def _check_same_held_out(recipe: Recipe, model: Recognizer, *, holds_out: bool, sets_test_aside: bool) -> None:
+    """Check that the teacher, which learned from the same data, held out what is held out now.
+
+    Raises:
+        UsageError: it may not have.
+    """
+    fields = HELD_OUT_BY if holds_out else ("test_fraction",)
     for theirs in recipes_of(model):
-        if field := recipe.differs_in(fields, theirs):
+        saw_test = sets_test_aside and theirs.protocol == "all"
+        if field := recipe.differs_in(("protocol", *fields) if saw_test else fields, theirs):
             hint = "Train the teacher on the same images: with the same seed, protocol and validation."
-            if field != "test_fraction" and recipe.protocol == "final" and not recipe.needs_validation:
+            only_validation = field != "test_fraction" and not saw_test
+            if only_validation and recipe.protocol == "final" and not recipe.needs_validation:
                 hint += " Or hold no images out: --set validation=0."
-            raise UsageError(
-                f"The teacher {model.path} may have learned from images that are held out",
-                expected=f"{field} = {getattr(recipe, field)!r}, as this recipe has",
-                received=repr(getattr(theirs, field)),
-                hint=hint,
-            )
+            expected = f"{field} = {getattr(recipe, field)!r}, as this recipe has"
+            raise UsageError(_problem(model), expected=expected, received=repr(getattr(theirs, field)), hint=hint)
+
+
+def _problem(model: Recognizer) -> str:
+    return f"The teacher {model.path} may have learned from images that are held out"
