@@ -23,7 +23,9 @@ def outcome_of(call) -> dict:
     return fuzz.attempt(lambda _: call, Random(0))
 
 
-def test_an_answer_an_error_of_ours_and_faults():
+def test_an_answer_an_error_of_ours_and_faults(monkeypatch):
+    monkeypatch.setattr(fuzz, "_peak_mb", lambda: 100.0)  # not what the tests before needed
+
     def divide() -> float:
         return 1 / 0
 

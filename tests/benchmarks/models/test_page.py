@@ -106,20 +106,24 @@ def test_the_bars_are_met_or_not(shipped, best, tiny):
     assert row_of(text, "| `tiny` | images/s over")[3:] == ["not measured", "–"]
 
 
-@pytest.mark.parametrize("line", ["validation = 0.0", 'validation = 0.05\ncalibrated_on = "abc"'])
-def test_the_commands_name_the_seeds_and_the_twin(line, shipped, best):
+@pytest.mark.parametrize(("trained", "has_twin"), [(60_000, True), (57_000, False), (None, False)])
+def test_the_commands_name_the_seeds_and_the_twin_of_what_held_nothing_out(trained, has_twin, shipped, best):
     before = best.card.provenance
-    without = replace(before, recipe=before.recipe.replace("validation = 0.05", line))
-    best = replace(best, card=replace(best.card, provenance=without))
+    data = replace(before.data, train=60_000, trained=trained)
+    best = replace(best, card=replace(best.card, provenance=replace(before, data=data)))
     text = models_page.commands([shipped, best])
     assert row_of(text, "| `fast` |")[1:] == [
         "`inkdigit train fast --seed 0 --out runs/fast`",
         "`python -m benchmarks.models.bundle fast runs/fast`",
     ]
+    train, bundle = (
+        "`inkdigit train best --seeds 0-4 --out runs/best`",
+        "benchmarks.models.bundle best runs/best --int8",
+    )
+    twin = "`inkdigit train best --set protocol=select --set validation=10000 --out runs/best-select`"
     assert row_of(text, "| `best` |")[1:] == [
-        "`inkdigit train best --seeds 0-4 --out runs/best`, "
-        "`inkdigit train best --set protocol=select --set validation=10000 --out runs/best-select`",
-        "`python -m benchmarks.models.bundle best runs/best --int8 --twin runs/best-select`",
+        f"{train}, {twin}" if has_twin else train,
+        f"`python -m {bundle} --twin runs/best-select`" if has_twin else f"`python -m {bundle}`",
     ]
 
 
