@@ -54,15 +54,15 @@ def read(folder: Path) -> Groups:
 
 def before(folder: Path) -> dict[str, str] | None:
     """What was measured of recipes and ensembles that are made otherwise now, and how those of now differ."""
-    now, groups = identities(), read(folder)
+    now, measured = identities(), by_recipe(folder)
     rows, differences = [], []
-    for (name, sha256), lines in by_recipe(folder).items():
+    for (name, sha256), lines in measured.items():
         if sha256 != now.get(name):
             made_of = ", ".join(f"`{member}`" for member in lines[-1].get("members", ())) or "–"
             commits = ", ".join(dict.fromkeys(f"`{line['commit'][:8]}`" for line in lines))
             days = span(sorted({line["date"][:10] for line in lines}))
             rows.append(row(f"`{name}`", made_of, commits, days, *cells(lines)))
-            differences.append(tables.replaced(groups.get(name, []), lines))
+            differences.append(tables.replaced(measured.get((name, now.get(name, "")), []), lines))
     if not rows:
         return None
     losses = [cell for what in tables.LOSSES.values() for cell in (f"{what}, before → now", "p")]

@@ -70,8 +70,9 @@ class SplitRule:
 
     def holds_out(self, dataset: Dataset) -> bool:
         """Whether training images of a data set are held out; a `final` run that is calibrated on them needs none."""
-        calibrated = self.calibrated_on is not None and self.calibrated_on == dataset.sha256
-        return self.protocol == "select" or (self.validation > 0 and not calibrated)
+        if self.protocol == "final" and self.calibrated_on is not None and self.calibrated_on == dataset.sha256:
+            return False
+        return self.protocol == "select" or self.validation > 0
 
     def split(self, dataset: Dataset) -> Splits:
         """The splits of a data set; see `split`."""
